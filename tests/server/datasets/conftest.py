@@ -1,4 +1,4 @@
-"""A project whose owner uploads."""
+"""Fixtures: a project whose owner uploads datasets."""
 
 import json
 from collections.abc import Callable
@@ -46,13 +46,13 @@ def project(session: Session, owner: User) -> Project:
 
 @pytest.fixture
 def mine(api: Callable[[User | None], Api], owner: User) -> Api:
-    """The API as the project's owner."""
+    """Return an API client signed in as the project's owner."""
     return api(owner)
 
 
 @pytest.fixture
 def upload(mine: Api, project: Project) -> Callable[..., Any]:
-    """Upload a dataset; returns the answer."""
+    """Return a function that uploads a dataset and returns the response."""
 
     def upload(content: bytes = jsonl(CHAT), **params: Any) -> Any:
         headers = params.pop("headers", {})
@@ -66,7 +66,7 @@ def upload(mine: Api, project: Project) -> Callable[..., Any]:
 
 
 def make_upload(directory: Path, content: bytes = jsonl(CHAT)) -> Upload:
-    """A file that has arrived and was read, without HTTP and a child process."""
+    """Return an uploaded file that was parsed without HTTP and without a child process."""
     directory.mkdir(exist_ok=True)
     source, output = directory / "upload", directory / "rows.parquet"
     source.write_bytes(content)
@@ -78,7 +78,7 @@ def make_upload(directory: Path, content: bytes = jsonl(CHAT)) -> Upload:
 
 @pytest.fixture
 def stored(session: Session, project: Project, tmp_path: Path) -> Callable[..., Dataset]:
-    """Make a dataset by the service alone."""
+    """Return a function that creates a dataset by calling the service directly."""
 
     def stored(content: bytes = jsonl(CHAT), **options: Any) -> Dataset:
         dataset = service.create_dataset(
@@ -95,14 +95,14 @@ def stored(session: Session, project: Project, tmp_path: Path) -> Callable[..., 
 
 @pytest.fixture
 def dataset(stored: Callable[..., Dataset], mine: Api) -> dict[str, Any]:
-    """Five chats, as the API shows them."""
+    """Create a dataset with five chats, and return it as the API shows it."""
     shown: dict[str, Any] = mine.get(f"datasets/{stored().uuid}").json()
     return shown
 
 
 @pytest.fixture
 def traces(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
-    """What uploads leave behind: rows, and files in spool and store."""
+    """Return a function that counts what uploads leave behind: rows, spooled and stored files."""
 
     def traces() -> dict[str, Any]:
         session.rollback()

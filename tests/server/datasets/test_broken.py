@@ -1,4 +1,4 @@
-"""Broken uploads of every kind: each is a clear problem, and nothing of it stays."""
+"""Broken uploads of every kind: each gets a clear problem and leaves nothing behind."""
 
 import base64
 import gzip
@@ -43,7 +43,7 @@ def _nothing_stays(traces: Traces) -> Any:
 
 @pytest.fixture(params=["plain", "in pieces"])
 def send(request: pytest.FixtureRequest, upload: Upload, mine: Api, project: Project) -> Upload:
-    """Upload a file, whole or in two pieces; returns the last answer."""
+    """Return a function that uploads a file, whole or in pieces, and returns the last response."""
 
     def in_pieces(content: bytes, *, filename: str) -> Any:
         facts = {"name": f"dataset {number()}", "filename": filename}
@@ -101,12 +101,12 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("filename", WHOLE)
-def test_cut_at_each_stage(send: Upload, filename: str) -> None:
+def test_file_truncated_anywhere_is_refused(send: Upload, filename: str) -> None:
     whole = WHOLE[filename]
     for share in (0.001, 0.3, 0.97):
         cut = max(1, int(len(whole) * share))
         if filename == "x.csv":
-            cut = whole.rindex(b'"row', 0, max(cut, 20)) + 5  # within a quote
+            cut = whole.rindex(b'"row', 0, max(cut, 20)) + 5  # cut within a quoted field
         answer = send(whole[:cut], filename=filename)
         assert answer.status_code == 422, (share, answer.text)
         assert answer.json()["code"] == "dataset.malformed"
@@ -137,7 +137,9 @@ def nested(depth: int) -> bytes:
         "nul-text", "nul-jsonl", "zeros", "ragged", "no-text",
     ],
 )  # fmt: skip
-def test_contents(send: Upload, content: bytes, filename: str, reason: str | None) -> None:
+def test_file_with_invalid_content_is_refused(
+    send: Upload, content: bytes, filename: str, reason: str | None
+) -> None:
     answer = send(content, filename=filename)
     assert answer.status_code == 422, answer.text
     problem = answer.json()
@@ -151,8 +153,10 @@ def test_contents(send: Upload, content: bytes, filename: str, reason: str | Non
     [(b"\x00", {"nul_byte", "line_too_long", "encoding_unknown"}), (b"\n", {"bomb", "no_rows"})],
     ids=["zeros", "line ends"],
 )
-def test_ten_gigabytes_in_ten_megabytes(send: Upload, byte: bytes, reasons: set[str]) -> None:
-    """Members of gzip, one after another."""
+def test_compression_bomb_of_ten_gigabytes_is_refused(
+    send: Upload, byte: bytes, reasons: set[str]
+) -> None:
+    """The file consists of many gzip members in sequence."""
     bomb = gzip.compress(byte * (64 << 20)) * 160
     assert len(bomb) < 12 << 20
     answer = send(bomb, filename="x.jsonl.gz")
@@ -160,7 +164,7 @@ def test_ten_gigabytes_in_ten_megabytes(send: Upload, byte: bytes, reasons: set[
     assert answer.json()["reason"] in reasons
 
 
-class TestDisksThatAreFull:
+class TestFullDisk:
     def no_room(self, *_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
@@ -168,7 +172,7 @@ class TestDisksThatAreFull:
         answer = upload(jsonl(ROWS))
         assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
 
-    def test_where_the_file_is_read(
+    def test_disk_full_while_parsing_is_refused(
         self, upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         program = tmp_path / "full"
@@ -177,13 +181,15 @@ class TestDisksThatAreFull:
         monkeypatch.setattr("sys.executable", str(program))
         self.refused(upload)
 
-    def test_where_it_is_cut_into_parts(
+    def test_disk_full_while_packing_is_refused(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(packing, "pack", self.no_room)
         self.refused(upload)
 
-    def test_where_it_is_stored(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_disk_full_while_storing_is_refused(
+        self, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(type(get_store()), "put_file", self.no_room)
         self.refused(upload)
 
@@ -197,7 +203,7 @@ def leftover(name: str, hours: float) -> Path:
     return path
 
 
-def test_what_a_crash_left_is_swept_after_a_day() -> None:
+def test_spool_files_left_by_a_crash_are_deleted_after_a_day() -> None:
     old = [leftover(name, 25) for name in ("a.upload", "a.parquet.partial", "upload-b.bin")]
     fresh = leftover("c.upload", 23)
     assert spool.clean_directory(get_settings().spool_dir, spool.KEPT) >= len(old)
@@ -207,7 +213,7 @@ def test_what_a_crash_left_is_swept_after_a_day() -> None:
     assert spool.clean_directory(get_settings().spool_dir / "nowhere", spool.KEPT) == 0
 
 
-def test_uploads_that_expired_are_forgotten(mine: Api, project: Project, session: Session) -> None:
+def test_expired_uploads_are_deleted(mine: Api, project: Project, session: Session) -> None:
     begun = mine.post(
         f"projects/{project.uuid}/uploads",
         headers={"Upload-Length": "10", "Upload-Metadata": "name eA==,filename eC5qc29ubA=="},
@@ -222,10 +228,10 @@ def test_uploads_that_expired_are_forgotten(mine: Api, project: Project, session
     resumable.file_of(begun.headers["location"].rpartition("/")[2]).unlink()
 
 
-def test_a_commit_that_fails_leaves_no_half_version(
+def test_failure_before_the_commit_leaves_no_version(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last step before the commit breaks: rows, versions and files are all undone."""
+    """The last step before the commit fails: rows, versions and files are all undone."""
 
     def die(*_: Any, **__: Any) -> None:
         raise IngestFailed(ending="signal SIGKILL")

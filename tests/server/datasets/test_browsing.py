@@ -1,4 +1,4 @@
-"""Browsing: any place, searches, draws; differences; CSV."""
+"""Browsing rows by place, search and sample; differences between versions; CSV export."""
 
 import csv
 import io
@@ -32,14 +32,14 @@ def browse(data: Changed, **params: Any) -> Any:
 
 
 class TestRows:
-    def test_from_a_place_on(self, data: Changed) -> None:
+    def test_rows_from_an_offset_continue_at_the_cursor(self, data: Changed) -> None:
         page = browse(data, offset=40, limit=3).json()
         assert page["places"] == [40, 41, 42]
         assert page["items"] == ROWS[40:43]
         page = browse(data, limit=3, cursor=page["next_cursor"]).json()
         assert page["places"] == [43, 44, 45]
 
-    def test_search_by_the_page(self, data: Changed) -> None:
+    def test_search_in_pages_finds_all_rows(self, data: Changed) -> None:
         seen, cursor = [], None
         while True:
             params = {"search": "TEXT 1", "limit": 4, **({"cursor": cursor} if cursor else {})}
@@ -50,7 +50,7 @@ class TestRows:
                 break
         assert seen == [1, *range(10, 20)]
 
-    def test_conditions(self, data: Changed) -> None:
+    def test_rows_must_meet_all_conditions(self, data: Changed) -> None:
         where = [json.dumps({"column": "score", "op": ">=", "value": 9.5}),
                  json.dumps({"column": "text", "op": "contains", "value": "7"})]  # fmt: skip
         assert browse(data, where=where).json()["places"] == [97]
@@ -65,7 +65,7 @@ class TestRows:
             ('{"column": "id", "op": "==", "value": "1"}', "dataset.malformed"),
         ],
     )
-    def test_conditions_that_are_none(self, data: Changed, where: str, code: str) -> None:
+    def test_invalid_condition_is_refused(self, data: Changed, where: str, code: str) -> None:
         answer = browse(data, where=where)
         assert (answer.status_code, answer.json()["code"]) == (422, code)
 
@@ -78,7 +78,7 @@ class TestRows:
             (["not id > 1"], [0, 1]),
         ],
     )
-    def test_filters(self, data: Changed, where: list[str], places: list[int]) -> None:
+    def test_filter_selects_rows(self, data: Changed, where: list[str], places: list[int]) -> None:
         assert browse(data, where=where).json()["places"] == places
 
     @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ class TestRows:
             ('text has "x"', "dataset.malformed", None),
         ],
     )
-    def test_filters_that_are_none(
+    def test_invalid_filter_is_refused(
         self, data: Changed, where: str, code: str, position: int | None
     ) -> None:
         answer = browse(data, where=where)
@@ -100,7 +100,7 @@ class TestRows:
         if position is not None:
             assert f"(at character {position})" in answer.json()["detail"]
 
-    def test_a_draw(self, data: Changed) -> None:
+    def test_sample_with_same_seed_is_the_same(self, data: Changed) -> None:
         drawn = browse(data, sample=10, seed=1).json()
         assert len(drawn["items"]) == 10
         assert drawn["items"] == [ROWS[place] for place in drawn["places"]]
@@ -109,7 +109,7 @@ class TestRows:
         assert browse(data, sample=10, seed=2).json() != drawn
         assert browse(data, sample=150).json()["items"] == ROWS
 
-    def test_long_rows_found_lose_none(
+    def test_search_with_long_rows_skips_none_between_pages(
         self, data: Changed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(content, "PAGE_BYTES", 100)
@@ -120,7 +120,7 @@ class TestRows:
 
 
 class TestDiff:
-    def test_cells_rows_and_columns(self, data: Changed) -> None:
+    def test_diff_by_key_shows_cells_rows_and_columns(self, data: Changed) -> None:
         data.upload([{"id": 3, "text": "three", "score": 0.3}], mode="upsert", key="id")
         data.upload([{"id": 5}], mode="delete", key="id")
         data.upload([{"id": 100, "text": "new", "score": 1, "more": True}], mode="append")
@@ -139,7 +139,7 @@ class TestDiff:
         only = data.api.get(f"{data.path}/diff", params=kinds).json()
         assert [item["after"] for item in only["items"]] == [99]
 
-    def test_by_content_and_by_the_page(self, data: Changed) -> None:
+    def test_diff_by_content_in_pages_shows_all_rows(self, data: Changed) -> None:
         data.upload(ROWS[:90])
         params: dict[str, Any] = {"before": "v1", "after": "v2", "limit": 4}
         seen = []
@@ -163,12 +163,14 @@ class TestDiff:
             ({"before": "v1", "kind": "moved"}, 422),
         ],
     )
-    def test_refused(self, data: Changed, params: Any, status: int) -> None:
+    def test_diff_with_invalid_parameters_is_refused(
+        self, data: Changed, params: Any, status: int
+    ) -> None:
         assert data.api.get(f"{data.path}/diff", params=params).status_code == status
 
 
 class TestCsv:
-    def test_formulas_are_told_apart(self, stored: Callable[..., Dataset], mine: Api) -> None:
+    def test_csv_export_escapes_formulas(self, stored: Callable[..., Dataset], mine: Api) -> None:
         rows: Rows = [
             {"text": "=cmd|' /C calc'!A0", "n": -5, "deep": {"a": 1}, "@x": True},
             {"text": "-1+2", "n": 2.5, "deep": None, "@x": False},
@@ -189,7 +191,7 @@ class TestCsv:
         ]
 
 
-def test_a_footer_is_read_once(data: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_footer_of_a_version_is_read_once(data: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     real = content.pq.read_metadata
     monkeypatch.setattr(content, "_footers", OrderedDict())

@@ -1,4 +1,4 @@
-"""Versions made of versions: uploads that change, patches, filters, splits, going back, tags."""
+"""Versions made from versions: uploads in other modes, patch, filter, split, restore; and tags."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("app")
 
 
 class Changed:
-    """A dataset whose versions are changed over the API."""
+    """A dataset that tests change over the API."""
 
     def __init__(self, api: Api, uuid: Any) -> None:
         self.api = api
@@ -84,14 +84,14 @@ def test_changes_count_tokens_as_the_version_before(
 
 
 def end_reports(session: Session) -> None:
-    """Quality reports that wait would keep versions from being deleted."""
+    """Mark quality reports as completed: waiting ones prevent the deletion of versions."""
     for task in session.scalars(select(Task).where(Task.type == TaskType.DATA_QUALITY)):
         task.status = "completed"
     session.commit()
 
 
 class TestUploads:
-    def test_append(self, changed: Changed) -> None:
+    def test_append_adds_rows(self, changed: Changed) -> None:
         made = changed.upload([{"id": 9, "text": "new", "label": "a"}], mode="append", message="m")
         assert made.status_code == 201, made.text
         version = made.json()
@@ -102,7 +102,7 @@ class TestUploads:
         assert changed.rows("v2") == [*ROWS, {"id": 9, "text": "new", "label": "a"}]
         assert changed.head()["version"] == "v2"
 
-    def test_upsert_and_delete(self, changed: Changed) -> None:
+    def test_upsert_replaces_rows_and_delete_removes_them(self, changed: Changed) -> None:
         rows = [{"id": 1, "text": "one"}, {"id": 7, "text": "seven"}]
         assert changed.upload(rows, mode="upsert", key="id").status_code == 201
         assert changed.rows("v2")[1] == {"id": 1, "text": "one", "label": "b"}
@@ -119,7 +119,7 @@ class TestUploads:
             ({"mode": "append", "parent": "@none"}, "dataset.no_such_version"),
         ],
     )
-    def test_refused_leaves_nothing(
+    def test_invalid_upload_is_refused_and_leaves_nothing(
         self, changed: Changed, traces: Callable[[], Any], params: Any, code: str
     ) -> None:
         before = {k: v for k, v in traces().items() if k != "spooled"}
@@ -129,14 +129,14 @@ class TestUploads:
         assert {k: v for k, v in after.items() if k != "spooled"} == before
         assert all(name.startswith("rows-") for name in after["spooled"])
 
-    def test_branching_off_an_earlier_version(self, changed: Changed) -> None:
+    def test_upload_with_earlier_parent_branches_off(self, changed: Changed) -> None:
         row = {"id": 9, "text": "new", "label": "a"}
         assert changed.upload(ROWS[:3]).json()["parent"] == "v1"
         made = changed.upload([row], mode="append", parent="v1").json()
         assert (made["version"], made["parent"], made["row_count"]) == ("v3", "v1", 7)
         assert changed.head()["version"] == "v3"
 
-    def test_appends_at_the_same_time_lose_nothing(self, changed: Changed) -> None:
+    def test_concurrent_appends_lose_no_rows(self, changed: Changed) -> None:
         def append(number: int) -> int:
             row = {"id": 100 + number, "text": "n", "label": "a"}
             return int(changed.upload([row], mode="append").status_code)
@@ -148,7 +148,7 @@ class TestUploads:
         ids = {row["id"] for row in changed.rows("v5")}
         assert ids == {*range(6), 100, 101, 102, 103}
 
-    def test_a_change_costs_what_it_changed(
+    def test_small_change_of_large_dataset_stores_few_bytes(
         self, stored: Stored, mine: Api, session: Session
     ) -> None:
         from aiplatform.server.core.storage import Blob
@@ -165,7 +165,7 @@ class TestUploads:
 
 
 class TestPatch:
-    def test_rows_by_their_places(self, changed: Changed) -> None:
+    def test_patch_changes_adds_and_deletes_rows_by_place(self, changed: Changed) -> None:
         made = changed.post(
             "patch",
             set=[{"row": 2, "values": {"text": "two"}}],
@@ -191,17 +191,17 @@ class TestPatch:
             {"add": [{"id": "x" * 10, "text": "a"}], "unknown": 1},
         ],
     )
-    def test_refused(self, changed: Changed, body: Any) -> None:
+    def test_invalid_patch_is_refused(self, changed: Changed, body: Any) -> None:
         assert changed.post("patch", **body).status_code == 422
         assert changed.head()["version"] == "v1"
 
-    def test_the_same_rows_again(self, changed: Changed) -> None:
+    def test_patch_that_changes_nothing_is_refused(self, changed: Changed) -> None:
         answer = changed.post("patch", set=[{"row": 0, "values": {"text": "text 0"}}])
         assert answer.json()["code"] == "dataset.identical_content"
 
 
 class TestNothingChanges:
-    """The advice is what the request can do."""
+    """The advice in the error text is something that the request supports."""
 
     @pytest.mark.parametrize(
         ("what", "body"),
@@ -211,7 +211,9 @@ class TestNothingChanges:
             ("restore", {"version": "v1"}),
         ],
     )
-    def test_a_change(self, changed: Changed, what: str, body: Any) -> None:
+    def test_change_that_changes_nothing_does_not_suggest_allow_identical(
+        self, changed: Changed, what: str, body: Any
+    ) -> None:
         answer = changed.post(what, **body)
         assert answer.status_code == 409
         assert "there is nothing to commit" in answer.json()["detail"]
@@ -221,7 +223,7 @@ class TestNothingChanges:
         )
         assert "无需提交" in in_chinese.json()["detail"]
 
-    def test_an_upload(self, changed: Changed) -> None:
+    def test_identical_upload_suggests_allow_identical(self, changed: Changed) -> None:
         for mode in {"mode": "replace"}, {"mode": "upsert", "key": "id"}:
             answer = changed.upload(ROWS, **mode)
             assert answer.status_code == 409
@@ -230,19 +232,21 @@ class TestNothingChanges:
 
 
 class TestFilterAndSplit:
-    def test_filter(self, changed: Changed) -> None:
+    def test_filter_keeps_rows_that_meet_the_condition(self, changed: Changed) -> None:
         where = [{"column": "label", "op": "==", "value": "a"}]
         made = changed.post("filter", where=where, message="a only")
         assert made.status_code == 201, made.text
         assert made.json()["made_by"]["where"] == where
         assert [row["id"] for row in changed.rows("v2")] == [0, 2, 4]
 
-    def test_a_filter_that_leaves_nothing(self, changed: Changed) -> None:
+    def test_filter_that_leaves_no_rows_is_refused(self, changed: Changed) -> None:
         where = [{"column": "label", "op": "==", "value": "c"}]
         answer = changed.post("filter", where=where)
         assert (answer.status_code, answer.json()["reason"]) == (422, "no_rows_left")
 
-    def test_split(self, changed: Changed, mine: Api, project: Project) -> None:
+    def test_split_creates_a_dataset_per_part(
+        self, changed: Changed, mine: Api, project: Project
+    ) -> None:
         made = changed.post("split", fractions={"train": 0.67, "eval": 0.33}, stratify="label")
         assert made.status_code == 201, made.text
         train, held = made.json()["datasets"]
@@ -256,7 +260,9 @@ class TestFilterAndSplit:
         assert again.json()["code"] == "name_taken"
 
     @pytest.mark.parametrize("part", ["a@b", "a/b", "a\n", "x" * 100])
-    def test_parts_that_can_not_be_called_so(self, changed: Changed, mine: Api, part: str) -> None:
+    def test_part_with_invalid_name_needs_another_name(
+        self, changed: Changed, mine: Api, part: str
+    ) -> None:
         mine.patch(changed.path, json={"name": "n" * 200}, headers={"If-Match": "*"})
         answer = changed.post("split", fractions={part: 0.5, "eval": 0.5})
         assert (answer.status_code, answer.json()["code"]) == (422, "dataset.part_name_invalid")
@@ -265,7 +271,7 @@ class TestFilterAndSplit:
         assert named.status_code == 201, named.text
         assert named.json()["datasets"][0]["name"] == "short"
 
-    def test_names_are_of_parts_and_differ(self, changed: Changed) -> None:
+    def test_names_for_unknown_parts_or_equal_names_are_refused(self, changed: Changed) -> None:
         halves = {"a": 0.5, "b": 0.5}
         unknown = changed.post("split", fractions=halves, names={"c": "x"})
         assert unknown.status_code == 422
@@ -275,7 +281,7 @@ class TestFilterAndSplit:
 
 
 class TestRestore:
-    def test_an_earlier_version_is_current_again(self, changed: Changed) -> None:
+    def test_restored_version_is_current_again(self, changed: Changed) -> None:
         changed.upload(ROWS[:3])
         made = changed.post("restore", version="v1")
         assert made.status_code == 201, made.text
@@ -286,7 +292,9 @@ class TestRestore:
         assert changed.head()["row_count"] == 6
         assert changed.post("restore", version="v1").json()["code"] == "dataset.identical_content"
 
-    def test_it_stays_when_its_source_goes(self, changed: Changed, session: Session) -> None:
+    def test_restored_version_stays_when_its_source_is_deleted(
+        self, changed: Changed, session: Session
+    ) -> None:
         changed.upload(ROWS[:3])
         changed.upload(ROWS[:2], parent="v1")
         changed.post("restore", version="v2")
@@ -296,7 +304,7 @@ class TestRestore:
 
 
 class TestTags:
-    def test_set_move_read_remove(self, changed: Changed, owner: User) -> None:
+    def test_tag_can_be_set_moved_read_and_removed(self, changed: Changed, owner: User) -> None:
         changed.upload(ROWS[:3])
         assert changed.tag("prod", "v1").status_code == 200
         assert len(changed.rows("prod")) == len(changed.rows("@prod")) == 6
@@ -309,7 +317,7 @@ class TestTags:
         gone = changed.api.get(f"{changed.path}/versions/prod")
         assert gone.status_code == 404
 
-    def test_moves_are_audited(self, changed: Changed, session: Session) -> None:
+    def test_tag_moves_are_audited(self, changed: Changed, session: Session) -> None:
         changed.upload(ROWS[:3])
         changed.tag("prod", "v1")
         changed.tag("prod", "v2")
@@ -325,14 +333,14 @@ class TestTags:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("name", ["v1", "Prod", "-x", "a b", "x" * 60, "é"])
-    def test_names_that_are_none(self, changed: Changed, name: str) -> None:
+    def test_tag_with_invalid_name_is_refused(self, changed: Changed, name: str) -> None:
         assert changed.tag(name, "v1").status_code == 422
 
-    def test_versions_that_are_none(self, changed: Changed) -> None:
+    def test_tag_at_unknown_version_is_not_found(self, changed: Changed) -> None:
         assert changed.tag("prod", "v9").status_code == 404
         assert changed.tag("prod", "@none").status_code == 404
 
-    def test_tasks_pin_what_a_tag_is_at(
+    def test_task_on_a_tag_pins_its_version(
         self, changed: Changed, mine: Api, project: Project
     ) -> None:
         changed.upload(ROWS[:3])
@@ -343,7 +351,7 @@ class TestTags:
         assert task.status_code == 202, task.text
         assert task.json()["config"]["dataset"]["version"] == "v1"
 
-    def test_readers_may_not(
+    def test_viewer_may_not_tag_or_restore(
         self, changed: Changed, api: Callable[..., Api], session: Session, project: Project
     ) -> None:
         viewer = Changed(api(make_member(session, project, "viewer")), changed.head()["uuid"])
@@ -352,7 +360,7 @@ class TestTags:
 
 
 class TestDeletion:
-    def test_a_leaf_goes_and_its_number_is_not_reused(
+    def test_deleted_leaf_is_gone_and_its_number_is_not_reused(
         self, changed: Changed, session: Session
     ) -> None:
         changed.upload(ROWS[:3])
@@ -363,13 +371,13 @@ class TestDeletion:
         assert changed.api.get(f"{changed.path}/versions/v2").status_code == 404
         assert changed.upload(ROWS[:2]).json()["version"] == "v3"
 
-    def test_what_stays(self, changed: Changed, session: Session) -> None:
+    def test_version_in_use_can_not_be_deleted(self, changed: Changed, session: Session) -> None:
         def refusal(version: str) -> str:
             answer = changed.api.delete(f"{changed.path}/versions/{version}")
             assert answer.status_code == 409, answer.text
             return str(answer.json()["detail"])
 
-        assert "reads or has read" in refusal("v1")  # the report waits
+        assert "reads or has read" in refusal("v1")  # the report is still waiting
         end_reports(session)
         assert "first" in refusal("v1")
         changed.upload(ROWS[:3])

@@ -1,4 +1,4 @@
-"""Which other data a report compares with, as versions and reports come and go."""
+"""The data that reports compare with, as versions and reports are added."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ ROWS = [{"text": f"A text about the number {n}."} for n in range(6)]
 
 @pytest.fixture
 def gated(mine: Api, project: Project, stored: Stored) -> Dataset:
-    """Evaluation data that the project's gate names, in no version."""
+    """Create evaluation data that the project's gate names without a version."""
     held = stored(jsonl(ROWS[:1]))
     gate = {"evaluation": [{"dataset": str(held.uuid)}]}
     assert mine.put(f"projects/{project.uuid}/dataset-gate", json=gate).status_code == 200
@@ -44,7 +44,7 @@ def compared(answer: Any) -> list[tuple[str, str]]:
     return [(ref["dataset"], ref["version"]) for ref in answer.json()["config"]["against"]]
 
 
-def test_new_evaluation_data_of_the_gate_takes_the_place_of_the_old(
+def test_new_version_of_the_gates_evaluation_data_replaces_the_old(
     mine: Api, stored: Stored, gated: Dataset
 ) -> None:
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"
@@ -53,8 +53,10 @@ def test_new_evaluation_data_of_the_gate_takes_the_place_of_the_old(
     assert compared(mine.post(quality)) == [(str(gated.uuid), "v2")]
 
 
-def test_the_newest_of_each_stays(mine: Api, stored: Stored, gated: Dataset) -> None:
-    """Beside what the gate names, in the order in which they were asked for."""
+def test_report_compares_with_the_newest_version_of_each_dataset(
+    mine: Api, stored: Stored, gated: Dataset
+) -> None:
+    """The gate's data comes first, then the others in the order of the requests."""
     other = stored(jsonl(ROWS[:1]))
     grow(mine, other, 2)
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"
@@ -64,7 +66,7 @@ def test_the_newest_of_each_stays(mine: Api, stored: Stored, gated: Dataset) -> 
     assert compared(mine.post(quality)) == [(str(gated.uuid), "v1"), (str(other.uuid), "v2")]
 
 
-def test_what_somebody_will_evaluate_on_finds_a_place_among_many(
+def test_held_out_data_is_compared_even_if_the_list_is_full(
     session: Session, project: Project, mine: Api, stored: Stored, gated: Dataset
 ) -> None:
     dataset = stored(jsonl(ROWS))

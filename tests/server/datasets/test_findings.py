@@ -1,4 +1,4 @@
-"""Browsing the rows that a finding of the quality report is about."""
+"""Browsing the rows that a finding of the quality report concerns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ COUNTED = {"findings": [{"code": "boilerplate", "count": 9}, {"code": "empty", "
 
 
 def give_report(session: Session) -> None:
-    """The dataset that was uploaded last gets one."""
+    """Add a quality report to the dataset that was uploaded last."""
     version = session.scalar(select(func.max(DatasetVersion.id)))
     session.add(QualityReport(version_id=version, report=COUNTED))
     session.commit()
@@ -32,7 +32,7 @@ def give_report(session: Session) -> None:
 
 @pytest.fixture
 def browse(upload: Callable[..., Any], mine: Api) -> Callable[..., Any]:
-    """Ask for rows of a finding."""
+    """Return a function that requests the rows of a finding."""
     uuid = upload(jsonl(ROWS)).json()["uuid"]
 
     def browse(finding: str, **params: Any) -> Any:
@@ -41,7 +41,9 @@ def browse(upload: Callable[..., Any], mine: Api) -> Callable[..., Any]:
     return browse
 
 
-def test_rows_of_a_finding(browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_finding_are_read_from_an_index_made_once(
+    browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = browse("empty").json()
     assert empty["places"] == [9, 109, 209, 309]
     assert [row["id"] for row in empty["items"]] == empty["places"]
@@ -58,7 +60,7 @@ def test_rows_of_a_finding(browse: Callable[..., Any], monkeypatch: pytest.Monke
     assert browse("refusals").json()["items"] == []
 
 
-def test_near_duplicates_are_looked_for_when_asked(browse: Callable[..., Any]) -> None:
+def test_near_duplicates_are_found_on_request(browse: Callable[..., Any]) -> None:
     near = browse("near_duplicates")
     assert near.status_code == 200
     assert near.json()["places"] == [120]
@@ -76,7 +78,7 @@ def test_near_duplicates_are_looked_for_when_asked(browse: Callable[..., Any]) -
         ("boilerplate", "only counts them"),
     ],
 )
-def test_rows_that_nobody_can_name_are_not_called_none(
+def test_finding_whose_rows_are_unknown_is_refused_with_reason(
     session: Session, browse: Callable[..., Any], finding: str, says: str
 ) -> None:
     give_report(session)
@@ -85,7 +87,7 @@ def test_rows_that_nobody_can_name_are_not_called_none(
     assert says in answer.json()["detail"]
 
 
-def test_a_code_that_is_none_is_not_found(session: Session, browse: Callable[..., Any]) -> None:
+def test_unknown_finding_is_not_found(session: Session, browse: Callable[..., Any]) -> None:
     unknown = browse("emtpy")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "dataset.no_such_finding")
     give_report(session)
@@ -95,7 +97,7 @@ def test_a_code_that_is_none_is_not_found(session: Session, browse: Callable[...
     assert browse("refusals").json()["items"] == []
 
 
-def test_rows_of_a_finding_are_drawn(browse: Callable[..., Any]) -> None:
+def test_sample_of_a_finding_depends_on_the_seed(browse: Callable[..., Any]) -> None:
     drawn = [browse("empty", sample=2, seed=seed).json()["places"] for seed in range(8)]
     assert browse("empty", sample=2, seed=3).json()["places"] == drawn[3]
     assert all(len(places) == 2 and set(places) < {9, 109, 209, 309} for places in drawn)

@@ -1,4 +1,4 @@
-"""A fix from the request to the version it commits, with the real runtime in between."""
+"""Fixes, from the request to the committed version, with the real runtime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ ROWS[4] = ROWS[2]
 
 @pytest.fixture
 def perform(session: Session, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    """Runs a queued task as a worker would, without the processes between."""
+    """Return a function that runs a queued task as a worker would, but in this process."""
 
     def run(uuid: str) -> dict[str, Any]:
         task = session.scalars(select(Task).where(Task.uuid == uuid)).one()
@@ -73,7 +73,7 @@ def perform(session: Session, tmp_path: Path) -> Callable[[str], dict[str, Any]]
 Perform = Callable[[str], dict[str, Any]]
 
 
-def test_a_fix_commits_a_version_that_says_what_was_done(
+def test_fix_commits_a_version_that_records_what_was_done(
     mine: Api, stored: Stored, perform: Perform
 ) -> None:
     path = f"datasets/{stored(jsonl(ROWS)).uuid}"
@@ -96,11 +96,11 @@ def test_a_fix_commits_a_version_that_says_what_was_done(
     rows = mine.get(f"{path}/versions/v2/rows").json()["items"]
     assert [row["text"] for row in rows[:2]] == [ROWS[0]["text"], "mail [EMAIL] now"]
     assert len(rows) == 5
-    # Nobody can train on it before its report is there.
+    # The version can't be used for training before its report is finished.
     assert mine.get(path).json()["status"] == "processing"
 
 
-def test_a_fix_that_is_none(mine: Api, stored: Stored) -> None:
+def test_invalid_fix_is_refused(mine: Api, stored: Stored) -> None:
     path = f"datasets/{stored(jsonl(ROWS)).uuid}"
     answer = mine.post(f"{path}/fix", json={"fixes": {"duplicates": "mask"}})
     assert (answer.status_code, answer.json()["reason"]) == (422, "fix_unknown")
@@ -110,7 +110,7 @@ def test_a_fix_that_is_none(mine: Api, stored: Stored) -> None:
     assert mine.post(f"{path}/fix", json={"fixes": {}}).status_code == 422
 
 
-def test_a_fix_that_others_overtook_fails_unless_it_branches(
+def test_fix_after_a_newer_commit_fails_unless_it_branches(
     mine: Api, stored: Stored, perform: Perform
 ) -> None:
     path = f"datasets/{stored(jsonl(ROWS)).uuid}"
@@ -129,7 +129,7 @@ def test_a_fix_that_others_overtook_fails_unless_it_branches(
     assert (version["parent"], version["message"]) == ("v1", "mine")
 
 
-def test_a_fix_outlives_the_model_that_the_report_counted_with(
+def test_fix_works_after_the_counting_model_was_deleted(
     session: Session, mine: Api, project: Project, stored: Stored, perform: Perform
 ) -> None:
     model = make_model(session, project)
@@ -152,7 +152,7 @@ def test_a_fix_outlives_the_model_that_the_report_counted_with(
         commit(session)
 
 
-def test_what_has_nothing_to_fix_fails_and_leaves_no_version(
+def test_fix_without_matching_rows_fails_and_leaves_no_version(
     mine: Api, stored: Stored, perform: Perform
 ) -> None:
     path = f"datasets/{stored(jsonl(ROWS[:2])).uuid}"
@@ -163,7 +163,7 @@ def test_what_has_nothing_to_fix_fails_and_leaves_no_version(
     assert mine.get(path).json()["version"] == "v1"
 
 
-def test_reports_compare_with_the_gates_evaluation_data_and_fixes_drop_it(
+def test_report_compares_with_gate_data_and_fix_drops_leaked_rows(
     mine: Api, project: Project, stored: Stored, perform: Perform
 ) -> None:
     held = stored(jsonl(ROWS[:1]))
@@ -182,7 +182,7 @@ def test_reports_compare_with_the_gates_evaluation_data_and_fixes_drop_it(
     assert report["compared_with"][0]["exact"] == 1
     assert "leakage_exact" in {finding["code"] for finding in report["findings"]}
     assert mine.get(f"{path}/versions/v1/gate").json()["passed"]
-    # The evaluation data itself is not to be trained on.
+    # The evaluation data itself may not be used for training.
     own = mine.get(f"datasets/{held.uuid}/versions/v1/gate").json()
     assert [f["rule"] for f in own["failures"]] == ["evaluation"]
     fix = mine.post(f"{path}/fix", json={"fixes": {"leakage_exact": "drop"}}).json()
@@ -191,14 +191,14 @@ def test_reports_compare_with_the_gates_evaluation_data_and_fixes_drop_it(
     assert ROWS[0]["text"] not in [row["text"] for row in rows]
 
 
-def test_comparing_with_data_of_others_is_not_found(mine: Api, stored: Stored) -> None:
+def test_comparison_with_unknown_dataset_is_not_found(mine: Api, stored: Stored) -> None:
     path = f"datasets/{stored(jsonl(ROWS)).uuid}"
     against = [{"dataset": str(uuid4()), "role": "benchmark"}]
     answer = mine.post(f"{path}/versions/v1/quality", json={"against": against})
     assert answer.status_code == 404
 
 
-def test_what_it_was_compared_with_stays_for_the_versions_to_come(
+def test_next_version_is_compared_with_the_same_data(
     session: Session, mine: Api, stored: Stored, perform: Perform
 ) -> None:
     held, path = stored(jsonl(ROWS[:1])), f"datasets/{stored(jsonl(ROWS)).uuid}"
@@ -210,7 +210,7 @@ def test_what_it_was_compared_with_stays_for_the_versions_to_come(
     assert [ref["dataset"] for ref in newest.config["against"]] == [str(held.uuid)]
 
 
-def test_reports_are_kept_and_compared_and_taken_along(
+def test_reports_are_kept_compared_and_downloaded(
     mine: Api, stored: Stored, perform: Perform
 ) -> None:
     rows = [{"text": "<script>alert(1)</script> bob@gmail.com"}, *ROWS]

@@ -1,4 +1,4 @@
-"""The gate before training: who sets it, what it refuses, and the way around it."""
+"""The quality gate before training: who sets it, what it refuses, and how to override it."""
 
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ REPORT = {
         ({"limits": [{"finding": "dup"}]}, ["not_checked"]),
     ],
 )  # fmt: skip
-def test_rules(gate: dict[str, Any], broken: list[str]) -> None:
+def test_gate_reports_broken_rules(gate: dict[str, Any], broken: list[str]) -> None:
     assert [f.rule for f in gate_failures(Gate.model_validate(gate), REPORT)] == broken
 
 
@@ -69,7 +69,7 @@ CRASHED = {"name": "loud", "error": "ValueError: no"}
         ({"finding": "personal_*"}, {"outside_checks": [CRASHED]}, []),
     ],
 )
-def test_what_was_not_looked_for_does_not_pass(
+def test_limit_on_unchecked_finding_is_broken(
     limit: dict[str, Any], report: dict[str, Any], broken: list[str]
 ) -> None:
     gate = Gate.model_validate({"limits": [limit]})
@@ -79,7 +79,7 @@ def test_what_was_not_looked_for_does_not_pass(
         assert failures[0].text.startswith(f"not checked: {limit['finding']}")
 
 
-def test_a_limit_that_would_never_bite_is_refused(
+def test_limit_on_unknown_finding_is_refused(
     session: Session, project: Project, dataset: dict[str, Any]
 ) -> None:
     context = make_context(session, project)
@@ -112,12 +112,12 @@ def test_a_limit_that_would_never_bite_is_refused(
     limit("personal_emai*")
 
 
-def test_no_report_breaks_any_rule() -> None:
+def test_missing_report_breaks_a_gate_with_rules() -> None:
     assert gate_failures(Gate(), None) == []
     assert [f.rule for f in gate_failures(Gate(min_score=1), None)] == ["report"]
 
 
-def test_what_a_report_lacks_speaks_against_the_data() -> None:
+def test_missing_values_in_a_report_break_the_gate() -> None:
     gate = Gate.model_validate(
         {"min_score": 1, "forbid_errors": True, "limits": [{"finding": "a"}]}
     )
@@ -125,7 +125,7 @@ def test_what_a_report_lacks_speaks_against_the_data() -> None:
     assert [f.rule for f in gate_failures(gate, report)] == ["min_score", "a", "b", "c", "None"]
 
 
-def test_an_override_is_told_of_the_dataset(
+def test_override_is_audited_with_reason(
     session: Session, project: Project, dataset: dict[str, Any]
 ) -> None:
     context = make_context(session, project)

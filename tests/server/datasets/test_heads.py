@@ -1,4 +1,4 @@
-"""Heads: renaming, listing, deleting."""
+"""Datasets: rename, list, delete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("app")
 
 @pytest.fixture
 def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
-    """Commit a version of ``dataset``; returns the answer."""
+    """Return a function that commits a version of ``dataset`` and returns the response."""
 
     def commit(rows: list[dict[str, Any]], **params: Any) -> Any:
         params.setdefault("filename", "rows.jsonl")
@@ -42,7 +42,7 @@ def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
 
 
 class TestHeads:
-    def test_renaming_needs_the_etag_of_what_was_read(
+    def test_rename_needs_the_current_etag(
         self, mine: Api, dataset: dict[str, Any], session: Session
     ) -> None:
         path = f"datasets/{dataset['uuid']}"
@@ -60,7 +60,7 @@ class TestHeads:
         ).all()
         assert audited[-1]["name"] == {"before": dataset["name"], "after": "new"}
 
-    def test_renaming_to_a_taken_name(
+    def test_rename_to_taken_name_is_refused(
         self, mine: Api, stored: Stored, dataset: dict[str, Any]
     ) -> None:
         stored(name="theirs")
@@ -70,13 +70,15 @@ class TestHeads:
         assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
         assert mine.get(f"datasets/{dataset['uuid']}").json()["name"] == dataset["name"]
 
-    def test_unknown_fields(self, mine: Api, dataset: dict[str, Any]) -> None:
+    def test_change_of_unknown_field_is_refused(self, mine: Api, dataset: dict[str, Any]) -> None:
         answer = mine.patch(
             f"datasets/{dataset['uuid']}", json={"version": "v9"}, headers={"If-Match": "*"}
         )
         assert answer.json()["code"] == "validation"
 
-    def test_lists(self, mine: Api, stored: Stored, project: Project) -> None:
+    def test_datasets_are_listed_newest_first_in_pages(
+        self, mine: Api, stored: Stored, project: Project
+    ) -> None:
         names = [stored(name=f"listed {number}").name for number in range(3)]
         path = f"projects/{project.uuid}/datasets"
         first = mine.get(f"{path}?limit=2").json()
@@ -87,7 +89,7 @@ class TestHeads:
         assert [i["name"] for i in mine.get(f"{path}?name=listed 1").json()["items"]] == [names[1]]
         assert mine.get(f"{path}?name=%00").json()["items"] == []
 
-    def test_a_dataset_entered_without_versions_is_shown(
+    def test_dataset_without_versions_is_shown(
         self, mine: Api, session: Session, project: Project
     ) -> None:
         bare = make_dataset(session, project)
@@ -96,7 +98,7 @@ class TestHeads:
 
 
 class TestDeletion:
-    def test_takes_versions_and_references(
+    def test_deletion_removes_versions_and_references(
         self, mine: Api, dataset: dict[str, Any], commit: Callable[..., Any], session: Session
     ) -> None:
         commit(CHAT[:2])
@@ -114,7 +116,7 @@ class TestDeletion:
         ).all()
         assert deleted[-1]["versions"] == ["v1", "v2"]
 
-    def test_the_way_back_ends_where_all_names_are_taken(
+    def test_restore_when_all_names_are_taken_is_refused(
         self, mine: Api, session: Session, project: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gone = make_dataset(session, project, name="faq")
@@ -124,14 +126,14 @@ class TestDeletion:
         answer = mine.post(f"projects/{project.uuid}/bin/{gone.uuid}/restore")
         assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
 
-    def test_stops_the_report_that_nobody_needs_any_more(
+    def test_deletion_cancels_the_waiting_report(
         self, mine: Api, dataset: dict[str, Any], session: Session, project: Project
     ) -> None:
         mine.delete(f"datasets/{dataset['uuid']}")
         task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
         assert task.status == TaskStatus.CANCELLED
 
-    def test_is_refused_while_a_training_reads_it(
+    def test_deletion_during_a_training_is_refused(
         self, mine: Api, session: Session, project: Project
     ) -> None:
         head = make_dataset(session, project)

@@ -1,4 +1,4 @@
-"""Indexes made by several at once, or by one that breaks off."""
+"""Indexes that are made by several processes at once, or whose making fails."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ async def _make() -> Path:
     return await indexes.made_once(NAME, "no.module", dict, _never)
 
 
-def test_two_makers_at_once_leave_a_whole_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_made_twice_at_once_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     index = get_settings().spool_dir / NAME
     half_done = [asyncio.Event(), asyncio.Event()]
     first_is_there = asyncio.Event()
@@ -65,7 +65,7 @@ def test_two_makers_at_once_leave_a_whole_index(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("fault", [IngestFailed(ending="SIGKILL"), asyncio.CancelledError()])
-def test_a_maker_that_breaks_off_leaves_none(
+def test_failed_making_leaves_no_index(
     fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def killed(command: list[str], *_: Any) -> None:

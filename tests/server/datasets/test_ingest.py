@@ -1,4 +1,4 @@
-"""The child that reads uploads: what it sees, when it dies, and what its ends mean."""
+"""The child process that parses uploads: its environment, its death, and its exit codes."""
 
 import asyncio
 import sys
@@ -22,7 +22,7 @@ from aiplatform.server.datasets.service.ingest import ingest
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Put a script in the place of the real program."""
+    """Return a function that replaces the real program with a script."""
 
     def put(script: str) -> None:
         path = tmp_path / "program"
@@ -45,14 +45,16 @@ async def read(directory: Path, gone: Any = never, **options: Any) -> Any:
     )
 
 
-def test_the_real_one(tmp_path: Path) -> None:
+def test_real_program_parses_a_file(tmp_path: Path) -> None:
     result = asyncio.run(read(tmp_path))
     assert (result.rows, result.shape) == (1, DataShape.TEXT)
     assert result.path.stat().st_size == result.size
     assert result.found["encoding"] == "UTF-8"
 
 
-def test_it_sees_no_secrets(tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_gets_no_secrets(
+    tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AIPLATFORM_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "SECRET", "HOME"):
         monkeypatch.setenv(name, "x")
     program(
@@ -79,15 +81,19 @@ def test_it_sees_no_secrets(tmp_path: Path, program: Any, monkeypatch: pytest.Mo
         ("print('{\"ok\": 1}')", "exit status 0"),
     ],
 )
-def test_ends_that_are_no_verdict(tmp_path: Path, program: Any, script: str, ending: str) -> None:
+def test_program_failure_is_not_blamed_on_the_file(
+    tmp_path: Path, program: Any, script: str, ending: str
+) -> None:
     program(script)
     with pytest.raises(IngestFailed) as caught:
         asyncio.run(read(tmp_path))
     assert caught.value.params["ending"] == ending
 
 
-def test_too_much_cpu_time_is_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel ends the real program, whatever it is doing."""
+def test_excessive_cpu_time_is_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel kills the real program, whatever it is doing."""
     monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
     source = tmp_path / "upload"
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
@@ -99,7 +105,7 @@ def test_too_much_cpu_time_is_a_verdict(tmp_path: Path, monkeypatch: pytest.Monk
     assert "AIPLATFORM_INGEST_CPU_SECONDS" in caught.value.params["message_zh"]
 
 
-def test_a_full_disk(tmp_path: Path, program: Any) -> None:
+def test_full_disk_is_reported(tmp_path: Path, program: Any) -> None:
     program("raise OSError(28, 'No space left on device')")
     with pytest.raises(InsufficientStorage):
         asyncio.run(read(tmp_path))
@@ -107,7 +113,7 @@ def test_a_full_disk(tmp_path: Path, program: Any) -> None:
 
 @pytest.fixture
 def pid_of(tmp_path: Path, program: Any) -> Any:
-    """A program that never ends and says who it is, and that has a child of its own."""
+    """Use a program that never ends and has a child; return a function that waits for the pids."""
     program(
         f"""
         import subprocess
@@ -120,7 +126,7 @@ def pid_of(tmp_path: Path, program: Any) -> Any:
     )
 
     async def pids() -> list[int]:
-        while not (tmp_path / "pids").exists():  # noqa: ASYNC110  (another process makes it)
+        while not (tmp_path / "pids").exists():  # noqa: ASYNC110  (another process creates it)
             await asyncio.sleep(0.01)
         return [int(pid) for pid in (tmp_path / "pids").read_text().split()]
 
@@ -134,7 +140,7 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_it_dies_with_the_request(tmp_path: Path, pid_of: Any) -> None:
+def test_program_is_killed_when_the_request_is_cancelled(tmp_path: Path, pid_of: Any) -> None:
     async def run() -> list[int]:
         reading = asyncio.create_task(read(tmp_path))
         pids: list[int] = await pid_of()
@@ -147,7 +153,7 @@ def test_it_dies_with_the_request(tmp_path: Path, pid_of: Any) -> None:
     assert not any(running(pid) for pid in asyncio.run(run()))
 
 
-def test_it_dies_when_nobody_waits(tmp_path: Path, pid_of: Any) -> None:
+def test_program_is_killed_when_the_client_disconnects(tmp_path: Path, pid_of: Any) -> None:
     async def run() -> list[int]:
         gone = asyncio.Event()
         reading = asyncio.create_task(read(tmp_path, gone=gone.wait))
@@ -162,7 +168,7 @@ def test_it_dies_when_nobody_waits(tmp_path: Path, pid_of: Any) -> None:
 
 
 @pytest.mark.parametrize(("machine", "own", "most"), [(2, 2, 2), (3, 1, 1)])
-def test_few_read_at_the_same_time(
+def test_concurrent_programs_are_limited(
     tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch, machine: int, own: int, most: int
 ) -> None:
     monkeypatch.setattr(get_settings(), "home", tmp_path / "home")
@@ -190,7 +196,7 @@ def test_few_read_at_the_same_time(
         )
         return [int(answer.params["message"]) for answer in answers]  # type: ignore[union-attr]
 
-    # Two API processes on one machine share the turns.
+    # Two API processes on one machine share the slots.
     with ThreadPoolExecutor(2) as threads:
         found = [threads.submit(asyncio.run, run()) for _ in range(2)]
         counts = [count for one in found for count in one.result()]
@@ -200,21 +206,21 @@ def test_few_read_at_the_same_time(
 
 
 class TestExport:
-    """Rows as JSON Lines come from a child as well."""
+    """JSON Lines are exported by a child process, too."""
 
-    def test_breaks_off_when_the_child_does(self, tmp_path: Path, program: Any) -> None:
+    def test_export_fails_when_the_child_is_killed(self, tmp_path: Path, program: Any) -> None:
         program("print('{}'); sys.stdout.flush(); os.kill(os.getpid(), 9)")
         seen = []
 
         async def run() -> None:
             async for chunk in content.exported(tmp_path / "rows.parquet", "jsonl"):
-                seen.append(chunk)  # noqa: PERF401  (what came before the error is looked at)
+                seen.append(chunk)  # noqa: PERF401  (chunks before the error are checked)
 
         with pytest.raises(ExportFailed, match="SIGKILL"):
             asyncio.run(run())
         assert seen == [b"{}\n"]
 
-    def test_ends_when_nobody_reads_on(self, tmp_path: Path, program: Any) -> None:
+    def test_export_is_killed_when_the_reader_stops(self, tmp_path: Path, program: Any) -> None:
         program(
             f"""
             with open({str(tmp_path / "pid")!r}, "w") as file:

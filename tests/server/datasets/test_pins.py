@@ -1,4 +1,4 @@
-"""Versions that many submissions will read are looked up, and locked, together."""
+"""Looking up and locking the versions of many submissions in one statement."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def version_of(session: Session, dataset: Dataset) -> DatasetVersion:
     ).one()
 
 
-def test_many_are_found_by_one_statement(
+def test_many_versions_are_found_by_one_statement(
     session: Session, project: Project, datasets: list[Dataset], sent: list[tuple[str, bool]]
 ) -> None:
     context = make_context(session, project)
@@ -54,10 +54,10 @@ def test_many_are_found_by_one_statement(
     ]
 
 
-def test_what_is_not_found_so_is_looked_for_by_itself(
+def test_tags_and_missing_versions_are_looked_up_one_by_one(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
-    """Tags, and what there is not, in words of its own."""
+    """Each missing dataset or version gets its own error."""
     tagged = version_of(session, datasets[0])
     session.add(DatasetTag(dataset_id=datasets[0].id, name="prod", version_id=tagged.id))
     session.commit()
@@ -79,23 +79,23 @@ def test_what_is_not_found_so_is_looked_for_by_itself(
             assert refused.value.params["resource"] == noun
 
 
-def test_the_current_one_is_that_of_the_moment(
+def test_current_version_is_read_from_the_database(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
     context, dataset = make_context(session, project), datasets[0]
     first = version_of(session, dataset)
-    assert dataset.version == "v1"  # and the session goes on to think so
+    assert dataset.version == "v1"  # the session still has this value later
     with transaction() as other:
         other.add(DatasetVersion(dataset_id=dataset.id, version="v2", file_hash=first.file_hash))
         other.get_one(Dataset, dataset.id).version = "v2"
     assert pins.pin_version(session, context, dataset.uuid, None)[1].version == "v2"
 
 
-def test_the_current_one_need_not_be_the_newest(
+def test_current_version_need_not_be_the_newest(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
     context, dataset = make_context(session, project), datasets[0]
-    session.add(DatasetVersion(dataset_id=dataset.id, version="v2"))  # a branch's
+    session.add(DatasetVersion(dataset_id=dataset.id, version="v2"))  # on a branch
     session.commit()
     refs = [DatasetRef(dataset=dataset.uuid, version=label) for label in (None, "v2")]
     with asked_once(session):
@@ -104,7 +104,7 @@ def test_the_current_one_need_not_be_the_newest(
     assert [version.version for _, version in found] == ["v1", "v2"]
 
 
-def test_they_are_kept_from_deletion_until_the_commit(
+def test_pinned_datasets_are_locked_until_the_commit(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
     context = make_context(session, project)
@@ -127,7 +127,7 @@ def test_they_are_kept_from_deletion_until_the_commit(
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("kind", ["data_quality", "evaluation"])
-def test_submissions_ask_together(
+def test_submission_sends_its_queries_together(
     session: Session,
     mine: Api,
     project: Project,
@@ -136,7 +136,7 @@ def test_submissions_ask_together(
     kind: str,
     number: int,
 ) -> None:
-    """What is known beforehand goes to the database in one way there and back."""
+    """All queries that are known in advance share one round trip."""
     more: dict[str, Any] = {}
     if kind == "evaluation":
         more = {"model": str(make_model(session, project).uuid)}
@@ -153,14 +153,14 @@ def test_submissions_ask_together(
         assert [together for words, together in sent if table in words] == [True], table
 
 
-def test_who_waits_for_tasks_asks_alone(
+def test_task_that_waits_for_others_locks_tasks_before_datasets(
     session: Session,
     mine: Api,
     project: Project,
     datasets: list[Dataset],
     sent: list[tuple[str, bool]],
 ) -> None:
-    """Tasks are locked before what is read, as where they end."""
+    """The order is the same as at the end of tasks, to avoid deadlocks."""
     first = make_task(session, project)
     uuid = str(datasets[0].uuid)
     body = {
@@ -177,7 +177,7 @@ def test_who_waits_for_tasks_asks_alone(
     assert tasks < read
 
 
-def test_a_version_that_does_not_exist_is_told_with_those_that_do(
+def test_unknown_version_error_lists_known_versions(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
     dataset = datasets[0]

@@ -1,4 +1,4 @@
-"""Pulling versions by the SDK: only what is new travels, cuts cost a part, nothing is mixed up."""
+"""Pulling versions by the SDK: reuse of parts, broken connections, damage, and the cache."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def sdk(
 
 @pytest.fixture
 def faq(upload: Callable[..., Any], mine: Api, sdk: Client) -> Any:
-    """Two versions, of which the second changes the last row."""
+    """Create a dataset with two versions; the second one changes the last row."""
     made = upload(jsonl(ROWS), name="faq").json()
     changed = [*ROWS[:-1], {"id": 3999, "text": "another", "more": None}]
     answer = mine.post(
@@ -66,7 +66,7 @@ def faq(upload: Callable[..., Any], mine: Api, sdk: Client) -> Any:
 
 
 class Wire:
-    """What the SDK fetches, and where it is cut."""
+    """A wrapper of the SDK's transport that records requests and cuts or corrupts answers."""
 
     def __init__(self, sdk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []
@@ -101,7 +101,7 @@ def wire(sdk: Client, monkeypatch: pytest.MonkeyPatch) -> Wire:
     return Wire(sdk, monkeypatch)
 
 
-def test_a_version_and_then_the_next(sdk: Client, faq: Any, wire: Wire) -> None:
+def test_pull_of_next_version_fetches_only_new_parts(sdk: Client, faq: Any, wire: Wire) -> None:
     first = sdk.datasets.pull("faq@v1")
     assert (first.version, first.fetched) == ("v1", first.file_size)
     assert hashlib.sha256(first.path.read_bytes()).hexdigest() == first.file_hash
@@ -120,7 +120,7 @@ def test_a_version_and_then_the_next(sdk: Client, faq: Any, wire: Wire) -> None:
         sdk.datasets.pull("faq@v9")
 
 
-def test_to_a_place(sdk: Client, faq: Any, tmp_path: Path) -> None:
+def test_pull_to_a_path_writes_a_copy(sdk: Client, faq: Any, tmp_path: Path) -> None:
     copy = sdk.datasets.pull(faq, "v1", to=tmp_path)
     assert copy.path == tmp_path / "faq-v1.parquet"
     assert os.access(copy.path, os.W_OK)
@@ -129,7 +129,7 @@ def test_to_a_place(sdk: Client, faq: Any, tmp_path: Path) -> None:
     assert named.fetched == 0
 
 
-def test_a_cut_pull_goes_on(
+def test_interrupted_pull_continues_at_the_missing_part(
     sdk: Client, faq: Any, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = sdk.transport.get(f"datasets/{faq.uuid}/versions/v1/parts")["parts"]
@@ -148,7 +148,7 @@ def test_a_cut_pull_goes_on(
     assert sent[-1] == (found.file_size, found.file_size)
 
 
-def test_a_connection_that_breaks_is_taken_up(sdk: Client, faq: Any, wire: Wire) -> None:
+def test_pull_continues_after_a_broken_connection(sdk: Client, faq: Any, wire: Wire) -> None:
     parts = sdk.transport.get(f"datasets/{faq.uuid}/versions/v1/parts")["parts"]
     wire.cut_after = max(part["size"] for part in parts) + 1_100_000
     found = sdk.datasets.pull("faq@v1")
@@ -156,34 +156,36 @@ def test_a_connection_that_breaks_is_taken_up(sdk: Client, faq: Any, wire: Wire)
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.file_hash
 
 
-def test_other_bytes_are_refused(sdk: Client, faq: Any, wire: Wire, tmp_path: Path) -> None:
+def test_corrupted_bytes_are_refused(sdk: Client, faq: Any, wire: Wire, tmp_path: Path) -> None:
     wire.flip = True
     with pytest.raises(CorruptDownload):
         sdk.datasets.pull("faq@v1")
     assert not list((tmp_path / "cache").glob("*.parquet"))
 
 
-def test_a_damaged_file_is_fetched_again(sdk: Client, faq: Any, tmp_path: Path) -> None:
+def test_damaged_cache_file_is_fetched_again(sdk: Client, faq: Any, tmp_path: Path) -> None:
     first = sdk.datasets.pull("faq@v1")
     first.path.chmod(0o644)
     with first.path.open("r+b") as file:
         file.seek(-20, os.SEEK_END)
         file.write(b"\x00" * 10)
-    # Its other parts are still good for another version.
+    # Its undamaged parts can still be used for another version.
     second = sdk.datasets.pull("faq@v2")
     assert 0 < second.fetched < second.file_size / 2
     again = sdk.datasets.pull("faq@v1")
     assert hashlib.sha256(again.path.read_bytes()).hexdigest() == again.file_hash
 
 
-def test_several_at_once(sdk: Client, faq: Any, wire: Wire) -> None:
+def test_concurrent_pulls_fetch_once(sdk: Client, faq: Any, wire: Wire) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: sdk.datasets.pull("faq@v1"), range(4)))
     assert sorted(one.fetched for one in found) == [0, 0, 0, found[0].file_size]
     assert len(wire.asked) == 1
 
 
-def test_what_was_used_longest_ago_goes(sdk: Client, faq: Any, tmp_path: Path) -> None:
+def test_full_cache_drops_the_least_recently_used_file(
+    sdk: Client, faq: Any, tmp_path: Path
+) -> None:
     cache = DataCache(tmp_path / "small", limit=0)
     first = sdk.datasets.pull("faq@v1", cache=cache)
     second = sdk.datasets.pull("faq@v2", cache=cache)
@@ -191,7 +193,7 @@ def test_what_was_used_longest_ago_goes(sdk: Client, faq: Any, tmp_path: Path) -
     assert not first.path.exists()
 
 
-def test_as_what_other_libraries_call_data(
+def test_version_is_returned_as_polars_arrow_and_batches(
     sdk: Client, faq: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     v1 = sdk.datasets.version(faq, "v1")
@@ -215,7 +217,7 @@ def test_as_what_other_libraries_call_data(
     assert refused.value.hint == "Install it: pip install datasets"
 
 
-def test_conversations_come_back_whole(
+def test_nested_conversations_are_returned_unchanged(
     sdk: Client, upload: Callable[..., Any], tmp_path: Path
 ) -> None:
     chats = [
@@ -228,7 +230,7 @@ def test_conversations_come_back_whole(
     assert json.loads(json.dumps(rows)) == chats
 
 
-def test_for_the_hugging_face_library(
+def test_pulled_version_is_loaded_by_hugging_face_datasets(
     sdk: Client, faq: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     hub = pytest.importorskip("datasets")

@@ -1,4 +1,4 @@
-"""Quality reports: what follows when their tasks end."""
+"""Quality reports: the consequences of the end of their tasks."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def end(session: Session, task: Task, status: TaskStatus, **outcome: Any) -> Non
     commit(session)
 
 
-def test_a_report_makes_the_dataset_ready(
+def test_completed_report_makes_the_dataset_ready(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task, owner: User
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
@@ -64,7 +64,7 @@ def test_a_report_makes_the_dataset_ready(
     assert told.data["dataset"] == dataset["uuid"]
 
 
-def test_a_report_that_fails_the_gate_is_told_so(
+def test_report_that_fails_the_gate_notifies_the_author(
     session: Session, mine: Api, project: Project, dataset: dict[str, Any], task: Task, owner: User
 ) -> None:
     gate = {"min_score": 90}
@@ -87,7 +87,7 @@ def test_a_report_that_fails_the_gate_is_told_so(
         (TaskStatus.CANCELLED, {}, "uploaded"),
     ],
 )
-def test_no_report(
+def test_task_without_report_sets_the_status(
     session: Session,
     mine: Api,
     dataset: dict[str, Any],
@@ -100,7 +100,7 @@ def test_no_report(
     assert mine.get(f"datasets/{dataset['uuid']}").json()["status"] == expected
 
 
-def test_a_report_on_an_older_version_leaves_the_head_alone(
+def test_report_on_older_version_does_not_change_the_head(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
@@ -111,7 +111,7 @@ def test_a_report_on_an_older_version_leaves_the_head_alone(
     assert mine.get(f"{path}/versions/v1/report").json()["score"] == 88
 
 
-def test_another_report_that_fails_takes_nothing_away(
+def test_failed_second_report_keeps_the_first(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
@@ -127,7 +127,7 @@ def test_another_report_that_fails_takes_nothing_away(
     assert (head["status"], head["quality_report"]["score"]) == ("ready", 88)
 
 
-def test_a_failed_report_while_another_waits(
+def test_failed_report_while_another_waits_keeps_processing(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
@@ -136,7 +136,7 @@ def test_a_failed_report_while_another_waits(
     assert mine.get(path).json()["status"] == "processing"
 
 
-def test_a_report_on_a_tag_of_the_current_version(
+def test_report_on_a_tag_pins_the_current_version(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
@@ -147,7 +147,7 @@ def test_a_report_on_a_tag_of_the_current_version(
     assert mine.get(path).json()["status"] == "processing"
 
 
-def test_a_report_after_the_deletion(
+def test_report_after_deletion_of_its_dataset_is_ignored(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     queue.change_status(session, task, TaskStatus.RUNNING)
@@ -161,7 +161,7 @@ def test_a_report_after_the_deletion(
     commit(session)
 
 
-def test_the_runtime_gets_rows_and_tokenizer_but_no_weights(
+def test_quality_task_gets_rows_and_tokenizer_without_weights(
     session: Session, mine: Api, project: Project, dataset: dict[str, Any], home: Any
 ) -> None:
     files = [
@@ -180,7 +180,7 @@ def test_the_runtime_gets_rows_and_tokenizer_but_no_weights(
     assert [file.path for file in inputs.trees["base_model"]] == ["weights/tokenizer.json"]
 
 
-def test_the_kind_is_registered_and_pins_versions(
+def test_quality_kind_pins_the_version(
     session: Session, project: Project, dataset: dict[str, Any]
 ) -> None:
     kind = kinds.kind_of(TaskType.DATA_QUALITY)
@@ -193,7 +193,7 @@ def test_the_kind_is_registered_and_pins_versions(
         kind.prepare(session, stranger, QualitySpec(**spec))
 
 
-def test_a_deletion_and_the_end_of_a_report_at_the_same_time_do_not_deadlock(
+def test_concurrent_deletion_and_end_of_report_do_not_deadlock(
     session: Session, project: Project, stored: Callable[..., Dataset]
 ) -> None:
     context = make_context(session, project)
@@ -226,7 +226,7 @@ def test_a_deletion_and_the_end_of_a_report_at_the_same_time_do_not_deadlock(
     assert session.scalars(select(Dataset).where(Dataset.project_id == project.id)).all() == []
 
 
-def test_two_reports_of_one_version_are_compared(
+def test_two_reports_of_one_version_can_be_compared(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}/versions/v1"
@@ -250,7 +250,7 @@ def test_two_reports_of_one_version_are_compared(
     assert mine.get(f"{path}/report/changes?since=v1&made={dataset['uuid']}").status_code == 404
 
 
-def test_a_version_that_is_current_again_still_waits_for_its_report(
+def test_version_that_becomes_current_again_waits_for_its_report(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"

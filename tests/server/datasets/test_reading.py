@@ -1,4 +1,4 @@
-"""What an uploader says of how a file is read, and the rows that are set aside."""
+"""Options for reading an uploaded file, and rows that are set aside."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ class TestQuarantine:
         ).one()  # fmt: skip
         assert row.details["quarantined"]["rows"] == 1
 
-    def test_too_many_are_refused_and_leave_nothing(
+    def test_too_many_bad_rows_are_refused_and_leave_nothing(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch, traces: Traces
     ) -> None:
         monkeypatch.setattr(get_settings(), "quarantine_max_share", 0.04)
@@ -68,13 +68,15 @@ class TestQuarantine:
         assert "1 of 21 rows" in answer.json()["detail"]
         assert traces() == before
 
-    def test_nothing_bad_has_no_file(self, upload: Upload, mine: Api) -> None:
+    def test_upload_without_bad_rows_has_no_quarantine_file(
+        self, upload: Upload, mine: Api
+    ) -> None:
         version = version_of(mine, upload(jsonl(ROWS), bad_rows="quarantine"))
         assert "quarantined" not in version["read_as"]
         path = f"datasets/{version['dataset']}/versions/v1/content"
         assert mine.get(path, params={"format": "quarantine"}).status_code == 404
 
-    def test_of_an_append(self, upload: Upload, mine: Api) -> None:
+    def test_bad_rows_of_an_append_are_set_aside(self, upload: Upload, mine: Api) -> None:
         uuid = upload(jsonl(ROWS)).json()["uuid"]
         answer = mine.post(
             f"datasets/{uuid}/versions",
@@ -86,7 +88,9 @@ class TestQuarantine:
         assert version["read_as"]["quarantined"]["rows"] == 1
         assert aside_of(mine, version)[0]["reason"] == "json_not_object"
 
-    def test_of_an_upload_in_pieces(self, mine: Api, project: Project) -> None:
+    def test_bad_rows_of_a_resumable_upload_are_set_aside(
+        self, mine: Api, project: Project
+    ) -> None:
         content = b"q;a\nx;y\n" * 1 + b"x;y\n" * 20 + b"x;y;z\n"
         facts = {
             "name": f"dataset {number()}",
@@ -116,7 +120,7 @@ class TestQuarantine:
 
 
 class TestOptions:
-    def test_the_dialect_is_shown_and_can_be_overridden(self, upload: Upload, mine: Api) -> None:
+    def test_dialect_is_detected_and_can_be_overridden(self, upload: Upload, mine: Api) -> None:
         content = b"a;b,c\n1;2,3\n"
         found = version_of(mine, upload(content, filename="x.csv"))
         said = version_of(
@@ -152,7 +156,7 @@ class TestOptions:
         assert refused.status_code == 422
         assert "line 2: “day” should have the type date" in refused.json()["detail"]
 
-    def test_named_types_are_kept_until_another_is_named(self, upload: Upload, mine: Api) -> None:
+    def test_named_types_are_kept_until_others_are_named(self, upload: Upload, mine: Api) -> None:
         first = version_of(
             mine, upload(b"n,z,m\n1,2,3\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
         )
@@ -171,7 +175,7 @@ class TestOptions:
             assert refused.status_code == 422, more
             detail = refused.json()["detail"]
             assert all(part in detail for part in ("line 3", "“n”", "integer", "six", "--type"))
-        # A version that is made of others carries them on, and so does one without the column.
+        # A version made from others keeps the named types, and so does one without the column.
         assert types_of(add(b"n,z,m\n9,9,x\n", mode="append"))["z"] == "text"
         assert types_of(add(b"z,m\n9,x\n")) == {"z": "text", "m": "text"}
         assert add(b"n,z,m\nsix,8,x\n").status_code == 422
@@ -185,7 +189,7 @@ class TestOptions:
         )
         assert "请更正该值" in zh.json()["detail"]
 
-    def test_appended_csv_is_typed_as_named_or_as_its_values_are_spelled(
+    def test_appended_csv_is_typed_as_named_or_by_its_values(
         self, upload: Upload, mine: Api
     ) -> None:
         first = version_of(mine, upload(b"id,n\n7,1\n", filename="x.csv"))
@@ -206,11 +210,13 @@ class TestOptions:
         assert refused.status_code == 422
         assert "can't be a key" in refused.json()["detail"]
 
-    def test_header_that_looks_like_a_row_is_doubted(self, upload: Upload, mine: Api) -> None:
+    def test_header_that_looks_like_a_row_is_reported(self, upload: Upload, mine: Api) -> None:
         version = version_of(mine, upload(b"5.1,setosa\n4.9,setosa\n", filename="x.csv"))
         assert "“5.1”" in version["read_as"]["header_doubt"]["en"]
 
-    def test_the_encoding(self, upload: Upload, mine: Api) -> None:
+    def test_encoding_must_be_named_if_it_is_not_recognised(
+        self, upload: Upload, mine: Api
+    ) -> None:
         content = "name\ncafé\n".encode("latin-1")
         assert upload(content, filename="x.csv").status_code == 422
         version = version_of(mine, upload(content, filename="x.csv", encoding="latin-1"))
@@ -226,7 +232,7 @@ class TestOptions:
             ({"quote": "ab"}, "quote"),
         ],
     )
-    def test_what_makes_no_sense(
+    def test_invalid_option_is_refused_and_leaves_nothing(
         self, upload: Upload, options: dict[str, str], option: str, traces: Traces
     ) -> None:
         before = traces()
@@ -238,7 +244,7 @@ class TestOptions:
 
 
 class TestMapping:
-    def test_at_the_upload(self, upload: Upload, mine: Api) -> None:
+    def test_upload_with_map_renames_columns(self, upload: Upload, mine: Api) -> None:
         rows = [{"frage": "x", "antwort": "y", "n": 1}]
         mapped = {"frage": "prompt", "antwort": "completion"}
         version = version_of(mine, upload(jsonl(rows), map=json.dumps(mapped)))
@@ -247,11 +253,11 @@ class TestMapping:
         page = mine.get(f"datasets/{version['dataset']}/versions/v1/rows").json()
         assert page["items"] == [{"prompt": "x", "completion": "y", "n": 1}]
 
-    def test_columns_that_are_not_there(self, upload: Upload) -> None:
+    def test_upload_with_map_of_unknown_column_is_refused(self, upload: Upload) -> None:
         answer = upload(map='{"nowhere": "prompt"}')
         assert (answer.status_code, answer.json()["reason"]) == (422, "column_unknown")
 
-    def test_by_a_commit(self, upload: Upload, mine: Api) -> None:
+    def test_map_commit_renames_columns_and_keeps_rows(self, upload: Upload, mine: Api) -> None:
         talk = [{"role": "user", "content": "hi", "name": "Lin"}]
         rows = [{"talk": talk, "id": 1, "extra": {"x": [1.5, None]}}, {"talk": [], "id": 2}]
         uuid = upload(jsonl(rows)).json()["uuid"]
@@ -267,7 +273,7 @@ class TestMapping:
             for row in before
         ]
         assert mine.get(f"datasets/{uuid}").json()["shape"] == "chat"
-        # The same rows uploaded with the same words are the same file.
+        # The same rows uploaded with the same map give the same file.
         direct = version_of(mine, upload(jsonl(rows), map='{"talk": "messages"}'))
         assert direct["file_hash"] == version["file_hash"]
 
@@ -275,21 +281,21 @@ class TestMapping:
         "mapped",
         [{"x": "prompt"}, {"question": "label"}, {"question": "prompt", "answer": "prompt"}, {}],
     )
-    def test_what_can_not_be(
+    def test_invalid_map_is_refused_and_leaves_nothing(
         self, upload: Upload, mine: Api, mapped: dict[str, str], traces: Traces
     ) -> None:
         uuid = upload(jsonl([{"question": "x", "answer": 1}])).json()["uuid"]
         before = traces()
         assert mine.post(f"datasets/{uuid}/map", json={"map": mapped}).status_code == 422
         after = traces()
-        # A copy of the rows that were looked at is kept for a day, for whoever reads them next.
+        # A copy of the rows is kept in the spool for a day, for the next reader.
         after["spooled"] = [n for n in after["spooled"] if not n.startswith("rows-")]
         before["spooled"] = [n for n in before["spooled"] if not n.startswith("rows-")]
         assert after == before
 
 
-def test_what_is_downloaded_as_parquet_comes_back_as_it_was(upload: Upload, mine: Api) -> None:
-    """Nested values, several types in a column, and what messages have beside their texts."""
+def test_downloaded_parquet_uploads_to_the_same_rows(upload: Upload, mine: Api) -> None:
+    """Nested values, mixed types in a column, and further fields of messages are preserved."""
     called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "f": {"x": [1]}}]}
     asked = {"role": "user", "content": "Look.", "name": "Lin"}
     rows = [
@@ -307,7 +313,7 @@ def test_what_is_downloaded_as_parquet_comes_back_as_it_was(upload: Upload, mine
     again = version_of(mine, upload(parquet, filename="rows.parquet"))
     assert mine.get(f"datasets/{again['dataset']}/versions/v1/rows").json()["items"] == before
     assert (again["columns"], again["shape"]) == (first["columns"], first["shape"])
-    # Behind those that are there, too.
+    # It can be appended to the same rows, too.
     answer = mine.post(
         f"datasets/{first['dataset']}/versions",
         params={"filename": "rows.parquet", "mode": "append"},

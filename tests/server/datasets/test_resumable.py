@@ -1,4 +1,4 @@
-"""Uploads in pieces: tus 1.0, and everything that can go wrong on the way."""
+"""Resumable uploads by tus 1.0, with all errors that can happen on the way."""
 
 import base64
 import fcntl
@@ -38,7 +38,7 @@ def encoded(**metadata: str) -> str:
 
 
 class Tus:
-    """A client that says what it is told to."""
+    """A minimal tus client."""
 
     def __init__(self, api: Api, project: Project) -> None:
         self.api = api
@@ -78,14 +78,14 @@ def spooled() -> list[str]:
 
 
 class TestProtocol:
-    def test_what_is_spoken(self, mine: Api, project: Project) -> None:
+    def test_options_describe_the_protocol(self, mine: Api, project: Project) -> None:
         answer = mine.request("OPTIONS", f"projects/{project.uuid}/uploads")
         assert answer.status_code == 204
         assert answer.headers["tus-version"] == "1.0.0"
         assert "creation-with-upload" in answer.headers["tus-extension"]
         assert answer.headers["tus-checksum-algorithm"] == "sha1,sha256"
 
-    def test_in_pieces(self, tus: Tus) -> None:
+    def test_upload_in_pieces_becomes_a_version(self, tus: Tus) -> None:
         place = tus.begin(name="by tus", message="in pieces")
         assert tus.offset(place) == 0
         first = tus.send(place, 0, CONTENT[:50])
@@ -104,7 +104,7 @@ class TestProtocol:
         assert tus.offset(place) == len(CONTENT)
         assert spooled() == []
 
-    def test_uploads_are_listed_while_they_live(
+    def test_list_shows_current_and_recently_ended_uploads(
         self, session: Session, mine: Api, tus: Tus
     ) -> None:
         path = f"projects/{tus.project.uuid}/uploads"
@@ -135,13 +135,13 @@ class TestProtocol:
         other = make_project(session, session.get_one(User, tus.project.owner_id))
         assert mine.get(f"projects/{other.uuid}/uploads").json()["items"] == []
 
-    def test_creation_with_upload(self, tus: Tus) -> None:
+    def test_creation_with_upload_commits_at_once(self, tus: Tus) -> None:
         answer = tus.create(len(CONTENT), PIECE, CONTENT)
         assert answer.status_code == 201, answer.text
         assert answer.headers["upload-offset"] == str(len(CONTENT))
         assert answer.headers["aiplatform-version"] == "v1"
 
-    def test_a_change_of_a_dataset(self, tus: Tus, dataset: dict[str, Any]) -> None:
+    def test_upload_in_append_mode_adds_a_version(self, tus: Tus, dataset: dict[str, Any]) -> None:
         more = jsonl(CHAT[:1])
         place = tus.begin(len(more), dataset=dataset["uuid"], mode="append")
         assert tus.send(place, 0, more).headers["aiplatform-version"] == "v2"
@@ -149,7 +149,7 @@ class TestProtocol:
         assert (version["row_count"], version["made_by"]["operation"]) == (6, "append")
 
     @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-    def test_checksums(self, tus: Tus, algorithm: str) -> None:
+    def test_piece_with_wrong_checksum_is_refused(self, tus: Tus, algorithm: str) -> None:
         place = tus.begin()
         good = base64.b64encode(hashlib.new(algorithm, CONTENT[:60]).digest()).decode()
         bad = tus.send(place, 0, CONTENT[1:61], **{"Upload-Checksum": f"{algorithm} {good}"})
@@ -159,7 +159,7 @@ class TestProtocol:
         assert fine.status_code == 204
         assert tus.offset(place) == 60
 
-    def test_termination(self, tus: Tus) -> None:
+    def test_deleted_upload_is_gone(self, tus: Tus) -> None:
         place = tus.begin()
         tus.send(place, 0, CONTENT[:10])
         assert tus.api.delete(place).status_code == 204
@@ -178,7 +178,9 @@ class TestProtocol:
             ({"Upload-Checksum": "sha1"}, 400),
         ],
     )
-    def test_pieces_that_are_none(self, tus: Tus, headers: dict[str, str], status: int) -> None:
+    def test_piece_with_invalid_headers_is_refused(
+        self, tus: Tus, headers: dict[str, str], status: int
+    ) -> None:
         place = tus.begin()
         assert tus.send(place, 0, b"abc", **headers).status_code == status
         assert tus.offset(place) == 0
@@ -196,7 +198,7 @@ class TestProtocol:
             (encoded(name="a", mode="upsert"), 422),
         ],
     )
-    def test_metadata_that_are_none(
+    def test_invalid_metadata_is_refused(
         self, mine: Api, project: Project, metadata: str, status: int
     ) -> None:
         answer = mine.post(
@@ -207,22 +209,24 @@ class TestProtocol:
         assert spooled() == []
 
     @pytest.mark.parametrize("length", ["", "-1", "1e9", "9" * 30])
-    def test_lengths_that_are_none(self, mine: Api, project: Project, length: str) -> None:
+    def test_invalid_length_is_refused(self, mine: Api, project: Project, length: str) -> None:
         headers = {"Upload-Length": length, "Upload-Metadata": encoded(name="a")}
         assert mine.post(f"projects/{project.uuid}/uploads", headers=headers).status_code == 400
 
 
 class TestFaults:
-    def test_more_than_was_announced(self, tus: Tus) -> None:
+    def test_more_bytes_than_announced_are_refused(self, tus: Tus) -> None:
         place = tus.begin(10)
         assert tus.send(place, 0, b"x" * 11).status_code == 413
         assert tus.offset(place) == 0
 
-    def test_too_large(self, tus: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_length_above_the_limit_is_refused(
+        self, tus: Tus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(get_settings(), "max_upload_bytes", 100)
         assert tus.create(101).status_code == 413
 
-    def test_a_file_that_cannot_be_read(self, tus: Tus, session: Session) -> None:
+    def test_malformed_file_ends_the_upload(self, tus: Tus, session: Session) -> None:
         bad = b'{"text": "a"}\n{"text": \n'
         place = tus.begin(len(bad), name="broken")
         answer = tus.send(place, 0, bad)
@@ -235,7 +239,7 @@ class TestFaults:
         assert session.scalar(select(Dataset.id).where(Dataset.name == "broken")) is None
         assert spooled() == []
 
-    def test_what_is_no_fault_of_the_file_does_not_cost_its_bytes(
+    def test_upload_over_quota_keeps_its_bytes_for_another_attempt(
         self, tus: Tus, session: Session, project: Project
     ) -> None:
         place = tus.begin()
@@ -252,7 +256,7 @@ class TestFaults:
         assert (answer.status_code, answer.headers["aiplatform-version"]) == (204, "v1")
         assert spooled() == []
 
-    def test_what_waits_for_another_try_expires_like_the_rest(
+    def test_bytes_kept_for_another_attempt_expire(
         self, tus: Tus, session: Session, project: Project
     ) -> None:
         place = tus.begin()
@@ -269,14 +273,14 @@ class TestFaults:
         assert spooled() == []
         assert tus.send(place, len(CONTENT), b"").status_code == 404
 
-    def test_a_bomb(self, tus: Tus) -> None:
+    def test_compression_bomb_is_refused(self, tus: Tus) -> None:
         bomb = gzip.compress(b"\x00" * (300 << 20))
         place = tus.begin(len(bomb), filename="x.jsonl.gz")
         answer = tus.send(place, 0, bomb)
         assert answer.status_code == 422, answer.text
         assert spooled() == []
 
-    def test_two_at_once(self, tus: Tus) -> None:
+    def test_second_writer_is_refused(self, tus: Tus) -> None:
         place = tus.begin()
         uuid = UUID(place.rpartition("/")[2])
         with resumable.file_of(uuid).open("rb") as other:
@@ -286,7 +290,7 @@ class TestFaults:
             assert tus.api.delete(place).status_code == 423
         assert tus.send(place, 0, CONTENT).status_code == 204
 
-    def test_a_full_disk_keeps_what_was_there(
+    def test_full_disk_keeps_earlier_pieces(
         self, tus: Tus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = tus.begin()
@@ -301,7 +305,7 @@ class TestFaults:
         assert tus.offset(place) == 20
         assert tus.send(place, 20, CONTENT[20:]).status_code == 204
 
-    def test_expired(self, tus: Tus, session: Session) -> None:
+    def test_expired_upload_is_gone(self, tus: Tus, session: Session) -> None:
         place = tus.begin()
         uuid = UUID(place.rpartition("/")[2])
         session.execute(
@@ -311,16 +315,16 @@ class TestFaults:
         )
         session.commit()
         assert tus.send(place, 0, CONTENT).status_code == 410
-        tus.begin()  # which takes away what has expired
+        tus.begin()  # deletes expired uploads
         assert tus.api.request("HEAD", place).status_code == 404
 
-    def test_swept_bytes_are_expired(self, tus: Tus) -> None:
+    def test_upload_whose_bytes_were_deleted_is_expired(self, tus: Tus) -> None:
         place = tus.begin()
         resumable.file_of(UUID(place.rpartition("/")[2])).unlink()
         assert tus.api.request("HEAD", place).status_code == 410
         assert tus.send(place, 0, CONTENT).status_code == 410
 
-    def test_a_crash_before_the_commit_is_made_up_for(
+    def test_crash_before_the_commit_can_be_repeated(
         self, tus: Tus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = tus.begin(name="crashed")
@@ -338,7 +342,7 @@ class TestFaults:
         again = tus.send(place, len(CONTENT), b"")
         assert again.headers["aiplatform-dataset"] == done.headers["aiplatform-dataset"]
 
-    def test_of_others(
+    def test_upload_can_be_continued_by_project_members_only(
         self, tus: Tus, api: Callable[..., Api], session: Session, project: Project
     ) -> None:
         place = tus.begin()

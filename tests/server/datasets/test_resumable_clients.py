@@ -1,4 +1,4 @@
-"""Uploads in pieces by the clients that people use: tuspy and the SDK."""
+"""Resumable uploads by two real clients: tuspy and the SDK."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from tests.server.datasets.conftest import CHAT, jsonl
 pytestmark = pytest.mark.usefixtures("app", "empty_spool")
 
 
-def test_with_tuspy(
+def test_tuspy_resumes_an_upload(
     server_url: str, session: Session, owner: User, project: Project, tmp_path: Path
 ) -> None:
-    """The protocol's own client for Python."""
+    """The client is the reference implementation for Python."""
     from tusclient.client import TusClient
 
     path = tmp_path / "rows.jsonl"
@@ -59,7 +59,7 @@ class TestSdk:
         monkeypatch.setattr(client_side.time, "sleep", lambda _: None)
         return Client(server_url, token=make_token(session, owner))
 
-    def test_cuts_cost_a_piece(
+    def test_broken_connection_repeats_one_piece(
         self, sdk: Client, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "rows.jsonl"
@@ -82,7 +82,7 @@ class TestSdk:
         assert calls == sorted(calls)
         assert not list((tmp_path / "cache").rglob("*.*"))
 
-    def test_another_day(
+    def test_interrupted_upload_is_resumed_by_the_next_call(
         self, sdk: Client, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "rows.jsonl"
@@ -103,7 +103,7 @@ class TestSdk:
         assert made.row_count == 500
         assert sent[:4] == [0, 2000, 4000, 4000]
 
-    def test_a_refusal_says_why_and_is_forgotten(
+    def test_refused_file_is_refused_again_with_the_reason(
         self, sdk: Client, project: Project, tmp_path: Path
     ) -> None:
         path = tmp_path / "rows.jsonl"
@@ -112,7 +112,7 @@ class TestSdk:
             with pytest.raises(ValidationFailed, match="line 1"):
                 sdk.datasets.upload("bad", path, project=project.uuid, resumable=True)
 
-    def test_more_room_is_enough_to_go_on(
+    def test_upload_over_quota_continues_after_the_quota_is_raised(
         self,
         sdk: Client,
         session: Session,
@@ -141,7 +141,9 @@ class TestSdk:
         assert made.row_count == len(CHAT)
         assert sent == [0, path.stat().st_size]
 
-    def test_a_version(self, sdk: Client, dataset: dict[str, Any], tmp_path: Path) -> None:
+    def test_resumable_append_adds_a_version(
+        self, sdk: Client, dataset: dict[str, Any], tmp_path: Path
+    ) -> None:
         path = tmp_path / "rows.jsonl"
         path.write_bytes(jsonl(CHAT[:2]))
         made = sdk.datasets.append(dataset["uuid"], path, resumable=True)

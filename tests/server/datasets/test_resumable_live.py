@@ -1,4 +1,4 @@
-"""Several requests to one upload, each on a connection of its own, and connections that break."""
+"""Concurrent requests to one resumable upload over real connections, and broken connections."""
 
 import socket
 import threading
@@ -34,10 +34,10 @@ def tus(mine: Api, project: Project) -> Tus:
     return Tus(mine, project)
 
 
-def test_two_live_requests_to_one_upload(
+def test_second_writer_is_refused_while_a_piece_arrives(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """The first is in the middle of its piece on a socket of its own; it wins, and whole."""
+    """The first request is sending its piece over its own socket; only its bytes are stored."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -60,14 +60,14 @@ def test_two_live_requests_to_one_upload(
         f"datasets/{shown['result']['dataset']}/versions/v1/content", params={"format": "original"}
     )
     assert kept.content == content
-    # Somebody who repeats the last piece is told that it is done; any other is out of place.
+    # Repeating the last piece succeeds; any other piece has a wrong offset.
     assert tus.send(place, len(content), b"").status_code == 204
     late = tus.send(place, there, content[there:])
     assert (late.status_code, late.json()["code"]) == (409, "upload.offset")
 
 
 def connected(url: str, place: str, token: str, length: int) -> socket.socket:
-    """A connection on which a piece of that length was announced."""
+    """Open a connection and announce a piece of ``length`` bytes on it."""
     address = urlsplit(url)
     raw = socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=60)
     raw.sendall(
@@ -81,10 +81,10 @@ def connected(url: str, place: str, token: str, length: int) -> socket.socket:
     return raw
 
 
-def test_a_cut_connection_keeps_what_arrived(
+def test_broken_connection_keeps_what_arrived(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Over a real socket: half a piece, then nothing."""
+    """Half a piece is sent over a real socket before it is closed."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     half = len(content) // 2
@@ -105,14 +105,14 @@ def test_a_cut_connection_keeps_what_arrived(
     )
 
 
-def test_of_many_at_once_one_wins(
+def test_one_of_many_concurrent_uploads_is_stored(
     tus: Tus,
     server_url: str,
     session: Session,
     owner: User,
     traces: Callable[[], dict[str, Any]],
 ) -> None:
-    """Each sends a file of its own to the same place."""
+    """Each client sends a different file to the same upload."""
     contents = [jsonl([{"text": who * 200, "n": n} for n in range(1000, 2000)]) for who in "abcdef"]
     assert len({len(content) for content in contents}) == 1
     before = traces()
@@ -124,11 +124,11 @@ def test_of_many_at_once_one_wins(
             for content in contents
         ]
         for raw, content in zip(raws, contents, strict=True):
-            with suppress(OSError):  # it has its answer and was hung up on
+            with suppress(OSError):  # it was answered and disconnected already
                 raw.sendall(content)
         answers = [answer_of(raw) for raw in raws]
     assert answers.count(204) == 1
-    # A latecomer finds it written to, or done.
+    # A late request finds the upload locked or ended.
     assert set(answers) <= {204, 423, 409}
     shown = tus.api.get(place).json()
     assert shown["status"] == "committed"
@@ -148,10 +148,10 @@ def answer_of(raw: socket.socket) -> int:
     return int(raw.makefile("rb").readline().split()[1])
 
 
-def test_pieces_at_once_make_a_file_of_whole_pieces(
+def test_concurrent_pieces_of_one_file_give_the_whole_file(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Two clients that both go on with one upload, each as if it were alone."""
+    """Three clients continue the same upload, each as if it were alone."""
     content = jsonl([{"text": "x" * 200, "n": n} for n in range(400)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -178,14 +178,14 @@ def test_pieces_at_once_make_a_file_of_whole_pieces(
         told = set().union(*pool.map(whole, range(3)))
     assert told <= {204, 409, 423}
     shown = tus.api.get(place).json()
-    # Whoever sent the last byte was answered after the commit.
+    # The request with the last byte is answered after the commit.
     assert shown["status"] == "committed"
     path = f"datasets/{shown['result']['dataset']}/versions/v1/content"
     assert tus.api.get(path, params={"format": "original"}).content == content
     assert spooled() == []
 
 
-def test_a_crash_is_made_up_for_once(
+def test_upload_after_a_crash_is_committed_once(
     tus: Tus,
     server_url: str,
     session: Session,
@@ -193,7 +193,7 @@ def test_a_crash_is_made_up_for_once(
     monkeypatch: pytest.MonkeyPatch,
     traces: Callable[[], dict[str, Any]],
 ) -> None:
-    """All bytes are there and nobody read them: then several ask for it at once."""
+    """All bytes have arrived, but were not committed. Then several clients repeat the request."""
     place = tus.begin(len(CONTENT), name="made up for")
 
     async def die(*_: Any, **__: Any) -> None:
@@ -231,7 +231,7 @@ def test_a_crash_is_made_up_for_once(
     [("committed", 0, (409, "upload.offset")), ("committed", len(CONTENT), (204, None)),
      ("refused", 0, (409, "upload.refused"))],
 )  # fmt: skip
-def test_one_that_ends_while_another_comes_is_told_how(
+def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     tus: Tus,
     monkeypatch: pytest.MonkeyPatch,
     opened: bool,
@@ -239,7 +239,7 @@ def test_one_that_ends_while_another_comes_is_told_how(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """Between its look at the upload and its lock on the bytes, before or after it opens them."""
+    """The upload ends after the request read its row, before or after its file is opened."""
     place = tus.begin()
     real = resumable.writing
 

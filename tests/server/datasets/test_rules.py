@@ -1,4 +1,4 @@
-"""File names and the status of a head."""
+"""Rules of file names and of a dataset's status."""
 
 import unicodedata
 
@@ -29,12 +29,12 @@ S, D = TaskStatus, DatasetStatus
         ("a." + "b" * 300, "a." + "b" * 198),
     ],
 )
-def test_file_names(given_name: str, kept: str) -> None:
+def test_safe_filename_removes_unsafe_parts(given_name: str, kept: str) -> None:
     assert safe_filename(given_name) == kept
 
 
 @given(st.text(max_size=400))
-def test_no_name_means_more_than_a_name(name: str) -> None:
+def test_safe_filename_of_any_text_is_safe(name: str) -> None:
     kept = safe_filename(name)
     assert 0 < len(kept.encode()) <= 200
     assert not set(kept) & set('/\\"<>:|?*')
@@ -53,7 +53,7 @@ def test_no_name_means_more_than_a_name(name: str) -> None:
         (S.CANCELLED, False, False, D.UPLOADED),
     ],
 )
-def test_the_status_after_a_report(
+def test_status_after_report_depends_on_result_and_waiting_tasks(
     ended: TaskStatus, reported: bool, others: bool, status: DatasetStatus
 ) -> None:
     assert status_after_report(ended, reported=reported, others_waiting=others) is status

@@ -1,4 +1,4 @@
-"""What versions are made of and cost, and cleaning up after those that are gone."""
+"""Parts and storage costs of versions, and garbage collection."""
 
 import hashlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ROWS = [{"id": n, "text": hashlib.sha256(str(n).encode()).hexdigest() * 40} for 
 
 @pytest.fixture
 def versions(upload: Callable[..., Any], mine: Api) -> Any:
-    """Two versions, of which the second changes the last row; their dataset."""
+    """Create a dataset with two versions, of which the second changes the last row; return it."""
     dataset = upload(jsonl(ROWS)).json()
     changed = [*ROWS[:-1], {"id": 3999, "text": f"nobody else's {number()}"}]
     answer = mine.post(
@@ -33,7 +33,7 @@ def versions(upload: Callable[..., Any], mine: Api) -> Any:
 
 
 class TestParts:
-    def test_are_ranges_of_the_content(self, versions: Any, mine: Api) -> None:
+    def test_parts_are_ranges_of_the_content(self, versions: Any, mine: Api) -> None:
         path = f"datasets/{versions['uuid']}/versions"
         first, second = (mine.get(f"{path}/{v}/parts").json() for v in ("v1", "v2"))
         assert second["version"] == "v2"
@@ -51,7 +51,7 @@ class TestParts:
             assert hashlib.sha256(content).hexdigest() == part["sha256"]
         assert end == second["file_size"]
 
-    def test_of_a_tag(self, versions: Any, mine: Api) -> None:
+    def test_parts_of_a_tag_are_those_of_its_version(self, versions: Any, mine: Api) -> None:
         path = f"datasets/{versions['uuid']}"
         mine.put(f"{path}/tags/prod", json={"version": "v1"})
         assert mine.get(f"{path}/versions/@prod/parts").json()["version"] == "v1"
@@ -59,7 +59,7 @@ class TestParts:
 
 
 class TestReport:
-    def test_what_versions_share_is_stored_once(
+    def test_content_shared_by_versions_is_stored_once(
         self, versions: Any, mine: Api, project: Project
     ) -> None:
         path = f"datasets/{versions['uuid']}"
@@ -78,7 +78,7 @@ class TestReport:
         usage = mine.get(f"projects/{project.uuid}/usage").json()
         assert report["charged"] == usage["storage"]["datasets"]
 
-    def test_datasets_with_the_same_rows(
+    def test_datasets_with_the_same_rows_are_stored_once_and_charged_twice(
         self, versions: Any, upload: Callable[..., Any], mine: Api, project: Project
     ) -> None:
         before = mine.get(f"projects/{project.uuid}/datasets/storage").json()
@@ -88,7 +88,7 @@ class TestReport:
         assert after["charged"] > before["charged"]
         assert [d["dataset"] for d in after["datasets"]] == [versions["uuid"], twin["uuid"]]
 
-    def test_other_projects_do_not_show(
+    def test_same_content_in_another_project_does_not_show(
         self, session: Session, versions: Any, mine: Api, api: Callable[..., Api], project: Project
     ) -> None:
         path = f"datasets/{versions['uuid']}/storage"
@@ -114,7 +114,7 @@ class TestCleaningUp:
         session.commit()
         return api(user)
 
-    def test_marks_then_deletes_what_nothing_needs(
+    def test_collection_marks_and_later_deletes_unreferenced_blobs(
         self, session: Session, versions: Any, mine: Api, admin: Api
     ) -> None:
         def clean(*, dry: bool) -> Any:
@@ -132,7 +132,8 @@ class TestCleaningUp:
         clean(dry=False)
         path = f"datasets/{versions['uuid']}"
         alone = mine.get(f"{path}/storage").json()["versions"][0]["alone"]
-        # Its report is not made here, and would keep it.
+        # The report of this version is never made in this test, and its task would prevent the
+        # deletion.
         session.execute(text("UPDATE tasks SET status = 'completed'"))
         session.commit()
         assert mine.delete(f"{path}/versions/v2").status_code == 204

@@ -1,4 +1,4 @@
-"""Uploading datasets: what arrives, what is refused, and that nothing stays of the latter."""
+"""Plain uploads of datasets: what is accepted, what is refused without trace, who may upload."""
 
 import base64
 import gzip
@@ -32,8 +32,8 @@ Upload = Callable[..., Any]
 Traces = Callable[[], dict[str, Any]]
 
 
-class TestWhatArrives:
-    def test_the_answer_tells_what_was_found(self, upload: Upload, project: Project) -> None:
+class TestAcceptedUploads:
+    def test_response_describes_the_dataset(self, upload: Upload, project: Project) -> None:
         answer = upload(name="客服 chats", message="first")
         assert answer.status_code == 201, answer.text
         dataset = answer.json()
@@ -46,7 +46,7 @@ class TestWhatArrives:
         assert answer.headers["location"] == f"/api/v1/datasets/{dataset['uuid']}"
         assert answer.headers["etag"]
 
-    def test_rows_and_columns_of_the_contract(
+    def test_contract_tables_are_filled(
         self, upload: Upload, session: Session, owner: User
     ) -> None:
         content = jsonl(CHAT)
@@ -71,7 +71,7 @@ class TestWhatArrives:
         for part in (*rows.parts, *sent.parts):
             assert all(references(session, blob) >= 1 for blob in part.blobs)
 
-    def test_the_quality_task_is_queued_in_the_same_transaction(
+    def test_quality_task_is_queued_in_the_same_transaction(
         self, upload: Upload, session: Session, project: Project
     ) -> None:
         model = make_model(session, project)
@@ -88,7 +88,7 @@ class TestWhatArrives:
         assert inputs[0].model_id == model.id
         assert all(item.content_hash for item in inputs)
 
-    def test_the_audit_names_who_and_what(
+    def test_audit_entries_name_user_and_project(
         self, upload: Upload, session: Session, owner: User, project: Project
     ) -> None:
         uuid = upload().json()["uuid"]
@@ -110,7 +110,9 @@ class TestWhatArrives:
             ("rows.jsonl.gz", gzip.compress(jsonl(CHAT)), "jsonl"),
         ],
     )
-    def test_formats(self, upload: Upload, filename: str, content: bytes, expected: str) -> None:
+    def test_format_is_recognised(
+        self, upload: Upload, filename: str, content: bytes, expected: str
+    ) -> None:
         answer = upload(content, filename=filename)
         assert answer.status_code == 201, answer.text
         assert answer.json()["format"] == expected
@@ -128,7 +130,7 @@ class TestWhatArrives:
         assert after["stored"] == before["stored"]
         assert after["references"] == before["references"] + 2
 
-    def test_nothing_stays_in_the_spool(self, upload: Upload, traces: Traces) -> None:
+    def test_spool_is_empty_after_an_upload(self, upload: Upload, traces: Traces) -> None:
         assert upload().status_code == 201
         assert traces()["spooled"] == []
 
@@ -136,7 +138,7 @@ class TestWhatArrives:
         "filename",
         ["../../etc/passwd", "a\x00b.jsonl", "-rf", "\u202egnp.exe", "x" * 900, "..", ""],
     )
-    def test_hostile_file_names(self, upload: Upload, mine: Api, filename: str) -> None:
+    def test_hostile_file_name_is_made_safe(self, upload: Upload, mine: Api, filename: str) -> None:
         dataset = upload(filename=filename, format="jsonl")
         assert dataset.status_code == 201, dataset.text
         version = mine.get(f"datasets/{dataset.json()['uuid']}/versions/v1").json()
@@ -147,7 +149,7 @@ class TestWhatArrives:
         content = mine.get(f"datasets/{dataset.json()['uuid']}/versions/v1/content?format=original")
         assert content.content == jsonl(CHAT)
 
-    def test_digests_that_match(self, upload: Upload) -> None:
+    def test_matching_digest_is_accepted(self, upload: Upload) -> None:
         digest = hashlib.sha256(jsonl(CHAT))
         coded = base64.b64encode(digest.digest()).decode()
         for headers in (
@@ -157,14 +159,14 @@ class TestWhatArrives:
             assert upload(headers=headers).status_code == 201
 
 
-class TestWhatIsRefused:
+class TestRefusedUploads:
     @pytest.fixture(autouse=True)
     def _nothing_stays(self, traces: Traces) -> Any:
         before = traces()
         yield
         assert traces() == before
 
-    def test_broken_json_is_named_with_its_line(self, upload: Upload) -> None:
+    def test_broken_json_is_refused_with_its_line(self, upload: Upload) -> None:
         content = jsonl(CHAT[:2]) + b'{"messages": [}\n' + jsonl(CHAT[:1])
         answer = upload(content)
         assert answer.status_code == 422
@@ -173,17 +175,17 @@ class TestWhatIsRefused:
         assert problem["line"] == 3
         assert "line 3" in problem["detail"]
 
-    def test_in_chinese(self, upload: Upload) -> None:
+    def test_refusal_is_translated_to_chinese(self, upload: Upload) -> None:
         answer = upload(b"{\n", headers={"Accept-Language": "zh-CN,zh;q=0.9"})
         assert "第 1 行" in answer.json()["detail"]
 
     @pytest.mark.parametrize("content", [b"", b"\n\n", b"\x00\x01\x02", b"PK\x03\x04 no"])
-    def test_no_data_at_all(self, upload: Upload, content: bytes) -> None:
+    def test_file_without_data_is_refused(self, upload: Upload, content: bytes) -> None:
         answer = upload(content)
         assert answer.status_code == 422, answer.text
         assert answer.json()["code"] == "dataset.malformed"
 
-    def test_a_digest_that_differs(self, upload: Upload) -> None:
+    def test_different_digest_is_refused(self, upload: Upload) -> None:
         answer = upload(headers={"X-Content-SHA256": "0" * 64})
         assert (answer.status_code, answer.json()["code"]) == (400, "digest_mismatch")
 
@@ -195,11 +197,13 @@ class TestWhatIsRefused:
             {"Content-Digest": "sha-256=?"},
         ],
     )
-    def test_a_digest_that_is_none(self, upload: Upload, headers: dict[str, str]) -> None:
+    def test_invalid_digest_is_refused(self, upload: Upload, headers: dict[str, str]) -> None:
         answer = upload(headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_digest")
 
-    def test_too_large(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_large_file_is_refused(
+        self, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(get_settings(), "max_upload_bytes", 100)
         announced = upload()
         assert (announced.status_code, announced.json()["code"]) == (413, "too_large")
@@ -207,12 +211,12 @@ class TestWhatIsRefused:
         found_out = upload(chunks)
         assert (found_out.status_code, found_out.json()["limit"]) == (413, 100)
 
-    def test_forms(self, upload: Upload) -> None:
+    def test_form_is_refused(self, upload: Upload) -> None:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         answer = upload(headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (415, "raw_body_required")
 
-    def test_a_full_disk(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_is_reported(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: Path, *args: Any, **options: Any) -> Any:
             raise OSError(28, "No space left on device")
 
@@ -221,22 +225,24 @@ class TestWhatIsRefused:
         assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
 
     @pytest.mark.parametrize("name", ["", "a/b", "a@b", "a\nb", "x" * 256])
-    def test_names(self, upload: Upload, name: str) -> None:
+    def test_invalid_name_is_refused(self, upload: Upload, name: str) -> None:
         assert upload(name=name).json()["code"] == "validation"
 
-    def test_base_models_of_others(self, upload: Upload, session: Session) -> None:
+    def test_base_model_of_another_project_is_not_found(
+        self, upload: Upload, session: Session
+    ) -> None:
         foreign = make_model(session, make_project(session))
         answer = upload(base_model=str(foreign.uuid))
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    def test_base_models_that_are_not_ready(
+    def test_base_model_that_is_not_ready_is_refused(
         self, upload: Upload, session: Session, project: Project
     ) -> None:
         pending = make_model(session, project, status="pending")
         answer = upload(base_model=str(pending.uuid))
         assert answer.json()["code"] == "dataset.base_model_not_ready"
 
-    def test_the_child_that_reads_is_killed(
+    def test_failed_child_process_is_a_server_error(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sys.executable", "/bin/false")
@@ -244,12 +250,12 @@ class TestWhatIsRefused:
         assert (answer.status_code, answer.json()["code"]) == (500, "dataset.ingest_failed")
 
 
-def test_a_name_is_taken_once_in_a_project(
+def test_taken_name_is_refused_before_the_body_is_read(
     upload: Upload, mine: Api, session: Session, owner: User, traces: Traces
 ) -> None:
     assert upload(name="twice").status_code == 201
     before = traces()
-    # Refused before the body is read: no hash of it was announced wrong, and none is looked at.
+    # The body is not read: otherwise the wrong digest would be reported.
     answer = upload(name="twice", headers={"X-Content-SHA256": "0" * 64})
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
     assert traces() == before
@@ -258,25 +264,25 @@ def test_a_name_is_taken_once_in_a_project(
     assert mine.post(path, content=jsonl(CHAT)).status_code == 201
 
 
-class TestWho:
-    def test_strangers_find_nothing(
+class TestPermissions:
+    def test_stranger_may_not_see_the_project(
         self, api: Callable[..., Api], session: Session, project: Project
     ) -> None:
         stranger = api(make_member(session, make_project(session), "admin"))
         answer = stranger.post(f"projects/{project.uuid}/datasets?name=x", content=b"{}")
         assert answer.status_code == 404
 
-    def test_viewers_do_not_write(
+    def test_viewer_may_not_upload(
         self, api: Callable[..., Api], session: Session, project: Project
     ) -> None:
         viewer = api(make_member(session, project, "viewer"))
         answer = viewer.post(f"projects/{project.uuid}/datasets?name=x", content=b"{}")
         assert answer.status_code == 403
 
-    def test_anonymous(self, api: Callable[..., Api], project: Project) -> None:
+    def test_anonymous_user_may_not_upload(self, api: Callable[..., Api], project: Project) -> None:
         assert api(None).post(f"projects/{project.uuid}/datasets?name=x").status_code == 401
 
-    def test_a_revocation_during_the_upload_counts(
+    def test_session_ended_during_the_upload_is_refused(
         self,
         client: Any,
         session: Session,
@@ -304,8 +310,8 @@ class TestWho:
         assert traces() == before
 
 
-class TestBrokenOff:
-    """On a real socket: a client that goes away leaves nothing."""
+class TestDisconnectedClient:
+    """A client that closes a real socket leaves nothing behind."""
 
     def _begin(self, url: str, token: str, project: Project, *, length: int) -> socket.socket:
         address = urlsplit(url)
@@ -326,7 +332,7 @@ class TestBrokenOff:
             time.sleep(0.02)
         return condition()
 
-    def test_in_the_middle_of_the_body(
+    def test_disconnect_during_the_body_leaves_nothing(
         self, server_url: str, session: Session, owner: User, project: Project, traces: Traces
     ) -> None:
         before = traces()
@@ -337,7 +343,7 @@ class TestBrokenOff:
         connection.close()
         assert self._settle(lambda: traces() == before)
 
-    def test_while_the_file_is_read(
+    def test_disconnect_during_parsing_kills_the_child(
         self,
         server_url: str,
         session: Session,

@@ -1,4 +1,4 @@
-"""Versions: committing, also at the same time; rows and content; renaming and deleting heads."""
+"""Versions: commits, also concurrent ones; pages of rows; downloads."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("app")
 
 @pytest.fixture
 def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
-    """Commit a version of ``dataset``; returns the answer."""
+    """Return a function that commits a version of ``dataset`` and returns the response."""
 
     def commit(rows: list[dict[str, Any]], **params: Any) -> Any:
         params.setdefault("filename", "rows.jsonl")
@@ -55,7 +55,7 @@ def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
 
 
 class TestCommits:
-    def test_the_next_version_has_a_parent_and_becomes_the_head(
+    def test_next_version_has_a_parent_and_becomes_current(
         self, commit: Callable[..., Any], mine: Api, dataset: dict[str, Any], owner: User
     ) -> None:
         answer = commit([*CHAT, CHAT[0]], message="one more")
@@ -77,14 +77,14 @@ class TestCommits:
         allowed = commit(CHAT, allow_identical=True)
         assert (allowed.status_code, allowed.json()["version"]) == (201, "v2")
 
-    def test_going_back_to_an_earlier_content_is_a_new_version(
+    def test_commit_of_an_earlier_content_is_a_new_version(
         self, commit: Callable[..., Any], session: Session
     ) -> None:
         assert commit(CHAT[:1]).json()["version"] == "v2"
         back = commit(CHAT).json()
         assert (back["version"], back["parent"]) == ("v3", "v2")
 
-    def test_committers_at_the_same_time_take_turns(
+    def test_concurrent_commits_form_a_chain(
         self, stored: Stored, session: Session, project: Project, tmp_path: Any
     ) -> None:
         uuid = stored().uuid
@@ -103,13 +103,13 @@ class TestCommits:
 
         with ThreadPoolExecutor(6) as pool:
             made = sorted(pool.map(add, uploads))
-        # Each is the child of the one before: nobody's commit was lost to another's.
+        # Each version is the child of the previous one: no commit is lost.
         assert made == [(f"v{number}", f"v{number - 1}") for number in range(2, 8)]
         session.expire_all()
         head = session.scalars(select(Dataset).where(Dataset.uuid == uuid)).one()
         assert head.version == "v7"
 
-    def test_creators_of_one_name_at_the_same_time(
+    def test_concurrent_creations_of_one_name_succeed_once(
         self, session: Session, project: Project, tmp_path: Any
     ) -> None:
         context = make_context(session, project)
@@ -128,7 +128,7 @@ class TestCommits:
         with ThreadPoolExecutor(4) as pool:
             assert sorted(pool.map(create, uploads)) == [False, False, False, True]
 
-    def test_more_rows_than_the_contract_counts(
+    def test_too_many_rows_are_refused(
         self, commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert MAX_ROWS == 2**31 - 1
@@ -136,7 +136,7 @@ class TestCommits:
         answer = commit([*CHAT, CHAT[0]])
         assert (answer.status_code, answer.json()["code"]) == (422, "dataset.too_many_rows")
 
-    def test_versions_of_others(
+    def test_dataset_of_another_project_is_not_found(
         self, api: Callable[..., Api], session: Session, dataset: dict[str, Any]
     ) -> None:
         stranger = api(make_member(session, make_project(session), "admin"))
@@ -148,13 +148,15 @@ class TestCommits:
         assert stranger.delete(base).status_code == 404
 
     @pytest.mark.parametrize("label", ["v9", "v0", "9", "v1'--", "%00", "v99999999999"])
-    def test_versions_that_are_not(self, mine: Api, dataset: dict[str, Any], label: str) -> None:
+    def test_unknown_version_is_not_found(
+        self, mine: Api, dataset: dict[str, Any], label: str
+    ) -> None:
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/{label}")
         assert answer.status_code in {404, 422}
 
 
 class TestRows:
-    def test_pages(self, mine: Api, dataset: dict[str, Any]) -> None:
+    def test_rows_are_listed_in_pages(self, mine: Api, dataset: dict[str, Any]) -> None:
         seen, cursor = [], None
         while True:
             page = mine.get(
@@ -168,7 +170,7 @@ class TestRows:
         assert [len(page) for page in seen] == [2, 2, 1]
         assert [row for page in seen for row in page] == CHAT
 
-    def test_a_page_of_long_rows_ends_early_and_loses_none(
+    def test_page_of_long_rows_ends_early_and_skips_none(
         self, stored: Stored, mine: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(content, "PAGE_BYTES", 2500)
@@ -179,24 +181,26 @@ class TestRows:
         path = f"datasets/{uuid}/versions/v1/rows?limit=500&cursor={page['next_cursor']}"
         assert mine.get(path).json()["items"][0]["text"].startswith("003 ")
 
-    def test_values_that_are_missing(self, stored: Stored, mine: Api) -> None:
+    def test_missing_values_are_null(self, stored: Stored, mine: Api) -> None:
         uuid = stored(b'{"text": "a", "x": 1.5}\n{"text": "b", "x": null}\n').uuid
         items = mine.get(f"datasets/{uuid}/versions/v1/rows").json()["items"]
         assert items == [{"text": "a", "x": 1.5}, {"text": "b", "x": None}]
 
     @pytest.mark.parametrize("cursor", ["nonsense", "WyJhIl0", "Wy0xXQ", "WzFd" * 50])
-    def test_cursors_of_others(self, mine: Api, dataset: dict[str, Any], cursor: str) -> None:
+    def test_invalid_cursor_is_refused(
+        self, mine: Api, dataset: dict[str, Any], cursor: str
+    ) -> None:
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
 
-    def test_beyond_the_end(self, mine: Api, dataset: dict[str, Any]) -> None:
+    def test_page_beyond_the_end_is_empty(self, mine: Api, dataset: dict[str, Any]) -> None:
         cursor = base64.urlsafe_b64encode(b"[9223372036854775807]").decode().rstrip("=")
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
         assert answer.json() == {"items": [], "places": [], "next_cursor": None}
 
 
 class TestContent:
-    def test_parquet_is_what_the_hash_names(
+    def test_parquet_download_matches_the_hash(
         self, mine: Api, dataset: dict[str, Any], tmp_path: Any
     ) -> None:
         path = f"datasets/{dataset['uuid']}/versions/v1"
@@ -212,7 +216,7 @@ class TestContent:
         (tmp_path / "x.parquet").write_bytes(answer.content)
         assert pq.read_metadata(tmp_path / "x.parquet").num_rows == 5
 
-    def test_ranges_put_the_file_together(self, mine: Api, dataset: dict[str, Any]) -> None:
+    def test_ranges_form_the_whole_file(self, mine: Api, dataset: dict[str, Any]) -> None:
         path = f"datasets/{dataset['uuid']}/versions/v1/content"
         whole = mine.get(path)
         size = len(whole.content)
@@ -236,14 +240,14 @@ class TestContent:
             {"Range": "bytes=0-1", "If-Range": '"another"'},
         ],
     )
-    def test_other_ranges_get_all(
+    def test_unsupported_range_gets_the_whole_file(
         self, mine: Api, dataset: dict[str, Any], headers: dict[str, str]
     ) -> None:
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/content", headers=headers)
         assert answer.status_code == 200
         assert answer.content.endswith(b"PAR1")
 
-    def test_a_range_behind_the_end(self, mine: Api, dataset: dict[str, Any]) -> None:
+    def test_range_beyond_the_end_is_refused(self, mine: Api, dataset: dict[str, Any]) -> None:
         answer = mine.get(
             f"datasets/{dataset['uuid']}/versions/v1/content",
             headers={"Range": "bytes=99999999-"},
@@ -252,7 +256,7 @@ class TestContent:
         assert answer.headers["content-range"].startswith("bytes */")
 
     @pytest.mark.parametrize("kind", ["parquet", "jsonl", "original"])
-    def test_what_one_has_is_not_sent_again(
+    def test_download_with_current_etag_is_not_sent_again(
         self, mine: Api, dataset: dict[str, Any], session: Session, kind: str
     ) -> None:
         path = f"datasets/{dataset['uuid']}/versions/v1/content?format={kind}"
@@ -267,7 +271,7 @@ class TestContent:
         assert [row["format"] for row in downloads] == [kind]
 
     @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-    def test_what_a_tag_named_is_told_by_its_label(
+    def test_download_by_tag_is_named_after_the_version(
         self, mine: Api, dataset: dict[str, Any], session: Session, kind: str
     ) -> None:
         path = f"datasets/{dataset['uuid']}"
@@ -281,7 +285,7 @@ class TestContent:
         ).one()
         assert download["version"] == "v1"
 
-    def test_jsonl_and_original(self, upload: Upload, mine: Api) -> None:
+    def test_jsonl_and_original_downloads_have_the_rows(self, upload: Upload, mine: Api) -> None:
         sent = b'{"text": "a"}\n\n{   "text": "\xe4\xbd\xa0"}'
         uuid = upload(sent, filename='问答 "1".jsonl').json()["uuid"]
         path = f"datasets/{uuid}/versions/v1/content"
@@ -298,9 +302,7 @@ class TestContent:
             "attachment; filename=\"__ _1_.jsonl\"; filename*=UTF-8''%E9%97%AE%E7%AD%94%20_1_.jsonl"
         )
 
-    def test_a_blob_that_is_lost_is_said_to_be(
-        self, stored: Stored, mine: Api, session: Session
-    ) -> None:
+    def test_lost_blob_is_reported(self, stored: Stored, mine: Api, session: Session) -> None:
         dataset = stored(jsonl([{"text": "will be lost"}]))
         path = f"datasets/{dataset.uuid}/versions/v1"
         version = queries.current_version(session, dataset)
@@ -312,7 +314,7 @@ class TestContent:
             answer = mine.get(f"{path}/{end}")
             assert (answer.status_code, answer.json()["code"]) == (500, "content_missing")
 
-    def test_versions_stored_as_single_blobs_are_read(
+    def test_version_stored_as_single_blob_is_read(
         self,
         mine: Api,
         session: Session,
@@ -320,7 +322,7 @@ class TestContent:
         tmp_path: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """As versions were before parts: from the store's directory, and from one elsewhere."""
+        """Older versions have no parts. They are read from a local store, and from a remote one."""
         dataset = make_dataset(session, project)
         make_version(session, dataset, file=make_rows(session, tmp_path))
         path = f"datasets/{dataset.uuid}/versions/v1"

@@ -1,4 +1,4 @@
-"""What the tests of projects share."""
+"""Fixtures and helpers of the tests of projects."""
 
 from collections.abc import Callable
 from typing import Any

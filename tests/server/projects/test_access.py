@@ -1,4 +1,4 @@
-"""Guards of projects, and the evidence that they give."""
+"""Permission guards of projects, and the evidence that they return."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -67,7 +67,7 @@ def request_for(**params: str) -> Request:
 
 @pytest.fixture
 def ask(session: Session) -> Ask:
-    """What a guard says to a user about the project, or what else the path names."""
+    """Return a function that asks a guard about a user and a project or another resource."""
 
     def ask(
         user: User | None,
@@ -84,7 +84,7 @@ def ask(session: Session) -> Ask:
 
 
 class TestEvidence:
-    def test_everything_in_a_project_is_nothing_outside(self, session: Session) -> None:
+    def test_wildcard_in_a_project_gives_only_project_permissions(self, session: Session) -> None:
         context = make_context(session, make_project(session))
         for permission in Permission:
             inside = permission.partition(":")[0] in {
@@ -93,7 +93,7 @@ class TestEvidence:
             }  # fmt: skip
             assert context.may(permission) is inside, permission
 
-    def test_a_role_in_a_project_gives_project_permissions_only(self) -> None:
+    def test_role_in_a_project_gives_only_project_permissions(self) -> None:
         row = SimpleNamespace(
             project_id=1,
             owner_id=1,
@@ -110,18 +110,18 @@ class TestEvidence:
             (2, False, [], set()),
             (2, True, None, {"*"}),
             (2, True, ["tasks:read"], {"*"}),
-            # The owner may have been given a role as well, which takes nothing away.
+            # The owner may have a role as well, which takes nothing away.
             (1, False, ["tasks:read"], {"*"}),
         ],
     )
-    def test_who_holds_what(
+    def test_permissions_follow_from_ownership_role_and_superuser(
         self, user_id: int, superuser: bool, member: list[str] | None, held: set[str] | None
     ) -> None:
         row = SimpleNamespace(project_id=1, owner_id=1, member_permissions=member)
         who = principal(user_id, *("*" for _ in range(superuser)))
         assert project_permissions(row, who) == held
 
-    def test_a_project_without_an_owner_is_nobodys(self) -> None:
+    def test_project_without_owner_belongs_to_nobody(self) -> None:
         row = SimpleNamespace(project_id=1, owner_id=None, member_permissions=None)
         assert project_permissions(row, principal(1)) is None
 
@@ -137,7 +137,7 @@ class TestEvidence:
         ("DELETE FROM projects WHERE id = :project", "not_found"),
     ],
 )
-def test_what_those_hear_who_were_let_in_before(
+def test_refusals_of_earlier_evidence_follow_later_changes(
     session: Session, ask: Ask, change: str, code: str | None
 ) -> None:
     project = make_project(session)
@@ -154,7 +154,9 @@ def test_what_those_hear_who_were_let_in_before(
 
 
 class TestProjectGuard:
-    def test_gives_the_project_and_what_is_held_in_it(self, session: Session, ask: Ask) -> None:
+    def test_guard_returns_the_project_and_the_permissions(
+        self, session: Session, ask: Ask
+    ) -> None:
         project = make_project(session)
         user = make_member(session, project, "viewer")
         context = ask(user, project)
@@ -164,29 +166,27 @@ class TestProjectGuard:
         assert context.may(Permission.DATASETS_READ)
         assert not context.may(Permission.DATASETS_WRITE)
 
-    def test_lets_a_global_administrator_into_every_project(
-        self, session: Session, ask: Ask
-    ) -> None:
+    def test_global_administrator_may_enter_every_project(self, session: Session, ask: Ask) -> None:
         everything = make_role(session, "*")
         for role in ("admin", everything.name):
             context = ask(make_user(session, role=role), make_project(session))
             assert context.permissions == {"*"}
 
     @pytest.mark.parametrize("held", ["projects:*", "datasets:read", "datasets:*"])
-    def test_no_other_global_role_crosses_into_projects(
+    def test_other_global_roles_may_not_enter_projects(
         self, session: Session, ask: Ask, held: str
     ) -> None:
         role = make_role(session, held)
         with pytest.raises(NotFound):
             ask(make_user(session, role=role.name), make_project(session))
 
-    def test_a_role_in_one_project_is_none_in_another(self, session: Session, ask: Ask) -> None:
+    def test_role_in_one_project_is_not_valid_in_another(self, session: Session, ask: Ask) -> None:
         one, other = make_project(session), make_project(session)
         user = make_member(session, one, "admin")
         with pytest.raises(NotFound):
             ask(user, other)
 
-    def test_finds_the_project_through_what_belongs_to_it(self, session: Session, ask: Ask) -> None:
+    def test_guard_finds_the_project_of_a_resource(self, session: Session, ask: Ask) -> None:
         project = make_project(session)
         dataset = make_dataset(session, project)
         owner = session.get_one(User, project.owner_id)
@@ -197,7 +197,7 @@ class TestProjectGuard:
         with pytest.raises(NotFound):
             ask(owner, SimpleNamespace(uuid=uuid4()), via=DATASET)
 
-    def test_what_belongs_to_no_project_is_not_found(self, session: Session, ask: Ask) -> None:
+    def test_resource_without_project_is_not_found(self, session: Session, ask: Ask) -> None:
         from aiplatform.server.registry.models import Model
 
         via = Via(Model.uuid, Model.project_id, "dataset", "model")
@@ -205,7 +205,7 @@ class TestProjectGuard:
         with pytest.raises(NotFound):
             ask(make_user(session, role="admin"), shared, Permission.MODELS_READ, via=via)
 
-    def test_says_and_records_what_is_missing(self, session: Session, ask: Ask) -> None:
+    def test_missing_permission_is_named_and_audited(self, session: Session, ask: Ask) -> None:
         project = make_project(session)
         user = make_member(session, project, "viewer")
         with pytest.raises(PermissionDenied) as caught:
@@ -220,8 +220,8 @@ class TestProjectGuard:
         assert (row.action, entry.outcome) == ("access:denied", "denied")
         assert entry.project_uuid == project.uuid
 
-    def test_a_refused_stranger_leaves_no_row(self, session: Session, ask: Ask) -> None:
-        """Or anybody could fill a project's audit with rows that its owner can't explain."""
+    def test_refused_stranger_leaves_no_audit_entry(self, session: Session, ask: Ask) -> None:
+        """Otherwise strangers could fill a project's audit trail."""
         user = make_user(session)
         with pytest.raises(NotFound):
             ask(user, make_project(session))
@@ -254,10 +254,10 @@ class TestProjectGuard:
             with pytest.raises(PasswordChangeRequired):
                 ask(early, place)
 
-    def test_takes_one_statement(
+    def test_guard_sends_one_statement(
         self, session: Session, ask: Ask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A permission checked in a second one could belong to another moment."""
+        """Permissions read by a second statement could belong to a later moment."""
         project = make_project(session)
         user = make_member(session, project, "viewer")
         token = make_token(session, user)
@@ -275,7 +275,7 @@ class TestProjectGuard:
         monkeypatch.undo()
         assert len(seen) == 1
 
-    def test_a_deleted_role_takes_its_grants_along(self, session: Session, ask: Ask) -> None:
+    def test_deleted_role_takes_its_permissions_away(self, session: Session, ask: Ask) -> None:
         project = make_project(session)
         role = make_role(session, "*")
         user = make_member(session, project, role)

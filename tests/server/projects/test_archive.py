@@ -1,4 +1,4 @@
-"""Archived projects: read-only, and nothing runs in them."""
+"""Archived projects, which are read-only and run nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ def by_route(me: Api, project: Project, status: str) -> Any:
 
 
 @pytest.mark.parametrize("change", [by_route, by_patch])
-def test_its_tasks_end_and_its_deployments_stop(
+def test_archiving_ends_tasks_and_stops_deployments(
     session: Session, api: Act, owner: User, project: Project, change: Callable[..., Any]
 ) -> None:
     states = {
@@ -91,7 +91,9 @@ def test_its_tasks_end_and_its_deployments_stop(
     assert deployment.status == "stopped"
 
 
-def test_twice_is_fine(session: Session, api: Act, owner: User, project: Project) -> None:
+def test_archiving_twice_is_no_error(
+    session: Session, api: Act, owner: User, project: Project
+) -> None:
     me = api(owner)
     for status in ("archived", "archived", "active", "active"):
         assert by_route(me, project, status).status_code == 200
@@ -101,9 +103,7 @@ def test_twice_is_fine(session: Session, api: Act, owner: User, project: Project
     assert (rows.count("project:archived"), rows.count("project:unarchived")) == (1, 1)
 
 
-def test_it_takes_everybodys_work_away_so_it_is_for_those_who_hold_everything(
-    session: Session, api: Act, project: Project
-) -> None:
+def test_archiving_needs_all_permissions(session: Session, api: Act, project: Project) -> None:
     developer = api(make_member(session, project, "developer"))
     for change in (by_route, by_patch):
         refused = change(developer, project, "archived")
@@ -111,7 +111,7 @@ def test_it_takes_everybodys_work_away_so_it_is_for_those_who_hold_everything(
     assert by_route(api(make_member(session, project, "admin")), project, "archived").is_success
 
 
-def test_it_can_be_read_and_its_bin_too(
+def test_archived_project_and_its_bin_can_be_read(
     session: Session, api: Act, owner: User, project: Project
 ) -> None:
     head, model = make_dataset(session, project), make_model(session, project)
@@ -125,8 +125,8 @@ def test_it_can_be_read_and_its_bin_too(
     assert me.delete(f"models/{model.uuid}").json()["code"] == "project_archived"
 
 
-class TestLate:
-    """A task that was submitted or claimed at the very moment."""
+class TestTaskOfArchivedProject:
+    """A task that was submitted or claimed at the moment of archiving or deleting."""
 
     @pytest.fixture
     def worker(self, session: Session) -> int:
@@ -135,7 +135,7 @@ class TestLate:
         return found
 
     @pytest.mark.parametrize("status", ["archived", "deleted"])
-    def test_it_is_never_claimed_and_the_sweep_ends_it(
+    def test_task_is_not_claimed_and_the_reaper_ends_it(
         self, session: Session, project: Project, worker: int, status: str
     ) -> None:
         project.status = status

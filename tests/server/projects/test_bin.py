@@ -1,4 +1,4 @@
-"""The bin: out of sight at once, back on request, gone for good when its time is over."""
+"""The bin: deleted things are hidden at once, can be restored, and are purged when overdue."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,17 +45,17 @@ class TestRules:
         [(None, 7), ({}, 7), ({"bin_days": 3}, 3), ({"bin_days": 0}, 0), ({"bin_days": True}, 7),
          ({"bin_days": -1}, 7), ({"bin_days": "3"}, 7), ({"bin_days": 10**9}, 7)],
     )  # fmt: skip
-    def test_days(self, config: Any, days: int) -> None:
+    def test_days_in_bin_ignore_invalid_values(self, config: Any, days: int) -> None:
         assert days_in_bin(config, 7) == days
 
-    def test_names_stay_within_their_column(self) -> None:
+    def test_restored_name_fits_its_column(self) -> None:
         assert restored_name("faq", 1) == "faq-restored"
         assert restored_name("faq", 3) == "faq-restored-3"
         assert len(restored_name("x" * 255, 12)) == 255
 
 
 class TestDatasets:
-    def test_it_is_out_of_sight_everywhere(
+    def test_deleted_dataset_is_hidden_everywhere(
         self, session: Session, mine: Api, admin: Api, project: Project, home: Path
     ) -> None:
         head = make_dataset(session, project)
@@ -87,7 +87,7 @@ class TestDatasets:
         source = mine.get(lineage).json()["dataset_versions"][0]
         assert (source["label"], source["dataset"], source["version"]) == ("l@v1", None, None)
 
-    def test_the_bin_says_what_when_and_how_much(
+    def test_bin_lists_kind_name_bytes_and_deleter(
         self, session: Session, mine: Api, api: Act, project: Project, owner: User, home: Path
     ) -> None:
         head = make_dataset(session, project, name="faq")
@@ -103,7 +103,7 @@ class TestDatasets:
         assert binned(api(make_member(session, project, "viewer")), project) == [item]
         assert api(make_user(session)).get(f"projects/{project.uuid}/bin").status_code == 404
 
-    def test_coming_back_it_is_what_it_was(
+    def test_restored_dataset_is_unchanged(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
         head = make_dataset(session, project, name="faq")
@@ -124,7 +124,7 @@ class TestDatasets:
         again = mine.post(f"projects/{project.uuid}/bin/{head.uuid}/restore")
         assert again.status_code == 404
 
-    def test_a_name_given_away_meanwhile(
+    def test_restore_with_taken_name_gets_a_similar_name(
         self, session: Session, mine: Api, project: Project
     ) -> None:
         heads = []
@@ -141,7 +141,9 @@ class TestDatasets:
         listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
         assert {item["name"] for item in listed} == {*names, "taken"}
 
-    def test_who_may(self, session: Session, api: Act, project: Project) -> None:
+    def test_restore_needs_write_and_purge_needs_all_permissions(
+        self, session: Session, api: Act, project: Project
+    ) -> None:
         one = make_binned_dataset(session, project)
         path = f"projects/{project.uuid}/bin/{one.uuid}"
         developer = api(make_member(session, project, "developer"))
@@ -155,7 +157,7 @@ class TestDatasets:
         stolen = f"projects/{project.uuid}/bin/{foreign.uuid}/restore"
         assert developer.post(stolen).status_code == 404
 
-    def test_purging_takes_rows_and_references(
+    def test_purge_deletes_rows_and_references(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
         head = make_dataset(session, project)
@@ -171,14 +173,16 @@ class TestDatasets:
         (row,) = audited(session, "dataset:purged", head.uuid)
         assert row.details["name"] == head.name
 
-    def test_zero_days_delete_at_once(self, session: Session, mine: Api, owner: User) -> None:
+    def test_zero_days_in_the_bin_purge_at_once(
+        self, session: Session, mine: Api, owner: User
+    ) -> None:
         project = make_project(session, owner, config={"bin_days": 0})
         head = make_dataset(session, project)
         assert mine.delete(f"datasets/{head.uuid}").status_code == 204
         assert session.scalar(select(Dataset.id).where(Dataset.uuid == head.uuid)) is None
         assert len(audited(session, "dataset:purged", head.uuid)) == 1
 
-    def test_whoever_may_not_purge_does_not_shorten_the_days(
+    def test_days_in_the_bin_can_be_changed_only_with_all_permissions(
         self, session: Session, mine: Api, api: Act, project: Project
     ) -> None:
         role = make_role(session, "projects:read", "projects:write", "datasets:write")
@@ -202,17 +206,17 @@ class TestDatasets:
         assert len(binned(mine, project)) == 1
         assert change(mine, {"note": 2}) == 200
 
-    def test_the_days_of_a_project_are_checked(self, mine: Api) -> None:
+    def test_invalid_days_in_the_bin_are_refused(self, mine: Api) -> None:
         for days in (-1, 10**6, "1", 1.5, True):
             answer = mine.post("projects", json={"name": "x", "config": {"bin_days": days}})
             assert answer.status_code == 422, days
 
 
 class TestModels:
-    def test_it_is_nobodys_model_and_not_everybodys(
+    def test_deleted_model_is_hidden_and_not_shared(
         self, session: Session, mine: Api, admin: Api, api: Act, project: Project
     ) -> None:
-        """A model of no project would be shared by all."""
+        """A model without a project would be shared by all projects."""
         model = make_model(session, project)
         deployment = make_deployment(session, project, model)
         assert mine.delete(f"models/{model.uuid}").status_code == 204
@@ -231,7 +235,7 @@ class TestModels:
         assert (restored["name"], restored["version"]) == (model.name, "1")
         assert mine.get(f"deployments/{deployment.uuid}").json()["model"] is not None
 
-    def test_a_version_number_given_away_meanwhile(
+    def test_restored_model_with_taken_version_gets_a_similar_name(
         self, session: Session, mine: Api, project: Project
     ) -> None:
         first = make_model(session, project, name="m")
@@ -242,7 +246,7 @@ class TestModels:
         assert mine.post(f"{bin_of}/{first.uuid}/restore").json()["name"] == "m"
         assert mine.post(f"{bin_of}/{second.uuid}/restore").json()["name"] == "m-restored"
 
-    def test_a_shared_one_is_for_those_who_share(
+    def test_shared_model_can_be_restored_only_by_administrators(
         self, session: Session, admin: Api, mine: Api, project: Project
     ) -> None:
         model = make_model(session, None, card={"project": str(project.uuid)})
@@ -256,7 +260,7 @@ class TestModels:
         assert session.get_one(Model, model.id).project_id is None
         assert mine.get(f"models/{model.uuid}").status_code == 200
 
-    def test_a_base_that_is_stood_on_is_not_purged(
+    def test_base_model_of_another_model_is_not_purged(
         self, session: Session, mine: Api, project: Project
     ) -> None:
         base = make_model(session, project)

@@ -1,4 +1,4 @@
-"""Deleted projects: nobody gets in, and all of it comes back or goes."""
+"""Deleted projects: nobody can enter them, and they are restored or purged as a whole."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestProjects:
-    def test_nobody_gets_in_and_nothing_shows(
+    def test_deleted_project_is_hidden_from_everybody(
         self, session: Session, mine: Api, admin: Api, api: Act, project: Project, home: Path
     ) -> None:
         member = api(make_member(session, project, "developer"))
@@ -61,7 +61,7 @@ class TestProjects:
             served = who.request("GET", "//v1/models").json()["data"]
             assert deployment.name not in {item["id"] for item in served}
 
-    def test_coming_back_all_but_the_tasks(
+    def test_restored_project_has_everything_except_running_tasks(
         self, session: Session, mine: Api, api: Act, owner: User
     ) -> None:
         project = make_project(session, owner, status="archived")
@@ -75,7 +75,7 @@ class TestProjects:
             assert task.status == status
         listed = mine.get("bin").json()["items"]
         assert [item["name"] for item in listed] == [project.name]
-        # Its name is free meanwhile.
+        # The name can be used by another project meanwhile.
         assert mine.post("projects", json={"name": project.name}).status_code == 201
         restored = mine.post(f"bin/{project.uuid}/restore").json()
         assert restored["name"] == f"{project.name}-restored"
@@ -85,7 +85,9 @@ class TestProjects:
         assert mine.get(f"tasks/{waiting.uuid}").json()["status"] == "cancelled"
         assert len(audited(session, "project:restored", project.uuid)) == 1
 
-    def test_who_may(self, session: Session, api: Act, project: Project, admin: Api) -> None:
+    def test_only_holders_of_all_permissions_see_and_restore_it(
+        self, session: Session, api: Act, project: Project, admin: Api
+    ) -> None:
         gone = make_binned_project(session, project)
         makers = {role: make_member(session, gone, role) for role in ("viewer", "developer")}
         for role, user in makers.items():
@@ -102,7 +104,7 @@ class TestProjects:
         assert [item["uuid"] for item in in_charge.get("bin").json()["items"]] == [str(gone.uuid)]
         assert in_charge.post(f"bin/{gone.uuid}/restore").status_code == 200
 
-    def test_a_key_sees_what_it_reaches(
+    def test_key_lists_only_deleted_projects_in_its_scope(
         self, session: Session, api: Act, client: CheckedClient, owner: User
     ) -> None:
         first, second = make_project(session, owner), make_project(session, owner)
@@ -119,7 +121,7 @@ class TestProjects:
         seen = [{item["uuid"] for item in key.get("bin").json()["items"]} for key in keys]
         assert seen == [{str(first.uuid), str(second.uuid)}, {str(first.uuid)}, set()]
 
-    def test_the_bin_itself_can_not_be_entered(self, session: Session, admin: Api) -> None:
+    def test_project_of_the_bin_can_not_be_entered(self, session: Session, admin: Api) -> None:
         make_binned_dataset(session, make_project(session))
         home = session.scalars(select(Project).join(BinHome)).one()
         for method, path in (
@@ -129,7 +131,7 @@ class TestProjects:
         ):  # fmt: skip
             assert admin.request(method, path).status_code == 404, path
 
-    def test_purging_takes_what_it_had_in_its_bin(
+    def test_purge_includes_what_the_project_had_in_its_bin(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
         file = make_blob(session, b"purged " + uuid4().bytes, "rows.parquet", home)

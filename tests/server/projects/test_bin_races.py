@@ -1,4 +1,4 @@
-"""Who deletes, restores, purges or uses the same thing at once."""
+"""Concurrent deletion, restoration, purge and use of the same resource."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,9 +33,11 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestTurns:
-    """The same races, step by step: who comes second waits, and sees what the first has done."""
+    """Races step by step: the second transaction waits, and then sees what the first one did."""
 
-    def test_a_restore_during_a_purge(self, session: Session, mine: Api, project: Project) -> None:
+    def test_restore_during_a_purge_finds_nothing(
+        self, session: Session, mine: Api, project: Project
+    ) -> None:
         head = make_binned_dataset(session, project)
         path = f"projects/{project.uuid}/bin/{head.uuid}"
         context = make_context(session, project)
@@ -48,7 +50,9 @@ class TestTurns:
                     second.result(0.5)
             assert second.result(30) == 404
 
-    def test_a_purge_during_a_restore(self, session: Session, mine: Api, project: Project) -> None:
+    def test_purge_during_a_restore_skips_the_dataset(
+        self, session: Session, mine: Api, project: Project
+    ) -> None:
         head = make_binned_dataset(session, project)
         overdue(session, head.uuid)
         context = make_context(session, project)
@@ -59,7 +63,7 @@ class TestTurns:
         assert purge_overdue() == 0
         assert mine.get(f"datasets/{head.uuid}").status_code == 200
 
-    def test_a_task_that_is_submitted_during_the_deletion(
+    def test_task_submitted_during_the_deletion_is_refused(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
         head = make_dataset(session, project)
@@ -80,7 +84,7 @@ class TestTurns:
 
 
 class TestRaces:
-    def test_an_upload_that_ends_after_the_deletion(
+    def test_upload_that_ends_after_the_deletion_is_refused(
         self, session: Session, project: Project, mine: Api
     ) -> None:
         context = make_context(session, project)
@@ -88,10 +92,10 @@ class TestRaces:
         with pytest.raises(NotFound), transaction() as own:
             access.confirm(own, context, Permission.DATASETS_WRITE)
 
-    def test_uploads_and_the_deletion_of_their_project(
+    def test_concurrent_uploads_are_in_the_deleted_project_or_refused(
         self, session: Session, api: Act, owner: User
     ) -> None:
-        """An upload is in the project before it goes, or is refused; none is left over."""
+        """No upload is left over outside the deleted project."""
         project = make_project(session, owner)
         me = api(owner)
         line = b'{"messages": [{"role": "user", "content": "Hi"}]}\n'
@@ -119,10 +123,10 @@ class TestRaces:
         listed = me.get(f"projects/{project.uuid}/datasets").json()["items"]
         assert len(listed) == codes.count(201)
 
-    def test_training_on_what_is_just_being_deleted(
+    def test_task_on_a_dataset_that_is_being_deleted_never_waits_for_it(
         self, session: Session, api: Act, owner: User, home: Path
     ) -> None:
-        """The run is queued and the deletion refused, or the other way round."""
+        """The task is queued and the deletion refused, or the other way round."""
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):

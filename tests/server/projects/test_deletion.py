@@ -1,4 +1,4 @@
-"""Deleting projects: what goes with them, and who may."""
+"""Deletion of projects: what is deleted with them, and who may do it."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ class TestDelete:
         service.on_delete(lambda session, actor, id_, uuid: calls.append((id_, uuid)))
         return calls
 
-    def test_takes_all_that_belongs_to_it(
+    def test_deletion_and_purge_remove_all_content(
         self, session: Session, api: Act, calls: list[tuple[int, UUID]]
     ) -> None:
         project = make_project(session)
@@ -75,7 +75,7 @@ class TestDelete:
         ).all()[-1]
         assert (row.resource_id, row.details["name"]) == (str(project.uuid), project.name)
 
-    def test_is_for_those_who_hold_everything_in_it(self, session: Session, api: Act) -> None:
+    def test_deletion_needs_all_permissions(self, session: Session, api: Act) -> None:
         project = make_project(session)
         path = f"projects/{project.uuid}"
         for role, missing in (("viewer", "projects:write"), ("developer", "*")):
@@ -84,7 +84,7 @@ class TestDelete:
             assert answer.json()["permission"] == missing
         assert api(make_member(session, project, "admin")).delete(path).status_code == 204
 
-    def test_a_handler_that_fails_keeps_the_project(
+    def test_failing_handler_keeps_the_project(
         self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: Any) -> None:
@@ -99,7 +99,7 @@ class TestDelete:
         session.expire_all()
         assert session.get(Project, project.id) is not None
 
-    def test_a_handler_is_registered_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_handler_registered_twice_is_called_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service, "_on_delete", [])
 
         def handler(*_: Any) -> None:
@@ -109,7 +109,9 @@ class TestDelete:
         service.on_delete(handler)
         assert service._on_delete == [handler]
 
-    def test_twice_at_once(self, session: Session, api: Act, calls: list[Any]) -> None:
+    def test_concurrent_deletions_succeed_once(
+        self, session: Session, api: Act, calls: list[Any]
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         me = api(owner)
@@ -129,10 +131,10 @@ class TestDelete:
             (TaskStatus.COMPLETED, TaskStatus.COMPLETED),
         ],
     )
-    def test_stops_its_tasks(
+    def test_deletion_stops_the_projects_tasks(
         self, session: Session, api: Act, before: TaskStatus, after: TaskStatus
     ) -> None:
-        """As the composition root wires it."""
+        """The handler is the one that the composition root registers."""
         owner = make_user(session)
         project = make_project(session, owner)
         task = make_task(session, project, status=before)

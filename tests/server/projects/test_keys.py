@@ -1,4 +1,4 @@
-"""API keys: who gets which, and what they are good for afterwards."""
+"""API keys: creation, permissions in use, and revocation."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ def make(me: Any, *scopes: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def holder(session: Session, api: Act, client: CheckedClient) -> Callable[..., tuple[Any, Any]]:
-    """``holder(user, *scopes)``: the API as somebody who shows such a key, and the key."""
+    """Return a function that creates a key, and returns an API client with it and the key."""
 
     def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:
         answer = make(api(user), *scopes, **fields)
@@ -53,7 +53,7 @@ Hold = Callable[..., tuple[Any, Any]]
 
 
 class TestCreate:
-    def test_is_shown_once_and_rests_as_a_hash(self, session: Session, api: Act) -> None:
+    def test_new_key_is_shown_once_and_stored_as_hash(self, session: Session, api: Act) -> None:
         user = make_user(session)
         project = make_project(session, user)
         answer = make(
@@ -88,7 +88,7 @@ class TestCreate:
             (["roles:*"], "roles:*"),
         ],
     )
-    def test_nobody_makes_one_with_more_than_they_have(
+    def test_key_with_more_permissions_than_its_author_is_refused(
         self, session: Session, api: Act, scopes: list[str], missing: str
     ) -> None:
         user = make_user(session)
@@ -99,7 +99,9 @@ class TestCreate:
             assert answer.status_code == 403
             assert answer.json()["permission"] == missing
 
-    def test_all_in_one_project_is_not_all(self, session: Session, api: Act) -> None:
+    def test_wildcard_in_one_project_does_not_allow_a_global_wildcard_key(
+        self, session: Session, api: Act
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         assert make(api(owner), "*").status_code == 403
@@ -107,7 +109,7 @@ class TestCreate:
         assert make(api(owner), "datasets:*", "tasks:write").status_code == 201
         assert make(api(owner), "users:read", project=str(project.uuid)).status_code == 403
 
-    def test_a_permission_of_another_project_is_none(self, session: Session, api: Act) -> None:
+    def test_permission_in_another_project_does_not_count(self, session: Session, api: Act) -> None:
         user = make_user(session)
         make_project(session, user)
         other = make_project(session)
@@ -115,7 +117,7 @@ class TestCreate:
         answer = make(api(user), "datasets:write", project=str(other.uuid))
         assert answer.status_code == 403
 
-    def test_a_foreign_project_does_not_exist(self, session: Session, api: Act) -> None:
+    def test_key_for_a_foreign_project_is_not_found(self, session: Session, api: Act) -> None:
         user = make_user(session)
         make_project(session, user)
         for uuid in (make_project(session).uuid, uuid4()):
@@ -135,12 +137,12 @@ class TestCreate:
             {"scopes": ["datasets:read"], "key_hash": "00"},
         ],
     )
-    def test_what_is_no_key(self, session: Session, api: Act, body: dict[str, Any]) -> None:
+    def test_invalid_key_is_refused(self, session: Session, api: Act, body: dict[str, Any]) -> None:
         assert api(make_user(session)).post(
             "users/me/keys", json={"name": "x", **body}
         ).status_code == 422  # fmt: skip
 
-    def test_names_are_one_owners_and_free_again(
+    def test_key_name_is_unique_per_owner_until_revoked_or_expired(
         self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = make_user(session)
@@ -159,7 +161,7 @@ class TestCreate:
         monkeypatch.setattr(keys, "MAX_KEYS", 1)
         assert make(me, "tasks:read").status_code == 422
 
-    def test_one_of_two_at_once_gets_the_name(self, session: Session, api: Act) -> None:
+    def test_concurrent_keys_with_one_name_succeed_once(self, session: Session, api: Act) -> None:
         user = make_user(session)
         make_project(session, user)
         me = api(user)
@@ -171,14 +173,14 @@ class TestCreate:
 
 
 class TestUse:
-    def test_follows_what_its_owner_may_at_that_moment(
+    def test_key_follows_the_present_permissions_of_its_owner(
         self, session: Session, holder: Hold
     ) -> None:
         user, project = make_user(session), make_project(session)
         make_member(session, project, "developer", user)
         key, _ = holder(user, "datasets:write", "datasets:read")
         place = f"projects/{project.uuid}/datasets"
-        assert key.post(place).status_code == 422  # let in, and then it names no file
+        assert key.post(place).status_code == 422  # admitted, but no file name is given
         grant = session.scalars(
             select(ProjectPermission).where(ProjectPermission.user_id == user.id)
         ).one()
@@ -190,7 +192,9 @@ class TestUse:
         session.commit()
         assert key.get(place).status_code == 404
 
-    def test_an_administrators_shrinks_with_them(self, session: Session, holder: Hold) -> None:
+    def test_key_of_a_former_administrator_loses_permissions(
+        self, session: Session, holder: Hold
+    ) -> None:
         user = make_user(session, role="admin")
         project = make_project(session)
         key, _ = holder(user, "*")
@@ -201,7 +205,7 @@ class TestUse:
         assert key.get("users").status_code == 403
         assert key.get(f"projects/{project.uuid}").status_code == 404
 
-    def test_a_promotion_adds_nothing_that_is_not_in_its_scopes(
+    def test_promotion_of_the_owner_does_not_exceed_the_scopes(
         self, session: Session, holder: Hold
     ) -> None:
         user = make_user(session)
@@ -215,7 +219,7 @@ class TestUse:
         assert narrow.get("users").status_code == 403
         assert narrow.delete(f"projects/{project.uuid}").status_code == 403
 
-    def test_one_for_a_project_is_good_for_nothing_outside(
+    def test_key_for_one_project_has_no_permissions_outside(
         self, session: Session, api: Act, holder: Hold
     ) -> None:
         user = make_user(session, role="admin")
@@ -226,13 +230,13 @@ class TestUse:
         assert "users:write" in refused.json()["detail"]
         key, made = holder(user, "datasets:read", project=place)
         row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
-        row.scopes = ["datasets:read", "users:*"]  # as one may have been made before
+        row.scopes = ["datasets:read", "users:*"]  # as in keys created before this check
         session.commit()
         assert key.get(f"projects/{place}/datasets").status_code == 200
         assert key.get("users").status_code == 403
         assert key.get("users/me").json()["permissions"] == []
 
-    def test_lists_have_what_it_reaches_only(self, session: Session, holder: Hold) -> None:
+    def test_lists_contain_only_what_the_key_can_read(self, session: Session, holder: Hold) -> None:
         user = make_user(session)
         mine, other = make_project(session, user), make_project(session, user)
         for project in (mine, other):
@@ -253,7 +257,7 @@ class TestUse:
         assert seen(blind, "models") == set()
         assert blind.get(f"models/{shared.uuid}").status_code == 403
 
-    def test_creating_projects_needs_the_scope_and_all_projects(
+    def test_creating_projects_needs_the_scope_and_an_unbound_key(
         self, session: Session, holder: Hold
     ) -> None:
         user = make_user(session)
@@ -264,7 +268,7 @@ class TestUse:
         assert bound.post("projects", **body).status_code == 403
         assert holder(user, "projects:write")[0].post("projects", **body).status_code == 201
 
-    def test_grants_no_more_than_it_has_itself(self, session: Session, holder: Hold) -> None:
+    def test_key_can_not_grant_more_than_its_scopes(self, session: Session, holder: Hold) -> None:
         user = make_user(session)
         project = make_project(session, user)
         key, _ = holder(user, "members:*", "datasets:read")
@@ -273,13 +277,13 @@ class TestUse:
         assert key.put(place, json={"role": "developer"}).status_code == 403
         assert key.put(place, json={"role": role.name}).status_code == 202
 
-    def test_makes_no_keys_and_touches_no_sign_in(self, session: Session, holder: Hold) -> None:
+    def test_key_can_not_manage_keys_or_sign_in_data(self, session: Session, holder: Hold) -> None:
         key, made = holder(make_user(session, role="admin"), "*")
         somebody, any_state = f"users/{make_user(session).uuid}", {"If-Match": "*"}
         renamed = {"username": f"renamed{number()}"}
         assert key.patch(somebody, json=renamed, headers=any_state).status_code == 200
         for answer in (
-            # Whoever sets where links go that set a password can sign in as anybody.
+            # Whoever sets the address for password links can sign in as that user.
             key.patch(somebody, json={"email": "mine@example.com"}, headers=any_state),
             make(key, "datasets:read"),
             key.get("users/me/keys"),
@@ -290,7 +294,7 @@ class TestUse:
             assert (answer.status_code, answer.json()["code"]) == (403, "session_required")
         assert key.get("users/me").status_code == 200
 
-    def test_its_use_is_noted_once_a_minute_and_named_in_the_audit(
+    def test_key_use_is_recorded_once_a_minute_and_named_in_the_audit_trail(
         self, session: Session, holder: Hold
     ) -> None:
         user = make_user(session)
@@ -306,7 +310,7 @@ class TestUse:
         assert row.last_used_at == first
         row.last_used_at = first - timedelta(minutes=2)
         session.commit()
-        key.get("users")  # refused, and was a use all the same
+        key.get("users")  # refused, but still counts as a use
         session.refresh(row)
         assert row.last_used_at is not None
         assert row.last_used_at > first - timedelta(minutes=1)
@@ -317,7 +321,7 @@ class TestUse:
         ).one()
         assert told.details["actor"]["key"] == made["uuid"]
 
-    def test_many_at_once(self, session: Session, holder: Hold) -> None:
+    def test_concurrent_requests_with_one_key_succeed(self, session: Session, holder: Hold) -> None:
         key, _ = holder(make_user(session), "projects:write")
         with ThreadPoolExecutor(16) as pool:
             codes = list(pool.map(lambda _: key.get("users/me").status_code, range(64)))
@@ -325,7 +329,9 @@ class TestUse:
 
 
 class TestEnd:
-    def test_revoked_by_its_owner(self, session: Session, api: Act, holder: Hold) -> None:
+    def test_key_revoked_by_its_owner_is_refused(
+        self, session: Session, api: Act, holder: Hold
+    ) -> None:
         user = make_user(session)
         key, made = holder(user, "projects:write")
         place = f"users/me/keys/{made['uuid']}"
@@ -341,7 +347,9 @@ class TestEnd:
         ).all()
         assert sorted(actions) == ["api_key:created", "api_key:revoked"]
 
-    def test_revoked_by_an_administrator(self, session: Session, admin: Any, holder: Hold) -> None:
+    def test_key_revoked_by_an_administrator_is_refused_and_its_owner_notified(
+        self, session: Session, admin: Any, holder: Hold
+    ) -> None:
         user = make_user(session)
         key, made = holder(user, "projects:write")
         listed = admin.get(f"users/{user.username}/keys").json()["items"]
@@ -355,7 +363,7 @@ class TestEnd:
         ).all()
         assert sorted(told) == ["security:key_created", "security:key_revoked"]
 
-    def test_not_by_somebody_who_may_less(
+    def test_revocation_by_a_user_with_fewer_permissions_is_refused(
         self, session: Session, api: Act, admin: Any, holder: Hold
     ) -> None:
         user = make_user(session, role="admin")
@@ -365,7 +373,7 @@ class TestEnd:
         assert helper.delete(place).status_code == 403
         assert admin.delete(place).status_code == 204
 
-    def test_expired(self, session: Session, holder: Hold) -> None:
+    def test_expired_key_is_refused(self, session: Session, holder: Hold) -> None:
         key, made = holder(make_user(session), "projects:write", expires_in_days=1)
         assert key.get("users/me").status_code == 200
         row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
@@ -373,7 +381,9 @@ class TestEnd:
         session.commit()
         assert key.get("users/me").status_code == 401
 
-    def test_dies_with_deactivation_and_stays_dead(self, session: Session, holder: Hold) -> None:
+    def test_key_of_a_deactivated_user_stays_revoked_after_reactivation(
+        self, session: Session, holder: Hold
+    ) -> None:
         user = make_user(session)
         key, made = holder(user, "projects:write")
         user.is_active = False
@@ -385,7 +395,9 @@ class TestEnd:
         row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
         assert row.revoke_reason == "deactivated"
 
-    def test_goes_with_its_owner_or_its_project(self, session: Session, holder: Hold) -> None:
+    def test_key_of_a_deleted_user_or_project_is_refused(
+        self, session: Session, holder: Hold
+    ) -> None:
         user = make_user(session)
         project = make_project(session, user)
         bound, _ = holder(user, "*", project=str(project.uuid))
@@ -400,7 +412,7 @@ class TestEnd:
 
 
 class TestItsOwnProject:
-    """A key for one project finds it by name, whatever its scopes."""
+    """A key for one project finds it by name, whatever its scopes are."""
 
     @pytest.fixture
     def found(self, session: Session, holder: Hold) -> Callable[..., Any]:
@@ -414,7 +426,7 @@ class TestItsOwnProject:
         return found
 
     @pytest.mark.parametrize("role", [None, "viewer", "custom"])
-    def test_is_found_with_its_name_alone(
+    def test_key_finds_its_project_with_name_only(
         self, session: Session, found: Callable[..., Any], role: str | None
     ) -> None:
         project = make_project(session, name=f"faq-{number()}", description="not for the key")
@@ -428,7 +440,7 @@ class TestItsOwnProject:
         assert (item["uuid"], item["name"]) == (str(project.uuid), project.name)
         assert (item["description"], item["owner"], item["config"]) == (None, None, {})
 
-    def test_is_read_in_full_with_the_permission(
+    def test_key_with_permission_reads_its_project_in_full(
         self, session: Session, found: Callable[..., Any]
     ) -> None:
         project = make_project(session, description="for readers")
@@ -437,7 +449,9 @@ class TestItsOwnProject:
         assert item["description"] == "for readers"
         assert item["owner"]["username"] == user.username
 
-    def test_is_gone_once_its_owner_has_left(self, session: Session, holder: Hold) -> None:
+    def test_key_does_not_find_a_project_that_its_owner_has_left(
+        self, session: Session, holder: Hold
+    ) -> None:
         project = make_project(session)
         user = make_member(session, project, "viewer")
         key, _ = holder(user, "datasets:read", project=str(project.uuid))
@@ -447,7 +461,7 @@ class TestItsOwnProject:
         session.commit()
         assert key.get("projects").json()["items"] == []
 
-    def test_the_sdk_lists_its_datasets_by_the_projects_name(
+    def test_sdk_with_key_finds_the_project_by_name(
         self, session: Session, api: Act, server_url: str
     ) -> None:
         project = make_project(session, name=f"faq-{number()}")
@@ -456,5 +470,5 @@ class TestItsOwnProject:
         shown = make(api(user), "datasets:read", project=str(project.uuid)).json()["key"]
         with Client(server_url, token=shown, project=project.name) as client:
             assert [each.name for each in client.datasets.list()] == [dataset.name]
-        with Client(server_url, token=shown) as client:  # the only one that there is
+        with Client(server_url, token=shown) as client:  # the key's only project
             assert [each.name for each in client.datasets.list()] == [dataset.name]

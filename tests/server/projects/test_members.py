@@ -1,4 +1,4 @@
-"""Members: who gives which role to whom."""
+"""Members: who may give which role to whom."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ class Base:
         return (by or self.me).put(f"{self.path}/{user}", json={"role": role})
 
     def give(self, user: Any, role: str, by: Any = None) -> Any:
-        """Give a role; whoever is invited accepts."""
+        """Give a role; if the user is invited, accept the invitation in the user's name."""
         answer = self.ask(user, role, by)
         if answer.status_code != 202:
             return answer
@@ -60,7 +60,7 @@ class Base:
 
 
 class TestGive(Base):
-    def test_by_uuid_or_user_name(self, session: Session, api: Act) -> None:
+    def test_role_can_be_given_by_uuid_or_user_name(self, session: Session, api: Act) -> None:
         first, second = make_user(session), make_user(session)
         answer = self.give(first.uuid, "viewer")
         assert answer.status_code == 200
@@ -73,7 +73,7 @@ class TestGive(Base):
         }
         assert api(first).get(f"projects/{self.project.uuid}").status_code == 200
 
-    def test_is_audited_and_the_user_is_told(self, session: Session) -> None:
+    def test_role_changes_are_audited_and_announced(self, session: Session) -> None:
         user = make_user(session)
         self.give(user.username, "viewer")
         self.give(user.username, "developer")
@@ -97,7 +97,7 @@ class TestGive(Base):
         ).all()
         assert list(told) == ["member:invited", "member:changed", "member:removed"]
 
-    def test_counts_from_the_next_request_on(self, session: Session, api: Act) -> None:
+    def test_role_counts_from_the_next_request_on(self, session: Session, api: Act) -> None:
         user = make_user(session)
         them, path = api(user), f"projects/{self.project.uuid}"
         assert them.get(path).status_code == 404
@@ -110,23 +110,23 @@ class TestGive(Base):
         assert them.get(path).status_code == 404
 
     @pytest.mark.parametrize("user", [uuid4(), "nobody", "1"])
-    def test_unknown_users_are_told_to_administrators_only(self, admin: Any, user: Any) -> None:
+    def test_unknown_user_is_reported_only_to_administrators(self, admin: Any, user: Any) -> None:
         assert self.ask(user, "viewer").status_code == 202
         answer = self.ask(user, "viewer", admin)
         assert answer.status_code == 404
         assert "user" in answer.json()["detail"]
 
     @pytest.mark.parametrize("role", ["nothing", "user", "owner"])
-    def test_unknown_roles(self, session: Session, role: str) -> None:
+    def test_unknown_role_is_not_found(self, session: Session, role: str) -> None:
         answer = self.give(make_user(session).username, role)
         assert answer.status_code == 404
         assert "role" in answer.json()["detail"]
 
-    def test_the_owner_is_no_member(self) -> None:
+    def test_owner_can_not_get_or_lose_a_role(self) -> None:
         assert self.give(self.owner.username, "viewer").json()["code"] == "owner_is_no_member"
         assert self.take(self.owner.username).status_code == 409
 
-    def test_at_once(self, session: Session) -> None:
+    def test_concurrent_invitations_of_one_user_become_one(self, session: Session) -> None:
         user = make_user(session)
         with ThreadPoolExecutor(6) as pool:
             codes = set(
@@ -153,7 +153,7 @@ class TestNobodyGivesWhatTheyLack(Base):
         self.lead_role = role
         return api(self.lead_user)
 
-    def test_giving(self, session: Session, lead: Any) -> None:
+    def test_role_with_more_permissions_can_not_be_given(self, session: Session, lead: Any) -> None:
         user = make_user(session)
         less = make_role(session, Permission.TASKS_WRITE)
         assert self.give(user.username, less.name, lead).status_code == 200
@@ -164,18 +164,16 @@ class TestNobodyGivesWhatTheyLack(Base):
             assert missing in answer.json()["permission"]
         assert self.roles()[user.username] == self.lead_role.name
 
-    def test_raising_oneself(self, lead: Any) -> None:
+    def test_user_can_not_give_themselves_a_higher_role(self, lead: Any) -> None:
         assert self.give(self.lead_user.username, "admin", lead).status_code == 403
 
-    def test_lowering_or_removing_somebody_who_holds_more(
-        self, session: Session, lead: Any
-    ) -> None:
+    def test_role_with_more_permissions_can_not_be_taken(self, session: Session, lead: Any) -> None:
         chief = make_member(session, self.project, "admin")
         assert self.give(chief.username, self.lead_role.name, lead).status_code == 403
         assert self.take(chief.username, lead).status_code == 403
         assert self.roles()[chief.username] == "admin"
 
-    def test_what_a_role_administers_does_not_count_in_a_project(
+    def test_platform_permissions_of_a_role_do_not_count_in_a_project(
         self, session: Session, lead: Any, api: Act
     ) -> None:
         mixed = make_role(session, Permission.TASKS_READ, Permission.USERS_WRITE)
@@ -183,7 +181,9 @@ class TestNobodyGivesWhatTheyLack(Base):
         assert self.give(user.username, mixed.name, lead).status_code == 200
         assert api(user).get("users").status_code == 403
 
-    def test_everything_in_a_project_is_nothing_outside(self, session: Session, api: Act) -> None:
+    def test_project_administrator_has_no_permissions_outside(
+        self, session: Session, api: Act
+    ) -> None:
         chief = api(make_member(session, self.project, "admin"))
         assert chief.get(f"projects/{self.project.uuid}/members").status_code == 200
         other = make_project(session)
@@ -193,9 +193,7 @@ class TestNobodyGivesWhatTheyLack(Base):
         user = make_user(session)
         assert self.give(user.username, "admin", chief).status_code == 200
 
-    def test_the_seeds_developer_and_viewer_manage_no_members(
-        self, session: Session, api: Act
-    ) -> None:
+    def test_developer_and_viewer_can_not_manage_members(self, session: Session, api: Act) -> None:
         user = make_user(session)
         for role in ("developer", "viewer"):
             member = api(make_member(session, self.project, role))
@@ -204,12 +202,12 @@ class TestNobodyGivesWhatTheyLack(Base):
 
 
 class TestRemove(Base):
-    def test_somebody_who_is_none(self, session: Session) -> None:
+    def test_removal_of_a_user_who_is_not_a_member_is_not_found(self, session: Session) -> None:
         answer = self.take(make_user(session).username)
         assert answer.status_code == 404
         assert "member" in answer.json()["detail"]
 
-    def test_a_deleted_user_is_no_member(self, session: Session) -> None:
+    def test_deleted_user_is_not_listed(self, session: Session) -> None:
         user = make_member(session, self.project, "viewer")
         session.delete(user)
         session.commit()
@@ -218,7 +216,7 @@ class TestRemove(Base):
 
 class TestList(Base):
     @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-    def test_walks_from_the_owner_on(self, session: Session, limit: int) -> None:
+    def test_members_are_listed_in_pages_owner_first(self, session: Session, limit: int) -> None:
         made = [make_member(session, self.project, "viewer").username for _ in range(3)]
         seen: list[str] = []
         cursor = None

@@ -1,4 +1,4 @@
-"""What has been in the bin for its time is purged, whoever dies at it."""
+"""Purging what is overdue in the bin, even if processes die or collide."""
 
 import signal
 import subprocess
@@ -48,7 +48,7 @@ def purge(session, actor, entry):
 service.purge = purge
 service.purge_overdue()
 """
-"""A purge that dies in its second transaction, after all was deleted and before the commit."""
+"""Program of a purge that is killed in its second transaction, just before the commit."""
 
 
 def entry_of(uuid: object) -> Any:
@@ -56,7 +56,7 @@ def entry_of(uuid: object) -> Any:
 
 
 class TestTime:
-    def test_what_is_due_goes_and_the_rest_stays(
+    def test_only_overdue_entries_are_purged(
         self, session: Session, mine: Api, project: Project
     ) -> None:
         due, later = (make_binned_dataset(session, project) for _ in range(2))
@@ -69,7 +69,7 @@ class TestTime:
         assert session.get(Project, gone_id) is None
         assert purge_overdue() == 0
 
-    def test_what_is_still_used_keeps_nothing_else_from_going(
+    def test_entry_still_in_use_does_not_prevent_other_purges(
         self, session: Session, mine: Api, project: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         used, free = (make_binned_dataset(session, project) for _ in range(2))
@@ -88,7 +88,7 @@ class TestTime:
         monkeypatch.undo()
         assert purge_overdue() == 1
 
-    def test_killed_in_the_middle(
+    def test_killed_purge_leaves_complete_entries_and_can_be_repeated(
         self, session: Session, project: Project, database_url: str, home: Path
     ) -> None:
         heads = []
@@ -113,7 +113,7 @@ class TestTime:
                 for id_, uuid, sha256 in heads
             ]
 
-        # Each whole or not at all: row, files, entry and audit together.
+        # Each dataset is purged as a whole or not at all: row, files, entry and audit entry.
         assert sorted(left()) == [(False, 0, 0, 1), (True, 1, 1, 0), (True, 1, 1, 0)]
         session.rollback()
         session.expire_all()
@@ -122,10 +122,10 @@ class TestTime:
         session.expire_all()
         assert left() == [(False, 0, 0, 1)] * 3
 
-    def test_restoring_and_purging_at_once(
+    def test_concurrent_restore_and_purge_have_one_winner(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        """One of the two, and all of it."""
+        """Each dataset is either restored or purged, and completely so."""
         heads = [make_binned_dataset(session, project) for _ in range(12)]
         overdue(session, *(head.uuid for head in heads))
         bin_of = f"projects/{project.uuid}/bin"

@@ -1,4 +1,4 @@
-"""Leaving, transferring, and why somebody may what."""
+"""Leaving and transferring projects, and the explanation of permissions."""
 
 import time
 from collections.abc import Callable
@@ -31,9 +31,9 @@ def roles_in(session: Session, project: Project) -> dict[int, str]:
 
 
 class TestLeave:
-    def test_gives_up_ones_own_role(self, session: Session, api: Act) -> None:
+    def test_leaving_removes_ones_own_role(self, session: Session, api: Act) -> None:
         project = make_project(session)
-        user = make_member(session, project, make_role(session))  # a role that holds nothing
+        user = make_member(session, project, make_role(session))  # a role without permissions
         place = f"projects/{project.uuid}/leave"
         assert api(user).post(place).status_code == 204
         assert api(user).post(place).status_code == 404
@@ -45,7 +45,9 @@ class TestLeave:
         ).one()
         assert told.details["left"] is True
 
-    def test_owners_and_passers_by_do_not(self, session: Session, api: Act, admin: Any) -> None:
+    def test_owners_and_users_without_role_can_not_leave(
+        self, session: Session, api: Act, admin: Any
+    ) -> None:
         project = make_project(session)
         place = f"projects/{project.uuid}/leave"
         owner = session.get_one(type(make_user(session)), project.owner_id)
@@ -56,7 +58,9 @@ class TestLeave:
 
 class TestTransfer:
     @pytest.mark.parametrize("keep", ["developer", None])
-    def test_by_the_owner(self, session: Session, api: Act, keep: str | None) -> None:
+    def test_owner_transfers_the_project(
+        self, session: Session, api: Act, keep: str | None
+    ) -> None:
         owner, heir = make_user(session), make_user(session)
         project = make_project(session, owner)
         make_member(session, project, "viewer", heir)
@@ -79,7 +83,9 @@ class TestTransfer:
         kinds = session.scalars(select(Notification.type).where(Notification.user_id == heir.id))
         assert "project:received" in kinds.all()
 
-    def test_by_an_administrator_the_owner_is_told(self, session: Session, admin: Any) -> None:
+    def test_transfer_by_an_administrator_notifies_the_owner(
+        self, session: Session, admin: Any
+    ) -> None:
         owner, heir = make_user(session), make_user(session)
         project = make_project(session, owner)
         body = {"user": str(heir.uuid), "keep_role": "viewer"}
@@ -88,8 +94,8 @@ class TestTransfer:
         kinds = session.scalars(select(Notification.type).where(Notification.user_id == owner.id))
         assert "project:transferred" in kinds.all()
 
-    def test_by_nobody_else(self, session: Session, api: Act, client: Any) -> None:
-        """A member's ``*`` is no title to the project, nor is a key's."""
+    def test_transfer_by_others_is_refused(self, session: Session, api: Act, client: Any) -> None:
+        """A member with ``*`` may not transfer the project, nor may an API key."""
         project = make_project(session)
         everything = make_member(session, project, "admin")
         place = f"projects/{project.uuid}/transfer"
@@ -106,7 +112,7 @@ class TestTransfer:
         refused = Api(client, "key-of-the-owner").post(place, **body)
         assert refused.json()["code"] == "session_required"
 
-    def test_to_whom(self, session: Session, api: Act) -> None:
+    def test_transfer_to_an_unfit_user_is_refused(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         place = f"projects/{project.uuid}/transfer"
@@ -127,7 +133,7 @@ class TestTransfer:
             assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert me.post(place, json={"user": owner.username}).status_code == 200
 
-    def test_twice_at_once_is_done_once(self, session: Session, api: Act) -> None:
+    def test_concurrent_transfers_succeed_once(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         me, place = api(owner), f"projects/{project.uuid}/transfer"
@@ -141,10 +147,8 @@ class TestTransfer:
 
 
 class TestRaces:
-    def test_who_lost_the_right_while_waiting_gives_no_role(
-        self, session: Session, api: Act
-    ) -> None:
-        """The grant waits for the project's row; the giver is removed before it goes on."""
+    def test_grant_by_a_user_removed_meanwhile_is_refused(self, session: Session, api: Act) -> None:
+        """The grant waits for the project's row while the granting user is removed."""
         project = make_project(session)
         giver = make_member(session, project, "admin")
         friend = make_user(session)
@@ -153,7 +157,7 @@ class TestRaces:
         place = f"projects/{project.uuid}/members/{friend.username}"
         with ThreadPoolExecutor(1) as pool:
             given = pool.submit(me.put, place, json={"role": "admin"})
-            waited_for(session)  # it has passed its guard
+            waited_for(session)  # the guard has admitted it
             session.delete(
                 session.scalars(
                     select(ProjectPermission).where(ProjectPermission.user_id == giver.id)
@@ -165,10 +169,10 @@ class TestRaces:
 
     @pytest.mark.parametrize("what", ["transfer", "archive", "delete", "rename"])
     @pytest.mark.parametrize("lost", ["ownership", "role", "account"])
-    def test_who_lost_the_project_while_waiting_does_nothing_to_it(
+    def test_change_by_a_user_who_lost_the_project_meanwhile_is_refused(
         self, session: Session, api: Act, what: str, lost: str
     ) -> None:
-        """It waits for the project's row behind a transfer, a demotion or a deactivation."""
+        """The request waits for the project's row during a transfer, demotion or deactivation."""
         admin = lost == "role"
         who = make_user(session, role="admin" if admin else "user")
         heir = make_user(session)
@@ -204,7 +208,7 @@ class TestRaces:
 
 
 def waited_for(session: Session) -> None:
-    """Until somebody waits for a lock that this session holds."""
+    """Wait until another transaction waits for a lock that this session holds."""
     blocked = text(
         "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
@@ -218,7 +222,9 @@ class TestExplain:
     def explain(self, me: Any, project: Project, user: Any) -> Any:
         return me.get(f"projects/{project.uuid}/access", params={"user": user.username})
 
-    def test_a_membership(self, session: Session, api: Act) -> None:
+    def test_explanation_of_a_membership_names_role_and_permissions(
+        self, session: Session, api: Act
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         role = make_role(session, "datasets:*", "members:read", "users:write")
@@ -235,9 +241,9 @@ class TestExplain:
         for held in found["permissions"]:
             if held["permission"] == "datasets:write":
                 answer = api(user).post(f"projects/{project.uuid}/datasets")
-                assert answer.status_code == 422  # let in, and then it names no file
+                assert answer.status_code == 422  # admitted, but no file name is given
 
-    def test_owners_administrators_and_strangers(
+    def test_explanation_names_owner_global_role_or_nothing(
         self, session: Session, admin: Any, admin_user: Any
     ) -> None:
         owner = make_user(session)
@@ -250,7 +256,9 @@ class TestExplain:
         }
         assert list(sources.values()) == [["owner"], ["global_role"], []]
 
-    def test_whoever_is_deactivated_holds_nothing(self, session: Session, admin: Any) -> None:
+    def test_explanation_of_a_deactivated_user_has_no_permissions(
+        self, session: Session, admin: Any
+    ) -> None:
         project = make_project(session)
         user = make_member(session, project, "developer", make_user(session, active=False))
         found = self.explain(admin, project, user).json()
@@ -258,7 +266,7 @@ class TestExplain:
         assert found["permissions"] == []
         assert found["reasons"][0]["role"] == "developer"
 
-    def test_keys_are_shown_to_their_owner(self, session: Session, api: Act) -> None:
+    def test_explanation_shows_keys_to_their_owner(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project, other = make_project(session, owner), make_project(session, owner)
         make_key(session, owner, "datasets:read", "users:read", name="reads", project=project)
@@ -266,7 +274,9 @@ class TestExplain:
         keys = self.explain(api(owner), project, owner).json()["keys"]
         assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
 
-    def test_who_may_ask(self, session: Session, api: Act) -> None:
+    def test_explanation_needs_permission_and_hides_accounts(
+        self, session: Session, api: Act
+    ) -> None:
         project = make_project(session)
         viewer = make_member(session, project, "viewer")
         assert self.explain(api(viewer), project, viewer).status_code == 403
@@ -274,7 +284,7 @@ class TestExplain:
         reader = make_member(session, project, make_role(session, "members:read"))
         assert self.explain(api(reader), project, viewer).status_code == 200
         place = f"projects/{project.uuid}/access"
-        # Nor does it tell who has an account.
+        # The answer does not tell who has an account, either.
         for name in ("nobody-here", make_user(session).username):
             answer = api(reader).get(place, params={"user": name})
             assert (answer.status_code, answer.json()["detail"]) == (

@@ -1,4 +1,4 @@
-"""Projects: making, reading, changing, deleting."""
+"""Projects: create, list, read, change."""
 
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def names(answer: Any) -> set[str]:
 
 
 class TestCreate:
-    def test_the_caller_owns_it(self, session: Session, api: Act) -> None:
+    def test_caller_owns_the_new_project(self, session: Session, api: Act) -> None:
         user = make_user(session)
         body = {"name": "  机器人 bot ", "description": "d", "config": {"a": 1}, "tags": ["x"]}
         answer = api(user).post("projects", json=body)
@@ -47,7 +47,7 @@ class TestCreate:
         row = session.scalars(select(AuditLog).where(AuditLog.user_id == user.id)).one()
         assert (row.action, row.resource_id) == ("project:created", project["uuid"])
 
-    def test_plain_users_and_writers_may_but_other_roles_may_not(
+    def test_creation_needs_plain_user_or_write_permission(
         self, session: Session, api: Act
     ) -> None:
         writer = make_role(session, Permission.PROJECTS_WRITE)
@@ -61,7 +61,7 @@ class TestCreate:
             if status == 403:
                 assert answer.json()["permission"] == "projects:write"
 
-    def test_names_are_unique_among_an_owners_projects(self, session: Session, api: Act) -> None:
+    def test_name_is_unique_per_owner(self, session: Session, api: Act) -> None:
         first, second = api(make_user(session)), api(make_user(session))
         assert first.post("projects", json={"name": "demo"}).status_code == 201
         assert second.post("projects", json={"name": "demo"}).status_code == 201
@@ -73,7 +73,7 @@ class TestCreate:
         ).json()
         assert "项目" in chinese["detail"]
 
-    def test_one_name_asked_for_twice_at_once(
+    def test_concurrent_creations_of_one_name_succeed_once(
         self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         me = api(make_user(session))
@@ -109,14 +109,16 @@ class TestCreate:
             {"name": "a", "status": "archived"},
         ],
     )
-    def test_refuses_what_can_not_be(
+    def test_invalid_project_is_refused(
         self, session: Session, api: Act, body: dict[str, Any]
     ) -> None:
         answer = api(make_user(session)).post("projects", json=body)
         assert answer.status_code == 422
         assert answer.json()["code"] == "validation"
 
-    def test_what_the_database_can_not_hold_is_replaced(self, session: Session, api: Act) -> None:
+    def test_values_that_the_database_can_not_store_are_replaced(
+        self, session: Session, api: Act
+    ) -> None:
         me = api(make_user(session))
         answer = me.request(
             "POST",
@@ -138,30 +140,32 @@ class TestList:
             make_project(session, self.owner, name=f"{self.mark} {name}")
         self.foreign = make_project(session, self.other, name=f"{self.mark} foreign")
 
-    def test_shows_ones_own(self, api: Act) -> None:
+    def test_list_has_ones_own_projects(self, api: Act) -> None:
         assert names(api(self.owner).get("projects")) == {
             f"{self.mark} {name}" for name in ("alpha", "Beta", "50%_\\")
         }
 
-    def test_shows_those_where_one_is_a_member_that_may_read(
-        self, session: Session, api: Act
-    ) -> None:
+    def test_list_has_projects_where_a_member_may_read(self, session: Session, api: Act) -> None:
         make_member(session, self.foreign, "viewer", self.owner)
         assert f"{self.mark} foreign" in names(api(self.owner).get("projects"))
 
-    def test_but_not_where_the_role_can_not_read(self, session: Session, api: Act) -> None:
+    def test_list_lacks_projects_where_the_role_can_not_read(
+        self, session: Session, api: Act
+    ) -> None:
         blind = make_role(session, Permission.TASKS_READ)
         make_member(session, self.foreign, blind, self.owner)
         assert f"{self.mark} foreign" not in names(api(self.owner).get("projects"))
         assert api(self.owner).get(f"projects/{self.foreign.uuid}").status_code == 403
 
     @pytest.mark.parametrize("held", ["*", "projects:*", "projects:read"])
-    def test_a_role_that_reads_by_wildcard(self, session: Session, api: Act, held: str) -> None:
+    def test_list_has_projects_with_a_wildcard_role(
+        self, session: Session, api: Act, held: str
+    ) -> None:
         make_member(session, self.foreign, make_role(session, held), self.owner)
         assert f"{self.mark} foreign" in names(api(self.owner).get("projects"))
         assert api(self.owner).get(f"projects/{self.foreign.uuid}").status_code == 200
 
-    def test_an_administrator_sees_all_and_a_global_reader_none(
+    def test_administrator_lists_all_projects_and_a_global_reader_none(
         self, session: Session, api: Act, admin: Any
     ) -> None:
         params = {"name": self.mark}
@@ -173,20 +177,18 @@ class TestList:
         ("name", "found"),
         [("ALPHA", 1), ("beta", 1), ("%", 1), ("_", 1), ("\\", 1), ("nothing", 0), ("", 3)],
     )
-    def test_finds_by_part_of_the_name(self, api: Act, name: str, found: int) -> None:
+    def test_list_is_filtered_by_part_of_the_name(self, api: Act, name: str, found: int) -> None:
         answer = api(self.owner).get("projects", params={"name": name})
         assert len(answer.json()["items"]) == found
 
-    def test_finds_by_status(self, session: Session, api: Act) -> None:
+    def test_list_is_filtered_by_status(self, session: Session, api: Act) -> None:
         make_project(session, self.owner, name="old", status="archived")
         me = api(self.owner)
         assert names(me.get("projects", params={"status": "archived"})) == {"old"}
         assert len(names(me.get("projects", params={"status": "active"}))) == 3
         assert me.get("projects", params={"status": "gone"}).status_code == 422
 
-    def test_walks_by_cursor_undisturbed_by_what_comes_and_goes(
-        self, session: Session, api: Act
-    ) -> None:
+    def test_pages_are_stable_while_projects_are_added(self, session: Session, api: Act) -> None:
         me = api(self.owner)
         first = me.get("projects", params={"limit": 1}).json()
         make_project(session, self.owner, name=f"{self.mark} new")
@@ -199,29 +201,31 @@ class TestList:
         assert seen == [f"{self.mark} {name}" for name in ("50%_\\", "Beta", "alpha")]
 
     @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 501}, {"cursor": "x" * 501}])
-    def test_refuses_limits_beyond_the_bounds(self, api: Act, params: dict[str, Any]) -> None:
+    def test_invalid_limit_or_cursor_is_refused(self, api: Act, params: dict[str, Any]) -> None:
         assert api(self.owner).get("projects", params=params).status_code == 422
 
-    def test_nul_in_a_search_is_no_fault_of_the_server(self, api: Act) -> None:
+    def test_nul_in_a_search_is_not_a_server_error(self, api: Act) -> None:
         answer = api(self.owner).get("projects", params={"name": "a\x00"})
         assert answer.status_code < 500
 
 
 class TestRead:
     @pytest.mark.parametrize("uuid", [str(UUID(int=7, version=4)), "nonsense", "1", "%00", "é"])
-    def test_what_does_not_exist(self, session: Session, api: Act, uuid: str) -> None:
+    def test_unknown_project_is_not_found(self, session: Session, api: Act, uuid: str) -> None:
         answer = api(make_user(session)).get(f"projects/{uuid}")
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"
 
-    def test_a_foreign_one_looks_exactly_like_none(self, session: Session, api: Act) -> None:
+    def test_foreign_project_is_answered_like_an_unknown_one(
+        self, session: Session, api: Act
+    ) -> None:
         me, foreign = api(make_user(session)), make_project(session)
         there, nowhere = me.get(f"projects/{foreign.uuid}"), me.get(f"projects/{uuid4()}")
         for answer in (there, nowhere):
             assert answer.status_code == 404
         assert there.json() | {"instance": ""} == nowhere.json() | {"instance": ""}
 
-    def test_a_row_of_another_program_can_be_read_and_changed(
+    def test_row_written_by_another_program_can_be_read_and_changed(
         self, session: Session, api: Act
     ) -> None:
         user = make_user(session)
@@ -260,7 +264,7 @@ class TestUpdate:
         headers = {} if match is None else {"If-Match": match}
         return self.me.patch(self.path, json=body, headers=headers)
 
-    def test_changes_what_is_given(self, session: Session) -> None:
+    def test_patch_changes_the_given_fields(self, session: Session) -> None:
         body = {"name": "new name", "description": None, "config": {"k": [1]}, "tags": ["t"]}
         before = self.etag()
         answer = self.patch(body, before)
@@ -275,18 +279,18 @@ class TestUpdate:
         assert row.details["before"]["description"] == "before"
         assert row.details["after"]["description"] is None
 
-    def test_needs_the_etag(self) -> None:
+    def test_patch_without_etag_is_refused(self) -> None:
         answer = self.patch({"name": "x"}, None)
         assert answer.status_code == 428
         assert answer.json()["code"] == "precondition_required"
 
     @pytest.mark.parametrize("match", ['"0"', "", 'W/"*"', '"', "x" * 5000])
-    def test_refuses_another_etag(self, match: str) -> None:
+    def test_patch_with_another_etag_is_refused(self, match: str) -> None:
         answer = self.patch({"name": "x"}, match)
         assert answer.status_code == 412
         assert "project" in answer.json()["detail"]
 
-    def test_of_two_who_change_the_same_version_one_wins(self) -> None:
+    def test_concurrent_patches_of_one_version_succeed_once(self) -> None:
         etag = self.etag()
         with ThreadPoolExecutor(6) as pool:
             codes = list(
@@ -294,7 +298,7 @@ class TestUpdate:
             )
         assert sorted(codes) == [200, 412, 412, 412, 412, 412]
 
-    def test_what_stays_the_same_is_no_change(self, session: Session) -> None:
+    def test_patch_with_equal_values_changes_nothing(self, session: Session) -> None:
         before = self.etag()
         assert self.patch({"description": "before"}, before).headers["etag"] == before
         assert self.patch({}, before).status_code == 200
@@ -304,21 +308,25 @@ class TestUpdate:
         assert actions == []
 
     @pytest.mark.parametrize("body", [{"name": None}, {"tags": None}, {"status": "gone"}])
-    def test_refuses_null_where_there_must_be_something(self, body: dict[str, Any]) -> None:
+    def test_null_in_a_required_field_is_refused(self, body: dict[str, Any]) -> None:
         assert self.patch(body).status_code == 422
 
-    def test_a_name_of_another_project_of_the_owner_is_taken(self, session: Session) -> None:
+    def test_rename_to_another_name_of_the_owner_is_refused(self, session: Session) -> None:
         make_project(session, self.owner, name="taken")
         assert self.patch({"name": "taken"}).status_code == 409
         assert self.patch({"name": self.project.name}).status_code == 200
 
-    def test_a_member_can_not_give_the_owner_a_name_twice(self, session: Session, api: Act) -> None:
+    def test_rename_by_a_member_to_a_name_of_the_owner_is_refused(
+        self, session: Session, api: Act
+    ) -> None:
         make_project(session, self.owner, name="taken")
         self.me = api(make_member(session, self.project, "developer"))
         assert self.patch({"name": "taken"}).status_code == 409
         assert self.patch({"name": "free"}).status_code == 200
 
-    def test_archived_is_read_only_until_activated(self, session: Session, api: Act) -> None:
+    def test_archived_project_is_read_only_until_activated(
+        self, session: Session, api: Act
+    ) -> None:
         assert self.patch({"status": "archived"}).json()["status"] == "archived"
         answer = self.patch({"name": "x"})
         assert answer.status_code == 409

@@ -1,4 +1,4 @@
-"""Quotas: what is used is counted under a lock, so nobody gets more than there is."""
+"""Storage quotas: usage is counted under a lock, so nobody exceeds them."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def upload(me: Api, project: Project, name: str, content: bytes = LINE) -> Any:
 
 
 class TestUsage:
-    def test_counts_each_reference_by_what_it_belongs_to(
+    def test_usage_counts_each_reference_by_kind(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
         def blob(size: int) -> Any:
@@ -67,7 +67,7 @@ class TestUsage:
         session.add(checkpoint)
         session.flush()
         refer(session, step, project_id=project.id, checkpoint_id=checkpoint.id)
-        # The same content in another project is that one's.
+        # The same content in another project counts only there.
         make_version(session, make_dataset(session, make_project(session)), file=data)
         session.commit()
         mine.delete(f"datasets/{gone.uuid}")
@@ -80,12 +80,12 @@ class TestUsage:
             "max_priority": 10,
         }  # fmt: skip
 
-    def test_of_an_empty_project(self, mine: Api, project: Project) -> None:
+    def test_usage_of_an_empty_project_is_zero(self, mine: Api, project: Project) -> None:
         assert usage(mine, project)["storage"]["total"] == 0
 
 
 class TestLimits:
-    def test_are_set_by_who_may_write_settings_alone(
+    def test_limits_are_set_only_with_settings_permission(
         self, session: Session, mine: Api, api: Act, project: Project
     ) -> None:
         path = f"projects/{project.uuid}/quota"
@@ -105,7 +105,7 @@ class TestLimits:
         assert usage(mine, project)["gpus"]["limit"] == 8
         assert operator.put(path, json={"gpus": -1}).status_code == 422
 
-    def test_fall_back_to_the_platforms(
+    def test_missing_limits_are_the_platforms(
         self, limit: Callable[..., Any], mine: Api, project: Project
     ) -> None:
         settings = get_settings()
@@ -121,7 +121,7 @@ class TestLimits:
 
 
 class TestStorage:
-    def test_a_refusal_says_which_how_much_and_what_to_do(
+    def test_refusal_names_quota_usage_and_remedy(
         self, mine: Api, project: Project, limit: Callable[..., Any]
     ) -> None:
         limit(storage_bytes=50)
@@ -138,16 +138,16 @@ class TestStorage:
         assert "存储" in told["detail"]
         assert "回收站" in told["detail"]
 
-    def test_what_is_too_much_leaves_nothing(
+    def test_refused_upload_leaves_nothing(
         self, mine: Api, project: Project, limit: Callable[..., Any]
     ) -> None:
-        # The upload itself fits, with the rows that are made of it it does not.
+        # The upload itself fits, but not together with the rows made from it.
         limit(storage_bytes=len(LINE) + 10)
         assert upload(mine, project, "d").json()["code"] == "quota_exceeded"
         assert usage(mine, project)["storage"]["total"] == 0
         assert mine.get(f"projects/{project.uuid}/datasets").json()["items"] == []
 
-    def test_the_bin_counts_until_it_is_purged(
+    def test_bin_counts_until_it_is_purged(
         self, mine: Api, project: Project, limit: Callable[..., Any]
     ) -> None:
         first = upload(mine, project, "first").json()
@@ -158,7 +158,7 @@ class TestStorage:
         mine.delete(f"projects/{project.uuid}/bin/{first['uuid']}")
         assert upload(mine, project, "second", LINE * 2).status_code == 201
 
-    def test_files_of_models_count_and_replacing_one_does_not_count_twice(
+    def test_replaced_model_file_counts_once(
         self, mine: Api, project: Project, limit: Callable[..., Any]
     ) -> None:
         body = {"name": "m", "source": {"kind": "upload"}}
@@ -171,10 +171,10 @@ class TestStorage:
         assert more.json()["code"] == "quota_exceeded"
         assert usage(mine, project)["storage"]["models"] == 60
 
-    def test_others_content_is_charged_like_ones_own(
+    def test_content_of_another_project_is_charged_in_full(
         self, session: Session, mine: Api, api: Act, project: Project, limit: Callable[..., Any]
     ) -> None:
-        """Nothing tells whether another project has the same content."""
+        """The charge does not tell whether another project has the same content."""
         other = make_project(session)
         them = api(session.get_one(User, other.owner_id))
         assert upload(them, other, "d").status_code == 201
@@ -186,7 +186,7 @@ class TestStorage:
         assert upload(mine, project, "d").status_code == 201
         assert usage(mine, project)["storage"]["total"] == size
 
-    def test_two_uploads_at_once_that_fit_alone(
+    def test_concurrent_uploads_stay_within_the_limit(
         self, mine: Api, session: Session, project: Project, limit: Callable[..., Any]
     ) -> None:
         first = upload(mine, project, "first").json()
@@ -200,7 +200,9 @@ class TestStorage:
         assert sorted(codes) == [201, 201, 409, 409, 409]
         assert usage(mine, project)["storage"]["total"] <= int(size * 2.5)
 
-    def test_charges_wait_for_each_other(self, session: Session, project: Project, home: Path):
+    def test_concurrent_charges_stay_within_the_limit(
+        self, session: Session, project: Project, home: Path
+    ):
         with transaction() as own:
             own.add(ProjectQuota(project_id=project.id, storage_bytes=100))
         file = make_blob(session, uuid4().bytes.ljust(60, b"."), "f", home)
@@ -220,23 +222,23 @@ class TestStorage:
             assert sorted(pool.map(charge, models)) == [False, False, False, True]
 
 
-def test_a_limit_in_the_environment() -> None:
+def test_default_limits_come_from_the_environment() -> None:
     with environment(AIPLATFORM_QUOTA_TASKS="3", AIPLATFORM_BIN_DAYS="5"):
         assert (Settings().quota_tasks, Settings().bin_days) == (3, 5)
 
 
-def test_members_may_look(session: Session, api: Act, project: Project) -> None:
+def test_viewer_may_read_the_usage(session: Session, api: Act, project: Project) -> None:
     viewer = api(make_member(session, project, "viewer"))
     assert viewer.get(f"projects/{project.uuid}/usage").status_code == 200
 
 
-def test_the_owner_is_told_once_when_storage_runs_short(session: Session) -> None:
+def test_owner_is_notified_each_time_storage_passes_the_threshold(session: Session) -> None:
     owner = make_user(session)
     project = make_project(session, owner)
     session.add(ProjectQuota(project_id=project.id, storage_bytes=100))
     session.commit()
     for asked, told in ((89, 0), (90, 1), (100, 2)):
-        # Nothing is stored between, so each charge is judged by itself.
+        # Nothing is stored in between, so each charge is compared with zero usage.
         quotas.charge_storage(session, project.id, asked)
         session.commit()
         kinds = session.scalars(

@@ -1,4 +1,4 @@
-"""Quotas of running tasks and GPUs: claims count each other, however many come at once."""
+"""Quotas of running tasks and GPUs: concurrent claims count each other."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class TestRunning:
         commit(session)
         return claim
 
-    def test_tasks_wait_for_their_projects_quota_and_others_do_not(
+    def test_task_waits_for_its_own_projects_quota_only(
         self,
         session: Session,
         mine: Api,
@@ -72,7 +72,7 @@ class TestRunning:
         commit(session)
         assert self.claim(session, worker).task_id == second.id
 
-    def test_gpus(
+    def test_gpu_quota_lets_tasks_without_gpus_pass(
         self,
         session: Session,
         mine: Api,
@@ -85,11 +85,11 @@ class TestRunning:
         two, three = self.waiting(session, project, 2), self.waiting(session, project, 1)
         none = self.waiting(session, project)
         ids = [c.task_id for c in (self.claim(session, worker) for _ in range(3)) if c]
-        # What needs no GPU goes past what waits for one.
+        # A task without GPUs passes one that waits for a GPU.
         assert (sorted(ids), three.status) == (sorted([two.id, none.id]), "pending")
         assert usage(mine, project)["gpus"] == {"used": 2, "limit": 2}
 
-    def test_more_gpus_than_ever_are_refused_at_once(
+    def test_task_with_more_gpus_than_the_quota_is_refused(
         self,
         session: Session,
         mine: Api,
@@ -111,7 +111,7 @@ class TestRunning:
         assert (answer.status_code, answer.json()["code"]) == (409, "quota_exceeded")
         assert (answer.json()["quota"], answer.json()["asked"]) == ("gpus", 3)
 
-    def test_a_claim_that_comes_second_counts_the_first(
+    def test_second_claim_waits_for_the_first_and_counts_it(
         self,
         session: Session,
         project: Project,
@@ -135,7 +135,7 @@ class TestRunning:
                     claimed.result(0.5)
             assert claimed.result(30) is None
 
-    def test_many_workers_at_once(
+    def test_concurrent_claims_of_many_workers_stay_within_the_limit(
         self,
         session: Session,
         project: Project,

@@ -1,4 +1,4 @@
-"""When a schedule is due: zones, clock changes, expressions that are none."""
+"""Times of schedules: zones, daylight saving, invalid expressions."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ def at(text: str) -> datetime:
          ["2026-10-25T00:30", "2026-10-26T01:30"]),
     ],
 )  # fmt: skip
-def test_times(cron: str, zone: str, after: str, expected: list[str]) -> None:
+def test_times_after_follow_zone_and_daylight_saving(
+    cron: str, zone: str, after: str, expected: list[str]
+) -> None:
     assert times_after(cron, zone, at(after), len(expected)) == [at(time) for time in expected]
 
 
 @pytest.mark.parametrize(
     "cron", ["* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", ""]
 )
-def test_what_has_no_times(cron: str) -> None:
+def test_expression_without_times_is_invalid(cron: str) -> None:
     with pytest.raises(NoTimes):
         times_after(cron, "UTC", at("2026-11-25T00:00"))
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "", "Europe", "/etc/localtime"])
-def test_what_is_no_zone(zone: str) -> None:
+def test_unknown_zone_is_invalid(zone: str) -> None:
     with pytest.raises(LookupError):
         times_after("* * * * *", zone, at("2026-11-25T00:00"))
 
 
-def test_late_is_missed() -> None:
+def test_firing_counts_as_missed_after_five_minutes() -> None:
     due = at("2026-11-25T00:00")
     assert not was_missed(due, due + timedelta(minutes=2))
     assert was_missed(due, due + timedelta(minutes=6))

@@ -1,4 +1,4 @@
-"""Schedules over HTTP, and what is done when a time has come."""
+"""Schedules over HTTP, and their firing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def last(mine: Api, uuid: str) -> Any:
     return mine.get(f"schedules/{uuid}").json()["last"]
 
 
-def test_created_read_changed_and_deleted(
+def test_schedule_can_be_created_read_changed_and_deleted(
     session: Session, mine: Api, project: Project, create: Callable[..., Any], developer: User
 ) -> None:
     made = create(name="nightly", timezone="Asia/Shanghai")
@@ -112,7 +112,7 @@ def test_created_read_changed_and_deleted(
                        "schedule:deleted"]  # fmt: skip
 
 
-def test_what_could_never_be_submitted_is_refused_at_once(
+def test_action_that_could_not_be_submitted_is_refused(
     session: Session, create: Callable[..., Any], project: Project, action: dict[str, Any]
 ) -> None:
     assert create(cron="0 0 31 2 *").json()["code"] == "cron_invalid"
@@ -130,7 +130,7 @@ def test_what_could_never_be_submitted_is_refused_at_once(
     assert create(action={"kind": "run", "experiment": str(other.uuid)}).status_code == 404
 
 
-def test_a_priority_above_the_projects_limit_is_refused(
+def test_priority_above_the_projects_limit_is_refused(
     session: Session, mine: Api, admin: Api, project: Project, action: dict[str, Any],
     create: Callable[..., Any],
 ) -> None:  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_priority_above_the_projects_limit_is_refused(
     assert "at most priority 8" in fired["reason"]
 
 
-def test_due_submits_as_the_owner_and_plans_the_next(
+def test_due_schedule_submits_as_its_owner_and_plans_the_next_time(
     session: Session, mine: Api, create: Callable[..., Any], developer: User
 ) -> None:
     uuid = create().json()["uuid"]
@@ -168,7 +168,9 @@ def test_due_submits_as_the_owner_and_plans_the_next(
     assert row.details["task"] == fired["task"]
 
 
-def test_overlap(session: Session, mine: Api, create: Callable[..., Any]) -> None:
+def test_overlapping_firing_is_skipped_or_submitted(
+    session: Session, mine: Api, create: Callable[..., Any]
+) -> None:
     skips, allows = create().json()["uuid"], create(overlap="allow").json()["uuid"]
     for expected in (("submitted", "submitted"), ("overlapped", "submitted")):
         for uuid in (skips, allows):
@@ -184,7 +186,7 @@ def test_overlap(session: Session, mine: Api, create: Callable[..., Any]) -> Non
     assert outcomes == ["submitted", "overlapped", "submitted"]
 
 
-def test_history_has_an_end_but_what_still_runs_is_not_forgotten(
+def test_old_firings_are_deleted_except_since_the_last_task(
     session: Session,
     mine: Api,
     create: Callable[..., Any],
@@ -214,7 +216,7 @@ def test_history_has_an_end_but_what_still_runs_is_not_forgotten(
     assert outcomes(other) == ["submitted"]
 
 
-def test_what_was_missed_is_done_once_or_not_at_all(
+def test_missed_times_fire_once_or_not_at_all(
     session: Session, mine: Api, create: Callable[..., Any]
 ) -> None:
     once = create(cron="* * * * *").json()["uuid"]
@@ -229,7 +231,7 @@ def test_what_was_missed_is_done_once_or_not_at_all(
 
 
 class TestOwner:
-    def test_a_deactivated_owner_fires_nothing_and_it_says_so(
+    def test_schedule_of_a_deactivated_owner_is_refused_with_reason(
         self,
         session: Session,
         api: Callable[[User | None], Api],
@@ -254,9 +256,9 @@ class TestOwner:
                 Notification.user_id == project.owner_id, Notification.type == "schedule:failed"
             )
         ).all()
-        assert len(told) == 1  # the second time there was nothing new to tell
+        assert len(told) == 1  # the second refusal has the same reason
 
-    def test_with_what_the_owner_may_do_then(
+    def test_firing_uses_the_present_permissions_of_the_owner(
         self, session: Session, mine: Api, project: Project, create: Callable[..., Any],
         developer: User, api: Callable[[User | None], Api],
     ) -> None:  # fmt: skip
@@ -268,7 +270,7 @@ class TestOwner:
         theirs = api(session.get_one(User, project.owner_id))
         assert last(theirs, uuid)["code"] == "not_found"
 
-    def test_whoever_changes_it_is_its_owner(
+    def test_user_who_changes_a_schedule_becomes_its_owner(
         self, session: Session, mine: Api, project: Project, create: Callable[..., Any],
         developer: User, api: Callable[[User | None], Api],
     ) -> None:  # fmt: skip
@@ -281,7 +283,7 @@ class TestOwner:
         on = theirs.patch(path, json={"enabled": True}, headers={"If-Match": "*"}).json()
         assert on["owner"]["username"] == owner.username
 
-    def test_an_archived_project_submits_nothing(
+    def test_schedule_of_an_archived_project_is_refused(
         self, session: Session, mine: Api, project: Project, create: Callable[..., Any]
     ) -> None:
         uuid = create().json()["uuid"]
@@ -292,7 +294,7 @@ class TestOwner:
         assert last(mine, uuid)["code"] == "project_archived"
 
 
-def test_two_that_look_at_once_fire_once(
+def test_concurrent_workers_fire_each_schedule_once(
     session: Session, mine: Api, create: Callable[..., Any]
 ) -> None:
     uuids = [create().json()["uuid"] for _ in range(6)]
@@ -315,7 +317,7 @@ def test_two_that_look_at_once_fire_once(
         assert len(own.scalars(select(ScheduleFiring)).all()) == len(uuids)
 
 
-def test_a_run_of_an_experiment_that_is_gone_says_so(
+def test_run_of_a_deleted_experiment_is_refused(
     session: Session, mine: Api, project: Project, create: Callable[..., Any]
 ) -> None:
     experiment = make_experiment(session, project)

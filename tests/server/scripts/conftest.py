@@ -1,4 +1,4 @@
-"""A platform that allows scripts, and a worker that runs them in the real runtime."""
+"""Fixtures: a platform that allows scripts, and a worker that runs them in the real runtime."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mine(api: Callable[[User | None], Api], session: Session, project: Project) 
 
 
 def packed(**files: str) -> bytes:
-    """A bundle of files, by name with ``_`` for the dot."""
+    """Return a bundle with the given files; ``_`` in a name stands for the dot."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, text in files.items():
@@ -54,7 +54,7 @@ def packed(**files: str) -> bytes:
 
 @pytest.fixture
 def bundle(mine: Api, project: Project) -> Callable[..., Any]:
-    """Upload code; the answer."""
+    """Return a function that uploads code and returns the response."""
 
     def bundle(content: bytes | None = None, name: str = "code", **files: str) -> Any:
         return mine.post(
@@ -68,7 +68,7 @@ def bundle(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def submit(mine: Api, project: Project) -> Callable[..., Any]:
-    """Queue a script; the answer."""
+    """Return a function that queues a script and returns the response."""
 
     def submit(bundle: str, **spec: Any) -> Any:
         spec = {"environment": "plain", "command": ["python3", "main.py"], **spec}
@@ -80,7 +80,7 @@ def submit(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session) -> Callable[[], Task]:
-    """Run the next script to its end, as a worker does."""
+    """Return a function that runs the next script to its end, as a worker does."""
 
     def run() -> Task:
         offers = Capacity(4, 8192, (), ("script:plain",))

@@ -1,4 +1,4 @@
-"""Scripts as several processes, on one worker and on two."""
+"""Scripts with several processes, on one worker and on two."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def _at_home(allowed: None) -> Iterator[None]:
 
 @pytest.fixture
 def two_workers(session: Session) -> list[int]:
-    """Two workers that run scripts."""
+    """Register two workers that run scripts."""
     offers = Capacity(4, 8192, (), ("script:plain",))
     with transaction() as own:
         return [workers.register(own, f"n{number()}", ["default"], offers) for _ in range(2)]
@@ -62,7 +62,7 @@ def two_workers(session: Session) -> list[int]:
 
 @pytest.fixture
 def run_on_both(session: Session, two_workers: list[int]) -> Callable[[], Task]:
-    """Run the next script on both workers to its end."""
+    """Return a function that runs the next script on both workers to its end."""
 
     def run_on_both() -> Task:
         threads = []
@@ -83,7 +83,7 @@ def run_on_both(session: Session, two_workers: list[int]) -> Callable[[], Task]:
     return run_on_both
 
 
-def test_several_processes_on_one_worker(mine: Api, bundle: Any, submit: Any, run: Any) -> None:
+def test_processes_on_one_worker_communicate(mine: Api, bundle: Any, submit: Any, run: Any) -> None:
     task = submit(bundle(main_py=MEET).json()["uuid"], processes=3).json()
     done = run()
     assert (done.status, done.error_message) == ("completed", None)
@@ -95,7 +95,7 @@ def test_several_processes_on_one_worker(mine: Api, bundle: Any, submit: Any, ru
     ]  # fmt: skip
 
 
-def test_two_workers_run_it_together(
+def test_processes_on_two_workers_communicate(
     mine: Api, bundle: Any, submit: Any, run_on_both: Callable[[], Task]
 ) -> None:
     task = submit(bundle(main_py=MEET).json()["uuid"], nodes=2).json()
@@ -108,7 +108,7 @@ def test_two_workers_run_it_together(
     assert "[node 1] [rank 1] rank 1 of 2" in str(lines)
 
 
-def test_what_one_node_fails_of_is_named(
+def test_failure_of_one_node_names_its_rank(
     bundle: Any,
     submit: Any,
     run_on_both: Callable[[], Task],
@@ -122,7 +122,7 @@ def test_what_one_node_fails_of_is_named(
     assert "Rank 1: The command ended with exit code 3" in str(done.error_message)
 
 
-def test_a_script_that_was_leased_gpus_is_still_one_process() -> None:
+def test_script_with_leased_gpus_is_one_process() -> None:
     from types import SimpleNamespace
 
     from aiplatform.server.core.settings import get_settings

@@ -1,4 +1,4 @@
-"""The queue that is for scripts alone."""
+"""A queue that accepts only scripts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,21 +21,19 @@ Act = Callable[[User | None], Api]
 
 
 class TestQueue:
-    """A queue of scripts alone, for workers that run as root for them."""
+    """A queue only for scripts, served by workers that run as root."""
 
     @pytest.fixture(autouse=True)
     def _named(self, allowed: None) -> Any:
         with environment(AIPLATFORM_SCRIPT_QUEUE="scripts"):
             yield
 
-    def test_script_without_a_queue_goes_to_the_queue_of_scripts(
-        self, bundle: Any, submit: Any
-    ) -> None:
+    def test_script_without_queue_goes_to_the_script_queue(self, bundle: Any, submit: Any) -> None:
         code = bundle(main_py="").json()["uuid"]
         assert submit(code).json()["queue"] == "scripts"
         assert submit(code, queue="night").json()["queue"] == "night"
 
-    def test_other_task_in_the_queue_of_scripts_is_refused(
+    def test_other_task_in_the_script_queue_is_refused(
         self, session: Session, mine: Api, project: Project, tmp_path: Path
     ) -> None:
         dataset = make_dataset(session, project)

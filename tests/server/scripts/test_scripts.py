@@ -1,4 +1,4 @@
-"""Scripts from upload to artifacts, and who may have them run."""
+"""Scripts, from the upload of code to artifacts, and the permissions that they need."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ print("working")
 """
 
 
-def test_from_upload_to_artifacts(
+def test_script_reads_inputs_and_leaves_metrics_and_artifacts(
     session: Session, mine: Api, project: Project, bundle: Any, submit: Any, run: Any,
     tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -91,7 +91,7 @@ def test_from_upload_to_artifacts(
     assert usage["artifacts"] == code["size"] + len(b"rows") + len(b"{}")
 
 
-def test_a_failure_says_why_and_leaves_no_artifact(
+def test_failed_script_says_why_and_leaves_no_artifact(
     mine: Api, bundle: Any, submit: Any, run: Any
 ) -> None:
     code = bundle(main_py="raise ValueError('no luck')").json()
@@ -105,13 +105,13 @@ def test_a_failure_says_why_and_leaves_no_artifact(
     assert mine.get(f"tasks/{task['uuid']}/artifacts").json()["items"] == []
 
 
-class TestWhereItIsNotAllowed:
+class TestScriptsNotAllowed:
     @pytest.fixture(autouse=True)
     def _forbidden(self, allowed: None) -> Any:
         with environment(AIPLATFORM_SCRIPTS="false"):
             yield
 
-    def test_neither_upload_nor_run(
+    def test_upload_and_run_are_refused(
         self, session: Session, project: Project, bundle: Any, submit: Any, home: Path
     ) -> None:
         answer = bundle(main_py="")
@@ -124,7 +124,7 @@ class TestWhereItIsNotAllowed:
         assert (answer.status_code, answer.json()["code"]) == (409, "script.not_allowed")
 
 
-def test_who_may_not_train_may_not_run(
+def test_viewer_can_not_run_a_script(
     session: Session, api: Act, project: Project, bundle: Any
 ) -> None:
     code = bundle(main_py="").json()
@@ -134,7 +134,7 @@ def test_who_may_not_train_may_not_run(
     assert (refused.status_code, refused.json()["permission"]) == (403, "tasks:write")
 
 
-def test_other_projects_code_and_data_do_not_exist(
+def test_code_and_data_of_other_projects_are_not_found(
     session: Session, bundle: Any, submit: Any, home: Path
 ) -> None:
     from tests.factories import make_bundle
@@ -152,10 +152,10 @@ def test_other_projects_code_and_data_do_not_exist(
         assert submit(own, **{field: {"x": theirs}}).status_code == 404
 
 
-def test_an_environment_that_no_worker_offers(bundle: Any, submit: Any, run: Any) -> None:
+def test_environment_that_no_worker_offers_is_refused(bundle: Any, submit: Any, run: Any) -> None:
     code = bundle(main_py="").json()["uuid"]
     assert submit(code).status_code == 202
-    run()  # so that a worker has been seen
+    run()  # so that a worker has registered
     answer = submit(code, environment="cuda13")
     assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
     assert "script:cuda13" in answer.json()["detail"]
@@ -166,7 +166,7 @@ def test_an_environment_that_no_worker_offers(bundle: Any, submit: Any, run: Any
     [(b"", "can't be read"), (b"no archive", "can't be read"), (packed(), "no file")],
     ids=["empty", "raw", "without files"],
 )
-def test_what_is_no_bundle_leaves_nothing(
+def test_invalid_bundle_is_refused_and_leaves_nothing(
     session: Session, project: Project, bundle: Any, content: bytes, said: str
 ) -> None:
     answer = bundle(content)
@@ -177,12 +177,12 @@ def test_what_is_no_bundle_leaves_nothing(
     assert not session.scalars(select(BlobRef).filter_by(sha256=sha256)).all()
 
 
-def test_one_that_is_too_large(bundle: Any) -> None:
+def test_too_large_bundle_is_refused(bundle: Any) -> None:
     with environment(AIPLATFORM_SCRIPTS="true", AIPLATFORM_MAX_BUNDLE_BYTES="2048"):
         assert bundle(bytes(4096)).status_code == 413
 
 
-def test_deleting(
+def test_bundle_can_be_deleted_after_its_task_has_ended(
     session: Session, mine: Api, project: Project, bundle: Any, submit: Any, run: Any
 ) -> None:
     code = bundle(main_py="").json()["uuid"]
@@ -211,12 +211,12 @@ def test_deleting(
     ],
     ids=json.dumps,
 )
-def test_bad_specs(submit: Any, change: dict[str, Any]) -> None:
+def test_invalid_spec_is_refused(submit: Any, change: dict[str, Any]) -> None:
     assert submit(str(uuid4()), **change).status_code == 422
 
 
-class TestBounds:
-    """What a script leaves open of its bounds comes from the settings, and counts everywhere."""
+class TestLimits:
+    """Limits that a script does not name come from the settings, and are enforced."""
 
     @pytest.fixture(autouse=True)
     def _settings(self, allowed: None) -> Any:
@@ -228,8 +228,8 @@ class TestBounds:
         ):
             yield
 
-    def test_they_are_filled_in_and_reserved(self, session: Session, bundle: Any, submit: Any,
-                                             run: Any) -> None:  # fmt: skip
+    def test_missing_limits_are_filled_in_and_enforced(self, session: Session, bundle: Any,
+                                                       submit: Any, run: Any) -> None:  # fmt: skip
         code = bundle(
             main_py="data = bytearray(b'x') * (400 << 20); import time; time.sleep(60)"
         ).json()
@@ -242,7 +242,7 @@ class TestBounds:
         assert done.status == "failed"
         assert "had asked for 128" in done.error_message
 
-    def test_what_it_asks_for_itself_stays(self, bundle: Any, submit: Any, run: Any) -> None:
+    def test_given_limits_are_kept(self, bundle: Any, submit: Any, run: Any) -> None:
         code = bundle(main_py="").json()
         asked = {"resources": {"memory_mb": 512, "cpus": 2}, "max_disk_mb": 9}
         config = submit(code["uuid"], **asked).json()["config"]
@@ -250,7 +250,9 @@ class TestBounds:
         assert config["max_disk_mb"] == 9
         assert run().status == "completed"
 
-    def test_files_that_are_too_many(self, mine: Api, bundle: Any, submit: Any, run: Any) -> None:
+    def test_too_many_output_bytes_fail_the_script(
+        self, mine: Api, bundle: Any, submit: Any, run: Any
+    ) -> None:
         code = bundle(
             main_py="import os\nfor n in range(5):\n"
             "    open(os.environ['AIPLATFORM_OUTPUT'] + f'/{n}', 'wb').write(bytes(1 << 20))\n"

@@ -1,4 +1,4 @@
-"""Secrets: stored, listed, replaced, removed, encrypted anew; never shown."""
+"""Secrets: store, list, replace, delete, re-encrypt; values are never shown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def put(api: Api, name: str, value: str = VALUE, place: str = "users/me", **more
 
 
 class TestStoring:
-    def test_a_value_goes_in_and_never_comes_out(self, mine: Api, session: Session) -> None:
+    def test_value_is_stored_encrypted_and_never_shown(self, mine: Api, session: Session) -> None:
         made = put(mine, "hub", kind="hub_token")
         assert made.status_code == 201
         listed = mine.get("users/me/secrets")
@@ -45,36 +45,36 @@ class TestStoring:
         assert not any(VALUE in details for details in trail)
         assert any('"kind": "hub_token"' in details for details in trail)
 
-    def test_storing_again_replaces(self, mine: Api, session: Session) -> None:
+    def test_storing_again_replaces_the_value(self, mine: Api, session: Session) -> None:
         assert put(mine, "again", "one").status_code == 201
         assert put(mine, "again", "two").status_code == 200
         row = session.scalars(select(Secret).where(Secret.name == "again")).one()
         assert decrypt(row.sealed, f"secret:{row.uuid}") == "two"
 
-    def test_removing_forgets(self, mine: Api) -> None:
+    def test_deleted_secret_is_gone(self, mine: Api) -> None:
         put(mine, "gone")
         assert mine.delete("users/me/secrets/gone").status_code == 204
         assert mine.delete("users/me/secrets/gone").status_code == 404
         assert mine.get("users/me/secrets").json()["items"] == []
 
     @pytest.mark.parametrize("name", ["a b", "..", ".hidden", "é", "a" * 101, "a;b", "%00"])
-    def test_odd_names_are_refused(self, mine: Api, name: str) -> None:
+    def test_invalid_name_is_refused(self, mine: Api, name: str) -> None:
         assert put(mine, name).status_code in {404, 405, 422}
 
     @pytest.mark.parametrize("value", ["", "x" * 70_000, None, 5, "xxxx\0y"])
-    def test_odd_values_are_refused_and_not_repeated(self, mine: Api, value: Any) -> None:
+    def test_invalid_value_is_refused_and_not_repeated(self, mine: Api, value: Any) -> None:
         answer = put(mine, "odd", value)
         assert answer.status_code == 422
         assert "xxxx" not in answer.text
 
-    def test_there_is_an_end_to_it(self, mine: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_many_secrets_are_refused(self, mine: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         from aiplatform.server.secrets import service
 
         monkeypatch.setattr(service, "MAX_SECRETS", 2)
         assert [put(mine, name).status_code for name in "abc"] == [201, 201, 409]
         assert put(mine, "a").status_code == 200
 
-    def test_users_have_names_of_their_own(self, api: Act, session: Session) -> None:
+    def test_users_may_use_the_same_name(self, api: Act, session: Session) -> None:
         one, two = api(make_user(session)), api(make_user(session))
         put(one, "same", "a")
         put(two, "same", "b")
@@ -95,8 +95,8 @@ class TestOfProjects:
         owner = api(session.get_one(User, project.owner_id))
         assert owner.get("users/me/secrets").json()["items"] == []
 
-    def test_a_viewer_gets_none_into_a_task(self, api: Act, session: Session) -> None:
-        """Nor is told which there are."""
+    def test_viewer_can_not_use_project_secrets_in_a_task(self, api: Act, session: Session) -> None:
+        """The answer does not tell which secrets exist."""
         project = make_project(session)
         make_secret(session, project, name="there")
         viewer = api(make_member(session, project, "viewer"))
@@ -112,7 +112,7 @@ class TestOfProjects:
 
 
 class TestImports:
-    def test_an_import_names_its_token(self, api: Act, session: Session) -> None:
+    def test_import_names_its_token(self, api: Act, session: Session) -> None:
         project = make_project(session)
         owner = session.get_one(User, project.owner_id)
         body = {"name": "gated", "source": {"kind": "hub", "repository": "a/b"},
@@ -128,7 +128,7 @@ class TestImports:
 
 
 class TestRotation:
-    def test_everything_is_sealed_anew(self, session: Session, admin: Api) -> None:
+    def test_key_rotation_encrypts_everything_again(self, session: Session, admin: Api) -> None:
         from aiplatform.server import composition
         from aiplatform.server.core import rotation
 
@@ -146,14 +146,14 @@ class TestRotation:
         assert counts["secrets.sealed"].sealed_anew >= 7
         assert sum(column.sealed_anew + column.unreadable for column in second) == 0
         path = encryption.key_path()
-        path.write_text(path.read_text().splitlines()[0] + "\n")  # the old key is gone
+        path.write_text(path.read_text().splitlines()[0] + "\n")  # the old key is deleted
         assert old not in encryption.load_keys()
         for number, row in enumerate(before):
             session.refresh(row)
             assert decrypt(row.sealed, f"secret:{row.uuid}") == f"value {number}"
         assert [row.updated_at for row in before] == changed, "ETags stay"
 
-    def test_what_can_not_be_read_is_counted_and_kept(self, session: Session) -> None:
+    def test_unreadable_secret_is_counted_and_kept(self, session: Session) -> None:
         from aiplatform.server import composition
 
         row = make_secret(session, make_user(session))

@@ -1,4 +1,4 @@
-"""Imports from a server on loopback, with the worker's runner and the real runtime."""
+"""Fixtures: imports from a server on loopback, with the worker's runner and the real runtime."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def there() -> Iterator[Elsewhere]:
 
 @pytest.fixture(autouse=True)
 def _empty_queue(session: Session) -> Iterator[None]:
-    """Each test has the queue to itself."""
+    """Clear the task queue before and after each test."""
     _clear(session)
     yield
     session.rollback()
@@ -48,7 +48,7 @@ def _clear(session: Session) -> None:
 
 @pytest.fixture
 def ask(mine: Api, project: Project) -> Callable[..., Any]:
-    """Ask for an import; returns the answer."""
+    """Return a function that requests an import and returns the response."""
 
     def ask(source: dict[str, Any], *, as_user: Api | None = None, **body: Any) -> Any:
         if "dataset" not in body:
@@ -61,7 +61,10 @@ def ask(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session, mine: Api, home: Path) -> Callable[..., dict[str, Any]]:
-    """Run the task of an answer, or of the SDK, on a worker; returns the task as it ended."""
+    """Return a function that runs a requested task on a worker and returns the ended task.
+
+    The request may come from the API or the SDK.
+    """
 
     def run(answer: Any, beside: Callable[[str], None] | None = None) -> dict[str, Any]:
         if isinstance(answer, Task):
@@ -90,6 +93,6 @@ def url(there: Elsewhere, path: str = "/rows.jsonl") -> dict[str, Any]:
 
 
 def forget_reports() -> None:
-    """The reports of other datasets wait behind the import."""
+    """Delete the quality reports of other datasets, so that the import is next in the queue."""
     with transaction() as session:
         session.execute(text("DELETE FROM tasks WHERE type = 'data_quality'"))

@@ -1,4 +1,4 @@
-"""Asking for an import: what is refused before anything is fetched."""
+"""Requests for imports that are refused before anything is fetched."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,21 +22,23 @@ Traces = Callable[[], dict[str, Any]]
         {"kind": "s3", "uri": "s3://bucket/key", "endpoint": "http://10.0.0.1:9000"},
     ],
 )
-def test_addresses_that_are_not_called(ask: Ask, source: dict[str, Any], traces: Traces) -> None:
+def test_import_from_address_that_is_not_allowed_is_refused(
+    ask: Ask, source: dict[str, Any], traces: Traces
+) -> None:
     before = traces()
     answer = ask(source)
     assert (answer.status_code, answer.json()["code"]) == (422, "dataset.import_refused")
     assert traces() == before
 
 
-def test_a_name_that_is_taken(ask: Ask, upload: Callable[..., Any]) -> None:
+def test_import_under_taken_name_is_refused(ask: Ask, upload: Callable[..., Any]) -> None:
     assert upload(name="taken").status_code == 201
     answer = ask({"kind": "url", "url": "https://example.com/x"}, name="taken")
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
 
 
 @pytest.mark.parametrize("body", [{"name": None}, {"dataset": None}])
-def test_one_place(ask: Ask, body: dict[str, Any]) -> None:
+def test_import_without_exactly_one_target_is_refused(ask: Ask, body: dict[str, Any]) -> None:
     answer = ask({"kind": "url", "url": "https://example.com/x"}, **body)
     assert answer.status_code == 422
 
@@ -50,24 +52,26 @@ def test_one_place(ask: Ask, body: dict[str, Any]) -> None:
         {"mode": "move"},
     ],
 )
-def test_modes_that_make_no_sense(ask: Ask, dataset: dict[str, Any], body: dict[str, Any]) -> None:
+def test_import_with_invalid_mode_is_refused(
+    ask: Ask, dataset: dict[str, Any], body: dict[str, Any]
+) -> None:
     place = {} if "name" in body else {"dataset": dataset["uuid"]}
     answer = ask({"kind": "url", "url": "https://example.com/x"}, **place, **body)
     assert answer.status_code == 422
 
 
-def test_a_parent_that_is_not_there(ask: Ask, dataset: dict[str, Any]) -> None:
+def test_import_with_unknown_parent_is_not_found(ask: Ask, dataset: dict[str, Any]) -> None:
     source = {"kind": "url", "url": "https://example.com/x"}
     answer = ask(source, dataset=dataset["uuid"], mode="append", parent="v7")
     assert answer.status_code == 404
 
 
-def test_secrets_that_are_not_there(ask: Ask) -> None:
+def test_import_with_unknown_secret_is_refused(ask: Ask) -> None:
     answer = ask({"kind": "url", "url": "https://example.com/x"}, secrets={"HTTP_TOKEN": "no"})
     assert answer.status_code in {404, 422}
 
 
-def test_tasks_of_that_type_are_started_here(mine: Api, project: Project) -> None:
+def test_import_submitted_as_plain_task_is_refused(mine: Api, project: Project) -> None:
     spec = {"type": "dataset_import", "source": {"kind": "url", "url": "https://example.com/x"}}
     answer = mine.post(f"projects/{project.uuid}/tasks", json={"name": "x", "spec": spec})
     assert answer.json()["code"] != "validation", answer.text

@@ -26,7 +26,7 @@ def test_import_keeps_the_types_of_columns_that_somebody_named(
     uuid = first.json()["uuid"]
     there.files["/more.csv"] = b"n,z,m\n4,5,6\n"
     forget_reports()
-    # Whoever asks can't say what was there before: the server does.
+    # Clients can't send the earlier types: only the server knows them.
     forged = {"types": {"m": "text"}, "named": {"m": "date"}}
     assert ask(url(there, "/more.csv"), dataset=uuid, before=forged).status_code == 422
     ended = run(ask(url(there, "/more.csv"), dataset=uuid))
@@ -44,14 +44,14 @@ def test_import_keeps_the_types_of_columns_that_somebody_named(
         assert all(part in told for part in ("line 3", "“n”", "integer", "five", "--type")), told
 
 
-def test_appended_and_put_in_place(
+def test_import_appends_or_upserts_rows_of_current_version(
     there: Elsewhere,
     ask: Ask,
     run: RunTask,
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """Appended, put in place by key, deleted; of what is current when it has been fetched."""
+    """The parent is the version that is current after fetching, unless the request names one."""
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")
@@ -83,7 +83,7 @@ def test_appended_and_put_in_place(
     assert mine.get(f"datasets/{uuid}").json()["version"] == "v4"
 
 
-def test_deleted_by_key(
+def test_import_in_delete_mode_deletes_rows_by_key(
     there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
 ) -> None:
     uuid = upload(jsonl(ROWS)).json()["uuid"]
@@ -102,10 +102,10 @@ def test_deleted_by_key(
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "delete"])
-def test_as_it_is_told_to_read_them(
+def test_import_in_each_mode_applies_reading_options(
     there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any], mode: str
 ) -> None:
-    """Columns mapped, bad rows set aside, the dialect of CSV: as the rows of a file would be."""
+    """Mapped columns, rows set aside and the CSV dialect work as for an uploaded file."""
     first = [{"text": f"t{n}", "label": "a"} for n in range(30)]
     uuid = upload(jsonl(first)).json()["uuid"]
     forget_reports()
@@ -138,7 +138,7 @@ def sdk(server_url: str, session: Session, owner: User, project: Project) -> Ite
         yield client
 
 
-def test_by_the_sdk(
+def test_import_by_sdk_changes_dataset(
     there: Elsewhere, run: RunTask, upload: Callable[..., Any], sdk: Client
 ) -> None:
     upload(jsonl(ROWS), name="faq")
@@ -161,7 +161,7 @@ def test_by_the_sdk(
     [(b'{"id": 1}\n{\n', "line 2"), (b"\x00", ""), (b'{"number": 1}\n', "table")],
     ids=["broken", "no text", "no key"],
 )
-def test_what_fails_leaves_nothing(
+def test_failed_import_leaves_nothing(
     there: Elsewhere, ask: Ask, run: RunTask, upload: Callable[..., Any], traces: Traces,
     mine: Api, content: bytes, said: str,
 ) -> None:  # fmt: skip

@@ -27,7 +27,7 @@ Traces = Callable[[], dict[str, Any]]
 
 
 class TestUrls:
-    def test_a_file_becomes_a_version(
+    def test_fetched_file_becomes_a_version(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -68,7 +68,7 @@ class TestUrls:
         quality = session.scalars(select(Task).where(Task.type == "data_quality")).all()
         assert len(quality) == 1
 
-    def test_a_version_of_a_dataset_behind_a_token(
+    def test_import_into_dataset_with_token_adds_a_version(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -95,7 +95,7 @@ class TestUrls:
         assert "v2" in again["error_message"]
         assert mine.get(f"datasets/{uuid}").json()["version"] == "v2"
 
-    def test_what_is_refused_leaves_nothing(
+    def test_malformed_file_fails_and_leaves_nothing(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -110,7 +110,7 @@ class TestUrls:
         assert traces() == before
         assert list(get_settings().work_dir.rglob("*.parquet")) == []
 
-    def test_a_name_that_is_taken_by_then(
+    def test_name_taken_meanwhile_fails_the_import(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -124,7 +124,7 @@ class TestUrls:
         assert ended["status"] == "failed"
         assert "mine" in ended["error_message"]
 
-    def test_somebody_who_may_not_any_more(
+    def test_author_who_lost_membership_commits_nothing(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -143,7 +143,7 @@ class TestUrls:
         assert ended["status"] == "failed"
         assert {**traces(), "blobs": 0, "stored": []} == {**before, "blobs": 0, "stored": []}
 
-    def test_it_can_be_cancelled(
+    def test_cancelled_import_leaves_nothing(
         self,
         there: Elsewhere,
         ask: Callable[..., Any],
@@ -165,7 +165,7 @@ class TestUrls:
         assert traces() == before
 
 
-def test_from_s3_with_a_secret(
+def test_import_from_s3_uses_secrets_and_does_not_reveal_them(
     there: Elsewhere,
     ask: Callable[..., Any],
     run: Callable[..., dict[str, Any]],
@@ -192,7 +192,7 @@ def test_from_s3_with_a_secret(
 
 
 @pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
-def test_a_split_of_a_hub_is_all_its_files(
+def test_import_of_hub_split_fetches_all_its_files(
     hub: str,
     ask: Callable[..., Any],
     run: Callable[..., dict[str, Any]],
@@ -209,7 +209,7 @@ def test_a_split_of_a_hub_is_all_its_files(
     files["load.py"] = b"raise SystemExit"
     with elsewhere() as server:
         server.repositories["someone/talk"] = files
-        # No network is opened: the hub is what the settings name.
+        # AIPLATFORM_OUTGOING_NETWORKS is not set: the hub in the settings is always allowed.
         with environment(AIPLATFORM_HUB=hub, AIPLATFORM_HUB_ENDPOINT=server.url):
             source = {"kind": "hub", "repository": "someone/talk", "split": "train"}
             ended = run(ask(source, name="talk"))

@@ -47,8 +47,8 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
     428: {"model": ProblemDocument, "description": "If-Match is missing"},
 }
 VIA = Via(Webhook.uuid, Webhook.project_id, "webhook", "webhook")
-# Reading needs the same permission as changing: addresses may contain tokens, and deliveries show
-# what happens in the project.
+# Addresses and deliveries are only shown to those who may change them, so reading needs the same
+# permission.
 _permission = Permission.MEMBERS_WRITE
 List = Annotated[ProjectContext, Depends(ProjectGuard(_permission, writes=False))]
 Create = Annotated[ProjectContext, Depends(ProjectGuard(_permission))]
