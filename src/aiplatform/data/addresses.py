@@ -1,4 +1,4 @@
-"""Which network addresses lead to the public internet: pure, nothing is looked up."""
+"""Rules that tell public network addresses from internal ones, without any DNS lookup."""
 
 import re
 from collections.abc import Iterable
@@ -18,15 +18,18 @@ METADATA = frozenset(
     map(
         ip_address,
         (
-            # Of AWS and most others, Alibaba, Azure's host; of AWS and Google over IPv6.
+            # AWS and most others, Alibaba, Azure's host; then AWS and Google over IPv6.
             "169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254",
-            # Of AWS for containers: of a task in ECS, of a pod in EKS.
+            # AWS for containers: tasks in ECS, pods in EKS.
             "169.254.170.2", "169.254.170.23", "fd00:ec2::23",
         ),
     )
 )  # fmt: skip
-"""Where clouds hand out credentials. A network that contains one of these does not open it; only
-the very address does."""
+"""Addresses at which clouds hand out credentials.
+
+An allowed network that contains one of these does not open it: the address must be allowed by
+itself.
+"""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -34,9 +37,10 @@ _CLOSED: tuple[Network, ...] = tuple(
     map(
         ip_network,
         (
-            # Tunnels that carry an IPv4 address inside: Teredo, 6to4. Nobody serves from them.
+            # Tunnels that carry an IPv4 address (Teredo, 6to4). No public service uses them.
             "2001::/23", "2002::/16",
-            # Documentation, benchmarking and relays that ``is_global`` of some versions lets pass.
+            # Documentation, benchmarking and relays: ``is_global`` of some Python versions
+            # is True for them.
             "2001:db8::/32", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
             "100.64.0.0/10", "0.0.0.0/8", "240.0.0.0/4",
         ),
@@ -54,23 +58,24 @@ _THIS_MACHINE = re.compile(
 
 
 def names_this_machine(host: str) -> bool:
-    """Return True for names that mean the machine itself everywhere: RFC 6761, and Debian's own."""
+    """Return True if the name always means this machine (RFC 6761, and Debian's names)."""
     return _THIS_MACHINE.fullmatch(host.removesuffix(".")) is not None
 
 
 def plain(address: Address) -> Address:
-    """The address that packets would reach: an IPv4 address inside an IPv6 one comes out."""
+    """Return the address that packets would reach: the IPv4 address if an IPv6 one embeds it."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
-        compatible = address.packed[:12] == bytes(12) and int(address) > 1  # :: and ::1 are none
+        # :: and ::1 are addresses of their own, not embedded IPv4 addresses.
+        compatible = address.packed[:12] == bytes(12) and int(address) > 1
         if address in _NAT64 or compatible:
             return IPv4Address(address.packed[12:])
     return address
 
 
 def is_open(address: Address, networks: Iterable[Network]) -> bool:
-    """Whether calls may go to ``address``: it is public, or in one of ``networks``."""
+    """Return True if calls may go to ``address``: it is public, or in one of ``networks``."""
     reached = plain(address)
     for network in networks:
         if reached in network and (reached not in METADATA or network.num_addresses == 1):
@@ -92,11 +97,11 @@ def is_open(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """``host`` as an address when it is written as one; None for a name.
+    """Return ``host`` as an address if it is written as one; None for a name.
 
     Raises:
-        ValueError: for spellings that resolvers read as addresses and people do not: ``127.1``,
-            ``0x7f000001``, ``017700000001``, zones.
+        ValueError: for spellings that resolvers read as addresses but people do not (``127.1``,
+            ``0x7f000001``, ``017700000001``), and for addresses with a zone.
     """
     try:
         address = ip_address(host.strip("[]"))

@@ -1,7 +1,7 @@
-"""Content by its SHA-256: immutable, stored once, in a directory or in an object store.
+"""Stores for blobs: immutable file content named by its SHA-256, in a directory or object store.
 
-A blob is either there whole or not at all. In a directory that is temporary file, fsync, rename,
-fsync of the folders; object stores promise it themselves.
+A blob is either complete or absent. A directory achieves this by a temporary file, fsync, rename,
+and fsync of the folders; object stores guarantee it themselves.
 """
 
 import hashlib
@@ -24,23 +24,24 @@ SHARD = re.compile(r"[0-9a-f]{2}")
 
 
 class BlobNotFoundError(LookupError):
-    """There is no such blob."""
+    """The store has no such blob."""
 
 
 class BlobDamagedError(RuntimeError):
-    """What was stored or fetched is not what its name says."""
+    """Stored or fetched content does not match the hash that names it."""
 
 
 class StoreUnavailableError(OSError):
-    """The store does not answer, or refuses what it should do."""
+    """The store does not answer, or refuses the request."""
 
 
 class BlobEntry(NamedTuple):
-    """A blob as listed.
+    """A blob in the listing of a store.
 
     Attributes:
-        size: in bytes.
-        modified: seconds since the epoch.
+        sha256: Its name, in hexadecimal.
+        size: Size in bytes.
+        modified: Time of the last change, in seconds since the epoch.
     """
 
     sha256: str
@@ -49,17 +50,17 @@ class BlobEntry(NamedTuple):
 
 
 class BlobStore(ABC):
-    """A place for blobs. All methods may be called by many threads and processes at once.
+    """A store for blobs, safe to use from many threads and processes at once.
 
-    Each may raise an ``OSError`` when the place itself fails.
+    Every method may raise an ``OSError`` when the store itself fails.
     """
 
     @abstractmethod
     def put_file(self, path: Path, sha256: str, *, move: bool = False) -> None:
         """Store the content of ``path``, whose hash is ``sha256``.
 
-        Storing what is there already changes nothing. With ``move`` the file is gone afterwards,
-        and on the same file system no byte is copied; its hash is then taken on trust. A copy is
+        A blob that is stored already is left unchanged. With ``move`` the file is gone afterwards;
+        on the same file system it is renamed, and its hash is not checked. The hash of a copy is
         checked.
 
         Raises:
@@ -68,11 +69,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def exists(self, sha256: str) -> bool:
-        """Whether the blob is there."""
+        """Return True if the blob is stored."""
 
     @abstractmethod
     def size(self, sha256: str) -> int:
-        """Its size in bytes.
+        """Return the size of a blob in bytes.
 
         Raises:
             BlobNotFoundError: there is no such blob.
@@ -80,17 +81,17 @@ class BlobStore(ABC):
 
     @abstractmethod
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Its bytes from ``offset`` on, ``length`` of them or all, in chunks of at most 1 MiB.
+        """Yield ``length`` bytes of a blob (default: all) from ``offset``, at most 1 MiB at a time.
 
         Raises:
-            BlobNotFoundError: there is no such blob; raised by the call, not by the first chunk.
+            BlobNotFoundError: there is no such blob; raised by the call itself, before iteration.
         """
 
     @abstractmethod
     def fetch(self, sha256: str, dest: Path) -> None:
-        """Make ``dest`` a read-only file with its content: a hard link where that is possible.
+        """Make ``dest`` a read-only file with the blob's content, if possible by a hard link.
 
-        What ``dest`` was before is replaced. Its folder must exist.
+        An existing ``dest`` is replaced. Its folder must exist.
 
         Raises:
             BlobNotFoundError: there is no such blob.
@@ -99,16 +100,18 @@ class BlobStore(ABC):
 
     @abstractmethod
     def delete(self, sha256: str) -> None:
-        """Remove it; nothing happens if it is not there."""
+        """Delete a blob, if it exists."""
 
     @abstractmethod
     def list(self) -> Iterator[BlobEntry]:
-        """All blobs, in the order of their hashes; those that come and go meanwhile may be
-        missing."""
+        """Yield all blobs in the order of their hashes.
+
+        Blobs that are added or deleted during the iteration may be missing.
+        """
 
     @abstractmethod
     def local_path(self, sha256: str) -> Path | None:
-        """Where the blob lies on this machine, for reading; None if it lies elsewhere.
+        """Return the path of a blob on this machine, for reading; None if it is stored elsewhere.
 
         Raises:
             BlobNotFoundError: there is no such blob.
@@ -116,24 +119,24 @@ class BlobStore(ABC):
 
     @abstractmethod
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove what crashed writers left behind; returns how many files."""
+        """Delete files that crashed writers left behind, and return their number."""
 
 
 def open_store(url: str) -> BlobStore:
-    """The store at ``file:///directory`` or ``s3://bucket/prefix``.
+    """Return the store at ``file:///directory`` or ``s3://bucket/prefix``.
 
     Object stores are configured by the environment: ``AWS_ACCESS_KEY_ID``,
-    ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL`` and whatever else the AWS tools
-    read.
+    ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL`` and all other variables that the
+    AWS tools read.
 
     Raises:
-        ValueError: the URL is neither.
+        ValueError: the URL has neither form.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
         return LocalBlobStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        # Only installations that use an object store load its client.
+        # Imported late, so that only installations with an object store load its client.
         from aiplatform.data.object_blobs import open_s3  # noqa: PLC0415
 
         return open_s3(parts.netloc, parts.path)
@@ -141,10 +144,10 @@ def open_store(url: str) -> BlobStore:
 
 
 def blob_key(sha256: str) -> str:
-    """Where a blob lies in its store: ``ab/cd/<sha256>``.
+    """Return the key of a blob in its store: ``ab/cd/<sha256>``.
 
     Raises:
-        ValueError: that is no SHA-256 in lower-case hexadecimal.
+        ValueError: not a SHA-256 in lower-case hexadecimal.
     """
     if SHA256.fullmatch(sha256) is None:
         raise ValueError(f"not a SHA-256: {sha256!r}")
@@ -152,14 +155,14 @@ def blob_key(sha256: str) -> str:
 
 
 def hash_file(path: Path) -> tuple[str, int]:
-    """The SHA-256 of a file, in hexadecimal, and its size in bytes."""
+    """Return the SHA-256 of a file in hexadecimal, and its size in bytes."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return digest.hexdigest(), file.tell()
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a crash of the machine."""
+    """Flush a directory to disk, so that the names in it survive a crash of the machine."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -171,7 +174,7 @@ class LocalBlobStore(BlobStore):
     """Blobs in a directory, which several machines may share.
 
     Args:
-        root: made if it is not there.
+        root: The directory; created if it does not exist.
     """
 
     def __init__(self, root: Path) -> None:
@@ -227,7 +230,7 @@ class LocalBlobStore(BlobStore):
     def _place(self, path: Path, target: Path) -> None:
         missing = [folder for folder in target.parents if not folder.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)  # over the same content, if another writer was faster
+        path.rename(target)  # If another writer was faster, this replaces identical content.
         sync_directory(target.parent)
         for folder in missing:
             sync_directory(folder.parent)
@@ -239,8 +242,8 @@ class LocalBlobStore(BlobStore):
         return self._existing(sha256).stat().st_size
 
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        # Opened here, so that a missing blob shows before an answer has begun, and a blob that is
-        # deleted meanwhile is still read to its end.
+        # Opened before the generator starts: a missing blob is reported before an answer has begun,
+        # and a blob that is deleted meanwhile can still be read to its end.
         try:
             file = self._path(sha256).open("rb", buffering=0)
         except FileNotFoundError:
@@ -267,7 +270,7 @@ class LocalBlobStore(BlobStore):
         try:
             try:
                 os.link(source, temporary)
-            except OSError:  # another file system, too many links, or links are not allowed
+            except OSError:  # Another file system, too many links, or links are not allowed.
                 shutil.copyfile(source, temporary)
                 temporary.chmod(0o444)
             if temporary.stat().st_size != size:

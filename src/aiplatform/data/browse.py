@@ -1,4 +1,4 @@
-"""Rows of a canonical Parquet without reading all of it: by place, by search, or drawn."""
+"""Read some rows of a canonical Parquet file: by position, by search, or as a random sample."""
 
 import time
 from collections.abc import Generator, Sequence
@@ -27,7 +27,13 @@ Places: TypeAlias = "npt.NDArray[np.int64]"
 
 @dataclass(slots=True)
 class Found:
-    """Rows, their places, and the place to look on from; None when all was looked at."""
+    """One page of search results.
+
+    Attributes:
+        rows: The matching rows.
+        places: Their positions in the file, from 0.
+        following: The position from which to continue; None if the search reached the end.
+    """
 
     rows: list[dict[str, Any]]
     places: list[int]
@@ -35,18 +41,20 @@ class Found:
 
 
 AT_ONCE = 8
-"""Rows that are made Python objects at a time: one may have 16 MiB."""
+"""Rows converted to Python objects at a time; a single row may have 16 MiB."""
 
 
 def rows_from(
     source: Source, offset: int, *, footer: pq.FileMetaData | None = None
 ) -> Generator[dict[str, Any], None, None]:
-    """The rows from the ``offset``-th on (from 0), as they are asked for.
+    """Yield the rows from position ``offset`` (counted from 0) to the end.
 
-    Only the row groups that hold them are read. Floats may be NaN or infinite.
+    Row groups are read only when their rows are requested. Floats may be NaN or infinite.
 
     Args:
-        footer: that of the file, where it is known; it is not read then.
+        source: The canonical Parquet file.
+        offset: The position of the first row.
+        footer: The metadata of the file, if the caller has it; otherwise it is read.
     """
     with pq.ParquetFile(source, metadata=footer) as file:
         metadata = file.schema_arrow.metadata
@@ -63,17 +71,19 @@ def rows_from(
 
 
 def read_rows(source: Source, offset: int, limit: int) -> list[dict[str, Any]]:
-    """``limit`` rows from the ``offset``-th on (from 0), fewer at the end."""
+    """Return up to ``limit`` rows from position ``offset`` (counted from 0)."""
     return list(islice(rows_from(source, offset), limit))
 
 
 def rows_at(
     source: Source, places: Sequence[int], *, footer: pq.FileMetaData | None = None
 ) -> list[dict[str, Any]]:
-    """The rows at ``places``, in that order; only the row groups that hold them are read.
+    """Return the rows at ``places``, in that order; only row groups that contain them are read.
 
     Args:
-        footer: as in :func:`rows_from`.
+        source: The canonical Parquet file.
+        places: Positions of rows, counted from 0.
+        footer: As in :func:`rows_from`.
 
     Raises:
         IndexError: there is no such row.
@@ -113,15 +123,24 @@ def search(
     footer: pq.FileMetaData | None = None,
     seconds: float,
 ) -> Found:
-    """``limit`` rows from the place ``first`` on that have ``text`` and meet all conditions.
+    """Return up to ``limit`` rows from position ``first`` that match a text and all conditions.
 
-    With ``among``, ascending places, only these rows are looked at. Row groups whose least and
-    greatest values can't meet a condition are not read, and of the others the columns that are
-    asked about; the rest only where there is something to show. When ``seconds`` have passed, fewer
-    are returned, perhaps none, with the place to look on from.
+    Row groups whose minimum and maximum can't meet a condition are not read. Of the others, first
+    the columns that the search concerns are read, and the rest only if rows match.
+
+    Args:
+        source: The canonical Parquet file.
+        first: The position from which to search, counted from 0.
+        limit: The largest number of rows to return.
+        text: Text that a row must contain in any column, ignoring case.
+        where: Conditions that a row must meet.
+        among: Positions to which the search is limited, ascending; None for all rows.
+        footer: As in :func:`rows_from`.
+        seconds: Time after which the search stops. The result then has fewer rows, perhaps none,
+            and the position from which to continue.
 
     Raises:
-        MalformedData: a condition can't be judged on these columns.
+        MalformedData: a condition does not fit the columns.
     """
     until = time.monotonic() + seconds
     found = Found([], [], None)
@@ -131,7 +150,8 @@ def search(
         if text is not None:
             asked |= {f.name for f in schema if is_string(f.type) or is_list(f.type)}
         columns = [name for name in schema.names if name in asked] or schema.names[:1]
-        # Judged on no row at all: a condition that is none is told even if no group is read.
+        # Evaluated on an empty batch, so that an invalid condition is an error even if no row group
+        # is read.
         matching(pa.RecordBatch.from_pylist([], schema), where)
         start = 0
         for group in range(file.metadata.num_row_groups):
@@ -177,7 +197,7 @@ def _read(file: pq.ParquetFile, group: int, columns: list[str] | None = None) ->
 
 
 def drawn(total: int, count: int, seed: int) -> list[int]:
-    """``count`` places of ``total`` rows, drawn without putting back, in their order."""
+    """Draw ``count`` of ``total`` row positions without replacement, and return them ascending."""
     if count >= total:
         return list(range(total))
     places: set[int] = set()

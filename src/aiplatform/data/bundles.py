@@ -1,8 +1,8 @@
-"""Code bundles: gzipped tar archives of plain files, which nobody unpacks blindly.
+"""Validate and unpack code bundles: untrusted gzipped tar archives.
 
-Regular files and directories under plain relative paths are all that a bundle may hold: no links,
-no devices, nothing absolute, nothing that climbs. What an archive says of owners and modes is not
-believed, but for the executable bit.
+A bundle may contain only regular files and directories under relative paths: no links, no devices,
+no absolute paths, no ``..``. Owners and modes in the archive are ignored, except for the executable
+bit.
 """
 
 import gzip
@@ -21,23 +21,26 @@ MAX_UNPACKED_BYTES = 1 << 30
 MAX_PATH = 400
 MAX_NAME_BYTES = 255
 MAX_READ = 1 << 20
-"""Nothing in a bundle needs a longer read at once; the headers of a bomb would."""
+"""Bytes of the longest single read.
+
+Valid bundles need no more; the headers of a decompression bomb do.
+"""
 
 
 class BundleError(ValueError):
-    """Why an archive is no bundle, in words for whoever sent it."""
+    """An archive is not a valid bundle; the message tells the sender why."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """What is in a bundle: how many files, and their bytes unpacked."""
+    """The number of files in a bundle, and their unpacked size."""
 
     files: int
     unpacked_bytes: int
 
 
 class _Bounded:
-    """A gzip stream that gives little at once and not for ever."""
+    """A gzip stream with limits on single reads and on its total length."""
 
     def __init__(self, stream: gzip.GzipFile) -> None:
         self._stream = stream
@@ -48,7 +51,7 @@ class _Bounded:
         return self._stream.read(size)
 
     def seek(self, offset: int) -> int:
-        # The end of a file is found by reading up to it, so far must nobody jump.
+        # The stream seeks forward by decompressing everything up to the offset.
         if offset > MAX_UNPACKED_BYTES + MAX_FILES * 2048:
             raise BundleError(f"it unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB")
         return self._stream.seek(offset)
@@ -58,10 +61,10 @@ class _Bounded:
 
 
 def inspect(path: Path) -> BundleFacts:
-    """Read a bundle to its end.
+    """Check a whole bundle and return its facts.
 
     Raises:
-        BundleError: when it is none.
+        BundleError: it is not a valid bundle.
     """
     files = size = 0
     for member, _ in _members(path):
@@ -74,10 +77,10 @@ def inspect(path: Path) -> BundleFacts:
 
 
 def unpack(path: Path, directory: Path) -> None:
-    """Write a bundle's files below the new ``directory``.
+    """Write a bundle's files below ``directory``, which must not exist yet.
 
     Raises:
-        BundleError: when it is none.
+        BundleError: it is not a valid bundle.
     """
     directory.mkdir(parents=True)
     for member, content in _members(path):
@@ -93,7 +96,7 @@ def unpack(path: Path, directory: Path) -> None:
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """The members that a bundle may have, each with its content."""
+    """Yield the validated members of a bundle, each with its content."""
     count = size = 0
     files: set[str] = set()
     directories = {"."}
@@ -126,7 +129,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
                 yield archive
     except BundleError:
         raise
-    # Of headers that lie, such as those of sparse files, the library lets all of these through.
+    # With manipulated headers, such as those of sparse files, the library raises all of these.
     except (
         tarfile.TarError,
         gzip.BadGzipFile,
@@ -141,7 +144,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _plain(name: str) -> str:
-    """The path of a member, which stays below where it is unpacked."""
+    """Return the path of a member, if it stays below the directory of the bundle."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
         raise BundleError(f"{name[:100]!r} leads out of it")

@@ -1,16 +1,17 @@
-"""The one Parquet of a dataset version: written deterministically, read in bounded memory.
+"""Write the canonical Parquet file of a dataset version deterministically; read it in parts.
 
-Equal rows in equal columns give equal bytes, so a version is named by the hash of its file. Nothing
-in the file tells when or by which library version it was made. Row groups end where the content of
-a row says so, within bounds of rows and bytes, never by how the rows arrived: files that share rows
-share row groups, whatever was put in before. Pages are not compressed; the store packs row groups,
-and knows what it has of them (see :mod:`~aiplatform.data.parts`).
+Equal rows in equal columns give equal bytes, so a version is named by the hash of its file. The
+file does not contain its time of creation or the version of the Parquet library. The content of the
+rows decides where a row group ends, within limits for rows and bytes; the sizes of the batches that
+arrive have no influence. So files that share rows share row groups, even if rows were inserted
+before them. Pages are not compressed: the store compresses row groups, and stores each only once
+(see :mod:`~aiplatform.data.parts`).
 
-Columns hold text, booleans, 64-bit integers, double precision numbers, or conversations (see
+Columns contain text, booleans, 64-bit integers, double precision numbers, or conversations (see
 :mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
 ``aiplatform.json`` lists those columns. Dates and times are ISO 8601 text; ``aiplatform.dated``
-names those columns, where there are any. ``aiplatform.shape`` and ``aiplatform.format`` say what
-the rows are and what they came in.
+names those columns, if there are any. ``aiplatform.shape`` is the shape of the rows, and
+``aiplatform.format`` the format of the first upload.
 """
 
 import hashlib
@@ -37,17 +38,19 @@ from aiplatform.protocol.enums import DataFormat, DataShape
 
 ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 6 * MIB
-"""Of content, at most. A page of rows decodes one row group, in some 10 ms."""
+"""Largest content of a row group. Reading a page of rows decodes one, in about 10 ms."""
 
 ROW_GROUP_LEAST_BYTES = 2 * MIB
+"""Content from which on the hash of a row may end its row group."""
+
 CUT_BYTES = MIB
-"""Beyond the least, one row in about so many bytes ends its row group."""
+"""Average number of bytes between rows whose hash ends a row group."""
 
 LOOKED_ROWS = 4096
-"""Rows are asked whether they end a row group so many at a time: most need not be."""
+"""Rows hashed at a time to find the end of a row group; most rows need no hash."""
 
 FIXED_BYTES = 8
-"""What a value other than text counts for."""
+"""Bytes that a value other than text counts for."""
 
 DICTIONARY_COLUMNS = (
     *(f"{c}.list.element.role" for c in ("messages", "prompt", "completion", "chosen", "rejected")),
@@ -60,14 +63,15 @@ CREATED_BY = b"aiplatform version 2"
 
 
 class CanonicalWriter:
-    """Writes batches of one schema; use as a context manager.
+    """A writer of batches of one schema; use it as a context manager.
 
-    Encoding runs in a thread of its own, one row group behind, so that it overlaps with parsing.
+    A separate thread encodes each row group while the next one is parsed.
 
     Attributes:
-        rows: how many were written.
-        sha256: of the file, in hexadecimal, once it is whole.
-        size: of the file, likewise.
+        path: The file to write.
+        rows: The number of rows written.
+        sha256: The hash of the file in hexadecimal, once it is complete.
+        size: The size of the file in bytes, once it is complete.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -95,7 +99,8 @@ class CanonicalWriter:
             store_schema=False,
             write_statistics=True,
         )
-        # Kept out of the file is Arrow's own copy of the schema, which its version may change.
+        # Only our metadata is written (``store_schema=False``): Arrow's own copy of the schema may
+        # change with its version.
         self._writer.add_key_value_metadata(dict(sorted((schema.metadata or {}).items())))
 
     def __enter__(self) -> Self:
@@ -128,7 +133,8 @@ class CanonicalWriter:
         running = np.cumsum(sizes)
         first, before = 0, 0
         while first < batch.num_rows:
-            # The group ends with the first row that fills it, or that chooses to once it may.
+            # The group ends with the row that fills it or, beyond the smallest size, with the first
+            # row whose hash says so.
             room = before - self._group_bytes
             last = min(
                 int(np.searchsorted(running, room + ROW_GROUP_BYTES)),
@@ -157,14 +163,15 @@ class CanonicalWriter:
         self._in_flight = self._thread.submit(self._encode, table)
 
     def _encode(self, table: pa.Table) -> None:
-        # One contiguous array a column: where arrays end would show in the pages.
+        # One contiguous array per column: Parquet pages would show where the batches ended.
         self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
         self._hash_written()
 
     def _hash_written(self) -> None:
-        """Hash what is new in the file, from the page cache; only the footer changes once there.
+        """Hash the bytes that were added to the file.
 
-        Here rather than in the end, since this thread has time to spare.
+        This happens after each row group, while the bytes are in the page cache and this thread has
+        time to spare. Nothing but the footer changes once it is written.
         """
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.size)
@@ -179,7 +186,7 @@ class CanonicalWriter:
 
 
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
-    """Bytes of content of each row, the same however the batch was made."""
+    """Return the bytes of content of each row, which do not depend on the layout of the batch."""
     total: Sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_string(column.type):
@@ -196,7 +203,7 @@ def row_sizes(batch: pa.RecordBatch) -> Sizes:
 
 
 def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) -> int | None:
-    """The first row from ``first`` to ``last`` whose content says that a row group ends with it."""
+    """Return the first row from ``first`` to ``last`` whose hash ends a row group; else None."""
     for start in range(first, last + 1, LOOKED_ROWS):
         some = slice(start, min(start + LOOKED_ROWS, last + 1))
         hashes = row_hashes(batch.slice(start, some.stop - start))
@@ -207,13 +214,16 @@ def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) 
 
 
 def _chance(sizes: Sizes) -> Hashes:
-    """Hashes below this end a row group: long rows do so oftener than short ones."""
+    """Return the limit for each row below which its hash ends a row group.
+
+    It grows with the size of the row, so that long rows end row groups more often than short ones.
+    """
     chance: Hashes = np.minimum(sizes, CUT_BYTES).astype(np.uint64)
     return chance * np.uint64(2**32 // CUT_BYTES)
 
 
 def row_group_starts(path: Path) -> list[int]:
-    """The first byte of each row group."""
+    """Return the offset of the first byte of each row group."""
     metadata = pq.read_metadata(path)
     starts = []
     for number in range(metadata.num_row_groups):
@@ -243,12 +253,12 @@ def _stamp(path: Path) -> None:
 
 
 def row_count(path: Path) -> int:
-    """The number of rows, from the footer alone."""
+    """Return the number of rows; only the footer is read."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def metadata_of(schema: pa.Schema) -> dict[str, str]:
-    """What a canonical schema says of its rows, without the prefix."""
+    """Return the metadata of a canonical schema, with the prefix removed from the keys."""
     prefix = b"aiplatform."
     return {
         key.removeprefix(prefix).decode(): value.decode()
@@ -258,29 +268,29 @@ def metadata_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def json_columns(schema: pa.Schema) -> list[str]:
-    """The columns whose values are JSON text."""
+    """Return the columns whose values are JSON text."""
     named: list[str] = json.loads(metadata_of(schema).get("json", "[]"))
     return [name for name in named if name in schema.names]
 
 
 def dated_columns(schema: pa.Schema) -> dict[str, str]:
-    """The columns of text that is a date or a time in every row, with ``date`` or ``timestamp``."""
+    """Return the text columns of dates and times, each with ``date`` or ``timestamp``."""
     named: dict[str, str] = json.loads(metadata_of(schema).get("dated", "{}"))
     return {name: label for name, label in named.items() if name in schema.names}
 
 
 def shape_of_schema(schema: pa.Schema) -> DataShape:
-    """What a row is."""
+    """Return the shape of the rows."""
     return DataShape(metadata_of(schema)["shape"])
 
 
 def format_of_schema(schema: pa.Schema) -> DataFormat:
-    """The format that the rows came in first."""
+    """Return the format of the first upload."""
     return DataFormat(metadata_of(schema)["format"])
 
 
 def empty_columns(path: Path) -> set[str]:
-    """The columns of plain values in which every value is missing, from the footer alone."""
+    """Return the columns, except nested ones, without any value; only the footer is read."""
     with pq.ParquetFile(path) as file:
         nested = {f.name for f in file.schema_arrow if pa.types.is_nested(f.type)}
         empty = set(file.schema_arrow.names) - nested
@@ -295,17 +305,17 @@ def empty_columns(path: Path) -> set[str]:
 
 
 def shape_of(path: Path) -> DataShape:
-    """What a row is."""
+    """Return the shape of the rows of a file."""
     return shape_of_schema(pq.read_schema(path))
 
 
 def iter_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows in their order, at most a row group at a time; see :func:`rows_of`."""
+    """Yield the rows in order, at most one row group at a time; :func:`rows_of` decodes them."""
     with pq.ParquetFile(path) as file:
         metadata = file.schema_arrow.metadata
         names = None if columns is None else list(columns)
         for group in range(file.metadata.num_row_groups):
-            # Group by group: else a batch would gather rows of many, which may be large, and
+            # One group at a time: otherwise a batch could contain large rows of many groups, and
             # Arrow would read ahead through the whole file.
             for batch in file.iter_batches(
                 ROW_GROUP_ROWS, row_groups=[group], columns=names, use_threads=False
@@ -314,13 +324,13 @@ def iter_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
 
 
 def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows in their order, as they were uploaded; absent values are None."""
+    """Yield the rows in order, as they were uploaded; absent values are None."""
     for batch in iter_batches(path):
         yield from rows_of(batch)
 
 
 def export_jsonl(path: Path) -> Iterator[bytes]:
-    """The rows as JSON Lines, some hundred KiB at a time; absent values are ``null``."""
+    """Yield the rows as JSON Lines, some hundred KiB at a time; absent values are ``null``."""
     for batch in iter_batches(path):
         for start in range(0, batch.num_rows, 1024):
             part = batch.slice(start, 1024)
@@ -332,7 +342,7 @@ def export_jsonl(path: Path) -> Iterator[bytes]:
 
 
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a canonical batch, as they were uploaded."""
+    """Return the rows of a canonical batch, as they were uploaded."""
     rows: list[dict[str, Any]] = batch.to_pylist()
     for name in json_columns(batch.schema):
         for row in rows:
@@ -343,7 +353,7 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _fast_lines(batch: pa.RecordBatch) -> list[bytes]:
-    """Lines with the JSON text of columns put in as it is."""
+    """Return the rows as lines of JSON; JSON text in columns is inserted without being parsed."""
     rows = batch.to_pylist()
     for name in json_columns(batch.schema):
         for row in rows:
@@ -352,7 +362,7 @@ def _fast_lines(batch: pa.RecordBatch) -> list[bytes]:
     _merge_extras(batch, rows)
     try:
         return [orjson.dumps(row) for row in rows]
-    except orjson.JSONEncodeError:  # an integer beyond 64 bits in the extras of a message
+    except orjson.JSONEncodeError:  # An integer beyond 64 bits in the extras of a message.
         return [json_text(row).encode() for row in rows_of(batch)]
 
 

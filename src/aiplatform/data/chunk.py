@@ -1,4 +1,4 @@
-"""What every reader yields: some rows as columns, with the place each row came from."""
+"""Chunks, which all readers yield: rows as columns, with the place of each row in its file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import MAX_COLUMN_NAME, MAX_COLUMNS
 
 Values: TypeAlias = "list[Any] | pa.Array"
-"""A column: Python values as JSON has them, or an Arrow array where the reader had one anyway."""
+"""A column: Python values as in JSON, or an Arrow array if the reader has one anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Chunk:
     """Rows as columns of equal length.
 
     Attributes:
-        columns: by name, in the order of the file.
-        rows: the length of every column.
-        places: the 1-based line (or row, see ``unit``) of each row.
-        unit: what ``places`` counts.
-        file: the name of the file, where several are read as one.
-        raw: the text of a row as it stands in the file, where somebody may ask for it.
+        columns: Columns by name, in the order of the file.
+        rows: The length of every column.
+        places: The 1-based line (or row, see ``unit``) of each row.
+        unit: The unit of ``places``.
+        raw: Returns the text of a row as it is in the file; None if nobody needs it.
+        file: The name of the file, if several are read as one.
     """
 
     columns: dict[str, Values]
@@ -34,7 +34,7 @@ class Chunk:
     file: str | None = None
 
     def only(self, rows: Sequence[int]) -> "Chunk":
-        """Some of the rows, by their numbers in this chunk."""
+        """Return a chunk with some of the rows, given by their numbers in this chunk."""
         raw = self.raw
         return Chunk(
             {
@@ -51,7 +51,13 @@ class Chunk:
         )
 
     def fault(self, row: int, reason: str, **params: Any) -> MalformedData:
-        """The fault of the ``row``-th row of this chunk."""
+        """Return the error for a row of this chunk, with its place in the file.
+
+        Args:
+            row: The number of the row in this chunk, from 0.
+            reason: A key of :data:`~aiplatform.data.errors.REASONS`.
+            **params: Parameters of the message.
+        """
         place = self.places[row]
         if self.unit == "line":
             fault = MalformedData(reason, line=place, **params)
@@ -61,15 +67,15 @@ class Chunk:
 
 
 def is_name(name: str) -> bool:
-    """Whether a column may have that name."""
+    """Return True if a column may have this name."""
     return len(name) <= MAX_COLUMN_NAME and "\x00" not in name
 
 
 def check_names(names: Sequence[str], *, line: int | None = None) -> None:
-    """Refuse headers that no table should have.
+    """Check the column names of a header.
 
     Raises:
-        MalformedData: no columns, too many, repeated ones, or bad names.
+        MalformedData: there are no columns, too many, repeated ones, or invalid names.
     """
     if not names:
         raise MalformedData("columns_none", line=line)

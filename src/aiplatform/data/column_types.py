@@ -20,11 +20,11 @@ UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
 """Formats in which every value is text."""
 
 NULL_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "NaN", "nan")
-"""Texts that mean a missing value in a column of numbers, booleans, dates or times."""
+"""Texts that mean a missing value in columns of numbers, booleans, dates or times."""
 
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,14})$"
 LONG_INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-"""Exact in 64 bits; taken for a number only in a column that is known to be one."""
+"""Integers that fit into 64 bits; read as numbers only in a column that is known to be numeric."""
 
 NUMBER = r"^-?(?:(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,2})?$"
 BOOLEAN = r"^(?:true|false|True|False|TRUE|FALSE)$"
@@ -42,14 +42,14 @@ TEXT_NAMES = frozenset(
     "zip zip_code zipcode 传真 手机 手机号 手机号码 电话 电话号码 版本 版本号 身份证 身份证号 "
     "邮政编码 邮编".split()
 )
-"""Columns of these names hold digits that nobody calculates with, or versions such as 1.10."""
+"""Names of columns whose digits are not numbers: phone numbers, codes, versions such as 1.10."""
 
 TOLD = {
     Kind.INT: r"^[+-]?[0-9]{1,18}$",
     Kind.FLOAT: r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$",
     Kind.BOOL: r"^(?i:true|false|yes|no|t|f|y|n|1|0)$",
 }
-"""Patterns of values that are read as a type that the uploader has named; wider than inference."""
+"""Patterns of values that fit a type set by the uploader; they allow more than inference does."""
 
 UTC_TIME = pa.timestamp("us", "UTC")
 _MOMENTS = {"date": pa.date32(), "local_time": pa.timestamp("us"), "zoned_time": UTC_TIME}
@@ -74,11 +74,11 @@ BY_LABEL = {
     "date": Kind.DATE,
     "timestamp": Kind.TIMESTAMP,
 }
-"""The types that an uploader can name, and that a column keeps from version to version."""
+"""Types that an uploader can set, and that a column keeps from version to version."""
 
 
 def without_null_words(texts: pa.Array) -> pa.Array:
-    """Return the texts without surrounding spaces, and null where one stands for no value."""
+    """Strip the texts, and replace those that mean a missing value by null."""
     trimmed = pc.utf8_trim_whitespace(texts)
     missing = pc.is_in(trimmed, pa.array(NULL_WORDS))
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
@@ -89,10 +89,10 @@ class Evidence:
     """Evidence for the type of a column, collected from all values seen so far.
 
     Attributes:
-        possible: names in :data:`_PATTERNS` that every value fits.
-        values: how many values there were, null words left out.
-        phones: how many of them look like telephone numbers.
-        any_text: whether a field was not empty, be it a null word.
+        possible: Names in :data:`_PATTERNS` that every value fits.
+        values: Number of values, without null words.
+        phones: Number of values that look like telephone numbers.
+        any_text: True if any field was not empty, even if it was a null word.
     """
 
     possible: set[str] = field(default_factory=lambda: set(_PATTERNS))
@@ -101,7 +101,7 @@ class Evidence:
     any_text: bool = False
 
     def add(self, texts: pa.Array) -> None:
-        """Take more values of the column into account."""
+        """Add values of the column to the evidence."""
         self.any_text = self.any_text or texts.null_count < len(texts)
         if not self.possible:
             return
@@ -119,8 +119,8 @@ class Evidence:
         """Return the kind of the column.
 
         Args:
-            name: of the column.
-            held: the type that a column of this name has in the version before.
+            name: The name of the column.
+            held: The type of the column with this name in the previous version, if there is one.
         """
         if held is not None and held in BY_LABEL:
             kept = self._kept(BY_LABEL[held])
@@ -134,7 +134,7 @@ class Evidence:
         return held if self.fits(held) else None
 
     def fits(self, kind: Kind) -> bool:
-        """Return True if no value loses more than its spelling in a column known as ``kind``."""
+        """Return True if a column of ``kind`` would keep everything but the spelling of values."""
         fits = {
             Kind.BOOL: "boolean" in self.possible,
             Kind.INT: "long_integer" in self.possible,
@@ -169,15 +169,15 @@ def _all_fit(texts: pa.Array, name: str) -> bool:
 
 
 def _moments(texts: pa.Array, name: str) -> pa.Array | None:
-    """The points in time that texts name; None where one is not in the calendar."""
+    """Return texts as points in time; None if one of them is not in the calendar."""
     try:
         return texts.cast(_MOMENTS[name])
-    except pa.ArrowInvalid:  # 31 February
+    except pa.ArrowInvalid:  # For instance 31 February.
         return None
 
 
 def typed(texts: pa.Array, kind: Kind) -> pa.Array:
-    """Return texts as the column of ``kind`` that :class:`Evidence` decided on for all of them."""
+    """Convert texts to the ``kind`` that :class:`Evidence` decided on for their column."""
     if kind in {Kind.STRING, Kind.NULL}:
         return texts
     values = without_null_words(texts)
@@ -187,7 +187,7 @@ def typed(texts: pa.Array, kind: Kind) -> pa.Array:
 
 
 def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
-    """Return the place of the first text that can't be read as the named ``kind``, if any."""
+    """Return the index of the first text that does not fit the uploader's ``kind``; else None."""
     if kind is Kind.STRING:
         return None
     values = without_null_words(texts)
@@ -200,7 +200,7 @@ def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
 
 
 def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
-    """Return texts as the column of a ``kind`` that the uploader named; all of them fit."""
+    """Convert texts to the ``kind`` that the uploader set; all of them must fit it."""
     if kind is Kind.STRING:
         return texts
     values = without_null_words(texts)
@@ -213,7 +213,7 @@ def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
 
 
 def is_point_or_number(name: str) -> bool:
-    """Return True if a name in a header reads as a number, a date or a time, but not as a year."""
+    """Return True if a column name looks like a number, a date or a time, but not like a year."""
     text = pa.array([name.strip()])
     if pc.match_substring_regex(text, r"^(?:19|20)[0-9]{2}$")[0].as_py():
         return False
@@ -221,7 +221,7 @@ def is_point_or_number(name: str) -> bool:
 
 
 def changes(held: Mapping[str, str], found: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Return the columns whose type differs from that in the version before."""
+    """Return the columns whose type differs from that in the previous version."""
     return [
         {"column": column["name"], "before": held[column["name"]], "after": column["type"]}
         for column in found
@@ -235,8 +235,8 @@ def points_in_time(texts: pa.Array, label: str) -> pa.Array:
     A time without a zone counts as UTC.
 
     Args:
-        texts: as they stand in the file.
-        label: ``date`` for nothing but dates, or ``timestamp``.
+        texts: The values as written in the file.
+        label: ``date`` to accept only dates, or ``timestamp``.
     """
     names = ("date",) if label == "date" else ("local_time", "zoned_time")
     found = pa.nulls(len(texts), UTC_TIME)
@@ -244,7 +244,7 @@ def points_in_time(texts: pa.Array, label: str) -> pa.Array:
         fits = pc.match_substring_regex(texts, _PATTERNS[name])
         fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
         moments = _moments(fitting, name)
-        if moments is None:  # one of them is not in the calendar
+        if moments is None:  # One of them is not in the calendar.
             moments = pa.array(
                 [_moment(text, name) for text in fitting.to_pylist()], _MOMENTS[name]
             )

@@ -1,8 +1,9 @@
-"""Conditions on the values of a column, as filters of rows have them.
+"""Evaluate the conditions of row filters on batches of rows.
 
-A condition is a text in the filter language (see :mod:`~aiplatform.data.filters`), whose fields are
-the columns, or an object. A condition on a conversation or on JSON text looks at all text in it.
-For an object, a missing value meets only ``missing``, ``!=``, ``not_in`` and ``not_contains``.
+A condition is either a text in the filter language (see :mod:`~aiplatform.data.filters`), whose
+fields are the columns, or a :class:`~aiplatform.protocol.rows.Condition`. A condition on a
+conversation or on JSON text applies to all text in it. In a ``Condition``, a missing value meets
+only ``missing``, ``!=``, ``not_in`` and ``not_contains``.
 """
 
 import math
@@ -25,7 +26,7 @@ NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "m
 
 
 def columns_of(conditions: Sequence[Condition | str]) -> set[str]:
-    """Return the columns that conditions are about."""
+    """Return the columns that conditions refer to."""
     found: set[str] = set()
     for condition in conditions:
         if isinstance(condition, str):
@@ -36,7 +37,7 @@ def columns_of(conditions: Sequence[Condition | str]) -> set[str]:
 
 
 def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
-    """Yield conditions that every row must meet which meets all of ``conditions``."""
+    """Yield simple conditions that all ``conditions`` together imply."""
     for condition in conditions:
         if not isinstance(condition, str):
             yield condition
@@ -44,7 +45,7 @@ def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
         node = parsed(condition)
         parts = node.parts if isinstance(node, All) else (node,)
         for part in parts:
-            # NaN is in no bounds.
+            # Minimum and maximum of a row group do not cover NaN.
             if isinstance(part, Comparison) and not (
                 part.operator in {"!=", "has"} or any(map(_is_nan, part.values))
             ):
@@ -53,19 +54,19 @@ def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
 
 @lru_cache(maxsize=64)
 def parsed(text: str) -> Node:
-    """Return the tree of a filter.
+    """Parse a filter into its tree.
 
     Raises:
-        FilterError: it can't be read.
+        FilterError: it is not valid.
     """
     return parse(text)
 
 
 def matching(batch: pa.RecordBatch, conditions: Sequence[Condition | str]) -> pa.Array:
-    """Which rows meet all conditions, as booleans without nulls.
+    """Return one boolean per row: True if it meets all conditions. There are no nulls.
 
     Raises:
-        MalformedData: no such column, or a value that can't be compared with what it holds.
+        MalformedData: there is no such column, or the value does not fit the column's type.
     """
     found = pa.array([True]).take(pa.array([0] * batch.num_rows, pa.int64()))
     for condition in conditions:
@@ -84,13 +85,14 @@ def matching(batch: pa.RecordBatch, conditions: Sequence[Condition | str]) -> pa
 
 
 def _compared(batch: pa.RecordBatch, one: Comparison) -> pa.Array:
-    """Return which rows meet a comparison; those without a value never do."""
+    """Return one boolean per row: True if it meets a comparison. Missing values never do."""
     if one.operator == "has":
         raise MalformedData("condition_has", column=one.field.path)
     met = _meets(batch, _as_condition(one))
     column = batch.column(one.field.path)
     if any(map(_is_nan, one.values)):
-        # Arrow has NaN differ from itself; in the language, it equals itself and has no order.
+        # For Arrow, NaN differs from itself. In the filter language it equals itself and has no
+        # order.
         is_nan = pc.fill_null(pc.is_nan(column), False)
         if one.operator == "!=":
             met = pc.invert(is_nan)
@@ -108,12 +110,12 @@ def _as_condition(one: Comparison) -> Condition:
     if operator == "present":
         return Condition(column=one.field.path, op=operator)
     value: Any = list(one.values) if operator == "in" else one.values[0]
-    # Built, not validated: NaN and infinity are values here.
+    # Validation would refuse NaN and infinity, which the filter language allows.
     return Condition.model_construct(column=one.field.path, op=operator, value=value)
 
 
 def containing(batch: pa.RecordBatch, text: str) -> pa.Array:
-    """Which rows have ``text`` in any of their texts, in whatever case."""
+    """Return one boolean per row: True if any of its texts contains ``text``, ignoring case."""
     found = pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int64()))
     for column in batch.columns:
         if pa.types.is_string(column.type) or pa.types.is_list(column.type):
@@ -132,7 +134,7 @@ def _meets(batch: pa.RecordBatch, condition: Condition) -> pa.Array:
     try:
         met = _positive(column, op, condition)
         return pc.invert(met) if condition.op in NEGATED else met
-    except pa.ArrowInvalid as error:  # integers of the column that a fraction would round
+    except pa.ArrowInvalid as error:  # Large integers in the column, compared with a fraction.
         raise _unfit(condition) from error
 
 
@@ -161,7 +163,7 @@ def _positive(column: pa.Array, op: str, condition: Condition) -> pa.Array:
 
 
 def _in_time(column: pa.Array, label: str, condition: Condition) -> tuple[pa.Array, Condition]:
-    """A condition on dates or times, with all values as microseconds since 1970 in UTC."""
+    """Convert a column of dates or times and its condition to microseconds since 1970 in UTC."""
     values = condition.value if isinstance(condition.value, list) else [condition.value]
     if not all(isinstance(value, str) for value in values):
         raise _unfit(condition)
@@ -187,7 +189,7 @@ def _typed(column: pa.Array, values: list[Any], condition: Condition) -> pa.Arra
     if all(type(value) in fitting for value in values):
         if any(type(value) is float for value in values):
             kind = pa.float64()
-        # An integer beyond 64 bits, or one among fractions that would be rounded.
+        # Fails for an integer beyond 64 bits, or one among fractions that would be rounded.
         with suppress(OverflowError, pa.ArrowInvalid):
             return pa.array(values, kind)
     raise _unfit(condition)

@@ -1,9 +1,9 @@
-"""Columns of conversations: lists of messages, in Arrow.
+"""Columns of conversations (lists of messages) in Arrow.
 
-Two spellings are kept apart, as uploaded: chat (``role``, ``content``) and ShareGPT (``from``,
-``value``). What else a message holds (``name``, ``tool_calls``, ``weight``) is kept as JSON text in
-a third field, ``extra``, which the column has only if some message needs it. A text in parts
-becomes one text.
+A column keeps the spelling of its upload: chat (``role``, ``content``) or ShareGPT (``from``,
+``value``). All other keys of a message (``name``, ``tool_calls``, ``weight``) are kept as JSON text
+in a third field, ``extra``, which the column has only if some message needs it. Content given as a
+list of text parts becomes one text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ EXTRA: Final = "extra"
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How a message names its speaker and its text.
+    """The keys of a message and its known speakers.
 
     Attributes:
-        speaker: the key of the speaker.
-        text: the key of the text.
-        roles: what each known speaker is in a chat template.
+        speaker: The key of the speaker.
+        text: The key of the text.
+        roles: The role in a chat template of each known speaker.
     """
 
     speaker: str
@@ -36,7 +36,7 @@ class Spelling:
     roles: dict[str, str]
 
     def arrow_type(self, *, extra: bool) -> pa.DataType:
-        """The type of a column of such conversations."""
+        """Return the Arrow type of a column of such conversations."""
         names = [self.speaker, self.text, *([EXTRA] if extra else [])]
         return pa.list_(pa.struct([(name, pa.string()) for name in names]))
 
@@ -46,7 +46,7 @@ CHAT = Spelling(
     "content",
     {
         "assistant": "assistant",
-        "developer": "system",  # the newer name of the same; templates know only the old one
+        "developer": "system",  # OpenAI's newer name; chat templates know only "system".
         "function": "tool",
         "system": "system",
         "tool": "tool",
@@ -72,7 +72,7 @@ SPELLINGS = (CHAT, SHAREGPT)
 
 
 def spelling_of(values: Iterable[Any]) -> Spelling | None:
-    """Which spelling the first message among ``values`` has; None if there is no message."""
+    """Return the spelling of the first message in ``values``; None if there is no message."""
     for value in values:
         if type(value) is list and value and type(value[0]) is dict:
             for spelling in SPELLINGS:
@@ -82,9 +82,10 @@ def spelling_of(values: Iterable[Any]) -> Spelling | None:
 
 
 def is_clean(column: pa.Array) -> bool:
-    """Whether an Arrow column of conversations needs no closer look.
+    """Return True if an Arrow column can be used as it is.
 
-    True when its messages have just speaker and text, all there, and the speakers are known.
+    That is so if every message has only speaker and text, neither is missing, and all speakers are
+    known.
     """
     kind = column.type
     if not pa.types.is_list(kind) or not pa.types.is_struct(kind.value_type):
@@ -101,10 +102,10 @@ def is_clean(column: pa.Array) -> bool:
 
 
 def build(chunk: Chunk, column: str, spelling: Spelling) -> pa.Array:
-    """The conversations of a column, as Arrow; null and empty conversations stay.
+    """Convert the conversations of a column to Arrow; null and empty conversations are kept.
 
     Raises:
-        MalformedData: a value is no conversation, with its line.
+        MalformedData: a value is not a conversation.
     """
     values = chunk.columns[column]
     if isinstance(values, pa.Array):
@@ -121,14 +122,17 @@ def build(chunk: Chunk, column: str, spelling: Spelling) -> pa.Array:
 
 @dataclass(slots=True)
 class _Parts:
-    """Messages one after another, field by field; a null offset makes a null conversation."""
+    """The messages of many conversations, field by field, and the offsets of the conversations.
+
+    A null offset makes a null conversation.
+    """
 
     fields: list[list[str | None]]
     offsets: list[int | None]
 
 
 def _plain(values: Sequence[Any], spelling: Spelling) -> _Parts | None:
-    """The parts, if every conversation is as it should be and has no extras."""
+    """Return the parts if all conversations are valid and have no extras; else None."""
     speakers: list[Any] = []
     texts: list[Any] = []
     offsets: list[int | None] = [0]
@@ -195,7 +199,7 @@ def _message(
             known=", ".join(sorted(spelling.roles)),
         )
     text = _whole(message.get(spelling.text))
-    if text is not None and type(text) is not str:  # null stands beside a tool call
+    if text is not None and type(text) is not str:  # Beside a tool call, the text may be null.
         found = type_words(text)
         raise chunk.fault(
             row, "content_not_text", column=column, index=index, key=spelling.text, found=found
@@ -211,10 +215,10 @@ def _message(
 
 
 def _whole(content: Any) -> Any:
-    """Text that came in parts, as OpenAI's messages may have it, a part a line; else what it is.
+    """Join content given as a list of text parts (as in OpenAI's messages), one part per line.
 
-    What parts hold beside text, an image for instance, can't be learned from: such content stays
-    the list it is, and is a fault.
+    Any other content is returned unchanged. A list with other parts, such as images, can't be used
+    for training; the caller rejects it.
     """
     if type(content) is not list or not content:
         return content

@@ -1,10 +1,12 @@
-"""``python -m aiplatform.data.diff``: what changed between two versions, row by row.
+"""``python -m aiplatform.data.diff``: compare two versions row by row.
 
-Rows are paired by a key column, or by their whole content; where several have the same, the first
-is paired with the first. Their order says nothing. Files are read group by group; in memory are
-a hash, a place and the key of each row, some 20 bytes without the key, and of rows that are not too
-many a hash of each cell, which saves reading those that changed a second time. The result is an
-index of places (kind, before, after), from which pages of rows and cells are read.
+Rows are paired by a key column, or by their whole content; among rows with the same key or content,
+the first is paired with the first. The order of rows does not matter otherwise.
+
+Files are read one row group at a time. Memory holds a hash, a position and the key of each row:
+about 20 bytes per row without the key. If there are not too many rows, it also holds a hash of each
+cell, so that changed rows need not be read a second time. The result is an index (kind, position
+before, position after), from which pages of rows and cells are read.
 """
 
 import argparse
@@ -38,11 +40,11 @@ INDEX_GROUP_ROWS = 65_536
 
 HASH_BYTES = 8
 CELLS_BYTES = 256 << 20
-"""Hashes of all cells of both versions are kept when they are no more than this."""
+"""Largest size of the cell hashes of both versions that are kept in memory."""
 
 
 class Job(Strict):
-    """The versions to compare, and where the index goes."""
+    """The versions to compare, and the path of the index to write."""
 
     before: Path
     after: Path
@@ -51,10 +53,10 @@ class Job(Strict):
 
 
 def compare(job: Job) -> dict[str, Any]:
-    """Write the index of a job; returns the summary, which is in the index too.
+    """Write the index of a job, and return its summary, which the index contains as well.
 
     Raises:
-        MalformedData: there is no such key column, or it can't be one.
+        MalformedData: there is no such key column, or its type can't be a key.
     """
     first, second = pq.read_schema(job.before), pq.read_schema(job.after)
     wide = unified(first, second)
@@ -92,7 +94,7 @@ def compare(job: Job) -> dict[str, Any]:
 
 
 def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> "_Side":
-    """Of each row its content as a number, its place, and what pairs it."""
+    """Read the hash, the position and the key of each row of a version."""
     hashes: list[Hashes] = []
     seconds: list[Hashes] = []
     keys: list[pl.DataFrame] = []
@@ -100,7 +102,7 @@ def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> 
     for plain in iter_batches(path):
         rows = frame(conformed(plain, wide))
         if key is None:
-            # Pairs are made by these alone, so they have 128 bits.
+            # Nothing but these hashes pairs the rows, so they have 128 bits.
             hashes.append(rows.hash_rows().to_numpy())
             seconds.append(rows.hash_rows(1).to_numpy())
             continue
@@ -129,11 +131,11 @@ def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> 
 
 
 def _paired(before: "_Side", after: "_Side", *, keyed: bool) -> pl.DataFrame:
-    """The index: one line for each row that is not the same in both."""
+    """Return the index: one entry for each row that was added, removed or changed."""
     found = None
     if before.is_unique and after.is_unique:
         found = _joined(before.table, after.table, ["key"])
-        # Contents of which half the bits agree are not the same.
+        # The join used only half of the 128 bits; if the other half differs, pair by both.
         if not keyed and (found["key2"] != found["key2_2"]).any():
             found = None
     if found is None:
@@ -171,12 +173,13 @@ def _joined(before: pl.DataFrame, after: pl.DataFrame, on: list[str]) -> pl.Data
 
 @dataclass(slots=True)
 class _Side:
-    """What is known of the rows of one version.
+    """The hashes and keys of the rows of one version.
 
     Attributes:
-        table: their places, content and keys.
-        cells: the content of each cell but the keys, by column; None when that would be too much.
-        is_unique: whether no key is there twice.
+        table: Position, hash and key of each row.
+        cells: A hash of each cell, by column, without the key column; None if they would take too
+            much memory.
+        is_unique: True if no key occurs twice.
     """
 
     table: pl.DataFrame
@@ -191,7 +194,7 @@ def _changed_cells(
     changed: pl.DataFrame,
     pool: ThreadPoolExecutor,
 ) -> dict[str, int]:
-    """How many cells of each column changed."""
+    """Return the number of changed cells of each column."""
     if changed.is_empty():
         return {}
     places = (changed["before"].to_numpy(), changed["after"].to_numpy())
@@ -213,7 +216,7 @@ def _changed_cells(
 def _cells(
     path: Path, wide: pa.Schema, places: npt.NDArray[np.uint32]
 ) -> dict[str, npt.NDArray[np.uint64]]:
-    """A number for each cell of the rows at ``places``, in their order."""
+    """Return a hash of each cell of the rows at ``places``, by column and in that order."""
     order = np.argsort(places)
     wanted = places[order].astype(np.int64)
     pieces: dict[str, list[npt.NDArray[np.uint64]]] = {name: [] for name in wide.names}
@@ -248,7 +251,7 @@ def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
 
 
 def summary_of(index: Path) -> dict[str, Any]:
-    """The summary of an index."""
+    """Return the summary of an index."""
     found: dict[str, Any] = json.loads(pq.read_schema(index).metadata[SUMMARY])
     return found
 
@@ -262,9 +265,10 @@ def page(
     limit: int,
     kinds: set[str] | None = None,
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Entries of an index with their rows, and the offset of the next page.
+    """Return a page of an index with the rows, and the offset of the next page.
 
-    Added and removed rows come whole, of changed ones the cells that differ.
+    Entries of added and removed rows have the whole row; those of changed rows have the cells that
+    differ.
     """
     table = pq.read_table(index, memory_map=True)
     if kinds is not None:
@@ -291,7 +295,7 @@ def page(
 
 
 def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The cells that differ between two rows."""
+    """Return the cells that differ between two rows."""
     names = [*old, *(name for name in new if name not in old)]
     return {
         name: {"before": old.get(name), "after": new.get(name)}
@@ -301,7 +305,7 @@ def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[st
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program; prints one line of JSON."""
+    """Run the program: print the summary as one line of JSON."""
     parser = argparse.ArgumentParser(prog="aiplatform.data.diff", description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Draws that depend on a seed and on places alone, so that they are the same for ever."""
+"""Reproducible random numbers that depend only on a seed and on the positions of rows."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ Numbers = npt.NDArray[np.uint64]
 
 
 def mixed(places: Numbers, seed: int) -> Numbers:
-    """A random-looking number for each place: SplitMix64, Steele et al. 2014."""
+    """Return a pseudo-random number for each position (SplitMix64, Steele et al. 2014)."""
     state: Numbers = places + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
     state = (state + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,21 +1,21 @@
-"""What can be wrong with a file, said in English and Chinese, with the place.
+"""Errors in the content of files, with messages in English and Chinese that give the place.
 
-Every reason has one entry in :data:`REASONS`; the code that finds the fault raises
-``MalformedData("reason", line=…, found=…)`` and never writes prose of its own.
+Every reason has one entry in :data:`REASONS`. Code that finds an error raises
+``MalformedData("reason", line=…, found=…)`` and never writes its own message.
 """
 
 from typing import Any, NamedTuple, Self
 
 
 class Words(NamedTuple):
-    """The same words in both languages, for parameters of a message."""
+    """A text in English and Chinese."""
 
     en: str
     zh: str
 
 
 CODE = "dataset.malformed"
-"""The code of every fault of a file, as the API's problem documents carry it."""
+"""The code of all these errors in the API's problem documents."""
 
 REASONS: dict[str, Words] = {
     "file_empty": Words("the file is empty", "文件是空的"),
@@ -242,17 +242,17 @@ REASONS: dict[str, Words] = {
 
 
 class MalformedData(ValueError):
-    """A file is not what it claims to be.
+    """The content of a file is not valid.
 
     Attributes:
-        code: the same for all, see :data:`CODE`.
-        reason: which fault it is, a key of :data:`REASONS`.
-        message: one English sentence that begins with the place.
-        message_zh: the same in Chinese.
-        line: 1-based line of the (unpacked) text, where it has lines.
-        row: 1-based row, where the format has no lines.
-        file: its name, where several are read as one.
+        code: Always :data:`CODE`.
+        reason: A key of :data:`REASONS`.
+        message: One English sentence that begins with the place.
+        message_zh: The same in Chinese.
+        line: 1-based line of the unpacked text, if it has lines.
+        row: 1-based row, if the format has no lines.
         byte: 0-based offset into the unpacked file.
+        file: The name of the file, if several are read as one.
     """
 
     code = CODE
@@ -278,7 +278,7 @@ class MalformedData(ValueError):
         super().__init__(self.message)
 
     def inside(self, file: str) -> Self:
-        """The fault, with the name of the file it is in, once."""
+        """Add the name of the file to the message, unless it has one, and return the error."""
         if self.file is None:
             self.file = file
             self.message = f"{file}: {self.message}"
@@ -293,11 +293,11 @@ class MalformedData(ValueError):
 
     @property
     def is_placed(self) -> bool:
-        """Whether it is the fault of one row."""
+        """True if the error belongs to a single row."""
         return self.line is not None or self.row is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """The fault as one JSON object; absent places are left out."""
+        """Return the error as a JSON object; absent places are left out."""
         places = {"file": self.file, "line": self.line, "row": self.row, "byte": self.byte}
         return {
             "code": self.code,
@@ -309,7 +309,7 @@ class MalformedData(ValueError):
 
 
 def type_words(value: object) -> Words:
-    """What a JSON value is called."""
+    """Return the name of the type of a JSON value in both languages."""
     match value:
         case None:
             return Words("null", "null")

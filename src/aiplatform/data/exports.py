@@ -1,4 +1,4 @@
-"""Canonical rows as text: JSON Lines, and CSV that spreadsheets open safely."""
+"""Export canonical rows as text: JSON Lines, or CSV that is safe to open in a spreadsheet."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ ROWS_AT_ONCE = 1024
 
 
 def export_csv(path: Path) -> Iterator[bytes]:
-    """The rows as CSV (RFC 4180, UTF-8 with a byte order mark, which Excel needs).
+    """Yield the rows as CSV (RFC 4180, UTF-8 with a byte order mark, which Excel needs).
 
-    Nested values are JSON text. What a spreadsheet would take for a formula gets an apostrophe
-    before it, see :mod:`aiplatform.data.spreadsheets`.
+    Nested values are JSON text. Texts that a spreadsheet would run as a formula get an apostrophe
+    in front, see :mod:`aiplatform.data.spreadsheets`.
     """
     names: list[str] | None = None
     for batch in iter_batches(path):

@@ -1,4 +1,4 @@
-"""The filter language of rows, runs, experiments and the audit trail: from text to a tree.
+"""Parser of the filter language for rows, runs, experiments and the audit trail.
 
 ::
 
@@ -7,14 +7,14 @@
 An expression is made of comparisons with ``and``, ``or``, ``not`` and parentheses; ``not`` binds
 tightest, ``or`` loosest. A comparison is ``field operator value`` with ``=``, ``!=``, ``<``,
 ``<=``, ``>``, ``>=``, ``contains`` (text, case does not matter), ``in (value, …)``, or ``tags has
-"tag"``; ``field present`` and ``field missing`` ask for no value. Values are numbers, ``true``,
-``false``, ``nan``, and text in single or double quotes. A part of a path that has other characters
-than letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:`` stands between backticks:
+"tag"``; ``field present`` and ``field missing`` take no value. Values are numbers, ``true``,
+``false``, ``nan``, and text in single or double quotes. A part of a path with characters other than
+letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:`` is written in backticks:
 ``metrics.`exact match```.
 
-What has no such value meets no comparison, not even ``!=``; ``not`` turns that around. NaN is
-equal to itself, and neither more nor less than anything. What fields there are, each user of the
-language says; see docs/filters.md.
+A missing value meets no comparison, not even ``!=``; ``not`` inverts the result. NaN equals itself,
+and is neither greater nor less than any value. The fields depend on where the language is used; see
+docs/filters.md.
 """
 
 import re
@@ -27,15 +27,15 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from lark.exceptions import VisitError
 
 MAX_LENGTH = 2000
-"""Characters of a filter."""
+"""Largest number of characters of a filter."""
 MAX_DEPTH = 20
-"""Parentheses and ``not`` inside each other."""
+"""Largest depth of nested parentheses and ``not``."""
 MAX_COMPARISONS = 50
 MAX_VALUES = 100
-"""Values of one ``in``."""
+"""Largest number of values of one ``in``."""
 
 EXACT_DIGITS = 19
-"""Integers of more digits are read as double precision numbers."""
+"""Largest length of an exact integer; longer ones are read as double precision numbers."""
 
 Value = int | float | str | bool
 
@@ -105,7 +105,7 @@ _NAMES = {
 
 
 class FilterError(Exception):
-    """The text is no filter. ``position`` counts characters from 1."""
+    """The text is not a valid filter; ``position`` counts characters from 1."""
 
     def __init__(self, reason: str, position: int) -> None:
         super().__init__(f"{reason} (at character {position})")
@@ -115,25 +115,26 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``metrics.eval_loss`` has the root ``metrics``; an attribute such as ``name`` no more."""
+    """A field in a filter, such as ``metrics.eval_loss`` or ``name``."""
 
     path: str
     position: int
 
     @property
     def root(self) -> str:
-        """The path up to the first dot."""
+        """The path up to the first dot: ``metrics`` for ``metrics.eval_loss``."""
         return self.path.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One test of a field.
+    """A test of one field.
 
     Attributes:
+        field: The field.
         operator: ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``contains``, ``in``, ``has``,
             ``present``, ``min_length`` or ``max_length``.
-        values: one value, those of ``in``, or none for ``present``.
+        values: One value; for ``in`` one or more, for ``present`` none.
     """
 
     field: Field
@@ -143,21 +144,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What does not meet ``part``."""
+    """The negation of ``part``."""
 
     part: "Node"
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """What meets every one of ``parts``."""
+    """The conjunction (``and``) of ``parts``."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any_:  # noqa: N801  (typing has the plain name)
-    """What meets one of ``parts``."""
+    """The disjunction (``or``) of ``parts``."""
 
     parts: tuple["Node", ...]
 
@@ -166,7 +167,7 @@ Node = Comparison | Not | All | Any_
 
 
 class _Tree(Transformer[Token, Node]):
-    """From lark's tree to ours."""
+    """Converter from lark's tree to the nodes of this module."""
 
     def compared(self, found: list[Any]) -> Node:
         operator = "=" if found[1] == "==" else str(found[1])
@@ -244,10 +245,10 @@ def _parser() -> Lark:
 
 
 def parse(text: str) -> Node:
-    """Read a filter.
+    """Parse a filter.
 
     Raises:
-        FilterError: says what is wrong, and where.
+        FilterError: the filter is not valid; the error gives the reason and the position.
     """
     if len(text) > MAX_LENGTH:
         raise FilterError(f"a filter has at most {MAX_LENGTH} characters", MAX_LENGTH + 1)
@@ -274,7 +275,10 @@ _NESTING = re.compile(
 
 
 def _require_shallow(text: str) -> None:
-    """Count nesting before anything recurses."""
+    """Raise ``FilterError`` if the text is nested too deeply.
+
+    This runs before the parser, which recurses.
+    """
     depth = nots = 0
     for found in _NESTING.finditer(text):
         match found.group().lower():
@@ -303,7 +307,7 @@ def _require_small(node: Node) -> None:
 
 
 def comparisons(node: Node) -> list[Comparison]:
-    """All comparisons of a tree, from left to right."""
+    """Return all comparisons of a tree, from left to right."""
     match node:
         case Comparison():
             return [node]
@@ -347,7 +351,15 @@ def fold(
     every: Callable[[list[Any]], Any],
     some: Callable[[list[Any]], Any],
 ) -> Any:
-    """The tree as something else: what each kind of node becomes is the caller's to say."""
+    """Convert a tree bottom-up with one function for each kind of node.
+
+    Args:
+        node: The tree.
+        comparison: Converts a comparison.
+        inverse: Converts ``not``; gets the converted part.
+        every: Converts ``and``; gets the converted parts.
+        some: Converts ``or``; gets the converted parts.
+    """
 
     def walk(part: Node) -> Any:
         match part:

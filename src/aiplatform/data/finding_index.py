@@ -1,6 +1,6 @@
-"""The index of places by finding, as a file: ``findings`` writes it, the server reads it.
+"""Index file of the row positions of each finding: ``findings`` writes it, the server reads it.
 
-Apart from the checks, which the server would load for nothing: they stand on large libraries.
+It is separate from the checks, which need large libraries, so that the server does not load these.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
 
 
 def write_places(index: Path, places: Mapping[str, Collection[int]]) -> None:
-    """Write the places of each finding's rows, counted from 0."""
+    """Write the positions of each finding's rows, counted from 0."""
     with pq.ParquetWriter(index, SCHEMA, compression="zstd") as writer:
         for code, rows in sorted(places.items()):
             held = pa.array(sorted(rows), pa.uint32())
@@ -23,7 +23,7 @@ def write_places(index: Path, places: Mapping[str, Collection[int]]) -> None:
 
 
 def places_of(index: Path, finding: str) -> npt.NDArray[np.int64]:
-    """The rows that a finding is about, ascending."""
+    """Return the positions of a finding's rows, ascending."""
     table = pq.read_table(index, filters=[("finding", "=", finding)], columns=["place"])
     found: npt.NDArray[np.int64] = table.column("place").to_numpy().astype(np.int64)
     return found

@@ -1,8 +1,8 @@
-"""``python -m aiplatform.data.findings``: which rows the findings of the quality report are about.
+"""``python -m aiplatform.data.findings``: list the rows of each finding of a quality report.
 
-The report has examples and counts; this makes an index of places by finding, from which a page of
-rows is read. The checks look at all rows once more, so whoever asks waits for it once. What only a
-tokenizer or other data shows has no rows here.
+The report has only examples and counts. This program runs the checks once more on all rows, and
+writes an index of row positions by finding, from which pages of rows are read. Findings that need a
+tokenizer or other datasets are not in the index.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from aiplatform.protocol.specs import Strict
 
 
 class Job(Strict):
-    """The version whose rows are looked at, and where the index goes."""
+    """The version to check, and the path of the index to write."""
 
     rows: Path
     output: Path
@@ -32,8 +32,9 @@ class Job(Strict):
 
 
 def index(job: Job) -> dict[str, Any]:
-    """Write the index of a job: places by finding, ascending. Near duplicates cost the most, and
-    are looked for only when the job says so.
+    """Write the index of a job, and return the number of rows of each finding.
+
+    The search for near duplicates costs the most, and runs only if the job asks for it.
     """
     context = Context(shape_of(job.rows), pq.read_schema(job.rows), row_count(job.rows))
     kinds = [kind for kind in CHECKS if job.near_duplicates or kind is not NearDuplicates]
@@ -41,14 +42,14 @@ def index(job: Job) -> dict[str, Any]:
     look.at(job.rows, lambda _: None)
     places: dict[str, set[int]] = {}
     for finding in look.findings():
-        # One finding may be told of several columns.
+        # Several columns may have the same finding.
         places.setdefault(finding.code, set()).update(finding.rows)
     write_places(job.output, places)
     return {code: len(rows) for code, rows in places.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program; prints one line of JSON."""
+    """Run the program: print the counts as one line of JSON."""
     parser = argparse.ArgumentParser(prog="aiplatform.data.findings", description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""``python -m aiplatform.data.ingest``: an untrusted file in, canonical Parquet out.
+"""``python -m aiplatform.data.ingest``: convert an untrusted file to canonical Parquet.
 
-The API never parses what users upload; it runs this program, which prints one line of JSON: what
-the file is, or what is wrong with it. Its memory is limited, and it leaves no output behind on a
-fault. Any exit status but 0 is a defect of this program, not of the file.
+The API never parses the files of users. It runs this program, which prints one line of JSON: a
+description of the file, or its error. Its memory is limited. On an error it leaves no output
+behind. An exit status other than 0 is a bug in this program, not an error in the file.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
-    # NumPy comes with threads for linear algebra, which spin; nothing here asks for any.
+    # NumPy's threads for linear algebra spin while they wait; this program does not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow as pa
@@ -83,25 +83,27 @@ def ingest_all(
     held: Mapping[str, str] | None = None,
     named: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Read files one after another and write one canonical Parquet of their rows to ``output``.
+    """Read files one after another and write their rows to one canonical Parquet file.
 
-    The output appears whole or not at all; so do the rows that were set aside, in a file of its
-    name with ``.quarantine`` appended, if there are any.
+    The output is complete or absent. The same is true for rows that are set aside: they are in a
+    file with the name of the output and ``.quarantine`` appended, if there are any.
 
     Args:
-        sources: each file and the name it has at its uploader's.
-        claimed: what the uploader says it is; None to find out.
-        reading: what the uploader says of how to read it.
-        max_bad_share: of all rows, how many may be set aside, from 0 to 1.
-        held: the types of the columns in the version before, which they keep where they fit.
-        named: those of them that an uploader has named; a value that does not fit is a fault.
+        sources: Each file with the name under which it was uploaded.
+        output: The canonical Parquet file to write.
+        claimed: The format that the uploader gave; None to detect it.
+        reading: The uploader's options for reading.
+        max_bad_share: The share of all rows that may be set aside, from 0 to 1.
+        held: The column types of the previous version. Columns keep them if all values fit.
+        named: The column types that uploaders have set explicitly, now or earlier. A value that
+            does not fit is an error.
 
     Returns:
-        What was found: rows, format, shape, columns, encoding, compression, what was set aside, and
-        the SHA-256 and size of the output.
+        A description with rows, format, shape, columns, encoding, compression, the rows set aside,
+        and the SHA-256 and size of the output.
 
     Raises:
-        MalformedData: a file is not what it claims to be.
+        MalformedData: the content of a file is not valid.
     """
     partial = output.with_name(f"{output.name}.partial")
     scratch = output.with_name(f"{output.name}.unpacked")
@@ -119,7 +121,7 @@ def ingest_all(
         )
         mapped = reading.map if reading else None
         found = convert(opened, partial, mapped=mapped, aside=aside, typing=known)
-        # Not synced: what is kept of it is, where it is kept, and the rest is gone after a crash.
+        # No fsync here: the blob store syncs what is kept, and the rest may be lost in a crash.
         partial.rename(output)
         aside = None
     except MemoryError as error:
@@ -159,7 +161,7 @@ def convert(
     aside: Quarantine | None = None,
     typing: Typing | None = None,
 ) -> dict[str, Any]:
-    """Write the canonical Parquet ``target`` of a file that was recognised; see :func:`ingest`."""
+    """Write the canonical Parquet file ``target`` from an opened file; see :func:`ingest_all`."""
     written, plan = _convert(opened, target, mapped, aside, typing)
     retyped = changes(plan.typing.held, plan.described())
     doubt = plan.header_doubt()
@@ -192,7 +194,7 @@ def _convert(
     aside: Quarantine | None,
     typing: Typing | None,
 ) -> tuple[CanonicalWriter, Plan]:
-    """Write all rows; a second time when later ones did not fit the columns of the earlier."""
+    """Write all rows, and once more from the start if later rows changed the column types."""
     chunks = iter(opened.reader)
     first = next(chunks, None)
     if first is None:
@@ -224,10 +226,17 @@ def _write(
     *,
     learned: int = 0,
 ) -> CanonicalWriter | None:
-    """Write ``chunks``; None when the plan had to be widened, which then has seen all of them.
+    """Write ``chunks``; return None if the column types of the plan changed on the way.
+
+    In that case, the plan has learned from all chunks when this returns.
 
     Args:
-        learned: how many of the first chunks the plan has learned from before.
+        opened: The file, for its format and reader.
+        plan: The plan of the columns.
+        chunks: The chunks to write.
+        target: The Parquet file to write.
+        aside: Takes rows that can't be read; None if these are errors.
+        learned: The number of chunks at the beginning that the plan has learned from already.
     """
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
@@ -240,7 +249,7 @@ def _write(
             if number >= learned and plan.learn(columns):
                 _learn(opened, plan, chunks, aside)
                 return None
-            # Rows may lack most of the columns: what is missing takes memory, too.
+            # Missing values take memory, too, and rows may lack most of the columns.
             step = max(1, MAX_CELLS // len(schema))
             if left.rows <= step:
                 if left.rows:
@@ -262,7 +271,7 @@ def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk], aside: Quarantin
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program; prints one line of JSON."""
+    """Run the program: print one line of JSON."""
     parser = argparse.ArgumentParser(prog="aiplatform.data.ingest", description=__doc__)
     parser.add_argument("--input", type=Path, required=True, action="append")
     parser.add_argument("--output", type=Path, required=True)
@@ -312,14 +321,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _reading(text: str) -> "Reading":
-    # Late, as in json_text: most uploads come without.
+    # Imported late, as pydantic is slow to import and most uploads have no options.
     from aiplatform.protocol.intake import Reading  # noqa: PLC0415
 
     return Reading.model_validate_json(text)
 
 
 def _line(answer: dict[str, Any]) -> str:
-    """The answer as JSON; it holds no float."""
+    """Return the answer, which contains no floats, as JSON."""
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     if "\\u0000" not in text:
         return text
@@ -329,26 +338,27 @@ def _line(answer: dict[str, Any]) -> str:
 
 
 def prepare_process() -> None:
-    """Bound memory and threads, and let a request to stop unwind the stack."""
+    """Limit memory and threads of this process, and turn SIGTERM into an exception."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     allowed = current_limits().memory_bytes
     limit = allowed if hard == resource.RLIM_INFINITY else min(allowed, hard)
     # macOS has no such limit; the limits of the readers remain.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    # A request to stop must unwind the stack, which removes the partial output.
+    # SIGTERM must unwind the stack, which removes the partial output.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # Parsed rows are trees that reference counting frees; looking for cycles costs a fifth.
+    # Parsed rows are trees, which reference counting frees; the search for cycles would take a
+    # fifth of the time.
     gc.disable()
-    gc.freeze()  # nor need the exit look at what was imported
-    # Two threads parse, one encodes; Arrow's own pool would only contend with them.
+    gc.freeze()  # The collection at exit then skips the imported modules.
+    # Two threads parse and one encodes; Arrow's own pool would only compete with them.
     pa.set_cpu_count(1)
 
 
 def limit_cpu(seconds: int) -> None:
     """Let the kernel end this process by SIGXCPU after ``seconds`` of CPU time.
 
-    There is no handler: a call of a library that takes minutes would not let Python run one.
+    There is no signal handler: Python could not run it during a library call that takes minutes.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -357,27 +367,27 @@ def limit_cpu(seconds: int) -> None:
 
 
 class NoPandas:
-    """An importer by which there is no pandas.
+    """An import hook that makes pandas look as if it were not installed.
 
-    Arrow has no need of it, but imports it where it is installed, to see whether what becomes an
-    array is one of pandas. That takes a tenth of an ingest.
+    Arrow imports pandas if it is installed, to check whether values are pandas objects. That takes
+    a tenth of the time of an ingest.
     """
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        """A module that can't be had; nothing to say of any other."""
+        """Return a spec that fails to load for pandas; None for any other module."""
         return ModuleSpec(name, self) if name == "pandas" else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Refuse."""
+        """Raise ``ModuleNotFoundError``."""
         raise ModuleNotFoundError(name=spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: every import was refused before."""
+        """Do nothing: ``create_module`` always raises before."""
 
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, NoPandas())
     code = main()
     sys.stdout.flush()
-    # All files are closed. To take the interpreter down takes a twentieth of an ingest.
+    # All files are closed. A regular shutdown of the interpreter takes a twentieth of an ingest.
     os._exit(code)

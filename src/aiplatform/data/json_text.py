@@ -1,7 +1,7 @@
-"""Nested and mixed values, as JSON text in a column of their own.
+"""Encode nested and mixed values of a column as JSON text.
 
 A struct column would need one type for all rows and would turn every absent key into a null. Text
-keeps each value exactly as it was, whatever the other rows hold.
+keeps each value exactly as it was, whatever the other rows contain.
 """
 
 import json
@@ -17,8 +17,8 @@ class NoJsonFormError(ValueError):
     """A value can't be written as JSON text.
 
     Attributes:
-        reason: a key of :data:`aiplatform.data.errors.REASONS`.
-        found: the type at fault.
+        reason: A key of :data:`aiplatform.data.errors.REASONS`.
+        found: The name of the type that can't be written.
     """
 
     def __init__(self, reason: str, found: str = "") -> None:
@@ -28,13 +28,13 @@ class NoJsonFormError(ValueError):
 
 
 def json_text(value: Any) -> str:
-    """``value`` as compact JSON text; equal values give equal text.
+    """Return ``value`` as compact JSON text; equal values give equal text.
 
     Integers of any size stay exact. NaN and the infinities become strings, see
     :mod:`aiplatform.protocol.encoding`.
 
     Raises:
-        NoJsonFormError: it is nested too deep or holds binary data.
+        NoJsonFormError: it is nested too deeply, or contains binary data or an unknown type.
     """
     try:
         encoded = orjson.dumps(value, default=_plain)
@@ -42,16 +42,16 @@ def json_text(value: Any) -> str:
         if isinstance(error.__cause__, NoJsonFormError):
             raise error.__cause__ from None
         _check_depth(value)
-        return _exactly(value)  # an integer beyond 64 bits
+        return _exactly(value)  # An integer beyond 64 bits.
     if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
         _check_depth(value)
-    if b"null" in encoded and _any_non_finite(value):  # orjson writes null for NaN
+    if b"null" in encoded and _any_non_finite(value):  # orjson writes null for NaN.
         return _exactly(value)
     return encoded.decode()
 
 
 def parse_json_text(text: str) -> Any:
-    """The value that :func:`json_text` wrote, integers of any size exact."""
+    """Return the value that :func:`json_text` wrote; integers of any size stay exact."""
     return json.loads(text)
 
 
@@ -62,7 +62,7 @@ def _exactly(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Scalars of Parquet inside nested values."""
+    """Convert scalars of Parquet that JSON does not have."""
     match value:
         case Decimal():
             return str(value)
@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 def _finite(value: Any) -> Any:
     match value:
         case float():
-            # Late: it brings pydantic, which costs an ingest as much time as 10 MB of rows.
+            # Imported late: it imports pydantic, which takes as long as the ingest of 10 MB.
             from aiplatform.protocol.encoding import jsonable  # noqa: PLC0415
 
             return jsonable(value)
@@ -94,7 +94,7 @@ def _finite(value: Any) -> Any:
 def _any_non_finite(value: Any) -> bool:
     match value:
         case float():
-            return value - value != 0  # NaN - NaN and inf - inf are NaN
+            return value - value != 0  # NaN - NaN and inf - inf are NaN.
         case list() | tuple():
             return any(map(_any_non_finite, value))
         case dict():
@@ -103,7 +103,10 @@ def _any_non_finite(value: Any) -> bool:
 
 
 def _check_depth(value: Any) -> None:
-    """Level by level, since recursion is what deep nesting attacks."""
+    """Raise ``NoJsonFormError`` if a value is nested too deeply.
+
+    It works level by level: on a very deep value, recursion would overflow the stack.
+    """
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [

@@ -1,9 +1,14 @@
-"""The type of a column, learned while its values stream by.
+"""Types of columns, inferred chunk by chunk while a file is read.
 
-JSON has no schema, so a column's type is the least kind that holds all its values without changing
-one: nothing seen yet → its type; integers and fractions → double precision, as long as no integer
-would be rounded; anything else that differs → the values as JSON text. :func:`unify` is associative
-and commutative, so the outcome does not depend on how the rows were cut into chunks.
+JSON has no schema, so the type of a column is the narrowest kind that holds all its values without
+changing any:
+
+- only nulls so far, then values: the kind of the values
+- integers and fractions: double precision, as long as no integer would be rounded
+- any other mix: each value as JSON text
+
+:func:`unify` is associative and commutative, so the result does not depend on how the rows were cut
+into chunks.
 """
 
 from collections.abc import Iterable
@@ -21,21 +26,21 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class Kind(Enum):
-    """What a column holds."""
+    """The type of the values of a column."""
 
     NULL = "null"
     BOOL = "boolean"
     INT = "integer"
     WIDE_INT = "wide_integer"
-    """Beyond 2^53: exact as an integer, rounded as a double."""
+    """Integers beyond 2^53, which a double would round."""
     FLOAT = "number"
     STRING = "text"
     JSON = "json"
     """JSON text of each value: nested values, or values of several types."""
     DATE = "date"
-    """Text that is a date in every row; a column of CSV or one that comes to such a column."""
+    """Text that is a date in every row; in CSV, or in rows that are added to such a column."""
     TIMESTAMP = "timestamp"
-    """The same for dates with times."""
+    """Text that is a date with a time in every row; otherwise like ``DATE``."""
     CHAT = "chat"
     CHAT_EXTRA = "chat_extra"
     SHAREGPT = "sharegpt"
@@ -43,12 +48,12 @@ class Kind(Enum):
 
     @property
     def label(self) -> str:
-        """The kind as users see it; kinds that differ only inside have one label."""
+        """The kind as users see it; kinds that differ only internally share one label."""
         return LABELS.get(self, self.value)
 
     @property
     def arrow(self) -> pa.DataType:
-        """The type in the canonical Parquet; a column of nulls is stored as text."""
+        """The type in the canonical Parquet file; a column of nulls is stored as text."""
         return ARROW[self]
 
 
@@ -85,7 +90,7 @@ _UNIONS: dict[frozenset[Kind], Kind] = {
 
 
 def unify(first: Kind, second: Kind) -> Kind:
-    """The least kind that holds the values of both."""
+    """Return the narrowest kind that holds the values of both."""
     if first is second or second is Kind.NULL:
         return first
     if first is Kind.NULL:
@@ -94,7 +99,7 @@ def unify(first: Kind, second: Kind) -> Kind:
 
 
 def kind_of(values: Values) -> Kind:
-    """The least kind that holds ``values``; conversations count as JSON here."""
+    """Return the narrowest kind that holds ``values``; conversations count as JSON here."""
     if isinstance(values, pa.Array):
         return _kind_of_array(values)
     types = set(map(type, values))
@@ -139,10 +144,10 @@ def _kind_of_array(array: pa.Array) -> Kind:
 
 
 def build(values: Values, kind: Kind) -> pa.Array:
-    """``values`` as the Arrow array of a column of ``kind``, which holds them.
+    """Convert ``values`` to an Arrow array of ``kind``, which must hold them.
 
     Raises:
-        NoJsonFormError: a value of a JSON column has none.
+        NoJsonFormError: a value of a JSON column can't be written as JSON.
     """
     if kind is Kind.JSON:
         plain = values.to_pylist() if isinstance(values, pa.Array) else values
@@ -163,7 +168,7 @@ def _widen(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _with_extra(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Conversations without extras, in a column where others have some."""
+    """Add an empty ``extra`` field to conversations, because others in the column have one."""
     if array.null_count == len(array):
         return pa.nulls(len(array), wanted)
     messages = array.values
@@ -175,15 +180,15 @@ def _with_extra(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def json_names(kinds: dict[str, Kind]) -> list[str]:
-    """The columns that hold JSON text, in their order."""
+    """Return the columns of JSON text, in their order."""
     return [name for name, kind in kinds.items() if kind is Kind.JSON]
 
 
 def dated_names(kinds: dict[str, Kind]) -> dict[str, str]:
-    """The columns that hold dates or times as text, with their types."""
+    """Return the columns of dates or times as text, with their types."""
     return {n: kind.label for n, kind in kinds.items() if kind in {Kind.DATE, Kind.TIMESTAMP}}
 
 
 def has_extra(kind: pa.DataType) -> bool:
-    """Whether a conversation type carries :data:`~aiplatform.data.conversations.EXTRA`."""
+    """Return True if a conversation type has :data:`~aiplatform.data.conversations.EXTRA`."""
     return bool(pa.types.is_list(kind) and kind.value_type.get_field_index(EXTRA) >= 0)

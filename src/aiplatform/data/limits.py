@@ -1,7 +1,7 @@
-"""How large things may be before a reader refuses them.
+"""Size limits of the readers.
 
-A reader's memory is bounded by these, whatever the file says of itself. :class:`Limits` holds those
-that an administrator may change; the program that reads files sets them once, at its start.
+They bound the memory of a reader, whatever sizes a file claims. :class:`Limits` contains those that
+an administrator may change; the program that reads files sets them once, at its start.
 """
 
 from dataclasses import dataclass
@@ -9,60 +9,66 @@ from dataclasses import dataclass
 MIB = 1024 * 1024
 
 BLOCK_BYTES = 2 * MIB
-"""Text is read, parsed and handed on in blocks of about this size."""
+"""Approximate size of the blocks in which text is read and parsed."""
 
 MAX_ROW_BYTES = 16 * MIB
-"""The longest row: a line of JSONL, an element of a JSON array, a CSV record."""
+"""Largest size of a row: a line of JSONL, an element of a JSON array, a CSV record."""
 
 MAX_COLUMNS = 2000
 MAX_COLUMN_NAME = 255
 
 MAX_CELLS = 2_000_000
-"""Rows times columns of one chunk: a few wide rows must not widen a million narrow ones."""
+"""Largest number of rows times columns of a chunk.
+
+Otherwise, a few rows with many columns would add these columns to a million other rows.
+"""
 
 MAX_DEPTH = 100
-"""Nesting of JSON values. Python's own parser, which reads them back, gives up near 1,000."""
+"""Largest nesting of JSON values. Python's parser, which reads them back, fails near 1,000."""
 
 BOMB_RATIO = 250
-"""Unpacked over packed size. Text packs 3 to 10 times, very repetitive logs about 50 times."""
+"""Largest ratio of unpacked to packed size, to detect decompression bombs.
+
+Text is packed 3 to 10 times smaller, very repetitive logs about 50 times.
+"""
 
 BOMB_FREE_BYTES = 256 * MIB
-"""The ratio is judged only beyond this much unpacked data: small files may repeat themselves."""
+"""Unpacked bytes up to which the ratio is not checked, as small files may be very repetitive."""
 
 MAX_UNPACKED_BYTES = 1 << 40
-"""1 TiB."""
+"""Largest unpacked size of an upload: 1 TiB."""
 
 COLUMNAR_BOMB_RATIO = 1000
-"""The same for Parquet and Arrow: a column of one repeated value is honest, and packs a
-thousandfold."""
+"""The same ratio for Parquet and Arrow, where a column of one repeated value is legitimate."""
 
 MAX_PART_BYTES = 32 * MIB
-"""Rows of typed formats are spelt out in parts of at most this many decoded bytes."""
+"""Largest decoded size of the parts in which rows of typed formats become Python objects."""
 
 MAX_NESTED_VALUES = 1 << 26
-"""Values inside the lists of one batch of rows."""
+"""Largest number of values inside the lists of one batch of rows."""
 
 MEMORY_BYTES = 4 * 1024 * MIB
-"""Address space of an ingest process: the last resort against files that lie about their sizes."""
+"""Address space of an ingest process: the last defence against files with false sizes."""
 
 CPU_SECONDS = 600
-"""CPU time that reading a file may take, for each :data:`CPU_UNIT_BYTES` of it."""
+"""CPU seconds that reading a file may take, for each :data:`CPU_UNIT_BYTES` of it."""
 
 CPU_UNIT_BYTES = 256 * MIB
 
 EXACT_INT = 2**53
-"""Integers up to this size survive as double precision numbers."""
+"""Largest integer up to which double precision numbers are exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading one upload may take.
+    """The limits for reading one upload.
 
     Attributes:
-        memory_bytes: address space of the process.
-        cpu_seconds: CPU time for each :data:`CPU_UNIT_BYTES` of the files, at least one of them.
-        ratio: decoded over uploaded size; None for the defaults of the formats.
-        unpacked_bytes: decoded size, whatever the size of the upload.
+        memory_bytes: Address space of the process.
+        cpu_seconds: CPU time for each :data:`CPU_UNIT_BYTES` of the files; smaller files count as
+            one.
+        ratio: Largest ratio of decoded to uploaded size; None for the default of each format.
+        unpacked_bytes: Largest decoded size, whatever the size of the upload.
     """
 
     memory_bytes: int = MEMORY_BYTES
@@ -71,7 +77,7 @@ class Limits:
     unpacked_bytes: int = MAX_UNPACKED_BYTES
 
     def cpu_seconds_for(self, size: int) -> int:
-        """Return the CPU time for files of ``size`` bytes in all."""
+        """Return the CPU seconds allowed for files of ``size`` bytes in total."""
         return -(-self.cpu_seconds * max(size, CPU_UNIT_BYTES) // CPU_UNIT_BYTES)
 
 

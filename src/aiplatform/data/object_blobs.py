@@ -1,4 +1,4 @@
-"""Blobs in an object store: S3 and what speaks its protocol."""
+"""Blob store in an object store: S3, or a service with the same protocol."""
 
 import contextlib
 import hashlib
@@ -25,9 +25,9 @@ from aiplatform.data.blobs import (
 
 
 def open_s3(bucket: str, prefix: str) -> "ObjectBlobStore":
-    """The store in an S3 bucket, configured by the environment variables ``AWS_*``."""
+    """Return the store in an S3 bucket, configured by the environment variables ``AWS_*``."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    # Plain HTTP is refused unless it is what the administrator's endpoint says.
+    # Plain HTTP is allowed only if the administrator's endpoint says so.
     store = S3Store(bucket, client_options={"allow_http": endpoint.startswith("http://")})
     return ObjectBlobStore(store, prefix)
 
@@ -36,8 +36,8 @@ class ObjectBlobStore(BlobStore):
     """Blobs in an object store.
 
     Args:
-        store: any store of :mod:`obstore`.
-        prefix: where in it the blobs lie.
+        store: Any store of :mod:`obstore`.
+        prefix: The prefix of the keys of all blobs.
     """
 
     def __init__(self, store: ObjectStore, prefix: str = "") -> None:
@@ -52,7 +52,8 @@ class ObjectBlobStore(BlobStore):
             if found != sha256:
                 raise BlobDamagedError(f"{path} has the hash {found}, not {sha256}")
             with _told():
-                obstore.put(self._store, key, path)  # in parts when large; visible when complete
+                # Large files are sent in parts; the object becomes visible when it is complete.
+                obstore.put(self._store, key, path)
         if move:
             path.unlink()
 
@@ -74,7 +75,7 @@ class ObjectBlobStore(BlobStore):
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         size = self.size(sha256)
         end = size if length is None else min(size, offset + length)
-        if offset >= end:  # stores refuse ranges of no bytes
+        if offset >= end:  # Object stores refuse empty ranges.
             return iter(())
         try:
             with _told():
@@ -114,7 +115,7 @@ class ObjectBlobStore(BlobStore):
                     if SHA256.fullmatch(name):
                         modified = found["last_modified"].timestamp()
                         entries.append(BlobEntry(name, found["size"], modified))
-        # Stores list in the order of their keys, or in none.
+        # The order of a listing depends on the store.
         yield from sorted(entries)
 
     def local_path(self, sha256: str) -> Path | None:
@@ -123,7 +124,7 @@ class ObjectBlobStore(BlobStore):
         return None
 
     def sweep(self, older_than_seconds: float) -> int:  # noqa: ARG002
-        return 0  # incomplete uploads are a matter of the bucket's lifecycle rules
+        return 0  # Lifecycle rules of the bucket remove incomplete uploads.
 
     def _key(self, sha256: str) -> str:
         key = blob_key(sha256)
@@ -132,7 +133,7 @@ class ObjectBlobStore(BlobStore):
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Failures of the store as what they are to callers: the library's own are no ``OSError``."""
+    """Turn errors of the store's library into ``StoreUnavailableError``, an ``OSError``."""
     try:
         yield
     except BaseError as error:

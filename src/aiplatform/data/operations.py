@@ -1,4 +1,4 @@
-"""What can be done to the rows of a version: the jobs of :mod:`aiplatform.data.rework`."""
+"""Specs of operations on the rows of a version; :mod:`aiplatform.data.rework` executes them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +11,10 @@ from aiplatform.protocol.specs import Strict
 
 
 class ComparedFile(Strict):
-    """A canonical Parquet that rows are compared with; see
-    :class:`~aiplatform.data.quality.references.Reference`."""
+    """A canonical Parquet file with which rows are compared.
+
+    See :class:`~aiplatform.data.quality.references.Reference`.
+    """
 
     label: str
     role: Literal["evaluation", "benchmark"]
@@ -21,9 +23,9 @@ class ComparedFile(Strict):
 
 
 class Append(Strict):
-    """The rows of ``rows`` behind those of the base.
+    """An operation that adds the rows of ``rows`` after those of the base.
 
-    ``told`` are the columns of ``rows`` whose types the uploader has named.
+    ``told`` are the columns of ``rows`` whose types the uploader has set.
     """
 
     operation: Literal["append"] = "append"
@@ -32,10 +34,10 @@ class Append(Strict):
 
 
 class Upsert(Strict):
-    """Rows of ``rows`` in place of those with the same ``key``; those with another are added.
+    """An operation that replaces rows with the same ``key`` as in ``rows``, and adds the others.
 
-    Columns that ``rows`` lacks stay as they were. ``told`` are the columns of ``rows`` whose types
-    the uploader has named.
+    In replaced rows, columns that ``rows`` lacks keep their values. ``told`` are the columns of
+    ``rows`` whose types the uploader has set.
     """
 
     operation: Literal["upsert"] = "upsert"
@@ -45,7 +47,7 @@ class Upsert(Strict):
 
 
 class Delete(Strict):
-    """Removes the rows whose ``key`` is in ``rows``."""
+    """An operation that deletes the rows whose ``key`` is in ``rows``."""
 
     operation: Literal["delete"] = "delete"
     rows: Path
@@ -53,23 +55,23 @@ class Delete(Strict):
 
 
 class Patch(Strict):
-    """Single rows, by their places."""
+    """An operation that changes, deletes or adds single rows, given by their positions."""
 
     operation: Literal["patch"] = "patch"
     patch: RowPatch
 
 
 class Filter(Strict):
-    """The rows that meet conditions."""
+    """An operation that keeps, or drops, the rows that meet conditions."""
 
     operation: Literal["filter"] = "filter"
     filter: RowFilter
 
 
 class Fix(Strict):
-    """The rows after fixes of what the quality report found.
+    """An operation that fixes findings of the quality report.
 
-    ``tokenizer``, ``max_length`` and ``references`` are what the report was made with.
+    ``tokenizer``, ``max_length`` and ``references`` are those with which the report was made.
     """
 
     operation: Literal["fix"] = "fix"
@@ -80,14 +82,14 @@ class Fix(Strict):
 
 
 class Map(Strict):
-    """The rows with columns called what they are said to be."""
+    """An operation that renames columns."""
 
     operation: Literal["map"] = "map"
     map: ColumnMap
 
 
 class Split(Strict):
-    """Each row into one of several files."""
+    """An operation that distributes the rows over several files."""
 
     operation: Literal["split"] = "split"
     split: RowSplit
@@ -99,7 +101,7 @@ Operation = Annotated[
 
 
 class Job(Strict):
-    """What to do to ``base``; the results are ``output`` with ``.0``, ``.1``, … appended."""
+    """An operation on ``base``; the results are ``output`` with ``.0``, ``.1``, … appended."""
 
     base: Path
     output: Path

@@ -1,8 +1,9 @@
-"""Calls to the outside: a transport for httpx that reaches public addresses and nothing else.
+"""Outgoing HTTP calls: a transport for httpx that connects only to public addresses.
 
-A name is looked up once, every address it has is judged, and the connection is made to a judged
-address, so an answer that changes between check and connection gains nothing. Each request is a
-connection of its own, so whoever follows a redirect has its target judged like any other.
+Administrators can allow more networks. A host name is resolved once, all its addresses are checked,
+and the connection goes to one of the checked addresses; so a DNS answer that changes after the
+check (DNS rebinding) has no effect. Each request opens its own connection, so the target of a
+redirect is checked as well.
 """
 
 import queue
@@ -34,21 +35,22 @@ Origin = tuple[str, int]
 
 
 class OutgoingRefused(httpx.RequestError):
-    """The address may not be called, whatever is there."""
+    """The address may not be called."""
 
 
 class AnswerTooLarge(httpx.ReadError):
-    """The answer has more bytes than the caller takes."""
+    """The answer has more bytes than the caller accepts."""
 
 
 def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
-    """Judge an address that somebody types in by its form alone; nothing is looked up.
+    """Check the form of a URL that a user entered, without a DNS lookup, and return it parsed.
 
     Args:
-        networks: those that are open besides the public ones.
+        url: The URL.
+        networks: Networks that may be called besides the public ones.
 
     Raises:
-        OutgoingRefused: saying what is wrong with it.
+        OutgoingRefused: the URL may not be called; the message says why.
     """
     try:
         parsed = httpx.URL(url)
@@ -59,7 +61,7 @@ def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
     if address is not None:
         judge(parsed.host, port_of(parsed), [address], networks)
     elif names_this_machine(parsed.host) and not any(is_open(each, networks) for each in LOOPBACK):
-        # Later look-ups would refuse it as well, but only after the address was taken.
+        # A lookup at call time would refuse it as well, but only after the URL was saved.
         judge(parsed.host, port_of(parsed), LOOPBACK, networks)
     elif not networks:
         _judge_port(port_of(parsed))
@@ -67,7 +69,7 @@ def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
 
 
 def port_of(url: httpx.URL) -> int:
-    """The port that ``url`` names or its scheme has."""
+    """Return the port of ``url``, or the default port of its scheme."""
     return url.port or (443 if url.scheme == "https" else 80)
 
 
@@ -88,14 +90,20 @@ def _literal(host: str) -> Address | None:
 
 
 def judge(host: str, port: int, addresses: Sequence[Address], networks: Sequence[Network]) -> None:
-    """Refuse a host any of whose addresses is not open.
+    """Raise ``OutgoingRefused`` unless all addresses of a host may be called.
+
+    Args:
+        host: The host, for the message.
+        port: The port to call.
+        addresses: All addresses of the host.
+        networks: Networks that may be called besides the public ones.
 
     Raises:
-        OutgoingRefused: it says what to do about it.
+        OutgoingRefused: an address may not be called; the message says how to allow it.
     """
     for address in addresses:
         if not is_open(address, networks):
-            # Which address a name has inside is nobody's business outside.
+            # The message does not contain the address: users must not learn internal addresses.
             raise OutgoingRefused(
                 f"{host} is not a public address. An administrator can open a network with "
                 "AIPLATFORM_OUTGOING_NETWORKS."
@@ -110,11 +118,17 @@ def _judge_port(port: int) -> None:
 
 
 def look_up(host: str, port: int, timeout: float) -> list[Address]:
-    """All addresses of ``host``, in the order in which to try them.
+    """Resolve all addresses of ``host``, in the order in which to try them.
+
+    Args:
+        host: A name, or an address as text.
+        port: The port to call.
+        timeout: Seconds to wait for the name server.
 
     Raises:
-        httpcore.ConnectError: when it has none.
-        httpcore.ConnectTimeout: when nobody answers in time.
+        httpcore.ConnectError: the host has no address.
+        httpcore.ConnectTimeout: the name server does not answer in time.
+        OutgoingRefused: the host is written in a way that is not allowed.
     """
     given = _literal(host)
     if given is not None:
@@ -127,7 +141,7 @@ def look_up(host: str, port: int, timeout: float) -> list[Address]:
         except (OSError, UnicodeError) as error:
             answers.put(error)
 
-    # The resolver takes no deadline, so it is left behind when it does not answer.
+    # The resolver has no timeout, so its thread is abandoned if it does not answer.
     threading.Thread(target=ask, name="look-up", daemon=True).start()
     try:
         answer = answers.get(timeout=max(timeout, 0.01))
@@ -142,7 +156,10 @@ def look_up(host: str, port: int, timeout: float) -> list[Address]:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at one deadline, so dripping bytes gains no time."""
+    """A connection with one deadline for all reads and writes.
+
+    A server that sends a few bytes at a time can't prolong the call.
+    """
 
     def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
         self._inner = inner
@@ -177,7 +194,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _JudgedNetwork(httpcore.NetworkBackend):
-    """Connects to addresses that were judged, never to names. Host and SNI stay the name's."""
+    """A network backend that connects to checked addresses; Host header and SNI keep the name."""
 
     def __init__(
         self, total: float, networks: Sequence[Network], trusted: frozenset[Origin]
@@ -217,13 +234,13 @@ class _JudgedNetwork(httpcore.NetworkBackend):
 
 @cache
 def _tls() -> ssl.SSLContext:
-    # Reads SSL_CERT_FILE and SSL_CERT_DIR: companies have authorities of their own.
+    # This reads SSL_CERT_FILE and SSL_CERT_DIR, for companies with their own authorities.
     return httpx.create_ssl_context()
 
 
 @contextmanager
 def _as_httpx(request: httpx.Request) -> Iterator[None]:
-    """What httpcore raises, as httpx's exception of the same name."""
+    """Turn exceptions of httpcore into those of httpx with the same names."""
     try:
         yield
     except httpx.RequestError as error:
@@ -238,7 +255,11 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
 
 
 class _Body(httpx.SyncByteStream):
-    """What it refuses, it refuses when it is read: status and headers are good without it."""
+    """The body of an answer, with a size limit.
+
+    A body that is refused raises an error only when it is read, so that the caller can still use
+    status and headers.
+    """
 
     def __init__(
         self,
@@ -255,7 +276,7 @@ class _Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         if self._refused:
-            # It could unpack to any size; we say that we take none.
+            # It could unpack to any size, and we did not offer to accept compression.
             raise httpx.DecodingError("the answer is compressed, unasked", request=self._request)
         seen = 0
         with _as_httpx(self._request):
@@ -270,14 +291,14 @@ class _Body(httpx.SyncByteStream):
 
 
 class JudgedTransport(httpx.BaseTransport):
-    """Each request on a connection of its own to a judged address, within one deadline.
+    """A transport that sends each request on its own connection to a checked address.
 
     Args:
-        timeout: seconds that one call may take in all, name look-up and answer included.
-        max_bytes: of an answer's body; more raises :class:`AnswerTooLarge`.
-        networks: those that are open besides the public ones.
-        trusted: hosts and ports that an administrator chose, whatever address they have.
-        takes_packed: whether a body may have a content encoding, which is then left as it is.
+        timeout: Seconds that one call may take in total, with name lookup and answer.
+        max_bytes: Largest size of an answer's body; a larger one raises :class:`AnswerTooLarge`.
+        networks: Networks that may be called besides the public ones.
+        trusted: Hosts and ports that an administrator chose; their addresses are not checked.
+        takes_packed: True to accept bodies with a content encoding; their size is checked packed.
     """
 
     def __init__(
@@ -291,7 +312,7 @@ class JudgedTransport(httpx.BaseTransport):
     ) -> None:
         self._max_bytes = max_bytes
         self._takes_packed = takes_packed
-        # A pool reuses connections by name, and a name judged a while ago is not judged.
+        # No connections are kept: the pool would reuse them by name, without a new check.
         self._pool = httpcore.ConnectionPool(
             ssl_context=_tls(),
             max_keepalive_connections=0,
@@ -299,15 +320,15 @@ class JudgedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it.
+        """Send a request and return the answer.
 
         Raises:
-            OutgoingRefused: for an address that may not be called.
-            httpx.RequestError: when the call fails otherwise.
+            OutgoingRefused: the address may not be called.
+            httpx.RequestError: the call fails for another reason.
         """
         with _as_httpx(request):
             _judge_form(request.url)
-            # What a caller passes as Host must not lead a shared server elsewhere.
+            # A Host header from the caller could select another site on a shared server.
             request.headers["Host"] = request.url.netloc.decode("ascii")
             assert isinstance(request.stream, httpx.SyncByteStream)
             answer = self._pool.handle_request(
@@ -338,5 +359,5 @@ class JudgedTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self._pool.close()

@@ -1,6 +1,7 @@
-"""Packing files into parts: what a known file has is referred to, what is like it is a difference.
+"""Pack a file into parts, and store only the difference from a known file.
 
-See :mod:`~aiplatform.data.parts` for what parts are and how they are read.
+Parts that the known file has are not stored again; parts that are similar to its parts are stored
+as differences. :mod:`~aiplatform.data.parts` explains parts and reads them.
 """
 
 import hashlib
@@ -17,23 +18,33 @@ from aiplatform.data.blobs import BlobNotFoundError
 from aiplatform.data.parts import MAX_CHAIN, Part, ReadBlob, unchain
 
 WORTH = 0.5
-"""A difference is kept when it is at most this much of the part packed alone."""
+"""Largest size of a difference that is kept, as a fraction of the part packed alone."""
 
 SURE = 0.03
-"""A difference of at most this much of the part unpacked is kept without packing it alone."""
+"""Size up to which a difference is kept without packing the part alone for comparison.
+
+A fraction of the unpacked part.
+"""
 
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 4
-"""Parts that are in memory while a file is packed."""
+"""Number of parts that are packed at the same time, and so are in memory."""
 
 NEIGHBOURS = (1, -1, 2)
 GIVE_UP_AFTER = 6
-"""Parts in a row that are like none of the known ones: then the file is another one."""
+"""Number of consecutive parts unlike any known part, after which the comparison stops."""
 
 
 @dataclass(slots=True)
 class Packed:
-    """A file in parts, and the blobs among them that are new: path, SHA-256 and size in bytes."""
+    """A packed file.
+
+    Attributes:
+        sha256: The hash of the whole file, in hexadecimal.
+        size: The size of the whole file in bytes.
+        parts: All parts of the file, in order.
+        new: The new blobs: path, SHA-256 and size in bytes.
+    """
 
     sha256: str
     size: int
@@ -49,14 +60,14 @@ def pack(
     known: Sequence[Part] = (),
     read: ReadBlob | None = None,
 ) -> Packed:
-    """Cut a file and pack what is not known of it.
+    """Cut a file into parts, and pack those that are not known.
 
     Args:
-        path: the file.
-        ends: where its parts end.
-        prefix: new blobs become files whose names begin with it.
-        known: the parts of the file it was made from.
-        read: gives a blob of those.
+        path: The file.
+        ends: The offsets at which its parts end.
+        prefix: Path prefix of the files to write for new blobs.
+        known: The parts of the file from which this one was made.
+        read: Reads a blob of the known parts.
     """
     packer = _Packer(prefix, known, read)
     with path.open("rb") as file, ThreadPoolExecutor(THREADS, thread_name_prefix="pack") as pool:
@@ -70,10 +81,10 @@ def pack(
 
 
 class _Packer:
-    """Packs parts, some at once; their order and what becomes of them don't depend on who is first.
+    """A packer of several parts in parallel, with a result that does not depend on timing.
 
-    Which known part one is compared with follows from those that were finished
-    :data:`AT_ONCE` parts before it.
+    The known part with which a part is compared depends only on the results that are at least
+    :data:`AT_ONCE` parts older, never on which thread finishes first.
     """
 
     def __init__(self, prefix: Path, known: Sequence[Part], read: ReadBlob | None) -> None:
@@ -101,7 +112,7 @@ class _Packer:
             self._take(self.waiting.popleft().result())
 
     def _take(self, piece: "_Piece") -> None:
-        """Put a finished part behind the others, and learn from it where known ones lie."""
+        """Append a finished part, and update the offset between this file and the known one."""
         blobs = self.stored.get(piece.content)
         if blobs is None:
             blobs = piece.chain
@@ -127,12 +138,13 @@ class _Packer:
         alone: bytes | None = None
         for at in candidates:
             base = self.known[at]
-            # A difference to the first of a long chain is larger, but read in two steps.
+            # At the end of a long chain, a difference from its first blob is larger, but takes only
+            # two reads.
             chain = base.blobs if len(base.blobs) < MAX_CHAIN else base.blobs[:1]
             assert self.read is not None
             try:
                 difference = _difference(data, unchain(chain, self.read))
-            except BlobNotFoundError:  # collected since: the part is stored alone
+            except BlobNotFoundError:  # Garbage collection has deleted it meanwhile.
                 continue
             if len(difference) > SURE * len(data):
                 alone = alone or _alone(data)
@@ -144,7 +156,7 @@ class _Packer:
         return piece
 
     def _candidates(self, start: int, stop: int) -> list[int]:
-        """The known part at the same place first, then its neighbours."""
+        """Return the known parts to compare with: that at the same place, then its neighbours."""
         if not self.known or self.misses >= GIVE_UP_AFTER:
             return []
         start, stop = start + self.shift, stop + self.shift
@@ -165,9 +177,15 @@ class _Packer:
 
 @dataclass(slots=True)
 class _Piece:
-    """What became of one part: a known chain, with a new blob behind it unless it is known whole.
+    """The result of packing one part.
 
-    ``base`` is the known part that it is or was compared with, if it is like one.
+    Attributes:
+        start: The offset of the part in the file.
+        size: Its size in bytes, unpacked.
+        content: The SHA-256 of its bytes, unpacked.
+        base: The known part that it equals or resembles; None if there is none.
+        chain: The blobs of ``base`` on which it builds.
+        blob: The new blob after them; None if the part is known as a whole.
     """
 
     start: int
@@ -183,10 +201,10 @@ def _alone(data: bytes) -> bytes:
 
 
 def _difference(data: bytes, base: bytes) -> bytes:
-    # Scattered changes leave many short stretches of the base between them, in each column. The
-    # fast strategies of the low levels look at one earlier place only, and lose half of these; a
-    # table of about a position in four, in which 32 places are tried, still fits the processor's
-    # cache. See docs/adr/0006.
+    # Between scattered changes, many short stretches of each column equal the base. The fast
+    # strategies of low levels try only one earlier position and miss half of them. A table of about
+    # one position in four, of which 32 are tried, still fits into the processor's cache. See
+    # docs/adr/0006.
     table = max(17, min(22, len(base).bit_length() - 2))
     parameters = zstandard.ZstdCompressionParameters.from_level(
         6,

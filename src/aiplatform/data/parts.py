@@ -1,10 +1,10 @@
 """Files as lists of parts, so that a version stores only what it changed.
 
-A file is cut where its content says so: a Parquet at its row groups, which the canonical writer
-ends by content; anything else at lines. A part that a known file has is not stored again, and one
-that is much like a known one is stored as its difference to that (Zstandard with the known bytes as
-dictionary; see :mod:`~aiplatform.data.packing`). What a part is made of is a chain of blobs: the
-first is read alone, each further one against what the ones before it give.
+The content of a file decides where it is cut: a Parquet file at its row groups, which the canonical
+writer ends by content, any other file at lines. A part that a known file has is not stored again. A
+part that is similar to a known one is stored as a difference (Zstandard with the known bytes as
+dictionary; see :mod:`~aiplatform.data.packing`). So a part consists of a chain of blobs: the first
+is unpacked alone, and each further one with the result of the blobs before it as dictionary.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ from aiplatform.data.limits import MIB
 
 SMALLEST_PART = 2 * MIB
 LARGEST_PART = 8 * MIB
-"""Smallest and largest part of a file that is cut at lines, in bytes."""
+"""Largest part, in bytes, of a file that is cut at lines; ``SMALLEST_PART`` is the smallest."""
 
 CUT_LINES = 1024
-"""One in so many lines may end a part."""
+"""Average number of lines between those at which a part may end."""
 
 MAX_UNPACKED_PART = 64 * MIB
-"""Nothing unpacks to more; a row group that is longer, as one row may be, is several parts."""
+"""Largest unpacked size of a part in bytes. A longer row group becomes several parts."""
 
 MAX_CHAIN = 6
-"""Blobs that have to be read for one part. A longer chain goes back to its first."""
+"""Largest number of blobs of a part. The next difference is made from the first of them."""
 
 WINDOW_LOG = 27
 
@@ -41,10 +41,10 @@ class Part:
     """A piece of a file.
 
     Attributes:
-        start: where in the file it begins.
-        size: in bytes, unpacked.
-        content: SHA-256 of the bytes, unpacked.
-        blobs: the chain it is made of.
+        start: The offset in the file.
+        size: The unpacked size in bytes.
+        content: The SHA-256 of the unpacked bytes.
+        blobs: The chain of blobs, by their hashes.
     """
 
     start: int
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def stop(self) -> int:
-        """Where in the file it ends."""
+        """The offset in the file at which the part ends."""
         return self.start + self.size
 
 
@@ -62,11 +62,14 @@ ReadBlob = Callable[[str], bytes]
 
 
 def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
-    """Where the parts of a Parquet of ``size`` bytes end: before each row group but the first, and
-    at the end. The footer belongs to the last. What is longer than a part may be is cut there.
+    """Return the offsets at which the parts of a Parquet file end.
+
+    Each row group is a part; the footer belongs to the last one. Row groups that are longer than a
+    part may be are cut.
 
     Args:
-        groups: the first byte of each row group.
+        groups: The offset of the first byte of each row group.
+        size: The size of the file in bytes.
     """
     ends = []
     start = 0
@@ -77,7 +80,7 @@ def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
 
 
 def line_ends(path: Path) -> Iterator[int]:
-    """Where the parts of any other file end: at lines that their content chooses."""
+    """Yield the offsets at which the parts of any other file end: after lines chosen by a hash."""
     start = at = 0
     with path.open("rb") as file:
         while True:
@@ -96,11 +99,11 @@ def line_ends(path: Path) -> Iterator[int]:
 
 
 def unchain(blobs: Sequence[str], read: ReadBlob) -> bytes:
-    """What a chain of blobs gives; not checked against the hash of a part.
+    """Unpack a chain of blobs; the result is not compared with the hash of a part.
 
     Raises:
-        BlobNotFoundError: one of them is not there.
-        BlobDamagedError: one can't be unpacked.
+        BlobNotFoundError: a blob does not exist.
+        BlobDamagedError: a blob can't be unpacked.
     """
     data = b""
     for sha256 in blobs:
@@ -122,11 +125,11 @@ def unchain(blobs: Sequence[str], read: ReadBlob) -> bytes:
 
 
 def unpack(part: Part, read: ReadBlob) -> bytes:
-    """The bytes of a part.
+    """Return the bytes of a part.
 
     Raises:
-        BlobNotFoundError: something it is made of is not there.
-        BlobDamagedError: they are not what they were.
+        BlobNotFoundError: one of its blobs does not exist.
+        BlobDamagedError: the bytes are not those that were stored.
     """
     data = unchain(part.blobs, read)
     if hashlib.sha256(data).hexdigest() != part.content:
@@ -135,17 +138,17 @@ def unpack(part: Part, read: ReadBlob) -> bytes:
 
 
 def blob_reader(store: BlobStore) -> ReadBlob:
-    """Reads whole blobs of a store; those of parts are small."""
+    """Return a function that reads a whole blob of ``store``; blobs of parts are small."""
     return lambda sha256: b"".join(store.read(sha256))
 
 
 def read_parts(
     parts: Sequence[Part], read: ReadBlob, offset: int = 0, length: int | None = None
 ) -> Iterator[bytes]:
-    """The bytes of a file from ``offset`` on, ``length`` of them or all; other parts are not read.
+    """Yield ``length`` bytes of a file (default: all) from ``offset``; only their parts are read.
 
     Raises:
-        BlobNotFoundError: the first of them is not there; raised by the call.
+        BlobNotFoundError: a blob does not exist. For the first part, the call itself raises this.
     """
     stop = parts[-1].stop if length is None else min(parts[-1].stop, offset + length)
     wanted = [part for part in parts if part.start < stop and part.stop > offset]
@@ -165,7 +168,7 @@ def read_parts(
 
 
 class PartsFile(io.RawIOBase):
-    """A file in parts as a file to read and seek in; a few parts are kept unpacked."""
+    """A read-only, seekable file object for a file in parts; it caches a few unpacked parts."""
 
     def __init__(self, parts: Sequence[Part], read: ReadBlob, *, kept: int = 3) -> None:
         self._parts = parts

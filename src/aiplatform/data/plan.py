@@ -1,8 +1,8 @@
-"""How the rows of one file become the columns of its canonical Parquet, as far as they are known.
+"""The plan that maps the rows of a file to the columns of its canonical Parquet file.
 
-The plan begins with the first chunk and widens with every chunk that does not fit. A writer that is
-under way then stops, the plan learns from the rest of the file and is frozen, and the file is read
-once more: two readings at most, whatever comes when.
+The plan begins with the first chunk, and is widened by every chunk that does not fit. Then the
+writer stops, the plan learns from the rest of the file and is frozen, and the file is read once
+more. So a file is read twice at most.
 """
 
 import json
@@ -40,7 +40,7 @@ from aiplatform.data.shapes import recognise
 from aiplatform.protocol.enums import DataFormat
 
 VERSION = "2"
-"""Version of the canonical layout; raised when equal rows would give other bytes."""
+"""Version of the canonical layout; increase it when a change makes equal rows give other bytes."""
 
 
 DATED = {Kind.DATE, Kind.TIMESTAMP}
@@ -48,15 +48,16 @@ DATED = {Kind.DATE, Kind.TIMESTAMP}
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """What is known of the types of columns before the first row is read.
+    """The column types that are known before the first row is read.
 
     Attributes:
-        untyped: the file is CSV or TSV, all of whose values are text.
-        told: types that the uploader names, by the columns' names in the file.
-        held: types in the version before, by the columns' canonical names.
-        named: those of them that an uploader has named, then or earlier. They count like types that
-            are named now, except where one of these says otherwise.
-        header_found: the first record was taken for a header, and nobody said that it is one.
+        untyped: True for CSV and TSV, in which all values are text.
+        told: Types set by the uploader, by the columns' names in the file.
+        held: Types in the previous version, by the columns' canonical names.
+        named: The types in ``held`` that an uploader has set for an earlier version. They count
+            like types in ``told``, which take precedence.
+        header_found: True if the first record was taken for a header without the uploader saying
+            so.
     """
 
     untyped: bool = False
@@ -67,15 +68,15 @@ class Typing:
 
 
 class Plan:
-    """Shape and columns of a dataset.
+    """The shape and the columns of a file.
 
     Args:
-        first: its first rows, which tell the shape.
-        mapped: columns, and what somebody says they are.
-        typing: what is known of the types of columns.
+        first: The first rows, from which the shape is recognised.
+        mapped: The user's column mapping: names in the file to canonical names.
+        typing: The column types that are known already.
 
     Raises:
-        MalformedData: they can't be mapped so, or a column can't have the type that is named.
+        MalformedData: the columns don't fit the mapping, or a column can't have the given type.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Plan:
         return self._kept(first, told) | told
 
     def _kept(self, first: Chunk, told: Mapping[str, Kind]) -> dict[str, Kind]:
-        """Return the types that were named for an earlier version and that still count."""
+        """Return the types that were set for an earlier version and still apply."""
         if not self.typing.untyped:
             return {}
         here = {self.recognition.renames.get(name, name) for name in first.columns}
@@ -122,10 +123,10 @@ class Plan:
         }
 
     def named(self) -> dict[str, str]:
-        """Return the types that uploaders have named, now or earlier, by canonical names.
+        """Return the types that uploaders have set, now or earlier, by canonical names.
 
-        A column that is missing in this file keeps its own; one that has another type here does
-        not.
+        A column that is missing in this file keeps its earlier type; a column that has another type
+        in this file does not.
         """
         here = {name: kind.label for name, kind in self.kinds.items()}
         earlier = {
@@ -137,10 +138,10 @@ class Plan:
         return earlier | {name: self.told[name].label for name in told_now}
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
-        """The columns of a chunk under their canonical names, as the shape has them.
+        """Return the columns of a chunk under their canonical names, in the form of the shape.
 
         Raises:
-            MalformedData: a value is not what the shape says, with its line.
+            MalformedData: a value does not fit the shape or the type of its column.
         """
         known = self.recognition
         columns: dict[str, Values] = {}
@@ -173,12 +174,15 @@ class Plan:
         return columns
 
     def sifted(self, chunk: Chunk, aside: Quarantine | None) -> tuple[Chunk, dict[str, Values]]:
-        """What is left of a chunk without its bad rows, and its columns as :meth:`conform` has
-        them.
+        """Return a chunk without its bad rows, and its columns as :meth:`conform` returns them.
+
+        Args:
+            chunk: The rows.
+            aside: Takes the bad rows; None if they are errors.
 
         Raises:
-            MalformedData: for a bad row when nothing takes it, and for what is no single row's
-                fault.
+            MalformedData: for a bad row if ``aside`` is None, and for an error that does not belong
+                to a single row.
         """
         try:
             columns = self.conform(chunk)
@@ -202,7 +206,10 @@ class Plan:
         return left, self.conform(left)
 
     def _check_json(self, chunk: Chunk, columns: dict[str, Values]) -> None:
-        """See that nested values have a JSON form, which else shows when they are written."""
+        """Raise ``MalformedData`` for nested values that can't be written as JSON.
+
+        Otherwise, the error would occur only when they are written.
+        """
         for name, values in columns.items():
             if name in self.recognition.conversations or kind_of(values) is not Kind.JSON:
                 continue
@@ -212,16 +219,17 @@ class Plan:
                 raise _first_unencodable(chunk, name, values) from None
 
     def freeze(self) -> None:
-        """Keep the types of columns that were decided from all rows, which are now read again."""
+        """Fix the types that were decided from all rows, before the file is read again."""
         self._is_frozen = True
 
     def learn(self, columns: dict[str, Values]) -> bool:
-        """Widen the kinds to hold ``columns``; True if that changes the stored types.
+        """Widen the kinds so that they hold ``columns``; return True if the stored types change.
 
-        Before the plan is frozen, call this once for each row: some types depend on counts.
+        Before the plan is frozen, each row must be passed exactly once: some types depend on
+        counts.
 
         Raises:
-            MalformedData: there are too many columns by now.
+            MalformedData: there are too many columns.
         """
         before = self._stored()
         for name, values in columns.items():
@@ -235,7 +243,7 @@ class Plan:
         return types, json_names(self.kinds), dated_names(self.kinds)
 
     def _learned(self, name: str, values: Values) -> Kind:
-        """The kind of a column after these values too."""
+        """Return the kind of a column that holds all earlier values and these."""
         if name in self.told:
             return self.told[name]
         held = self.typing.held.get(name)
@@ -263,16 +271,21 @@ class Plan:
         spelling = self.recognition.conversations.get(name)
         if spelling is None:
             return kind_of(values)
-        assert isinstance(values, pa.Array)  # conform() made it
+        assert isinstance(values, pa.Array)  # Created by conform().
         if spelling is CHAT:
             return Kind.CHAT_EXTRA if has_extra(values.type) else Kind.CHAT
         return Kind.SHAREGPT_EXTRA if has_extra(values.type) else Kind.SHAREGPT
 
     def batch(self, chunk: Chunk, columns: dict[str, Values], schema: pa.Schema) -> pa.RecordBatch:
-        """The chunk as a batch of the canonical schema.
+        """Return a chunk as a batch of the canonical schema.
+
+        Args:
+            chunk: The rows, for their number and places.
+            columns: Their columns, as :meth:`conform` returned them.
+            schema: The schema that :meth:`schema` returned.
 
         Raises:
-            MalformedData: a nested value has no JSON form, with its line.
+            MalformedData: a nested value can't be written as JSON.
         """
         arrays = []
         for name, kind in self.kinds.items():
@@ -291,7 +304,7 @@ class Plan:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def schema(self, origin: DataFormat) -> pa.Schema:
-        """The canonical schema; its metadata says all that a reader must know."""
+        """Return the canonical schema; its metadata contains all that a reader needs."""
         metadata = {
             "aiplatform.format": str(origin),
             "aiplatform.json": json.dumps(json_names(self.kinds), ensure_ascii=False),
@@ -305,9 +318,9 @@ class Plan:
         )
 
     def hint(self) -> pa.Schema | None:
-        """The columns under their names in the file, for a reader that can use them.
+        """Return the columns and types under their names in the file, for faster reading.
 
-        None when some column can't be read without a look at each value.
+        Returns None if each value of some column has to be examined.
         """
         original = {new: old for old, new in self.recognition.renames.items()}
         slow = {Kind.JSON, Kind.CHAT_EXTRA, Kind.SHAREGPT_EXTRA}
@@ -316,11 +329,11 @@ class Plan:
         return pa.schema([(original.get(n, n), kind.arrow) for n, kind in self.kinds.items()])
 
     def described(self) -> list[dict[str, Any]]:
-        """The columns by name and type, as users see them."""
+        """Return names and types of the columns, as users see them."""
         return [{"name": name, "type": kind.label} for name, kind in self.kinds.items()]
 
     def header_doubt(self) -> Words | None:
-        """Why the first record may be a row rather than a header; None when nothing says so."""
+        """Return a warning if the first record looks like a row, not like a header; else None."""
         if not self.typing.header_found:
             return None
         original = {new: old for old, new in self.recognition.renames.items()}
@@ -343,7 +356,10 @@ class Plan:
 
 
 def _names_among_values(first: Chunk) -> list[str]:
-    """Names of columns that are values of their own columns, where values repeat themselves."""
+    """Return columns whose name occurs repeatedly among their own values.
+
+    Only columns whose values repeat a lot count.
+    """
     found = []
     for name, values in first.columns.items():
         count = sum(1 for value in values if value == name)

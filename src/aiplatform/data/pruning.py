@@ -1,4 +1,4 @@
-"""Which row groups can't have a row that meets a condition: told by the footer, without reading."""
+"""Skip row groups that can't contain matching rows, by the statistics in the Parquet footer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,18 +20,18 @@ WITHIN: dict[str, Callable[[Bounds, Any], bool]] = {
     ">=": lambda bounds, value: bool(bounds[1] >= value),
     "in": lambda bounds, value: any(bounds[0] <= one <= bounds[1] for one in value),
 }
-"""Whether a value between the bounds may meet the condition."""
+"""Functions that return True if a value between the bounds may meet a condition, by operator."""
 
 
 def may_match(
     group: pq.RowGroupMetaData, schema: pa.Schema, conditions: Sequence[Condition | str]
 ) -> bool:
-    """Whether a row group may have rows that meet all conditions.
+    """Return True if a row group may contain rows that meet all conditions.
 
     Args:
-        group: as the footer has it.
-        schema: of the file; the conditions fit its columns.
-        conditions: see :func:`aiplatform.data.conditions.matching`.
+        group: The metadata of the row group in the footer.
+        schema: The schema of the file. The conditions must fit its columns.
+        conditions: As in :func:`aiplatform.data.conditions.matching`.
     """
     return all(_may_meet(group, schema, condition) for condition in required(conditions))
 
@@ -40,7 +40,7 @@ def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Conditio
     if pa.types.is_nested(schema.field(condition.column).type):
         return True
     if condition.column in dated_columns(schema):
-        return True  # the bounds are of texts, which need not be in the order of time
+        return True  # The bounds are those of the texts, whose order may differ from time.
     before = schema.names.index(condition.column)
     column = group.column(sum(_leaves(schema.field(n).type) for n in range(before)))
     known = column.statistics
@@ -61,7 +61,7 @@ def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Conditio
 
 
 def _leaves(kind: pa.DataType) -> int:
-    """How many columns of the file a column is."""
+    """Return the number of Parquet columns in which a column is stored."""
     if pa.types.is_list(kind):
         return _leaves(kind.value_type)
     if pa.types.is_struct(kind):

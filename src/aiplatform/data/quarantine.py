@@ -1,4 +1,4 @@
-"""Rows that can't be read, set aside: a JSONL of their places, the reasons, and their raw text."""
+"""Quarantine of rows that can't be read: a JSONL file with place, reason and raw text of each."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,16 +9,17 @@ from aiplatform.data.errors import MalformedData
 
 
 class Quarantine:
-    """Takes bad rows, and judges in the end whether they are few enough.
+    """A collection of bad rows that is refused in the end if it is too large.
 
-    A file may be read twice, so :meth:`restart` forgets what the first reading brought.
+    A file may be read twice; :meth:`restart` discards the rows of the first reading.
 
     Attributes:
-        file: the name of the file that is being read, where there are several.
+        file: The name of the file that is being read, if there are several.
 
     Args:
-        path: the JSONL to write; it is there only if a row was set aside.
-        max_share: of all rows, at most so many may be bad; 1 still asks for one good row.
+        path: The JSONL file to write; it is kept only if a row was set aside.
+        max_share: The share of all rows that may be bad, from 0 to 1. Even with 1, at least one row
+            must be good.
     """
 
     def __init__(self, path: Path, max_share: float) -> None:
@@ -31,12 +32,12 @@ class Quarantine:
 
     @property
     def rows(self) -> int:
-        """How many rows were set aside."""
+        """The number of rows that were set aside."""
         return self.reasons.total()
 
     def add(self, fault: MalformedData, raw: str) -> None:
-        """Set a row aside for its fault."""
-        # Late, as in json_text: most uploads have no bad rows.
+        """Set a row aside, with its error and its raw text."""
+        # Imported late, as pydantic is slow to import and most uploads have no bad rows.
         from aiplatform.protocol.encoding import dumps  # noqa: PLC0415
 
         if self.file is not None:
@@ -48,17 +49,20 @@ class Quarantine:
         self._file.write(dumps({**place, "raw": raw}).encode() + b"\n")
 
     def restart(self) -> None:
-        """Forget everything: the file is read once more."""
+        """Discard all rows, because the file is read once more."""
         self.reasons.clear()
         self._first = None
         self._file.seek(0)
         self._file.truncate()
 
     def judge(self, good: int) -> None:
-        """Refuse the file when too much of it is bad.
+        """Raise an error if too many rows are bad.
+
+        Args:
+            good: The number of good rows.
 
         Raises:
-            MalformedData: it tells how much, and the first fault.
+            MalformedData: too many rows are bad; the message has their number and the first error.
         """
         if self._first is None:
             return
@@ -73,7 +77,11 @@ class Quarantine:
             )
 
     def close(self) -> dict[str, Any] | None:
-        """What was set aside: rows, how many for which reason, SHA-256 and bytes of the file."""
+        """Close the file and return a summary; None if no row was set aside.
+
+        The summary has the number of rows, their number by reason, and the SHA-256 and size of the
+        file.
+        """
         self._file.close()
         if not self.rows:
             self.path.unlink()
@@ -83,11 +91,11 @@ class Quarantine:
         return {"rows": self.rows, "reasons": reasons, "sha256": sha256, "size": size}
 
     def discard(self) -> None:
-        """Nothing came of it."""
+        """Close and delete the file, because the upload failed."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 def shown(raw: bytes) -> str:
-    r"""Raw bytes as text; bytes that are none, and NUL, are escaped: ``\xff``."""
+    r"""Decode raw bytes as UTF-8; invalid bytes and NUL are escaped: ``\xff``."""
     return raw.decode("utf-8", "backslashreplace").replace("\x00", r"\x00")

@@ -1,4 +1,4 @@
-"""Canonical rows under other names: read again, with what somebody says that columns are."""
+"""Rename columns of canonical rows: read the rows again with a user's column mapping."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -25,11 +25,11 @@ from aiplatform.data.plan import Typing
 
 
 class CanonicalRows:
-    """A reader of canonical Parquet, for what reads uploads.
+    """A reader that yields a canonical Parquet file as chunks, like an uploaded file.
 
     Args:
-        path: the Parquet.
-        as_text: columns of numbers and booleans that are read as text.
+        path: The Parquet file.
+        as_text: Columns of numbers and booleans to read as text.
     """
 
     def __init__(self, path: Path, as_text: Collection[str] = ()) -> None:
@@ -62,13 +62,19 @@ def _columns(batch: pa.RecordBatch) -> dict[str, Values]:
 
 
 def remap(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]:
-    """Write the rows of ``base`` with columns renamed to ``output``; returns what came of it.
+    """Write the rows of ``base`` with renamed columns to ``output``, and return a description.
+
+    Args:
+        base: The canonical Parquet file to read.
+        output: The canonical Parquet file to write.
+        mapped: Names of columns to canonical names.
 
     Raises:
-        MalformedData: the columns can't be mapped so.
+        MalformedData: the columns don't fit the mapping.
     """
     schema = pq.read_schema(base)
-    # A CSV has no types: its numbers were text before it was said that they are answers.
+    # A CSV file has no types: its numbers were text, and are text again if the mapping makes them
+    # part of the content, such as answers.
     as_text = [
         name
         for name, target in mapped.items()

@@ -1,11 +1,11 @@
-"""Rows that are added to others, in the column types of those where they fit.
+"""Adapt the column types of added rows to those of the rows to which they are added.
 
-A CSV is typed by the version that it was uploaded for. When it comes to rows of another version,
-its text may meet numbers, or its numbers text, and a column of several types is neither a key nor a
-number. Where every value of a CSV's column reads as one of the column that it comes to, it is taken
-as that. What reads so is what a whole file with the types of the version before may hold, see
-:meth:`Evidence.fits`: ``007`` is not the number 7. Text that comes to dates or times, from whatever
-format, stays a date or a time likewise. A type that the uploader names is kept.
+The column types of a CSV file are inferred from that file. When its rows are added to other rows,
+its text may meet numbers, or its numbers text; a column of mixed types could be neither a key nor a
+number. So a CSV column takes the type of the existing column if every value can be read as that
+type, by the same rules as for a new version (see :meth:`Evidence.fits`): ``007`` is not the number
+7. Text of any format that is added to a column of dates or times likewise becomes a date or a time.
+Types that the uploader has set are kept.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -30,7 +30,7 @@ READ_AS: dict[pa.DataType, tuple[pa.DataType, ...]] = {
     pa.bool_(): (pa.bool_(),),
     pa.string(): (pa.string(),),
 }
-"""What values of a CSV may be read as that come to a column of a type, in this order."""
+"""Types, in order of preference, for CSV values that are added to a column of the given type."""
 
 KINDS = {pa.int64(): Kind.INT, pa.float64(): Kind.FLOAT, pa.bool_(): Kind.BOOL}
 
@@ -43,12 +43,13 @@ Batches = Callable[[list[str]], Iterable[pa.RecordBatch]]
 def retyped(
     held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection[str] = ()
 ) -> pa.Schema:
-    """Return ``given``, the schema of rows that are added to those of ``held``, with the types of
-    ``held`` where all values fit them.
+    """Return the schema of added rows, with the types of the existing rows where all values fit.
 
     Args:
-        batches: reads columns of the rows that are added; not called without need.
-        told: columns whose types in ``given`` the uploader has named.
+        held: The schema of the existing rows.
+        given: The schema of the added rows.
+        batches: Reads columns of the added rows; called only if needed.
+        told: Columns whose types in ``given`` the uploader has set.
     """
     given = _dated(held, given, batches, told)
     if format_of_schema(given) not in UNTYPED:
@@ -103,7 +104,7 @@ def _dated(held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection
 
 
 def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Batches under a schema that :func:`retyped` made for them."""
+    """Yield batches converted to the schema that :func:`retyped` returned for them."""
     for batch in batches:
         columns = [
             column if column.type == field.type else _cast(column, field.type)
@@ -113,7 +114,7 @@ def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
 
 
 def read_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """Return texts as values of ``kind``; None where one of them does not read as that."""
+    """Convert texts to values of ``kind``; return None if one of them does not fit."""
     if kind not in KINDS:
         return None
     evidence = Evidence()
@@ -126,10 +127,14 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def check_content(held: pa.Schema, wide: pa.Schema) -> None:
-    """See that what training reads stays what it is, when rows of ``wide`` come in.
+    """Raise an error if added rows would change the type of a column that training reads.
+
+    Args:
+        held: The schema before rows are added.
+        wide: The schema afterwards.
 
     Raises:
-        MalformedData: a column of the shape would hold values of several types.
+        MalformedData: a column of the shape would contain values of several types.
     """
     shape = shape_of_schema(held)
     before = {column["name"]: column["type"] for column in described(held)}

@@ -1,8 +1,8 @@
-"""``python -m aiplatform.data.rework``: canonical rows in, other canonical rows out.
+"""``python -m aiplatform.data.rework``: apply an operation to the rows of a canonical file.
 
 Appending, changing, deleting, filtering and splitting all read the base once, batch by batch. The
 program prints one line of JSON, as :mod:`~aiplatform.data.ingest` does, and leaves no output behind
-on a fault.
+on an error.
 """
 
 import argparse
@@ -59,12 +59,13 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Change:
-    """What becomes of each row of the base, by its place.
+    """The changes to the rows of the base.
 
     Attributes:
-        source: the row of ``rows`` that replaces it; -1 for none, -2 when it goes.
-        rows: replacing and added rows.
-        added: the places in ``rows`` of those that come behind the base.
+        source: Returns for each row of a batch the index in ``rows`` of the row that replaces it;
+            -1 if it stays, -2 if it is deleted. Its first argument is the position of the batch.
+        rows: The replacing and the added rows.
+        added: The indices in ``rows`` of those to add after the base.
     """
 
     source: Callable[[int, pa.RecordBatch], Places]
@@ -76,10 +77,17 @@ STAYS, GOES = -1, -2
 
 
 def rework(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
-    """Do a job; see :class:`Job`. ``progress`` is told how much of a fix is done, 0 to 1.
+    """Execute a job; see :class:`Job`.
+
+    Args:
+        job: The job.
+        progress: Called during a fix with the fraction that is done, from 0 to 1.
+
+    Returns:
+        A description of the outputs, and the numbers of added, changed and deleted rows.
 
     Raises:
-        MalformedData: it can't be done to these rows.
+        MalformedData: the operation does not fit these rows.
     """
     schema = pq.read_schema(job.base)
     match job.do:
@@ -106,7 +114,7 @@ def rework(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict
 
 
 def _append(job: Job, schema: pa.Schema, rows: Path, told: list[str]) -> dict[str, Any]:
-    """Both files batch by batch: what is appended may be larger than memory."""
+    """Append rows batch by batch, as they may be larger than memory."""
     found = pq.read_schema(rows)
     _same_shape(schema, found)
     given = retyped(schema, found, lambda names: iter_batches(rows, names), told)
@@ -126,7 +134,7 @@ def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, told: list[
         _same_shape(schema, rows.schema)
     rows = _retyped_rows(schema, rows, told)
     keys = _keys(rows, key, schema)
-    # By what they were matched with, they are written: text and number are one key then.
+    # Write the keys in the type in which they were matched, so that 7 and "7" are one key.
     metadata = rows.schema.metadata
     rows = rows.set_column(rows.schema.names.index(key), key, keys).replace_schema_metadata(
         metadata
@@ -162,7 +170,7 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
         if key not in names:
             raise MalformedData("column_unknown", column=key)
     if key in {*json_columns(schema), *json_columns(rows.schema)}:
-        # Texts among numbers are quoted there, so the same value would not be the same text.
+        # As JSON, text is quoted: the same value as text and as JSON would not be equal.
         raise MalformedData("key_type", column=key)
     column = rows.column(key).combine_chunks()
     kind = schema.field(key).type
@@ -170,7 +178,7 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
         raise MalformedData("key_type", column=key)
     if column.type != kind:
         try:
-            # Arrow reads 007 and 0x7 as 7, which is the key of another row.
+            # A cast by Arrow would read 007 and 0x7 as 7, which is the key of another row.
             is_text = pa.types.is_string(column.type)
             column = read_texts(column, kind) if is_text else column.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -221,7 +229,10 @@ def _patch(job: Job, schema: pa.Schema, patch: RowPatch) -> Change:
 
 
 def _ingested(job: Job, schema: pa.Schema, written: list[dict[str, Any]]) -> pa.Table:
-    """Rows given as JSON, judged as an upload would be, beside a row that tells the shape."""
+    """Validate rows given as JSON like an upload.
+
+    A row of the base is ingested with them, so that the shape is recognised.
+    """
     lines = job.output.with_name(f"{job.output.name}.patch.jsonl")
     parquet = job.output.with_name(f"{job.output.name}.patch.parquet")
     example = next(iter_rows(job.base))
@@ -318,7 +329,7 @@ def _split(job: Job, schema: pa.Schema, split: RowSplit) -> dict[str, Any]:
 def _fix(
     job: Job, schema: pa.Schema, fix: Fix, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    # The checks bring dictionaries of languages and telephone numbers with them.
+    # Imported late: the checks load large tables of languages and telephone numbers.
     from aiplatform.data.quality.fixes import fixed_batches  # noqa: PLC0415
     from aiplatform.data.quality.references import Reference  # noqa: PLC0415
 
@@ -344,7 +355,7 @@ def _fix(
 
 
 class Output:
-    """One canonical Parquet that is being written; gone when that fails."""
+    """A canonical Parquet file that is being written, and is deleted if that fails."""
 
     def __init__(self, path: Path, schema: pa.Schema, stack: ExitStack) -> None:
         self.path = path
@@ -357,7 +368,7 @@ class Output:
             self.path.unlink(missing_ok=True)
 
     def described(self) -> dict[str, Any]:
-        """As the program's answer has it."""
+        """Return the description of the file for the program's answer."""
         return {
             "path": str(self.path),
             "rows": self.writer.rows,
@@ -370,7 +381,7 @@ class Output:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program; prints one line of JSON."""
+    """Run the program: print one line of JSON."""
     parser = argparse.ArgumentParser(prog="aiplatform.data.rework", description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
-"""A number for each row that its content decides, cheap and the same for ever.
+"""Fast, stable hashes of rows, which decide where row groups end.
 
-It chooses where row groups end. It looks at a few bytes of each text, so rows that differ may have
-the same number; nobody is to conclude from it that rows are equal.
+A hash uses only a few bytes of each text, so different rows may have the same hash. Do not use it
+to find out if rows are equal.
 """
 
 from typing import TypeAlias
@@ -14,14 +14,14 @@ Hashes: TypeAlias = "npt.NDArray[np.uint64]"
 Sizes: TypeAlias = "npt.NDArray[np.int64]"
 
 LOOKS = 5
-"""Bytes of a text that are looked at, evenly spread."""
+"""Number of bytes of a text that the hash uses, evenly spread over it."""
 
 PRIME = np.uint64(0x9E3779B97F4A7C15)
-"""The golden ratio in 64 bits: multiplying by it spreads small differences to the high bits."""
+"""Golden ratio in 64 bits: multiplication by it spreads small differences to the high bits."""
 
 
 def row_hashes(batch: pa.RecordBatch) -> Hashes:
-    """One number below 2^32 for each row."""
+    """Return one hash below 2^32 for each row."""
     total: Hashes = np.zeros(batch.num_rows, np.uint64)
     for column in batch.columns:
         total = (total ^ (total >> np.uint64(29))) * PRIME + _column(column)
@@ -68,7 +68,7 @@ def _texts(column: pa.Array) -> Hashes:
 
 
 def text_lengths(column: pa.Array) -> Sizes:
-    """Bytes of each text of a column; none for one that is missing."""
+    """Return the bytes of each text of a column; 0 for a missing one."""
     lengths: Sizes = np.diff(_offsets(column)).astype(np.int64)
     if column.null_count:
         lengths[~column.is_valid().to_numpy(zero_copy_only=False)] = 0
@@ -76,7 +76,7 @@ def text_lengths(column: pa.Array) -> Sizes:
 
 
 def list_bounds(column: pa.Array) -> tuple[Sizes, pa.Array]:
-    """Where each list of a column begins among the values, the end of the last, and the values."""
+    """Return the offsets of the lists of a column, with the end of the last one, and the values."""
     offsets: Sizes = column.offsets.to_numpy().astype(np.int64)
     values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
     return offsets - offsets[0], values

@@ -1,6 +1,6 @@
-"""What a row of a dataset is, told from its columns and first rows, and its messages.
+"""Recognise the shape of a dataset's rows, and convert rows to messages.
 
-Columns by shape, with the other spellings that are recognised:
+Columns by shape, with the alternative names that are recognised in parentheses:
 
 - chat: ``messages`` (conversations, conversation), lists of ``role`` and ``content``
 - ShareGPT: ``conversations`` (messages, conversation), lists of ``from`` and ``value``; ``system``
@@ -13,8 +13,8 @@ Columns by shape, with the other spellings that are recognised:
 - text: ``text`` (content, document)
 - table: anything else
 
-Columns under another spelling are renamed, all other columns stay. In preference pairs and
-prompt/completion, each of the columns may hold conversations in place of text.
+Columns with an alternative name are renamed; all other columns stay. In preference pairs and
+prompt/completion, each of the columns may contain conversations instead of text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,13 +36,13 @@ Messages = list[Message]
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """A shape, and what it asks of the columns.
+    """A recognised shape, and its requirements for columns.
 
     Attributes:
-        shape: what a row is.
-        renames: found name → canonical name, where they differ.
-        conversations: canonical columns that hold conversations.
-        texts: canonical columns that hold text.
+        shape: The shape of the rows.
+        renames: Found name → canonical name, where they differ.
+        conversations: Canonical columns that must contain conversations, with their spelling.
+        texts: Canonical columns that must contain text.
     """
 
     shape: DataShape
@@ -53,7 +53,15 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Which columns make a shape: each canonical name with the spellings it may have."""
+    """The columns that make a shape.
+
+    Attributes:
+        shape: The shape.
+        required: Canonical names of the required columns, each with the names it may have.
+        optional: The same for columns that may be missing.
+        any_scalar: Columns that may contain any scalar, not only text.
+        may_converse: True if columns may contain conversations instead of text.
+    """
 
     shape: DataShape
     required: dict[str, tuple[str, ...]]
@@ -100,14 +108,15 @@ CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
 def recognise(
     columns: Mapping[str, Values], mapped: Mapping[str, str] | None = None
 ) -> Recognition:
-    """Tell the shape of rows from the first of them, given as columns.
+    """Recognise the shape of rows from the first of them, given as columns.
 
     Args:
-        columns: the values of the first rows.
-        mapped: columns, and what somebody says they are; the shape is then one that has all these.
+        columns: The values of the first rows, by column.
+        mapped: The user's column mapping: names in the file to canonical names. The shape is then
+            one that has all these canonical columns.
 
     Raises:
-        MalformedData: the columns can't be mapped so.
+        MalformedData: the columns don't fit the mapping.
     """
     if mapped:
         return _as_mapped(columns, mapped)
@@ -178,7 +187,7 @@ def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | N
             continue
         if name != canonical:
             if canonical in samples:
-                return None  # the canonical name is taken by something else
+                return None  # Another column has the canonical name.
             renames[name] = canonical
         if rule.may_converse and spelling_of(samples[name]) is CHAT:
             conversations[canonical] = CHAT
@@ -188,7 +197,10 @@ def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | N
 
 
 def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
-    """One text among the first rows makes a text column; what else is in it is then a fault."""
+    """Return True if a column fits its role in a rule.
+
+    One text among the first rows makes a text column; other values in it are errors later.
+    """
     if canonical in rule.any_scalar:
         return not any(isinstance(value, list | dict) for value in sample)
     if rule.may_converse and spelling_of(sample) is CHAT:
@@ -197,14 +209,14 @@ def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
 
 
 def to_messages(row: Mapping[str, Any], shape: DataShape) -> Messages | None:
-    """The conversation of a row, in the roles of chat templates.
+    """Convert a row to a conversation with the roles of chat templates.
 
-    Preference pairs give their chosen side. Alpaca joins ``instruction`` and ``input`` by a line
-    break, as LLaMA-Factory does.
+    For preference pairs, this is the chosen side. For Alpaca, ``instruction`` and ``input`` are
+    joined by a line break, as in LLaMA-Factory.
 
     Returns:
         Messages of ``role`` (``system``, ``user``, ``assistant``, ``tool``) and ``content``; None
-        when the row is no conversation: another shape, a missing part, a message without text.
+        if the shape has no conversations, a part is missing, or a message has no text.
     """
     convert = _CONVERTERS.get(shape)
     messages = convert(row) if convert else None
@@ -224,7 +236,7 @@ def _of(values: Any, spelling: Spelling) -> Messages | None:
 
 
 def _side(value: Any, role: str) -> Messages | None:
-    """One side of a pair: text, or a conversation."""
+    """Return one side of a pair, which is text or a conversation, as messages."""
     if isinstance(value, str):
         return [{"role": role, "content": value}]
     return _of(value, CHAT)
@@ -269,13 +281,13 @@ def _pair(row: Mapping[str, Any], answer: str) -> Messages | None:
     if not end:
         return None
     if row.get("prompt") is None:
-        # A preference pair may carry its prompt inside both sides; an answer alone is nothing.
+        # Both sides of a preference pair may contain the prompt; an answer alone is incomplete.
         return _with_system(row, end) if len(end) > 1 else None
     start = _side(row["prompt"], "user")
     if not start:
         return None
     if end[: len(start)] == start and len(end) > len(start):
-        start = []  # the answer repeats the prompt, as UltraFeedback has it
+        start = []  # The answer repeats the prompt, as in UltraFeedback.
     return _with_system(row, [*start, *end])
 
 
@@ -288,7 +300,7 @@ def _prompt_completion(row: Mapping[str, Any]) -> Messages | None:
 
 
 def rejected_messages(row: Mapping[str, Any]) -> Messages | None:
-    """The conversation of a preference pair that ends in its rejected side."""
+    """Return the conversation of a preference pair with the rejected side as its end."""
     return _pair(row, "rejected") or None
 
 
@@ -309,7 +321,7 @@ CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("system", "conversations"),
     DataShape.TEXT: ("text",),
 }
-"""What training reads of a row; of a table, every column."""
+"""Columns that training reads, by shape; of a table, all columns."""
 
 REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.ALPACA: ("instruction", "output"),
@@ -320,4 +332,4 @@ REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
 }
-"""Columns that a row needs to be of use to training."""
+"""Columns in which a row needs a value to be usable for training, by shape."""

@@ -1,11 +1,11 @@
-"""Dealing the rows of a version out to parts: seeded, stratified, and without leaks.
+"""Split the rows of a version into parts: seeded, stratified, and without leakage.
 
-Rows that belong together are a unit and go to the same part: rows that ask the same, equal rows,
-rows with an equal value in the column of groups, and on request rows that are almost the same. What
-is compared is what the leakage check (:mod:`~aiplatform.data.quality.leakage`) compares, so that it
-finds nothing between the parts. Units are shuffled within their stratum and cut where the rows
-before them reach the fractions. The order depends on the seed and on places alone, so the same
-version is dealt out the same way for ever.
+Rows that belong together form a unit and go to the same part: rows with the same question, equal
+rows, rows with the same value in the group column, and on request near duplicates. Questions and
+rows are compared in the same way as by the leakage check (:mod:`~aiplatform.data.quality.leakage`),
+so that it finds nothing between the parts. Units are shuffled within their stratum, and cut where
+their cumulative number of rows reaches the fractions. The order depends only on the seed and on the
+positions of the rows, so that the same version is always split in the same way.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ from aiplatform.protocol.rows import RowSplit
 
 
 def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
-    """The number of the part of each row, in the order of ``split.fractions``.
+    """Return for each row the number of its part, in the order of ``split.fractions``.
 
     Raises:
-        MalformedData: there is no such column.
+        MalformedData: the group or stratum column does not exist.
     """
     whole: list[Numbers] = []
     asked: list[Numbers] = []
@@ -64,7 +64,8 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
         pl.col("place").min().alias("first"),
         pl.col("stratum").first().alias("stratum"),
     )
-    # A unit lies where its first row does: what Polars hashes to may change with its version.
+    # The order depends on the first row of each unit, not on its key: the hashes of Polars may
+    # change with its version.
     lots = mixed(found["first"].to_numpy().astype(np.uint64), split.seed)
     strata_first = found.group_by("stratum").agg(pl.col("first").min().alias("stratum_first"))
     found = (
@@ -86,30 +87,35 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
 
 
 def question_keys(batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-    """Two numbers for each row: rows of the same words share the first, those of the same question
-    the second. A row without a question has the first twice.
+    """Return two numbers for each row.
+
+    Rows with the same words share the first, rows with the same question the second. A row without
+    a question has the first number twice.
     """
-    # Late: to browse rows takes none of the checks, but draws from this module.
+    # Imported late, because code that does not split rows must not load the checks.
     from aiplatform.data.quality.leakage import LEAST_ASKED, Looked  # noqa: PLC0415
 
     shape = shape_of_schema(batch.schema)
     known = CONTENT_COLUMNS.get(shape, batch.schema.names)
     rows = Looked(batch, [name for name in known if name in batch.schema.names])
-    # In a table nobody knows what is a question: a word or two in it are rather a label.
+    # A table does not say which text is a question; one or two words are more likely a label.
     least = LEAST_ASKED if shape is DataShape.TABLE else 1
     whole = np.where(rows.whole == 0, content_hashes(batch), rows.whole)
     return whole, np.where(rows.asked_counts >= least, rows.asked_by_all, whole)
 
 
 def _group_keys(batch: pa.RecordBatch, group: str, alone: Numbers) -> Numbers:
-    """A number for each row that rows of one group share; rows without a group have their own."""
+    """Return a number for each row that all rows of its group share.
+
+    Rows without a group have the number in ``alone``.
+    """
     keys = content_hashes(batch, [group])
     missing = batch.column(group).is_null().to_numpy(zero_copy_only=False)
     return np.where(missing, alone, keys)
 
 
 def _near_roots(path: Path) -> Numbers:
-    """The first row of each row's cluster of near duplicates."""
+    """Return for each row the first row of its cluster of near duplicates."""
     from aiplatform.data.quality.check import Context  # noqa: PLC0415
     from aiplatform.data.quality.near_duplicates import NearDuplicates  # noqa: PLC0415
     from aiplatform.data.quality.pieces import pieces_of  # noqa: PLC0415
@@ -128,10 +134,12 @@ def _near_roots(path: Path) -> Numbers:
 
 
 def connected(keys: Sequence[Numbers]) -> Numbers:
-    """A number for each row that two rows share if a chain of rows with equal keys joins them.
+    """Return the number of the connected component of each row.
+
+    Two rows are in the same component if a chain of rows with equal keys connects them.
 
     Args:
-        keys: one array for each way in which rows belong together.
+        keys: One array for each way in which rows can belong together.
     """
     if len(keys) == 1:
         return keys[0]

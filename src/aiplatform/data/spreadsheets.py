@@ -1,28 +1,33 @@
-"""CSV that a spreadsheet opens as what it is: text, and no formulas."""
+"""Write CSV in which no text is run as a formula when a spreadsheet opens it."""
 
 import re
 from collections.abc import Iterable
 
 FORMULA = re.compile(r" *[=+\-@\t\r\n＝＋－＠]")
-"""What a spreadsheet takes for the beginning of a formula, and may run."""
+"""Beginning of a text that a spreadsheet may run as a formula."""
 
 INSIDE = re.compile(r"([;\t\r\n] *)([=+@＝＋＠]|[-－](?=[^;\t\r\n]*[|(!]))")
-"""The same in the middle of a text: in many countries a spreadsheet parts cells at ``;``, and takes
-quotes for such at the beginning of a cell only. Lists whose items begin with ``-`` are none, unless
-they call or fetch something."""
+"""Possible beginning of a formula in the middle of a text.
+
+In many countries, spreadsheets separate cells at ``;``, and respect quotes only at the beginning of
+a cell. List items that begin with ``-`` are not matched unless they call or fetch something.
+"""
 
 QUOTED = re.compile(r'[",;\t\r\n]|^ | $')
-"""What has to be quoted, and what some readers would trim or part otherwise."""
+"""Characters for which a cell is quoted; without quotes, some readers would trim or split it."""
 
 
 def defused(text: str) -> str:
-    """The text with an apostrophe before what could become a formula."""
+    """Insert an apostrophe before everything in the text that a spreadsheet may run."""
     text = INSIDE.sub(r"\1'\2", text)
     return f"'{text}" if FORMULA.match(text) else text
 
 
 def csv_line(cells: Iterable[str]) -> str:
-    """A line of CSV by RFC 4180. An empty one would be passed over, so one empty cell is quoted."""
+    """Return a line of CSV (RFC 4180).
+
+    A single empty cell is quoted, because readers skip empty lines.
+    """
     return (",".join(map(_written, cells)) or '""') + "\r\n"
 
 

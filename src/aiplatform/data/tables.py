@@ -1,4 +1,4 @@
-"""Canonical schemas: what their columns are, and one schema for the rows of two files."""
+"""Canonical schemas: describe their columns, and merge the schemas of two files."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -14,11 +14,11 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.json_text import json_text
 
 NULL_TEXT = "\x00"
-"""Stands for a missing text in a conversation where rows are hashed: no text is just a NUL."""
+"""Placeholder for a missing text in a conversation when rows are hashed; no real text is a NUL."""
 
 
 def described(schema: pa.Schema) -> list[dict[str, str]]:
-    """The columns by name and type, as users see them."""
+    """Return names and types of the columns, as users see them."""
     as_json = json_columns(schema)
     dated = dated_columns(schema)
     return [
@@ -39,13 +39,13 @@ def _label(field: pa.Field, as_json: bool) -> str:
 
 
 def unified(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> pa.Schema:
-    """The least schema that holds the rows of both; shape and format are those of the first.
+    """Return the narrowest schema that holds the rows of both schemas.
 
     Args:
-        first: decides about names, order, shape and format.
-        second: the other one.
-        empty: columns in which all values of the second are missing: stored as text, they would
-            make JSON of the numbers of the first.
+        first: Decides about order, shape and format.
+        second: The other schema.
+        empty: Columns in which all values of the second are missing. They are stored as text, and
+            would otherwise turn numbers of the first into JSON.
     """
     second = pa.schema(
         [first.field(f.name) if f.name in empty and f.name in first.names else f for f in second],
@@ -72,7 +72,7 @@ def unified(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) ->
 
 
 def with_dated(schema: pa.Schema, dated: Mapping[str, str]) -> pa.Schema:
-    """The schema with these columns, and no others, as dates and times."""
+    """Return the schema with exactly the columns of ``dated`` marked as dates and times."""
     metadata = {k: v for k, v in (schema.metadata or {}).items() if k != b"aiplatform.dated"}
     ordered = {name: dated[name] for name in schema.names if name in dated}
     if ordered:
@@ -81,7 +81,7 @@ def with_dated(schema: pa.Schema, dated: Mapping[str, str]) -> pa.Schema:
 
 
 def _both_dated(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> dict[str, str]:
-    """The columns that are dates or times in both, as far as both have them."""
+    """Return the columns that are dates or times in each schema that has them."""
     held, given = dated_columns(first), dated_columns(second)
     found: dict[str, str] = {}
     for name in {**held, **given}:
@@ -100,17 +100,17 @@ def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         return pa.float64()
     for spelling in (CHAT, SHAREGPT):
         with_extra, without = spelling.arrow_type(extra=True), spelling.arrow_type(extra=False)
-        # No sets: the types of a file are equal to these, but their hashes are not.
+        # Sets would not work: types read from a file equal these, but have other hashes.
         if (first, second) in ((with_extra, without), (without, with_extra)):
             return with_extra
     return None
 
 
 def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows of a canonical batch under a schema that :func:`unified` made for it.
+    """Convert a canonical batch to a schema that :func:`unified` returned for it.
 
     Raises:
-        MalformedData: an integer is too large to stand among fractions.
+        MalformedData: an integer is too large for an exact double precision number.
     """
     if batch.schema.equals(schema, check_metadata=True):
         return batch
@@ -152,7 +152,7 @@ def _widened(column: pa.Array, field: pa.Field) -> pa.Array:
 
 
 def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """A batch for Polars, in which missing texts of conversations can be told from empty ones."""
+    """Convert a batch to Polars, so that missing and empty texts in conversations differ."""
     names = batch.schema.names if columns is None else list(columns)
     kept = {}
     for name in names:
@@ -180,6 +180,6 @@ def _told_apart(column: pa.Array) -> pa.Array:
 def content_hashes(
     batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None, seed: int = 0
 ) -> "npt.NDArray[np.uint64]":
-    """One 64-bit number for the content of each row, good within this process only."""
+    """Return a 64-bit hash of the content of each row, valid only within this process."""
     found: npt.NDArray[np.uint64] = frame(batch, columns).hash_rows(seed).to_numpy()
     return found
