@@ -57,7 +57,7 @@ def changed(stored: Stored, mine: Api) -> Changed:
     return Changed(mine, stored(jsonl(ROWS)).uuid)
 
 
-def test_changes_count_tokens_as_the_version_before(
+def test_change_counts_tokens_like_the_previous_version(
     session: Session, mine: Api, project: Project, changed: Changed
 ) -> None:
     model = make_model(session, project)
@@ -200,7 +200,7 @@ class TestPatch:
         assert answer.json()["code"] == "dataset.identical_content"
 
 
-class TestNothingChanges:
+class TestIdenticalContent:
     """The advice in the error text is something that the request supports."""
 
     @pytest.mark.parametrize(

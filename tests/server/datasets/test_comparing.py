@@ -56,7 +56,7 @@ def test_new_version_of_the_gates_evaluation_data_replaces_the_old(
 def test_report_compares_with_the_newest_version_of_each_dataset(
     mine: Api, stored: Stored, gated: Dataset
 ) -> None:
-    """The gate's data comes first, then the others in the order of the requests."""
+    """Expect the gate's data first, then the others in the order of the requests."""
     other = stored(jsonl(ROWS[:1]))
     grow(mine, other, 2)
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"

@@ -37,7 +37,7 @@ async def _make() -> Path:
     return await indexes.made_once(NAME, "no.module", dict, _never)
 
 
-def test_index_made_twice_at_once_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_built_twice_concurrently_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     index = get_settings().spool_dir / NAME
     half_done = [asyncio.Event(), asyncio.Event()]
     first_is_there = asyncio.Event()
@@ -65,7 +65,7 @@ def test_index_made_twice_at_once_is_complete(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("fault", [IngestFailed(ending="SIGKILL"), asyncio.CancelledError()])
-def test_failed_making_leaves_no_index(
+def test_interrupted_index_build_leaves_no_file(
     fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def killed(command: list[str], *_: Any) -> None:

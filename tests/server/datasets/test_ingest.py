@@ -93,7 +93,7 @@ def test_program_failure_is_not_blamed_on_the_file(
 def test_excessive_cpu_time_is_blamed_on_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel kills the real program, whatever it is doing."""
+    """Let the kernel kill the real program in the middle of its work."""
     monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
     source = tmp_path / "upload"
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)

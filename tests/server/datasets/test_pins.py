@@ -136,7 +136,7 @@ def test_submission_sends_its_queries_together(
     kind: str,
     number: int,
 ) -> None:
-    """All queries that are known in advance share one round trip."""
+    """Expect one round trip for all queries that are known in advance."""
     more: dict[str, Any] = {}
     if kind == "evaluation":
         more = {"model": str(make_model(session, project).uuid)}
@@ -160,7 +160,7 @@ def test_task_that_waits_for_others_locks_tasks_before_datasets(
     datasets: list[Dataset],
     sent: list[tuple[str, bool]],
 ) -> None:
-    """The order is the same as at the end of tasks, to avoid deadlocks."""
+    """Expect the same order as at the end of tasks, which avoids deadlocks."""
     first = make_task(session, project)
     uuid = str(datasets[0].uuid)
     body = {

@@ -37,7 +37,7 @@ def tus(mine: Api, project: Project) -> Tus:
 def test_second_writer_is_refused_while_a_piece_arrives(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """The first request is sending its piece over its own socket; only its bytes are stored."""
+    """Send half a piece over one socket before others try; only the first one's bytes are kept."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -193,7 +193,7 @@ def test_upload_after_a_crash_is_committed_once(
     monkeypatch: pytest.MonkeyPatch,
     traces: Callable[[], dict[str, Any]],
 ) -> None:
-    """All bytes have arrived, but were not committed. Then several clients repeat the request."""
+    """Repeat the last request by several clients after all bytes arrived without a commit."""
     place = tus.begin(len(CONTENT), name="made up for")
 
     async def die(*_: Any, **__: Any) -> None:
@@ -239,7 +239,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """The upload ends after the request read its row, before or after its file is opened."""
+    """End the upload after the request read its row, before or after its file is opened."""
     place = tus.begin()
     real = resumable.writing
 

@@ -107,7 +107,7 @@ class TestReport:
         assert theirs["versions"][0]["alone"] == theirs["versions"][0]["charged"]
 
 
-class TestCleaningUp:
+class TestGarbageCollection:
     @pytest.fixture
     def admin(self, session: Session, api: Callable[[User | None], Api]) -> Api:
         user = make_user(session, role="admin")

@@ -32,7 +32,7 @@ from tests.server.projects.conftest import Act, overdue
 pytestmark = pytest.mark.usefixtures("client")
 
 
-class TestTurns:
+class TestInterleavedRequests:
     """Races step by step: the second transaction waits, and then sees what the first one did."""
 
     def test_restore_during_a_purge_finds_nothing(
@@ -126,7 +126,7 @@ class TestRaces:
     def test_task_on_a_dataset_that_is_being_deleted_never_waits_for_it(
         self, session: Session, api: Act, owner: User, home: Path
     ) -> None:
-        """The task is queued and the deletion refused, or the other way round."""
+        """Expect that the task is queued and the deletion refused, or the other way round."""
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):

@@ -328,7 +328,7 @@ class TestUse:
         assert codes == [200] * 64
 
 
-class TestEnd:
+class TestRevocation:
     def test_key_revoked_by_its_owner_is_refused(
         self, session: Session, api: Act, holder: Hold
     ) -> None:
@@ -411,7 +411,7 @@ class TestEnd:
         assert free.get("users/me").status_code == 401
 
 
-class TestItsOwnProject:
+class TestProjectOfKey:
     """A key for one project finds it by name, whatever its scopes are."""
 
     @pytest.fixture

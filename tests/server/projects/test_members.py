@@ -139,7 +139,7 @@ class TestGive(Base):
         assert len(self.me.get(f"projects/{self.project.uuid}/invitations").json()["items"]) == 1
 
 
-class TestNobodyGivesWhatTheyLack(Base):
+class TestPermissionLimits(Base):
     @pytest.fixture
     def lead(self, session: Session, api: Act) -> Any:
         role = make_role(

@@ -55,7 +55,7 @@ def entry_of(uuid: object) -> Any:
     return select(BinEntry.id).where(BinEntry.resource_uuid == uuid)
 
 
-class TestTime:
+class TestOverdue:
     def test_only_overdue_entries_are_purged(
         self, session: Session, mine: Api, project: Project
     ) -> None:

@@ -95,7 +95,7 @@ class TestTransfer:
         assert "project:transferred" in kinds.all()
 
     def test_transfer_by_others_is_refused(self, session: Session, api: Act, client: Any) -> None:
-        """A member with ``*`` may not transfer the project, nor may an API key."""
+        """Refuse members with ``*`` and API keys, too."""
         project = make_project(session)
         everything = make_member(session, project, "admin")
         place = f"projects/{project.uuid}/transfer"
@@ -148,7 +148,7 @@ class TestTransfer:
 
 class TestRaces:
     def test_grant_by_a_user_removed_meanwhile_is_refused(self, session: Session, api: Act) -> None:
-        """The grant waits for the project's row while the granting user is removed."""
+        """Remove the granting user while the grant waits for the project's row."""
         project = make_project(session)
         giver = make_member(session, project, "admin")
         friend = make_user(session)
@@ -172,7 +172,7 @@ class TestRaces:
     def test_change_by_a_user_who_lost_the_project_meanwhile_is_refused(
         self, session: Session, api: Act, what: str, lost: str
     ) -> None:
-        """The request waits for the project's row during a transfer, demotion or deactivation."""
+        """Let the request wait for the project's row while the user loses the permission."""
         admin = lost == "role"
         who = make_user(session, role="admin" if admin else "user")
         heir = make_user(session)

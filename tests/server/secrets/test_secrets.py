@@ -82,7 +82,7 @@ class TestStoring:
         assert len(two.get("users/me/secrets").json()["items"]) == 1
 
 
-class TestOfProjects:
+class TestProjectSecrets:
     def test_developers_store_and_viewers_see_names(self, api: Act, session: Session) -> None:
         project = make_project(session)
         place = f"projects/{project.uuid}"
@@ -96,7 +96,7 @@ class TestOfProjects:
         assert owner.get("users/me/secrets").json()["items"] == []
 
     def test_viewer_can_not_use_project_secrets_in_a_task(self, api: Act, session: Session) -> None:
-        """The answer does not tell which secrets exist."""
+        """Expect the same answer for secrets that exist and for others."""
         project = make_project(session)
         make_secret(session, project, name="there")
         viewer = api(make_member(session, project, "viewer"))

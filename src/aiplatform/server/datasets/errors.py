@@ -9,7 +9,7 @@ MAX_LISTED = 12
 
 
 class MalformedFile(Invalid):
-    """An uploaded file whose content does not match its format; the messages name the line."""
+    """An uploaded file whose content does not match its format; the messages name the place."""
 
     code = "dataset.malformed"
     title = {"en": "The file can't be read", "zh": "文件无法读取"}
@@ -70,7 +70,7 @@ class IdenticalContent(Conflict):
 
         Args:
             version: the label of the parent.
-            can_allow: True if the request has a field to commit the same rows all the same.
+            can_allow: True if the request can ask to commit the rows anyway.
         """
         advice, advice_zh = (
             (

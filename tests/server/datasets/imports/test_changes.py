@@ -19,7 +19,7 @@ Traces = Callable[[], dict[str, Any]]
 ROWS = [{"id": n, "text": f"t{n}", "label": "ab"[n % 2]} for n in range(30)]
 
 
-def test_import_keeps_the_types_of_columns_that_somebody_named(
+def test_import_keeps_named_column_types(
     there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
 ) -> None:
     first = upload(b"n,z,m\n1,2,3.5\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
@@ -51,7 +51,7 @@ def test_import_appends_or_upserts_rows_of_current_version(
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """The parent is the version that is current after fetching, unless the request names one."""
+    """Apply to the version that is current after fetching, unless the request names a parent."""
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")

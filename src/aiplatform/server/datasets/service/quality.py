@@ -84,7 +84,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
 def counting_inputs(
     session: Session, context: ProjectContext, base_model: UUID | None
 ) -> list[InputRef]:
-    """Return the model whose tokenizer counts as a task input, if one was named.
+    """Return the task input for the model whose tokenizer counts, if one was named.
 
     Raises:
         NotFound, BaseModelNotReady: see :func:`base_models.usable_base_model`.
