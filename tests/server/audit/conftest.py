@@ -1,4 +1,4 @@
-"""Fixtures of the audit trail's tests."""
+"""Fixtures of the tests of the audit trail."""
 
 import os
 import time
@@ -23,14 +23,14 @@ def owner(fresh_database: str) -> str:
 
 @pytest.fixture
 def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connection[Any]"]:
-    """Who may do anything, and does it with the triggers off."""
+    """Connect as a superuser who may do anything, with triggers switched off."""
     if postgres.superuser_url is None:
         pytest.skip("needs a superuser")
     name = psycopg.connect(url).info.dbname
     with psycopg.connect(postgres.url_of(name, role="postgres"), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         yield connection
-    # Who drops the database may not end a superuser's session, and this one ends in a moment.
+    # Wait until the superuser's session has ended: whoever drops the database may not end it.
     with postgres.connect() as connection:
         while connection.execute(
             "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND usename = 'postgres'", [name]

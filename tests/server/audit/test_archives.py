@@ -1,4 +1,4 @@
-"""Archives: rows that rest in the store, and may then leave the table."""
+"""Tests of archives: rows are copied to the blob store, and may then be pruned from the table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 
 
 class TestArchives:
-    def test_rows_go_only_after_they_are_in_the_store(self, url: str, owner: str) -> None:
+    def test_rows_are_pruned_only_after_they_are_archived(self, url: str, owner: str) -> None:
         write(25)
         head = seal(most=10)
         write(1)
@@ -41,14 +41,14 @@ class TestArchives:
         assert verdict.is_intact, verdict.findings
         assert (verdict.rows, verdict.archived, verdict.unsealed) == (25, 25, 1)
 
-    def test_nobody_else_reads_one_on_its_way(self, tmp_path: Path) -> None:
+    def test_spool_directory_is_private(self, tmp_path: Path) -> None:
         write(3)
         seal()
         with environment(AIPLATFORM_HOME=str(tmp_path)):
             assert archives.archive_all(0) == 3
             assert get_settings().spool_dir.stat().st_mode & 0o777 == 0o700
 
-    def test_the_collector_leaves_them(self, url: str) -> None:
+    def test_garbage_collection_keeps_archives(self, url: str) -> None:
         from datetime import timedelta
 
         write(3)
@@ -60,7 +60,7 @@ class TestArchives:
         assert get_store().exists(sha256)
         assert len(list(archives.rows_of_archive(sha256))) == 3
 
-    def test_a_lost_archive_is_told_and_keeps_its_rows(self, url: str, owner: str) -> None:
+    def test_lost_archive_is_reported_and_its_rows_are_kept(self, url: str, owner: str) -> None:
         write(3)
         seal()
         archives.archive_all(0)
@@ -72,7 +72,7 @@ class TestArchives:
         with transaction() as session:
             assert session.scalar(text("SELECT count(*) FROM audit_logs")) == 3
 
-    def test_a_pruned_row_that_is_altered_in_its_archive_is_told(
+    def test_pruned_row_altered_in_its_archive_is_reported(
         self, url: str, owner: str, superuser: Any
     ) -> None:
         rows = write(3)
@@ -87,16 +87,16 @@ class TestArchives:
                 yield number, line.replace("success", "denied") if number == rows[1] else line
 
         assert first(verify_database(url, archived=forged)) == (Kind.ALTERED, rows[1])
-        assert verify_database(url).is_intact  # without a look into the store
+        assert verify_database(url).is_intact  # without the archives
 
-    def test_an_altered_row_is_not_archived(self, url: str, superuser: Any) -> None:
+    def test_altered_row_is_not_archived(self, url: str, superuser: Any) -> None:
         rows = write(3)
         seal()
         superuser.execute("UPDATE audit_logs SET action = 'x' WHERE id = %s", [rows[1]])
         with pytest.raises(archives.Unfit, match=f"row {rows[1]} was altered"):
             archives.archive_all(0)
 
-    def test_the_owner_deletes_nothing_that_is_in_no_archive(self, owner: str) -> None:
+    def test_owner_of_the_tables_can_not_delete_rows_without_archive(self, owner: str) -> None:
         write(3)
         seal()
         with psycopg.connect(owner) as connection:

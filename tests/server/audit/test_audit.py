@@ -1,4 +1,4 @@
-"""The audit trail: written with what it records, read by few, changed by nobody."""
+"""Tests of writing, reading and exporting the audit trail."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def record(session: Session, user: User, action: AuditAction, *args: Any, **deta
 
 
 class TestWriting:
-    def test_says_who_did_what_to_which_from_where(self, session: Session) -> None:
+    def test_record_contains_actor_action_resource_and_origin(self, session: Session) -> None:
         user = make_user(session)
         project = make_project(session, user)
         origin = actor_for(user, ip_address="2001:db8::1", user_agent="x\x00" * 2000)
@@ -70,13 +70,13 @@ class TestWriting:
         assert row.details["name"] == "a\ufffdb"
         assert row.details["actor"] == {"uuid": str(user.uuid), "username": user.username}
 
-    def test_is_gone_with_what_was_rolled_back(self, session: Session) -> None:
+    def test_rollback_removes_the_record(self, session: Session) -> None:
         user = make_user(session)
         audit.record(session, actor_for(user), AuditAction.DATASET_CREATED, "dataset")
         session.rollback()
         assert session.scalars(select(AuditLog).where(AuditLog.user_id == user.id)).all() == []
 
-    def test_every_action_fits_its_column_and_stands_in_order(self) -> None:
+    def test_actions_are_sorted_and_fit_their_column(self) -> None:
         names = [action.name for action in AuditAction]
         assert names == sorted(names)
         assert all(len(action.value) <= 100 for action in AuditAction)
@@ -84,9 +84,7 @@ class TestWriting:
 
 
 class TestDeletedUsers:
-    def test_deleting_a_user_lets_go_of_the_name_but_not_of_the_deed(
-        self, session: Session, admin: Any
-    ) -> None:
+    def test_deleted_user_stays_named_in_their_entries(self, session: Session, admin: Any) -> None:
         user = make_user(session)
         id_ = record(session, user, AuditAction.DATASET_DELETED, "dataset")
         uuid, name = user.uuid, user.username
@@ -117,22 +115,22 @@ class TestReading:
         assert answer.status_code == 200, answer.text
         return [item["action"] for item in answer.json()["items"]]
 
-    def test_newest_first(self, admin: Any) -> None:
+    def test_entries_are_listed_newest_first(self, admin: Any) -> None:
         assert self.actions(admin, limit=4) == [
             "task:failed", "dataset_version:created", "dataset:deleted", "dataset:created",
         ]  # fmt: skip
 
-    def test_by_user(self, admin: Any) -> None:
+    def test_filter_by_user(self, admin: Any) -> None:
         for name in (self.user.username, str(self.user.uuid)):
             assert len(self.actions(admin, user=name)) == 3
         assert self.actions(admin, user="nobody at all") == []
 
-    def test_by_project(self, admin: Any) -> None:
+    def test_filter_by_project(self, admin: Any) -> None:
         assert self.actions(admin, project=str(self.project.uuid)) == [
             "task:failed", "dataset:deleted", "dataset:created",
         ]  # fmt: skip
 
-    def test_by_action_or_all_of_a_resource(self, admin: Any) -> None:
+    def test_filter_by_action_or_all_actions_of_a_resource(self, admin: Any) -> None:
         mine = {"user": self.user.username}
         assert self.actions(admin, action="dataset:created", **mine) == ["dataset:created"]
         assert self.actions(admin, action="dataset:", **mine) == [
@@ -140,7 +138,7 @@ class TestReading:
         ]  # fmt: skip
         assert self.actions(admin, action="%:", **mine) == []
 
-    def test_by_filter(self, admin: Any) -> None:
+    def test_filter_by_filter_language(self, admin: Any) -> None:
         mine = f'user = "{self.user.username}"'
         there = f'project = "{self.project.uuid}"'
         for wanted, found in (
@@ -169,7 +167,7 @@ class TestReading:
             ("tags has 'x'", 1),
         ],
     )
-    def test_a_filter_that_cannot_be_read_says_where(
+    def test_invalid_filter_is_refused_with_its_position(
         self, admin: Any, wanted: str, position: int
     ) -> None:
         for path in ("audit", "audit/export"):
@@ -177,15 +175,15 @@ class TestReading:
             assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
             assert f"(at character {position})" in answer.json()["detail"]
 
-    def test_by_resource(self, admin: Any) -> None:
+    def test_filter_by_resource(self, admin: Any) -> None:
         assert len(self.actions(admin, resource=str(self.project.uuid))) == 2
         assert self.actions(admin, resource="task", user=self.other.username) == ["task:failed"]
 
-    def test_by_outcome(self, admin: Any) -> None:
+    def test_filter_by_outcome(self, admin: Any) -> None:
         assert self.actions(admin, outcome="failure", user=self.other.username) == ["task:failed"]
         assert admin.get("audit", params={"outcome": "odd"}).status_code == 422
 
-    def test_by_time(self, admin: Any) -> None:
+    def test_filter_by_time(self, admin: Any) -> None:
         items = admin.get("audit", params={"user": self.user.username}).json()["items"]
         middle = datetime.fromisoformat(items[1]["created_at"])
         mine = {"user": self.user.username}
@@ -195,7 +193,7 @@ class TestReading:
         assert self.actions(admin, since=later.isoformat(), **mine) == []
         assert admin.get("audit", params={"since": "2026-01-01T00:00:00"}).status_code == 422
 
-    def test_walks_by_cursor(self, admin: Any) -> None:
+    def test_pages_follow_by_cursor(self, admin: Any) -> None:
         seen, cursor = [], None
         while True:
             params = {"limit": 1, "project": str(self.project.uuid)}
@@ -208,7 +206,7 @@ class TestReading:
                 break
         assert seen == ["task:failed", "dataset:deleted", "dataset:created"]
 
-    def test_by_address_and_network(self, session: Session, admin: Any) -> None:
+    def test_filter_by_address_or_network(self, session: Session, admin: Any) -> None:
         for address in ("203.0.113.7", "203.0.113.8", "203.0.114.1", "2001:db8:5::1"):
             user = self.user
             audit.record(
@@ -223,7 +221,7 @@ class TestReading:
         assert len(self.actions(admin, address="2001:db8:5::/48")) == 1
         assert admin.get("audit", params={"address": "nowhere"}).status_code == 422
 
-    def test_by_words_of_the_details(self, session: Session, admin: Any) -> None:
+    def test_filter_by_words_in_details(self, session: Session, admin: Any) -> None:
         record(session, self.user, AuditAction.TASK_FAILED, "task", error="Out of zorkmids, 42")
         record(session, self.user, AuditAction.TASK_FAILED, "task", error="错误 数据集损坏")
         for text_ in ("zorkmids", "ZORK", "out zork", "数据集"):
@@ -234,11 +232,11 @@ class TestReading:
 
     @pytest.mark.parametrize(("rare", "piece"), [(True, 40_000), (True, 1), (False, 1)])
     @pytest.mark.parametrize("more", [{}, {"outcome": "failure"}, {"user": "admin"}])
-    def test_words_are_found_alike_both_ways(
+    def test_words_are_found_by_index_and_by_reading(
         self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
         rare: bool, piece: int, more: dict[str, str],
     ) -> None:  # fmt: skip
-        """By the index of words, in pieces of the trail, and by reading the newest rows."""
+        """The index of words is searched in parts of the trail, or the newest rows are read."""
         word = f"zeta{uuid4().hex}"
         monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_PIECE", piece)
         monkeypatch.setattr("aiplatform.server.audit.rules.filters.FETCHED", 0)
@@ -260,7 +258,7 @@ class TestReading:
         wanted = [n for n in range(7) if n % 2 or "outcome" not in more]
         assert [n for n in found if n.startswith(word)] == [f"{word}-{n}" for n in wanted[::-1]]
 
-    def test_two_at_once(self, admin: Any) -> None:
+    def test_filter_by_two_conditions(self, admin: Any) -> None:
         project, mine = {"project": str(self.project.uuid)}, {"user": self.user.username}
         deleted, failed = {"action": "dataset:deleted"}, {"outcome": "failure"}
         for one, other, count in (
@@ -270,7 +268,7 @@ class TestReading:
             since = {"since": self.project.created_at.isoformat()}
             assert len(self.actions(admin, **one, **other, **since)) == count, (one, other)
 
-    def test_all_at_once(self, admin: Any) -> None:
+    def test_filter_by_all_conditions(self, admin: Any) -> None:
         found = self.actions(
             admin,
             user=self.other.username,
@@ -283,10 +281,10 @@ class TestReading:
         )
         assert found == ["task:failed"]
 
-    def test_pages_meet_without_gap_or_overlap_whatever_the_times(
+    def test_pages_have_no_gap_or_overlap_for_any_times(
         self, session: Session, owner_url: str, admin: Any
     ) -> None:
-        """Rows of one moment, and rows whose numbers and times run against each other."""
+        """Some rows have the same time, and for some, the order of numbers and times differs."""
         with psycopg.connect(owner_url, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO audit_logs (action, created_at)"
@@ -311,10 +309,10 @@ class TestReading:
     @pytest.mark.parametrize(
         "cursor", ["x", "W10", "WyJ4IiwxXQ", "WzEsMV0", "WyIyMDI0LTAxLTAxIiwxXQ"]
     )
-    def test_made_up_cursors_are_refused(self, admin: Any, cursor: str) -> None:
+    def test_invalid_cursor_is_refused(self, admin: Any, cursor: str) -> None:
         assert admin.get("audit", params={"cursor": cursor}).status_code in {400, 422}
 
-    def test_rows_of_another_program(self, session: Session, admin: Any) -> None:
+    def test_rows_of_other_programs_are_listed(self, session: Session, admin: Any) -> None:
         session.execute(
             text(
                 "INSERT INTO audit_logs (user_id, action, details) VALUES"
@@ -329,7 +327,7 @@ class TestReading:
             None, self.user.username, self.user.username,
         ]  # fmt: skip
 
-    def test_is_for_those_who_may(self, session: Session, api: Act) -> None:
+    def test_reading_requires_the_permission(self, session: Session, api: Act) -> None:
         reader = make_role(session, "audit:read")
         assert api(make_user(session, role=reader.name)).get("audit").status_code == 200
         assert api(self.user).get("audit").json()["permission"] == "audit:read"
@@ -348,7 +346,7 @@ class TestExport:
         session.commit()
         self.mine = {"user": self.user.username}
 
-    def test_of_lines_can_be_verified(self, admin: Any, tmp_path: Path) -> None:
+    def test_export_as_json_lines_can_be_verified(self, admin: Any, tmp_path: Path) -> None:
         sealing.seal_all()
         answer = admin.get("audit/export", params=self.mine)
         assert answer.status_code == 200
@@ -362,7 +360,7 @@ class TestExport:
         path.write_bytes(answer.content.replace("数据3".encode(), "数据4".encode()))
         assert verify_file(path).findings[0].kind is Kind.ALTERED
 
-    def test_of_a_table_is_for_spreadsheets_without_formulas(self, admin: Any) -> None:
+    def test_export_as_csv_contains_no_formulas(self, admin: Any) -> None:
         answer = admin.get("audit/export", params={**self.mine, "format": "csv"})
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert len(rows) == 5
@@ -372,7 +370,7 @@ class TestExport:
         for row in rows:
             assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
 
-    def test_is_itself_on_record_with_what_was_asked(self, admin: Any, session: Session) -> None:
+    def test_export_is_recorded_with_its_filters(self, admin: Any, session: Session) -> None:
         admin.get("audit/export", params=self.mine)
         row = session.scalars(
             select(AuditLog).where(AuditLog.action == "audit:exported").order_by(AuditLog.id.desc())
@@ -380,7 +378,7 @@ class TestExport:
         assert row is not None
         assert row.details["filters"] == {"user": self.user.username}
 
-    def test_holds_more_than_a_piece(self, admin: Any, session: Session) -> None:
+    def test_export_of_many_rows_is_complete(self, admin: Any, session: Session) -> None:
         events = [
             audit.Event(actor_for(self.user), AuditAction.TASK_COMPLETED, "task", details={"n": n})
             for n in range(1203)
@@ -393,13 +391,15 @@ class TestExport:
         assert [row["details"]["n"] for row in rows] == list(reversed(range(1203)))
         assert json.loads(lines[-1])["end"]["rows"] == 1203
 
-    def test_is_for_those_who_may(self, session: Session, api: Act) -> None:
+    def test_export_requires_the_permission(self, session: Session, api: Act) -> None:
         assert api(self.user).get("audit/export").status_code == 403
         assert api(None).get("audit/export").status_code == 401
 
 
 class TestUnknownCallers:
-    def test_are_counted_and_put_on_record_together(self, client: Any, session: Session) -> None:
+    def test_refused_requests_are_counted_and_recorded_together(
+        self, client: Any, session: Session
+    ) -> None:
         denials.write()
         for _ in range(7):
             assert client.get("/api/v1/projects").status_code == 401
@@ -415,7 +415,7 @@ class TestUnknownCallers:
         assert row.details["routes"] == {"GET /api/v1/projects": 7, "GET /api/v1/audit": 1}
         assert session.get_one(AuditEntry, row.id).outcome == "denied"
 
-    def test_can_not_fill_the_memory(self) -> None:
+    def test_counts_have_a_bounded_size(self) -> None:
         counted = Denials(seconds=3600)
         for number in range(3000):
             counted.note(f"10.0.{number // 250}.{number % 250}", None, f"GET /{number}")

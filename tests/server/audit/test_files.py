@@ -1,4 +1,4 @@
-"""Exports that can be held against their seals, and what can be done to them."""
+"""Tests of the verification of exported files, intact and manipulated."""
 
 import gzip
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 
 
 class TestFiles:
-    def test_of_whole_seals(self, tmp_path: Path) -> None:
+    def test_file_of_whole_seals_is_intact(self, tmp_path: Path) -> None:
         write(25)
         head = seal(most=10)
         verdict = verify_file(write_seals(tmp_path / "f", 1, 3), expected=[head])
@@ -25,18 +25,18 @@ class TestFiles:
         packed.write_bytes(packed.read_bytes()[:-20])
         assert not verify_file(packed).is_intact
 
-    def test_every_altered_byte_of_a_packed_one_is_told(self, tmp_path: Path) -> None:
+    def test_altered_byte_of_compressed_file_is_reported(self, tmp_path: Path) -> None:
         write(5)
         seal()
         whole = gzip.compress(write_seals(tmp_path / "f", 1, 1).read_bytes(), mtime=0)
         packed = tmp_path / "g"
-        for place in range(10, len(whole)):  # behind the header, which says nothing of the content
+        for place in range(10, len(whole)):  # after the header, which does not affect the content
             altered = bytearray(whole)
             altered[place] ^= 0x55
             packed.write_bytes(altered)
             assert not verify_file(packed).is_intact, place
 
-    def test_of_a_selection(self, tmp_path: Path, url: str) -> None:
+    def test_file_of_a_selection_is_intact(self, tmp_path: Path, url: str) -> None:
         write(25)
         head = seal(most=10)
         write(2)
@@ -46,7 +46,7 @@ class TestFiles:
         assert verify_file(write_selection(tmp_path / "g", text="nothing")).is_intact
 
     @pytest.mark.parametrize("kind", ["seals", "selection"])
-    def test_an_altered_row_is_named(self, tmp_path: Path, kind: str) -> None:
+    def test_altered_row_is_named(self, tmp_path: Path, kind: str) -> None:
         rows = write(25)
         seal(most=10)
         path = tmp_path / "f"
@@ -59,7 +59,7 @@ class TestFiles:
 
         assert first(verify_file(edit(path, alter))) == (Kind.ALTERED, rows[12])
 
-    def test_a_missing_and_an_inserted_row_are_told_apart(self, tmp_path: Path) -> None:
+    def test_missing_and_inserted_rows_are_distinguished(self, tmp_path: Path) -> None:
         rows = write(25)
         seal(most=10)
 
@@ -84,8 +84,8 @@ class TestFiles:
         )
         assert first(added) == (Kind.INSERTED, 99999)
 
-    def test_an_export_of_everything_misses_a_row(self, tmp_path: Path) -> None:
-        """Also when it was taken out with its proof, and the end says one less."""
+    def test_row_missing_from_a_complete_export_is_reported(self, tmp_path: Path) -> None:
+        """This also holds if its proof was removed, and the count at the end was reduced."""
         rows = write(25)
         seal(most=10)
 
@@ -100,7 +100,7 @@ class TestFiles:
         assert verify_file(some).filters == {"action": "dataset:"}
         assert verify_file(some).is_intact
 
-    def test_whole_seals_are_missed_with_all_their_rows(self, tmp_path: Path) -> None:
+    def test_whole_seals_without_their_rows_are_reported(self, tmp_path: Path) -> None:
         rows = write(25)
         seal(most=10)
 
@@ -112,7 +112,7 @@ class TestFiles:
         assert first(verify_file(path)) == (Kind.MISSING, rows[0])
 
     @pytest.mark.parametrize("kind", ["seals", "selection"])
-    def test_a_file_cut_off_anywhere_is_told(self, tmp_path: Path, kind: str) -> None:
+    def test_truncated_file_is_reported(self, tmp_path: Path, kind: str) -> None:
         write(5)
         seal(most=2)
         path = tmp_path / "f"
@@ -122,7 +122,7 @@ class TestFiles:
             path.write_text("\n".join(whole[:length]))
             assert not verify_file(path).is_intact, length
 
-    def test_a_proof_of_another_row_proves_nothing(self, tmp_path: Path) -> None:
+    def test_proof_of_another_row_is_refused(self, tmp_path: Path) -> None:
         rows = write(5)
         seal()
         path = write_selection(tmp_path / "f")
@@ -135,7 +135,7 @@ class TestFiles:
         assert first(verify_file(edit(path, forge))) == (Kind.INSERTED, 77)
 
     @pytest.mark.parametrize("content", [b"", b"\n", b"{}", b"\x00" * 100, b"\x1f\x8bxx", b"[" * 9])
-    def test_what_is_no_export(self, tmp_path: Path, content: bytes) -> None:
+    def test_file_that_is_not_an_export_is_refused(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "f"
         path.write_bytes(content)
         assert not verify_file(path).is_intact

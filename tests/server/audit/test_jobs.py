@@ -1,4 +1,4 @@
-"""What a worker does for the trail, turn by turn."""
+"""Tests of a worker's background work for the audit trail."""
 
 import threading
 from pathlib import Path
@@ -26,7 +26,7 @@ def count(table: str) -> int:
         return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def test_seals_and_archives(tmp_path: Path) -> None:
+def test_turn_seals_and_archives(tmp_path: Path) -> None:
     write(3)
     take_turn(AIPLATFORM_HOME=str(tmp_path))
     assert (count("audit_seals"), count("audit_archives")) == (1, 0)
@@ -34,9 +34,7 @@ def test_seals_and_archives(tmp_path: Path) -> None:
     assert count("audit_archives") == 0, "nothing is a day old"
 
 
-def test_without_a_key_it_archives_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turn_without_a_key_still_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     monkeypatch.setattr(jobs, "archive_all", asked.append)
     write(1)
@@ -47,7 +45,7 @@ def test_without_a_key_it_archives_all_the_same(
     assert asked == [7]
 
 
-def test_a_store_that_is_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_store_does_not_stop_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_days: float) -> int:
         raise StoreUnavailableError("nobody there")
 
@@ -58,14 +56,14 @@ def test_a_store_that_is_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_it_goes_on_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_takes_turns_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     turns, enough = [], threading.Event()
 
     def turn(_settings: object) -> None:
         turns.append(1)
         if len(turns) == 2:
             enough.set()
-            raise SystemExit  # the thread's end
+            raise SystemExit  # ends the thread
 
     monkeypatch.setattr(jobs, "take_turn", turn)
     with environment(AIPLATFORM_AUDIT_SEAL_SECONDS="1"):

@@ -1,4 +1,4 @@
-"""Trees, chains and lines, against definitions written down a second time."""
+"""Tests of trees, chains and lines, against a second implementation of their definitions."""
 
 import random
 from hashlib import sha256
@@ -36,7 +36,7 @@ from aiplatform.server.audit.rules.signatures import (
 
 
 def by_definition(contents: list[bytes]) -> bytes:
-    """RFC 6962, section 2.1, word for word."""
+    """Return the root as RFC 6962, section 2.1, defines it."""
     if not contents:
         return sha256(b"").digest()
     if len(contents) == 1:
@@ -50,12 +50,12 @@ def by_definition(contents: list[bytes]) -> bytes:
 
 class TestTrees:
     @pytest.mark.parametrize("size", [*range(18), 31, 32, 33, 100, 255, 256, 257])
-    def test_the_root_is_that_of_the_definition(self, size: int) -> None:
+    def test_root_matches_the_definition(self, size: int) -> None:
         contents = [bytes([number % 256]) * (number % 7) for number in range(size)]
         assert root_of([leaf_hash(content) for content in contents]) == by_definition(contents)
 
     @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 100])
-    def test_every_path_leads_to_the_root_and_to_no_other(self, size: int) -> None:
+    def test_path_leads_only_to_the_root(self, size: int) -> None:
         leaves = [leaf_hash(str(number).encode()) for number in range(size)]
         tree = Tree(leaves)
         for index, leaf in enumerate(leaves):
@@ -70,13 +70,13 @@ class TestTrees:
                 if size > 1:
                     assert root_by(leaf, (index + 1) % size, size, path) != tree.root
 
-    def test_a_node_is_never_a_leaf(self) -> None:
+    def test_hash_of_a_node_differs_from_that_of_a_leaf(self) -> None:
         one, two = leaf_hash(b"1"), leaf_hash(b"2")
         assert leaf_hash(one + two) != root_of([one, two])
 
 
 class TestRanges:
-    def test_there_and_back(self) -> None:
+    def test_ranges_survive_a_round_trip(self) -> None:
         generator = random.Random(7)
         for _ in range(200):
             numbers = sorted(generator.sample(range(-50, 150), generator.randint(0, 60)))
@@ -86,7 +86,7 @@ class TestRanges:
             assert parse_ranges(ranges_text(found)) == found
 
     @pytest.mark.parametrize("text", ["5..3", "1,2", "3,1", "1..4,4", "a", "1..", "..1", "1,,3"])
-    def test_what_does_not_ascend_is_refused(self, text: str) -> None:
+    def test_ranges_that_do_not_ascend_are_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r".*"):
             parse_ranges(text)
 
@@ -94,7 +94,7 @@ class TestRanges:
 class TestSeals:
     seal = Seal.over(3, "2026-11-24T08:00:00.000000Z", [(1, b"a" * 32), (5, b"b" * 32)], b"p" * 32)
 
-    def test_one_that_is_whole_has_no_fault(self) -> None:
+    def test_intact_seal_has_no_fault(self) -> None:
         assert self.seal.fault() is None
         assert self.seal.size == 2
 
@@ -113,11 +113,11 @@ class TestSeals:
             {"head": b"h" * 32},
         ],
     )
-    def test_no_part_can_be_changed(self, change: dict[str, object]) -> None:
+    def test_changed_part_of_a_seal_is_a_fault(self, change: dict[str, object]) -> None:
         parts = {name: getattr(self.seal, name) for name in Seal.__slots__}
         assert Seal(**(parts | change)).fault() is not None
 
-    def test_lines_there_and_back(self) -> None:
+    def test_line_of_a_seal_survives_a_round_trip(self) -> None:
         for whole in (True, False):
             line = lines.seal_line(self.seal, [("k", b"s")], whole=whole)
             kind, said = lines.parse(line.encode())
@@ -130,16 +130,16 @@ class TestSeals:
     @pytest.mark.parametrize(
         "line", [b"", b"{", b"[]", b"1", b'{"x": 1}', b'{"seal": 1}', b'{"id": "1", "action": 2}']
     )
-    def test_other_lines_are_none(self, line: bytes) -> None:
+    def test_invalid_line_is_refused(self, line: bytes) -> None:
         with pytest.raises(lines.NotALine):
             lines.parse(line)
 
     @pytest.mark.parametrize("said", [{}, {"id": "x"}, {"leaves": "?"}, {"leaves": 5}])
-    def test_other_seals_are_none(self, said: dict[str, object]) -> None:
+    def test_invalid_seal_is_refused(self, said: dict[str, object]) -> None:
         with pytest.raises(lines.NotALine):
             lines.parse_seal(said)
 
-    def test_heads(self) -> None:
+    def test_head_survives_a_round_trip_and_invalid_text_is_refused(self) -> None:
         head = Head(12, b"\xab" * 32)
         assert Head.parse(f" {head}\n") == head
         for text in ("", "12", "12:ab", "x:" + "ab" * 32, "0:" + "ab" * 32, "-1:" + "ab" * 32):
@@ -148,7 +148,7 @@ class TestSeals:
 
 
 class TestSignatures:
-    def test_are_of_one_key_over_one_head(self) -> None:
+    def test_signature_is_valid_for_one_key_and_one_head(self) -> None:
         (private, public), (_, other) = make_key(), make_key()
         signature = sign(read_private(private), b"h" * 32)
         key = read_public(public)
@@ -158,7 +158,7 @@ class TestSignatures:
         assert not is_signed(read_public(other), b"h" * 32, signature)
         assert key_id(key) == key_id(read_private(private).public_key())
 
-    def test_files_that_hold_no_such_key(self) -> None:
+    def test_file_without_a_suitable_key_is_refused(self) -> None:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -177,13 +177,13 @@ class TestSignatures:
                 read_public(pem)
 
 
-def test_formulas_are_defused() -> None:
+def test_csv_cell_defuses_formulas() -> None:
     for text in ("=1+1", "+1", "-1", "@SUM(1)", "\t1", "\r1", "\n1"):
         assert csv_cell(text) == f"'{text}"
     assert [csv_cell(value) for value in ("a=1", None, 5, "数据")] == ["a=1", "", "5", "数据"]
 
 
-def test_words_stand_between_spaces() -> None:
+def test_words_are_separated_by_spaces() -> None:
     assert words_of(" a  b'c\0d ") == ["a", "b'c", "d"]
     assert words_of(" \0 ") == []
 
@@ -200,18 +200,18 @@ def test_words_stand_between_spaces() -> None:
         ("x\\\\y", "'x\\\\y'", "('x\\\\y':*)"),
     ],
 )
-def test_what_a_word_ends_with_may_go_on(word: str, query: str, expected: str) -> None:
+def test_end_of_a_word_becomes_a_prefix(word: str, query: str, expected: str) -> None:
     assert by_beginning(word, query) == expected
 
 
-def test_the_next_piece_is_as_long_as_what_was_found_tells() -> None:
+def test_next_piece_depends_on_the_matches_so_far() -> None:
     assert longer_piece(40_000, 50, 51, 1e7) == 80_000
     assert longer_piece(40_000, 20, 51, 1e7) == 200_000
     assert longer_piece(40_000, 16, 51, 1e7) is None
     assert longer_piece(40_000, 0, 51, 1e7) is None
 
 
-def test_rare_words_are_fetched_and_others_come_along() -> None:
+def test_rows_are_fetched_for_rare_words_only() -> None:
     assert fetching_is_less(1e7, 1, 50)
     assert fetching_is_less(1e7, 20_000, 50)
     assert not fetching_is_less(1e7, 1e6, 50)

@@ -1,4 +1,4 @@
-"""What is sealed, and when."""
+"""Tests of what is sealed, and when."""
 
 import threading
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 
 
 class TestSealing:
-    def test_covers_every_row_once(self, url: str) -> None:
+    def test_every_row_is_sealed_once(self, url: str) -> None:
         rows = write(25)
         head = seal(most=10)
         assert head.id == 3
@@ -59,7 +59,7 @@ class TestSealing:
         assert verdict.is_intact, verdict.findings
         assert (verdict.rows, verdict.unsealed, verdict.seals) == (4, 0, 2)
 
-    def test_what_was_rolled_back_is_not_missed(self, url: str) -> None:
+    def test_rolled_back_rows_are_not_reported_missing(self, url: str) -> None:
         write(2)
         with session_factory()() as session:
             audit.record(session, audit.SYSTEM, AuditAction.DATASET_CREATED, "dataset")
@@ -68,10 +68,10 @@ class TestSealing:
         seal()
         assert verify_database(url).is_intact
 
-    def test_a_backlog_of_old_rows_is_no_forgery(
+    def test_backlog_of_old_rows_is_not_a_forgery(
         self, url: str, owner: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As a database of before has it, or one whose workers were down for long."""
+        """A database from before sealing has one, or one whose workers were down for long."""
         monkeypatch.setattr(verification, "BATCH", 10)
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(
@@ -88,7 +88,7 @@ class TestSealing:
         seal(most=10)
         assert first(verify_database(url))[0] is Kind.INSERTED
 
-    def test_many_writers_and_sealers_at_once(self, url: str) -> None:
+    def test_concurrent_writers_and_sealers_leave_an_intact_trail(self, url: str) -> None:
         stop = threading.Event()
 
         def sealer() -> None:
@@ -109,7 +109,7 @@ class TestSealing:
         assert verdict.is_intact, verdict.findings
         assert verdict.rows == 120
 
-    def test_a_deleted_user_breaks_no_seal(self, url: str) -> None:
+    def test_deleted_user_breaks_no_seal(self, url: str) -> None:
         with transaction() as session:
             user = make_user(session)
             actor = audit.Actor(user_id=user.id, user_uuid=user.uuid, username=user.username)
@@ -121,7 +121,7 @@ class TestSealing:
             assert session.scalar(text("SELECT count(*) FROM audit_logs WHERE user_id > 0")) == 0
         assert verify_database(url).is_intact
 
-    def test_rows_of_other_programs_and_of_any_content(self, url: str, owner: str) -> None:
+    def test_rows_of_other_programs_and_any_content_are_sealed(self, url: str, owner: str) -> None:
         write(1, text='a\x00b\u2028 数据 \\ " \n', number_=1e300, nan=float("nan"), deep=[[{}]])
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(
@@ -137,8 +137,7 @@ class TestSealing:
         assert verdict.rows == 5
 
 
-def test_seals_carry_on(session: Session) -> None:
-    """The chain is one chain, whoever seals."""
+def test_seals_form_one_chain(session: Session) -> None:
     write(3)
     seal(most=1)
     with transaction() as inner:

@@ -1,4 +1,4 @@
-"""The sealed trail, held against what a superuser can do to it."""
+"""Tests that verification finds what a superuser can do to the sealed trail."""
 
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ TAMPERING: dict[str, tuple[str, Kind]] = {
 
 class TestASuperuser:
     @pytest.mark.parametrize("name", TAMPERING)
-    def test_is_found_out_by_the_row(self, url: str, superuser: Any, name: str) -> None:
+    def test_changed_row_is_found(self, url: str, superuser: Any, name: str) -> None:
         rows = write(30)
         seal(most=10)
         statement, kind = TAMPERING[name]
@@ -68,9 +68,7 @@ class TestASuperuser:
         assert first(verdict) == (kind, rows[14])
         assert verdict.findings[0].seal == 2
 
-    def test_who_hides_a_row_from_those_who_look_for_its_user(
-        self, url: str, superuser: Any
-    ) -> None:
+    def test_row_hidden_from_searches_for_its_user_is_found(self, url: str, superuser: Any) -> None:
         with transaction() as session:
             user = make_user(session)
             did = audit.Actor(user_id=user.id, username=user.username)
@@ -79,7 +77,7 @@ class TestASuperuser:
         superuser.execute("UPDATE audit_entries SET user_id = -1 WHERE audit_id = %s", [row])
         assert first(verify_database(url)) == (Kind.ALTERED, row)
 
-    def test_who_swaps_two_rows(self, url: str, superuser: Any) -> None:
+    def test_swapped_rows_are_found(self, url: str, superuser: Any) -> None:
         rows = write(10)
         seal()
         superuser.execute(
@@ -91,7 +89,7 @@ class TestASuperuser:
         assert [finding.row for finding in verdict.findings] == [rows[2], rows[5]]
 
     @pytest.mark.parametrize("place", ["before", "hole", "between", "after"])
-    def test_who_puts_a_row_in(self, url: str, superuser: Any, place: str) -> None:
+    def test_inserted_row_is_found(self, url: str, superuser: Any, place: str) -> None:
         write(3)
         with session_factory()() as session:
             hole = audit.record(session, audit.SYSTEM, AuditAction.DATASET_CREATED, "dataset")
@@ -108,7 +106,7 @@ class TestASuperuser:
         superuser.execute("INSERT INTO audit_entries (audit_id) VALUES (%s)", [number])
         assert first(verify_database(url)) == (Kind.INSERTED, number)
 
-    def test_who_puts_an_old_row_in_through_the_trigger(self, url: str, superuser: Any) -> None:
+    def test_old_row_inserted_through_the_trigger_is_found(self, url: str, superuser: Any) -> None:
         write(3)
         seal()
         superuser.execute("SET session_replication_role = origin")
@@ -118,7 +116,7 @@ class TestASuperuser:
         seal()
         assert first(verify_database(url)) == (Kind.INSERTED, -5)
 
-    def test_who_takes_a_row_out_of_the_queue(self, url: str, superuser: Any) -> None:
+    def test_row_removed_from_the_queue_is_found(self, url: str, superuser: Any) -> None:
         (row,) = write(1)
         superuser.execute("DELETE FROM audit_unsealed")
         assert first(verify_database(url)) == (Kind.INSERTED, row)
@@ -126,7 +124,7 @@ class TestASuperuser:
         seal()
         assert first(verify_database(url)) == (Kind.INSERTED, row)
 
-    def test_who_deletes_a_row_before_its_seal(self, url: str, superuser: Any) -> None:
+    def test_row_deleted_before_it_was_sealed_is_found(self, url: str, superuser: Any) -> None:
         row, _ = write(2)
         superuser.execute("DELETE FROM audit_entries WHERE audit_id = %s", [row])
         superuser.execute("DELETE FROM audit_logs WHERE id = %s", [row])
@@ -144,7 +142,7 @@ class TestASuperuser:
             "ids = ids + int4multirange(int4range(100000, 100001))",
         ],
     )
-    def test_who_alters_a_seal(self, url: str, superuser: Any, change: str) -> None:
+    def test_changed_seal_is_found(self, url: str, superuser: Any, change: str) -> None:
         write(30)
         seal(most=10)
         superuser.execute(f"UPDATE audit_seals SET {change} WHERE id = 2")
@@ -152,7 +150,7 @@ class TestASuperuser:
         assert first(verdict)[0] is Kind.SEAL_ALTERED
         assert verdict.findings[0].seal == 2
 
-    def test_who_removes_a_seal(self, url: str, superuser: Any) -> None:
+    def test_removed_seal_is_found(self, url: str, superuser: Any) -> None:
         write(30)
         seal(most=10)
         superuser.execute("DELETE FROM audit_seals WHERE id = 2")
@@ -160,9 +158,7 @@ class TestASuperuser:
         assert first(verdict)[0] is Kind.SEAL_MISSING
         assert verdict.findings[0].seal == 2
 
-    def test_who_cuts_off_the_end_is_found_out_by_a_head_kept_elsewhere(
-        self, url: str, superuser: Any
-    ) -> None:
+    def test_removed_end_is_found_by_a_head_kept_elsewhere(self, url: str, superuser: Any) -> None:
         write(30)
         head = seal(most=10)
         superuser.execute(
@@ -172,10 +168,12 @@ class TestASuperuser:
             "DELETE FROM audit_logs l USING audit_seals s WHERE s.id = 3 AND l.id <@ s.ids"
         )
         superuser.execute("DELETE FROM audit_seals WHERE id = 3")
-        assert verify_database(url).is_intact  # nothing in the database can show it
+        assert verify_database(url).is_intact  # the database alone can't show it
         assert first(verify_database(url, expected=[head]))[0] is Kind.CUT_OFF
 
-    def test_who_seals_everything_anew(self, url: str, superuser: Any, tmp_path: Path) -> None:
+    def test_trail_that_was_sealed_again_is_found(
+        self, url: str, superuser: Any, tmp_path: Path
+    ) -> None:
         rows = write(20)
         private, public = make_key()
         key = tmp_path / "key"
@@ -195,7 +193,7 @@ class TestASuperuser:
         superuser.execute("UPDATE audit_entries SET action = 'x' WHERE audit_id = %s", [rows[3]])
         superuser.execute("INSERT INTO audit_unsealed SELECT id FROM audit_logs")
         seal(most=10)
-        assert verify_database(url).is_intact  # a chain of its own, whole in itself
+        assert verify_database(url).is_intact  # a different chain, but consistent in itself
         assert first(verify_database(url, expected=[head]))[0] is Kind.REPLACED
         assert first(verify_database(url, keys=keys))[0] is Kind.SIGNATURE_WRONG
         for row in signatures:

@@ -1,4 +1,4 @@
-"""Trails and their files, as the tests of seals want them."""
+"""Helpers that write, seal, export and edit audit trails."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A project with a tuned model, and a worker worked by hand that serves it."""
+"""Fixtures of a project with a tuned model, and of a worker that tests control by hand."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def hand(client: Any) -> Hand:
 
 @pytest.fixture
 def deploy(mine: Api, project: Project, tuned: Model, hand: Hand) -> Callable[..., Any]:
-    """``deploy()`` creates a deployment over HTTP; only ``hand`` takes its tasks."""
+    """Return a function that creates a deployment over HTTP; only ``hand`` claims its tasks."""
 
     def make(**body: Any) -> Any:
         body = {
@@ -83,12 +83,12 @@ def deployment(session: Session, deploy: Callable[..., Any]) -> Deployment:
 
 
 def actions(session: Session, uuid: UUID) -> list[str]:
-    """What the audit says was done to a deployment."""
+    """Return the audited actions on a deployment."""
     statement = select(AuditLog.action).where(AuditLog.resource_id == str(uuid))
     return list(session.scalars(statement.order_by(AuditLog.id)))
 
 
 def notes(session: Session, user: User) -> list[str]:
-    """The kinds of notifications in a user's inbox."""
+    """Return the types of the notifications in a user's inbox."""
     statement = select(Notification.type).where(Notification.user_id == user.id)
     return list(session.scalars(statement.order_by(Notification.id)))

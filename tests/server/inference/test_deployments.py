@@ -1,4 +1,4 @@
-"""Deployments: making them, who may, listing them."""
+"""Tests of creating and listing deployments, and of the permissions for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Act = Callable[[User | None], Api]
 
 
 class TestCreate:
-    def test_a_row_and_its_task(
+    def test_created_deployment_has_a_task(
         self, session: Session, deploy: Callable[..., Any], project: Project, tuned: Model
     ) -> None:
         answer = deploy(
@@ -61,13 +61,13 @@ class TestCreate:
         assert {item.role for item in inputs} == {"model", "base_model"}
         assert all(item.content_hash for item in inputs)
 
-    def test_a_shared_model(
+    def test_shared_base_model_can_be_deployed(
         self, session: Session, deploy: Callable[..., Any], files: list[StoredFile], hand: Hand
     ) -> None:
         assert deploy(model=str(make_model(session, None, files=files).uuid)).status_code == 201
         assert set(hand.inputs(hand.take()).trees) == {"model"}
 
-    def test_anothers_model_does_not_exist(
+    def test_model_of_another_project_is_not_found(
         self, session: Session, deploy: Callable[..., Any]
     ) -> None:
         foreign = make_model(session, make_project(session))
@@ -75,13 +75,13 @@ class TestCreate:
             answer = deploy(model=str(uuid))
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    def test_a_model_that_is_not_ready(
+    def test_model_that_is_not_ready_is_refused(
         self, session: Session, deploy: Callable[..., Any], project: Project
     ) -> None:
         pending = make_model(session, project, status=ModelStatus.PENDING)
         assert deploy(model=str(pending.uuid)).json()["code"] == "model.not_ready"
 
-    def test_a_name_is_used_once_in_a_project(
+    def test_name_in_use_in_the_project_is_refused(
         self, session: Session, deploy: Callable[..., Any]
     ) -> None:
         make_deployment(session, make_project(session), name="once")
@@ -89,7 +89,9 @@ class TestCreate:
         answer = deploy(name="once")
         assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
 
-    def test_of_two_at_a_time_one_wins(self, deploy: Callable[..., Any]) -> None:
+    def test_concurrent_requests_for_one_name_create_one_deployment(
+        self, deploy: Callable[..., Any]
+    ) -> None:
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: deploy(name="race"), range(4)))
         assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
@@ -105,17 +107,21 @@ class TestCreate:
             {"resources": {"gpus": -1}},
         ],
     )
-    def test_what_makes_no_sense(self, deploy: Callable[..., Any], body: dict[str, Any]) -> None:
+    def test_invalid_fields_are_refused(
+        self, deploy: Callable[..., Any], body: dict[str, Any]
+    ) -> None:
         assert deploy(**body).status_code == 422
 
-    def test_not_through_the_tasks(self, mine: Api, project: Project, tuned: Model) -> None:
+    def test_inference_task_can_not_be_submitted_directly(
+        self, mine: Api, project: Project, tuned: Model
+    ) -> None:
         spec = {"type": "inference", "model": str(tuned.uuid)}
         answer = mine.post(f"projects/{project.uuid}/tasks", json={"name": "t", "spec": spec})
         assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
 
 
 class TestWho:
-    def test_foreign_ones_do_not_exist(
+    def test_deployment_of_another_project_is_not_found(
         self, session: Session, api: Act, deployment: Deployment
     ) -> None:
         stranger = api(make_user(session, role="developer"))
@@ -124,7 +130,7 @@ class TestWho:
         for action in ("start", "stop", "restart"):
             assert stranger.post(f"deployments/{deployment.uuid}/{action}").status_code == 404
 
-    def test_viewers_look_on(
+    def test_viewer_can_read_but_not_change(
         self, session: Session, api: Act, project: Project, deployment: Deployment
     ) -> None:
         viewer = api(make_member(session, project, "viewer"))
@@ -133,14 +139,14 @@ class TestWho:
         assert viewer.post(f"deployments/{deployment.uuid}/stop").status_code == 403
         assert viewer.delete(f"deployments/{deployment.uuid}").status_code == 403
 
-    def test_readers_of_other_things_do_not(
+    def test_member_without_the_permission_is_refused(
         self, session: Session, api: Act, project: Project, deployment: Deployment
     ) -> None:
         role = make_role(session, Permission.MODELS_READ, Permission.TASKS_READ)
         member = api(make_member(session, project, role))
         assert member.get(f"deployments/{deployment.uuid}").status_code == 403
 
-    def test_archived_projects_can_be_quietened(
+    def test_deployment_of_archived_project_can_be_stopped(
         self, session: Session, mine: Api, project: Project, deployment: Deployment
     ) -> None:
         session.execute(update(Project).where(Project.id == project.id).values(status="archived"))
@@ -149,7 +155,9 @@ class TestWho:
         assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 202
 
 
-def test_list(mine: Api, project: Project, deploy: Callable[..., Any]) -> None:
+def test_deployments_are_listed_in_pages_and_found_by_name(
+    mine: Api, project: Project, deploy: Callable[..., Any]
+) -> None:
     made = [deploy().json()["name"] for _ in range(3)]
     first = mine.get(f"projects/{project.uuid}/deployments?limit=2").json()
     second = mine.get(

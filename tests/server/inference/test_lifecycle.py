@@ -1,4 +1,4 @@
-"""The life of a deployment: ready, stopped, restarted, deleted, crashed."""
+"""Tests of the states of a deployment: ready, stopped, restarted, deleted, crashed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.server.inference.conftest import actions, notes
 
 
 class TestLife:
-    def test_ready(
+    def test_deployment_is_ready_when_its_server_is(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, owner: User
     ) -> None:
         claim = hand.take()
@@ -33,7 +33,7 @@ class TestLife:
         assert actions(session, deployment.uuid) == ["deployment:created", "deployment:ready"]
         assert "deployment:ready" in notes(session, owner)
 
-    def test_stop_and_start(
+    def test_stopped_deployment_can_be_started_again(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         claim = hand.take()
@@ -62,7 +62,7 @@ class TestLife:
             "deployment:ready",
         ]
 
-    def test_stop_before_it_runs(
+    def test_stop_before_the_task_runs_cancels_it(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         stopped = mine.post(f"deployments/{deployment.uuid}/stop").json()
@@ -70,7 +70,7 @@ class TestLife:
         assert hand.claim() is None
         assert session.get_one(Task, deployment.task_id).status == TaskStatus.CANCELLED
 
-    def test_what_stops_is_not_ready_any_more(
+    def test_stopping_deployment_does_not_become_ready(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         claim = hand.take()
@@ -79,7 +79,7 @@ class TestLife:
         row = fresh(session, deployment)
         assert (row.status, row.endpoint) == ("stopping", None)
 
-    def test_a_crash_while_stopping_is_a_stop(
+    def test_crash_while_stopping_counts_as_stop(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         claim = hand.take()
@@ -88,7 +88,7 @@ class TestLife:
         assert fresh(session, deployment).status == "stopped"
         assert hand.claim(hurry=True) is None
 
-    def test_a_lost_worker(
+    def test_lost_worker_restarts_the_server(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         claim = hand.take()
@@ -102,7 +102,7 @@ class TestLife:
         hand.ready(again)
         assert fresh(session, deployment).status == "ready"
 
-    def test_cancelled_through_its_task(
+    def test_cancelled_task_stops_the_deployment(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         claim = hand.take()
@@ -126,7 +126,7 @@ class TestLife:
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/new", new.task_id)
 
-    def test_restart_starts_what_is_down(
+    def test_restart_of_a_stopped_deployment_starts_it(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
@@ -134,7 +134,9 @@ class TestLife:
         hand.ready(hand.take())
         assert fresh(session, deployment).status == "ready"
 
-    def test_delete(self, session: Session, deployment: Deployment, hand: Hand, mine: Api) -> None:
+    def test_deleted_deployment_cancels_its_task(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
         claim = hand.take()
         hand.ready(claim)
         uuid = deployment.uuid
@@ -145,7 +147,7 @@ class TestLife:
         hand.cancel(claim)
         assert actions(session, uuid)[-1] == "deployment:deleted"
 
-    def test_a_deleted_model_starts_no_more(
+    def test_deployment_whose_model_was_deleted_does_not_start(
         self, session: Session, deployment: Deployment, mine: Api, tuned: Model
     ) -> None:
         assert mine.delete(f"models/{tuned.uuid}").json()["code"] == "model.in_use"
@@ -158,7 +160,7 @@ class TestLife:
 
 
 class TestCrashes:
-    def test_it_is_started_again_after_a_while(
+    def test_crashed_server_is_started_again_after_a_delay(
         self, session: Session, deployment: Deployment, hand: Hand
     ) -> None:
         claim = hand.take()
@@ -171,7 +173,7 @@ class TestCrashes:
         assert task.id != claim.task_id
         assert task.scheduling.created_by == deployment.created_by
         wait = task.scheduling.not_before - task.created_at
-        # Both are read from clocks, one a moment after the other: on a busy machine a long moment.
+        # The times come from two clock readings, which may be far apart on a busy machine.
         assert timedelta(seconds=0.9) < wait < timedelta(seconds=30)
         assert hand.claim() is None
 
@@ -179,7 +181,7 @@ class TestCrashes:
         row = fresh(session, deployment)
         assert (row.status, row.restarts, row.error) == ("ready", 1, None)
 
-    def test_it_is_given_up_in_the_end(
+    def test_deployment_is_given_up_after_five_crashes(
         self, session: Session, deployment: Deployment, hand: Hand, owner: User, mine: Api
     ) -> None:
         for crash in range(5):
@@ -191,12 +193,12 @@ class TestCrashes:
         assert actions(session, deployment.uuid).count("deployment:crashed") == 5
         assert notes(session, owner).count("deployment:crashed") == 1
 
-        # Started by hand, it has all its chances again.
+        # After a manual start, crashes are counted from zero.
         assert mine.post(f"deployments/{deployment.uuid}/start").json()["restarts"] == 0
         hand.fail(hand.take(hurry=True))
         assert fresh(session, deployment).status == "restarting"
 
-    def test_crashes_of_long_ago_do_not_count(
+    def test_old_crashes_do_not_count(
         self, session: Session, deployment: Deployment, hand: Hand
     ) -> None:
         for _ in range(4):
@@ -211,7 +213,7 @@ class TestCrashes:
         row = fresh(session, deployment)
         assert (row.status, row.restarts) == ("restarting", 5)
 
-    def test_stop_ends_the_waiting(
+    def test_stop_ends_the_wait_for_a_restart(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api
     ) -> None:
         hand.fail(hand.take())

@@ -1,4 +1,4 @@
-"""The state machine of deployments, and their back-off."""
+"""Tests of the states of deployments, and of the delays before restarts."""
 
 from datetime import timedelta
 
@@ -17,30 +17,30 @@ from aiplatform.server.inference.rules import (
 S = DeploymentStatus
 
 
-def test_every_state_is_in_the_table() -> None:
+def test_every_state_has_transitions() -> None:
     assert set(TRANSITIONS) == set(S)
 
 
 @pytest.mark.parametrize("down", sorted(DOWN))
-def test_what_is_down_only_starts(down: DeploymentStatus) -> None:
+def test_state_in_which_nothing_runs_can_only_start(down: DeploymentStatus) -> None:
     assert TRANSITIONS[down] == {S.STARTING}
 
 
-def test_what_stops_is_never_ready_again() -> None:
+def test_stopping_deployment_never_becomes_ready() -> None:
     assert not may_become(S.STOPPING, S.READY)
     assert not may_become(S.STOPPED, S.READY)
 
 
-def test_every_state_leads_down() -> None:
+def test_every_state_can_end() -> None:
     for state in set(S) - DOWN:
         assert TRANSITIONS[state] & DOWN
 
 
-def test_delays_double_and_end() -> None:
+def test_restart_delay_doubles_and_ends() -> None:
     delays = [restart_delay(crashes) for crashes in range(1, MAX_CRASHES + 2)]
     assert delays == [timedelta(seconds=s) for s in (1, 2, 4, 8)] + [None, None]
 
 
-def test_delays_are_capped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restart_delay_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aiplatform.server.inference.rules.MAX_CRASHES", 50)
     assert restart_delay(40) == MAX_DELAY

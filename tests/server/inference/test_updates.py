@@ -1,4 +1,4 @@
-"""Updates of deployments: the new server takes over, or the present one goes on."""
+"""Tests of updates: the new server takes over, or the current one continues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 @pytest.fixture
 def served(deployment: Deployment, hand: Hand) -> Any:
-    """The claim of the server that answers."""
+    """Return the claim of the server that answers."""
     claim = hand.take()
     hand.ready(claim, "unix:/old", "old")
     return claim
@@ -52,7 +52,7 @@ def drains(claim: Any) -> float | None:
 
 
 class TestTakeOver:
-    def test_update_ready_takes_over_and_the_former_server_completes_its_answers(
+    def test_ready_update_takes_over_and_the_former_server_completes_its_answers(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model, tuned: Model, owner: User,
     ) -> None:  # fmt: skip
@@ -96,7 +96,7 @@ class TestTakeOver:
             assert fresh(session, deployment).model_id == model.id
         assert mine.get(f"deployments/{deployment.uuid}").json()["model_name"] == f"{tuned.name}@1"
 
-    def test_update_of_a_crashed_present_server_still_takes_over(
+    def test_update_takes_over_after_the_current_server_crashed(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
@@ -109,7 +109,7 @@ class TestTakeOver:
         assert (row.status, row.endpoint, row.restarts) == ("ready", "unix:/new", 0)
         assert hand.claim(hurry=True) is None, "the restart of the former server is cancelled"
 
-    def test_a_former_server_drains_for_ten_minutes_at_most(
+    def test_former_server_completes_answers_for_ten_minutes_at_most(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
@@ -139,7 +139,7 @@ class TestTakeOver:
 
 
 class TestFailure:
-    def test_update_whose_server_fails_leaves_the_present_one_and_says_why(
+    def test_failed_update_leaves_the_current_server_and_its_error(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model, tuned: Model, owner: User,
     ) -> None:  # fmt: skip
@@ -158,7 +158,7 @@ class TestFailure:
 
         assert ask(mine, deployment, newer).json()["update_error"] is None
 
-    def test_update_whose_worker_is_lost_goes_on_at_another_and_the_present_server_answers(
+    def test_update_whose_worker_is_lost_continues_on_another(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
@@ -169,7 +169,7 @@ class TestFailure:
         hand.ready(hand.take(hurry=True), "unix:/new")
         assert fresh(session, deployment).endpoint == "unix:/new"
 
-    def test_update_while_another_is_under_way_is_refused_with_its_task(
+    def test_update_during_another_one_is_refused_with_its_task(
         self, deployment: Deployment, hand: Hand, mine: Api, served: Any, newer: Model,
         tuned: Model,
     ) -> None:  # fmt: skip
@@ -179,14 +179,14 @@ class TestFailure:
         assert f"{newer.name}@1" in second.json()["detail"]
         assert first["updating"]["task"] in second.json()["detail"]
 
-    def test_of_updates_at_the_same_time_one_begins(
+    def test_concurrent_updates_start_one(
         self, deployment: Deployment, mine: Api, served: Any, newer: Model
     ) -> None:
         with ThreadPoolExecutor(4) as pool:
             codes = list(pool.map(lambda _: ask(mine, deployment, newer).status_code, range(4)))
         assert sorted(codes) == [202, 409, 409, 409]
 
-    def test_update_is_given_up_by_cancelling_its_task(
+    def test_update_is_given_up_when_its_task_is_cancelled(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
@@ -212,7 +212,7 @@ class TestFailure:
         row = fresh(session, deployment)
         assert (row.status, row.task_id, row.next_task_id) == ("ready", served.task_id, None)
 
-    def test_stop_gives_the_update_up(
+    def test_stop_gives_up_the_update(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
@@ -225,7 +225,7 @@ class TestFailure:
         assert session.get_one(Task, new.task_id).status == TaskStatus.CANCELLING
         assert ask(mine, deployment, newer).json()["code"] == "deployment_state"
 
-    def test_update_of_a_stopped_deployment_starts_it_with_the_model(
+    def test_update_of_a_stopped_deployment_starts_it_with_the_new_model(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, newer: Model
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
@@ -236,7 +236,7 @@ class TestFailure:
 
 
 class TestWho:
-    def test_update_to_a_model_that_may_not_be_used_is_refused(
+    def test_update_to_an_unusable_model_is_refused(
         self, session: Session, deployment: Deployment, mine: Api, project: Project
     ) -> None:
         foreign = make_model(session, make_project(session))
@@ -244,7 +244,7 @@ class TestWho:
         pending = make_model(session, project, status=ModelStatus.PENDING)
         assert ask(mine, deployment, pending).json()["code"] == "model.not_ready"
 
-    def test_update_by_someone_who_may_not_read_models_is_refused(
+    def test_update_by_a_member_who_may_not_read_models_is_refused(
         self, session: Session, api: Act, deployment: Deployment, project: Project, newer: Model
     ) -> None:
         role = make_role(session, Permission.INFERENCE_WRITE, Permission.INFERENCE_READ)
@@ -258,7 +258,7 @@ class TestWho:
         viewer = api(make_member(session, project, "viewer"))
         assert ask(viewer, deployment, newer).status_code == 403
 
-    def test_model_of_an_update_is_in_use(
+    def test_model_of_a_running_update_can_not_be_deleted(
         self, deployment: Deployment, mine: Api, served: Any, newer: Model
     ) -> None:
         ask(mine, deployment, newer)

@@ -1,4 +1,4 @@
-"""Deployments that begin when other tasks have completed."""
+"""Tests of deployments that start when other tasks have completed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Deploy = Callable[..., Any]
 def training(
     session: Session, project: Project, hand: Hand, tuned: Model, monkeypatch: pytest.MonkeyPatch
 ) -> Task:
-    """A training that waits for ``hand``; what it makes when it completes is ``tuned``."""
+    """Create a training that ``hand`` can claim; when it completes, its model is ``tuned``."""
 
     def conclude(_: Session, task: Task, outcome: Any) -> None:
         if outcome.status is TaskStatus.COMPLETED:
@@ -43,13 +43,13 @@ def training(
 
 @pytest.fixture
 def gate(session: Session, project: Project, hand: Hand) -> Task:
-    """Another task, which stands for an evaluation that must pass."""
+    """Create another task to wait for, as an evaluation that must pass would be."""
     return make_task(session, project, name="gate", scheduling={"queue": hand.queue})
 
 
 @pytest.fixture
 def waiting(deploy: Deploy, training: Task, gate: Task, session: Session) -> Deployment:
-    """A deployment of what the training makes, after the gate."""
+    """Create a deployment of the training's model that also waits for ``gate``."""
     answer = deploy(
         model={"from_task": str(training.uuid)}, after=[{"task": str(gate.uuid)}], name="nightly"
     )
@@ -57,7 +57,7 @@ def waiting(deploy: Deploy, training: Task, gate: Task, session: Session) -> Dep
     return session.scalars(select(Deployment).where(Deployment.uuid == answer.json()["uuid"])).one()
 
 
-def test_it_starts_when_all_have_completed(
+def test_deployment_starts_when_all_tasks_have_completed(
     session: Session,
     mine: Api,
     waiting: Deployment,
@@ -92,7 +92,7 @@ def test_it_starts_when_all_have_completed(
     assert set(hand.inputs(claim).trees) == {"model", "base_model"}
     hand.ready(claim)
     assert fresh(session, waiting).status == "ready"
-    # From now on it is like any other.
+    # From here on, it behaves like any other deployment.
     hand.fail(claim)
     assert fresh(session, waiting).status == "restarting"
     hand.ready(hand.take(hurry=True))
@@ -100,7 +100,7 @@ def test_it_starts_when_all_have_completed(
 
 
 @pytest.mark.parametrize("which", ["train", "gate"])
-def test_it_is_stopped_when_one_fails(
+def test_deployment_is_stopped_when_a_task_fails(
     session: Session, mine: Api, waiting: Deployment, hand: Hand, which: str, owner: User
 ) -> None:
     claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
@@ -116,13 +116,13 @@ def test_it_is_stopped_when_one_fails(
     assert "task:failed" in notes(session, owner)
 
 
-def test_started_by_hand_it_waits_no_longer_for_what_failed(
+def test_manual_start_waits_only_for_the_model(
     session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
 ) -> None:
     claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
     hand.fail(claims["gate"])
     assert fresh(session, waiting).status == "stopped"
-    # Its model is not there yet.
+    # Its model does not exist yet.
     assert mine.post(f"deployments/{waiting.uuid}/start").status_code == 202
     assert hand.claim() is None
     hand.complete(claims["train"], {})
@@ -131,7 +131,7 @@ def test_started_by_hand_it_waits_no_longer_for_what_failed(
     assert (row.status, row.model_id, row.error) == ("ready", tuned.id, None)
 
 
-def test_without_its_model_it_is_not_started(
+def test_deployment_whose_model_was_not_made_does_not_start(
     session: Session, mine: Api, waiting: Deployment, hand: Hand
 ) -> None:
     claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
@@ -141,7 +141,7 @@ def test_without_its_model_it_is_not_started(
     assert fresh(session, waiting).status == "stopped"
 
 
-def test_a_model_that_came_while_it_was_stopped(
+def test_model_made_while_stopped_is_served_after_start(
     session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
 ) -> None:
     stopped = mine.post(f"deployments/{waiting.uuid}/stop")
@@ -154,7 +154,7 @@ def test_a_model_that_came_while_it_was_stopped(
     assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
 
 
-def test_a_restart_does_not_pass_by_what_it_waits_for(
+def test_restart_while_waiting_is_refused(
     session: Session, mine: Api, waiting: Deployment, hand: Hand
 ) -> None:
     answer = mine.post(f"deployments/{waiting.uuid}/restart")
@@ -163,7 +163,7 @@ def test_a_restart_does_not_pass_by_what_it_waits_for(
     assert hand.claim() is None
 
 
-def test_deleting_it_ends_its_wait(mine: Api, waiting: Deployment, hand: Hand) -> None:
+def test_deletion_ends_the_wait(mine: Api, waiting: Deployment, hand: Hand) -> None:
     task = mine.get(f"deployments/{waiting.uuid}").json()["task"]
     assert mine.delete(f"deployments/{waiting.uuid}").status_code == 204
     assert mine.get(f"tasks/{task}").json()["status"] == "cancelled"
@@ -172,7 +172,7 @@ def test_deleting_it_ends_its_wait(mine: Api, waiting: Deployment, hand: Hand) -
     assert hand.claim() is None
 
 
-def test_a_model_that_is_there_and_a_task_after_which(
+def test_existing_model_waits_for_a_task(
     mine: Api, deploy: Deploy, gate: Task, hand: Hand, tuned: Model
 ) -> None:
     made = deploy(after=[{"task": str(gate.uuid), "condition": "any"}]).json()
@@ -181,7 +181,7 @@ def test_a_model_that_is_there_and_a_task_after_which(
     assert str(hand.take().task_uuid) == made["task"]
 
 
-def test_what_is_anothers_or_makes_no_model(session: Session, deploy: Deploy, gate: Task) -> None:
+def test_unusable_task_is_refused(session: Session, deploy: Deploy, gate: Task) -> None:
     foreign = make_task(session, make_project(session), type=TaskType.TRAINING)
     for body in (
         {"model": {"from_task": str(foreign.uuid)}},

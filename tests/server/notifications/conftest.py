@@ -1,4 +1,4 @@
-"""Fixtures of the notifications' tests."""
+"""Fixtures of the tests of notifications."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from tests.server.notifications.watching import Watch
 
 @pytest.fixture
 def loopback_open(session: Session) -> Iterator[None]:
-    """The receiver is on this machine; what other tests left is not sent."""
+    """Allow calls to this machine, and discard the deliveries of other tests."""
     session.execute(update(WebhookDelivery).values(status="failed"))
     session.commit()
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
@@ -56,7 +56,7 @@ def box(session: Session) -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for 127.0.0.1, in one file, signed by itself."""
+    """Create a self-signed certificate for 127.0.0.1, and return the file with it and its key."""
     from ipaddress import ip_address
 
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks, as the tests of them want them."""
+"""Helpers that create, send and read webhook deliveries."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def drain() -> int:
 
 
 def hurry(session: Session) -> None:
-    """Let the time until the next attempt pass."""
+    """Let all deliveries be due now."""
     session.execute(update(WebhookDelivery).values(next_attempt_at=func.now()))
     session.commit()
 

@@ -1,4 +1,4 @@
-"""An SMTP server that keeps what it is given, and mails for it."""
+"""An SMTP server that keeps the e-mails that it gets, and helpers that queue them."""
 
 import email
 import socket
@@ -16,7 +16,7 @@ from aiplatform.server.core.mail import OutgoingMail, send_mail
 
 
 class Mailbox:
-    """An SMTP server's handler that keeps what it is given."""
+    """A handler of an SMTP server that keeps the e-mails that it gets."""
 
     def __init__(self) -> None:
         self.got: list[tuple[list[str], EmailMessage]] = []

@@ -1,4 +1,4 @@
-"""A webhook's receiver, as somebody would write it: it verifies before it believes."""
+"""A receiver of webhooks that verifies their signatures, as a user would write it."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps what it was sent; ``status``, ``wait`` and ``drip`` are how it answers."""
+    """A receiver that keeps its requests; ``status``, ``wait`` and ``drip`` set how it answers."""
 
     daemon_threads = True
 
@@ -32,7 +32,7 @@ class Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook?token=in-the-url"
 
     def events(self, secret: str) -> list[Any]:
-        """What it believes: the bodies whose signature is good under ``secret``."""
+        """Return the verified bodies; a signature that does not match ``secret`` raises."""
         return [Webhook(secret).verify(body, headers) for headers, body in list(self.got)]
 
     def ids(self) -> list[str]:
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in server.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # it need not be heard out
+        with contextlib.suppress(ConnectionError):  # the client may close early
             if server.drip:
                 for byte in server.answer:
                     self.wfile.write(bytes([byte]))
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on this machine."""
+    """Run a receiver on this machine and yield it."""
     server = Receiver()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""E-mail to a real SMTP server: encrypted, refused, lost, and never with a header too many."""
+"""Tests of e-mail with a real SMTP server: encryption, refusals, losses, header injection."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestSending:
-    def test_reaches_its_recipient_and_leaves_no_content(
+    def test_sent_mail_reaches_its_recipient_and_its_content_is_deleted(
         self, session: Session, box: Mailbox
     ) -> None:
         queue(session, subject="你好", text="正文\n", html="<p>正文</p>")
@@ -45,21 +45,21 @@ class TestSending:
         row = last(session)
         assert (row.status, row.content, row.error) == ("delivered", None, None)
 
-    def test_rests_sealed_until_then(self, session: Session, box: Mailbox) -> None:
+    def test_waiting_mail_is_encrypted(self, session: Session, box: Mailbox) -> None:
         row = queue(session, text="a link that sets a password")
         assert row.content is not None
         assert b"password" not in row.content
 
-    def test_is_not_sent_of_what_was_rolled_back(self, session: Session, box: Mailbox) -> None:
+    def test_rolled_back_mail_is_not_sent(self, session: Session, box: Mailbox) -> None:
         send_mail(session, to="ann@example.com", kind="test", subject="x", text="x")
         session.rollback()
         assert mail.send_next() is False
 
-    def test_without_a_server_nothing_is_kept(self, session: Session) -> None:
+    def test_mail_is_not_kept_without_a_server(self, session: Session) -> None:
         assert not send_mail(session, to="ann@example.com", kind="test", subject="x", text="x")
 
     @pytest.mark.parametrize("security", ["starttls", "tls"])
-    def test_encrypted_with_a_login(
+    def test_mail_is_sent_encrypted_and_with_a_login(
         self, security: str, session: Session, box: Mailbox, certificate: Path, tmp_path: Path
     ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,7 +84,7 @@ class TestSending:
         }
         try:
             with environment(**settings):
-                # A server that can't prove who it is gets neither password nor mail.
+                # A server whose certificate is not trusted gets neither password nor mail.
                 queue(session)
                 mail.send_next()
                 assert (last(session).status, last(session).error) == (
@@ -100,7 +100,7 @@ class TestSending:
         assert last(session).status == "delivered"
         assert secure.logins == [(b"platform", b"secret of smtp")]
 
-    def test_no_password_over_an_open_line(self) -> None:
+    def test_password_without_encryption_is_refused(self) -> None:
         with (
             environment(AIPLATFORM_SMTP_HOST="smtp.example.com", AIPLATFORM_SMTP_SECURITY="none",
                         AIPLATFORM_SMTP_USER="a", AIPLATFORM_SMTP_PASSWORD="b"),
@@ -115,7 +115,7 @@ class TestTrouble:
         [("recipient", "550 no such user", "failed"), ("recipient", "450 later", "pending"),
          ("data", "554 no spam", "failed"), ("data", "451 later", "pending")],
     )  # fmt: skip
-    def test_refused_for_good_or_for_now(
+    def test_refused_mail_is_retried_or_fails(
         self, what: str, answer: str, status: str, session: Session, box: Mailbox
     ) -> None:
         setattr(box, f"refuse_{what}", answer)
@@ -131,7 +131,9 @@ class TestTrouble:
             mail.send_next()
             assert last(session).status == "delivered"
 
-    def test_nobody_listens(self, session: Session, box: Mailbox) -> None:
+    def test_mail_is_retried_while_nobody_listens_and_then_fails(
+        self, session: Session, box: Mailbox
+    ) -> None:
         with environment(AIPLATFORM_SMTP_PORT="1"):
             queue(session)
             mail.send_next()
@@ -144,9 +146,7 @@ class TestTrouble:
         row = last(session)
         assert (row.status, row.content) == ("failed", None)
 
-    def test_a_worker_killed_while_it_sends_loses_nothing(
-        self, session: Session, box: Mailbox
-    ) -> None:
+    def test_mail_of_a_killed_worker_is_sent_again(self, session: Session, box: Mailbox) -> None:
         queue(session)
         script = textwrap.dedent(
             """
@@ -168,7 +168,7 @@ class TestTrouble:
         first, second = (message["Message-ID"] for _, message in box.got)
         assert first == second
 
-    def test_several_workers_send_each_once(self, session: Session, box: Mailbox) -> None:
+    def test_concurrent_workers_send_each_mail_once(self, session: Session, box: Mailbox) -> None:
         for number in range(12):
             queue(session, subject=str(number))
 
@@ -190,7 +190,9 @@ class TestInjection:
         ["x\r\nBcc: evil@example.com", "x\nBcc: evil@example.com", "x\r\n\r\nbody", "x\x00y\x1b[0m",
          "x\u2028Bcc: evil@example.com", "a" * 5000],
     )  # fmt: skip
-    def test_a_subject_stays_one_line(self, subject: str, session: Session, box: Mailbox) -> None:
+    def test_subject_can_not_add_headers(
+        self, subject: str, session: Session, box: Mailbox
+    ) -> None:
         queue(session, subject=subject)
         mail.send_next()
         ((recipients, message),) = box.got
@@ -205,13 +207,15 @@ class TestInjection:
          "ann@example.com\nRCPT TO:<evil@example.com>", "nobody", "", "@", "a b@example.com",
          "Ann <ann@example.com>", "ann@example.com>", "ann@exa mple.com"],
     )  # fmt: skip
-    def test_an_address_is_one_address(self, address: str, session: Session, box: Mailbox) -> None:
+    def test_invalid_address_is_not_used(
+        self, address: str, session: Session, box: Mailbox
+    ) -> None:
         queue(session, to=address)
         mail.send_next()
         assert box.got == []
         assert last(session).status == "failed"
 
-    def test_what_users_write_is_escaped(self, session: Session, box: Mailbox) -> None:
+    def test_text_of_users_is_escaped(self, session: Session, box: Mailbox) -> None:
         user = make_user(session)
         hostile = '<img src=x onerror=alert(1)>"&\r\nBcc: evil@example.com'
         announce(session, N.TASK_FAILED, to=[user.id], name=hostile, error=hostile)
@@ -229,7 +233,7 @@ class TestInjection:
 class TestLinks:
     @pytest.mark.parametrize("kind", ["invitation", "password_reset"])
     @pytest.mark.parametrize("language", ["en", "zh"])
-    def test_identity_can_have_links_sent(
+    def test_send_link_sends_a_mail(
         self, kind: str, language: Any, session: Session, box: Mailbox
     ) -> None:
         link = f"https://platform.example.com/{kind}#aip_{uuid4().hex}"
@@ -243,5 +247,5 @@ class TestLinks:
         assert link in html
         assert "href" not in html, "it is for a command; there is no such page"
 
-    def test_or_learns_that_there_is_no_way_to(self, session: Session) -> None:
+    def test_send_link_without_a_server_returns_false(self, session: Session) -> None:
         assert hooks.send_link(session, "a@example.com", "invitation", "https://x", "en") is False

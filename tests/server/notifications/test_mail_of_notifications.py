@@ -1,4 +1,4 @@
-"""Notifications by e-mail: at once, gathered, or later when they can't be sealed."""
+"""Tests of notifications by e-mail: at once, in digests, or later if they can't be encrypted."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,14 +24,14 @@ Act = Callable[..., Any]
 
 
 class TestNotifications:
-    def test_at_once_in_the_users_language_with_commands_and_no_page_that_is_not_there(
+    def test_mail_is_sent_in_the_language_of_the_user(
         self, session: Session, api: Act, box: Mailbox
     ) -> None:
         user = make_user(session)
         change = {"language": "zh"}
         api(user).patch("notifications/preferences", json=change, headers={"If-Match": "*"})
         announce(session, N.TASK_FAILED, to=[user.id], name="tune", error="no memory")
-        announce(session, N.TASK_COMPLETED, to=[user.id], name="tune")  # not by default
+        announce(session, N.TASK_COMPLETED, to=[user.id], name="tune")  # not sent by default
         commit(session)
         while mail.send_next():
             pass
@@ -46,7 +46,7 @@ class TestNotifications:
         assert "href" not in html
         assert message["List-Unsubscribe"] is None, "there is no page where that could be done"
 
-    def test_of_a_changed_address_the_old_one_is_told(
+    def test_changed_address_is_reported_to_the_old_one(
         self, session: Session, api: Act, box: Mailbox
     ) -> None:
         user, admin = make_user(session), make_user(session, role="admin")
@@ -69,7 +69,7 @@ class TestNotifications:
             assert message["Subject"] == "Your address was changed"
             box.got.clear()
 
-    def test_digests_gather_and_security_does_not_wait(
+    def test_digest_collects_notifications_and_security_events_do_not_wait(
         self, session: Session, api: Act, box: Mailbox
     ) -> None:
         user, other = make_user(session), make_user(session)
@@ -103,7 +103,7 @@ class TestNotifications:
         )
         assert other.email not in recipients
 
-    def test_who_wants_none_or_is_deactivated_gets_none(
+    def test_user_without_email_or_deactivated_gets_none(
         self, session: Session, api: Act, box: Mailbox
     ) -> None:
         quiet, gone = make_user(session), make_user(session, active=False)
@@ -114,9 +114,7 @@ class TestNotifications:
         commit(session)
         assert mail.send_next() is False
 
-    def test_a_digest_is_not_sent_to_who_left_meanwhile(
-        self, session: Session, box: Mailbox
-    ) -> None:
+    def test_digest_is_not_sent_to_a_deactivated_user(self, session: Session, box: Mailbox) -> None:
         user = make_user(session)
         session.add(
             NotificationDigest(user_id=user.id, type="task:failed", data={}, due_at=func.now())
@@ -129,13 +127,13 @@ class TestNotifications:
 
 
 class TestWithoutAKey:
-    """The key file is out of order; what happens is told all the same."""
+    """Tests with an unusable key file: events must be reported all the same."""
 
     @pytest.fixture
     def nowhere(self, tmp_path: Path) -> str:
         return str(tmp_path / "nowhere.key")
 
-    def test_inbox_and_webhooks_hear_and_the_mail_comes_later(
+    def test_inbox_and_webhooks_are_served_and_the_mail_follows(
         self, session: Session, box: Mailbox, nowhere: str
     ) -> None:
         user = make_user(session)
@@ -158,7 +156,7 @@ class TestWithoutAKey:
         assert recipients == [user.email]
         assert "tune" in parts(message)[0]
 
-    def test_digests_wait_and_do_not_stop_the_sweep(
+    def test_digests_wait_without_stopping_the_job(
         self, session: Session, box: Mailbox, nowhere: str
     ) -> None:
         for user in (make_user(session), make_user(session)):

@@ -1,4 +1,4 @@
-"""Each user's inbox."""
+"""Tests of inboxes, preferences and texts of notifications."""
 
 from collections.abc import Callable
 from string import Formatter
@@ -31,14 +31,14 @@ def titles(answer: Any) -> list[str]:
 
 
 class TestInbox:
-    def test_is_ones_own_newest_first(self, session: Session, api: Act) -> None:
+    def test_inbox_lists_own_notifications_newest_first(self, session: Session, api: Act) -> None:
         user, other = make_user(session), make_user(session)
         for title in ("first", "second"):
             make_notification(session, user, title=title)
         make_notification(session, other, title="private")
         assert titles(api(user).get("notifications")) == ["second", "first"]
 
-    def test_shows_what_there_is_to_know(self, session: Session, api: Act) -> None:
+    def test_notification_contains_text_project_and_data(self, session: Session, api: Act) -> None:
         user = make_user(session)
         project = make_project(session, user)
         announce(
@@ -53,7 +53,9 @@ class TestInbox:
         assert shown["data"]["step"] == 3
         assert shown["title"] == ("t\ufffd" * 200)[:255]
 
-    def test_speaks_the_readers_language(self, session: Session, api: Act) -> None:
+    def test_notification_is_shown_in_the_language_of_the_reader(
+        self, session: Session, api: Act
+    ) -> None:
         user = make_user(session)
         announce(session, N.TASK_COMPLETED, to=[user.id], name="tune", task_type="training")
         commit(session)
@@ -65,7 +67,7 @@ class TestInbox:
         ]  # fmt: skip
         assert shown == [["as it was", "tune: completed"], ["as it was", "tune：已完成"]]
 
-    def test_one_type_alone(self, session: Session, api: Act) -> None:
+    def test_filter_by_type(self, session: Session, api: Act) -> None:
         user = make_user(session)
         for kind in (N.TASK_COMPLETED, N.TASK_FAILED):
             announce(session, kind, to=[user.id], name="tune")
@@ -73,12 +75,12 @@ class TestInbox:
         answer = api(user).get("notifications", params={"type": "task:failed"})
         assert titles(answer) == ["tune: failed"]
 
-    def test_nobody_is_told_nothing(self, session: Session) -> None:
+    def test_unknown_recipients_are_skipped(self, session: Session) -> None:
         before = session.scalar(text("SELECT count(*) FROM notifications"))
         announce(session, N.TASK_FAILED, to=[None, 10**6])
         assert session.scalar(text("SELECT count(*) FROM notifications")) == before
 
-    def test_walks_by_cursor(self, session: Session, api: Act) -> None:
+    def test_pages_follow_by_cursor(self, session: Session, api: Act) -> None:
         user = make_user(session)
         made = [make_notification(session, user).uuid for _ in range(5)]
         me, seen, cursor = api(user), [], None
@@ -91,7 +93,7 @@ class TestInbox:
                 break
         assert seen == [str(uuid) for uuid in reversed(made)]
 
-    def test_wakes_who_watches_after_the_commit(
+    def test_watchers_are_woken_after_the_commit(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         woken: list[str] = []
@@ -106,7 +108,7 @@ class TestInbox:
         commit(session)
         assert woken == [f"inbox:{user.id}"]
 
-    def test_goes_with_its_user(self, session: Session) -> None:
+    def test_notifications_are_deleted_with_their_user(self, session: Session) -> None:
         user = make_user(session)
         id_ = make_notification(session, user).notification_id
         session.delete(user)
@@ -116,7 +118,7 @@ class TestInbox:
 
 
 class TestRead:
-    def test_once_and_for_all(self, session: Session, api: Act) -> None:
+    def test_marking_as_read_twice_changes_it_once(self, session: Session, api: Act) -> None:
         user = make_user(session)
         details, _ = make_notification(session, user), make_notification(session, user)
         me = api(user)
@@ -129,7 +131,7 @@ class TestRead:
         actions = session.scalars(select(AuditLog.action).where(AuditLog.user_id == user.id)).all()
         assert actions == ["notification:read"]
 
-    def test_all_at_once(self, session: Session, api: Act) -> None:
+    def test_all_are_marked_as_read_together(self, session: Session, api: Act) -> None:
         user, other = make_user(session), make_user(session)
         for somebody in (user, user, other):
             make_notification(session, somebody)
@@ -143,16 +145,18 @@ class TestRead:
         assert [(row.action, row.details["count"]) for row in rows] == [("notification:read", 2)]
 
     @pytest.mark.parametrize("uuid", [uuid4(), "not a uuid"])
-    def test_what_is_not_there(self, session: Session, api: Act, uuid: Any) -> None:
+    def test_unknown_notification_is_not_found(self, session: Session, api: Act, uuid: Any) -> None:
         answer = api(make_user(session)).post(f"notifications/{uuid}/read")
         assert answer.status_code in {404, 422}
 
-    def test_somebody_elses_is_not_there(self, session: Session, api: Act, admin: Any) -> None:
+    def test_notification_of_another_user_is_not_found(
+        self, session: Session, api: Act, admin: Any
+    ) -> None:
         details = make_notification(session, make_user(session))
         for me in (api(make_user(session)), admin):
             assert me.post(f"notifications/{details.uuid}/read").status_code == 404
 
-    def test_the_unread_are_found_by_the_contracts_index(self, owner_url: str) -> None:
+    def test_unread_are_found_by_the_index_of_the_contract(self, owner_url: str) -> None:
         from aiplatform.server.notifications import queries
 
         class Somebody:
@@ -162,7 +166,7 @@ class TestRead:
         compiled = statement.compile(database.get_engine(), compile_kwargs={"literal_binds": True})
         with psycopg.connect(libpq_url(owner_url)) as connection:
             connection.execute("SET enable_seqscan = off")
-            # Of a nearly empty table any index will do; this leaves the contract's alone.
+            # For a nearly empty table, any index will do. Only the contract's is left.
             connection.execute("DROP INDEX ix_notifications_user")
             plan = connection.execute(f"EXPLAIN {compiled}").fetchall()  # type: ignore[arg-type]
             connection.rollback()
@@ -170,7 +174,7 @@ class TestRead:
 
 
 class TestDelete:
-    def test_one(self, session: Session, api: Act) -> None:
+    def test_one_notification_is_deleted(self, session: Session, api: Act) -> None:
         user, other = make_user(session), make_user(session)
         mine, kept = (
             make_notification(session, user),
@@ -187,7 +191,7 @@ class TestDelete:
         assert (row.action, row.resource_id) == ("notification:deleted", str(mine.uuid))
         assert kept.uuid is not None
 
-    def test_what_was_read(self, session: Session, api: Act) -> None:
+    def test_read_notifications_are_deleted_together(self, session: Session, api: Act) -> None:
         user, other = make_user(session), make_user(session)
         for somebody in (user, other):
             make_notification(session, somebody, is_read=True)
@@ -199,7 +203,7 @@ class TestDelete:
 
 
 class TestPreferences:
-    def test_begin_with_defaults(self, session: Session, api: Act) -> None:
+    def test_defaults(self, session: Session, api: Act) -> None:
         shown = api(make_user(session)).get("notifications/preferences").json()
         assert (shown["email"], shown["language"]) == ("immediate", "en")
         by_type = {item["type"]: item for item in shown["types"]}
@@ -211,7 +215,7 @@ class TestPreferences:
             kind for kind in N if kind.startswith("security:")
         }
 
-    def test_hold_from_the_next_notification_on(self, session: Session, api: Act) -> None:
+    def test_change_applies_from_the_next_notification(self, session: Session, api: Act) -> None:
         user, other = make_user(session), make_user(session)
         me = api(user)
         etag = me.get("notifications/preferences").headers["etag"]
@@ -229,7 +233,7 @@ class TestPreferences:
         row = session.scalars(select(AuditLog).where(AuditLog.user_id == user.id)).one()
         assert row.action == "notification:preferences_updated"
 
-    def test_of_two_changes_one_must_read_again(self, session: Session, api: Act) -> None:
+    def test_change_requires_the_current_etag(self, session: Session, api: Act) -> None:
         me = api(make_user(session))
         etag = me.get("notifications/preferences").headers["etag"]
         body = {"language": "zh"}
@@ -238,7 +242,9 @@ class TestPreferences:
         assert me.patch(path, json=body, headers={"If-Match": etag}).status_code == 200
         assert me.patch(path, json=body, headers={"If-Match": etag}).status_code == 412
 
-    def test_security_can_not_be_silenced(self, session: Session, api: Act) -> None:
+    def test_security_events_can_not_be_removed_from_the_inbox(
+        self, session: Session, api: Act
+    ) -> None:
         user = make_user(session)
         me, path = api(user), "notifications/preferences"
         silence = {"types": {"security:login": {"inbox": False}}}
@@ -252,7 +258,7 @@ class TestPreferences:
         [{"email": "weekly"}, {"types": {"task:unknown": {}}}, {"user_id": 1},
          {"types": {"task:failed": {"inbox": "perhaps"}}}, {"language": "fr"}],
     )  # fmt: skip
-    def test_nonsense_is_refused(self, body: Any, session: Session, api: Act) -> None:
+    def test_invalid_changes_are_refused(self, body: Any, session: Session, api: Act) -> None:
         me = api(make_user(session))
         answer = me.patch("notifications/preferences", json=body, headers={"If-Match": "*"})
         assert answer.status_code == 422
@@ -265,7 +271,9 @@ class TestSecurityEvents:
         assert answer.status_code == 200
         return str(answer.json()["access_token"])
 
-    def test_a_sign_in_with_another_program(self, session: Session, client: Any, api: Act) -> None:
+    def test_sign_in_with_another_program_is_reported(
+        self, session: Session, client: Any, api: Act
+    ) -> None:
         user = make_user(session)
         for agent in ("one", "one", "two", "one", "two"):
             self.sign_in(client, user, agent)
@@ -279,7 +287,7 @@ class TestSecurityEvents:
         assert api(user).put("users/me/password", json=body).status_code == 204
         assert titles(api(user).get("notifications")) == ["Your password was changed"]
 
-    def test_nothing_secret_is_told(self, session: Session, api: Act) -> None:
+    def test_notification_contains_no_secret(self, session: Session, api: Act) -> None:
         self.test_a_changed_password(session, None, api)
         rows = session.scalars(select(Notification.data)).all()
         assert not any("quite another one" in str(row) or PASSWORD in str(row) for row in rows)
@@ -288,18 +296,18 @@ class TestSecurityEvents:
 class TestTexts:
     @pytest.mark.parametrize("kind", list(N))
     @pytest.mark.parametrize("language", ["en", "zh"])
-    def test_every_type_has_them(self, kind: N, language: Any) -> None:
+    def test_every_type_has_texts(self, kind: N, language: Any) -> None:
         title, _ = rules.render(kind, {}, language)
         assert title
         assert rules.TEXTS[kind][language].label
-        # A template that names an attribute or index would reach into objects.
+        # A template with an attribute or index could read parts of objects.
         text = rules.TEXTS[kind][language]
         names = [name for _, name, spec, conversion in
                  [*Formatter().parse(text.title), *Formatter().parse(text.message)]
                  if name is not None]  # fmt: skip
         assert all(name.isidentifier() for name in names)
 
-    def test_both_languages_name_the_same(self) -> None:
+    def test_both_languages_use_the_same_values(self) -> None:
         def names(text: str) -> set[str]:
             return {name for _, name, _, _ in Formatter().parse(text) if name}
 
@@ -309,7 +317,7 @@ class TestTexts:
 
 
 @pytest.mark.parametrize("kind", TaskType)
-def test_completed_task_is_called_what_people_call_its_work(kind: TaskType) -> None:
+def test_completed_task_is_named_by_its_work(kind: TaskType) -> None:
     data = {"name": "n", "task_type": kind.value}
     messages = [rules.render(N.TASK_COMPLETED, data, of)[1] for of in get_args(Language)]
     assert all("_" not in message and "?" not in message for message in messages)

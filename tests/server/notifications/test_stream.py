@@ -1,4 +1,4 @@
-"""Notifications live, and over when the session is."""
+"""Tests of live notifications, and of the end of their streams."""
 
 import time
 from typing import Any
@@ -21,7 +21,7 @@ from tests.server.notifications.watching import call, tell
 
 
 class TestLive:
-    def test_arrives_with_the_new_count(self, session: Session, watch: Any) -> None:
+    def test_notification_arrives_with_the_new_count(self, session: Session, watch: Any) -> None:
         user, other = make_user(session), make_user(session)
         watcher = watch(make_token(session, user))
         assert watcher.events[0][:2] == ("ready", {"unread": 0})
@@ -35,7 +35,9 @@ class TestLive:
         title = next(data["title"] for kind, data, _ in watcher.events if kind == "notification")
         assert title == "mine: completed"
 
-    def test_in_the_readers_language(self, session: Session, watch: Any) -> None:
+    def test_notification_is_in_the_language_of_the_reader(
+        self, session: Session, watch: Any
+    ) -> None:
         user = make_user(session)
         english = watch(make_token(session, user))
         chinese = watch(make_token(session, user), language="zh")
@@ -44,7 +46,7 @@ class TestLive:
             watcher.until(lambda w: bool(w.names()))
             assert watcher.events[1][1]["title"] == title
 
-    def test_reading_elsewhere_changes_the_count(
+    def test_count_changes_when_read_elsewhere(
         self, session: Session, watch: Any, server_url: str
     ) -> None:
         user = make_user(session)
@@ -55,7 +57,7 @@ class TestLive:
         call(server_url, token, "POST", f"notifications/{details.uuid}/read")
         watcher.until(lambda w: ("unread", {"unread": 0}, None) in w.events)
 
-    def test_what_was_rolled_back_is_never_told(self, session: Session, watch: Any) -> None:
+    def test_rolled_back_notification_is_not_sent(self, session: Session, watch: Any) -> None:
         user = make_user(session)
         watcher = watch(make_token(session, user))
         announce(session, N.TASK_COMPLETED, to=[user.id], name="undone")
@@ -67,7 +69,9 @@ class TestLive:
 
 class TestEnd:
     @pytest.mark.parametrize("how", ["session ended", "deactivated", "logout"])
-    def test_within_a_second(self, how: str, session: Session, watch: Any, server_url: str) -> None:
+    def test_stream_ends_within_a_second_after_the_session(
+        self, how: str, session: Session, watch: Any, server_url: str
+    ) -> None:
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -88,9 +92,7 @@ class TestEnd:
         assert watcher.kinds()[-1] == "error"
         assert watcher.events[-1][1]["status"] == 401
 
-    def test_an_api_key_is_for_projects_not_for_inboxes(
-        self, session: Session, server_url: str
-    ) -> None:
+    def test_api_key_is_refused(self, session: Session, server_url: str) -> None:
         make_key(session, make_user(session), "projects:read", token="aip_key_of_a_watcher")
         answer = httpx.get(
             f"{server_url}/api/v1/notifications/stream",
@@ -98,7 +100,9 @@ class TestEnd:
         )
         assert (answer.status_code, answer.json()["code"]) == (403, "session_required")
 
-    def test_who_may_not_hears_nothing(self, session: Session, server_url: str) -> None:
+    def test_inactive_user_or_invalid_token_is_refused(
+        self, session: Session, server_url: str
+    ) -> None:
         user = make_user(session, active=False)
         for token in (make_token(session, user), "nonsense"):
             answer = httpx.get(
@@ -107,9 +111,7 @@ class TestEnd:
             )
             assert answer.status_code == 401
 
-    def test_a_client_that_leaves_is_forgotten(
-        self, session: Session, watch: Any, app: FastAPI
-    ) -> None:
+    def test_closed_streams_are_removed(self, session: Session, watch: Any, app: FastAPI) -> None:
         hub: Hub = app.state.notifications
         watchers = [watch(make_token(session, make_user(session))) for _ in range(3)]
         assert hub.watching >= 3
@@ -120,7 +122,7 @@ class TestEnd:
             time.sleep(0.05)
         assert hub.watching == 0
 
-    def test_one_user_opens_only_so_many(
+    def test_streams_of_one_user_are_limited(
         self, session: Session, watch: Any, server_url: str, monkeypatch: Any
     ) -> None:
         monkeypatch.setattr(stream, "MAX_STREAMS", 2)
@@ -133,7 +135,7 @@ class TestEnd:
         )
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
 
-    def test_heartbeats(self, session: Session, server_url: str, monkeypatch: Any) -> None:
+    def test_heartbeats_are_sent(self, session: Session, server_url: str, monkeypatch: Any) -> None:
         monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.1)
         headers = {"Authorization": f"Bearer {make_token(session, make_user(session))}"}
         with (
@@ -146,7 +148,7 @@ class TestEnd:
 
 
 class TestCost:
-    def test_watchers_hold_no_connection_and_share_the_reading(
+    def test_watchers_hold_no_connection_and_share_queries(
         self, session: Session, watch: Any, database_url: str, monkeypatch: Any
     ) -> None:
         looks: list[int] = []
@@ -172,7 +174,7 @@ class TestCost:
             ).fetchone()
         assert listening == (1,)
 
-    def test_goes_on_after_the_database_was_away(
+    def test_stream_continues_after_the_database_was_away(
         self, session: Session, watch: Any, monkeypatch: Any
     ) -> None:
         from sqlalchemy.exc import OperationalError

@@ -1,4 +1,4 @@
-"""The stream in order: nothing lost, nothing twice, over any interruption."""
+"""Tests of the order of streams: nothing is lost or sent twice, over any interruption."""
 
 import threading
 import time
@@ -16,25 +16,25 @@ from tests.server.notifications.watching import tell
 
 
 class TestOrder:
-    def test_a_slow_transaction_is_not_overtaken(
+    def test_notification_of_a_slow_transaction_is_not_skipped(
         self, session: Session, watch: Any, database_url: str
     ) -> None:
-        """Numbers are given before commits: the first to begin commits last, and is not lost."""
+        """Numbers are given before commits: the transaction that began first commits last."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
         with session_factory()() as slow:
-            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # has its number now
+            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # now has its number
             tell(session, user, "fast")
             time.sleep(0.4)
-            # ``fast`` is committed, but to send it now would put the position past ``slow``.
+            # ``fast`` is committed, but sending it now would move the position past ``slow``.
             assert watcher.names() == []
             commit(slow)
         watcher.until(lambda w: len(w.names()) == 2)
         assert watcher.names() == ["slow", "fast"]
 
     @pytest.mark.parametrize("stranger_writes", [False, True])
-    def test_a_position_taken_meanwhile_loses_nothing(
+    def test_position_taken_during_a_slow_transaction_loses_nothing(
         self, stranger_writes: bool, session: Session, watch: Any, database_url: str
     ) -> None:
         user = make_user(session)
@@ -54,10 +54,10 @@ class TestOrder:
         again.until(lambda w: len(w.names()) == 2)
         assert again.names() == ["slow", "fast"]
 
-    def test_a_number_taken_late_by_an_early_transaction(
+    def test_late_number_of_an_early_transaction_is_sent(
         self, session: Session, watch: Any
     ) -> None:
-        """Began first, wrote last: the serial number is higher, the transaction lower."""
+        """The transaction that began first writes last: higher number, lower transaction."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -74,7 +74,7 @@ class TestOrder:
             again.until(lambda w: bool(w.names()))
             assert again.names() == ["late"]
 
-    def test_many_writers_nothing_lost_or_doubled_over_reconnections(
+    def test_concurrent_writers_and_reconnections_lose_and_repeat_nothing(
         self, session: Session, watch: Any
     ) -> None:
         user = make_user(session)
@@ -99,7 +99,7 @@ class TestOrder:
         while any(thread.is_alive() for thread in threads):
             time.sleep(0.15)
             watcher.close()
-            # What arrived whole counts; the id of the last such event is where to go on.
+            # Only complete events count. The stream continues after the id of the last of them.
             events = list(watcher.events)
             seen += [d["data"]["name"] for kind, d, _ in events if kind == "notification"]
             last = next(id_ for _, _, id_ in reversed(events) if id_ is not None)
@@ -109,32 +109,32 @@ class TestOrder:
         seen += watcher.names()
         assert len(seen) == len(set(seen)) == writers * each
 
-    def test_after_an_id_of_another_database_it_begins_anew(
-        self, session: Session, watch: Any
-    ) -> None:
+    def test_id_of_another_database_starts_a_new_stream(self, session: Session, watch: Any) -> None:
         user = make_user(session)
         watcher = watch(make_token(session, user), f"{2**62}-1")
         tell(session, user, "new")
         watcher.until(lambda w: w.names() == ["new"])
 
     @pytest.mark.parametrize("last", ["", "nonsense", "1", "-1-1", "9" * 40, "1-1; DROP TABLE x"])
-    def test_nonsense_begins_anew(self, last: str, session: Session, watch: Any) -> None:
+    def test_invalid_id_starts_a_new_stream(self, last: str, session: Session, watch: Any) -> None:
         user = make_user(session)
         make_notification(session, user)
         assert watch(make_token(session, user), last).kinds()[0] == "ready"
 
-    def test_from_the_beginning(self, session: Session, watch: Any, monkeypatch: Any) -> None:
+    def test_first_position_sends_all_notifications(
+        self, session: Session, watch: Any, monkeypatch: Any
+    ) -> None:
         monkeypatch.setattr(stream, "PAGE", 3)
         user = make_user(session)
         tell(session, user, *map(str, range(10)))
         watcher = watch(make_token(session, user), "0-0")
         assert watcher.names() == [str(number) for number in range(10)]
-        # A count of unread ones may follow, but no notification.
+        # The number of unread notifications may follow, but no notification.
         assert "ready" in watcher.kinds()[-2:]
 
 
-def test_rows_of_another_server_are_not_waited_for(session: Session, watch: Any) -> None:
-    """A dump carries transaction numbers that the new server has yet to reach."""
+def test_restored_rows_are_not_waited_for(session: Session, watch: Any) -> None:
+    """A dump contains transaction numbers that the new server has not reached yet."""
     from aiplatform.server.notifications.queries import settle_restored
 
     user = make_user(session)

@@ -1,4 +1,4 @@
-"""Calls of webhooks: signed, never lost, and silent about secrets."""
+"""Tests of webhook calls: signed, never lost, and without secrets in the log."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ Act = Callable[..., Any]
 
 
 class TestSending:
-    def test_signed_so_that_the_receiver_can_tell(
+    def test_receiver_can_verify_the_signature(
         self, session: Session, api: Act, receiver: Receiver
     ) -> None:
         owner = make_user(session)
@@ -40,8 +40,8 @@ class TestSending:
         assert made.status_code == 201
         secret = made.json()["secret"]
         tell(session, project, task="0")
-        tell(session, project, N.TASK_COMPLETED)  # not asked for
-        tell(session, make_project(session))  # somebody else's
+        tell(session, project, N.TASK_COMPLETED)  # not subscribed
+        tell(session, make_project(session))  # another project
         assert drain() == 1
         (event,) = receiver.events(secret)
         assert event["type"] == "task:failed"
@@ -50,36 +50,36 @@ class TestSending:
         with pytest.raises(Exception, match="No matching signature"):
             receiver.events("whsec_" + "A" * 43 + "=")
 
-    def test_all_events_when_none_are_named(self, session: Session, receiver: Receiver) -> None:
+    def test_webhook_without_named_events_gets_all(
+        self, session: Session, receiver: Receiver
+    ) -> None:
         project = make_project(session)
         make_webhook(session, project, url=receiver.url)
         for kind in (N.TASK_FAILED, N.MEMBER_ADDED, N.DEPLOYMENT_READY):
             tell(session, project, kind)
         assert drain() == 3
 
-    def test_security_events_stay_private(self, session: Session, receiver: Receiver) -> None:
+    def test_security_events_are_not_sent(self, session: Session, receiver: Receiver) -> None:
         project = make_project(session)
         make_webhook(session, project, url=receiver.url)
         tell(session, project, N.SECURITY_LOGIN)
         tell(session, project, N.WEBHOOK_DISABLED)
         assert drain() == 0
 
-    def test_nothing_is_sent_of_what_was_rolled_back(
-        self, session: Session, receiver: Receiver
-    ) -> None:
+    def test_rolled_back_event_is_not_sent(self, session: Session, receiver: Receiver) -> None:
         project = make_project(session)
         make_webhook(session, project, url=receiver.url)
         announce(session, N.TASK_FAILED, to=[], project=project.uuid)
         session.rollback()
         assert drain() == 0
 
-    def test_a_switched_off_one_gets_nothing(self, session: Session, receiver: Receiver) -> None:
+    def test_disabled_webhook_gets_nothing(self, session: Session, receiver: Receiver) -> None:
         project = make_project(session)
         make_webhook(session, project, url=receiver.url, is_enabled=False)
         tell(session, project)
         assert drain() == 0
 
-    def test_side_by_side_but_no_more_than_two_to_one_receiver(
+    def test_parallel_calls_of_one_webhook_are_limited(
         self, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -95,7 +95,7 @@ class TestSending:
         assert len(receiver.got) == len(set(receiver.ids())) == 8
         assert receiver.most == calls.AT_ONCE
 
-    def test_a_slow_receiver_does_not_hold_up_the_others(
+    def test_slow_receiver_does_not_delay_others(
         self, session: Session, receiver: Receiver
     ) -> None:
         slow = make_webhook(session, make_project(session), url=receiver.url)
@@ -117,7 +117,7 @@ class TestSending:
 
 
 class TestNothingIsLost:
-    def test_a_lost_wake_up_is_made_up_for(
+    def test_lost_wake_up_is_repeated(
         self, session: Session, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -131,7 +131,7 @@ class TestNothingIsLost:
         assert jobs.deliver() == 1
         assert len(receiver.got) == 1
 
-    def test_a_worker_killed_between_call_and_record_sends_again_under_the_same_id(
+    def test_killed_worker_sends_again_with_the_same_id(
         self, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -151,7 +151,7 @@ class TestNothingIsLost:
         assert len(receiver.got) == 1
         delivery = only(session, webhook)
         assert (delivery.status, delivery.attempts) == ("pending", 1)
-        assert drain() == 0  # the lease of the dead one still runs
+        assert drain() == 0  # the lease of the killed worker has not ended
         session.execute(text("UPDATE webhook_deliveries SET locked_until = now()"))
         session.commit()
         assert drain() == 1
@@ -165,7 +165,7 @@ class TestNothingIsLost:
         )
         assert (lost.status_code, lost.error, good.status_code) == (None, None, 200)
 
-    def test_who_lost_the_lease_does_not_overwrite_the_other(
+    def test_worker_that_lost_its_lease_does_not_overwrite_the_result(
         self, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -181,7 +181,9 @@ class TestNothingIsLost:
         delivery = only(session, webhook)
         assert (delivery.status, delivery.attempts) == ("delivered", 2)
 
-    def test_nor_does_it_give_away_the_others_lease(self, session: Session) -> None:
+    def test_worker_that_lost_its_lease_does_not_release_the_new_one(
+        self, session: Session
+    ) -> None:
         webhook = make_webhook(session, make_project(session))
         make_delivery(session, webhook)
         with transaction() as mine:
@@ -196,7 +198,9 @@ class TestNothingIsLost:
         delivery = only(session, webhook)
         assert (delivery.status, delivery.locked_until is not None) == ("pending", True)
 
-    def test_two_workers_send_each_once(self, session: Session, receiver: Receiver) -> None:
+    def test_concurrent_workers_send_each_delivery_once(
+        self, session: Session, receiver: Receiver
+    ) -> None:
         project = make_project(session)
         for _ in range(5):
             webhook = make_webhook(session, project, url=receiver.url)
@@ -210,7 +214,7 @@ class TestNothingIsLost:
         drain()
         assert len(receiver.got) == len(set(receiver.ids())) == 20
 
-    def test_what_ended_long_ago_leaves_the_log(self, session: Session) -> None:
+    def test_old_deliveries_are_deleted(self, session: Session) -> None:
         webhook = make_webhook(session, make_project(session))
         old = datetime.now(UTC) - timedelta(days=31)
         make_delivery(session, webhook, status="delivered", ended_at=old)
@@ -219,7 +223,7 @@ class TestNothingIsLost:
         assert only(session, webhook).uuid == waiting.uuid
 
 
-def test_no_secret_and_no_signature_in_the_log(
+def test_log_contains_no_secret_and_no_signature(
     session: Session, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Webhooks that fail: called again, and in the end switched off."""
+"""Tests of webhooks that fail: they are called again, and switched off in the end."""
 
 import gzip
 import time
@@ -24,7 +24,7 @@ Act = Callable[..., Any]
 
 class TestRetries:
     @pytest.mark.parametrize("status", [500, 404, 302, 199 + 1000])
-    def test_what_is_not_taken_is_sent_again(
+    def test_failed_delivery_is_sent_again(
         self, status: int, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -49,9 +49,7 @@ class TestRetries:
             assert webhook.failing_since is None
             assert len(set(receiver.ids())) == 1
 
-    def test_the_log_tells_of_every_call(
-        self, session: Session, api: Act, receiver: Receiver
-    ) -> None:
+    def test_log_contains_every_call(self, session: Session, api: Act, receiver: Receiver) -> None:
         owner = make_user(session)
         webhook = make_webhook(session, make_project(session, owner), url=receiver.url)
         delivery = make_delivery(session, webhook, body='{"a": 1}')
@@ -69,7 +67,9 @@ class TestRetries:
         assert second["response"] == "thanks"
         assert first["duration_ms"] >= 0
 
-    def test_the_receiver_may_ask_for_time(self, session: Session, receiver: Receiver) -> None:
+    def test_retry_after_of_the_receiver_is_respected(
+        self, session: Session, receiver: Receiver
+    ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         make_delivery(session, webhook)
         receiver.status, receiver.headers = 429, {"Retry-After": "120"}
@@ -86,7 +86,7 @@ class TestRetries:
          ("谢谢".encode("gbk"), {"Content-Type": "text/plain; charset=gbk"}, "谢谢")],
         ids=["large", "packed", "cut off", "no encoding of text", "another encoding"],
     )  # fmt: skip
-    def test_the_status_counts_whatever_the_body_is(
+    def test_status_decides_whatever_the_body_is(
         self, body: bytes, headers: dict[str, str], kept: str, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -97,7 +97,7 @@ class TestRetries:
         attempt = session.get_one(WebhookAttempt, (delivery.id, 1))
         assert (attempt.status_code, attempt.error, attempt.response) == (200, None, kept)
 
-    def test_and_when_its_body_never_ends(
+    def test_status_decides_even_if_the_body_does_not_end(
         self, session: Session, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(calls, "CALL_SECONDS", 0.6)
@@ -109,7 +109,9 @@ class TestRetries:
         assert time.monotonic() - began < 2
         assert only(session, webhook).status == "delivered"
 
-    def test_there_is_an_end(self, session: Session, receiver: Receiver) -> None:
+    def test_delivery_fails_after_the_last_attempt(
+        self, session: Session, receiver: Receiver
+    ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         make_delivery(session, webhook, attempts=len(rules.RETRIES))
         receiver.status = 500
@@ -117,7 +119,7 @@ class TestRetries:
         delivery = only(session, webhook)
         assert (delivery.status, delivery.ended_at is not None) == ("failed", True)
 
-    def test_waits_grow_to_days_and_spread(self) -> None:
+    def test_waits_grow_to_days_and_are_spread(self) -> None:
         waits = [rules.retry_delay(n, 0.5) for n in range(1, len(rules.RETRIES) + 1)]
         assert waits == sorted(waits, key=lambda wait: wait or timedelta(0))
         assert sum((wait or timedelta(0) for wait in waits), timedelta(0)) > timedelta(days=2)
@@ -127,7 +129,7 @@ class TestRetries:
 
 
 class TestSwitchingOff:
-    def test_after_days_of_failure_and_its_maker_is_told(
+    def test_webhook_is_disabled_after_days_of_failure_and_its_creator_notified(
         self, session: Session, api: Act, receiver: Receiver
     ) -> None:
         owner = make_user(session)
@@ -145,7 +147,7 @@ class TestSwitchingOff:
         assert told.type == "webhook:disabled"
         hurry(session)
         assert drain() == 0
-        # Repaired and switched on, it gets what waited.
+        # Switched on again, it gets the waiting deliveries.
         receiver.status = 200
         me, path = api(owner), f"webhooks/{webhook.uuid}"
         etag = me.get(path).headers["etag"]
@@ -154,7 +156,7 @@ class TestSwitchingOff:
         assert drain() == 1
         assert only(session, webhook).status == "delivered"
 
-    def test_at_once_when_the_receiver_is_gone_for_good(
+    def test_webhook_is_disabled_at_once_if_the_receiver_is_gone(
         self, session: Session, receiver: Receiver
     ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
@@ -165,7 +167,7 @@ class TestSwitchingOff:
         assert (webhook.is_enabled, webhook.disabled_reason) == (False, "gone")
 
     @pytest.mark.parametrize("who", ["another call", "its owner"])
-    def test_once_and_not_after_its_owner_did(
+    def test_webhook_is_disabled_once_and_not_after_its_owner_did(
         self, who: str, session: Session, receiver: Receiver
     ) -> None:
         owner = make_user(session)

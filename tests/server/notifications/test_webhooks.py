@@ -1,4 +1,4 @@
-"""Webhooks of a project: made, changed, and nobody's way into the network."""
+"""Tests of creating, changing and testing the webhooks of a project."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,9 @@ class TestAddresses:
          "ftp://example.com/", "https://user:pass@example.com/", "https://example.com:25/",
          "nonsense", "http://2130706433/"],
     )  # fmt: skip
-    def test_refused_when_they_are_typed_in(self, url: str, session: Session, api: Act) -> None:
+    def test_forbidden_address_is_refused_when_it_is_entered(
+        self, url: str, session: Session, api: Act
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
@@ -35,7 +37,9 @@ class TestAddresses:
             )
         assert (answer.status_code, answer.json()["code"]) == (422, "webhook_url_refused")
 
-    def test_and_again_when_they_are_called(self, session: Session, receiver: Receiver) -> None:
+    def test_forbidden_address_is_refused_when_it_is_called(
+        self, session: Session, receiver: Receiver
+    ) -> None:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         make_delivery(session, webhook)
         with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
@@ -50,7 +54,7 @@ class TestAddresses:
 
 
 class TestManaging:
-    def test_the_secret_is_shown_once_and_rests_sealed(self, session: Session, api: Act) -> None:
+    def test_secret_is_shown_once_and_stored_encrypted(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         me = api(owner)
@@ -69,7 +73,7 @@ class TestManaging:
         assert "token=abc" not in trail
         assert "https://chat.example.com" in trail
 
-    def test_after_a_rotation_both_sign_for_a_time(
+    def test_both_secrets_sign_for_a_time_after_a_rotation(
         self, session: Session, api: Act, receiver: Receiver
     ) -> None:
         owner = make_user(session)
@@ -94,7 +98,9 @@ class TestManaging:
             Verifier(made["secret"]).verify(body, headers)
         assert me.post(f"{path}/rotate", json={"overlap_hours": 0}).json()["secret"] != fresh
 
-    def test_ping_and_replay(self, session: Session, api: Act, receiver: Receiver) -> None:
+    def test_ping_and_replay_are_delivered(
+        self, session: Session, api: Act, receiver: Receiver
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         webhook = make_webhook(session, project, url=receiver.url)
@@ -110,7 +116,7 @@ class TestManaging:
         assert receiver.ids() == [ping.json()["uuid"]] * 3
         assert len(me.get(f"{path}/deliveries").json()["items"]) == 3
 
-    def test_changes_need_the_version_that_was_read(self, session: Session, api: Act) -> None:
+    def test_change_requires_the_current_etag(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         first, second = (make_webhook(session, project) for _ in range(2))
@@ -137,13 +143,13 @@ class TestManaging:
          {"name": "x", "url": "https://a.example.com", "project_id": 1},
          {"name": "x", "url": "https://a.example.com/" + "a" * 3000}],
     )  # fmt: skip
-    def test_nonsense_is_refused(self, body: Any, session: Session, api: Act) -> None:
+    def test_invalid_fields_are_refused(self, body: Any, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         answer = api(owner).post(f"projects/{project.uuid}/webhooks", json=body)
         assert answer.status_code == 422
 
-    def test_only_so_many(self, session: Session, api: Act) -> None:
+    def test_number_of_webhooks_is_limited(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         for _ in range(20):
@@ -152,7 +158,7 @@ class TestManaging:
         answer = api(owner).post(f"projects/{project.uuid}/webhooks", json=body)
         assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
 
-    def test_anothers_delivery_is_not_found(self, session: Session, api: Act) -> None:
+    def test_delivery_of_another_webhook_is_not_found(self, session: Session, api: Act) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         mine = make_webhook(session, project)
@@ -163,7 +169,7 @@ class TestManaging:
             assert api(owner).get(path).status_code == 404
             assert api(owner).post(f"{path}/replay").status_code == 404
 
-    def test_developers_may_not_even_look(self, session: Session, api: Act) -> None:
+    def test_developer_can_not_read_webhooks(self, session: Session, api: Act) -> None:
         project = make_project(session)
         webhook = make_webhook(session, project)
         developer = make_member(session, project, "developer")

@@ -1,4 +1,4 @@
-"""Clients of the stream of notifications, and what is told to them."""
+"""Clients of the notification stream, and helpers that send notifications to them."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from aiplatform.server.notifications.service import announce
 
 
 class Watch:
-    """A client that reads the stream in a thread of its own."""
+    """A client that reads the stream in its own thread."""
 
     def __init__(self, url: str, token: str, last: str | None = None, language: str = "en") -> None:
         self.events: list[tuple[str, Any, str | None]] = []
@@ -78,12 +78,12 @@ class Watch:
     def close(self) -> None:
         self._stop = True
         with contextlib.suppress(OSError):
-            # Closing alone does not end a read that waits in another thread.
+            # Closing alone does not end a read in another thread.
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def call(url: str, token: str, method: str, path: str) -> int:
-    """Through the server that streams: its hub lives in its event loop."""
+    """Send a request to the streaming server, whose hub runs in that server's event loop."""
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.request(method, f"{url}/api/v1/{path}", headers=headers).status_code
 

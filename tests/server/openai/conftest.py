@@ -1,4 +1,4 @@
-"""A deployment that is ready, served by a fake engine, and OpenAI's own client."""
+"""Fixtures of a deployment that a fake engine serves, and of OpenAI's own client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def project(session: Session) -> Project:
 
 @pytest.fixture
 def deploy(session: Session, engine: FakeEngine) -> Callable[..., Deployment]:
-    """``deploy(project)`` makes a deployment there that the fake engine serves."""
+    """Return a function that creates a ready deployment, served by the fake engine."""
     from tests.factories import make_deployment
 
     def make(project: Project, **columns: Any) -> Deployment:
@@ -54,7 +54,7 @@ def deployment(deploy: Callable[..., Deployment], project: Project) -> Deploymen
 
 @pytest.fixture
 def sign_in(session: Session, server_url: str) -> Callable[..., openai.OpenAI]:
-    """``sign_in(user)`` is OpenAI's client with a token of that user."""
+    """Return a function that creates an OpenAI client with a token of the given user."""
     from tests.factories import make_token
 
     def make(user: Any, **options: Any) -> openai.OpenAI:
@@ -74,10 +74,10 @@ def owner(session: Session, project: Project) -> Any:
 
 @pytest.fixture
 def chat(sign_in: Callable[..., openai.OpenAI], owner: Any) -> openai.OpenAI:
-    """OpenAI's client, signed in as the project's owner."""
+    """Return an OpenAI client signed in as the project's owner."""
     return sign_in(owner)
 
 
 def orders(**what: Any) -> list[Any]:
-    """Messages that tell the fake engine what to do."""
+    """Return messages that tell the fake engine what to do."""
     return [{"role": "user", "content": json.dumps(what)}]

@@ -1,6 +1,6 @@
-"""A model server without a model. What it shall do stands in the last message, as JSON.
+"""A model server without a model. The last message of a request is JSON that says what to do.
 
-``{"tokens": 5, "delay": 0.01, "die_after": 3}``: five tokens, one each 10 ms, and a broken
+``{"tokens": 5, "delay": 0.01, "die_after": 3}`` means five tokens, one every 10 ms, and a broken
 connection after the third. ``{"status": 400}`` refuses, ``{"silent": true}`` never answers.
 """
 
@@ -19,7 +19,7 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized"}
 
 @dataclass
 class Seen:
-    """A request as the engine saw it; ``hung_up`` is set when the caller went before the end."""
+    """A request to the engine. ``hung_up`` is set if the caller closed the connection early."""
 
     headers: dict[str, str]
     body: dict[str, Any]
@@ -27,7 +27,7 @@ class Seen:
 
 
 class FakeEngine:
-    """Listens on a unix socket, in a thread and an event loop of its own."""
+    """A fake model server on a Unix socket, in a thread and event loop of its own."""
 
     def __init__(self, token: str = "engine-token") -> None:
         self.token = token
@@ -42,7 +42,7 @@ class FakeEngine:
 
     @property
     def endpoint(self) -> str:
-        """As a runtime announces it."""
+        """The address in the form in which a runtime reports it."""
         return f"unix:{self.socket}"
 
     def __enter__(self) -> Self:
@@ -57,11 +57,11 @@ class FakeEngine:
         self._directory.cleanup()
 
     def die(self) -> None:
-        """Close the door and drop everybody, as a killed process does."""
+        """Stop listening and drop all connections, as if the process were killed."""
         self._call(self._die())
 
     def hang_up_idle(self) -> None:
-        """Drop everybody, and go on listening, as a server does with idle connections."""
+        """Drop all connections but continue to listen, as servers do with idle connections."""
         self._call(self._drop())
 
     def _call(self, work: Any) -> None:
@@ -97,7 +97,7 @@ class FakeEngine:
                 try:
                     await self._answer(reader, writer, seen)
                 except ConnectionError:
-                    # Between two looks of _sleep a write is the first to notice.
+                    # Between two checks of _sleep, a write is the first to notice.
                     seen.hung_up.set()
                     raise
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -167,7 +167,7 @@ class FakeEngine:
 
     @staticmethod
     async def _sleep(reader: asyncio.StreamReader, seen: Seen, seconds: float) -> None:
-        """Wait, but notice a caller that hangs up."""
+        """Wait, and raise if the caller closes the connection."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.02))

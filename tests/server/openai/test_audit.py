@@ -1,4 +1,4 @@
-"""What the audit keeps of a chat."""
+"""Tests of the audit entries of chats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.server.openai.fake_engine import FakeEngine
 
 
 def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
-    """The audit row of a chat with the deployment, which is written after the answer."""
+    """Return the audit entry of a chat with the deployment; it is written after the answer."""
     statement: Any = (
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
@@ -36,7 +36,7 @@ def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEn
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_audit(
+def test_audit_entry_of_answered_chat(
     chat: openai.OpenAI,
     session: Session,
     owner: User,
@@ -65,7 +65,7 @@ def test_audit(
     assert "w0" not in str(log.details)
 
 
-def test_audit_of_a_failure(
+def test_audit_entry_of_failed_chat(
     chat: openai.OpenAI, session: Session, deployment: Deployment, engine: FakeEngine
 ) -> None:
     engine.die()

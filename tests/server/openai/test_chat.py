@@ -1,4 +1,4 @@
-"""OpenAI's own client, unchanged, against deployments."""
+"""Tests of deployments with OpenAI's own client, unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ Deploy = Callable[..., Deployment]
 SignIn = Callable[..., openai.OpenAI]
 
 
-def test_answers(chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine) -> None:
+def test_chat_returns_answer_of_the_engine(
+    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+) -> None:
     answer = chat.chat.completions.create(
         model=deployment.name, messages=orders(tokens=4), temperature=0.5, extra_body={"top_k": 7}
     )
@@ -48,7 +50,7 @@ def test_answers(chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_streams(
+def test_chat_streams_events_of_the_engine(
     chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine, halves: bool
 ) -> None:
     stream = chat.chat.completions.create(
@@ -78,12 +80,12 @@ def test_tokens_are_sent_on_as_they_come(chat: openai.OpenAI, deployment: Deploy
     assert arrivals[-1] >= 0.8
 
 
-def test_asks_by_uuid_and_answers_under_it(chat: openai.OpenAI, deployment: Deployment) -> None:
+def test_chat_by_uuid_answers_under_the_uuid(chat: openai.OpenAI, deployment: Deployment) -> None:
     name = str(deployment.uuid)
     assert chat.chat.completions.create(model=name, messages=orders()).model == name
 
 
-def test_base_answers_without_the_adapter(
+def test_chat_with_base_suffix_answers_without_the_adapter(
     chat: openai.OpenAI,
     session: Session,
     project: Project,
@@ -98,12 +100,12 @@ def test_base_answers_without_the_adapter(
     assert engine.seen[0].body["model"] == "base"
 
 
-def test_a_base_model_has_no_base(chat: openai.OpenAI, deployment: Deployment) -> None:
+def test_base_model_has_no_base_suffix(chat: openai.OpenAI, deployment: Deployment) -> None:
     with pytest.raises(openai.NotFoundError):
         chat.chat.completions.create(model=f"{deployment.name}:base", messages=orders())
 
 
-def test_connections_are_kept(
+def test_connections_to_the_engine_are_kept(
     chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
 ) -> None:
     for stream in (False, True, False, True):
@@ -115,7 +117,7 @@ def test_connections_are_kept(
     assert engine.connections == 1
 
 
-def test_a_kept_connection_that_went_stale_costs_nothing(
+def test_chat_over_a_stale_connection_succeeds(
     chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
 ) -> None:
     chat.chat.completions.create(model=deployment.name, messages=orders())
@@ -124,24 +126,26 @@ def test_a_kept_connection_that_went_stale_costs_nothing(
 
 
 def collect(stream: Any, into: list[Any]) -> None:
-    """Keep what came before the stream broke."""
+    """Add the chunks to ``into``, also those before an error."""
     into.extend(chunk for chunk in stream)
 
 
 class TestWho:
-    """Who may ask what."""
+    """Tests of who may use which deployment."""
 
-    def test_nobody_without_a_token(self, sign_in: SignIn, deployment: Deployment) -> None:
+    def test_request_without_valid_token_is_refused(
+        self, sign_in: SignIn, deployment: Deployment
+    ) -> None:
         with pytest.raises(openai.AuthenticationError) as refused:
             sign_in(None).chat.completions.create(model=deployment.name, messages=orders())
         assert refused.value.code == "invalid_api_key"
 
-    def test_a_malformed_body_tells_strangers_nothing(self, server_url: str) -> None:
+    def test_malformed_body_without_token_reveals_nothing(self, server_url: str) -> None:
         answer = httpx.post(f"{server_url}/v1/chat/completions", content=b"{")
         assert answer.status_code == 401
         assert answer.json()["error"]["type"] == "authentication_error"
 
-    def test_not_with_an_expired_token(
+    def test_expired_token_is_refused(
         self, session: Session, server_url: str, owner: User, deployment: Deployment
     ) -> None:
         token = make_token(session, owner, lifetime=timedelta(seconds=-1))
@@ -149,7 +153,7 @@ class TestWho:
         with pytest.raises(openai.AuthenticationError):
             client.chat.completions.create(model=deployment.name, messages=orders())
 
-    def test_not_before_the_first_password_is_changed(
+    def test_user_who_must_change_the_password_is_refused(
         self, session: Session, sign_in: SignIn, project: Project, deployment: Deployment
     ) -> None:
         user = make_user(session, must_change_password=True)
@@ -159,7 +163,7 @@ class TestWho:
         assert refused.value.code == "password_change_required"
 
     @pytest.mark.parametrize("role", ["viewer", "developer"])
-    def test_members(
+    def test_member_may_use_deployments_of_the_project(
         self,
         session: Session,
         sign_in: SignIn,
@@ -172,7 +176,7 @@ class TestWho:
         assert client.chat.completions.create(model=name, messages=orders()).choices
 
     @pytest.mark.parametrize("held", ["inference:*", "*", "inference:read"])
-    def test_custom_roles(
+    def test_custom_role_with_the_permission_may_use_deployments(
         self,
         session: Session,
         sign_in: SignIn,
@@ -184,7 +188,7 @@ class TestWho:
         name = f"{project.name}/{deployment.name}"
         assert client.chat.completions.create(model=name, messages=orders()).choices
 
-    def test_no_member_without_the_permission(
+    def test_member_without_the_permission_finds_no_model(
         self, session: Session, sign_in: SignIn, project: Project, deployment: Deployment
     ) -> None:
         role = make_role(session, Permission.MODELS_READ, Permission.INFERENCE_WRITE)
@@ -193,7 +197,7 @@ class TestWho:
             client.chat.completions.create(model=deployment.name, messages=orders())
 
     @pytest.mark.parametrize("by", ["name", "uuid"])
-    def test_no_stranger(
+    def test_stranger_finds_no_model(
         self, session: Session, sign_in: SignIn, deployment: Deployment, by: str
     ) -> None:
         client = sign_in(make_user(session, role="developer"))
@@ -204,7 +208,7 @@ class TestWho:
             client.models.retrieve(str(getattr(deployment, by)))
         assert not client.models.list().data
 
-    def test_administrators_everywhere(
+    def test_administrator_may_use_every_deployment(
         self, session: Session, sign_in: SignIn, deployment: Deployment
     ) -> None:
         client = sign_in(make_user(session, role="admin"))
@@ -214,9 +218,9 @@ class TestWho:
 
 
 class TestNames:
-    """Which deployment a name means."""
+    """Tests of which deployment a name means."""
 
-    def test_ambiguous(
+    def test_name_in_two_own_projects_is_ambiguous(
         self, session: Session, sign_in: SignIn, project: Project, owner: User, deploy: Deploy
     ) -> None:
         mine = deploy(project, name="twice")
@@ -235,7 +239,7 @@ class TestNames:
         assert str(theirs.uuid) in refused.value.message
         assert client.chat.completions.create(model=str(mine.uuid), messages=orders()).choices
 
-    def test_a_name_that_looks_like_a_uuid_takes_nothing_over(
+    def test_name_that_looks_like_a_uuid_does_not_take_precedence(
         self, session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy
     ) -> None:
         meant = deploy(project)
@@ -244,7 +248,7 @@ class TestNames:
         assert client.chat.completions.create(model=str(meant.uuid), messages=orders()).choices
 
     @pytest.mark.parametrize("status", ["starting", "stopped", "crashed", "restarting"])
-    def test_not_ready(
+    def test_deployment_that_is_not_ready_is_reported(
         self, chat: openai.OpenAI, deploy: Deploy, project: Project, status: str
     ) -> None:
         name = deploy(project, status=status, endpoint=None, endpoint_token=None).name
@@ -257,7 +261,7 @@ class TestNames:
 
 
 class TestFaults:
-    """What the client is told when something is wrong."""
+    """Tests of the errors that clients get."""
 
     @pytest.mark.parametrize(
         ("content", "says"),
@@ -272,7 +276,7 @@ class TestFaults:
             (b'{"model": "m\\r\\nX: y", "messages": [{}]}', "does not exist"),
         ],
     )
-    def test_bad_bodies(
+    def test_invalid_body_is_refused(
         self, chat: openai.OpenAI, server_url: str, content: bytes, says: str
     ) -> None:
         answer = httpx.post(
@@ -285,21 +289,21 @@ class TestFaults:
         assert says in error["message"]
         assert error["type"] == "invalid_request_error"
 
-    def test_in_chinese(self, chat: openai.OpenAI) -> None:
+    def test_error_is_in_chinese_if_requested(self, chat: openai.OpenAI) -> None:
         with pytest.raises(openai.NotFoundError) as refused:
             chat.chat.completions.create(
                 model="none", messages=orders(), extra_headers={"Accept-Language": "zh-CN"}
             )
         assert "不存在" in refused.value.message
 
-    def test_what_the_engine_refuses_passes(
+    def test_error_of_the_engine_is_passed_on(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             chat.chat.completions.create(model=deployment.name, messages=orders(status=400))
         assert refused.value.param == "max_tokens"
 
-    def test_an_engine_that_is_gone(
+    def test_dead_engine_is_reported(
         self, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
     ) -> None:
         engine.die()
@@ -307,7 +311,7 @@ class TestFaults:
             chat.chat.completions.create(model=deployment.name, messages=orders())
         assert refused.value.code == "engine_unavailable"
 
-    def test_an_engine_with_another_token(
+    def test_engine_with_another_token_is_reported_as_unavailable(
         self, chat: openai.OpenAI, project: Project, deploy: Deploy
     ) -> None:
         name = deploy(project, endpoint_token="old").name
@@ -315,7 +319,7 @@ class TestFaults:
             chat.chat.completions.create(model=name, messages=orders())
         assert refused.value.code == "engine_unavailable"
 
-    def test_an_engine_that_dies_before_the_first_token(
+    def test_engine_that_dies_before_the_first_token_is_reported(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         with pytest.raises(openai.InternalServerError) as refused:
@@ -324,7 +328,7 @@ class TestFaults:
             )
         assert refused.value.status_code == 503
 
-    def test_an_engine_that_dies_in_the_middle(
+    def test_engine_that_dies_during_a_stream_is_reported_as_last_event(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         stream = chat.chat.completions.create(
@@ -336,7 +340,7 @@ class TestFaults:
         assert [chunk.choices[0].delta.content for chunk in chunks] == ["w0 ", "w1 ", "w2 "]
         assert broken.value.code == "engine_unavailable"
 
-    def test_other_addresses(self, chat: openai.OpenAI) -> None:
+    def test_unknown_address_is_reported(self, chat: openai.OpenAI) -> None:
         with pytest.raises(openai.NotFoundError) as refused:
             chat.embeddings.create(model="m", input="text")
         assert "POST /v1/embeddings" in refused.value.message

@@ -1,4 +1,4 @@
-"""Answers end when nobody wants them any more, or nobody may have them."""
+"""Tests that answers end when the client leaves, or when the right to them ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.server.openai.fake_engine import FakeEngine
 from tests.server.openai.test_audit import audited
 
 SOON = 2.5
-"""DESIGN says within a second; the rest is for a busy machine."""
+"""Seconds within which an answer must end: one, and a reserve for a busy machine."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("ending", "code"), ENDINGS)
-def test_a_stream_ends_with_its_right(
+def test_stream_ends_when_the_right_to_it_ends(
     session: Session,
     sign_in: Callable[..., openai.OpenAI],
     member: User,
@@ -102,7 +102,7 @@ def test_a_stream_ends_with_its_right(
 
 
 def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
-    """Take note that the server of a token was replaced and completes its answers."""
+    """Record that the server with the token was replaced and completes its answers."""
     former = make_task(session, project)
     session.add(
         DeploymentRetirement(task_id=former.id, deployment_id=deployment.id, endpoint_token=token)
@@ -125,11 +125,11 @@ def test_stream_of_replaced_server_is_completed(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_request_on_its_way_to_a_replaced_server_goes_to_the_new_one(
+def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
     session: Session, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine,
     monkeypatch: pytest.MonkeyPatch, stream: bool,
 ) -> None:  # fmt: skip
-    """The update takes over, and the old server goes, after the call was routed."""
+    """The update takes over, and the old server ends, after the call was routed."""
     with FakeEngine("new") as newer:
         routed = calls.choose
 
@@ -155,7 +155,7 @@ def test_request_on_its_way_to_a_replaced_server_goes_to_the_new_one(
         assert len(newer.seen) == 1
 
 
-def test_an_answer_that_is_no_stream_ends_with_its_right(
+def test_answer_without_stream_ends_when_the_right_to_it_ends(
     session: Session,
     sign_in: Callable[..., openai.OpenAI],
     member: User,
@@ -179,10 +179,10 @@ def test_an_answer_that_is_no_stream_ends_with_its_right(
     assert engine.seen[0].hung_up.wait(SOON)
 
 
-def test_an_expired_access_token_ends_no_stream(
+def test_expired_access_token_does_not_end_a_stream(
     session: Session, chat: openai.OpenAI, deployment: Deployment
 ) -> None:
-    """The session goes on, and its next token is as good."""
+    """The session continues, and its next token is as good."""
     from aiplatform.server.identity.access import hash_token
     from aiplatform.server.identity.models import AuthToken
 
@@ -202,7 +202,7 @@ def test_an_expired_access_token_ends_no_stream(
 
 
 @pytest.mark.parametrize("what", [{"tokens": 1000, "delay": 0.02}, {"silent": True}])
-def test_a_client_that_leaves_lets_the_engine_go(
+def test_engine_stops_when_the_client_leaves(
     chat: openai.OpenAI,
     session: Session,
     server_url: str,
@@ -228,7 +228,7 @@ def test_a_client_that_leaves_lets_the_engine_go(
     assert entry.outcome == "success"
 
 
-def test_an_engine_that_says_nothing(
+def test_silent_engine_times_out(
     chat: openai.OpenAI,
     deployment: Deployment,
     engine: FakeEngine,

@@ -1,4 +1,4 @@
-"""API keys at the façade: what they may ask, and that answers end with them."""
+"""Tests of API keys in the OpenAI-compatible API, and of answers that end with their key."""
 
 import secrets
 import time
@@ -38,7 +38,7 @@ WithKey = Callable[..., tuple[openai.OpenAI, ApiKey]]
 
 
 @pytest.mark.parametrize("scope", ["inference:read", "inference:*", "*"])
-def test_a_key_asks_and_its_use_is_noted(
+def test_key_with_the_scope_may_chat_and_its_use_is_recorded(
     session: Session, with_key: WithKey, project: Project, deployment: Deployment, scope: str
 ) -> None:
     for bound in (None, project):
@@ -52,7 +52,7 @@ def test_a_key_asks_and_its_use_is_noted(
         assert key.last_used_at is not None
 
 
-def test_a_key_with_other_scopes_or_for_another_project_finds_no_model(
+def test_key_with_other_scopes_or_project_finds_no_model(
     session: Session, with_key: WithKey, owner: User, deployment: Deployment
 ) -> None:
     other = make_project(session, owner)
@@ -63,7 +63,7 @@ def test_a_key_with_other_scopes_or_for_another_project_finds_no_model(
 
 
 @pytest.mark.parametrize("ending", ["revoked_at", "expires_at", "scopes", "project_id"])
-def test_a_stream_ends_with_its_key(
+def test_stream_ends_with_its_key(
     session: Session,
     with_key: WithKey,
     owner: User,

@@ -1,4 +1,4 @@
-"""The list of what OpenAI's client may ask."""
+"""Tests of the list of models."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ SignIn = Callable[..., openai.OpenAI]
 
 
 class TestModels:
-    """The list of what may be asked."""
-
-    def test_ready_ones_with_their_base(
+    def test_ready_deployments_are_listed_with_their_base(
         self, chat: openai.OpenAI, session: Session, project: Project, deploy: Deploy
     ) -> None:
         base = make_model(session, None)
@@ -50,7 +48,7 @@ class TestModels:
         for name in listed:
             assert sign_in(owner).models.retrieve(name).id == name
 
-    def test_foreign_ones_are_listed_with_their_project_or_else_as_uuids(
+    def test_deployments_of_others_are_listed_with_project_or_uuid(
         self, sign_in: SignIn, session: Session, owner: User, project: Project, deploy: Deploy
     ) -> None:
         one, two = make_project(session, name="shared"), make_project(session, name="shared")
@@ -64,6 +62,6 @@ class TestModels:
         uuids = [str(each.uuid) for each in alike]
         assert listed == [mine.name, *uuids, f"{third.name}/same"]
 
-    def test_nobody(self, sign_in: SignIn) -> None:
+    def test_list_without_valid_token_is_refused(self, sign_in: SignIn) -> None:
         with pytest.raises(openai.AuthenticationError):
             sign_in(None).models.list()

@@ -1,4 +1,4 @@
-"""Attack: a deployment of a foreign project answers to a name that means one's own."""
+"""Tests that other people's deployments never answer to a name that means one's own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +24,13 @@ def asked(client: openai.OpenAI, model: str) -> str:
 
 @pytest.fixture
 def foreign(session: Session, owner: User) -> Project:
-    """A project of somebody else's, in which the owner is a member."""
+    """Create a project of another user, in which the owner is a member."""
     project = make_project(session, name=f"their project {number()}")
     make_member(session, project, "viewer", owner)
     return project
 
 
-def test_ones_own_answers_whatever_others_deploy(
+def test_own_deployment_answers_to_a_bare_name(
     sign_in: SignIn, owner: User, project: Project, foreign: Project, deploy: Deploy
 ) -> None:
     deploy(foreign, name="faq")
@@ -40,7 +40,7 @@ def test_ones_own_answers_whatever_others_deploy(
     assert [model.id for model in client.models.list().data] == [f"{foreign.name}/faq", "faq"]
 
 
-def test_a_foreign_one_does_not_take_over_once_ones_own_is_gone(
+def test_deployment_of_others_does_not_replace_a_deleted_own_one(
     session: Session, sign_in: SignIn, owner: User, project: Project, foreign: Project,
     deploy: Deploy,
 ) -> None:  # fmt: skip
@@ -54,7 +54,7 @@ def test_a_foreign_one_does_not_take_over_once_ones_own_is_gone(
     assert f"{foreign.name}/faq" in refused.value.message
 
 
-def test_with_its_project_a_foreign_one_is_always_named(
+def test_name_with_project_means_the_deployment_of_that_project(
     sign_in: SignIn, owner: User, project: Project, foreign: Project, deploy: Deploy
 ) -> None:
     deploy(foreign, name="faq")
@@ -67,7 +67,7 @@ def test_with_its_project_a_foreign_one_is_always_named(
         asked(client, "no such project/faq")
 
 
-def test_a_key_for_a_project_means_that_project(
+def test_bare_name_with_a_key_means_the_project_of_the_key(
     session: Session, sign_in: SignIn, owner: User, project: Project, foreign: Project,
     deploy: Deploy, client: Any,
 ) -> None:  # fmt: skip
@@ -81,7 +81,7 @@ def test_a_key_for_a_project_means_that_project(
     assert [model.owned_by for model in keyed.models.list().data] == [foreign.name]
 
 
-def test_of_projects_called_the_same_ones_own_goes_first(
+def test_own_project_comes_first_among_projects_with_one_name(
     session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy
 ) -> None:
     theirs = make_project(session, name=project.name)
@@ -95,10 +95,10 @@ def test_of_projects_called_the_same_ones_own_goes_first(
     assert client.models.retrieve(f"{project.name}/faq").created == int(mine.created_at.timestamp())
 
 
-def test_a_project_may_be_called_anything(
+def test_project_name_may_contain_any_characters(
     session: Session, sign_in: SignIn, owner: User, deploy: Deploy
 ) -> None:
-    """Its name goes into a header of the request to the model server."""
+    """The name is part of a header of the request to the model server."""
     for name in ("客服/问答", "a\r\nAuthorization: Bearer x", "50 % off:base"):
         project = make_project(session, owner, name=f"{name}{number()}")
         deploy(project, name="faq")
@@ -106,7 +106,7 @@ def test_a_project_may_be_called_anything(
         assert asked(sign_in(owner), full) == full
 
 
-def test_chinese_names_are_listed_asked_and_answered_as_they_are(
+def test_chinese_names_are_listed_and_answered_unchanged(
     session: Session, sign_in: SignIn, owner: User, deploy: Deploy
 ) -> None:
     mine = make_project(session, owner, name=f"客服 项目 {number()}")

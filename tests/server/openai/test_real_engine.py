@@ -1,4 +1,4 @@
-"""OpenAI's client through the API to the runtime's own model server, with a tiny real model."""
+"""Tests with OpenAI's client, the API, the runtime's model server and a tiny real model."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def runner() -> Iterator[Runner]:
 
 @pytest.fixture
 def name(runner: Runner, deploy: Callable[..., Deployment], project: Project) -> str:
-    """The name of a deployment that the runtime serves."""
+    """Return the name of a deployment that the runtime serves."""
     endpoint = runner.of_type("ready")[0]["endpoint"]
     return deploy(project, endpoint=endpoint, endpoint_token="secret").name
 
 
-def test_it_answers(chat: openai.OpenAI, name: str) -> None:
+def test_real_engine_answers_streams_and_refuses(chat: openai.OpenAI, name: str) -> None:
     options: Any = {"model": name, "messages": QUESTION, "max_tokens": 12, "temperature": 0}
     whole = chat.chat.completions.create(**options)
     assert whole.model == name
@@ -78,7 +78,7 @@ def test_it_answers(chat: openai.OpenAI, name: str) -> None:
     assert refused.value.code == "context_length_exceeded"
 
 
-def test_a_stream_that_is_left_makes_room(chat: openai.OpenAI, name: str, runner: Runner) -> None:
+def test_abandoned_streams_free_the_engine(chat: openai.OpenAI, name: str, runner: Runner) -> None:
     options: Any = {"model": name, "messages": QUESTION, "temperature": 1}
     for _ in range(30):
         stream = chat.chat.completions.create(**options, stream=True)
@@ -87,7 +87,7 @@ def test_a_stream_that_is_left_makes_room(chat: openai.OpenAI, name: str, runner
     assert chat.chat.completions.create(**options, max_tokens=3).choices
 
 
-def test_it_is_killed_while_it_answers(chat: openai.OpenAI, name: str, runner: Runner) -> None:
+def test_killed_engine_is_reported(chat: openai.OpenAI, name: str, runner: Runner) -> None:
     stream = chat.chat.completions.create(
         model=name,
         messages=QUESTION,

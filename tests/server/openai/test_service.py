@@ -1,4 +1,4 @@
-"""The parts of the façade by themselves: connections, the watch, the journal, look-ups."""
+"""Tests of connections, watch, journal and look-ups of the OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
         ("a\x00b", "a\ufffdb", Variant.MODEL),
     ],
 )
-def test_names(name: str, deployment: str, variant: Variant) -> None:
+def test_parse_model_splits_name_and_variant(name: str, deployment: str, variant: Variant) -> None:
     model = parse_model(name)
     assert (model.deployment, model.variant) == (deployment, variant)
 
 
 @pytest.mark.parametrize("name", ["0F2C8B0E-1f5e-4c7e-9a55-6d1b1a3a7c11", "{0}", "urn:uuid:0"])
-def test_only_one_spelling_of_a_uuid_is_one(name: str) -> None:
-    """What a request calls its model is sent on in a header, and back in every chunk."""
+def test_parse_model_accepts_one_spelling_of_uuids(name: str) -> None:
+    """The name in a request is sent on in a header, and comes back in every chunk."""
     assert parse_model(name).uuid is None
 
 
-def test_error_types() -> None:
+def test_error_type_depends_on_the_status() -> None:
     types = {status: error_type(status) for status in (400, 401, 403, 404, 422, 429, 500, 503)}
     assert types[401] == "authentication_error"
     assert types[400] == types[404] == types[422] == "invalid_request_error"
@@ -70,12 +70,12 @@ def test_error_types() -> None:
         (b"", None),
     ],
 )
-def test_usage(data: bytes, usage: dict[str, int] | None) -> None:
+def test_usage_in_finds_token_counts(data: bytes, usage: dict[str, int] | None) -> None:
     assert answers.usage_in(data) == usage
 
 
 class TestConnections:
-    """Against servers that do what servers should not."""
+    """Tests of connections to servers that misbehave."""
 
     @staticmethod
     def run(path: Path, serve: Handler, client: Callable[[str], Awaitable[None]]) -> None:
@@ -86,7 +86,7 @@ class TestConnections:
 
         asyncio.run(both())
 
-    def test_no_http(self, tmp_path: Path) -> None:
+    def test_server_without_http_is_lost(self, tmp_path: Path) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             writer.write(b"SSH-2.0-OpenSSH\r\n")
@@ -98,13 +98,13 @@ class TestConnections:
 
         self.run(tmp_path / "s", serve, client)
 
-    def test_nobody_there(self, tmp_path: Path) -> None:
+    def test_unreachable_server_is_lost(self, tmp_path: Path) -> None:
         with pytest.raises(EngineLost, match="can't reach"):
             asyncio.run(Connections().get(f"unix:{tmp_path}/none"))
         with pytest.raises(EngineLost, match="can't reach"):
             asyncio.run(Connections().get("http://127.0.0.1:1"))
 
-    def test_who_speaks_out_of_turn_is_not_kept(self, tmp_path: Path) -> None:
+    def test_connection_with_unexpected_data_is_not_kept(self, tmp_path: Path) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -124,9 +124,7 @@ class TestConnections:
 
         self.run(tmp_path / "s", serve, client)
 
-    def test_an_answer_that_was_not_read_to_its_end_ends_the_connection(
-        self, tmp_path: Path
-    ) -> None:
+    def test_unfinished_answer_closes_the_connection(self, tmp_path: Path) -> None:
         hung_up = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +144,7 @@ class TestConnections:
 
         self.run(tmp_path / "s", serve, client)
 
-    def test_a_caller_who_does_not_read_fills_no_memory(self, tmp_path: Path) -> None:
+    def test_slow_reader_pauses_the_server(self, tmp_path: Path) -> None:
         sent = 0
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,7 +168,7 @@ class TestConnections:
         self.run(tmp_path / "s", serve, client)
 
 
-def test_look_ups_survive_connections_that_were_cut(
+def test_look_ups_survive_lost_connections(
     chat: openai.OpenAI, session: Session, deployment: Deployment
 ) -> None:
     chat.chat.completions.create(model=deployment.name, messages=orders())
@@ -187,7 +185,7 @@ def test_look_ups_survive_connections_that_were_cut(
     assert chat.chat.completions.create(model=deployment.name, messages=orders()).choices
 
 
-def test_a_database_that_is_away(
+def test_unreachable_database_is_reported(
     chat: openai.OpenAI, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: Any, **__: Any) -> Any:
@@ -201,7 +199,7 @@ def test_a_database_that_is_away(
 
 
 @pytest.mark.parametrize("how", ["refuses", "says nothing"])
-def test_nobody_is_answered_for_long_unwatched(
+def test_unwatched_answers_end_soon(
     chat: openai.OpenAI, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     back = threading.Event()
@@ -213,7 +211,7 @@ def test_nobody_is_answered_for_long_unwatched(
 
     monkeypatch.setattr(watch, "_look", away)
     monkeypatch.setattr(watch, "UNCHECKED_SECONDS", 1.5)
-    # Before the request: the watch begins with it, and the client hears of the answer later.
+    # Before the request, because watching starts with it; the client gets the answer later.
     began = time.monotonic()
     stream = chat.chat.completions.create(
         model=deployment.name, messages=orders(tokens=1000, delay=0.02), stream=True
@@ -223,11 +221,11 @@ def test_nobody_is_answered_for_long_unwatched(
         collect(stream, chunks)
     back.set()
     assert broken.value.code == "unavailable"
-    # The whole answer would take 20 seconds and more.
+    # The whole answer would take more than 20 seconds.
     assert 1.5 < time.monotonic() - began < 15
 
 
-def test_the_journal_waits_for_the_database(
+def test_journal_waits_for_the_database(
     chat: openai.OpenAI,
     session: Session,
     deployment: Deployment,
@@ -248,7 +246,7 @@ def test_the_journal_waits_for_the_database(
     assert len(tries) == 3
 
 
-def test_a_row_that_is_refused_holds_up_no_other(
+def test_refused_entry_does_not_block_others(
     chat: openai.OpenAI,
     session: Session,
     deploy: Callable[..., Deployment],
@@ -269,7 +267,7 @@ def test_a_row_that_is_refused_holds_up_no_other(
     audited(session, good)
 
 
-def test_errors_in_a_stream_have_openais_shape() -> None:
+def test_error_event_has_the_format_of_openai() -> None:
     from aiplatform.server.openai.endpoints.failures import error_event
 
     class Odd(Problem):
@@ -282,7 +280,7 @@ def test_errors_in_a_stream_have_openais_shape() -> None:
     assert event.count(b"\n") == 2
 
 
-def test_a_body_over_the_limit(chat: openai.OpenAI, server_url: str) -> None:
+def test_too_large_body_is_refused(chat: openai.OpenAI, server_url: str) -> None:
     answer = httpx.post(
         f"{server_url}/v1/chat/completions",
         content=b'{"model": "' + b"m" * (5 << 20),
