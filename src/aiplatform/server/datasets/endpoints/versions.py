@@ -110,7 +110,8 @@ def delete_dataset_version(
 ) -> None:
     """Delete a version that has no children and no tags.
 
-    It must not have been read by tasks other than quality reports and fixes.
+    It must not be the first version, nor have been read by tasks other than quality reports and
+    fixes.
     """
     history.delete_version(session, context, dataset, version)
 

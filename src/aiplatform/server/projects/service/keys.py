@@ -32,7 +32,7 @@ SHOWN = len(PREFIX) + 4
 """Characters of a key that lists show: enough to tell keys apart, out of 43 random ones."""
 
 MAX_KEYS = 200
-"""Maximum number of valid keys per account."""
+"""Maximum number of keys per account that are not revoked."""
 
 
 def create_key(
