@@ -1,5 +1,6 @@
-"""What holds the GPU: one child process per task, started as ``python -m aiplatform.runtime``.
+"""The code of the child processes that run tasks, started as ``python -m aiplatform.runtime``.
 
-It gets a job file, local paths and two file descriptors, and speaks the protocol of
-:mod:`aiplatform.protocol.messages`. It knows neither database nor broker nor storage.
+A worker starts one child per task. The child gets a job file, local paths and two file descriptors,
+and reports in the protocol of :mod:`aiplatform.protocol.messages`. It has no access to database,
+broker or blob store.
 """

@@ -1,7 +1,7 @@
 """``python -m aiplatform.runtime --job JOB.json --messages-fd N --control-fd M``.
 
-Nothing but the launcher is imported here: the child says hello before torch, or even pydantic,
-loads.
+This module imports only the launcher, so that the child sends ``hello`` before it imports torch or
+even pydantic.
 """
 
 import sys

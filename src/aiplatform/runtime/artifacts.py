@@ -1,7 +1,7 @@
-"""Model directories on their way out: how they are laid out, and when they count as written.
+"""The layout of model directories, and the step that makes a written one durable.
 
-A model directory holds ``weights/`` (a complete Hugging Face directory), for a tuned model also
-``adapter/`` (LoRA, in PEFT's format), and ``README.md``, the model card.
+A model directory contains ``weights/`` (a complete Hugging Face directory) and ``README.md`` (the
+model card). That of a tuned model also contains ``adapter/`` (LoRA weights in PEFT's format).
 """
 
 import os
@@ -14,10 +14,10 @@ LICENSE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "NOTICE", "U
 
 
 def seal(directory: Path) -> None:
-    """Make everything below ``directory`` readable for all and durable.
+    """Make all files below ``directory`` readable for all users, and write them to the disk.
 
-    safetensors files are written with mode 0600, which a server running as another user can't read.
-    What is announced after this survives a power failure.
+    safetensors writes files with mode 0600, which a server of another user can't read. After this
+    function returns, the files survive a power failure.
     """
     for path in sorted(directory.rglob("*"), reverse=True):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -27,7 +27,7 @@ def seal(directory: Path) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Put a file, or a directory's entries, on the disk."""
+    """Write the data of a file, or the entries of a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Model cards: a README.md with YAML front matter, as model hubs read it."""
+"""Model cards: README.md files with YAML front matter, in the format of model hubs."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:
 
 
 def read_front_matter(path: Path) -> dict[str, Any]:
-    """The card's front matter; empty when there is no card or none that can be read."""
+    """Return the front matter of a card; empty if there is no card, or it can't be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -25,7 +25,7 @@ def read_front_matter(path: Path) -> dict[str, Any]:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """The front matter of a card's text; empty when there is none that can be read."""
+    """Return the front matter of a card's text; empty if there is none, or it is not valid."""
     import yaml
 
     text = text.replace("\r\n", "\n")
@@ -42,7 +42,7 @@ def front_matter(text: str) -> dict[str, Any]:
 
 
 def license_of(model: Path) -> str | None:
-    """The licence that a model directory's card, or that of its weights, names."""
+    """Return the licence that the card of a model directory, or of its weights, names."""
     for card in (model / "README.md", model / "weights" / "README.md"):
         name = read_front_matter(card).get("license")
         if isinstance(name, str) and name:

@@ -1,4 +1,4 @@
-"""The runtime's side of the protocol: a job reports through a :class:`Reporter`."""
+"""The sending side of the message protocol: a job reports through a :class:`Reporter`."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from aiplatform.runtime.stop import StopRequest
 
 
 class JobError(Exception):
-    """A failure with a cause that a person can read and act on: its text is shown as it is."""
+    """A failure that the user can act on; its text is shown to the user unchanged."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class JobError(Exception):
 
 
 class Reporter:
-    """Writes messages to the runner. Safe to use from any thread; a line is never torn.
+    """A writer of messages to the runner. All threads may use it; a line is never torn.
 
-    Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent; whatever a thread
-    still says afterwards is dropped, so that the outcome is the last word. Without a descriptor
-    nobody listens: of the processes that share a job only the first one reports.
+    Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent. It is the last
+    message: later messages of other threads are dropped. Without a file descriptor, nothing is
+    sent: of several processes that share a job, only the first one reports.
     """
 
     def __init__(self, fd: int | None, stop: StopRequest | None = None) -> None:
@@ -57,18 +57,18 @@ class Reporter:
         total_steps: int | None = None,
         seconds_left: float | None = None,
     ) -> None:
-        """How far the job is, 0 to 1."""
+        """Send the progress of the job, from 0 to 1."""
         value = min(max(value, 0.0), 1.0)
         self._send(
             Progress(value=value, step=step, total_steps=total_steps, seconds_left=seconds_left)
         )
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Values measured at one step."""
+        """Send values that were measured at a step."""
         self._send(Metrics(step=step, values=values))
 
     def checkpoint(self, step: int, path: str) -> None:
-        """Announce a checkpoint; it must be complete and on the disk."""
+        """Announce a checkpoint, which must be complete and on the disk."""
         self._send(Checkpoint(step=step, path=path))
 
     def ready(self, endpoint: str) -> None:
@@ -76,33 +76,33 @@ class Reporter:
         self._send(Ready(endpoint=endpoint))
 
     def event(self, name: str, fields: Mapping[str, Any] | None = None, /, **data: Any) -> None:
-        """Add a line to the task's timeline.
+        """Add an event to the task's timeline.
 
-        Field names that are not the program's own go into ``fields``: any name is fine there.
+        Field names that come from users go into ``fields``, where all names are allowed.
         """
         self._send(Event(name=name, data={**(fields or {}), **data}))
 
     def phase(self, name: str) -> str:
-        """What the job does from now on, until the next phase. Returns what it did before."""
+        """Begin a phase of the job, which lasts until the next one. Return the previous phase."""
         before, self._phase = self._phase, name
         if self.traced:
             self._send(Phase(name=name))
         return before
 
     def result(self, data: dict[str, Any]) -> None:
-        """The job is done."""
+        """Report that the job is done."""
         self._send(Result(data=data), outcome=True)
 
     def failure(self, error: str, *, retryable: bool = False) -> None:
-        """The job failed, in a sentence for its user."""
+        """Report that the job failed, with a sentence for its user."""
         self._send(Failure(error=clean_text(error), retryable=retryable), outcome=True)
 
     def stopped(self) -> None:
-        """The job obeyed a cancellation."""
+        """Report that the job ended because it was cancelled."""
         self._send(Stopped(), outcome=True)
 
     def forward(self, line: bytes) -> None:
-        """Pass on a message of a process that works for this one. Torn lines are its fault."""
+        """Send a message that another process of this job wrote. ``line`` must be complete."""
         with self.stop.held(), self._lock:
             if not self.outcome_sent:
                 self._write(line)
@@ -110,8 +110,8 @@ class Reporter:
     def _send(self, message: Message, *, outcome: bool = False) -> None:
         line = encode(message)
         if len(line) > MAX_LINE_BYTES:
-            # A report too large for a line is a fault of ours, and must end as a failure, not in
-            # silence: an outcome is replaced, anything else raises where it was sent.
+            # A message that is too large is a bug of the platform, and must be seen. An outcome is
+            # replaced by a failure, so that the task ends; other messages raise an error.
             error = f"a message of type {message.model_dump()['type']} has {len(line)} bytes"
             if not outcome:
                 raise ValueError(error)

@@ -1,4 +1,4 @@
-"""Conversations as a model sees them: its chat template, and a plain one where it has none."""
+"""Rendering of conversations by the model's chat template, or a plain one if it has none."""
 
 from typing import Any
 
@@ -12,31 +12,31 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-"""For base models that were never taught a format. Training writes it into the tuned tokenizer."""
+"""Template for base models without a chat format; a training saves it in the tuned tokenizer."""
 
 
 class TemplateRefusal(ValueError):
-    """The model's chat template does not accept the messages; the text is its own reason."""
+    """The model's chat template does not accept the messages; the text is the template's reason."""
 
 
 def load_tokenizer(weights: Any) -> Any:
-    """A model's tokenizer, with a chat template and a padding token in any case."""
+    """Return a model's tokenizer; a missing chat template or padding token is added."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(weights), trust_remote_code=False)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token_id is None:
-        # Padding is masked by position everywhere, so which token it is does not matter.
+        # Any token will do, because padding is always masked by position.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
 
 
 def render(tokenizer: Any, messages: Messages, *, answer_next: bool) -> str:
-    """The text of a conversation, ending where the assistant is to speak if ``answer_next``.
+    """Return the text of a conversation. With ``answer_next``, it ends where an answer begins.
 
     Raises:
-        TemplateRefusal: when the template does not accept the messages.
+        TemplateRefusal: If the template does not accept the messages.
     """
     from jinja2.exceptions import TemplateError
 
@@ -45,7 +45,8 @@ def render(tokenizer: Any, messages: Messages, *, answer_next: bool) -> str:
     except TemplateError as error:
         if messages[0]["role"] != "system" or len(messages) < 2:
             raise TemplateRefusal(str(error)) from error
-    # Some templates (Gemma's) know no system role; the instruction then opens the first turn.
+    # Some templates, such as Gemma's, have no system role. The system message is then put in front
+    # of the first user message.
     system, first, *rest = messages
     opened = {**first, "content": f"{system['content']}\n\n{first['content']}"}
     try:

@@ -1,4 +1,4 @@
-"""The child: reads its job, runs it, and says how it ended."""
+"""The main function of the child process: it reads the job, runs it and reports the outcome."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
 OFFLINE = {
-    # No job may look something up on a network, but for an import from a hub.
+    # Only imports from a hub may use a network.
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
 }
@@ -27,17 +27,17 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 EXTRAS = {"deepspeed": "deepspeed"}
-"""Which extra brings a package, where it isn't ``llm``."""
+"""The extra of each package that is not installed by the extra ``llm``."""
 
 
 def run_job(job_file: str, messages_fd: int) -> int:
-    """Run the job and return the process's exit code: 0 when it succeeded or stopped as asked."""
+    """Run the job and return the exit code: 0 if it succeeded, or stopped because it was asked."""
     stop = StopRequest()
-    stop.listen()  # before the imports, which take seconds: a cancellation must not be lost in them
+    stop.listen()  # before the imports, which take seconds: a cancellation may come during them
     stand_back()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    with stop.held():  # whoever obeys must be able to say so
+    with stop.held():  # without the reporter, a stop couldn't be reported
         from aiplatform.runtime.channel import Reporter
 
     report = Reporter(messages_fd, stop)
@@ -59,7 +59,8 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
         job = Job.model_validate_json(Path(job_file).read_bytes())
         prepare_environment(needs_hub(job))
         report.traced = job.traceparent is not None
-        if job.ranks is None or isinstance(job.spec, ScriptSpec):  # a script's are its own
+        # run_script() starts the ranks of a script itself.
+        if job.ranks is None or isinstance(job.spec, ScriptSpec):
             report.result(run(job, report))
         else:
             from aiplatform.runtime.distributed.agent import run_ranks
@@ -74,7 +75,7 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
 
 
 def needs_hub(job: "Job") -> bool:
-    """Whether the job is the one kind that may use a network."""
+    """Return True if the job imports a model from a hub, and so may use a network."""
     from aiplatform.protocol.model_sources import HubSource
     from aiplatform.protocol.specs import ImportSpec
 
@@ -82,13 +83,13 @@ def needs_hub(job: "Job") -> bool:
 
 
 def prepare_environment(hub: bool) -> None:
-    """Set what the libraries read when they are imported; what the worker has set stays."""
+    """Set the environment variables that libraries read at import, unless the worker set them."""
     for name, value in {**QUIET, **({} if hub else OFFLINE)}.items():
         os.environ.setdefault(name, value)
 
 
 def explain(error: BaseException) -> str:
-    """One sentence with the real cause, and what to do where that is known."""
+    """Return the cause of an error for the user, with a remedy if one is known."""
     from aiplatform.runtime.channel import JobError
 
     if isinstance(error, JobError):

@@ -1,4 +1,4 @@
-"""What a run depends on beside its job: platform, Python, packages, hardware."""
+"""A description of the environment of a run: platform, Python, packages and hardware."""
 
 import os
 import platform
@@ -10,10 +10,7 @@ import aiplatform
 
 
 def environment() -> dict[str, Any]:
-    """Everything that may make the same job come out differently. Memory in MiB.
-
-    torch must have been imported, since it says which GPUs the process has.
-    """
+    """Return everything that may change the result of the same job. Memory is in MiB."""
     import psutil
     import torch
 
@@ -39,7 +36,7 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor as its maker calls it, where the system tells."""
+    """Return the vendor's name of the processor if the system knows it, else the architecture."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
@@ -51,7 +48,7 @@ def cpu_name() -> str:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """The GPUs that this process may use; none is an empty list."""
+    """Return name and memory in MiB of each GPU that this process may use."""
     import torch
 
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""From a job's spec to the function that runs it. Each import happens only for its own job."""
+"""Choice of the function that runs a job. Only what the job needs is imported."""
 
 from typing import Any, assert_never
 
@@ -18,7 +18,7 @@ from aiplatform.runtime.channel import Reporter
 
 
 def run(job: Job, report: Reporter) -> dict[str, Any]:
-    """Run ``job`` to its end and return what its result message carries."""
+    """Run ``job`` until it ends, and return the data of its result message."""
     match job.spec:
         case TrainingSpec():
             from aiplatform.runtime.training.sft import run_sft

@@ -1,28 +1,29 @@
-"""The launcher: a small process around the child that runs the job, and its life insurance.
+"""The launcher: a small process that watches over the child that runs the job.
 
-The interpreter that the runner starts *is* the launcher. Before importing anything heavy it forks
-twice. The first child leads a session of its own, says ``hello`` and runs the job. The launcher
-stays behind with nothing but the standard library and ends the child when it must:
+The runner starts a Python interpreter, which is the launcher. Before it imports anything large, it
+forks twice. The first child becomes the leader of its own session, sends ``hello`` and runs the
+job. The launcher itself only uses the standard library, and ends the child in these cases:
 
-- the lease passes without a renewal (the runner is frozen or cut off): SIGKILL at once;
-- the control pipe closes (the runner is gone): SIGKILL at once;
-- a cancellation comes: SIGTERM, and SIGKILL after the grace period.
+- The lease expires without a renewal (the runner is frozen or cut off): SIGKILL at once.
+- The control pipe closes (the runner is gone): SIGKILL at once.
+- A cancellation arrives: SIGTERM, and SIGKILL after the grace period.
 
-A server that was replaced is told to complete its answers and end: SIGUSR1, to the child alone.
+A model server that was replaced gets SIGUSR1: it completes its answers and ends.
 
-Signals go to the child's whole process group, so what it started dies with it; on Linux, what left
-the group is found too, because orphans are handed to the launcher (PR_SET_CHILD_SUBREAPER).
+All signals except SIGUSR1 go to the child's process group, so that processes that the job started
+end with it. On Linux, processes that left the group are found as well, because the launcher adopts
+orphans (PR_SET_CHILD_SUBREAPER).
 
-The second child, the guardian, covers the launcher itself: it does nothing but wait for a pipe that
-only the launcher holds open, and kills the group when that pipe closes, which the kernel does even
-if the launcher is SIGKILLed. It works the same on Linux and macOS, a computation that holds the
-child's interpreter cannot block it, and unlike PR_SET_PDEATHSIG it reaches grandchildren.
+The second child, the guardian, ends the job if the launcher dies. It waits for the end of a pipe
+that only the launcher holds open, and then kills the job's process group. The kernel closes the
+pipe even if the launcher gets a SIGKILL. The guardian works on Linux and macOS, can't be blocked by
+a computation in the child and, unlike PR_SET_PDEATHSIG, reaches grandchildren.
 
-A spare is started before its job is known. Its child imports what most jobs with a model need and
-waits; the job comes down the control pipe as ``begin`` and is passed on. All of the above holds for
-it from its first moment.
+A spare is started before its job is known. Its child imports what most jobs with a model need, and
+waits. The job arrives as ``begin`` on the control pipe and is passed on. A spare is watched in the
+same way from its start.
 
-Standard library only, and little of it: this module's imports are on the way to ``hello``.
+This module imports only a few modules of the standard library, because they delay ``hello``.
 """
 
 import contextlib
@@ -37,11 +38,11 @@ from typing import NamedTuple, NoReturn
 
 INITIAL_LEASE_SECONDS = 45.0
 TERMINATION_GRACE_SECONDS = 30.0
-"""Grace when the launcher itself gets a SIGTERM, as from a shutting down machine."""
+"""Grace period if the launcher itself gets a SIGTERM, for instance at a shutdown."""
 
 MAX_CONTROL_LINE = 64 * 1024
 adopter: int | None = None
-"""In the child: the process id of its launcher, if orphans are handed to that."""
+"""In the child: the process id of its launcher if that adopts orphans, else None."""
 
 USAGE = (
     "usage: python -m aiplatform.runtime (--job JOB.json | --spare) --messages-fd N --control-fd M"
@@ -49,7 +50,7 @@ USAGE = (
 
 
 class Arguments(NamedTuple):
-    """The command line. ``job`` is None for a spare."""
+    """The arguments of the command line. ``job`` is None for a spare."""
 
     job: str | None
     messages_fd: int
@@ -57,7 +58,7 @@ class Arguments(NamedTuple):
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    """Read the command line by hand: argparse alone would cost a third of the time to ``hello``."""
+    """Parse the command line. argparse would take a third of the time until ``hello``."""
     match argv:
         case ["--job", job, "--messages-fd", messages, "--control-fd", control] if (
             messages.isdigit() and control.isdigit()
@@ -72,9 +73,9 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 
 def launch(arguments: Arguments) -> int:
-    """Run the job in a child and return its exit code, 128 + signal if one ended it."""
-    # Inherited once, by us. Whatever the job starts must hold neither descriptor, or a stray
-    # grandchild would keep the pipes open and the runner waiting.
+    """Run the job in a child and return its exit code, or 128 + signal if a signal ended it."""
+    # Processes that the job starts must not inherit these descriptors. Otherwise, one that outlives
+    # the job would keep the pipes open, and the runner would wait for it.
     os.set_inheritable(arguments.messages_fd, False)
     os.set_inheritable(arguments.control_fd, False)
     lifeline, held_open = os.pipe()
@@ -106,8 +107,8 @@ def _close(*fds: int) -> None:
 
 
 def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
-    """The child: a session of its own, hello, then the job. Never returns into the launcher."""
-    global adopter  # noqa: PLW0603  (of this process, which is the child's from here on)
+    """Turn this process into the child: start a session, send ``hello`` and run the job."""
+    global adopter  # noqa: PLW0603  (set only in the child's process)
     os.setsid()
     adopter = os.getppid() if sys.platform.startswith("linux") else None
     code = 1
@@ -118,27 +119,28 @@ def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
             _say_hello(arguments)
             from aiplatform.runtime.child import run_job
 
-            # The job may start processes, so the guardian and the adoption of orphans must be in
-            # place. At the end of the pipe, not the byte, the launcher died before they were.
+            # The job may start processes, so it must wait until there is a guardian, and until the
+            # launcher adopts orphans. An end of the pipe instead of a byte means that the launcher
+            # died before that.
             if os.read(starting_line, 1):
                 os.close(starting_line)
                 code = run_job(arguments.job, arguments.messages_fd)
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
     except BrokenPipeError:
-        pass  # the runner is gone, and the launcher is about to end us
+        pass  # the runner is gone, so the launcher will end this process
     finally:
         _flush_and_exit(code)
 
 
 def _say_hello(arguments: Arguments) -> None:
-    # A literal, kept equal to protocol.messages by a test: importing pydantic would take longer.
+    # A literal, because importing pydantic takes long. A test compares it with protocol.messages.
     hello = f'{{"type":"hello","protocol":1,"pid":{os.getpid()}}}\n'
     os.write(arguments.messages_fd, hello.encode())
 
 
 def _wait_for_a_job(arguments: Arguments, starting_line: int) -> int:
-    """The child of a spare: get ready, then run what comes down the line. 0 when nothing does."""
+    """Prepare for a job, wait for it and run it. Return the exit code, 0 if no job comes."""
     if not os.read(starting_line, 1):
         return 1
     from aiplatform.runtime import child, spare
@@ -152,20 +154,20 @@ def _wait_for_a_job(arguments: Arguments, starting_line: int) -> int:
 
 
 def _flush_and_exit(code: int) -> NoReturn:
-    """Leave without the interpreter's teardown: threads of torch and tokenizers may still run."""
+    """Exit without the interpreter's shutdown: threads of torch and tokenizers may still run."""
     if (exception := sys.exc_info()[1]) is not None and not isinstance(exception, SystemExit):
         import traceback
 
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody reads the log any more
+        with contextlib.suppress(OSError):  # the reader of the log is gone
             stream.flush()
     os._exit(code)
 
 
 def _guard(child: int, lifeline: int) -> NoReturn:
-    """The guardian: when the launcher is gone, end what it would have ended."""
-    os.setsid()  # whoever kills the launcher's group must not kill its guardian with it
+    """Run the guardian: wait until the launcher is gone, then kill the child's process group."""
+    os.setsid()  # a kill of the launcher's process group must not end the guardian as well
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.read(lifeline, 1)
@@ -174,27 +176,30 @@ def _guard(child: int, lifeline: int) -> NoReturn:
 
 
 def _dismiss(guardian: int) -> None:
-    """End the guardian before our own end would wake it: the group's id may soon be another's."""
+    """End the guardian before the launcher ends.
+
+    Otherwise it would kill the child's process group, whose id may belong to others by then.
+    """
     try:
         os.kill(guardian, signal.SIGKILL)
         os.waitpid(guardian, 0)
     except (ProcessLookupError, ChildProcessError):
-        pass  # someone else ended it, and it has been reaped
+        pass  # it was ended by someone else, and has been reaped
 
 
 def signal_group(child: int, number: int) -> None:
-    """Signal the child's process group, or the child alone in the moment before it has one."""
+    """Send a signal to the child's process group, or only to the child if it has none yet."""
     try:
         os.killpg(child, number)
     except ProcessLookupError:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
     except PermissionError:
-        pass  # macOS answers so for a group of zombies
+        pass  # macOS raises this for a group of zombies
 
 
 class Watch:
-    """The launcher's loop: renewals and cancellations in, the child's exit code out."""
+    """The launcher's main loop: handles control messages until the child has ended."""
 
     def __init__(self, child: int, guardian: int, control_fd: int, starter: int) -> None:
         self.child = child
@@ -206,22 +211,22 @@ class Watch:
         self.status: int | None = None
         self._buffer = b""
         self._wakeup, wakeup = os.pipe()
-        # The starter too: no child, whatever state it is in, may hold up the one who watches it.
+        # The starter, too: a write to a stuck child must not block the launcher.
         for end in (self._wakeup, wakeup, control_fd, starter):
             flags = fcntl.fcntl(end, fcntl.F_GETFL)
             fcntl.fcntl(end, fcntl.F_SETFL, flags | os.O_NONBLOCK)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to be woken from select
         signal.signal(signal.SIGTERM, self._on_terminate)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to judge
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner handles Ctrl-C
         self._adopt_orphans = _become_subreaper()
 
     def run(self) -> int:
-        """Watch until the child is gone and nothing that it started is left."""
+        """Watch the child until it and all processes that it started have ended."""
         control_open = True
         while not self._reap():
-            # The deadline goes first: renewals that were already in the pipe when the whole machine
-            # froze must not count from the moment that it thaws.
+            # The deadline is checked first. If the whole machine was suspended, renewals that were
+            # in the pipe before must not extend the lease afterwards.
             now = time.monotonic()
             limit = self.deadline if self.kill_at is None else min(self.deadline, self.kill_at)
             if now >= limit or not control_open:
@@ -239,7 +244,7 @@ class Watch:
         return _exit_code(self.status)
 
     def _reap(self) -> bool:
-        """Collect whoever ended; true once the child did."""
+        """Reap all processes that have ended; return True once the child has."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -257,7 +262,7 @@ class Watch:
         signal_group(self.child, signal.SIGKILL)
 
     def _read_control(self) -> bool:
-        """Obey what the runner says; false at the end of the pipe."""
+        """Handle the runner's messages; return False at the end of the pipe."""
         try:
             data = os.read(self.control_fd, 65536)
         except BlockingIOError:
@@ -272,7 +277,7 @@ class Watch:
         return True
 
     def _obey(self, line: bytes) -> None:
-        """A line that makes no sense renews nothing; the deadline then does its work."""
+        """Handle one message. An invalid one is ignored: without renewals, the lease expires."""
         import json
 
         try:
@@ -292,12 +297,12 @@ class Watch:
             sys.stderr.flush()
 
     def _pass_on(self, line: bytes) -> None:
-        """Give a spare its job, once. It gets the whole line or is of no use any more."""
+        """Give a spare its job, once. Kill it if it doesn't take the whole line."""
         if self.starter is None:
             return
         try:
             whole = os.write(self.starter, line) == len(line)
-        except OSError:  # it is gone, or takes nothing
+        except OSError:  # the child is gone, or the pipe is full
             whole = False
         os.close(self.starter)
         self.starter = None
@@ -305,7 +310,7 @@ class Watch:
             self._kill("the spare did not take its job")
 
     def _cancel(self, grace_seconds: float) -> None:
-        """SIGTERM once; a second cancellation can only shorten the grace."""
+        """Send SIGTERM on the first cancellation; a second one may only shorten the grace."""
         kill_at = time.monotonic() + grace_seconds
         if self.kill_at is None:
             signal_group(self.child, signal.SIGTERM)
@@ -316,11 +321,11 @@ class Watch:
         self._cancel(TERMINATION_GRACE_SECONDS)
 
     def _end_leftovers(self) -> None:
-        """End what the child left running, in its group or out of it."""
+        """End processes that the child left running, inside or outside its process group."""
         signal_group(self.child, signal.SIGKILL)
         if not self._adopt_orphans:
             return
-        # Ending one orphan hands us its children, hence the rounds.
+        # Repeated, because the launcher adopts the children of each orphan that ends.
         for _ in range(100):
             orphans = children_of(os.getpid()) - {self.guardian}
             if not orphans:
@@ -337,7 +342,7 @@ def _exit_code(status: int) -> int:
 
 
 def _become_subreaper() -> bool:
-    """Have orphaned descendants handed to us; false where the system has no such thing."""
+    """Let this process adopt its orphaned descendants; return False on other systems than Linux."""
     if not sys.platform.startswith("linux"):
         return False
     import ctypes
@@ -347,7 +352,7 @@ def _become_subreaper() -> bool:
 
 
 def children_of(parent: int) -> set[int]:
-    """Process ids whose parent is ``parent``, from /proc; unreaped zombies are left out."""
+    """Return the process ids of the children of ``parent``, from /proc, without zombies."""
     children = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -355,8 +360,9 @@ def children_of(parent: int) -> set[int]:
         try:
             stat = (entry / "stat").read_bytes()
         except OSError:
-            continue  # it ended meanwhile
-        # The command's name may hold spaces and brackets: only what follows the last one is safe.
+            continue  # it has ended meanwhile
+        # The command's name may contain spaces and brackets. The fields after it start behind the
+        # last bracket.
         state, ppid = stat.rpartition(b")")[2].split()[:2]
         if int(ppid) == parent and state != b"Z":
             children.add(int(entry.name))

@@ -1,4 +1,4 @@
-"""Bringing models onto the device: precision, base weights, adapters."""
+"""Loading of models: device, precision, base weights and adapters."""
 
 import inspect
 from pathlib import Path
@@ -9,7 +9,7 @@ from aiplatform.runtime.channel import JobError
 
 
 def device() -> Any:
-    """The device that the job computes on: the GPU where there is one."""
+    """Return the torch device of the job: a GPU if there is one, else the CPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -20,10 +20,10 @@ def device() -> Any:
 
 
 def choose_precision(wanted: str) -> Any:
-    """The torch dtype to compute in.
+    """Return the torch dtype to compute in.
 
-    "auto" is bfloat16 where the hardware multiplies it natively, elsewhere float32: emulated
-    bfloat16 is slower than float32, not faster.
+    "auto" is bfloat16 if the hardware multiplies it natively, else float32, because emulated
+    bfloat16 is slower than float32.
     """
     import torch
 
@@ -42,7 +42,7 @@ def choose_precision(wanted: str) -> Any:
 def _cpu_multiplies_bf16() -> bool:
     import torch
 
-    # Not part of torch's public interface, and named differently over its versions.
+    # These functions are not public in torch, and their names differ between its versions.
     return any(
         check()
         for name in (
@@ -55,12 +55,12 @@ def _cpu_multiplies_bf16() -> bool:
 
 
 def precision_name(dtype: Any) -> str:
-    """How a dtype is written in specs and cards."""
+    """Return the name of a dtype in specs and cards, such as "bf16"."""
     return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}.get(str(dtype), str(dtype))
 
 
 def context_length(model: Path) -> int:
-    """How many tokens a model was made for; very many if its configuration sets no limit."""
+    """Return a model's maximum number of tokens; 2**30 if its configuration sets no limit."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(model / WEIGHTS), trust_remote_code=False)
@@ -68,7 +68,11 @@ def context_length(model: Path) -> int:
 
 
 def load_weights(model: Path, dtype: Any) -> Any:
-    """The causal language model in a model directory's ``weights/``, on the CPU."""
+    """Load the language model in ``weights/`` of a model directory, on the CPU.
+
+    Raises:
+        JobError: If the weights are missing or damaged.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -88,7 +92,11 @@ def load_weights(model: Path, dtype: Any) -> Any:
 
 
 def load_adapter(base: Any, model: Path) -> Any:
-    """``base`` with the LoRA adapter of a tuned model on it, which can be switched off."""
+    """Return ``base`` with the LoRA adapter of a tuned model, which can be switched off.
+
+    Raises:
+        JobError: If the tuned model has no adapter.
+    """
     from peft import PeftModel
 
     adapter = model / ADAPTER
@@ -98,11 +106,11 @@ def load_adapter(base: Any, model: Path) -> Any:
 
 
 def is_tuned(model: Path) -> bool:
-    """Whether a model directory holds an adapter, which makes it a tuned model."""
+    """Return True if a model directory contains an adapter, and so is a tuned model."""
     return (model / ADAPTER / "adapter_config.json").is_file()
 
 
 def selects_logits(model: Any) -> bool:
-    """Whether a model, below its adapter, computes the logits of chosen positions only."""
+    """Return True if a model (below its adapter) can compute the logits of some positions only."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(inner.forward).parameters

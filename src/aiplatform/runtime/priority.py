@@ -1,4 +1,4 @@
-"""The priority of a runtime beside others of its machine."""
+"""The scheduling priority of a child process, relative to others on the machine."""
 
 import contextlib
 import os
@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 NICENESS = "AIPLATFORM_NICENESS"
-"""The variable in which the worker tells it; 0 or none for what serves."""
+"""Environment variable in which the worker sets the niceness; 0 or unset for model servers."""
 
 
 def stand_back() -> None:
-    """Take the niceness that the worker has told, added to the one that the worker has itself.
+    """Add the niceness that the worker has set to that of this process.
 
-    On Linux each thread has a niceness of its own, so those that imports have started get it, too.
-    Where Linux weighs sessions against each other (`sched_autogroup`), a niceness counts only
-    within one, and a runtime is a session of its own: its weight is set as well.
+    On Linux, each thread has its own niceness, so it is set for all threads that imports have
+    started. If Linux groups processes by session (``sched_autogroup``), niceness only counts within
+    a session. Because each child has its own session, the weight of the session is set as well.
     """
     told = os.environ.get(NICENESS, "")
     if not told.isdigit() or int(told) == 0:
@@ -24,7 +24,7 @@ def stand_back() -> None:
         return
     wanted = os.nice(0) + int(told)
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
             os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
-    with contextlib.suppress(OSError):  # there is no such thing here
+    with contextlib.suppress(OSError):  # the kernel has no autogroups
         Path("/proc/self/autogroup").write_text(told, encoding="ascii")

@@ -1,4 +1,4 @@
-"""Quality reports of dataset versions, and fixes: the work is the data package's."""
+"""Jobs for quality reports and for fixes of dataset versions, done by the package ``data``."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from aiplatform.protocol.specs import FixSpec, QualitySpec
 from aiplatform.runtime.channel import JobError, Reporter
 
 AGAINST = "against_"
-"""Inputs that rows are compared with: this and their number in the spec."""
+"""Prefix of the inputs that rows are compared with; their number in the spec follows."""
 
 
 def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
-    """Make the report of the job's ``dataset``, with token counts when a base model is given."""
+    """Make the quality report of the job's ``dataset``; count tokens if a base model is given."""
     from aiplatform.data.quality.references import Reference
     from aiplatform.data.quality.report import make_report
     from aiplatform.data.quality.tokens_beside import CountingFailedError
@@ -33,7 +33,7 @@ def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
-    """Write the fixed rows into the output directory, for the server to commit."""
+    """Write the fixed rows into the output directory; the server commits them as a version."""
     from aiplatform.data.errors import MalformedData
     from aiplatform.data.operations import Fix
     from aiplatform.data.operations import Job as Rework

@@ -1,9 +1,9 @@
-"""From a dataset's rows to token ids and labels: what of each row the model is to learn.
+"""Encoding of a dataset's rows as token ids and labels.
 
-In a conversation it learns the assistant's words and the token that ends its turn, nothing else; in
-a plain text, everything. Labels are masked by position. Masking by token would also hide the end of
-each answer in models whose padding token is their end token (SmolLM2's is), and the tuned model
-would never stop.
+Labels mark the tokens that the model is to learn. In a conversation, these are the assistant's
+words and the token that ends its turn; in a plain text, all tokens. Labels are masked by position.
+Some models, such as SmolLM2, use their end token for padding: masking by token would also hide the
+end of each answer, and the tuned model would never stop.
 """
 
 from collections import Counter
@@ -21,28 +21,28 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import Messages, TemplateRefusal, render
 
 IGNORED = -100
-"""The label of a position that takes no part in the loss, PyTorch's convention."""
+"""Label of a position that is left out of the loss, by PyTorch's convention."""
 
 BATCH_ROWS = 512
-"""Rows tokenized in one call: enough to keep the tokenizer's threads busy."""
+"""Rows per call of the tokenizer; this is enough to keep its threads busy."""
 
 Span = tuple[int, int]
 
 
 class Encoded(NamedTuple):
-    """One row: its token ids, and the labels, of the same length."""
+    """One row: token ids and labels, of the same length."""
 
     input_ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
 
     @property
     def learned_tokens(self) -> int:
-        """Tokens that take part in the loss: the first one is never predicted."""
+        """The number of tokens in the loss; the first token is never predicted."""
         return int(np.count_nonzero(self.labels[1:] != IGNORED))
 
 
 class Marked(NamedTuple):
-    """The text of a row, and the spans of characters that are to be learned."""
+    """The text of a row, and the spans of characters that the model is to learn."""
 
     text: str
     spans: list[Span]
@@ -50,22 +50,22 @@ class Marked(NamedTuple):
 
 @dataclass
 class EncodedRows:
-    """The rows of a dataset that can be learned from, and what became of the others."""
+    """The encoded rows of a dataset, with counts of all rows and of truncated and dropped ones."""
 
     rows: list[Encoded] = field(default_factory=list)
     total: int = 0
     truncated: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    """How many rows were dropped, by reason."""
+    """Number of dropped rows by reason."""
 
     @property
     def tokens(self) -> int:
-        """Tokens in all rows that were kept."""
+        """The number of tokens in all kept rows."""
         return sum(len(row.input_ids) for row in self.rows)
 
     @property
     def learned_tokens(self) -> int:
-        """Tokens that take part in the loss, in all rows that were kept."""
+        """The number of tokens in the loss, over all kept rows."""
         return sum(row.learned_tokens for row in self.rows)
 
 
@@ -76,7 +76,7 @@ REFUSED = "the model's chat template refuses it"
 
 
 def read_conversations(parquet: Path) -> Iterator[Messages | None]:
-    """The conversation of each row, in order; None for a row that has none."""
+    """Yield the conversation of each row, in order; None for a row without one."""
     from aiplatform.data.canonical import iter_rows, shape_of
     from aiplatform.data.shapes import to_messages
 
@@ -94,17 +94,17 @@ def encode_dataset(
     max_rows: int | None = None,
     called: str = "dataset",
 ) -> EncodedRows:
-    """Encode a canonical dataset for training on, or evaluating, the assistant's words.
+    """Encode a dataset for training or evaluation.
 
     Args:
-        parquet: conversations of any shape, or plain text, which is learned as a whole.
-        tokenizer: with a chat template, see :func:`aiplatform.runtime.chat.load_tokenizer`.
-        max_length: tokens; longer rows lose their end.
-        max_rows: look at the first rows only.
-        called: what the dataset is to the user, for error messages.
+        parquet: Canonical file with conversations of any shape, or with plain text.
+        tokenizer: Must have a chat template, see :func:`aiplatform.runtime.chat.load_tokenizer`.
+        max_length: Maximum number of tokens; longer rows are cut at the end.
+        max_rows: Number of rows to read; None for all.
+        called: Name of the dataset in error messages.
 
     Raises:
-        JobError: when no row is left, or the rows are of a shape that is no language to learn.
+        JobError: If no row can be used, or the shape of the rows has no text to learn.
     """
     from aiplatform.data.canonical import iter_rows, shape_of
 
@@ -136,7 +136,7 @@ def encode_dataset(
 
 
 def mark_text(tokenizer: Any, text: object) -> Marked | str:
-    """A plain text, all of it to be learned, and where it ends; or why it can't be."""
+    """Return a plain text with its end token, all of it to be learned, or why it can't be used."""
     if not isinstance(text, str) or not text.strip():
         return NO_ANSWER
     text += tokenizer.eos_token or ""
@@ -144,19 +144,19 @@ def mark_text(tokenizer: Any, text: object) -> Marked | str:
 
 
 def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
-    """The rendered conversation with the assistant's turns marked; or why it can't be learned from.
+    """Return the rendered conversation with the assistant's turns marked, or why it can't be used.
 
-    A turn begins where the template stops when it is asked for an answer, and it includes the token
-    that ends it. Chat templates rewrite what came before (they drop earlier reasoning, or treat the
-    last turn unlike the others), so each turn is rendered in its place and compared with the whole,
-    rather than found by searching for its text.
+    A turn begins where the template ends when it is rendered for an answer, and includes the token
+    that ends the turn. Chat templates change earlier messages: they drop earlier reasoning, or
+    treat the last turn differently. So the conversation is rendered up to each turn and compared
+    with the whole, instead of searching for the turn's text.
     """
     if messages is None:
         return NO_CONVERSATION
     last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)
     if last is None:
         return NO_ANSWER
-    messages = messages[: last + 1]  # nobody answers what comes after
+    messages = messages[: last + 1]  # messages after the last answer have none to learn
     try:
         text = render(tokenizer, messages, answer_next=False)
         spans = []
@@ -165,7 +165,7 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
                 continue
             if index:
                 before = render(tokenizer, messages[:index], answer_next=True)
-            else:  # nothing asks for it, so it begins with its words
+            else:  # the conversation begins with this answer, so there is no prompt
                 before = text[: max(text.find(message["content"].strip()), 0)]
             through = (
                 text
@@ -183,12 +183,20 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
 
 
 def _locate(text: str, before: str, through: str, content: str) -> Span | None:
-    """Where in ``text`` a turn lies that begins after ``before`` and ends ``through``."""
+    """Return the span of a turn in ``text``; None if it isn't found.
+
+    Args:
+        text: The whole conversation, rendered.
+        before: The conversation before the turn, rendered for an answer.
+        through: The conversation up to and including the turn, rendered.
+        content: The content of the turn's message.
+    """
     start = _common_prefix(text, before)
-    # The line break after the end token belongs to the template: nobody generates it.
+    # The template adds the line break after the end token; the model doesn't generate it.
     stop = _common_prefix(text, through)
     if stop < len(through):
-        # The turn looks different when more follows it. Find its words, then its ending.
+        # The template renders this turn differently when others follow. So search for its words,
+        # then for the text that ends the turn.
         words = content.strip()
         at = text.find(words, start) if words else start
         inside = through.rfind(words) if words else -1
@@ -204,7 +212,7 @@ def _locate(text: str, before: str, through: str, content: str) -> Span | None:
 
 
 def _closed(text: str, spans: list[Span], content: str, eos: str) -> Marked:
-    """Make sure that the last answer ends with a token that ends it, or it would never stop."""
+    """Add the end token to the last answer if it has none: the tuned model would never stop."""
     start, stop = spans[-1]
     words = content.strip()
     if eos and words and text[start:stop].endswith(words):
@@ -218,7 +226,7 @@ def _common_prefix(first: str, second: str) -> int:
         return len(second)
     length = min(len(first), len(second))
     low, high = 0, length
-    while low < high:  # the longest length at which both agree
+    while low < high:  # binary search for the longest length at which both agree
         middle = (low + high + 1) // 2
         if first[:middle] == second[:middle]:
             low = middle
@@ -241,7 +249,7 @@ def _encode_batch(
         return
     for row, (ids, offsets) in zip(kept, _tokenize(tokenizer, kept), strict=True):
         labels = _labels(ids, offsets, row.spans)
-        # 32-bit arrays: as lists of Python's integers, a large dataset would not fit in memory.
+        # Arrays of 32 bits, because lists of a large dataset's tokens would not fit into memory.
         encoded = Encoded(
             np.asarray(ids[:max_length], dtype=np.int32),
             np.asarray(labels[:max_length], dtype=np.int32),
@@ -254,7 +262,10 @@ def _encode_batch(
 
 
 def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], list[Span]]]:
-    """Token ids and the characters that each covers. The template wrote the special tokens."""
+    """Yield the token ids of each row, and the span of characters of each token.
+
+    Special tokens are not added, because the template contains them.
+    """
     if tokenizer.is_fast:
         encoded = tokenizer(
             [row.text for row in rows],
@@ -264,7 +275,8 @@ def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], l
         )
         yield from zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return
-    # Slow tokenizers tell no offsets. Cut at the spans, where generation cuts too.
+    # Slow tokenizers return no offsets, so the text is cut at the spans before it is tokenized. At
+    # inference, the text is cut there, too: between prompt and answer.
     for row in rows:
         ids: list[int] = []
         offsets: list[Span] = []
@@ -277,11 +289,11 @@ def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], l
 
 
 def _labels(ids: list[int], offsets: list[Span], spans: list[Span]) -> list[int]:
-    """The ids of the tokens that lie in a span, elsewhere :data:`IGNORED`.
+    """Return the label of each token: its id if it lies in a span, else :data:`IGNORED`.
 
-    A token that reaches into a span from before it is not learned: after the prompt alone, the
-    model would never be asked for it. Tokenizers that trim blanks from offsets give a blank the
-    empty range where it ends, which is why a token must end after the span's start.
+    A token that begins before a span and ends in it is not learned, because the model never
+    generates it after the prompt. Some tokenizers trim spaces from offsets, so that a space gets an
+    empty range at its end. This is why a token must end after the start of the span.
     """
     labels = [IGNORED] * len(ids)
     remaining = iter(spans)

@@ -1,9 +1,9 @@
-"""The child of a spare: it imports what a job with a model will need, and waits for the job.
+"""The child of a spare: imports what a job with a model needs, and waits for the job.
 
-It must be as if the job had been started afresh. So nothing here touches a GPU, opens a file of a
-task or draws a random number, and what a job is told by its environment is set before the job runs.
-What is read once, at an import, is the same for all jobs that are given to spares; the others get a
-start of their own.
+A job must run as if its process had just been started. So this module doesn't touch a GPU, open
+files of a task or draw random numbers, and it sets the job's environment before the job runs. Some
+variables are read only once, at an import. The worker gives a spare only those jobs for which they
+have the same values.
 """
 
 import contextlib
@@ -33,40 +33,49 @@ AHEAD = (
     "aiplatform.runtime.training.sft",
     "aiplatform.runtime.training.trainer",
 )
-"""What trainings, evaluations and deployments import, and torch, transformers, peft and trl by
-it."""
+"""Modules that trainings, evaluations and deployments import.
+
+They import torch, transformers, peft and trl.
+"""
 
 THREADED = ("numpy", "scipy.linalg", "pyarrow")
-"""What starts threads when it is imported. They keep the priority of the thread they come from, so
-it is not imported at a low one; it takes half a second."""
+"""Modules that start threads at import.
+
+Threads keep the priority of the thread that started them, so these modules are not imported at low
+priority. This takes half a second.
+"""
 
 WARM = b'{"type":"warm"}\n'
 CUDA_ERROR_NOT_INITIALIZED = 3
 NICENESS = 5
-"""Niceness of the imports, in a spare only (Linux has 19 at most). With this, a spare has a
-quarter of a processor beside one busy process and is warm after some 15 seconds. At 19 it gets a
-sixtieth, so on a busy machine it would hold its memory for minutes without ever being of use."""
+"""Niceness of the imports, in spares only (Linux allows up to 19).
+
+With this value, a spare gets a quarter of a processor beside one busy process, and is warm after
+about 15 seconds. At 19 it would get a sixtieth: on a busy machine, it would take memory for minutes
+before it can be used.
+"""
 
 FIRST_TO_GO = 500
-"""Added to the score by which Linux chooses whom to kill when memory is out."""
+"""Addition to the score by which Linux chooses a process to kill when memory runs out."""
 
 
 class SpareError(Exception):
-    """The spare would not be like a fresh start, and must not be given a job."""
+    """The spare differs from a newly started process, so it must not get a job."""
 
 
 def wait_for_job(messages_fd: int, line: int) -> str | None:
-    """Import ahead, say so on the messages pipe, and be as if started for the job that comes.
+    """Import modules, report this on the messages pipe, wait for a job and set its environment.
 
-    Returns the job's file, or None when the other end of ``line`` is closed and no job will come.
+    Returns the path of the job's file, or None if the other end of ``line`` is closed, so that no
+    job will come.
 
     Raises:
-        SpareError: when what was imported has already looked for GPUs.
-        ImportError: when a package is missing.
+        SpareError: If an import has started CUDA.
+        ImportError: If a package is missing.
     """
     prepare_environment(hub=False)
-    # Without it, torch would look for GPUs by starting CUDA, which then has read for good which of
-    # them are this process's.
+    # Otherwise, torch would start CUDA to look for GPUs. CUDA reads only once which GPUs this
+    # process may use.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     with first_to_be_killed():
         with out_of_the_way():
@@ -84,7 +93,7 @@ def wait_for_job(messages_fd: int, line: int) -> str | None:
     os.chdir(begin["directory"])
     os.environ.clear()
     os.environ.update(begin["environment"])
-    # Read already, at imports, and so to be said again.
+    # The imports have already read these settings from the environment.
     tempfile.tempdir = None
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit() and "torch" in sys.modules:
@@ -94,7 +103,7 @@ def wait_for_job(messages_fd: int, line: int) -> str | None:
 
 
 def read_line(descriptor: int) -> bytes:
-    """The one line that comes; nothing when the pipe is closed before."""
+    """Read one line from a pipe; return nothing if the pipe is closed before the line's end."""
     data = b""
     while not data.endswith(b"\n"):
         more = os.read(descriptor, 65536)
@@ -105,13 +114,13 @@ def read_line(descriptor: int) -> bytes:
 
 
 def import_at_low_priority() -> None:
-    """Import :data:`AHEAD` at a lower priority than the tasks that are running.
+    """Import :data:`AHEAD` at a lower priority than that of running tasks.
 
-    On Linux each thread has a priority of its own. The main thread keeps its priority, because an
-    unprivileged process can't raise one that it has lowered.
+    This is done in a thread, because on Linux each thread has its own priority. The main thread
+    keeps its priority: an unprivileged process can't raise one that it has lowered.
 
     Raises:
-        ImportError: when a package is missing.
+        ImportError: If a package is missing.
     """
 
     def work() -> None:
@@ -126,19 +135,23 @@ def import_at_low_priority() -> None:
 
 @contextlib.contextmanager
 def out_of_the_way() -> Iterator[None]:
-    """Lower this session's weight beside other sessions, where Linux groups processes by them.
+    """Lower the weight of this process's session while the context is active.
 
-    There (`sched_autogroup`, the default of desktops) a thread's priority counts within its session
-    only, and a child is a session of its own. This weight may be raised again by anybody.
+    If Linux groups processes by session (``sched_autogroup``, the default of desktops), a thread's
+    priority only counts within its session, and each child has its own session. Unprivileged
+    processes may raise this weight again.
+
+    Raises:
+        SpareError: If the weight could not be raised again.
     """
     weight = Path("/proc/self/autogroup")
     try:
         weight.write_text(str(NICENESS))
-    except OSError:  # no such thing here
+    except OSError:  # the kernel has no autogroups
         yield
         return
     yield
-    # It takes one change in a tenth of a second from all who have no privileges.
+    # From unprivileged processes, Linux accepts one change in a tenth of a second.
     for _ in range(100):
         with contextlib.suppress(BlockingIOError):
             weight.write_text("0")
@@ -148,7 +161,7 @@ def out_of_the_way() -> Iterator[None]:
 
 
 def gpus_are_untouched() -> bool:
-    """Whether CUDA's driver, if there is one, was not started in this process."""
+    """Return True unless CUDA's driver has been started in this process."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -159,13 +172,13 @@ def gpus_are_untouched() -> bool:
 
 @contextlib.contextmanager
 def first_to_be_killed() -> Iterator[None]:
-    """Within, Linux ends this process before others of its size when memory is out."""
+    """Let Linux kill this process before others of its size while the context is active."""
     score = Path("/proc/self/oom_score_adj")
     try:
         before = score.read_text()
         score.write_text(str(min(1000, int(before) + FIRST_TO_GO)))
-    except OSError:  # no such thing here
+    except OSError:  # the system has no such score
         yield
         return
     yield
-    score.write_text(before)  # what was added can be taken back
+    score.write_text(before)  # a process may lower its score to the earlier value

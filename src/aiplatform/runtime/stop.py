@@ -1,8 +1,8 @@
-"""A request to stop: what SIGTERM means to a job.
+"""Stop requests: the reaction of a job to SIGTERM and SIGUSR1.
 
-Most jobs end where they stand: the handler raises :class:`JobStopped` in the main thread. A job
-with something to put away first (a training its checkpoint, a server its running answers) holds the
-exception back with :meth:`StopRequest.held` and looks at ``requested`` where it suits it.
+Most jobs end at once: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A job
+that must finish something before (a training its checkpoint, a server its running answers) delays
+the exception with :meth:`StopRequest.held`, and checks ``requested`` at a suitable time.
 """
 
 import signal
@@ -12,36 +12,42 @@ from contextlib import contextmanager
 
 
 class JobStopped(BaseException):
-    """The job was asked to stop and obeys. No Exception: nothing on the way up may swallow it."""
+    """The job stops because it was asked to.
+
+    A BaseException, so that no ``except Exception`` on the way catches it.
+    """
 
 
 class StopRequest:
-    """Whether a stop was asked for. One per process, made in its main thread."""
+    """The state of stop requests of this process; created once, in the main thread."""
 
     def __init__(self) -> None:
         self.requested = False
         self.draining = False
-        """Nobody sends a server new requests: it ends when its answers are complete."""
+        """True if a model server gets no new requests and must end after its last answer."""
         self._holds = 0
         self._obeyed = False
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGUSR1 from now on."""
+        """Install the handlers of SIGTERM and SIGUSR1."""
         signal.signal(signal.SIGTERM, lambda *_: self.request())
         signal.signal(signal.SIGUSR1, lambda *_: self.drain())
 
     def request(self) -> None:
-        """Ask for a stop; in the main thread, obey at once unless it is held back."""
+        """Request a stop. In the main thread, raise :class:`JobStopped` unless it is delayed."""
         self.requested = True
         self.obey()
 
     def drain(self) -> None:
-        """Take note that a server is to end when its answers are complete."""
+        """Request that a model server ends after its last answer."""
         self.draining = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within, a stop is noted but not obeyed. Counts in the main thread only."""
+        """Delay the exception of a stop request while the context is active.
+
+        In other threads than the main thread, this does nothing.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -52,18 +58,18 @@ class StopRequest:
             self._holds -= 1
 
     def obey(self) -> None:
-        """Raise if a stop is due.
+        """Raise :class:`JobStopped` if a stop was requested.
 
-        Called again at every message: an exception out of a signal handler is lost when it strikes
-        inside a destructor or a callback of C code.
+        It is called at every message, too, because an exception of a signal handler is lost if the
+        signal arrives in a destructor or in a callback of C code.
 
         Raises:
-            JobStopped: when a stop was requested and nothing holds it back.
+            JobStopped: If a stop was requested and is not delayed.
         """
         main = threading.current_thread() is threading.main_thread()
         if self.requested and not self._holds and main and not self._obeyed:
             raise JobStopped
 
     def obeyed(self) -> None:
-        """The job is on its way out: raise no more."""
+        """Record that the job is ending, so that :meth:`obey` raises no more."""
         self._obeyed = True

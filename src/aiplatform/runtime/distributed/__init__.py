@@ -1,1 +1,1 @@
-"""Several processes that share one job: ``agent`` starts them, ``rank`` is one of them."""
+"""Jobs that several processes run together: ``agent`` starts them, and ``rank`` is one of them."""

@@ -1,8 +1,8 @@
-"""The node's agent: starts its ranks by torchrun's launcher, and speaks for them.
+"""The agent of a node: starts the node's ranks by torchrun's launcher, and reports for them.
 
-Rank 0 reports through a named pipe, since torchrun hands on no descriptors. What it says passes
-through as it is; its outcome is held back until torchrun has judged all ranks, because a rank that
-is told to stop on account of another one's failure says so, too.
+Rank 0 reports through a named pipe, because torchrun passes no file descriptors on. Its messages
+are forwarded unchanged, except for the outcome, which waits until torchrun knows how all ranks
+ended: if another rank fails, torchrun stops rank 0, which then reports that it was stopped.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from aiplatform.runtime.stop import JobStopped
 
 OUTCOMES = {"result", "failure", "stopped"}
 RENDEZVOUS_SECONDS = 300
-"""How long the nodes wait for each other; they were all there when they were started."""
+"""Seconds that the nodes wait for each other; all were available when they were started."""
 
 
 def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
-    """Run this node's ranks to their end. Returns the exit code; on node 0 the outcome was told.
+    """Run this node's ranks until they end. Report the outcome, and return the exit code.
 
     Raises:
-        JobStopped: when a stop was asked for and rank 0 said nothing.
+        JobStopped: If a stop was requested and rank 0 reported no outcome.
     """
     directory = Path(job_file).parent
     pipe = directory / "rank0.pipe"
@@ -37,7 +37,7 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
     try:
         failure = _launch(job_file, pipe, job, ranks)
     except JobStopped:
-        # Every rank was told to stop; what rank 0 made of it is its own to say.
+        # All ranks were told to stop. The outcome that rank 0 reports decides.
         failure = None
         report.stop.requested = True
     finally:
@@ -58,16 +58,16 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
     if ranks.node == 0:
         report.failure("Rank 0 ended without a result.")
         return 1
-    # The other nodes' agents have nothing to say but that all went well here.
+    # The other nodes have no result; their agents only report that nothing failed.
     report.result({})
     return 0
 
 
 def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
-    """Start the ranks and wait for them; returns torchrun's account of what failed, or None.
+    """Start the ranks and wait for them. Return torchrun's error if ranks failed, else None.
 
     Raises:
-        JobStopped: when a SIGTERM ended them.
+        JobStopped: If a SIGTERM ended them.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -96,7 +96,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
         signals_to_handle="SIGTERM",
         **options,
     )
-    # By name: it is newer than the oldest torch that is supported.
+    # As a variable, because the oldest supported torch has no parameter for it.
     os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(max(1, int(ranks.grace_seconds)))
     arguments = ["-m", "aiplatform.runtime.distributed.rank", job_file, str(pipe)]
     try:
@@ -109,11 +109,12 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
 
 
 class Relay:
-    """Reads what rank 0 says and passes it on, but for the outcome."""
+    """A thread that forwards the messages of rank 0, and keeps its outcome."""
 
     def __init__(self, pipe: Path, report: Reporter) -> None:
         os.mkfifo(pipe, 0o600)
-        # Open for both, so that there is no end before rank 0 came, nor one while it is away.
+        # Opened for reading and writing, so that the pipe has a writer before rank 0 opens it and
+        # never reports an end of file.
         self._fd = os.open(pipe, os.O_RDWR)
         self._end, self._ended = os.pipe()
         self.report = report
@@ -122,7 +123,7 @@ class Relay:
         self._thread.start()
 
     def finish(self) -> bytes | None:
-        """Read to the end, when nobody writes any more. Returns the outcome."""
+        """Forward the rest, once rank 0 has ended, and return its outcome."""
         os.write(self._ended, b"!")
         self._thread.join()
         for fd in (self._fd, self._end, self._ended):
@@ -152,10 +153,14 @@ class Relay:
 
 
 def explain(directory: Path, failed: Any) -> tuple[str, bool]:
-    """What went wrong, in a sentence, and whether trying again may cure it.
+    """Return what went wrong, as a sentence, and True if a retry may help.
 
-    Of several ranks that failed, the first that has something to say of itself counts; one that
-    only lost the others does not know why, nor does one that was ended with them.
+    If several ranks failed, the first one with an error of its own counts. A rank that only lost
+    contact with the others, or was ended together with them, doesn't know the cause.
+
+    Args:
+        directory: Directory in which failed ranks left their errors.
+        failed: torchrun's ``ChildFailedError``.
     """
     said: dict[int, dict[str, Any]] = {}
     for rank in failed.failures:

@@ -1,4 +1,4 @@
-"""One of the processes that share a job; started by the node's agent, see ``agent``."""
+"""The program of one rank: a process that shares a job with others. ``agent`` starts it."""
 
 import contextlib
 import ctypes
@@ -15,13 +15,13 @@ from typing import Any
 from aiplatform.runtime.stop import JobStopped, StopRequest
 
 LEADER = "AIPLATFORM_RANK_LEADER"
-"""The process id of the node's agent."""
+"""Environment variable with the process id of the node's agent."""
 
 NODE_ADDRESS = "AIPLATFORM_NODE_ADDRESS"
-"""The address at which the other nodes reach this one."""
+"""Environment variable with the address at which other nodes reach this one."""
 
 ERROR = "rank-{}.error"
-"""What a rank that failed leaves for the agent, beside the job."""
+"""Name of the file, beside the job file, in which a failed rank leaves its error."""
 
 LOST = "The processes of the training lost contact with each other."
 TORN = (
@@ -29,21 +29,21 @@ TORN = (
     "nccl remote", "timed out waiting", "socket timeout", "watchdog caught", "sendbytes failed",
     "recvvalue failed", "connection was likely closed",
 )  # fmt: skip
-"""How the libraries say that another rank is gone; they have no type of error for it."""
+"""Parts of error messages that say that another rank is gone; no exception class says it."""
 
 
 def main(job_file: str, pipe: str) -> int:
-    """Run the job as one of its ranks. Returns the process's exit code."""
+    """Run the job as one of its ranks, and return the process's exit code."""
     die_with_the_agent()
     stop = StopRequest()
     stop.listen()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     rank = int(os.environ["RANK"])
-    with stop.held():  # whoever obeys must be able to say so
+    with stop.held():  # without the reporter, a stop couldn't be reported
         from aiplatform.runtime.channel import Reporter
 
-        # The agent has it open for reading, so this waits for nobody.
+        # Doesn't block, because the agent has opened the pipe already.
         report = Reporter(os.open(pipe, os.O_WRONLY) if rank == 0 else None, stop)
     try:
         stop.obey()
@@ -82,7 +82,7 @@ def _run(job_file: str, rank: int, report: Any) -> int:
 
 
 def take_own_gpu() -> None:
-    """Hide all GPUs of the node but this process's own, which becomes the first one it sees."""
+    """Hide all GPUs of the node except this process's own, which becomes the first one."""
     devices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if devices:
         own = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]
@@ -91,7 +91,7 @@ def take_own_gpu() -> None:
 
 
 def name_interface() -> None:
-    """Have gloo and NCCL speak over the interface of the node's address, unless they were told."""
+    """Let gloo and NCCL use the network interface of the node's address, unless one is set."""
     name = interface_of(os.environ.get(NODE_ADDRESS))
     if name is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
@@ -99,7 +99,7 @@ def name_interface() -> None:
 
 
 def interface_of(wanted: str | None) -> str | None:
-    """The network interface that has an address."""
+    """Return the network interface that has the address ``wanted``; None if there is none."""
     import psutil
 
     for name, addresses in psutil.net_if_addrs().items():
@@ -109,14 +109,16 @@ def interface_of(wanted: str | None) -> str | None:
 
 
 def lost_others(error: BaseException) -> bool:
-    """Whether the error says no more than that another rank is gone."""
+    """Return True if the error only says that another rank is gone."""
     said = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(sign in said for sign in TORN)
 
 
 def die_with_the_agent() -> None:
-    """End this process when its agent ends: it leads a session of its own, out of reach of those
-    who end the agent's."""
+    """End this process when its agent ends.
+
+    A rank leads a session of its own, so whoever kills the agent's process group doesn't reach it.
+    """
     leader = int(os.environ[LEADER])
     if sys.platform.startswith("linux"):
         pr_set_pdeathsig = 1
@@ -134,7 +136,7 @@ def _watch(leader: int) -> None:
 
 
 def leave() -> None:
-    """Say goodbye to the other ranks."""
+    """Leave the process group of the ranks."""
     if "torch" in sys.modules:
         import torch.distributed as dist
 
@@ -148,5 +150,5 @@ if __name__ == "__main__":
     leave()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Without the interpreter's teardown: threads of torch and tokenizers may still run.
+    # Skips the interpreter's shutdown, because threads of torch and tokenizers may still run.
     os._exit(code)

@@ -1,1 +1,1 @@
-"""What a model is worth: loss, perplexity and answers on held-out rows."""
+"""Evaluation of models: loss, perplexity and answers on held-out rows."""

@@ -1,4 +1,4 @@
-"""Answers of a model to the questions of a dataset, decoded greedily."""
+"""Answers of a model to questions of a dataset, by greedy decoding."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from aiplatform.runtime.chat import Messages, TemplateRefusal, render
 
 
 def spread(conversations: list[Messages], count: int) -> list[Messages]:
-    """``count`` conversations with different questions, evenly spread over the dataset."""
+    """Return ``count`` conversations with different questions, evenly spread over the dataset."""
     distinct: dict[str, Messages] = {}
     for messages in conversations:
         distinct.setdefault(question_of(messages), messages)
@@ -19,7 +19,10 @@ def spread(conversations: list[Messages], count: int) -> list[Messages]:
 
 
 def until_last_answer(messages: Messages | None) -> Messages | None:
-    """The conversation up to its last answer, included; None when it has no question before one."""
+    """Return the conversation up to and including its last answer.
+
+    Returns None if there is no answer, or nothing before it.
+    """
     if messages is None:
         return None
     ends = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
@@ -29,7 +32,7 @@ def until_last_answer(messages: Messages | None) -> Messages | None:
 
 
 def question_of(messages: Messages) -> str:
-    """What was asked last."""
+    """Return the text of the last user message; empty if there is none."""
     asked = [message["content"] for message in messages if message["role"] == "user"]
     return str(asked[-1]) if asked else ""
 
@@ -37,10 +40,10 @@ def question_of(messages: Messages) -> str:
 def answer(
     model: Any, tokenizer: Any, conversations: list[Messages], *, max_new_tokens: int
 ) -> list[str]:
-    """What ``model`` says in place of each conversation's last message.
+    """Return the answer of ``model`` in place of each conversation's last message.
 
-    Prompts are padded on the left, so that all answers start at one position, and the mask keeps
-    the padding out of them.
+    Prompts are padded on the left, so that all answers start at the same position; a mask hides
+    the padding.
     """
     prompts = [_prompt(tokenizer, messages) for messages in conversations]
     length = max(len(prompt) for prompt in prompts)
@@ -54,7 +57,7 @@ def answer(
             attention_mask=mask.to(device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            # The model's own sampling defaults would only be warned about.
+            # Unset: greedy decoding ignores the model's sampling defaults, but warns of them.
             temperature=None,
             top_p=None,
             top_k=None,
@@ -71,7 +74,7 @@ def _prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def answerable(tokenizer: Any, messages: Messages, max_length: int) -> bool:
-    """Whether the template takes the question, and it leaves room in ``max_length`` tokens."""
+    """Return True if the template accepts the question, and it is below ``max_length`` tokens."""
     try:
         return len(_prompt(tokenizer, messages)) < max_length
     except TemplateRefusal:

@@ -14,14 +14,14 @@ from aiplatform.runtime.stop import StopRequest
 
 
 class TokenLoss(NamedTuple):
-    """The mean negative log-likelihood of a token, in nats, over ``tokens`` tokens."""
+    """The mean negative log-likelihood per token, in nats, over ``tokens`` tokens."""
 
     loss: float
     tokens: int
 
     @property
     def perplexity(self) -> float:
-        """exp(loss); infinite where a float can't hold it."""
+        """The exponential of the loss; infinite if it is too large for a float."""
         try:
             return math.exp(self.loss)
         except OverflowError:
@@ -38,10 +38,19 @@ def token_losses(
     stop: StopRequest | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> TokenLoss | None:
-    """Mean loss of ``model`` on the learned tokens of ``rows``; None if a stop came in between.
+    """Return the mean loss of ``model`` on the learned tokens of ``rows``; None after a stop.
 
-    Every token counts the same, whatever batch it falls in: rows are sorted by length, so the mean
-    of batch means would depend on the batch size.
+    All tokens have the same weight. A mean over the means of batches would depend on the batch
+    size, because rows are sorted by length.
+
+    Args:
+        model: Is set to evaluation mode meanwhile.
+        rows: Rows to evaluate.
+        pad: Token id for padding.
+        batch_size: Rows in one computation.
+        context: Returns a context manager for each computation.
+        stop: If a stop is requested here, the function returns None.
+        progress: Gets the fraction of rows that is done.
     """
     was_training = model.training
     model.eval()
@@ -65,7 +74,7 @@ def token_losses(
 
 
 def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple[float, int]:
-    """The summed loss of a batch's learned tokens, and their number."""
+    """Return the sum of the losses of a batch's learned tokens, and their number."""
     length = max(len(row.input_ids) for row in batch)
     input_ids = torch.full((len(batch), length), pad, dtype=torch.long)
     targets = torch.full((len(batch), length), IGNORED, dtype=torch.long)
@@ -79,14 +88,15 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
     options = {}
     positions = torch.arange(length)
     if selects_logits(model):
-        # The head over the vocabulary is the larger part of a small model: skip the prompts.
+        # Logits of prompts are not needed. Skipping them saves much time, because the output layer
+        # over the vocabulary is the larger part of a small model.
         positions = learned.any(dim=0).nonzero().squeeze(1)
         options["logits_to_keep"] = positions.to(device)
     logits = model(
         input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False, **options
     ).logits
     total = 0.0
-    for index in range(len(batch)):  # row by row: the logits in float32 are large
+    for index in range(len(batch)):  # row by row, because logits in float32 take much memory
         chosen = learned[index, positions]
         wanted = targets[index, positions][chosen].to(device)
         row = logits[index, chosen.to(device)].float()
@@ -95,7 +105,10 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
 
 
 def _by_length(rows: list[Encoded], batch_size: int) -> Iterator[list[Encoded]]:
-    """Batches of rows of like length, the longest first: what won't fit in memory fails at once."""
+    """Yield batches of rows of similar length.
+
+    The longest rows come first: if they don't fit into memory, the evaluation fails at once.
+    """
     order = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

@@ -1,4 +1,4 @@
-"""Evaluate a model, and its base beside it, on the same held-out rows."""
+"""Jobs of type evaluation: a model, and its base for comparison, on the same held-out rows."""
 
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -23,10 +23,10 @@ from aiplatform.runtime.rows import encode_dataset, read_conversations
 
 
 def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
-    """Loss, perplexity and answers of the job's model, and of its base if it is a tuned one.
+    """Return loss, perplexity and answers of the job's model, and of its base if it is tuned.
 
-    The base is loaded once: the tuned model is the same weights with the adapter switched on. Both
-    see the same tokens and the same masks, those of the tuned model's tokenizer and template.
+    Only the base is loaded: the tuned model consists of the same weights with the adapter switched
+    on. Both get the same tokens and masks, made with the tuned model's tokenizer and chat template.
     """
     spec = job.spec
     assert isinstance(spec, EvaluationSpec)
@@ -50,7 +50,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     loaded = loaded.to(device()).eval()
 
     report.phase("evaluate")
-    # One pass over the rows for each variant, then their answers: equal shares of the progress.
+    # Each variant's loss, and all answers together, count as equal shares of the progress.
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
     if compares:
         variants["base"] = loaded.disable_adapter()
@@ -84,7 +84,7 @@ def token_loss_of(
     position: int,
     shares: int,
 ) -> Any:
-    """The loss of one variant, reporting its share of the progress."""
+    """Return the loss of one variant, and report its share of the progress."""
     from aiplatform.runtime.evaluation.loss import token_losses
 
     mean = token_losses(
@@ -101,7 +101,7 @@ def token_loss_of(
 def choose_questions(
     data: Path, tokenizer: Any, spec: EvaluationSpec, max_length: int
 ) -> list[Messages]:
-    """The conversations that are answered, spread over the rows that were evaluated."""
+    """Return the conversations to answer, spread over the evaluated rows."""
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape
     from aiplatform.runtime.evaluation.answers import answerable, spread, until_last_answer
@@ -122,7 +122,7 @@ def choose_questions(
 def answer_all(
     model: Any, tokenizer: Any, questions: list[Messages], spec: EvaluationSpec
 ) -> list[str]:
-    """The answers of one variant, a batch at a time."""
+    """Return the answers of one variant."""
     from aiplatform.runtime.evaluation.answers import answer
 
     answers: list[str] = []
@@ -133,7 +133,7 @@ def answer_all(
 
 
 def side_by_side(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
-    """Question, what the dataset says, and what each variant said."""
+    """Return each question with the dataset's answer and the answer of each variant."""
     from aiplatform.runtime.evaluation.answers import question_of
 
     return [

@@ -1,1 +1,1 @@
-"""Rows from elsewhere: URLs, object stores and hubs of datasets, fetched and read."""
+"""Import of datasets from URLs, object stores and hubs."""

@@ -1,7 +1,7 @@
-"""Data files of a dataset on Hugging Face, a mirror of it, or ModelScope, by their HTTP API.
+"""Search for the data files of a dataset on Hugging Face, on a mirror of it, or on ModelScope.
 
-``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``, ``HF_ENDPOINT`` a mirror.
-Only files of rows are fetched. A script that comes with a dataset is not, nor anything pickled.
+``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` is the URL of
+a mirror. Only data files are fetched, never Python code or pickles.
 """
 
 import json
@@ -33,7 +33,7 @@ SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file of a repository; ``sha256`` where the hub tells it."""
+    """A file in a repository's listing. ``sha256`` is None if the hub doesn't list it."""
 
     path: str
     size: int | None
@@ -41,7 +41,7 @@ class Listed:
 
 
 class Hub:
-    """The hub that the worker's settings name."""
+    """A client of the hub that the worker's settings name."""
 
     def __init__(self) -> None:
         self.is_modelscope = os.environ.get("AIPLATFORM_HUB", "huggingface") == "modelscope"
@@ -52,15 +52,15 @@ class Hub:
 
     @property
     def origin(self) -> Origin:
-        """Host and port, which an administrator chose."""
+        """Host and port of the hub; they are trusted, because an administrator set them."""
         url = httpx.URL(self.endpoint)
         return url.host, port_of(url)
 
     def locate(self, source: DataHubSource, web: Web) -> tuple[list[Remote], dict[str, str]]:
-        """The files that are meant, and where they come from: hub, repository, exact revision.
+        """Return the files to fetch, and their origin: hub, repository and exact revision.
 
         Raises:
-            JobError: there are none, or it is not clear which.
+            JobError: If there are none, or it is not clear which ones are meant.
         """
         revision, files = (
             self._modelscope(source, web) if self.is_modelscope else self._huggingface(source, web)
@@ -163,7 +163,7 @@ class Hub:
 
 
 def is_data(path: str) -> bool:
-    """Whether a file is one of rows, by its ending."""
+    """Return True if a file has the suffix of a data file; files of plain text don't count."""
     name = path.lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
@@ -173,10 +173,10 @@ def is_data(path: str) -> bool:
 def by_split(
     source: DataHubSource, data: Sequence[Listed], card: dict[str, Any]
 ) -> dict[str, list[Listed]]:
-    """The files of each split: as the card says, else as folders and names do.
+    """Return the files of each split, as in the card, else by the names of folders and files.
 
     Raises:
-        JobError: for a subset that there is none of, or when there are several and none is named.
+        JobError: If the subset doesn't exist, or there are several and none is named.
     """
     configs = [c for c in card.get("configs") or [] if isinstance(c, dict) and c.get("data_files")]
     if configs:

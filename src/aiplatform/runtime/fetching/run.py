@@ -1,4 +1,4 @@
-"""An import of rows: fetch the files, then have them read by the program that reads uploads."""
+"""Jobs of type dataset import: fetch files, and read them with the program that reads uploads."""
 
 import json
 import os
@@ -28,15 +28,16 @@ LIMITS = {
     "max-ratio": "RATIO",
     "max-unpacked-bytes": "MAX_UNPACKED_BYTES",
 }
-"""Options of the program that reads files, and the settings that they come from."""
+"""Options of the program that reads files, each with the end of its setting's name."""
 
 NO_SPACE = "[Errno 28]"
 
 
 def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
-    """Bring rows into the job's output directory, and say what they are and where they came from.
+    """Write rows into the job's output directory; return a description of them and their origin.
 
-    Of one file the bytes are kept beside them; of several, names and hashes.
+    The fetched file is kept beside the rows if there is only one; of several, only names and hashes
+    are kept.
     """
     spec = job.spec
     assert isinstance(spec, DatasetImportSpec)
@@ -60,7 +61,7 @@ def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
 def fetch_all(
     spec: DatasetImportSpec, incoming: Path, report: Reporter
 ) -> tuple[list[Fetched], dict[str, Any]]:
-    """The files of the source, and what is kept of where they came from."""
+    """Fetch the files of the source; return them and a description of their origin."""
     source = spec.source
     hub = Hub() if isinstance(source, DataHubSource) else None
     web = Web(report, frozenset() if hub is None else frozenset({hub.origin}))
@@ -95,13 +96,13 @@ def fetch_all(
 def read(
     spec: DatasetImportSpec, files: list[Fetched], output: Path, report: Reporter
 ) -> dict[str, Any]:
-    """What the program that reads uploads says of the files.
+    """Read the files with the program that reads uploads, and return its answer.
 
-    It is a process of its own that sees no secret: what is fetched is no more to be trusted than
-    what is uploaded.
+    The program runs as a process without any secrets, because fetched files are as untrusted as
+    uploads.
 
     Raises:
-        JobError: a file is not what it claims to be.
+        JobError: If a file can't be read or the program fails.
     """
     command = [sys.executable, "-P", "-m", "aiplatform.data.ingest", "--output", str(output)]
     for file in files:
@@ -130,7 +131,7 @@ def read(
                 stdout, stderr = child.communicate(timeout=1.0)
                 break
             except subprocess.TimeoutExpired:
-                report.progress(0.75)  # and stop, if somebody asks for it
+                report.progress(0.75)  # raises JobStopped if a stop was requested
     finally:
         if child.poll() is None:
             child.kill()

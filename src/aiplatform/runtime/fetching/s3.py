@@ -1,6 +1,7 @@
-"""An object of an S3 store, as a signed address: the store's client signs and connects nowhere.
+"""Signed URLs of objects in an S3 store.
 
-So the address is fetched, and judged, like any other.
+The client of the store only signs the URL. The object is then fetched with the same checks as any
+other URL.
 """
 
 import os
@@ -16,10 +17,10 @@ SIGNED_FOR = timedelta(days=1)
 
 
 def locate(source: S3Source) -> Remote:
-    """Where the object can be fetched from.
+    """Return the URL from which the object can be fetched; it is signed if there are credentials.
 
     Raises:
-        JobError: for credentials that are not whole, or that nothing can be signed with.
+        JobError: If one of the two credentials is missing, or signing fails.
     """
     bucket, _, key = source.uri.removeprefix("s3://").partition("/")
     name = key.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Files over HTTP: only from public addresses, in bounded memory, going on where a cut left off."""
+"""Download of files over HTTP: only from public addresses, with bounded memory, resumable."""
 
 import hashlib
 import os
@@ -27,14 +27,14 @@ from aiplatform.runtime.channel import JobError, Reporter
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 HOPS = 5
-"""Redirects that are followed; the target of each is judged like an address that was typed in."""
+"""Largest number of redirects; the target of each is checked like an address that a user gave."""
 
 PATIENCE = 5
-"""Cuts in a row without a byte of progress before it is given up."""
+"""Failed attempts in a row without a byte of progress after which a download is given up."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 SPARE_BYTES = 256 << 20
-"""What a download leaves free on the disk."""
+"""Bytes of the disk that a download leaves free."""
 
 LISTING_BYTES = 64 << 20
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -46,11 +46,11 @@ class Remote:
     """A file to fetch.
 
     Attributes:
-        url: where it is.
-        name: what it is called; its ending tells the format.
-        headers: sent to the host of ``url`` only, not to where it redirects.
-        size: in bytes, where the source tells it.
-        sha256: where the source tells it.
+        url: Address of the file.
+        name: Name of the file; its suffix determines the format. Empty to take the server's name.
+        headers: Sent to the host of ``url`` only, not to other hosts that it redirects to.
+        size: Size in bytes, if the source lists it.
+        sha256: Hash of the content, if the source lists it.
     """
 
     url: str
@@ -62,7 +62,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file on this machine, as it came."""
+    """A file that was fetched, unchanged."""
 
     path: Path
     name: str
@@ -71,14 +71,14 @@ class Fetched:
 
 
 class Web:
-    """Fetches files. Memory is what one read of the network gives, whatever their size.
+    """A client that downloads files of any size with little memory.
+
+    The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (allowed networks beside the public ones) and
+    ``AIPLATFORM_MAX_UPLOAD_BYTES`` (largest size of an import).
 
     Args:
-        report: told how far it is.
-        trusted: hosts that an administrator chose, whatever address they have.
-
-    The worker says in ``AIPLATFORM_OUTGOING_NETWORKS`` which networks are open besides the public
-    ones, and in ``AIPLATFORM_MAX_UPLOAD_BYTES`` how large an import may be.
+        report: Gets the progress.
+        trusted: Hosts that an administrator set; they are allowed whatever their address.
     """
 
     def __init__(self, report: Reporter, trusted: frozenset[Origin] = frozenset()) -> None:
@@ -100,10 +100,10 @@ class Web:
         )
 
     def text(self, url: str, headers: dict[str, str]) -> str:
-        """A small answer, such as a listing.
+        """Return a small answer, such as a listing, as text.
 
         Raises:
-            JobError: it can't be had.
+            JobError: If it can't be fetched or is too large.
         """
         for turn in range(PATIENCE):
             try:
@@ -124,15 +124,16 @@ class Web:
         raise AssertionError
 
     def fetch(self, remote: Remote, target: Path, *, before: int, total: int | None) -> Fetched:
-        """Download a file, going on after a cut where the server can.
+        """Download a file. After an interruption, continue where it stopped if the server can.
 
         Args:
-            target: the new file.
-            before: bytes of the import that came before this file.
-            total: bytes of the whole import, where they are known.
+            remote: The file to download.
+            target: Path of the new file.
+            before: Bytes of the import that were downloaded before this file.
+            total: Bytes of the whole import; None if unknown.
 
         Raises:
-            JobError: it can't be had; retryable when another time may do.
+            JobError: If the file can't be fetched; retryable if a later attempt may succeed.
         """
         turn = done = 0
         validator: str | None = None
@@ -169,14 +170,15 @@ class Web:
                     if turn >= PATIENCE:
                         raise _unreachable(remote.url, error) from error
                     if validator is None and remote.sha256 is None:
-                        done = 0  # nobody would notice if the rest were of another file
+                        # Start again: a change of the file meanwhile would not be noticed.
+                        done = 0
                     self._wait(turn)
             os.fsync(file.fileno())
         return _verified(remote, target, name, done)
 
     @contextmanager
     def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """An answer that is no redirect."""
+        """Yield the answer to a request, after following redirects."""
         here, sent = httpx.URL(url), headers
         for _ in range(HOPS + 1):
             with self._client.stream("GET", here, headers=sent) as answer:
@@ -216,7 +218,11 @@ class Web:
     def _announced(
         self, answer: httpx.Response, done: int, before: int, target: Path
     ) -> int | None:
-        """How large the file will be; refused at once when that is too large."""
+        """Return the announced size of the whole file in bytes; None if there is none.
+
+        Raises:
+            JobError: If the file is too large for the platform or for the disk.
+        """
         if answer.status_code == httpx.codes.PARTIAL_CONTENT:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("content-range", ""))
             if span is None or int(span[1]) != done:
@@ -242,28 +248,28 @@ class Web:
         self.report.progress(0.7 * min(done / total, 1.0) if total else 0.0)
 
     def _wait(self, turn: int) -> None:
-        """Wait a little longer each time, but stop at once when asked to."""
+        """Wait before the next attempt, each time longer; raise at once if a stop is requested."""
         end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**turn, LONGEST_WAIT_SECONDS)
         while (left := end - time.monotonic()) > 0:
             self.report.stop.obey()
             time.sleep(min(left, 0.2))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self._client.close()
 
 
 class _Again(Exception):
-    """Another try may do."""
+    """A failure after which another attempt may succeed."""
 
 
 def shown(url: str) -> str:
-    """An address as people may see it: what stands behind a question mark may be a credential."""
+    """Return a URL without its query, which may contain credentials, to show it to users."""
     return url.partition("?")[0][:300]
 
 
 def _validator(answer: httpx.Response) -> str | None:
-    """What tells that the file is still the same, for ``If-Range``."""
+    """Return the value for ``If-Range``: the strong ETag or the time of the last change."""
     tag: str = answer.headers.get("etag", "")
     if tag and not tag.startswith("W/"):
         return tag
@@ -272,7 +278,7 @@ def _validator(answer: httpx.Response) -> str | None:
 
 
 def _name_of(answer: httpx.Response) -> str:
-    """What the server calls the file, else what its address does."""
+    """Return the file's name from ``Content-Disposition``, or else from the URL."""
     message = Message()
     message["content-disposition"] = answer.headers.get("content-disposition", "")
     named = message.get_filename()

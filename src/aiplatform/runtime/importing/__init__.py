@@ -1,1 +1,1 @@
-"""Base models on their way in: uploads, packages and hubs, to one layout in safetensors."""
+"""Import of base models from uploads, packages and hubs, into one layout with safetensors."""

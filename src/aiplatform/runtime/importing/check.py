@@ -1,4 +1,7 @@
-"""Is this directory a language model that the platform can load? Told without loading it."""
+"""Check that a directory contains a language model that the platform can load.
+
+The weights are not loaded for this.
+"""
 
 import json
 from math import prod
@@ -12,10 +15,11 @@ DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float6
 
 
 def check_model(weights: Path) -> dict[str, Any]:
-    """Architecture, parameter count and dtype of a Hugging Face directory.
+    """Return architecture, parameter count and dtype of the model in a Hugging Face directory.
 
     Raises:
-        JobError: when it is no causal language model, incomplete, or needs its own code to run.
+        JobError: If it is not a causal language model, is incomplete or quantized, or needs code
+            of its own.
     """
     architecture, config = _architecture(weights)
     tensors = _tensors(weights)
@@ -63,10 +67,11 @@ def _architecture(weights: Path) -> tuple[str, Any]:
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
     architecture = str((raw.get("architectures") or [known])[0])
     if architecture != known and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        # Encoders share their type with decoders: a BertModel embeds, a BertLMHeadModel writes.
+        # Encoders and decoders may have the same type: BertModel makes embeddings, while
+        # BertLMHeadModel generates text.
         raise JobError(f"A {architecture} is no language model that generates text.")
     if raw.pop("auto_map", None) is not None:
-        # transformers knows the type, so its own code serves; the reference would only mislead.
+        # transformers has code for this type, so the reference to the model's own code is removed.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     check_bounds(raw)
     try:
@@ -84,7 +89,7 @@ def _tensors(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     for file in sorted(weights.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  (no mapping: it has keys() only)
+                for name in tensors.keys():  # noqa: SIM118  (not a mapping: it has only keys())
                     part = tensors.get_slice(name)
                     found[name] = (part.get_dtype(), tuple(part.get_shape()))
         except SafetensorError as error:

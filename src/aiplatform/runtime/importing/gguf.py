@@ -1,4 +1,4 @@
-"""From a GGUF file to a Hugging Face directory in safetensors."""
+"""Conversion of a GGUF file to a Hugging Face directory with safetensors."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,13 @@ from aiplatform.runtime.importing.gguf_layout import BadLayout, check_layout
 
 
 def convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
-    """Unpack ``file`` into ``weights`` and tell its quantization and licence.
+    """Convert ``file`` to the directory ``weights``, and return its quantization and licence.
 
-    The weights become bfloat16: half of float32's size, with more significant bits than the
-    quantized formats carry. Only an F32 file stays float32.
+    The weights become bfloat16, which takes half the size of float32 and has more significant bits
+    than the quantized formats. Only F32 files stay float32.
+
+    Raises:
+        JobError: If the file is damaged or can't be converted.
     """
     header = read_header(file)
     if header["architecture"] is None:
@@ -23,7 +26,7 @@ def convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
     dtype = torch.float32 if header["quantization"] == "F32" else torch.bfloat16
     options: dict[str, Any] = {}
     try:
-        # Newer versions keep the blocks packed where they have kernels for them.
+        # Newer versions of transformers keep weights quantized where they have kernels for that.
         from transformers import GgufConfig
 
         options["quantization_config"] = GgufConfig(dequantize=True)
@@ -49,21 +52,25 @@ def convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
 
 
 def forget_quantization(model: Any) -> None:
-    """The weights are dense now, but the model still says quantized, and would be saved as such."""
+    """Remove the marks of quantization, so that the dense weights are not saved as quantized."""
     model.hf_quantizer = None
     model.is_quantized = False
     model.quantization_method = None
     model.config._is_quantized = False  # noqa: SLF001
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    # The file's own idea of a name, which loading would take for a repository.
+    # Remove the name from the file, which would be taken for the name of a repository.
     for name in ("_model_name_or_path", "_name_or_path"):
         if name in vars(model.config):
             delattr(model.config, name)
 
 
 def read_header(file: Path) -> dict[str, str | None]:
-    """Architecture, licence and the quantization that most of the weights have."""
+    """Return architecture, licence, and the quantization of most weights.
+
+    Raises:
+        JobError: If the file is not a complete GGUF file.
+    """
     from gguf import GGUFReader
 
     try:

@@ -1,7 +1,7 @@
-"""Check the layout of a GGUF file before a library reads it.
+"""Check of the layout of a GGUF file, to be made before a library reads it.
 
-The library trusts counts and offsets: an array that claims 2**60 elements keeps it busy until the
-memory is full. Here every count and offset is held against the size of the file first.
+The library trusts counts and offsets: an array with 2**60 elements would keep it busy until the
+memory is full. This module compares each count and offset with the size of the file.
 """
 
 import mmap
@@ -11,21 +11,21 @@ from pathlib import Path
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of a value by its type, as the format numbers them; strings and arrays have a length."""
+"""Size in bytes of a value of each type number; strings and arrays store their own length."""
 
 INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}
 MOST_ENTRIES = 100_000
-"""Metadata entries, and tensors, of one file; large models have some thousand tensors."""
+"""Largest number of metadata entries, and of tensors; large models have some thousand tensors."""
 
 MOST_DIMENSIONS = 4
 DEEPEST = 4
-"""Arrays within arrays."""
+"""Largest depth of arrays within arrays."""
 
 MOST_KEY_BYTES = 65_535
-"""Longest name of a metadata entry, as the format says."""
+"""Bytes of the longest name of a metadata entry that the format allows."""
 
 LENGTHS = (".embedding_length", ".feed_forward_length", ".vocab_size", ".attention.head_count")
-"""Metadata that say how wide the model is to be built."""
+"""Ends of the names of metadata that determine the width of the model's layers."""
 
 
 class BadLayout(ValueError):
@@ -33,10 +33,10 @@ class BadLayout(ValueError):
 
 
 def check_layout(file: Path) -> None:
-    """Raise unless everything that the header of ``file`` claims lies within the file.
+    """Raise an error unless all parts that the header of ``file`` describes fit into the file.
 
     Raises:
-        BadLayout: it says what does not fit.
+        BadLayout: If a part doesn't fit; the text says which.
     """
     with file.open("rb") as opened:
         if file.stat().st_size < 24 or opened.read(4) != MAGIC:
@@ -46,7 +46,7 @@ def check_layout(file: Path) -> None:
 
 
 class _Walk:
-    """A position in the file, from the header over the metadata to the tensors."""
+    """A reader that goes through a file: header, metadata, descriptions of tensors."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -111,7 +111,10 @@ class _Walk:
         self._require_built_from(len(places), widest)
 
     def _require_built_from(self, tensors: int, widest: int) -> None:
-        """Refuse sizes that no tensor has: the model is built before the tensors fill it."""
+        """Refuse metadata with sizes that no tensor has.
+
+        transformers creates the model from the metadata, before it reads the tensors.
+        """
         for key, value in self._numbers.items():
             if key.endswith(".block_count"):
                 most = tensors
@@ -134,7 +137,7 @@ class _Walk:
             if inner in SIZES:
                 self._skip(SIZES[inner] * count)
                 return
-            # Even an empty string or array takes eight bytes of the file, so this ends.
+            # The loop ends, because even an empty string or array takes eight bytes of the file.
             for _ in range(count):
                 self._value(inner, key, depth + 1)
         else:

@@ -1,8 +1,8 @@
-"""Download a model from a hub: Hugging Face, a mirror of it, or ModelScope, as the worker says.
+"""Download of models from a hub: Hugging Face, a mirror of it, or ModelScope.
 
-``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` names a
-mirror of whichever it is (https://hf-mirror.com, or one inside a company). Only what makes a model
-is downloaded: the file list is read first.
+The worker sets ``AIPLATFORM_HUB`` to ``huggingface`` (the default) or ``modelscope``.
+``HF_ENDPOINT`` is the URL of a mirror, such as https://hf-mirror.com or one inside a company. The
+list of files is read first, so that only the files of the model are downloaded.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ from aiplatform.runtime.importing.files import KEPT_NAMES, PICKLES, Fetched
 MODELSCOPE = "https://www.modelscope.cn"
 CHUNK_BYTES = 1024 * 1024
 SPARE_BYTES = 1024**3
-"""What a download leaves free on the disk."""
+"""Bytes of the disk that a download leaves free."""
 
 UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
 MOST_NAME_BYTES = 255
 
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
-"""Order in which GGUF files are preferred: those that lost the least first, F32 last."""
+"""Quantizations of GGUF files, best quality first. F32 is not listed, and so is preferred last."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository; ``sha256`` where the hub tells it."""
+    """A file in a repository's listing. ``sha256`` is None if the hub doesn't list it."""
 
     path: str
     size: int
@@ -49,8 +49,8 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
     """Download the model's files into ``incoming``.
 
     Raises:
-        JobError: when there is no such model, none in a format that is accepted, or no hub to
-            reach; the last is retryable.
+        JobError: If the model doesn't exist or has no accepted format, or if the hub can't be
+            reached, which is retryable.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "true", "yes"}:
         raise JobError(
@@ -69,10 +69,10 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
 
 
 def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
-    """Return those of a repository's files that make a model.
+    """Return the files of a repository that make a model.
 
     Raises:
-        JobError: there are none, or a name is not one that a plain file can have.
+        JobError: If there are none, or the name of one can't be used for a file.
     """
     here = [file for file in files if "/" not in file.path]
     for file in here:
@@ -99,7 +99,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
 
 
 def _require_plain_name(name: str, repository: str) -> None:
-    # Wildcards count: the hub's library takes the names of the files to download as patterns.
+    # Wildcards are refused, too, because the hub's library takes the names as patterns.
     if (
         name.startswith(".")
         or not name.isprintable()
@@ -119,7 +119,8 @@ def _loss_rank(file: RemoteFile) -> tuple[int, str]:
 
 def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> dict[str, str]:
     if "HF_ENDPOINT" in os.environ:
-        # Mirrors serve files, not the hub's chunk store, which would be asked behind their back.
+        # Mirrors have no copy of the hub's chunk store (Xet). Without this setting, the library
+        # would download from the hub's own store instead of the mirror.
         os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -215,10 +216,10 @@ def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dic
 
 
 def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
-    """Return the files in ModelScope's answer to a listing.
+    """Return the files in ModelScope's answer to a request for a listing.
 
     Raises:
-        JobError: it refuses, or answers what is no listing.
+        JobError: If ModelScope refuses, or the answer is not a listing.
     """
     if not isinstance(answer, dict) or answer.get("Success") is False:
         message = answer.get("Message") if isinstance(answer, dict) else None
@@ -240,7 +241,13 @@ def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
 
 
 def check_space(files: list[RemoteFile], directory: Path) -> None:
-    """Better now than after an hour of downloading. Twice, for the files are laid out as copies."""
+    """Raise an error if the disk has too little space for the files.
+
+    They need twice their size, because they are copied after the download.
+
+    Raises:
+        JobError: If there is too little space.
+    """
     needed = 2 * sum(file.size for file in files)
     free = shutil.disk_usage(directory).free
     if needed > free - SPARE_BYTES:
@@ -251,7 +258,11 @@ def check_space(files: list[RemoteFile], directory: Path) -> None:
 
 
 def verify(path: Path, file: RemoteFile) -> None:
-    """The file must be what the hub listed."""
+    """Raise an error unless the downloaded file has the size and hash that the hub lists.
+
+    Raises:
+        JobError: If it differs; this is retryable.
+    """
     if not path.is_file() or (file.size and path.stat().st_size != file.size):
         raise JobError(f"{file.path} did not arrive complete.", retryable=True)
     if file.sha256 is None:
@@ -263,9 +274,9 @@ def verify(path: Path, file: RemoteFile) -> None:
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's library raises when the hub can't be reached.
+    """Return the exceptions of the hub's library for a hub that can't be reached.
 
-    The library has changed from httpx to httpx2, whose exceptions are classes of their own.
+    The library has changed from httpx to httpx2, which has its own exception classes.
     """
     found = [importlib.import_module("httpx").HTTPError]
     if importlib.util.find_spec("httpx2") is not None:
@@ -274,7 +285,7 @@ def network_errors() -> tuple[type[Exception], ...]:
 
 
 def unreachable(endpoint: str, error: Exception) -> JobError:
-    """The error for a hub that does not answer as it should."""
+    """Return the error for a hub that can't be reached or answers with an error."""
     return JobError(
         f"The hub {endpoint} can't be reached or answers with an error: {error}. "
         "Name a mirror with AIPLATFORM_HUB_ENDPOINT, such as https://hf-mirror.com, and start the "
@@ -285,7 +296,7 @@ def unreachable(endpoint: str, error: Exception) -> JobError:
 
 
 def _is_unknown_host(error: BaseException | None) -> bool:
-    """Return True if the name of the hub has no address: another try would not find one either."""
+    """Return True if the hub's host name does not exist, so that a retry would fail as well."""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return error.errno == socket.EAI_NONAME
@@ -295,7 +306,7 @@ def _is_unknown_host(error: BaseException | None) -> bool:
 
 @contextmanager
 def reported_growth(directory: Path, files: list[RemoteFile], report: Reporter) -> Iterator[None]:
-    """Report progress from the bytes on the disk, whoever writes them."""
+    """Report the progress of a download, measured by the size of the files in ``directory``."""
     total = sum(file.size for file in files) or 1
     done = threading.Event()
 

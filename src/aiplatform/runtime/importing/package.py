@@ -1,4 +1,7 @@
-"""A model that an installed Python distribution ships as data. Its code is never imported."""
+"""Import of a model that an installed Python package contains as data files.
+
+The code of the package is never imported.
+"""
 
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -8,7 +11,11 @@ from aiplatform.runtime.importing.files import Fetched
 
 
 def find_in_package(name: str) -> Fetched:
-    """The data files of an installed distribution, by its own list of them."""
+    """Return the data files of an installed package, from the list in its metadata.
+
+    Raises:
+        JobError: If the package is not installed.
+    """
     try:
         found = distribution(name)
     except PackageNotFoundError:
@@ -20,7 +27,7 @@ def find_in_package(name: str) -> Fetched:
     files = []
     for entry in found.files or []:
         path = Path(str(found.locate_file(entry)))
-        # Scripts are listed as ../../bin/x; nothing outside the package directory is a model.
+        # Files outside of site-packages are left out, such as commands, listed as ../../bin/x.
         if path.suffix != ".py" and path.resolve().is_relative_to(root):
             files.append(path)
     return Fetched(
@@ -35,7 +42,7 @@ def _license(found: Distribution) -> str | None:
     for key in ("License-Expression", "License"):
         values = found.metadata.get_all(key) or []
         value = str(values[0]) if values else ""
-        # Old metadata may hold the whole text there; a name fits in a line.
+        # Old metadata may contain the whole text of the licence here. A name fits into one line.
         if value and "\n" not in value and len(value) <= 100:
             return value.lower()
     return None

@@ -1,7 +1,7 @@
-"""Import a base model: fetch its files, check that they are one, and lay them out.
+"""Jobs of type import: fetch the files of a base model, check them and write a model directory.
 
-Whatever the source, the files end in one place and pass the same checks: safetensors are kept as
-they are, a GGUF is converted, pickles are refused and code that comes with a model is left behind.
+Files of all sources pass the same checks. safetensors are copied unchanged, GGUF files are
+converted, pickles are refused, and Python code is left out.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from aiplatform.runtime.importing.files import Fetched, survey
 
 
 def run_import(job: Job, report: Reporter) -> dict[str, Any]:
-    """Bring a model into the job's output directory and describe what it is."""
+    """Write a model into the job's output directory, and return a description of it."""
     spec = job.spec
     assert isinstance(spec, ImportSpec)
     output = Path(job.output_dir)
@@ -48,7 +48,7 @@ def run_import(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetched:
-    """The files of the source, on this machine."""
+    """Return the files of the source; download them if the source is a hub."""
     match spec.source:
         case UploadSource():
             return Fetched(Path(job.inputs["source"]), {"kind": "upload"})
@@ -63,7 +63,7 @@ def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetch
 
 
 def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]:
-    """Write ``weights`` from the fetched files and describe them."""
+    """Write the directory ``weights`` from the fetched files, and return a description."""
     found = survey(fetched)
     weights.mkdir()
     if found.gguf is not None:
@@ -82,7 +82,7 @@ def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]
     from aiplatform.runtime.importing.check import check_model
 
     description = {**check_model(weights), **description}
-    # What the model says of itself counts before what its package does.
+    # The licence that the model names counts more than that of the package.
     for named in (
         description.get("license"),
         read_front_matter(weights / CARD).get("license"),
@@ -96,7 +96,7 @@ def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]
 
 
 def card_body(description: dict[str, Any], fetched: Fetched) -> str:
-    """What the card says in words."""
+    """Return the Markdown text of the model card."""
     origin = ", ".join(f"{key} {value}" for key, value in fetched.origin.items() if key != "kind")
     architecture, dtype = description["architecture"], description["dtype"]
     lines = [

@@ -1,6 +1,6 @@
-"""Compare a model's config.json with the shapes of its tensors, without building the model.
+"""Comparison of a model's config.json with the shapes of its tensors, without creating the model.
 
-Only what holds for every architecture of the same naming is compared; the rest is bounded.
+Only fields with the same meaning in all architectures are compared. Other sizes only have limits.
 """
 
 import re
@@ -26,7 +26,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), (0, POSITIONS)),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), (0, EXPERTS)),
 }
-"""Least and greatest sensible value of a field, far above every published model."""
+"""Smallest and largest allowed value of each field; the limits are far above published models."""
 
 EMBEDDINGS = (
     "embed_tokens.weight",
@@ -45,12 +45,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def check_bounds(raw: Mapping[str, Any]) -> None:
-    """Raise unless the sizes in config.json are sensible.
+    """Raise an error unless the sizes in config.json are within their limits.
 
-    Called before the configuration is built: transformers makes lists as long as some of them.
+    Call this before transformers reads the configuration: it creates lists as long as some sizes.
 
     Raises:
-        JobError: names the field, its value and its bounds.
+        JobError: If a value is outside of its limits; the text names field, value and limits.
     """
     for path, value in _numbers(raw):
         least, greatest = BOUNDS[path.rpartition(".")[2]]
@@ -62,14 +62,14 @@ def check_bounds(raw: Mapping[str, Any]) -> None:
 
 
 def check_shapes(config: Any, shapes: Shapes) -> None:
-    """Raise unless the model's configuration fits its tensors.
+    """Raise an error unless the model's configuration fits its tensors.
 
     Args:
-        config: of the part that generates text, as transformers reads it.
-        shapes: of each tensor in the files.
+        config: Configuration of the part that generates text, as transformers reads it.
+        shapes: Shape of each tensor in the files.
 
     Raises:
-        JobError: names the field, its value and the tensor that it does not fit.
+        JobError: If a field doesn't fit; the text names the field, its value and the tensor.
     """
     texts = {name: shape for name, shape in shapes.items() if not OTHER_MODALITIES.search(name)}
     for name, shape in texts.items():
@@ -84,7 +84,7 @@ def check_shapes(config: Any, shapes: Shapes) -> None:
         _require(config, "intermediate_size", {rows[0] for rows in inner.values()}, name, shape)
     found = {int(match[1]) for match in map(LAYER.search, texts) if match is not None}
     layers = getattr(config, "num_hidden_layers", None)
-    # Fewer layers than in the files are no fault: some models come with more for other purposes.
+    # Fewer layers than in the files are allowed: some models have extra layers for other purposes.
     if found and isinstance(layers, int) and layers > max(found) + 1:
         raise JobError(
             f"config.json says {_spelled(config, 'num_hidden_layers')} = {layers}, but the files "
@@ -94,7 +94,13 @@ def check_shapes(config: Any, shapes: Shapes) -> None:
 
 
 def _check_heads(config: Any, shapes: Shapes) -> None:
-    """How heads are laid out differs, but all of them together fit into some tensor."""
+    """Raise an error if all attention heads together are wider than any tensor.
+
+    Architectures arrange the heads differently, so no particular tensor can be compared.
+
+    Raises:
+        JobError: If no tensor is wide enough.
+    """
     heads, width = (getattr(config, key, None) for key in ("num_attention_heads", "head_dim"))
     widest = max((max(shape) for shape in shapes.values() if shape), default=0)
     if isinstance(heads, int) and heads * (width if isinstance(width, int) else 1) > widest:
@@ -115,12 +121,12 @@ def _require(config: Any, field: str, allowed: set[int], name: str, shape: tuple
 
 
 def _spelled(config: Any, field: str) -> str:
-    """Return the name that the architecture's own config.json has for a field."""
+    """Return the name that a field has in the config.json of this architecture."""
     return str(getattr(config, "attribute_map", {}).get(field, field))
 
 
 def _numbers(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int | float]]:
-    """Yield the bounded fields at every depth; some have a value for each layer."""
+    """Yield path and value of each field with limits, at any depth; some have a list of values."""
     for key, value in raw.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{path}{key}.")

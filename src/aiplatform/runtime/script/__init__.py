@@ -1,1 +1,1 @@
-"""Tasks of type script: a user's own command, kept in bounds."""
+"""Tasks of type script: a user's own command, isolated and with limits."""

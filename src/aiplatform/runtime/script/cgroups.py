@@ -1,8 +1,8 @@
-"""One control group for each script: it bounds memory and processes, and ends all of them at once.
+"""Control groups: each script gets one that limits memory and processes, and kills all at once.
 
-Linux offers two versions, and machines that use both. Version 2 is one tree of groups; version 1
-has a tree for each controller. Every tree that is there gets a group of the same name, and each
-group does what its controllers can.
+Linux has two versions of control groups, and a machine may use both. Version 2 is one tree of
+groups; version 1 has a tree for each controller. A script gets a group of the same name in every
+tree, and each group does what its controllers can.
 """
 
 import os
@@ -21,7 +21,7 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A directory in which this process may make groups, and the controllers they have there."""
+    """A directory in which this process may create groups, and the controllers of such groups."""
 
     path: Path
     version: int
@@ -29,7 +29,7 @@ class Tree:
 
 
 class Group:
-    """The group of one script. Without trees it bounds nothing and ends nobody."""
+    """The control group of one script. Without trees, it limits nothing and kills nothing."""
 
     def __init__(self, name: str, trees: list[Tree], *, memory_mb: int = 0, processes: int = 0):
         self.name = name
@@ -48,20 +48,20 @@ class Group:
 
     @classmethod
     def existing(cls, name: str) -> Self:
-        """Return the group of this name as an earlier process has left it."""
+        """Return the group of this name that an earlier process has left."""
         group = cls(name, [])
         group._made = [(tree, tree.path / name) for tree in trees() if (tree.path / name).is_dir()]
         return group
 
     @property
     def entrances(self) -> list[str]:
-        """The files by which a process joins: it writes ``0`` to each."""
+        """The files to which a process writes ``0`` to join the group."""
         return [str(path / "cgroup.procs") for _, path in self._made]
 
     def refuse(self, entrance: str) -> None:
-        """Record that a process could not join by an entrance.
+        """Record that a process could not join the group of an entrance.
 
-        What that directory was to bound is not bounded then, and has to be measured.
+        That group then doesn't limit the process, so its usage has to be measured.
         """
         self._refused.add(Path(entrance).parent)
         controllers = {
@@ -72,7 +72,7 @@ class Group:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of the group that has each controller, and of the one that can kill."""
+        """The version of the group with each controller, and of the group that can kill."""
         joined = [(tree, path) for tree, path in self._made if path not in self._refused]
         found = {name: tree.version for tree, _ in joined for name in tree.controllers}
         for tree, path in joined:
@@ -83,11 +83,11 @@ class Group:
         return found
 
     def members(self) -> set[int]:
-        """Process ids of its members, without those that ended."""
+        """Return the process ids of the members that still run."""
         return {pid for _, path in self._made for pid in _pids(path)}
 
     def ran_out_of_memory(self) -> bool:
-        """Return True if the system has ended one of its processes for the group's memory."""
+        """Return True if the system has killed a member because of the group's memory limit."""
         for tree, path in self._made:
             if "memory" in tree.controllers:
                 name = "memory.events" if tree.version == 2 else "memory.oom_control"
@@ -98,7 +98,7 @@ class Group:
         return False
 
     def kill(self) -> None:
-        """Send SIGKILL to all members. From now on none of them can fork where pids are bounded."""
+        """Send SIGKILL to all members. If the group limits processes, none can fork any more."""
         for tree, path in self._made:
             if "pids" in tree.controllers:
                 _write(path / "pids.max", "0")
@@ -108,7 +108,7 @@ class Group:
                 os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> bool:
-        """Remove its directories; return False if processes are left in them."""
+        """Remove the group's directories; return False if processes are left in them."""
         gone = True
         for _, path in self._made:
             try:
@@ -127,7 +127,7 @@ class Group:
                 _write(path / "memory.swap.max", "0")
                 return _write(path / "memory.max", str(limit))
             bounded = _write(path / "memory.limit_in_bytes", str(limit))
-            # Memory and swap together; the file is there only where swap is accounted.
+            # This limits memory and swap together; the file only exists if swap is accounted.
             _write(path / "memory.memsw.limit_in_bytes", str(limit))
             return bounded
         return False
@@ -140,7 +140,7 @@ class Group:
 
 
 def trees() -> list[Tree]:
-    """Return where this process may make groups, each controller once."""
+    """Return the trees in which this process may create groups, with each controller once."""
     found: list[Tree] = []
     seen: set[str] = set()
     for kind, mount, root, options in _mounts():
@@ -156,17 +156,17 @@ def trees() -> list[Tree]:
 
 
 def is_usable(group: Path) -> bool:
-    """Return False if no process can join a group: its parent was made a group for threads."""
+    """Return False if no process can join a group, because its parent is a group for threads."""
     with suppress(OSError):
         return (group / "cgroup.type").read_text().strip() != "domain invalid"
     return True
 
 
 def _unified(own: Path) -> Tree:
-    """Return the nearest group of version 2 whose children can be bounded, or else the own one.
+    """Return the nearest group of version 2 whose children can have limits, or else ``own``.
 
-    A group with processes of its own can't hand controllers to its children, unless it is the root;
-    its children still end all their processes at once.
+    A group that contains processes can't give controllers to its children, unless it is the root.
+    Its children can still kill all their processes at once.
     """
     for path in _delegated(own):
         for attempt in range(2):
@@ -175,8 +175,8 @@ def _unified(own: Path) -> Tree:
                 if handed.issuperset(WANTED):
                     return Tree(path, 2, frozenset(WANTED))
             if attempt == 0:
-                # In one write, which the kernel refuses as a whole. Where memory is refused, pids
-                # alone would turn the group into one for threads, whose children nobody can join.
+                # Both in one write, which the kernel refuses as a whole. With pids alone, the group
+                # would become one for threads, and no process could join its children.
                 wanted = " ".join(f"+{name}" for name in WANTED)
                 _write(path / "cgroup.subtree_control", wanted)
     return Tree(own, 2, frozenset())
@@ -185,8 +185,8 @@ def _unified(own: Path) -> Tree:
 def _delegated(own: Path) -> list[Path]:
     """Return a group and its ancestors, up to the nearest one that was delegated to this process.
 
-    Only the group itself is returned if none of them was delegated: the others belong to whoever
-    manages the system, such as systemd.
+    If none was delegated, only the group itself is returned: the others belong to the manager of
+    the system, such as systemd.
     """
     found: list[Path] = []
     for path in (own, *own.parents):
@@ -237,7 +237,7 @@ def _pids(path: Path) -> set[int]:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write to a file of the kernel's; return False where there is none or it refuses."""
+    """Write to a file of the kernel; return False if it doesn't exist, or the kernel refuses."""
     try:
         descriptor = os.open(path, os.O_WRONLY)
     except OSError:

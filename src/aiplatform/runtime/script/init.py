@@ -1,12 +1,16 @@
-"""The first process of a script's sandbox: makes it, starts the commands in it, ends with it.
+"""The first process of a script's sandbox: creates it, and starts the commands in it.
 
-Run as ``python -I -S init.py FD`` by root, with the standard library alone. ``FD`` is a stream
-socket. It brings one line of JSON, the plan, and takes lines of JSON back: ``ready`` once, then
-``code`` or ``error`` for each command, ``outside`` with the entrance of each control group that a
-command could not join, or ``refused`` when the system does not allow the sandbox.
-A further byte asks the commands to stop.
-When the other end of the socket is closed, this process exits, and the kernel ends every process
-of the sandbox with it, whatever session or group that belongs to.
+Root runs it as ``python -I -S init.py FD``, with only the standard library. ``FD`` is a stream
+socket. The process reads one line of JSON from it, the plan, and writes lines of JSON:
+
+- ``ready`` once,
+- ``code`` or ``error`` for each command,
+- ``outside`` with the entrance of each control group that a command could not join,
+- ``refused`` if the system does not allow the sandbox.
+
+Another byte on the socket asks the commands to stop. When the other end of the socket is closed,
+this process exits. The kernel then kills all processes of the sandbox, whatever their session or
+process group.
 """
 
 import ctypes
@@ -34,11 +38,12 @@ system = ctypes.CDLL(None, use_errno=True)
 
 
 def main(descriptor: int) -> NoReturn:
-    """Make the namespaces, and wait for their first process."""
+    """Create the namespaces, and wait until their first process ends."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
-    # Whoever asks the script to stop signals our whole group, and tells the first process, which
-    # passes it on. So no command gets the signal twice, and none that starts late misses it.
+    # A stop of the script is sent to our whole process group, and also to the first process by the
+    # socket. Only the first process passes it on, so no command gets the signal twice, and one that
+    # starts late doesn't miss it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with channel.makefile("rb") as lines:
@@ -47,7 +52,8 @@ def main(descriptor: int) -> NoReturn:
         os._exit(1)
     plan = json.loads(line)
     try:
-        # Before: a file that is open for writing would keep its mount from becoming read-only.
+        # Opened before the new namespaces exist: a file that is open for writing would prevent its
+        # mount from becoming read-only.
         entrances = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["entrances"]]
         check(system.unshare(NAMESPACES), "new namespaces")
     except OSError as error:
@@ -57,7 +63,7 @@ def main(descriptor: int) -> NoReturn:
     if first == 0:
         try:
             be_first(channel, plan, entrances)
-        except Exception as error:  # noqa: BLE001  (whoever waits for it must hear of any)
+        except Exception as error:  # noqa: BLE001  (all errors are reported to the waiting process)
             say(channel, refused=str(error) or repr(error))
         finally:
             os._exit(1)
@@ -67,7 +73,7 @@ def main(descriptor: int) -> NoReturn:
 
 
 def be_first(channel: socket.socket, plan: dict[str, Any], entrances: list[int]) -> None:
-    """Arrange the file system, start the commands, and report their ends until nobody listens."""
+    """Set up the file system, start the commands and report their ends, until the socket closes."""
     woken, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -97,7 +103,7 @@ def be_first(channel: socket.socket, plan: dict[str, Any], entrances: list[int])
 
 
 def reap(channel: socket.socket, running: dict[int, int]) -> None:
-    """Collect what has ended, orphans included; report the commands among it."""
+    """Reap all processes that have ended, orphans included; report the ends of commands."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -111,13 +117,13 @@ def reap(channel: socket.socket, running: dict[int, int]) -> None:
 
 
 def arrange(plan: dict[str, Any]) -> bool:
-    """Give the sandbox its own view of the file system; return whether the rest is read-only.
+    """Give the sandbox its own view of the file system; return True if the rest is read-only.
 
-    ``binds`` are directories of the script's own, each with the path at which it finds it. Paths of
-    ``kept`` stay visible where a bind hides them.
+    In ``plan``, ``binds`` are directories of the script, each with the path at which the script
+    sees it. Paths in ``kept`` stay visible even if a bind would hide them.
     """
     mount(None, "/", None, MS_REC | MS_PRIVATE)
-    # Held open, because the mounts below hide them.
+    # Opened now, because the mounts below hide them.
     kept = [(path, held(path)) for path in plan["kept"]]
     binds = [(held(source), target) for source, target in plan["binds"]]
     place = held(plan["place"])
@@ -156,18 +162,18 @@ def arrange(plan: dict[str, Any]) -> bool:
 
 
 def held(path: str) -> int:
-    """Return a descriptor that stands for a directory, also when a mount hides it."""
+    """Return a descriptor of a directory, which stays valid if a mount hides the directory."""
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
 def bind(directory: int, target: str, flags: int) -> None:
-    """Make a directory appear at ``target``, writable unless ``flags`` say otherwise."""
+    """Bind a directory to the path ``target``; it is writable unless ``flags`` forbid it."""
     mount(f"/proc/self/fd/{directory}", target, None, MS_BIND | MS_REC)
     mount(None, target, None, MS_REMOUNT | MS_BIND | flags)
 
 
 def restrict() -> bool:
-    """Keep signals and abstract sockets inside the sandbox; return False for an older kernel."""
+    """Keep signals and abstract sockets inside the sandbox; return False if the kernel can't."""
     version = system.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
     if version < LANDLOCK_SCOPE_ABI:
         return False
@@ -189,7 +195,7 @@ def become(
     command: dict[str, Any],
     entrances: list[int],
 ) -> NoReturn:
-    """Turn this process into one of the commands, without any privilege."""
+    """Turn this process into one of the commands, without any privileges."""
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -199,14 +205,14 @@ def become(
         for entrance, path in zip(entrances, plan["entrances"], strict=True):
             try:
                 os.write(entrance, b"0")
-            except OSError:  # the namespace of processes still ends all of them
+            except OSError:  # the end of the process namespace still ends all processes
                 say(channel, outside=path)
-        # Said while root: otherwise the script could lower it again and never be the one to end.
+        # Set as root, so that the script can't lower it again to escape the kernel's OOM killer.
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write("500")
         for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
             if descriptor > 2:
-                with suppress(OSError):  # the directory's own, closed by now
+                with suppress(OSError):  # the descriptor of the listed directory, closed by now
                     os.set_inheritable(descriptor, descriptor == command["report"])
         for source, target in ((command["stdout"], 1), (command["stderr"], 2)):
             if source is not None:
@@ -229,10 +235,10 @@ def become(
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
-    """Mount something.
+    """Mount a file system, or change a mount.
 
     Raises:
-        OSError: when the system refuses; its text says where.
+        OSError: If the system refuses; the text names the target.
     """
     arguments = [None if text is None else text.encode() for text in (source, target, kind)]
     done = system.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
@@ -240,10 +246,10 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
 
 
 def check(done: int, what: str) -> None:
-    """Raise the error of a system call that failed.
+    """Raise an error if a system call has failed.
 
     Raises:
-        OSError: for any other result than 0.
+        OSError: If the result ``done`` is not 0.
     """
     if done != 0:
         number = ctypes.get_errno()
@@ -251,7 +257,7 @@ def check(done: int, what: str) -> None:
 
 
 def say(channel: socket.socket, **message: object) -> None:
-    """Report something; nobody may listen any more."""
+    """Send a message, unless the other end of the socket is closed."""
     with suppress(OSError):
         channel.sendall(json.dumps(message).encode() + b"\n")
 

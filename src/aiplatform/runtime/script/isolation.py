@@ -1,7 +1,7 @@
-"""What this machine can keep scripts apart with: ``python -m aiplatform.runtime.script.isolation``.
+"""A trial of the isolation of scripts: ``python -m aiplatform.runtime.script.isolation``.
 
-The worker and ``aiplatform doctor`` run it as a program. It prints one JSON object, after it has
-started a real sandbox with a real command, so its answer is what a script gets.
+The worker and ``aiplatform doctor`` run this program. It starts a command in a sandbox exactly as
+for a script, and prints the result as a JSON object.
 """
 
 import json
@@ -21,10 +21,11 @@ ORDINARY = "it runs as an ordinary user"
 
 
 def examine() -> dict[str, Any]:
-    """Return ``isolated``, the ``reason`` where it is false, and what each bound rests on.
+    """Try to isolate a command, and return the result.
 
-    ``groups`` has the version of the control group for ``memory``, ``pids`` and ``kill``.
-    ``closed`` names the directory that keeps scripts from this interpreter, if there is one.
+    ``isolated`` is True if a sandbox works; otherwise ``reason`` says why not. ``groups`` has the
+    version of the control groups for ``memory``, ``pids`` and ``kill``. ``closed`` is a directory
+    that prevents scripts from running this interpreter, or None.
     """
     python = Path(sys.executable)
     if os.geteuid() != 0:
@@ -40,7 +41,7 @@ def examine() -> dict[str, Any]:
     }
     try:
         found |= try_sandbox(root, group)
-        found["groups"] = group.versions  # without those that the command could not join
+        found["groups"] = group.versions  # without groups that the command could not join
     except (JobError, OSError) as error:
         found |= {"isolated": False, "reason": f"the system refuses {error}"}
     finally:
@@ -51,10 +52,10 @@ def examine() -> dict[str, Any]:
 
 
 def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
-    """Run a command in a sandbox and return what the kernel gives it.
+    """Run a command in a sandbox and return the facts about the sandbox.
 
     Raises:
-        Refused: when the system does not allow a sandbox, or the change of the user.
+        Refused: If the system does not allow a sandbox or the change of the user.
     """
     uid = free_uid()
     os.chown(root, 0, uid)

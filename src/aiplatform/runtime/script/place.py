@@ -1,8 +1,8 @@
-"""Where a script runs: its code, its inputs, where it writes, and as whom.
+"""The directories of a script (code, inputs, output and so on), and the user that it runs as.
 
-As root, a script gets a user id that no other process has, and a place that only this user and root
-can enter; what it leaves is copied out afterwards, without following a link. Otherwise it runs as
-the worker's user, in the attempt's directory.
+If the worker is root, each script gets a user id that no other process has, and a directory that
+only this user and root can enter. Its output is copied from there without following links.
+Otherwise the script runs as the worker's user, in the attempt's directory.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group
 
 FIRST_UID = 2_000_000_000
-"""Far above what people and services have; the process id that is added makes it unique here."""
+"""First user id for scripts, far above those of people and services; a process id is added."""
 
 PROCESS_IDS = 1 << 22
-"""More than Linux ever gives out at one time."""
+"""Upper limit of Linux for process ids."""
 
 GENERATIONS = 64
-"""How many user ids there are for each process id, should others still be in use."""
+"""Number of user ids to try for each process id, in case some are still in use."""
 
 PREFIX = "aiplatform-script-"
 LOCK = ".lock"
@@ -43,7 +43,7 @@ COPIED_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Paths as the script sees them. ``uid`` is None where it has the worker's."""
+    """The directories of one script. ``uid`` is None if it runs as the worker's user."""
 
     root: Path
     home: Path
@@ -56,31 +56,31 @@ class Place:
 
     @property
     def scratch(self) -> set[Path]:
-        """The directories that it finds as ``/tmp`` and ``/var/tmp``, where those are its own."""
+        """The directories that become ``/tmp`` and ``/var/tmp`` of a script with its own user."""
         return {self.root / "tmp", self.root / "var-tmp"} if self.uid is not None else set()
 
     def take(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Copy what the script has written, or leave it where the runner looks for it.
+        """Copy files of the script to ``target``. If it has no user of its own, they are there.
 
         Raises:
-            JobError: for what is no regular file of its own, or more than ``limit`` bytes.
+            JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
         """
         if self.uid is not None:
             copy_own(source, target, self.uid, limit)
 
     def take_again(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Do the same as :meth:`take`, but replace a target that is already there.
+        """Do the same as :meth:`take`, but replace an existing target.
 
-        The target appears only when it is complete, and a failure leaves the earlier one in place.
+        The new target appears only when it is complete. A failure leaves the old one in place.
 
         Raises:
-            JobError: for what is no regular file of its own, or more than ``limit`` bytes.
-            OSError: the system refuses, for example because a name is too long.
+            JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
+            OSError: If the system refuses, for example because a name is too long.
         """
         if self.uid is None:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Its name is short, whatever the length of the target's.
+        # A random name, because one made from the target's may become too long.
         working = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
         new, old = working / "new", working / "old"
         try:
@@ -99,16 +99,18 @@ class Place:
 
 @contextmanager
 def place_of(job: Job, directory: Path) -> Iterator[Place]:
-    """Lay a job's code and inputs out; everything of it is gone afterwards.
+    """Yield the directories of a job's script, with code and inputs.
+
+    If the script has a user of its own, they are removed afterwards.
 
     Raises:
-        JobError: when the bundle can't be unpacked.
+        JobError: If the bundle can't be unpacked.
     """
     if os.geteuid() != 0:
         yield _lay_out(job, directory / "script", None)
         return
     remove_leftovers()
-    # Not below the platform's home, which other users can't enter.
+    # Other users can't enter the platform's home.
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/var/tmp"))
     uid = free_uid()
     try:
@@ -117,7 +119,7 @@ def place_of(job: Job, directory: Path) -> Iterator[Place]:
         (directory / SCRIPT_USER_FILE).write_text(str(uid))
         with (root / f"{LOCK}.new").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # Under its name it is never seen unlocked, so nobody takes this place for a leftover.
+            # Renamed only when it is locked, so that remove_leftovers() never sees it unlocked.
             (root / f"{LOCK}.new").rename(root / LOCK)
             yield _lay_out(job, root, uid)
     finally:
@@ -125,10 +127,10 @@ def place_of(job: Job, directory: Path) -> Iterator[Place]:
 
 
 def free_uid() -> int:
-    """Return a user id that no process on this machine has, nor gets from another runtime.
+    """Return a user id that no process on this machine has, and that no other script will get.
 
     Raises:
-        JobError: when processes of earlier scripts hold all of them.
+        JobError: If processes of earlier scripts still use all of them.
     """
     used: set[int] = set()
     for process in psutil.process_iter():
@@ -142,12 +144,9 @@ def free_uid() -> int:
 
 
 def remove_leftovers() -> None:
-    """Remove the places of scripts whose process was killed: nobody holds their locks any more.
-
-    What is left of their processes is ended.
-    """
+    """Remove the directories of killed scripts, whose locks are free, and kill their processes."""
     for path in Path("/var/tmp").glob(f"{PREFIX}*"):  # noqa: S108
-        # One that is just being made or removed has no lock to be had, and is left alone.
+        # A directory without a free lock file is in use, or being created or removed.
         with contextlib.suppress(OSError):
             if path.lstat().st_uid != 0 or path.is_symlink():
                 continue
@@ -160,16 +159,17 @@ def remove_leftovers() -> None:
 
 
 def remove(root: Path) -> None:
-    """Remove a place that nobody uses any more, whatever depth its directories were given.
+    """Remove the directories of a script, of any depth.
 
     Raises:
-        OSError: when the system refuses.
+        OSError: If the system refuses.
     """
     while directories := [path for path in root.iterdir() if is_directory(path)]:
         for directory in directories:
             for path in directory.iterdir():
                 if is_directory(path):
-                    # Up, so that no path grows too long and nothing is held open for what is below.
+                    # Moved up instead of descending into it, so that paths stay short and no
+                    # directories have to be kept open.
                     path.rename(root / uuid4().hex)
                 else:
                     path.unlink()
@@ -218,12 +218,12 @@ def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether it is one itself, and no link to one."""
+    """Return True if ``path`` is a directory and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 def open_directories(tree: Path | None, gid: int) -> None:
-    """Let one group, and nobody else, read the directories of a tree that root owns."""
+    """Let only root and the group ``gid`` read the directories of a tree."""
     if tree is not None:
         for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
             os.chown(directory, 0, gid)
@@ -231,14 +231,17 @@ def open_directories(tree: Path | None, gid: int) -> None:
 
 
 def give(directory: Path, uid: int) -> None:
-    """Make ``uid`` the owner of a tree that nobody else has touched yet."""
+    """Make ``uid`` the owner of a tree that only root could change so far."""
     os.chown(directory, uid, uid)
     for path in directory.rglob("*"):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def lay(source: Path, target: Path) -> None:
-    """Make ``target`` the same file or tree, readable by everybody and writable by nobody else."""
+    """Link or copy a file or tree to ``target``; all users may read it, and only its owner write.
+
+    A single Parquet file keeps its suffix if the target has none.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         target.mkdir()
@@ -248,7 +251,7 @@ def lay(source: Path, target: Path) -> None:
     if source.suffix == ".parquet" and not target.suffix:
         target = target.with_suffix(source.suffix)
     if source.stat().st_mode & stat.S_IROTH:
-        with contextlib.suppress(OSError):  # another file system
+        with contextlib.suppress(OSError):  # it is on another file system
             os.link(source, target)
             return
     shutil.copyfile(source, target)
@@ -256,13 +259,13 @@ def lay(source: Path, target: Path) -> None:
 
 
 def copy_own(source: Path, target: Path, uid: int, limit: int | None = None) -> None:
-    """Copy a tree that ``uid`` can still change: nothing is followed, only its own files count.
+    """Copy a tree that the user ``uid`` may be changing, without following links.
 
-    A file counts with all its bytes, holes included, before the first of them is read; one that
-    grows meanwhile is not read further.
+    The size of a file, holes included, counts before it is read. A file that grows meanwhile is
+    only copied up to that size.
 
     Raises:
-        JobError: for a link, a device, a file of somebody else, or more than ``limit`` bytes.
+        JobError: For a link, a device, a file of another user, or more than ``limit`` bytes.
     """
     left = Allowance(limit)
     for directory, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
@@ -285,7 +288,7 @@ def copy_own(source: Path, target: Path, uid: int, limit: int | None = None) -> 
 
 
 class Allowance:
-    """What may still be copied: files, and bytes where there is a limit."""
+    """A count of the files and bytes that may still be copied."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = self.left = limit
@@ -295,7 +298,7 @@ class Allowance:
         """Count one more file.
 
         Raises:
-            JobError: when it is one too many, or larger than what is left.
+            JobError: If it is one too many, or larger than what is left.
         """
         self.files += 1
         if self.files > MAX_KEPT_FILES:
@@ -313,7 +316,7 @@ class Allowance:
 
 
 def copy_bytes(content: BinaryIO, output: BinaryIO, size: int) -> None:
-    """Copy ``size`` bytes or what there is of them, and leave holes where there are only zeros."""
+    """Copy at most ``size`` bytes; blocks of zeros become holes."""
     while size > 0 and (data := content.read(min(size, COPIED_AT_ONCE))):
         size -= len(data)
         if data.count(0) == len(data):

@@ -1,4 +1,4 @@
-"""What several processes of a script print, passed on by whole lines that say whose they are."""
+"""The output of several processes of a script, forwarded line by line with the rank in front."""
 
 import os
 import re
@@ -6,15 +6,15 @@ import sys
 import threading
 
 LINES = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
-"""Progress bars end theirs by a carriage return."""
+"""Ends of lines; progress bars end theirs with a carriage return."""
 
 MAX_LINE = 1 << 16
 LEFT_SECONDS = 5.0
-"""For what is still in a pipe, whose writers have ended."""
+"""Seconds to wait for the rest in a pipe after its writers have ended."""
 
 
 class Printed:
-    """The outputs of this node's processes."""
+    """The forwarded output of the processes on this node."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,10 +22,10 @@ class Printed:
         self._given: list[int] = []
 
     def of(self, rank: str) -> tuple[int, int]:
-        """Pass on what a process prints; lines of rank 0 stay as they are.
+        """Start to forward the output of a process; lines of rank 0 get no prefix.
 
         Returns:
-            The descriptors that become its stdout and stderr; :meth:`started` closes them here.
+            Descriptors for the process's stdout and stderr; :meth:`started` closes our copies.
         """
         label = b"" if rank == "0" else f"[rank {rank}] ".encode()
         given = []
@@ -39,13 +39,13 @@ class Printed:
         return given[0], given[1]
 
     def started(self) -> None:
-        """Close the writing ends, which the processes have by now, or never will."""
+        """Close our copies of the descriptors, after the processes were started or failed to."""
         for end in self._given:
             os.close(end)
         self._given.clear()
 
     def finish(self) -> None:
-        """Pass on the rest, once all have ended."""
+        """Forward the rest after all processes have ended."""
         for thread in self._threads:
             thread.join(LEFT_SECONDS)
 

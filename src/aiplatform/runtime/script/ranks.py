@@ -1,7 +1,7 @@
-"""The processes that run a script together: what each finds in its environment to meet the others.
+"""Environment variables by which the processes of one script find each other.
 
-The variables are those of torchrun, which torch, accelerate and DeepSpeed all read, so a script
-needs no torch in the worker's environment, and none at all if it meets the others in its own way.
+They are those of torchrun, which torch, accelerate and DeepSpeed read. The worker itself needs no
+torch for this, and a script may ignore them and connect its processes in another way.
 """
 
 import os
@@ -16,7 +16,10 @@ TRANSPORTS = ("GLOO_", "NCCL_")
 
 
 def suggested(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
-    """What helps them, unless the task's own variables say otherwise; nothing for one alone."""
+    """Return defaults for threads and network interfaces; empty for a single process.
+
+    The variables of the task itself take precedence.
+    """
     if ranks is None:
         return {}
     cores = max(1, round(spec.resources.cpus)) // ranks.processes
@@ -24,12 +27,15 @@ def suggested(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
     interface = interface_of(ranks.address or HERE)
     if interface is not None:
         found |= {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface}
-    # What the worker knows of its network is of use to them, too.
+    # Settings of the worker for its network apply to the script, too.
     return found | {key: os.environ[key] for key in os.environ if key.startswith(TRANSPORTS)}
 
 
 def places_of(job: Job) -> list[dict[str, str]]:
-    """For each process of this node, which one it is and where all meet; empty for one alone."""
+    """Return the variables of each process of this node: its rank and the common address.
+
+    For a single process, they are empty.
+    """
     ranks = job.ranks
     if ranks is None:
         return [{}]
@@ -49,12 +55,12 @@ def places_of(job: Job) -> list[dict[str, str]]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens on this machine."""
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind((HERE, 0))
         return int(probe.getsockname()[1])
 
 
 def is_first(place: dict[str, str]) -> bool:
-    """Whether it is the first of all, which alone is listened to."""
+    """Return True for rank 0, the only process whose reports are read."""
     return place.get("RANK", "0") == "0"

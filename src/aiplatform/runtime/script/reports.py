@@ -1,4 +1,4 @@
-"""What a script says of itself, on a pipe of its own: metrics, progress, events, checkpoints."""
+"""The reports of a script on its own pipe: metrics, progress, events and checkpoints."""
 
 import os
 import select
@@ -25,9 +25,9 @@ MAX_COMPLAINTS = 20
 
 
 class Reports:
-    """The reading end of a script's reports. ``last`` has each metric's last value.
+    """The receiver of a script's reports. ``last`` has the last value of each metric.
 
-    A checkpoint of more than ``limit`` bytes is passed over.
+    A checkpoint of more than ``limit`` bytes is ignored.
     """
 
     def __init__(self, report: Reporter, job: Job, place: Place, limit: int | None = None) -> None:
@@ -43,11 +43,11 @@ class Reports:
         self._complaints = 0
 
     def started(self) -> None:
-        """The script has its end of the pipe; ours of that end goes."""
+        """Close our copy of the writing end, after the script was started."""
         os.close(self.descriptor)
 
     def listen(self, seconds: float) -> None:
-        """Take what comes, for at most ``seconds``."""
+        """Wait for reports, at most ``seconds``, and handle them."""
         if not self._open:
             select.select([], [], [], seconds)
             return
@@ -55,7 +55,7 @@ class Reports:
         self._read()
 
     def drain(self) -> None:
-        """Take what is left, once everybody who could write has ended or is to be ended."""
+        """Handle the rest of the reports, after the script's processes have ended."""
         while self._open and self._read():
             pass
         os.close(self._pipe)
@@ -85,7 +85,7 @@ class Reports:
         try:
             self._pass_on(message)
         except (JobError, ValueError, TypeError, RecursionError) as error:
-            # Whatever a script reports, its task goes on.
+            # A bad report must not end the task.
             self._complain(str(error))
 
     def _pass_on(self, message: ScriptMessage) -> None:
@@ -101,7 +101,8 @@ class Reports:
                     seconds_left=message.seconds_left,
                 )
             case Event():
-                # Its own words must not pass for the platform's, whatever it calls them.
+                # The field `event` is renamed, so that a script's event can't look like one of the
+                # platform's.
                 own = {f"{key}_" if key == "event" else key: value
                        for key, value in message.data.items()}  # fmt: skip
                 self.report.event("script_event", {**own, "event": message.name})
@@ -119,7 +120,7 @@ class Reports:
         if not below:
             raise JobError(f"a checkpoint that is no directory below its own: {message.path!r}")
         target = Path(self.job.checkpoint_dir) / path.relative_to(own)
-        if self.place.uid is not None:  # it is copied, and may be announced again
+        if self.place.uid is not None:  # a copy, so the script may change and announce it again
             target = target.with_name(f"{target.name}.{message.step}")
         try:
             self.place.take_again(path, target, self.limit)

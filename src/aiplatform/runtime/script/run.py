@@ -1,4 +1,4 @@
-"""Run a user's own command: what it may use, what it reports, how it ends."""
+"""Jobs of type script: run a user's command with its limits, and handle its reports and end."""
 
 import ctypes
 import os
@@ -32,17 +32,17 @@ from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
 SHARED_MEMORY_MB = 1024
-"""Size of the shared memory of a script without a memory limit."""
+"""MiB of shared memory for a script without a memory limit."""
 
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 def run_script(job: Job, report: Reporter) -> dict[str, Any]:
-    """Run the job's command to its end; its output directory is what the task has made.
+    """Run the job's command until it ends; keep its output directory as the result of the task.
 
     Raises:
-        JobError: when it can't be started, exits with another code than 0, or uses too much.
-        JobStopped: when a stop was asked for and the command has ended.
+        JobError: If it can't be started, has an exit code other than 0, or uses too much.
+        JobStopped: If a stop was requested and the command has ended.
     """
     spec = job.spec
     assert isinstance(spec, ScriptSpec)
@@ -70,7 +70,7 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
             for command in script.commands:
                 command.wait()
             printed.finish()
-            # What it has announced before it ended counts, however it ended.
+            # Reports that were sent before the end count, whatever the exit code.
             reports.drain()
         if not report.stop.requested:
             usage.require_memory()
@@ -87,13 +87,16 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def allowed_bytes(spec: ScriptSpec) -> int | None:
-    """Return what the script may write, in bytes; None where there is no limit."""
+    """Return the number of bytes that the script may write; None if there is no limit."""
     return None if spec.max_disk_mb is None else spec.max_disk_mb * MIB
 
 
 @contextmanager
 def group_of(spec: ScriptSpec, place: Place) -> Iterator[Group]:
-    """Yield a control group for the script, and remove it; as an ordinary user, an empty one."""
+    """Yield a control group for the script, and remove it afterwards.
+
+    If the script has no user of its own, the group has no effect.
+    """
     group = Group(
         place.root.name,
         trees() if place.uid is not None else [],
@@ -107,17 +110,17 @@ def group_of(spec: ScriptSpec, place: Place) -> Iterator[Group]:
 
 
 def require_isolation(job: Job, place: Place) -> None:
-    """Refuse to run where every script would be the same user.
+    """Raise an error if the script would run as the worker's user but must be isolated.
 
     Raises:
-        JobError: unless an administrator has allowed that.
+        JobError: If so, and no administrator has allowed scripts without isolation.
     """
     if place.uid is None and job.isolation_required:
         raise JobError(refusal("it runs as an ordinary user"))
 
 
 def refusal(reason: str) -> str:
-    """Return why a worker does not run scripts, and what an administrator can do."""
+    """Return a message that says why a worker runs no scripts, and what to do about it."""
     return (
         f"This worker can't isolate scripts from each other: {reason}. Run it as root with the "
         "right to make namespaces (`aiplatform doctor` says what is missing), or allow scripts to "
@@ -126,7 +129,7 @@ def refusal(reason: str) -> str:
 
 
 class Script:
-    """The command of a task on this node, as often as it was asked for."""
+    """The processes of a task's command on this node."""
 
     def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
         self.spec = spec
@@ -137,10 +140,10 @@ class Script:
         self.commands: list[Command] = []
 
     def start(self, reports: Reports, printed: Printed) -> None:
-        """Start all of its processes; only the first is listened to.
+        """Start all processes; only the reports of the first one are read.
 
         Raises:
-            JobError: when the system refuses.
+            JobError: If the system refuses.
         """
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -148,7 +151,7 @@ class Script:
             for rank in ranks.places_of(self.job):
                 heard = reports.descriptor if ranks.is_first(rank) else silent
                 variables = environment(self.spec, self.job, self.place, heard) | rank
-                # One alone prints straight into the log.
+                # A single process writes directly to the log.
                 outputs = printed.of(rank["RANK"]) if rank else (None, None)
                 starts.append(Start(self.spec.command, variables, heard, *outputs))
             self._require_open()
@@ -161,22 +164,22 @@ class Script:
             reports.started()
 
     def stop(self) -> None:
-        """Ask the commands to end, where the signal to our own group does not reach them."""
+        """Ask the commands in a sandbox to end; others get the signal to our process group."""
         if self.sandbox is not None:
             self.sandbox.stop()
 
     def require_started(self, codes: Sequence[int | None]) -> None:
-        """See that no command failed to start.
+        """Raise an error if a command could not be started.
 
         Raises:
-            JobError: it did; the text says why.
+            JobError: If so; the text says why.
         """
         for command, code in zip(self.commands, codes, strict=True):
             if code is not None and isinstance(command, Boxed) and command.error is not None:
                 raise self._not_started(command.error) from command.error
 
     def _start_isolated(self, starts: Sequence[Start]) -> bool:
-        """Start all in a sandbox; return False where there is none and none is required."""
+        """Start all commands in a sandbox; return False if that fails and is not required."""
         assert self.place.uid is not None
         prefix = Path(self.job.prefix or sys.prefix)
         python = (prefix / "bin/python").resolve()
@@ -201,7 +204,7 @@ class Script:
 
     def _start_alone(self, one: Start) -> Command:
         own = self.place.uid is not None
-        # Opened as root, because the new process joins when it is the script's user already.
+        # Opened now, as root: the new process joins the groups as the script's user.
         paths = self.group.entrances
         entrances = [os.open(path, os.O_WRONLY) for path in paths]
         outside, told = os.pipe()
@@ -226,7 +229,7 @@ class Script:
         except (OSError, subprocess.SubprocessError) as error:
             raise self._not_started(error) from error
         else:
-            with suppress(BlockingIOError):  # the command runs by now, so all has been told
+            with suppress(BlockingIOError):  # Popen() has returned, so nothing more is written
                 for number in os.read(outside, len(paths) or 1):
                     self.group.refuse(paths[number])
             return command
@@ -235,12 +238,12 @@ class Script:
                 os.close(descriptor)
 
     def _require_open(self) -> None:
-        """See that the script's user can run the program of the environment that it names.
+        """Raise an error unless the script's user can run the program in the chosen environment.
 
-        Otherwise the system would pass it over without a word and run another of the same name.
+        Otherwise the system would silently run another program of the same name.
 
         Raises:
-            JobError: a directory on the way to it is closed.
+            JobError: If a directory above the program is closed to other users.
         """
         name = self.spec.command[0]
         program = Path(self.job.prefix or sys.prefix, "bin", name)
@@ -268,7 +271,7 @@ class Script:
 
 
 def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> dict[str, str]:
-    """All that the script finds in its environment."""
+    """Return the environment variables of the script."""
     prefix = job.prefix or sys.prefix
     found = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     found |= {
@@ -288,19 +291,19 @@ def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> di
         found["TRACEPARENT"] = job.traceparent
     if place.resume is not None:
         found["AIPLATFORM_RESUME_FROM"] = str(place.resume)
-    # Those that the task names, and no others.
+    # Only the secrets that the task names.
     secrets = {name: os.environ[name] for name in spec.secrets if name in os.environ}
     return found | ranks.suggested(spec, job.ranks) | spec.variables | secrets
 
 
 def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
-    """Return the limits of each process, as pairs of a kind of ``resource`` and its value."""
+    """Return the limits of each process, as pairs of a ``resource.RLIMIT_*`` and a value."""
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, spec.max_file_mb * MIB),
         (resource.RLIMIT_NOFILE, spec.max_open_files),
     ]
-    if own_user:  # it counts all processes of the user
+    if own_user:  # the limit counts all processes of a user
         limits.append((resource.RLIMIT_NPROC, spec.max_processes))
     return limits
 
@@ -308,11 +311,11 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
 def bind(
     limits: Sequence[tuple[int, int]], entrances: Sequence[int], told: int
 ) -> Callable[[], None]:
-    """Return what a new process without a sandbox does before it becomes the command.
+    """Return the function that a new process without a sandbox calls before the command.
 
-    For each entrance by which it can't join a control group, it writes the number to ``told``.
+    It writes the number of each entrance by which it can't join a control group to ``told``.
     """
-    # Loaded before: as its own user the new process may not be able to read the library.
+    # Loaded now, because the new process may not be able to read the library as its own user.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def apply() -> None:
@@ -326,19 +329,19 @@ def bind(
             value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(kind, (value, value))
         if system is not None:
-            pr_set_no_new_privs = 38  # so that no setuid program gives it more
+            pr_set_no_new_privs = 38  # so that setuid programs give it no privileges
             system.prctl(pr_set_no_new_privs, 1, 0, 0, 0)
 
     return apply
 
 
 def watch(script: Script, usage: Usage, reports: Reports) -> None:
-    """Pass on what the command reports until all of it has ended, or one of its processes failed.
+    """Handle the command's reports until all its processes have ended, or one has failed.
 
-    A stop is passed on once; each process ends in its own time.
+    A stop is passed on once; the processes may take their time to end.
 
     Raises:
-        JobError: when it uses more memory, or more of the disk, than it may.
+        JobError: If it uses more memory or disk than it may.
     """
     wait = POLL_SECONDS / len(script.commands)
     told = False
@@ -353,15 +356,16 @@ def watch(script: Script, usage: Usage, reports: Reports) -> None:
 
 
 def judge(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
-    """Turn exit codes into words; those that were still running have none.
+    """Raise an error if an exit code is not 0. It is None for processes that were still running.
 
     Raises:
-        JobError: for any but 0. Where the loss of another node looks the same, it may be retried.
+        JobError: If so. It is retryable with several nodes, because another one may have been lost.
     """
     failed = [(code >= 0, rank, code) for rank, code in enumerate(codes) if code]
     if not failed:
         return
-    # Of several, one that a signal ended is more likely the cause than those that lost it.
+    # If several failed, a process that was ended by a signal is more likely the cause than those
+    # that only lost contact with it.
     _, rank, code = min(failed)
     if job.ranks is None:
         raise JobError(said_of(code, spec))
@@ -370,7 +374,7 @@ def judge(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
 
 
 def said_of(code: int, spec: ScriptSpec) -> str:
-    """What an exit code other than 0 means."""
+    """Return the meaning of an exit code other than 0."""
     if code == -signal.SIGXFSZ:
         return (
             f"The script wrote a file of more than {spec.max_file_mb} MiB; max_file_mb allows more."

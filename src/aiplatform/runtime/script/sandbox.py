@@ -1,7 +1,7 @@
-"""The sandbox of a script: its own processes, file system and shared memory, as an own user.
+"""The sandbox of a script: a user, processes, a file system and shared memory of its own.
 
-The sandbox is a tree of processes below one first process, see :mod:`init`. This module starts it
-and stands for its commands as :class:`subprocess.Popen` would.
+A sandbox is a tree of processes below a first process, see :mod:`init`. This module starts it. Its
+commands can be used like a :class:`subprocess.Popen`.
 """
 
 import json
@@ -21,30 +21,30 @@ from aiplatform.runtime.channel import JobError
 
 INIT = Path(__file__).with_name("init.py")
 START_SECONDS = 60.0
-"""What the sandbox may take to stand, on a machine that is busy."""
+"""Seconds that the start of a sandbox may take on a busy machine."""
 
 
 class Refused(JobError):
-    """The system does not allow a sandbox; the text says what it refused."""
+    """The system does not allow a sandbox; the text says what it refuses."""
 
 
 class Command(Protocol):
-    """A command that was started, in a sandbox or not."""
+    """A started command, in a sandbox or not."""
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """The exit code, negative for a signal; None while the command runs."""
 
     def poll(self) -> int | None:
-        """Return the exit code; None while it runs."""
+        """Return the exit code; None while the command runs."""
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until the command ends, and return the exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A command to be started: what it is, and the descriptors that it gets."""
+    """A command to start, with its environment and file descriptors."""
 
     command: list[str]
     environment: dict[str, str]
@@ -54,7 +54,7 @@ class Start:
 
 
 class Boxed:
-    """A command in a sandbox."""
+    """A command in a sandbox; ``error`` is set if it could not be started."""
 
     def __init__(self, sandbox: "Sandbox") -> None:
         self._sandbox = sandbox
@@ -62,12 +62,12 @@ class Boxed:
         self.error: OSError | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code; None while it runs."""
+        """Return the exit code; None while the command runs."""
         self._sandbox.listen(0)
         return self.returncode
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until the command ends, and return the exit code."""
         while self.poll() is None:
             self._sandbox.listen(1.0)
         assert self.returncode is not None
@@ -75,9 +75,17 @@ class Boxed:
 
 
 class Sandbox:
-    """The processes of one script. Closing it ends all of them.
+    """The sandbox of one script, whose processes all end when it is closed.
 
-    ``on_outside`` is called with each of ``entrances`` by which a command could not join its group.
+    Args:
+        root: Directory of the script, see :mod:`place`.
+        uid: User of the commands.
+        directory: Working directory of the commands.
+        limits: Pairs of a ``resource.RLIMIT_*`` and a value, for each process.
+        entrances: Files by which commands join their control groups.
+        on_outside: Called with each entrance by which a command could not join.
+        kept: Paths that stay visible even if the script's own directories would hide them.
+        shared_memory_mb: MiB of shared memory.
     """
 
     def __init__(
@@ -108,17 +116,17 @@ class Sandbox:
         }
         self._on_outside = on_outside
         self.facts: dict[str, bool] = {}
-        """What this kernel gives beyond the namespaces."""
+        """Features of the kernel that the sandbox has, by name; empty until it is ready."""
         self.commands: list[Boxed] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._rest = b""
 
     def start(self, starts: Sequence[Start]) -> list[Boxed]:
-        """Make the sandbox and start the commands in it.
+        """Create the sandbox and start the commands in it.
 
         Raises:
-            Refused: when the system does not allow it.
+            Refused: If the system does not allow it.
         """
         self._channel, theirs = socket.socketpair()
         passed = {theirs.fileno()}
@@ -159,7 +167,7 @@ class Sandbox:
             self.listen(1.0)
 
     def stop(self) -> None:
-        """Ask all commands to end: SIGTERM to each one's process group."""
+        """Ask all commands to end: send SIGTERM to the process group of each."""
         if self._channel is not None and self._channel.fileno() >= 0:
             try:
                 self._channel.sendall(b"s")
@@ -167,10 +175,10 @@ class Sandbox:
                 return
 
     def listen(self, seconds: float) -> None:
-        """Take what the first process says, for at most ``seconds``.
+        """Wait for messages of the first process, at most ``seconds``, and handle them.
 
         Raises:
-            Refused: when the system did not allow the sandbox.
+            Refused: If the system did not allow the sandbox.
         """
         channel = self._channel
         if channel is None or channel.fileno() < 0:
@@ -190,14 +198,14 @@ class Sandbox:
             self._hear(json.loads(line))
 
     def close(self) -> None:
-        """End everything in it, without waiting."""
+        """End all processes of the sandbox, without waiting for them."""
         if self._channel is not None:
             self._channel.close()
         self._ended()
 
     @property
     def gone(self) -> bool:
-        """Whether the kernel has ended all of its processes."""
+        """True if all processes of the sandbox have ended."""
         return self._process is None or self._process.poll() is not None
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -215,7 +223,7 @@ class Sandbox:
                 self.commands[place].error = OSError(number, text)
 
     def _ended(self) -> None:
-        """The first process is gone, and with it whatever ran."""
+        """Record that the first process has ended, and with it all commands."""
         if self._channel is not None:
             self._channel.close()
         for command in self.commands:
@@ -224,9 +232,9 @@ class Sandbox:
 
 
 def closed_to_others(path: Path) -> Path | None:
-    """Return the first directory on the way to ``path`` that not every user may enter.
+    """Return the first directory on the way to ``path`` that not all users may enter, or None.
 
-    Links are followed as the system does, so that of an interpreter counts where it really is.
+    Links are followed: for a link to an interpreter, the directories of its target count as well.
     """
     for found in (Path(os.path.abspath(path)), path.resolve()):  # noqa: PTH100  (keeps links)
         for parent in [*reversed(found.parents), found]:

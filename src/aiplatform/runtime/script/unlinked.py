@@ -1,7 +1,6 @@
-"""Files that processes hold open or mapped although no directory names them any more.
+"""The size of deleted files that processes still have open or mapped.
 
-Such a file takes up room on the disk until the last process lets it go, and no walk through
-directories finds it.
+Such a file takes up space on the disk until the last process closes it, but is in no directory.
 """
 
 import stat
@@ -13,10 +12,10 @@ PROCESSES = Path("/proc")
 
 
 def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
-    """Return the bytes that the unlinked files of processes take up on the disk.
+    """Return the bytes on the disk of deleted files that processes have open or mapped.
 
-    Files of other users do not count: they are such as a library that was replaced while a process
-    uses it. A file counts once, however many processes and descriptors hold it.
+    Files of other users do not count, such as a library that was replaced while a process uses it.
+    A file counts once, even if it is open in several processes.
 
     Args:
         pids: The processes to look at.
@@ -39,14 +38,15 @@ def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
 
 
 def held_files(pid: int) -> Iterator[Path]:
-    """Yield links to the open files of a process, and to the unlinked files that it has mapped.
+    """Yield links to the open files of a process, and to the deleted files that it has mapped.
 
-    A thread can have descriptors of its own. The threads share their mappings, which are listed
-    under any of them that still runs.
+    Each thread may have its own descriptors. Mappings are shared by all threads, and are listed for
+    each thread that still runs.
     """
     mapped = False
     for thread in entries(PROCESSES / str(pid) / "task"):
-        # Also found here, though not listed. The directory below `task` has no `map_files`.
+        # /proc/TID exists for each thread, though it is not listed. Unlike the directory below
+        # `task`, it has `map_files`.
         directory = PROCESSES / thread.name
         yield from entries(directory / "fd")
         if not mapped:
@@ -56,7 +56,7 @@ def held_files(pid: int) -> Iterator[Path]:
 
 
 def entries(directory: Path) -> list[Path]:
-    """Return what is in a directory; nothing if it is gone or can't be read."""
+    """Return the entries of a directory; empty if it is gone or can't be read."""
     with suppress(OSError):
         return list(directory.iterdir())
     return []

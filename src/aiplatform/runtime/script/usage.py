@@ -1,4 +1,4 @@
-"""What a script uses, all its processes together: memory, and room on the worker's disk."""
+"""The memory and disk space that all processes of a script use together, and their end."""
 
 import os
 import stat
@@ -19,29 +19,31 @@ from aiplatform.runtime.script.unlinked import unlinked_bytes
 
 MIB = 1 << 20
 END_SECONDS = 30.0
-"""Time for killed processes to be gone; each needs a turn on a CPU, which may be busy, for that."""
+"""Seconds for killed processes to end; each needs time on a CPU for that, which may be busy."""
 
 LOOK_SECONDS = 1.0
+"""Seconds between two measurements."""
+
 PAUSE = 20
-"""How many times as long as a look at the disk took nobody looks again."""
+"""Pause after a measurement of the disk, as a multiple of the time that it took."""
 
 MORE_MEMORY = "Ask for more in resources.memory_mb."
 
 ENTRY_BYTES = 4096
-"""What even an empty file counts: a disk has room for so many files and no more."""
+"""Bytes that even an empty file counts, because the number of files on a disk is limited, too."""
 
 DEEPEST = 100
-"""Directories below each other; each is held open while it is counted."""
+"""Largest depth of directories; each is kept open while it is counted."""
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Processes:
-    """The processes of a script, also those that turned away from the one that started them.
+    """The processes of a script, including those that left the process that started them.
 
-    Where it has a user of its own they are that user's. Else they are this process's descendants
-    and the orphans among them, which the launcher adopts. To be made before the script starts:
-    the children that both have then are none of it.
+    If the script has a user of its own, these are all processes of that user. Otherwise they are
+    the descendants of this process, and orphans, which the launcher adopts. Create the object
+    before the script starts, because children that exist then don't count.
     """
 
     def __init__(self, uid: int | None) -> None:
@@ -49,7 +51,11 @@ class Processes:
         self._before = {os.getpid(), *(child.pid for child in children())}
 
     def memory_mb(self, limit: int) -> int:
-        """Resident memory in MiB; if that is above ``limit``, with shared pages counted once."""
+        """Return the resident memory in MiB.
+
+        Shared pages count for each process. Only if the sum is above ``limit`` are they counted
+        once, which takes longer.
+        """
         members = self.members()
         resident = sum(map(resident_bytes, members)) // MIB
         if resident <= limit:
@@ -57,12 +63,13 @@ class Processes:
         return sum(map(proportional_bytes, members)) // MIB
 
     def end(self, group: Group, sandbox: Sandbox | None) -> None:
-        """Kill all of them, and what they start meanwhile.
+        """Kill all processes, including those that they start meanwhile.
 
-        The control group and the sandbox each end all at once; what is left is killed one by one.
+        Control group and sandbox each kill all at once; the rest is killed one by one.
 
         Raises:
-            JobError: when some are still there after a while, such as those that wait for a disk.
+            JobError: If some have not ended after a while, for instance because they wait for a
+                disk.
         """
         deadline = time.monotonic() + END_SECONDS
         if sandbox is not None:
@@ -84,7 +91,7 @@ class Processes:
             time.sleep(0.005)
 
     def members(self) -> list[psutil.Process]:
-        """Those that there are now, zombies included."""
+        """Return the present processes, zombies included."""
         if self.uid is not None:
             return [process for process in psutil.process_iter() if self._owns(process)]
         found = []
@@ -101,44 +108,44 @@ class Processes:
 
 
 def children() -> list[psutil.Process]:
-    """The children of this process and of its launcher."""
+    """Return the children of this process and of its launcher."""
     found = psutil.Process().children()
     if launcher.adopter is not None:
-        with suppress(psutil.Error):  # it is gone, and ends us
+        with suppress(psutil.Error):  # the launcher is gone, so its guardian ends this process
             found += psutil.Process(launcher.adopter).children()
     return found
 
 
 def resident_bytes(process: psutil.Process) -> int:
-    """What of a process is in memory, with all that it shares."""
+    """Return the resident memory of a process in bytes, with all shared pages."""
     with suppress(psutil.Error):
         return int(process.memory_info().rss)
     return 0
 
 
 def proportional_bytes(process: psutil.Process) -> int:
-    """The same with its share of what it shares, where the system tells that."""
+    """Return the memory in bytes with a part of the shared pages, if the system knows that."""
     with suppress(psutil.Error):
         return int(process.memory_full_info().pss)
     return resident_bytes(process)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie does not."""
+    """Return True if a process still runs; a zombie does not."""
     with suppress(psutil.Error):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 class Usage:
-    """A script's use of what its task shares with others. To be made before the script starts."""
+    """The memory and disk usage of a script. Create the object before the script starts."""
 
     def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
         self.processes = Processes(place.uid)
         self.group = group
         self.memory_limit = spec.resources.memory_mb
         self.disk_limit = spec.max_disk_mb
-        # Checkpoints that it has announced are copied, so they count where the copies are, too.
+        # Announced checkpoints are copied, so the copies count, too.
         self.copied = {place.output, place.checkpoints, Path(job.checkpoint_dir)}
         self.directories = {place.home, place.code} | place.scratch
         self._devices = {path.stat().st_dev for path in self.copied | self.directories}
@@ -148,10 +155,10 @@ class Usage:
         self._pause = LOOK_SECONDS
 
     def look(self) -> None:
-        """Look at both, each once in a while.
+        """Measure memory and disk, unless the last measurement was just before.
 
         Raises:
-            JobError: when it uses more than it may.
+            JobError: If the script uses more than it may.
         """
         now = time.monotonic()
         if now - self._weighed >= LOOK_SECONDS:
@@ -163,10 +170,10 @@ class Usage:
             self._pause = max(LOOK_SECONDS, PAUSE * (self._measured - now))
 
     def require_memory(self) -> None:
-        """See that it has not more memory than it asked for.
+        """Raise an error if the script uses, or used, more memory than it asked for.
 
         Raises:
-            JobError: when it has.
+            JobError: If so.
         """
         if not self.memory_limit:
             return
@@ -187,10 +194,10 @@ class Usage:
     def require_disk(self) -> None:
         """Raise an error if the script has written more than it may.
 
-        Files without a name count as long as its processes hold them open or mapped.
+        Deleted files count while its processes have them open or mapped.
 
         Raises:
-            JobError: it has written more than ``max_disk_mb``.
+            JobError: If it has written more than ``max_disk_mb``.
         """
         if self.disk_limit is None:
             return
@@ -208,24 +215,24 @@ class Usage:
 
 
 def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
-    """Return what the files below take up on the disk. A file with several names counts once.
+    """Return the bytes of all files in the directories. A file with several names counts once.
 
-    Below ``copied`` a file counts with all its bytes, holes included, as a copy may take them up.
+    Below ``copied``, holes in files count, because a copy may take up space for them.
 
     Raises:
-        JobError: for directories below each other that are more than can be counted.
+        JobError: If directories are nested too deeply.
     """
     count = Count()
     for holes, directories in ((True, copied), (False, others)):
         count.holes = holes
         for directory in directories:
-            with suppress(OSError):  # a script may have removed it
+            with suppress(OSError):  # the script may have removed it
                 count.below(os.open(directory, DIRECTORY), DEEPEST)
     return count.total
 
 
 class Count:
-    """A count of bytes below directories. ``holes``: a file counts with its holes."""
+    """A count of bytes in directories. If ``holes`` is True, holes in files count, too."""
 
     def __init__(self) -> None:
         self.holes = False
@@ -233,11 +240,11 @@ class Count:
         self._seen: set[tuple[int, int]] = set()
 
     def below(self, directory: int, depth: int) -> None:
-        """Count what is in an open directory, and close it; links are counted, not followed."""
+        """Count the entries of an open directory, and close it. Links are not followed."""
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    with suppress(OSError):  # it is gone, or became something else
+                    with suppress(OSError):  # it is gone, or was replaced
                         self._entry(entry, directory, depth)
         finally:
             os.close(directory)

@@ -1,1 +1,1 @@
-"""A model behind an OpenAI-compatible HTTP server."""
+"""Model servers: an OpenAI-compatible HTTP server for a model."""

@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's routes over an engine, for the platform's API and nobody else."""
+"""The HTTP server of a model: OpenAI's routes, called only by the platform's API."""
 
 import asyncio
 import contextlib
@@ -24,17 +24,17 @@ from aiplatform.runtime.serving.schemas import ChatRequest
 MODEL, BASE = "model", "base"
 
 MOST_REQUESTS = 512
-"""Beyond these, one that comes is better told so than kept waiting for minutes."""
+"""Largest number of requests at a time; others are refused, instead of waiting for minutes."""
 
 
 def public_name(request: Request) -> str | None:
-    """Return what the client called the model; headers hold it percent-encoded."""
+    """Return the client's name of the model, which is percent-encoded in a header."""
     name = request.headers.get("x-model-name")
     return None if name is None else unquote(name)
 
 
 class Refusal(Exception):
-    """An error in OpenAI's shape."""
+    """An error that is answered in OpenAI's format."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None
@@ -45,14 +45,14 @@ class Refusal(Exception):
         self.param = param
 
     def response(self) -> JSONResponse:
-        """The answer that tells of it."""
+        """Return the HTTP response with this error."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         error = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
         return JSONResponse({"error": error}, status_code=self.status)
 
 
 class ChatServer:
-    """Routes and what they share. ``names`` are the variants that may be asked for."""
+    """The routes of a model server. ``names`` are the names of its variants."""
 
     def __init__(self, engine: Engine, token: str, names: list[str]) -> None:
         self.engine = engine
@@ -62,7 +62,7 @@ class ChatServer:
         self.running: set[Generation] = set()
 
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/health", self.health),
@@ -72,11 +72,11 @@ class ChatServer:
         )
 
     async def health(self, request: Request) -> Response:
-        """How many answers are being made."""
+        """Return the number of running answers."""
         return self._refused(request) or JSONResponse({"running": len(self.running)})
 
     async def models(self, request: Request) -> Response:
-        """The variants."""
+        """Return the list of variants."""
         data = [
             {"id": name, "object": "model", "created": self.started, "owned_by": "aiplatform"}
             for name in self.names
@@ -84,7 +84,7 @@ class ChatServer:
         return self._refused(request) or JSONResponse({"object": "list", "data": data})
 
     async def chat(self, request: Request) -> Response:
-        """One answer, whole or as server-sent events."""
+        """Answer a chat request, at once or as server-sent events."""
         refused = self._refused(request)
         if refused is not None:
             return refused
@@ -127,7 +127,7 @@ class ChatServer:
 
 
 class Answer:
-    """One request's answer on its way out."""
+    """The answer to one chat request."""
 
     def __init__(self, server: ChatServer, wanted: ChatRequest, name: str) -> None:
         self.server = server
@@ -141,10 +141,10 @@ class Answer:
         self.tokens = 0
 
     async def begin(self) -> None:
-        """Encode the prompt and hand it to the engine.
+        """Encode the prompt and submit it to the engine.
 
         Raises:
-            Refusal: when the prompt does not fit, or the template does not take it.
+            Refusal: If the prompt is too long, or the template does not accept the messages.
         """
         engine, wanted = self.server.engine, self.wanted
         messages = [message.as_template_input() for message in wanted.messages]
@@ -166,7 +166,7 @@ class Answer:
         loop = asyncio.get_running_loop()
 
         def deliver(piece: Piece) -> None:
-            # The loop is closed when the server stopped before the engine did.
+            # The loop is closed if the server has stopped before the engine.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
@@ -184,7 +184,7 @@ class Answer:
         engine.submit(self.generation)
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The answer as server-sent events; ends the generation when the caller goes."""
+        """Yield the answer as server-sent events; end the generation if the client disconnects."""
         try:
             yield self._event(self._chunk({"role": "assistant", "content": ""}))
             while True:
@@ -208,7 +208,7 @@ class Answer:
             self._end()
 
     async def whole(self, request: Request) -> Response:
-        """The answer in one piece. A caller who hangs up ends it."""
+        """Return the whole answer; end the generation if the client disconnects."""
         watcher = asyncio.create_task(self._watch(request))
         texts: list[str] = []
         try:
@@ -232,7 +232,7 @@ class Answer:
         return JSONResponse(body)
 
     async def _watch(self, request: Request) -> None:
-        # The body has been read, so what comes next is that the caller is gone.
+        # The body has been read, so the next message says that the client has disconnected.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         if self.generation is not None:

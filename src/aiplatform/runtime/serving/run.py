@@ -1,4 +1,4 @@
-"""A job of type inference: serve the model until asked to stop."""
+"""Jobs of type inference: serve a model until a stop is requested."""
 
 import asyncio
 import contextlib
@@ -22,22 +22,24 @@ from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, S
 from aiplatform.runtime.stop import StopRequest
 
 FINISH_SECONDS = 5
-"""How long running answers may go on after a stop was asked for."""
+"""Seconds that running answers may take after a stop was requested."""
 
 QUIET_SECONDS = 2.0
-"""How long a server that was replaced waits without a request before it ends: some may still be on
-their way to it."""
+"""Seconds without a request after which a replaced server ends.
+
+Some requests may have been sent to it just before.
+"""
 
 LONGEST_SOCKET_PATH = 103
-"""Bytes; Linux takes 107, macOS 103."""
+"""Bytes of the longest path of a unix socket on macOS; Linux allows 107."""
 
 
 def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
-    """Load the model, listen, say ready, and serve. Returns only by being stopped.
+    """Load the model, report that the server is ready, and serve until a stop is requested.
 
     Raises:
-        JobError: when the model can't be served, or the engine ended by itself.
-        JobStopped: when a stop was asked for; running answers had a moment to end.
+        JobError: If the model can't be served, or the engine has failed.
+        JobStopped: If a stop was requested; running answers had a few seconds to end.
     """
     spec = job.spec
     assert isinstance(spec, InferenceSpec)
@@ -46,7 +48,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     if len(os.fsencode(job.serving.socket or "")) > LONGEST_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
-    # A stop while the model loads, which may take long, is obeyed at once.
+    # Not delayed: while the model loads, which may take long, a stop must end the job at once.
     app, engine = _application(job, spec, job.serving.token, report.stop)
     with report.stop.held():
         try:
@@ -83,10 +85,10 @@ def _application(
 
 
 def warm_up(engine: Engine) -> None:
-    """Answer once, so that the first caller does not wait for what happens only once.
+    """Generate one answer, so that the first client does not wait for one-time initialization.
 
     Raises:
-        JobError: when the model can't even do that.
+        JobError: If this fails.
     """
     pieces: queue.Queue[Piece] = queue.Queue()
     prompt = engine.encode([{"role": "user", "content": "Hello"}])
@@ -110,13 +112,16 @@ def warm_up(engine: Engine) -> None:
 
 @contextlib.contextmanager
 def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
-    """A bound socket at ``address`` and how it is announced; a unix socket is removed after."""
+    """Yield a socket that is bound to ``address``, and the endpoint to announce.
+
+    A unix socket is removed afterwards.
+    """
     if address.socket is not None:
         path = Path(address.socket)
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
             path.unlink()  # of an attempt that was killed
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            # Before others could connect, not after: hence the mask, and no chmod.
+            # A chmod after bind() would be too late: others could connect in between.
             mask = os.umask(0o177)
             try:
                 listener.bind(str(path))
@@ -136,7 +141,10 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals alone, for SIGTERM sets the job's stop request; says when it listens."""
+    """A Uvicorn server without signal handlers, because :class:`StopRequest` handles SIGTERM.
+
+    The event ``listens`` is set when it accepts connections.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -144,11 +152,11 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Do nothing, so that the handlers of the job stay installed."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
+        """Start to listen, and set ``listens``."""
         await super().startup(sockets)
         self.listens.set()
 
@@ -162,7 +170,7 @@ class InProgress:
         self.changed = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request; it is in progress until the last byte of its answer."""
+        """Handle a request, which is in progress until the last byte of its answer."""
         self.count += 1
         try:
             await self._app(scope, receive, send)
@@ -171,7 +179,7 @@ class InProgress:
             self.changed = time.monotonic()
 
     def is_quiet(self, since: float) -> bool:
-        """Return whether nothing was in progress lately; ``since`` is when that began to count."""
+        """Return True if no request was in progress for ``QUIET_SECONDS`` after ``since``."""
         now = time.monotonic()
         return self.count == 0 and now - max(self.changed, since) >= QUIET_SECONDS
 
@@ -198,14 +206,14 @@ async def _serve(
     await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
     if not started.done():
         started.cancel()
-        await serving  # with the error that kept it from listening
+        await serving  # raises the error because of which it doesn't listen
     report.ready(endpoint)
     report.phase("serve")
     since = time.monotonic()
     failure = None
     draining_since: float | None = None
     while not serving.done() and not server.should_exit:
-        # Neither a signal handler nor an engine can wake the loop, so it looks now and then.
+        # Neither a signal handler nor an engine can wake the event loop, so it polls.
         await asyncio.wait({serving}, timeout=0.1)
         if report.stop.draining:
             draining_since = draining_since or time.monotonic()

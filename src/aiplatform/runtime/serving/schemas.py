@@ -1,7 +1,7 @@
-"""OpenAI's chat completion request, as far as it is understood here.
+"""The supported part of OpenAI's chat completion request.
 
-What would change the answer and is not understood is refused, so that nobody takes an answer for
-what it is not; what merely accompanies a request (``user``, ``metadata``, …) is ignored.
+Unsupported parameters that would change the answer are refused, so that no client gets an answer
+that ignores them. Those that don't (``user``, ``metadata`` and so on) are ignored.
 """
 
 from typing import Any, Literal
@@ -21,11 +21,11 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "tools": ([],),
     "top_logprobs": (0,),
 }
-"""Parameters that are not implemented, with the values that ask for nothing."""
+"""Unsupported parameters, each with the values that have no effect and so are accepted."""
 
 
 class ChatMessage(BaseModel):
-    """One turn. Content may come in parts, of which only text is understood."""
+    """One message. Its content may consist of parts, which must be of type text."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,13 +42,13 @@ class ChatMessage(BaseModel):
         return "".join(str(part.get("text", "")) for part in value)
 
     def as_template_input(self) -> dict[str, object]:
-        """As chat templates know it: they call a developer message a system message."""
+        """Return the message for a chat template, where developer messages are system messages."""
         role = "system" if self.role == "developer" else self.role
         return {"role": role, "content": self.content}
 
 
 class StreamOptions(BaseModel):
-    """What a stream carries beside text."""
+    """Options of a streamed answer."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -56,7 +56,10 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """``POST /v1/chat/completions``. ``model`` is ``model``, or ``base`` for it untuned."""
+    """The body of ``POST /v1/chat/completions``.
+
+    ``model`` is "model", or "base" for the base model of a tuned one.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -96,5 +99,5 @@ class ChatRequest(BaseModel):
 
     @property
     def limit(self) -> int | None:
-        """How many tokens are asked for at most, under either of its names."""
+        """The largest number of tokens to generate, from either of the two parameters."""
         return self.max_completion_tokens or self.max_tokens

@@ -1,1 +1,1 @@
-"""Training, one readable file per method."""
+"""Training of models, with one module per method."""

@@ -1,15 +1,15 @@
-"""Checkpoints that can be trusted: complete or not there, and no pickle in them.
+"""Checkpoints of trainings, which are written atomically and contain no pickles.
 
-A checkpoint directory holds
+A checkpoint directory contains
 
-- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, as PEFT writes it;
-- ``trainer_state.json``: step, epoch and the history of losses, as transformers writes it;
-- ``training_state.safetensors`` and ``training_state.json``: optimizer, scheduler and the states of
-  all random number generators, tensors here and everything else there;
+- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, in PEFT's format;
+- ``trainer_state.json``: step, epoch and the history of losses, in transformers' format;
+- ``training_state.safetensors`` (tensors) and ``training_state.json`` (everything else): optimizer,
+  scheduler and the states of all random number generators;
 - ``complete.json``: the size of each file, written last.
 
-It is written under another name, synced to the disk and renamed. A checkpoint whose files are
-missing or shorter than ``complete.json`` says is none, however it came about.
+It is written under a temporary name, synced to the disk and renamed. A checkpoint with a missing
+file, or with a file of another size than in ``complete.json``, is not used.
 """
 
 import json
@@ -24,11 +24,11 @@ PARTIAL = ".partial-"
 MANIFEST = "complete.json"
 STATE = "training_state"
 KEPT = 2
-"""The newest, and the one before it, which a reader of the newest announcement may still hold."""
+"""Number of checkpoints to keep: the newest, and the one before, which may still be in use."""
 
 
 def partial_directory(parent: Path, step: int) -> Path:
-    """An empty directory to write the checkpoint of ``step`` into."""
+    """Create an empty directory for the checkpoint of ``step`` and return it."""
     partial = parent / f"{PARTIAL}{step}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -36,7 +36,7 @@ def partial_directory(parent: Path, step: int) -> Path:
 
 
 def commit(partial: Path) -> Path:
-    """Make a written checkpoint count, durably, and return where it lies."""
+    """Complete a written checkpoint, rename it, and return its final directory."""
     step = partial.name.removeprefix(PARTIAL)
     final = partial.with_name(f"{PREFIX}{step}")
     files = sorted(path for path in partial.rglob("*") if path.is_file())
@@ -50,7 +50,7 @@ def commit(partial: Path) -> Path:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether every file of the checkpoint is there, in its full length."""
+    """Return True if all files of the checkpoint exist and have their full size."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         return all(
@@ -61,7 +61,10 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def usable(checkpoint: Path) -> Path | None:
-    """``checkpoint`` if it is complete, else the newest complete one beside it, else None."""
+    """Return ``checkpoint`` if it is complete, else the newest complete one beside it.
+
+    Returns None if there is no complete one.
+    """
     if is_complete(checkpoint):
         return checkpoint
     older = [path for path in by_step(checkpoint.parent) if is_complete(path)]
@@ -69,7 +72,7 @@ def usable(checkpoint: Path) -> Path | None:
 
 
 def by_step(parent: Path) -> list[Path]:
-    """The checkpoint directories in ``parent``, oldest first."""
+    """Return the checkpoint directories in ``parent``, oldest first."""
     found = [
         path
         for path in parent.glob(f"{PREFIX}*")
@@ -79,18 +82,18 @@ def by_step(parent: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which a checkpoint was taken."""
+    """Return the step after which a checkpoint was saved."""
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
 def prune(parent: Path) -> None:
-    """Remove all but the newest checkpoints."""
+    """Remove all checkpoints except for the newest ``KEPT``."""
     for checkpoint in by_step(parent)[:-KEPT]:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def write_state(directory: Path, state: dict[str, Any]) -> None:
-    """Write nested containers of tensors, arrays and plain values, without a pickle."""
+    """Write nested containers of tensors, arrays and plain values, without pickles."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Any] = {}
@@ -101,7 +104,7 @@ def write_state(directory: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    """What :func:`write_state` wrote, equal in types and values. Tensors are on the CPU."""
+    """Return the state that :func:`write_state` wrote, with tensors on the CPU."""
     from safetensors.torch import load_file
 
     tensors = load_file(directory / f"{STATE}.safetensors")
@@ -111,10 +114,10 @@ def read_state(directory: Path) -> dict[str, Any]:
 
 
 def pack(value: Any, tensors: dict[str, Any]) -> Any:
-    """``value`` as JSON, its tensors moved to ``tensors`` and referred to by name.
+    """Return ``value`` as JSON that refers to its tensors by name; add these to ``tensors``.
 
     Raises:
-        TypeError: for what has no such form. Nothing is lost silently.
+        TypeError: If a value has an unsupported type.
     """
     import numpy as np
     import torch
@@ -128,7 +131,7 @@ def pack(value: Any, tensors: dict[str, Any]) -> Any:
             return {"tensor": name}
         case np.ndarray():
             name = f"t{len(tensors)}"
-            # safetensors has no signedness problem with a view of the same width.
+            # Stored as bytes, so that all types of numbers can be saved.
             tensors[name] = torch.from_numpy(value.view(np.uint8).copy())
             return {"array": name, "dtype": str(value.dtype), "shape": list(value.shape)}
         case tuple():
@@ -141,7 +144,7 @@ def pack(value: Any, tensors: dict[str, Any]) -> Any:
 
 
 def unpack(value: Any, tensors: dict[str, Any]) -> Any:
-    """The inverse of :func:`pack`."""
+    """Return the value from which :func:`pack` made this one."""
     import numpy as np
 
     match value:

@@ -1,4 +1,4 @@
-"""Weights of which each rank holds a share by torch's FSDP2."""
+"""Sharding of weights among ranks by torch's FSDP2."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from aiplatform.runtime.training.whole import Shared, stored_as, trained
 
 
 class Fsdp(Shared):
-    """Weights, gradients and optimizer's state are shared out, layer by layer."""
+    """FSDP2 shards weights, gradients and the optimizer's state, layer by layer."""
 
     evenly = True
 
     def adapter(self) -> dict[str, Any]:
-        """See :class:`Shared`."""
+        """Return the trained weights, see :class:`Whole`."""
         from torch.distributed.tensor import DTensor
 
         found = {}
@@ -25,7 +25,7 @@ class Fsdp(Shared):
         return found
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """See :class:`Shared`."""
+        """Load the weights of an adapter, see :class:`Whole`."""
         import torch
         from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -40,7 +40,10 @@ class Fsdp(Shared):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """See :class:`Shared`. It is by the names of weights, and empty but for rank 0."""
+        """Return the optimizer's state by names of weights, see :class:`Whole`.
+
+        It is empty on all ranks except rank 0.
+        """
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             get_optimizer_state_dict,
@@ -50,7 +53,7 @@ class Fsdp(Shared):
         return dict(get_optimizer_state_dict(self.trainer.model, self._own(), options=options))
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """See :class:`Shared`."""
+        """Load the state of an optimizer, see :class:`Whole`."""
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             set_optimizer_state_dict,
@@ -60,12 +63,12 @@ class Fsdp(Shared):
         set_optimizer_state_dict(self.trainer.model, self._own(), state, options=options)
 
     def _own(self) -> Any:
-        """torch's optimizer below accelerate's."""
+        """Return torch's optimizer, which accelerate wraps."""
         return getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
 
 
 def trainer_options(fsdp: FsdpOptions) -> dict[str, Any]:
-    """What of them transformers' ``TrainingArguments`` take."""
+    """Return the options as arguments for transformers' ``TrainingArguments``."""
     config: dict[str, Any] = {
         "version": 2,
         "reshard_after_forward": fsdp.strategy == "full_shard",
@@ -77,10 +80,10 @@ def trainer_options(fsdp: FsdpOptions) -> dict[str, Any]:
 
 
 def require_shardable(model: Any, fsdp: FsdpOptions) -> None:
-    """Refuse classes that the model does not have.
+    """Raise an error unless the model has all the given classes of layers.
 
     Raises:
-        JobError: when there are such.
+        JobError: If it lacks one.
     """
     known = {type(module).__name__ for module in model.modules()}
     if missing := sorted(set(fsdp.layers or []) - known):
@@ -91,8 +94,10 @@ def require_shardable(model: Any, fsdp: FsdpOptions) -> None:
 
 
 def enable(trainer: Any) -> None:
-    """Have accelerate shard on processes without GPUs, too, where it leaves FSDP out without a
-    word, and torch has it all the same."""
+    """Enable FSDP on processes without GPUs.
+
+    accelerate silently disables it there, although torch supports it.
+    """
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
     state = trainer.accelerator.state

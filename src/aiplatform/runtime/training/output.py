@@ -1,4 +1,4 @@
-"""What a training leaves behind: the adapter, the merged weights, and the card."""
+"""The result of a training: adapter, merged weights and model card."""
 
 import json
 import shutil
@@ -17,11 +17,11 @@ def save_tuned_model(
     """Write the tuned model's directory.
 
     Args:
-        model: the trained PEFT model; it is merged in place and of no further use.
-        tokenizer: saved with the weights, chat template included.
-        turn_ends: tokens at which the model must stop, beside those it knew.
-        job: where to, and from what.
-        result: the figures for the card.
+        model: The trained PEFT model. It is merged in place and can't be used afterwards.
+        tokenizer: Saved with the weights, including its chat template.
+        turn_ends: Additional tokens at which the model must stop.
+        job: The training's job.
+        result: Figures for the model card.
     """
     output = Path(job.output_dir)
     base = Path(job.inputs["base_model"])
@@ -29,11 +29,11 @@ def save_tuned_model(
     assert isinstance(spec, TrainingSpec)
     for name in (ADAPTER, WEIGHTS):
         shutil.rmtree(output / name, ignore_errors=True)
-    # The path that the base had on this machine means nothing on any other.
+    # The base model's path on this machine is useless on others.
     for config in model.peft_config.values():
         config.base_model_name_or_path = str(spec.base_model)
     model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
-    (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's, and it says nothing
+    (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
 
     merged = model.merge_and_unload()
     stop_at(merged, turn_ends)
@@ -48,7 +48,7 @@ def save_tuned_model(
 
 
 def stop_at(model: Any, turn_ends: list[int]) -> None:
-    """Add the tokens to those at which the model's generation ends."""
+    """Add tokens to those at which the model stops to generate."""
     known = model.generation_config.eos_token_id
     known = known if isinstance(known, list) else [] if known is None else [known]
     ends = [*known, *(token for token in turn_ends if token not in known)]
@@ -59,8 +59,8 @@ def stop_at(model: Any, turn_ends: list[int]) -> None:
 def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -> None:
     """Write the model card: base, licence, data version, figures and the whole configuration.
 
-    Base and data are named as people know them. Their uuids stand behind the names in the text, and
-    in the configuration.
+    The base model and the data have their usual names. Their uuids follow the names in the text,
+    and are in the configuration.
     """
     spec = job.spec
     assert isinstance(spec, TrainingSpec)
@@ -115,6 +115,6 @@ Trained with {versions}.
 
 
 def _named(name: str, uuid: str) -> str:
-    """Return a name for Markdown with its uuid; as code, because it may hold any character."""
+    """Return a name and its uuid in Markdown, as code because it may contain any character."""
     shown = name.replace("`", "'")
     return f"`{shown}`" if name == uuid else f"`{shown}` ({uuid})"

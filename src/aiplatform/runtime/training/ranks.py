@@ -1,6 +1,6 @@
-"""What the ranks of one training agree on: when to stop, what they measured, their random states.
+"""Communication among the ranks of one training: stop requests, sums and random states.
 
-Alone, a process agrees with itself and nothing is sent.
+In a training with a single process, nothing is sent.
 """
 
 from functools import cache
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def count() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     import torch.distributed as dist
 
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def own() -> int:
-    """Which of them this one is; 0 speaks and writes for all."""
+    """Return the rank of this process. Rank 0 reports and writes for all."""
     import torch.distributed as dist
 
     return dist.get_rank() if count() > 1 else 0
@@ -23,19 +23,19 @@ def own() -> int:
 
 @cache
 def _group() -> Any:
-    """A group for small words, on the CPU: no GPU is waited for."""
+    """Return a process group for small messages on the CPU, which doesn't wait for GPUs."""
     import torch.distributed as dist
 
     return dist.new_group(backend="gloo")
 
 
 def any_of(value: bool) -> bool:
-    """Whether it holds for any of them. All must ask at the same step."""
+    """Return True if ``value`` is True on any rank. All ranks must call this at the same step."""
     return total([float(value)])[0] > 0
 
 
 def total(values: list[float]) -> list[float]:
-    """The sums over all of them."""
+    """Return the sums of these values over all ranks."""
     if count() == 1:
         return values
     import torch
@@ -47,7 +47,7 @@ def total(values: list[float]) -> list[float]:
 
 
 def gathered(value: Any) -> list[Any] | None:
-    """The values of all, by rank, for rank 0; None for the others."""
+    """Return the values of all ranks, in order, on rank 0; return None on the others."""
     if count() == 1:
         return [value]
     import torch.distributed as dist
@@ -58,7 +58,7 @@ def gathered(value: Any) -> list[Any] | None:
 
 
 def meet() -> None:
-    """Wait for all of them."""
+    """Wait until all ranks have called this."""
     if count() > 1:
         import torch.distributed as dist
 

@@ -1,4 +1,4 @@
-"""What a training says while it runs: metrics by step, progress, and obedience to a stop."""
+"""Reports of a running training (metrics and progress), and its reaction to a stop request."""
 
 import math
 import sys
@@ -11,19 +11,19 @@ from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.training import ranks
 
 PROGRESS_INTERVAL = 0.5
-"""Seconds; more often, nobody sees the difference."""
+"""Least number of seconds between two reports of the progress."""
 
 TRAINED = 0.95
-"""The progress when the last step is done: merging and saving take a moment too."""
+"""Progress after the last step; merging and saving follow."""
 
 
 class ReportingCallback(TrainerCallback):  # type: ignore[misc]
-    """Sends metrics and progress. Times exclude evaluations and checkpoints."""
+    """A callback that reports metrics and progress. Times exclude evaluations and checkpoints."""
 
     def __init__(self, report: Reporter) -> None:
         self.report = report
         self.seconds = 0.0
-        """Spent in steps, in this attempt."""
+        """Seconds spent in steps of this attempt."""
         self.steps = 0
         self._since = 0.0
         self._logged = (0.0, 0, 0)
@@ -32,16 +32,16 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds_per_step(self) -> float:
-        """The mean over this attempt."""
+        """The mean time of a step in this attempt."""
         return self.seconds / self.steps if self.steps else 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Start the clock, at step 0 or where the checkpoint left off."""
+        """Start the clock, at step 0 or at the step of the checkpoint."""
         self._since = time.monotonic()
         self._logged = (0.0, 0, state.num_input_tokens_seen)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Progress, and the answer to a stop: checkpoint now, then end."""
+        """Report the progress. After a stop request, save a checkpoint and end the training."""
         now = time.monotonic()
         self.steps += 1
         self.seconds += now - self._since
@@ -54,7 +54,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
                 total_steps=state.max_steps,
                 seconds_left=(state.max_steps - state.global_step) * self.seconds_per_step,
             )
-        # All stop at the same step, or those that go on would wait for the others for good.
+        # All ranks must stop at the same step, or those that go on would wait forever.
         if ranks.any_of(self.report.stop.requested):
             self.report.stop.requested = True
             control.should_save = True
@@ -62,7 +62,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
-        """Pass on what the trainer logs at a step, with the step's speed."""
+        """Report the values that the trainer logs at a step, with the speed."""
         logs = logs or {}
         if "eval_loss" in logs:
             self._since = time.monotonic()
@@ -72,7 +72,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             self._report_steps(state, logs)
 
     def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """The time that a checkpoint took is not the next step's."""
+        """Restart the clock, so that the time of a checkpoint doesn't count for the next step."""
         self._since = time.monotonic()
 
     def _report_steps(self, state: Any, logs: dict[str, Any]) -> None:

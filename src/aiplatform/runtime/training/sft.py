@@ -1,4 +1,4 @@
-"""Supervised fine-tuning with LoRA: from rows and a base model to a tuned one, top to bottom."""
+"""Supervised fine-tuning (SFT) with LoRA: :func:`run_sft` shows all steps from top to bottom."""
 
 import os
 import time
@@ -29,11 +29,11 @@ MEASURED = ("torch", "transformers", "peft", "trl", "accelerate")
 
 
 def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
-    """Fine-tune the job's base model and leave adapter, merged weights and card in its output.
+    """Fine-tune the job's base model; write adapter, merged weights and card to its output.
 
     Raises:
-        JobError: for what the user can mend: no usable row, an unknown module, a diverged loss.
-        JobStopped: when a stop was asked for; the checkpoint of the last step has been announced.
+        JobError: If no row can be used, the model lacks a target module, or the loss diverged.
+        JobStopped: If a stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
     assert isinstance(spec, TrainingSpec)
@@ -70,7 +70,8 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     model = load_weights(base, precision)
     sharding.require_shardable(model, spec.accelerator)
     reporting = ReportingCallback(report)
-    # The libraries warn each other of deprecated arguments, on which no reader of the log can act.
+    # These warnings are about how the libraries use each other; a reader of the log can't act on
+    # them.
     warnings.simplefilter("ignore", FutureWarning)
     try:
         trainer = PlatformTrainer(
@@ -90,7 +91,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
             raise JobError(f"lora.target_modules does not fit the base model: {error}") from error
         raise
 
-    trainer.remove_callback(PrinterCallback)  # ours says it in words, and in messages
+    trainer.remove_callback(PrinterCallback)  # ReportingCallback prints the same
 
     # Train, from the newest complete checkpoint if there is one.
     resume_from = resumable(job, report)
@@ -136,19 +137,19 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def measured(spec: TrainingSpec) -> tuple[str, ...]:
-    """The packages whose versions the card names."""
+    """Return the packages whose versions are in the model card."""
     sharded = spec.accelerator is not None and spec.accelerator.deepspeed is not None
     return (*MEASURED, "deepspeed") if sharded else MEASURED
 
 
 def use_one_gpu() -> None:
-    """Train on the first of the GPUs that the worker gave; must run before torch looks for them."""
+    """Hide all GPUs except the first one. Call this before torch looks for GPUs."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     os.environ["CUDA_VISIBLE_DEVICES"] = first
 
 
 def resumable(job: Job, report: Reporter) -> str | None:
-    """The checkpoint to go on from, and a line of the timeline that says so."""
+    """Return the checkpoint to continue from, or None, and report it as an event."""
     if job.resume_from is None:
         return None
     found = usable(Path(job.resume_from))
@@ -160,12 +161,12 @@ def resumable(job: Job, report: Reporter) -> str | None:
 
 
 def describe(rows: EncodedRows) -> dict[str, Any]:
-    """What became of a dataset's rows, for the timeline."""
+    """Return counts of a dataset's rows and tokens, for the timeline."""
     return {
         "total": rows.total,
         "used": len(rows.rows),
         "truncated": rows.truncated,
-        # A template's refusals may quote their rows, and so be as many.
+        # A template's reasons may quote the rows, so there may be a different one for each row.
         "dropped": dict(rows.dropped.most_common(10)),
         "tokens": rows.tokens,
         "learned_tokens": rows.learned_tokens,
@@ -173,7 +174,7 @@ def describe(rows: EncodedRows) -> dict[str, Any]:
 
 
 def as_dataset(rows: EncodedRows) -> Any:
-    """The rows as the trainer wants them: an Arrow table in memory, nothing cached on disk."""
+    """Return the rows as a dataset for the trainer: an Arrow table in memory, without a cache."""
     import numpy as np
     import pyarrow as pa
     from datasets import Dataset
@@ -190,7 +191,7 @@ def as_dataset(rows: EncodedRows) -> Any:
 
 
 def lora(spec: TrainingSpec) -> Any:
-    """The adapter's shape, as PEFT wants it."""
+    """Return PEFT's configuration of the adapter."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -204,7 +205,7 @@ def lora(spec: TrainingSpec) -> Any:
 
 
 def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> Any:
-    """The trainer's arguments, from the spec."""
+    """Return the trainer's arguments that follow from the spec."""
     import torch
     from trl import SFTConfig
 
@@ -224,7 +225,7 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
         weight_decay=spec.weight_decay,
         logging_steps=spec.logging_steps,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is no number must be seen
+        logging_nan_inf_filter=False,  # a loss of NaN must be visible
         eval_strategy="steps" if by_steps else "no",
         eval_steps=spec.eval_steps if by_steps else None,
         save_strategy="steps",
@@ -246,11 +247,11 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
 
 
 def must_recompute(model: Any, spec: TrainingSpec) -> bool:
-    """Whether to keep no activations but compute them again, which takes a third more time.
+    """Return True if activations must be recomputed, because the GPU has too little memory.
 
-    Only where a GPU could not hold them. The estimate is of what each token leaves: in a decoder
-    layer about 16 vectors of the hidden size and 6 of the feed-forward size, and three copies of
-    the logits.
+    This makes a training a third slower. The estimate counts for each token about 16 vectors of the
+    hidden size and 6 of the feed-forward size in each decoder layer, and three copies of the
+    logits.
     """
     import torch
 
@@ -267,7 +268,7 @@ def must_recompute(model: Any, spec: TrainingSpec) -> bool:
 
 
 def last_evaluation(trainer: Any) -> dict[str, float]:
-    """Held-out loss and perplexity after the last step."""
+    """Return held-out loss and perplexity after the last step; evaluate if that was not done."""
     values: dict[str, float] = {}
     for entry in trainer.state.log_history:
         if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
@@ -277,11 +278,14 @@ def last_evaluation(trainer: Any) -> dict[str, float]:
 
 
 def turn_ends(rows: EncodedRows) -> list[int]:
-    """The tokens that end the answers which were learned: what the tuned model must stop at.
+    """Return the tokens at which the tuned model must stop: the one that ends most learned answers.
 
-    A base model may know another end than its chat template uses (Qwen's is one), and would go on
-    talking after a perfectly learned answer.
+    The list is empty if no token ends at least half of the answers.
+
+    The end token of a base model may differ from that of its chat template, as for Qwen. Without
+    this token, the tuned model would not stop after a correct answer.
     """
     ends = Counter(int(row.labels[row.labels != IGNORED][-1]) for row in rows.rows)
-    # A row that was cut ends anywhere; a real end comes again and again.
+    # A truncated row may end with any token, so a token counts only if at least half of the rows
+    # end with it.
     return [token for token, count in ends.most_common(1) if count * 2 >= len(rows.rows)]

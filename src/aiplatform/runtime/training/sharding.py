@@ -1,6 +1,7 @@
-"""How the ranks of a training hold its weights: whole, or in shares by FSDP2 or by ZeRO.
+"""Choice of how the ranks of a training hold its weights: all of them, or shards by FSDP2 or ZeRO.
 
-Only the adapter is trained and kept, and always whole; see :class:`.whole.Whole`.
+Only the adapter is trained. Checkpoints and results always contain the whole adapter, see
+:class:`.whole.Whole`.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from aiplatform.runtime.training.whole import Whole
 
 
 def trainer_options(accelerator: AcceleratorOptions | None) -> dict[str, Any]:
-    """What of them transformers' ``TrainingArguments`` take."""
+    """Return the options as arguments for transformers' ``TrainingArguments``."""
     if accelerator is None:
         return {}
     plain = accelerator.model_dump(exclude_none=True, exclude={"fsdp", "deepspeed"})
@@ -28,20 +29,20 @@ def trainer_options(accelerator: AcceleratorOptions | None) -> dict[str, Any]:
 
 
 def prepare(accelerator: AcceleratorOptions | None) -> None:
-    """Load what the sharing needs.
+    """Import the packages that sharding needs.
 
     Raises:
-        ModuleNotFoundError: where it is not installed.
+        ModuleNotFoundError: If DeepSpeed is needed and not installed.
     """
     if accelerator is not None and accelerator.deepspeed is not None:
         zero.prepare()
 
 
 def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> None:
-    """Refuse what can't be shared out, when that is wanted.
+    """Raise an error if the model's weights are to be sharded but can't be.
 
     Raises:
-        JobError: for quantized weights, and for classes that the model does not have.
+        JobError: If they are quantized, or the model lacks one of the given classes of layers.
     """
     if accelerator is None:
         return
@@ -59,7 +60,7 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
 
 
 def way_of(trainer: Any) -> Whole:
-    """How the ranks of this trainer hold its weights."""
+    """Return the object for the way in which the ranks of this trainer hold its weights."""
     if trainer.is_fsdp_enabled:
         return fsdp.Fsdp(trainer)
     if trainer.is_deepspeed_enabled:
@@ -68,9 +69,10 @@ def way_of(trainer: Any) -> Whole:
 
 
 def as_many(rows: list[Encoded], own: int, count: int) -> list[Encoded]:
-    """One rank's rows, as many as any other's: all must go through the layers equally often.
+    """Return the rows of one rank, the same number for each rank.
 
-    What makes up for a missing row has nothing to be learned, and so counts for nothing.
+    This is needed if all ranks must compute the layers equally often. A row that is added for this
+    has no tokens to learn, so it doesn't count.
     """
     share = rows[own::count]
     if rows and len(share) < -(-len(rows) // count):

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, fitted to the platform: its loss, its checkpoints, its evaluation."""
+"""TRL's SFTTrainer with the platform's own loss, checkpoints and evaluation."""
 
 import math
 import random
@@ -23,14 +23,14 @@ TRAINER_STATE = "trainer_state.json"
 
 
 class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFT on rows that are already encoded.
+    """A trainer for SFT on encoded rows.
 
-    What differs from TRL's trainer:
+    It differs from TRL's trainer:
 
-    - the loss is computed from the logits of the learned positions only, and without the entropy
-      and accuracy that TRL adds to each step at a third of its time;
-    - checkpoints are atomic, announced and free of pickles, see :mod:`.checkpoints`;
-    - evaluation weighs tokens, not batches, and gives way to a stop.
+    - The loss is computed only from the logits of learned positions. TRL also computes entropy and
+      accuracy, which takes a third of each step's time.
+    - Checkpoints are atomic, announced and free of pickles, see :mod:`.checkpoints`.
+    - In evaluations, all tokens have the same weight, and a stop request ends them.
     """
 
     control: Any
@@ -47,8 +47,9 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         self.selects_logits = selects_logits(self.model)
 
     def create_accelerator_and_postprocess(self) -> None:
-        """As transformers does it. Accelerate leaves FSDP out on CPUs without a word, where torch
-        has it all the same.
+        """Create the accelerator, and enable FSDP on CPUs, where accelerate disables it silently.
+
+        torch supports it there.
         """
         super().create_accelerator_and_postprocess()
         if self.args.fsdp and not self.is_fsdp_enabled:
@@ -58,7 +59,10 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
     ) -> Any:
-        """As transformers does it, but for DeepSpeed's own checkpoints, which it would look for."""
+        """Prepare as transformers does. With DeepSpeed, load the checkpoint here.
+
+        transformers would search for a checkpoint in DeepSpeed's format.
+        """
         own = resume_from_checkpoint if self.is_deepspeed_enabled else None
         theirs = None if own else resume_from_checkpoint
         prepared = super()._prepare_for_training(max_steps, train_dataloader, theirs)
@@ -76,9 +80,10 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The mean cross entropy of the learned tokens, over all batches of the step."""
+        """Return the mean cross entropy of the learned tokens, over all batches of the step."""
         if self.aux_loss_enabled or return_outputs or not self.selects_logits:
-            # Mixtures of experts add a loss of their own; and not every model can select.
+            # Mixtures of experts have an additional loss, and not all models can compute the logits
+            # of chosen positions.
             inputs["use_cache"] = False
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"][:, 1:]
@@ -96,13 +101,14 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         )
         if num_items_in_batch is None:
             return loss / learned.sum()
-        # The tokens are those of all ranks, and their gradients are averaged, not added up.
+        # num_items_in_batch counts the tokens of all ranks, but the gradients of the ranks are
+        # averaged, not summed.
         return loss * ranks.count() / num_items_in_batch
 
     # -- evaluation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Loss and perplexity on the held-out rows; nothing if a stop comes in between."""
+        """Return loss and perplexity on the held-out rows; empty if a stop was requested."""
         before = self.report.phase("evaluate")
         together = ranks.count() > 1
         mean = token_losses(
@@ -113,7 +119,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
-            # Together they stop after a step, when all agree.
+            # Several ranks only stop after a step, when all have agreed to.
             stop=None if together else self.report.stop,
         )
         if together and mean is not None:
@@ -124,7 +130,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         if mean is not None:
             values = {"eval_loss": mean.loss, "eval_perplexity": mean.perplexity}
             self.log(dict(values))
-        # This is what tells the trainer that the evaluation it was due is done.
+        # This tells the trainer that the pending evaluation is done.
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
         )
@@ -133,7 +139,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     # -- checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
-        # Each rank draws numbers of its own; all else is the same on all.
+        # Only the random states differ between the ranks.
         states = ranks.gathered(random_state())
         weights, optimizer = self.sharing.adapter(), self.sharing.optimizer_state()
         if states is not None:
@@ -178,13 +184,13 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         if checkpoint is not None:
             state = checkpoints.read_state(Path(checkpoint))
             states = [state["random"], *state.get("random_of_others", [])]
-            # There may be more ranks than there were; these go on as if they had just begun.
+            # If there are more ranks than before, the additional ones keep their initial states.
             if ranks.own() < len(states):
                 restore_random_state(states[ranks.own()])
 
 
 def random_state() -> dict[str, Any]:
-    """The states of all random number generators that a training draws from."""
+    """Return the states of all random number generators that a training uses."""
     state = {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
@@ -196,7 +202,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Continue all random number generators where ``state`` was taken."""
+    """Set all random number generators to the states that :func:`random_state` returned."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
@@ -205,7 +211,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> dict[str, Any]:
-    """A batch, padded on the right. The mask is by position, whatever the padding token is."""
+    """Return a batch, padded on the right. The mask is by position, not by padding token."""
     longest = max(len(row["input_ids"]) for row in rows)
     length = -(-longest // multiple) * multiple
     input_ids = torch.full((len(rows), length), pad, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Weights of which each rank holds all, and what the ways to share them out must be able to do."""
+"""The interface to a training's weights, for ranks that hold all weights and for sharded ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,29 +6,29 @@ from typing import Any
 
 
 class Whole:
-    """Each rank holds all of the adapter and of the optimizer's state.
+    """The weights of a training of which each rank holds the whole adapter and optimizer state.
 
-    The ways to share them out differ in these methods. All ranks call them, at the same step.
+    Subclasses for sharded weights override its methods. All ranks call them at the same step.
     """
 
     evenly: bool = False
-    """Whether all ranks must go through the layers equally often, since each needs all of them."""
+    """True if all ranks must compute the layers equally often, because they exchange weights."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
 
     def adapter(self) -> dict[str, Any] | None:
-        """The trained weights, whole and on the CPU, by the model's own names.
+        """Return the whole trained weights on the CPU, by the model's names.
 
-        None where the model itself has them.
+        Returns None if the model of this rank has them.
         """
         return None
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Take over an adapter as PEFT has stored it.
+        """Load an adapter that PEFT has stored.
 
         Raises:
-            ValueError: when it is of another model.
+            ValueError: If it belongs to another model.
         """
         from peft import set_peft_model_state_dict
 
@@ -37,24 +37,24 @@ class Whole:
             raise ValueError(f"the checkpoint is of another model: {outcome.unexpected_keys[:3]}")
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state, whole; it only counts on rank 0."""
+        """Return the whole state of the optimizer; only the result on rank 0 is used."""
         state: dict[str, Any] = self.trainer.optimizer.state_dict()
         return state
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`optimizer_state` gave."""
+        """Load a state that :meth:`optimizer_state` returned."""
         self.trainer.optimizer.load_state_dict(state)
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:  # noqa: ARG002
-        """The trained model as one rank can merge and save it; it only counts on rank 0."""
+        """Return the trained model, ready to be merged and saved; only used on rank 0."""
         return self.trainer.model
 
 
 class Shared(Whole):
-    """Each rank holds a share, by which the model can't be merged in its place."""
+    """Sharded weights; no rank can merge the adapter into its model, which is only a shard."""
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """The base model anew, with the adapter that was trained."""
+        """Load the base model again, and return it with the trained adapter; None above rank 0."""
         from peft import get_peft_model
 
         from aiplatform.runtime.loading import load_weights
@@ -70,10 +70,10 @@ class Shared(Whole):
 
 
 def trained(model: Any) -> list[tuple[str, Any]]:
-    """The parameters that are trained, with their names; in the same order on all ranks."""
+    """Return the trained parameters with their names, in the same order on all ranks."""
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
 def stored_as(name: str) -> str:
-    """A weight's name as PEFT stores it, which leaves the adapter's own name out."""
+    """Return the name under which PEFT stores a weight: without the name of the adapter."""
     return name.replace(".default.", ".")

@@ -1,6 +1,6 @@
-"""Weights, gradients and AdamW's state of which each rank holds a share, by DeepSpeed's ZeRO.
+"""Sharding of weights, gradients and AdamW's state among ranks by DeepSpeed's ZeRO.
 
-Its own checkpoints are pickles of shares; ours hold whole tensors by the names of weights.
+DeepSpeed's own checkpoints are pickles of shards. Ours contain whole tensors by names of weights.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ from aiplatform.protocol.deepspeed import AUTO, DeepspeedConfig
 from aiplatform.runtime.training.whole import Shared, stored_as, trained
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each weight."""
+"""Names of the tensors that AdamW keeps for each weight."""
 
 
 class Zero(Shared):
-    """ZeRO of any stage; the weights themselves are shared out from stage 3 on.
+    """ZeRO of any stage; only stage 3 shards the weights themselves.
 
-    What is trained is kept in fp32 by ZeRO's optimizer; the model's own may be copies in bf16.
+    ZeRO's optimizer keeps the trained weights in fp32. Those in the model may be copies in bf16.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -25,7 +25,7 @@ class Zero(Shared):
         self.evenly = trainer.accelerator.state.deepspeed_plugin.zero_stage == 3
 
     def adapter(self) -> dict[str, Any]:
-        """See :class:`Whole`. In fp32."""
+        """Return the trained weights in fp32, see :class:`Whole`."""
         from deepspeed.utils import safe_get_full_fp32_param
 
         return {
@@ -34,7 +34,7 @@ class Zero(Shared):
         }
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """See :class:`Whole`."""
+        """Load the weights of an adapter, see :class:`Whole`."""
         import deepspeed
         import torch
         from deepspeed.utils import safe_set_full_fp32_param
@@ -49,11 +49,11 @@ class Zero(Shared):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """See :class:`Whole`. By the names of weights."""
+        """Return the optimizer's state by names of weights, see :class:`Whole`."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         torchs = self._zero().optimizer
-        if not torchs.state:  # every step so far was skipped, for gradients that were no numbers
+        if not torchs.state:  # all steps so far were skipped, because gradients were NaN
             self._begin(0)
         moments = {
             name: {
@@ -69,7 +69,7 @@ class Zero(Shared):
         }
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """See :class:`Whole`."""
+        """Load the state of an optimizer, see :class:`Whole`."""
         from deepspeed.utils import safe_set_full_optimizer_state
 
         self._begin(state["step"])
@@ -81,15 +81,15 @@ class Zero(Shared):
             group["lr"] = rate
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """See :class:`Shared`."""
-        # From here on models are loaded whole again: transformers shares out any that comes.
+        """Return the trained model, see :class:`Shared`."""
+        # Otherwise, transformers would shard the model that is loaded next.
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
         return super().model(base, precision, adapter)
 
     def _begin(self, step: float) -> None:
-        """Make AdamW's state as its first step would, since it has none before it, at ``step``."""
+        """Create AdamW's state, as its first step would, with the step number ``step``."""
         import torch
         from deepspeed.utils.mixed_precision_linkage import lazy_init_hp_params_optimizer_state
 
@@ -105,17 +105,17 @@ class Zero(Shared):
                 lazy_init_hp_params_optimizer_state(weights, flat, zero.optimizer.state)
 
     def _zero(self) -> Any:
-        """ZeRO's optimizer, below accelerate's and above torch's."""
+        """Return ZeRO's optimizer, which accelerate wraps, and which wraps that of torch."""
         return self.trainer.deepspeed.optimizer
 
 
 def _flats(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
-    """The tensors that torch's optimizer sees: all weights of a group, one after the other.
+    """Yield the flat tensors of torch's optimizer, each with all weights of a group.
 
-    Each with its group and, where they must be told of its state, the weights.
+    With each come its group and, below stage 3, the weights, which must get a link to its state.
     """
     groups = zero.optimizer.param_groups
-    if hasattr(zero, "fp32_partitioned_groups_flat"):  # stage 3, where a group may have many
+    if hasattr(zero, "fp32_partitioned_groups_flat"):  # stage 3: a group may have several tensors
         for flat, index in zip(
             zero.fp32_partitioned_groups_flat, zero.sub_group_to_group_id.values(), strict=True
         ):
@@ -125,7 +125,7 @@ def _flats(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
 
 
 def _shape(parameter: Any) -> Any:
-    """A weight's own shape; of one that is shared out there is nothing left in its place."""
+    """Return the shape of a whole weight; a sharded parameter itself is empty."""
     return getattr(parameter, "ds_shape", parameter.shape)
 
 
@@ -134,13 +134,13 @@ def _like(value: Any, parameter: Any) -> Any:
 
 
 def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
-    """What of it transformers' ``TrainingArguments`` take.
+    """Return the configuration as arguments for transformers' ``TrainingArguments``.
 
-    What it leaves open is as without DeepSpeed. AdamW is always torch's: DeepSpeed's own are
-    compiled on the worker when they are first used.
+    Options that it doesn't set are the same as without DeepSpeed. The optimizer is always torch's
+    AdamW, because DeepSpeed compiles its own ones on the worker at their first use.
     """
-    # Transformers takes the spec's numbers for what is "auto", but the whole batch, before it knows
-    # how many ranks there are; DeepSpeed multiplies itself.
+    # transformers replaces "auto" by the numbers of the spec. But it would compute train_batch_size
+    # before it knows the number of ranks. So that is left out here, and DeepSpeed computes it.
     elsewhere = {"bf16", "fp16", "optimizer", "scheduler", "train_batch_size"}
     given = config.model_dump(mode="json", exclude=elsewhere)
     given["train_micro_batch_size_per_gpu"] = given["gradient_accumulation_steps"] = AUTO
@@ -148,7 +148,7 @@ def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
     given["bf16"] = {"enabled": AUTO}
     given["zero_allow_untested_optimizer"] = True
     given["zero_force_ds_cpu_optimizer"] = False
-    given.setdefault("steps_per_print", 10**9)  # the platform says it better
+    given.setdefault("steps_per_print", 10**9)  # the platform reports the steps itself
     options: dict[str, Any] = {"deepspeed": given}
     if config.gradient_clipping not in {None, AUTO}:
         options["max_grad_norm"] = config.gradient_clipping
@@ -162,10 +162,10 @@ def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Import DeepSpeed, and keep it from compiling what only inference on CPUs uses.
+    """Import DeepSpeed, and prevent it from compiling code that only inference on CPUs uses.
 
     Raises:
-        ModuleNotFoundError: on a worker that does not have it.
+        ModuleNotFoundError: If it is not installed.
     """
     import deepspeed
     from deepspeed.ops.op_builder import cpu as builders

@@ -1,1 +1,1 @@
-"""What computes the tokens: transformers in this process, or vLLM beside it."""
+"""Engines that generate tokens: transformers in this process, or vLLM in a child process."""

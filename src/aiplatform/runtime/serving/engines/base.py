@@ -1,4 +1,4 @@
-"""What a request for tokens is, and what an engine does with it."""
+"""The interface of engines, and their requests and answers."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,10 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some text of an answer, and with the last piece why it ended. ``tokens`` counts so far."""
+    """A part of an answer's text. ``tokens`` is the number of tokens up to here.
+
+    The last piece has a ``finish_reason``.
+    """
 
     text: str
     tokens: int
@@ -19,11 +22,10 @@ class Piece:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One answer in the making.
+    """A request for one answer.
 
-    ``deliver`` is called from the engine's thread with every piece. ``cancelled`` may be set from
-    any thread when nobody waits for the answer any more. ``adapted`` asks for the tuned model
-    rather than its base.
+    The engine's thread calls ``deliver`` with each piece. Any thread may set ``cancelled`` if the
+    answer is not needed any more. ``adapted`` is False for the base of a tuned model.
     """
 
     prompt: list[int]
@@ -38,30 +40,30 @@ class Generation:
 
 
 class Server(Protocol):
-    """Something that answers, in this process or beside it."""
+    """A model server, in this process or in a child process."""
 
     def failure(self) -> str | None:
-        """Why it answers no more, in words; None while it does."""
+        """Return the reason why it answers no more; None while it does."""
         ...
 
     def close(self) -> None:
-        """Stop; what is still running ends as cancelled."""
+        """Stop it; running answers end as cancelled."""
         ...
 
 
 class Engine(Server, Protocol):
-    """Computes answers. One thread of its own; everything here may be called from any thread."""
+    """A generator of answers with its own thread. All threads may call its methods."""
 
     context_length: int
 
     def encode(self, messages: list[dict[str, object]]) -> list[int]:
-        """The prompt's tokens.
+        """Return the tokens of the prompt.
 
         Raises:
-            TemplateRefusal: when the model's chat template does not accept the messages.
+            TemplateRefusal: If the model's chat template does not accept the messages.
         """
         ...
 
     def submit(self, generation: Generation) -> None:
-        """Queue an answer; it joins the others between two tokens."""
+        """Queue a request; it joins the batch between two tokens."""
         ...

@@ -1,7 +1,7 @@
-"""Rows decoded together: their keys and values, padded on the left to one length.
+"""Continuous batching: rows that are decoded together, with their cache of keys and values.
 
-Rows come and go between two tokens. A row's own positions are counted from its first token, and the
-mask hides what is before it, so the padding changes nothing of what it says.
+Rows join and leave between two tokens. The cache is padded on the left to one length. Positions are
+counted from a row's first token, and a mask hides the padding, so it doesn't change the answers.
 """
 
 import inspect
@@ -14,12 +14,16 @@ from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Pi
 from aiplatform.runtime.serving.engines.sampling import Text
 
 ATTENTION = frozenset({"full_attention", "sliding_attention"})
-"""Kinds of layers whose past is keys and values by position, so that rows can be put together."""
+"""Kinds of layers whose state consists of keys and values by position, so that rows can join."""
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One answer in the batch. ``length`` counts the tokens whose keys and values are cached."""
+    """One answer in the batch.
+
+    ``length`` is the number of tokens in the cache, ``last`` the last token, and ``made`` the
+    number of generated tokens.
+    """
 
     generation: Generation
     text: Text
@@ -29,13 +33,13 @@ class Row:
     made: int = 0
 
     def deliver(self, text: str, reason: FinishReason | None = None) -> None:
-        """Hand a piece to whoever waits, unless it says nothing."""
+        """Deliver a piece, unless it is empty and not the last one."""
         if text or reason is not None:
             self.generation.deliver(Piece(text, self.made, reason))
 
 
 class Batch:
-    """The rows of one model and their cache, which is None while there are none."""
+    """The rows of one model and their cache, which is None if there are no rows."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -44,31 +48,33 @@ class Batch:
         self.cache: Any = None
         self.can_join = has_attention_only(model)
         self._accepted = inspect.signature(model.forward).parameters
-        # The first is what newer versions call it; they warn of the others at every token.
+        # The first is the name in newer versions, which warn of the other names at every token.
         names = ("cache", "past_key_values", "cache_params")
         self._cache_argument = next(name for name in names if name in self._accepted)
 
     def new_cache(self) -> Any:
-        """An empty cache for prompts that are to join.
+        """Return an empty cache for new prompts.
 
-        Made without the model's configuration, it keeps all positions in layers with a sliding
-        window too; the mask hides those outside of it. Layers that cut them could not be joined.
+        For a model whose rows can join, it is created without the model's configuration, and so
+        keeps all positions even in layers with a sliding window; the mask hides those outside the
+        window. Caches that are cut to the window could not be joined.
         """
         from transformers.cache_utils import DynamicCache
 
         return DynamicCache() if self.can_join else DynamicCache(config=self.model.config)
 
     def compute(self, rows: list[Row], tokens: list[list[int]], cache: Any) -> Any:
-        """Logits for the token after the last of each row, whose ``tokens`` are appended.
+        """Append ``tokens`` to the rows, and return the logits of each row's next token.
 
         Args:
-            rows: with ``length`` tokens cached each; counted up here.
-            tokens: of each row, padded on the left where they differ in number, which they may
-                only while the cache is empty.
-            cache: of the rows.
+            rows: The rows; their ``length`` is increased.
+            tokens: New tokens of each row. Their numbers may differ only if the cache is empty;
+                they are then padded on the left.
+            cache: The cache of these rows.
         """
         width = max(len(some) for some in tokens)
-        # Rows of one cache are as wide as it is; recurrent states don't tell what they have seen.
+        # All rows are as wide as the cache. Recurrent states don't know their length, but belong to
+        # a single row.
         past = cache.get_seq_length() if self.can_join and cache.layers else rows[0].length
         ids = [[0] * (width - len(some)) + some for some in tokens]
         for row, some in zip(rows, tokens, strict=True):
@@ -81,7 +87,7 @@ class Batch:
             self._cache_argument: cache,
             "use_cache": True,
         }
-        # A few old architectures know neither, and are right without.
+        # A few old architectures have neither parameter, and don't need them.
         if "position_ids" in self._accepted:
             arguments["position_ids"] = position.clamp(min=0)
         if "logits_to_keep" in self._accepted:
@@ -91,7 +97,7 @@ class Batch:
         return self.model(**arguments).logits[:, -1]
 
     def join(self, rows: list[Row], cache: Any) -> None:
-        """Add rows whose prompts have been computed into ``cache``."""
+        """Add rows whose prompts are in ``cache``."""
         if not rows:
             return
         if self.cache is None:
@@ -104,19 +110,19 @@ class Batch:
         self.rows = self.rows + rows
 
     def leave(self, gone: set[int]) -> None:
-        """Drop the rows at these places, and the padding that nobody needs any more."""
+        """Remove the rows at these places, and the padding that is no longer needed."""
         if gone:
             kept = [place for place in range(len(self.rows)) if place not in gone]
             self.cache = select(self.cache, self.rows, kept)
             self.rows = [self.rows[place] for place in kept]
 
     def clear(self) -> None:
-        """Drop all rows."""
+        """Remove all rows."""
         self.rows, self.cache = [], None
 
 
 def select(cache: Any, rows: list[Row], kept: list[int]) -> Any:
-    """The cache of the kept rows alone, as wide as the longest of them."""
+    """Reduce a cache to the kept rows and to the width of the longest one; None without rows."""
     if not kept:
         return None
     if len(kept) == len(rows):
@@ -130,7 +136,7 @@ def select(cache: Any, rows: list[Row], kept: list[int]) -> Any:
 
 
 def has_attention_only(model: Any) -> bool:
-    """Whether the model's whole past is keys and values; recurrent states can't be padded."""
+    """Return True if the model's state is only keys and values; other states can't be padded."""
     if getattr(model, "_is_stateful", False):
         return False
     kinds = getattr(model.config.get_text_config(), "layer_types", None)
@@ -138,6 +144,6 @@ def has_attention_only(model: Any) -> bool:
 
 
 def _pad(states: Any, width: int) -> Any:
-    """States of shape (batch, heads, length, size), padded on the left to ``width``."""
+    """Return states of shape (batch, heads, length, size), padded on the left to ``width``."""
     missing = width - states.shape[-2]
     return torch.nn.functional.pad(states, (0, 0, missing, 0)) if missing else states

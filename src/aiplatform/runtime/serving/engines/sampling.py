@@ -1,4 +1,4 @@
-"""From logits to a token, row by row, and from tokens to text that may be shown."""
+"""Sampling of tokens from logits, and decoding of tokens to text that may be shown."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ LIKELIEST = 512
 
 
 def make_generator(seed: int | None, device: Any) -> Any:
-    """A row's own source of randomness, so that an answer does not depend on its neighbours."""
+    """Return a random generator for one row, so that its answer does not depend on other rows."""
     generator = torch.Generator(device=device)
     if seed is None:
         generator.seed()
@@ -19,34 +19,35 @@ def make_generator(seed: int | None, device: Any) -> Any:
 
 
 def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int:
-    """The next token of one row.
+    """Choose the next token of one row.
 
     Args:
-        logits: shape (vocabulary,).
-        temperature: 0, or so near to it that a quotient would overflow, takes the likeliest token.
-        top_p: the smallest set of tokens with this much probability is sampled from
+        logits: Logits of shape (vocabulary,).
+        temperature: If it is 0, or so small that a division would overflow, the most likely token
+            is chosen.
+        top_p: Sample from the smallest set of tokens with this total probability
             (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751).
-        generator: see :func:`make_generator`.
+        generator: See :func:`make_generator`.
     """
     if temperature < COLDEST:
         return int(logits.argmax())
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
     if top_p < 1:
-        # Sorting a whole vocabulary takes longer than all else here. The likeliest few nearly
-        # always hold the set; where they do not, they are not used.
+        # Sorting the whole vocabulary is slow. The most likely few tokens nearly always contain the
+        # set; only if they don't, all are sorted.
         ordered, order = probabilities.topk(min(LIKELIEST, len(probabilities)))
         if ordered.sum() < top_p:
             ordered, order = probabilities.sort(descending=True)
-        # The token that crosses the line belongs to the set, so the first always does.
+        # The token at which the sum reaches top_p belongs to the set, so it is never empty.
         ordered[ordered.cumsum(-1) - ordered >= top_p] = 0
         return int(order[torch.multinomial(ordered, 1, generator=generator)])
     return int(torch.multinomial(probabilities, 1, generator=generator))
 
 
 class Text:
-    """The text of a growing answer: whole characters only, cut before a stop string.
+    """The text of a growing answer: only complete characters, cut before a stop string.
 
-    Text that may turn out to be the beginning of a stop string is held back.
+    Text that may be the beginning of a stop string is held back.
     """
 
     def __init__(self, tokenizer: Any, stop: list[str]) -> None:
@@ -59,7 +60,7 @@ class Text:
         self.stopped = False
 
     def add(self, token: int) -> str:
-        """What may be shown after ``token``; sets ``stopped`` when a stop string is complete."""
+        """Add a token and return the text that may be shown; set ``stopped`` at a stop string."""
         self._held += self._stream.step(self._tokenizer, token) or ""
         places = [place for text in self._stop if (place := self._held.find(text)) >= 0]
         if places:
@@ -72,13 +73,13 @@ class Text:
         return shown
 
     def rest(self) -> str:
-        """What was held back and turned out to be no stop string."""
+        """Return the text that was held back, at the end of the answer."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of ``text`` begin ``stop``."""
+    """Return the length of the longest end of ``text`` that is a beginning of ``stop``."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:length]):
             return length

@@ -1,8 +1,9 @@
-"""Answers by transformers in this process: rows are decoded together and join between tokens.
+"""The engine that uses transformers in this process, with continuous batching.
 
-A tuned model is served from its merged weights, not as an adapter on its base: unmerged, LoRA adds
-two products and a sum to each of a layer's seven products, which costs a fifth to a third of the
-tokens per second where kernels are small. The base is a second model, loaded when first asked for.
+A tuned model is served with its merged weights, not as an adapter on its base. An adapter adds two
+products and a sum to each of the seven matrix products of a layer, which costs a fifth to a third
+of the tokens per second if kernels are small. The base is a second model, which is loaded at the
+first request for it.
 """
 
 import queue
@@ -28,15 +29,17 @@ from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
 
 PROMPT_TOKENS = 512
-"""Computed at once, padding included: what joins holds up those who are being answered no longer
-than this takes."""
+"""Prompt tokens, padding included, that are computed at once.
+
+Running answers wait meanwhile, so this limits the pause between two of their tokens.
+"""
 
 FAULTS = (RuntimeError, ValueError, IndexError)
-"""What a computation fails with, out of memory included. It ends the answers concerned, no more."""
+"""Errors of a computation, out of memory included. They only end the answers concerned."""
 
 
 class Variant:
-    """One model behind the server, the answers it makes and those that wait for it."""
+    """One model of the server, with its running and waiting answers."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -47,12 +50,12 @@ class Variant:
 
     @property
     def rows(self) -> list[Row]:
-        """The answers in the making."""
+        """The running answers."""
         return [] if self.batch is None else self.batch.rows
 
 
 class TransformersEngine:
-    """One model, or a tuned one and its base."""
+    """An engine for a base model, or for a tuned model and its base."""
 
     def __init__(
         self,
@@ -80,22 +83,22 @@ class TransformersEngine:
         self._thread.start()
 
     def encode(self, messages: list[dict[str, object]]) -> list[int]:
-        """The prompt's tokens; the template wrote the special ones already."""
+        """Return the tokens of the prompt; the template contains the special tokens already."""
         text = render(self.tokenizer, messages, answer_next=True)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def submit(self, generation: Generation) -> None:
-        """Queue an answer."""
+        """Queue a request."""
         self._inbox.put(generation)
 
     def failure(self) -> str | None:
-        """Why it answers no more."""
+        """Return the reason why it answers no more; None while it does."""
         if self._closing or self._thread.is_alive():
             return None
         return "The engine ended by an error of its own; the log has the cause."
 
     def close(self) -> None:
-        """End the thread; what still runs or waits ends as cancelled."""
+        """End the thread; running and waiting answers end as cancelled."""
         self._closing = True
         self._inbox.put(None)
         self._thread.join(timeout=10)
@@ -120,14 +123,14 @@ class TransformersEngine:
                         self._admit(variant)
                         self._step(variant)
         finally:
-            # Closed, or by an error that is nobody's answer's: in any case, nobody waits for ever.
+            # The engine was closed or has failed. End all answers, so that no client waits forever.
             for variant in self._variants.values():
                 self._end(variant.rows, "cancelled")
                 _refuse(list(variant.waiting), "cancelled")
             _refuse(self._drain(), "cancelled")
 
     def _receive(self) -> None:
-        """Sort what was submitted; wait for something if there is nothing else to do."""
+        """Assign submitted requests to their variants; wait for one if there is nothing to do."""
         busy = any(
             variant.rows or (variant.waiting and variant.batch is not None)
             for variant in self._variants.values()
@@ -147,7 +150,7 @@ class TransformersEngine:
                 return drained
 
     def _admit(self, variant: Variant) -> None:
-        """Let waiting requests in, as many as there are places, and as fit into one computation."""
+        """Start as many waiting requests as there are free places and fit into one computation."""
         if not variant.waiting or not self._loaded(variant) or variant.batch is None:
             return
         batch = variant.batch
@@ -168,11 +171,11 @@ class TransformersEngine:
             self._begin(batch, chosen)
 
     def _loaded(self, variant: Variant) -> bool:
-        """Whether the variant's weights are there; if not, they are loaded while others answer."""
+        """Return True if the variant is loaded; if not, start to load it in a thread."""
         if variant.batch is not None:
             return True
         if variant.failed:
-            # The error is in the log. The next request tries again.
+            # The log has the error. The next request starts another attempt to load.
             variant.failed = False
             _refuse(list(variant.waiting), "error")
             variant.waiting.clear()
@@ -189,10 +192,10 @@ class TransformersEngine:
         finally:
             variant.failed = variant.batch is None
             variant.loading = False
-            self._inbox.put(None)  # wakes the engine, whatever came of it
+            self._inbox.put(None)  # wakes the engine's thread
 
     def _begin(self, batch: Batch, chosen: list[Generation]) -> None:
-        """Compute the prompts, choose each first token, and join the others."""
+        """Compute the prompts, choose the first token of each, and add the rows to the batch."""
         rows = [
             Row(
                 generation,
@@ -206,7 +209,7 @@ class TransformersEngine:
             cache = batch.new_cache()
             prompts = [generation.prompt for generation in chosen]
             if len(prompts) == 1 and batch.can_join:
-                # A long prompt is computed in parts, and the others say a token in between.
+                # A long prompt is computed in parts, with a token of all other rows in between.
                 (prompt,) = prompts
                 while len(prompt) > PROMPT_TOKENS:
                     batch.compute(rows, [prompt[:PROMPT_TOKENS]], cache)
@@ -224,7 +227,7 @@ class TransformersEngine:
             self._end(rows, "error")
 
     def _step(self, variant: Variant) -> None:
-        """One more token for every row."""
+        """Generate one more token for each row."""
         batch = variant.batch
         if batch is None or not batch.rows:
             return
@@ -239,7 +242,7 @@ class TransformersEngine:
             batch.clear()
 
     def _take(self, row: Row, logits: Any) -> bool:
-        """Choose a row's next token and deliver its text; true when the answer has ended."""
+        """Choose a row's next token and deliver its text; return True if the answer has ended."""
         wanted = row.generation
         if wanted.cancelled.is_set():
             row.deliver("", "cancelled")
@@ -266,7 +269,7 @@ class TransformersEngine:
 
 
 def _refuse(generations: list[Any], reason: FinishReason) -> None:
-    """Tell those who wait that no answer comes."""
+    """End requests that have not been started."""
     for generation in generations:
         if generation is not None:
             generation.deliver(Piece("", 0, reason))

@@ -1,6 +1,7 @@
-"""Answers by vLLM: its own server as a child process, with the adapter loaded beside the base.
+"""The engine that runs vLLM's server as a child process, with the adapter on the base.
 
-vLLM speaks OpenAI's protocol itself, so requests pass through; only the model's name is put back.
+vLLM implements OpenAI's API itself, so requests are passed on. Only the model's name in the answer
+is replaced by the name that the client used.
 """
 
 import json
@@ -27,11 +28,11 @@ from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, pub
 from aiplatform.runtime.stop import StopRequest
 
 START_SECONDS = 1800.0
-"""Large models take many minutes to load and to compile."""
+"""Seconds that a start may take; large models take many minutes to load and compile."""
 
 
 class VllmEngine:
-    """A running ``vllm serve`` on a loopback port."""
+    """A running ``vllm serve`` on a port of the loopback interface."""
 
     def __init__(
         self, model: Path, base: Path | None, spec: InferenceSpec, stop: StopRequest
@@ -52,17 +53,17 @@ class VllmEngine:
         self._wait(stop)
 
     def failure(self) -> str | None:
-        """Why it answers no more."""
+        """Return the reason why it answers no more; None while it does."""
         code = self.process.poll()
         return None if code is None else f"vLLM ended with exit code {code}; the log has the cause."
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which vLLM listens."""
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """End it, by force if it takes too long."""
+        """End vLLM; kill it if it takes more than ten seconds."""
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
@@ -74,8 +75,8 @@ class VllmEngine:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             failure = self.failure()
-            # The signal that asks for a stop ends vLLM too: its end is then no failure. Asked in
-            # this order, for the signal may come between the two.
+            # The signal that requests a stop also ends vLLM, which is not a failure then. The
+            # stop is checked after vLLM, because the signal may arrive between the two checks.
             stop.obey()
             if failure is not None:
                 raise JobError(failure)
@@ -90,7 +91,7 @@ class VllmEngine:
 
 
 def vllm_arguments(model: Path, base: Path | None, spec: InferenceSpec, port: int) -> list[str]:
-    """The arguments of ``vllm``; with a base, the tuned model is an adapter on it."""
+    """Return the arguments of ``vllm``; with a base, the tuned model is an adapter on it."""
     dtype = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16"}[spec.precision]
     arguments = [
         "serve",
@@ -113,7 +114,7 @@ def vllm_arguments(model: Path, base: Path | None, spec: InferenceSpec, port: in
 
 
 def _lora_rank(rank: int) -> int:
-    """The smallest rank that vLLM has kernels for and that holds ``rank``."""
+    """Return the smallest rank of at least ``rank`` for which vLLM has kernels."""
     return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
 
 
@@ -124,7 +125,7 @@ def _free_port() -> int:
 
 
 class VllmProxy(ChatServer):
-    """The same routes, answered by vLLM."""
+    """A server with the same routes as its base class that passes chat requests on to vLLM."""
 
     def __init__(self, engine: VllmEngine, token: str) -> None:
         self.token = token
@@ -134,7 +135,7 @@ class VllmProxy(ChatServer):
         self._http = httpx.AsyncClient(base_url=engine.url, timeout=None, trust_env=False)  # noqa: S113  (answers take as long as they take)
 
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/health", self.health),
@@ -144,7 +145,7 @@ class VllmProxy(ChatServer):
         )
 
     async def chat(self, request: Request) -> Response:
-        """Pass the request on, and the answer back under the name it was asked for."""
+        """Pass a chat request on to vLLM, and return its answer with the client's model name."""
         refused = self._refused(request)
         if refused is not None:
             return refused
@@ -182,7 +183,7 @@ class VllmProxy(ChatServer):
 
 
 def renamed(document: bytes, public: str | None) -> bytes:
-    """A JSON document with its ``model`` replaced; anything else as it is."""
+    """Return a JSON document with its ``model`` replaced; other data is returned unchanged."""
     if public is None:
         return document
     try:
