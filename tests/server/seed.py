@@ -1,4 +1,4 @@
-"""The contract's own SQL, as its author wrote it."""
+"""SQL files of the contract: schema, data and database."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the composition of the application decides: which rate limit a request falls under."""
+"""Tests of the application's composition: the rate limit of each route."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ HARMLESS = {
     "GET /api/v1/health",
     *(key for key in PUBLIC if key.endswith("/v1/{path:path}")),
 }
-"""Public routes that take nothing which could be guessed. A longer list is a decision."""
+"""Public routes that accept nothing that could be guessed. Extend this set only deliberately."""
 
 
 @pytest.fixture
@@ -35,16 +35,16 @@ def bucket(buckets: Buckets, key: str) -> str:
 
 
 @pytest.mark.parametrize("key", sorted(PUBLIC))
-def test_what_anybody_may_try_has_the_strictest_limit(buckets: Buckets, key: str) -> None:
+def test_buckets_of_public_route_is_login_unless_harmless(buckets: Buckets, key: str) -> None:
     assert (bucket(buckets, key) == "login") is (key not in HARMLESS)
 
 
-def test_nothing_else_has_it(buckets: Buckets) -> None:
+def test_buckets_login_is_used_by_public_routes_only(buckets: Buckets) -> None:
     found = {a.key for a in TABLE if bucket(buckets, a.key) == "login"}
     assert found == PUBLIC - HARMLESS
 
 
-def test_a_new_public_route_has_it_by_itself() -> None:
+def test_buckets_of_new_public_route_is_login_by_default() -> None:
     app = DescribedApp()
 
     @app.post("/api/v1/somewhere/{code}/redeem")
@@ -61,6 +61,6 @@ def test_a_new_public_route_has_it_by_itself() -> None:
     assert bucket(buckets, "POST /api/v1/elsewhere") == "normal"
 
 
-def test_every_exception_is_a_route(app: FastAPI) -> None:
+def test_open_names_only_existing_routes(app: FastAPI) -> None:
     names: set[Any] = {getattr(route, "name", None) for route in app.routes}
     assert names >= OPEN

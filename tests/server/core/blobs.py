@@ -1,4 +1,4 @@
-"""Blobs, as the tests of the store want them."""
+"""Helpers for tests of blobs."""
 
 from collections.abc import Callable
 

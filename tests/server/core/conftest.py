@@ -16,7 +16,7 @@ from tests.server.core.blobs import Keep
 
 @pytest.fixture
 def stored(session: Session, tmp_path: Path) -> Keep:
-    """Keep some content (by default something new) and commit."""
+    """Return a function that stores content (by default, new content) and commits."""
 
     def stored(content: bytes | None = None, path: str = "file") -> StoredFile:
         content = f"content {number()}".encode() if content is None else content
@@ -35,7 +35,7 @@ FailAtCommit = Callable[[Session], None]
 
 @pytest.fixture
 def fail_at_commit(owner_url: str) -> FailAtCommit:
-    """Write rows that a constraint refuses when the transaction is committed, and not before."""
+    """Return a function that writes rows which violate a constraint only at the commit."""
     with psycopg.connect(owner_url) as owner:
         owner.execute(
             "CREATE TABLE IF NOT EXISTS late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"

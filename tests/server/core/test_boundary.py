@@ -1,4 +1,4 @@
-"""What is turned away before anybody looks at it."""
+"""Tests of the middleware that checks host, origin and size of requests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def boundary(*hosts: str, origins: tuple[str, ...] = ()) -> Boundary:
 
 class TestHosts:
     @pytest.mark.parametrize("host", ["127.0.0.1:8400", "[::1]:8400", "localhost", "10.1.2.3"])
-    def test_addresses_are_let_in_by_default(self, client: CheckedClient, host: str) -> None:
+    def test_host_address_by_default_is_allowed(self, client: CheckedClient, host: str) -> None:
         assert client.get("/api/v1/users/me", headers={"Host": host}).status_code == 401
 
     @pytest.mark.parametrize(
@@ -28,17 +28,17 @@ class TestHosts:
         ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil",
          "evil.example:8400", "", "127.0.0.1 evil", "localhost:8400:1", "[::1", "a/../b"],
     )  # fmt: skip
-    def test_names_of_others_are_not(self, client: CheckedClient, host: str) -> None:
+    def test_host_unknown_name_is_refused(self, client: CheckedClient, host: str) -> None:
         answer = client.get("/api/v1/users/me", headers={"Host": host})
         assert answer.status_code == 421
         assert answer.json()["code"] == "host_not_allowed"
 
-    def test_the_facade_says_so_in_its_own_words(self, client: CheckedClient) -> None:
+    def test_host_refusal_below_v1_has_the_openai_error_format(self, client: CheckedClient) -> None:
         answer = client.get("/v1/models", headers={"Host": "evil.example"})
         assert answer.status_code == 421
         assert answer.json()["error"]["code"] == "host_not_allowed"
 
-    def test_a_list_is_all_there_is(self) -> None:
+    def test_allowed_hosts_when_set_replace_the_defaults(self) -> None:
         listed = boundary("Platform.example.com", "*.corp.example")
         assert listed.knows("platform.example.com")
         assert listed.knows("a.corp.example")
@@ -46,19 +46,19 @@ class TestHosts:
             assert not listed.knows(host), host
         assert boundary("*").knows("anything.example")
 
-    def test_two_hosts_are_none(self) -> None:
+    def test_host_header_sent_twice_is_refused(self) -> None:
         scope = {"type": "http", "method": "GET", "query_string": b"", "raw_path": b"/",
                  "headers": [(b"host", b"127.0.0.1"), (b"host", b"evil.example")]}  # fmt: skip
         refusal = boundary().refusal(scope)
         assert refusal is not None
         assert refusal.code == "host_not_allowed"
 
-    def test_ports_and_a_last_dot_are_no_part_of_a_name(self) -> None:
+    def test_host_name_strips_port_and_final_dot(self) -> None:
         assert host_name("LocalHost.:80") == "localhost"
         assert host_name("[::1]:80") == "[::1]"
         assert host_name("a b") is None
 
-    def test_loopback(self) -> None:
+    def test_is_loopback(self) -> None:
         assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "127.3.3.3")))
         assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.com", "")))
 
@@ -74,7 +74,7 @@ class TestForeignPages:
          {"Origin": "http://127.0.0.1:8401"}, {"Sec-Fetch-Site": "cross-site"},
          {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8400"}],
     )  # fmt: skip
-    def test_change_nothing(
+    def test_change_from_foreign_page_is_refused(
         self, client: CheckedClient, headers: dict[str, str], sent: dict[str, str]
     ) -> None:
         answer = client.post("/api/v1/projects", json={"name": "x"}, headers=headers | sent)
@@ -88,14 +88,14 @@ class TestForeignPages:
         [{}, {"Origin": "http://127.0.0.1:8400"}, {"Sec-Fetch-Site": "same-origin"},
          {"Sec-Fetch-Site": "none"}],
     )  # fmt: skip
-    def test_ones_own_may(
+    def test_change_from_own_page_or_program_is_allowed(
         self, client: CheckedClient, headers: dict[str, str], sent: dict[str, str]
     ) -> None:
         name = f"project-{len(str(sent))}-{list(sent)}"
         answer = client.post("/api/v1/projects", json={"name": name}, headers=headers | sent)
         assert answer.status_code == 201
 
-    def test_may_read_nothing_either(self, client: CheckedClient) -> None:
+    def test_foreign_page_gets_no_cors_headers(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
         preflight = client.options(
@@ -116,7 +116,7 @@ class TestAllowedOrigins:
             with CheckedClient(app, base_url="http://127.0.0.1:8400") as client:
                 yield client
 
-    def test_the_named_one_may_call(self, strict: CheckedClient) -> None:
+    def test_allowed_origin_may_send_requests(self, strict: CheckedClient) -> None:
         asked = {"Access-Control-Request-Method": "POST"}
         answer = strict.options(
             "/api/v1/projects", headers=asked | {"Origin": "https://tools.example"}
@@ -142,13 +142,13 @@ class TestAllowedOrigins:
         ["https://tools.example.evil", "http://tools.example", "https://TOOLS.example.evil",
          "null", "https://tools.example:444"],
     )  # fmt: skip
-    def test_its_neighbours_may_not(self, strict: CheckedClient, origin: str) -> None:
+    def test_similar_origin_is_refused(self, strict: CheckedClient, origin: str) -> None:
         answer = strict.post("/api/v1/projects", headers={"Origin": origin}, json={})
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
 
     @pytest.mark.parametrize("origin", ["*", "null", "https://*", "tools.example", "https://a/b"])
-    def test_what_is_no_origin_is_no_setting(self, origin: str) -> None:
+    def test_cors_origins_with_invalid_origin_is_refused(self, origin: str) -> None:
         from pydantic import ValidationError
 
         from aiplatform.server.core.settings import Settings
@@ -161,13 +161,13 @@ class TestAllowedOrigins:
 
 
 class TestSizes:
-    def test_too_many_headers(self, client: CheckedClient) -> None:
+    def test_too_many_headers_are_refused(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={f"X-{i}": "x" for i in range(200)})
         assert answer.status_code == 431
 
-    def test_too_long_a_header(self, client: CheckedClient) -> None:
+    def test_too_long_header_is_refused(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={"X-Long": "x" * 40_000})
         assert answer.status_code == 431
 
-    def test_too_long_an_address(self, client: CheckedClient) -> None:
+    def test_too_long_url_is_refused(self, client: CheckedClient) -> None:
         assert client.get("/api/v1/health?" + "x" * 20_000).status_code == 414

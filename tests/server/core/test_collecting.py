@@ -1,4 +1,4 @@
-"""Blobs that nothing refers to are collected, and no others."""
+"""Tests of the garbage collection of blobs."""
 
 import hashlib
 import signal
@@ -61,7 +61,7 @@ def die(sha256):
 store.delete = die
 collecting.delete_doomed(grace=timedelta(0))
 """
-"""A collector that dies at its first file."""
+"""Program of a collector that is killed before or after it deletes its first file."""
 
 
 class TestCollect:
@@ -69,7 +69,7 @@ class TestCollect:
     def _nothing_left_by_others(self, database_url: str) -> None:
         collect_blobs(grace=NOW)
 
-    def test_takes_what_nothing_refers_to(self, session: Session, stored: Keep) -> None:
+    def test_collect_deletes_only_unreferenced_blobs(self, session: Session, stored: Keep) -> None:
         used, unused = stored(), stored()
         own(session, used)
         assert collect_blobs(grace=NOW) >= 1
@@ -78,18 +78,18 @@ class TestCollect:
         assert not get_store().exists(unused.sha256)
         assert collect_blobs(grace=NOW) == 0
 
-    def test_waits_for_the_grace_period(self, stored: Keep) -> None:
+    def test_collect_within_grace_period_keeps_blob(self, stored: Keep) -> None:
         file = stored()
         assert collect_blobs() == 0
         assert is_known(file)
 
-    def test_takes_at_most_what_it_was_told(self, stored: Keep) -> None:
+    def test_collect_deletes_at_most_the_limit(self, stored: Keep) -> None:
         for _ in range(3):
             stored()
         assert collect_blobs(grace=NOW, limit=2) == 2
         assert collect_blobs(grace=NOW) == 1
 
-    def test_passes_over_what_is_just_being_referred_to(
+    def test_collect_during_uncommitted_reference_skips_blob(
         self, session: Session, stored: Keep
     ) -> None:
         file = stored()
@@ -100,7 +100,7 @@ class TestCollect:
         assert collect_blobs(grace=NOW) == 0
         assert is_known(file)
 
-    def test_sees_a_reference_made_after_it_chose(
+    def test_collect_sees_reference_made_after_selection(
         self, session: Session, stored: Keep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = stored()
@@ -119,7 +119,7 @@ class TestCollect:
         assert len(calls) == 3  # the third looks for doomed files
         assert get_store().exists(file.sha256)
 
-    def test_keeping_what_is_being_collected_stores_it_again(
+    def test_keep_during_deletion_stores_content_again(
         self, session: Session, stored: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         content = b"thrown away and wanted"
@@ -152,7 +152,7 @@ class TestCollect:
         assert is_known(file)
         assert b"".join(store.read(file.sha256)) == content
 
-    def test_a_store_that_fails_is_asked_again(
+    def test_collect_after_store_failure_deletes_file(
         self, stored: Keep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = stored()
@@ -168,7 +168,7 @@ class TestCollect:
         assert collect_blobs(grace=NOW) == 1
         assert not is_doomed(file)
 
-    def test_the_file_goes_after_the_commit_and_a_grace_period(
+    def test_doomed_file_is_deleted_after_commit_and_grace_period(
         self, stored: Keep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = stored()
@@ -188,7 +188,7 @@ class TestCollect:
         assert delete_doomed(grace=NOW) == 1
         assert seen == [False]
 
-    def test_keeping_what_is_doomed_lifts_the_doom(self, stored: Keep) -> None:
+    def test_keep_of_doomed_content_restores_blob(self, stored: Keep) -> None:
         content = b"doomed and wanted"
         file = stored(content)
         assert doom_blobs(grace=NOW) == 1
@@ -197,7 +197,7 @@ class TestCollect:
         assert delete_doomed(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_what_fails_to_keep_it_leaves_the_doom(
+    def test_keep_that_rolls_back_leaves_file_doomed(
         self, session: Session, stored: Keep, tmp_path: Path
     ) -> None:
         content = b"doomed and almost wanted"
@@ -206,12 +206,12 @@ class TestCollect:
         source = tmp_path / "source"
         source.write_bytes(content)
         keep(session, source, file.sha256, file.size)
-        assert delete_doomed(grace=NOW) == 0  # somebody is at it
+        assert delete_doomed(grace=NOW) == 0  # the row is locked
         session.rollback()
         assert delete_doomed(grace=NOW) == 1
         assert not get_store().exists(file.sha256)
 
-    def test_referring_to_what_is_doomed_revives_it(self, session: Session, stored: Keep) -> None:
+    def test_refer_to_doomed_blob_restores_it(self, session: Session, stored: Keep) -> None:
         file = stored()
         assert doom_blobs(grace=NOW) == 1
         own(session, file)
@@ -219,7 +219,9 @@ class TestCollect:
         assert collect_blobs(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_several_revive_it_at_once(self, session: Session, stored: Keep) -> None:
+    def test_refer_to_doomed_blob_by_several_at_once_restores_it(
+        self, session: Session, stored: Keep
+    ) -> None:
         file = stored()
         assert doom_blobs(grace=NOW) == 1
         models = [make_model(session, make_project(session)) for _ in range(6)]
@@ -232,7 +234,7 @@ class TestCollect:
             list(pool.map(refer_to_it, [model.id for model in models]))
         assert references(session, file.sha256) == 6
 
-    def test_a_doom_whose_file_is_gone_revives_nothing(
+    def test_refer_to_doomed_blob_without_file_raises_blob_gone(
         self, session: Session, stored: Keep
     ) -> None:
         file = stored()
@@ -243,10 +245,10 @@ class TestCollect:
         session.rollback()
 
     @pytest.mark.parametrize("moment", ["before", "after"])
-    def test_a_collector_that_is_killed(
+    def test_killed_collector_leaves_consistent_state(
         self, session: Session, stored: Keep, moment: str, database_url: str
     ) -> None:
-        """Killed before or after it deleted the file, the next one goes on, or a keeper does."""
+        """After a death before or after the deletion, another collector or writer continues."""
         kept, dropped = stored(b"killed, kept " + moment.encode()), stored()
         assert doom_blobs(grace=NOW) == 2
         code = KILLED.format(before=moment == "before")
@@ -260,7 +262,9 @@ class TestCollect:
         assert b"".join(get_store().read(kept.sha256)) == b"killed, kept " + moment.encode()
         assert not get_store().exists(dropped.sha256)
 
-    def test_takes_a_file_whose_transaction_failed(self, session: Session, tmp_path: Path) -> None:
+    def test_adopted_file_of_failed_transaction_is_collected(
+        self, session: Session, tmp_path: Path
+    ) -> None:
         content = f"orphan {number()}".encode()
         sha256 = hashlib.sha256(content).hexdigest()
         source = tmp_path / "orphan"
@@ -268,21 +272,21 @@ class TestCollect:
         keep(session, source, sha256, len(content))
         session.rollback()
         assert get_store().exists(sha256)
-        assert collect_blobs() == 0  # its owner may just be trying again
+        assert collect_blobs() == 0  # its writer may be repeating the transaction
         assert get_store().exists(sha256)
         collecting.adopt_orphans(grace=NOW)
         assert collect_blobs(grace=NOW) == 1
         assert not get_store().exists(sha256)
 
-    def test_several_collectors_at_once(self, stored: Keep) -> None:
+    def test_simultaneous_collectors_delete_each_blob_once(self, stored: Keep) -> None:
         for _ in range(12):
             stored()
         with ThreadPoolExecutor(4) as pool:
             counts = list(pool.map(lambda _: collect_blobs(grace=NOW), range(4)))
         assert sum(counts) == 12
 
-    def test_no_reference_ever_loses_its_file(self, session: Session, stored: Keep) -> None:
-        """References come and go while a collector runs all the time."""
+    def test_referenced_blob_never_loses_its_file(self, session: Session, stored: Keep) -> None:
+        """A collector runs all the time while references are added and deleted."""
         stop, model = threading.Event(), make_model(session, make_project(session))
         content = b"contended"
         file = stored(content)

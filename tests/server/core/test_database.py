@@ -1,4 +1,4 @@
-"""Sessions, and what waits for their commit."""
+"""Tests of database sessions and of actions after the commit."""
 
 import asyncio
 from collections.abc import Iterator
@@ -35,9 +35,7 @@ class TestAfterCommit:
     def done(self) -> list[str]:
         return []
 
-    def test_runs_in_order_once_the_rows_are_visible(
-        self, session: Session, done: list[str]
-    ) -> None:
+    def test_actions_run_in_order_after_the_commit(self, session: Session, done: list[str]) -> None:
         name = f"role{number()}"
         session.add(Role(name=name, permissions=[]))
 
@@ -54,7 +52,9 @@ class TestAfterCommit:
         commit(session)
         assert done == [name, "second"]
 
-    def test_never_runs_for_what_was_rolled_back(self, session: Session, done: list[str]) -> None:
+    def test_action_of_rolled_back_transaction_never_runs(
+        self, session: Session, done: list[str]
+    ) -> None:
         session.execute(text("SELECT 1"))
         after_commit(session, lambda: done.append("lost"))
         session.rollback()
@@ -62,16 +62,14 @@ class TestAfterCommit:
         commit(session)
         assert done == ["kept"]
 
-    def test_outlives_a_savepoint_that_was_rolled_back(
-        self, session: Session, done: list[str]
-    ) -> None:
+    def test_action_survives_rollback_of_savepoint(self, session: Session, done: list[str]) -> None:
         after_commit(session, lambda: done.append("kept"))
         with pytest.raises(DBAPIError), session.begin_nested():
             session.execute(text("SELECT 1 / 0"))
         commit(session)
         assert done == ["kept"]
 
-    def test_does_not_run_when_the_commit_fails(
+    def test_action_does_not_run_if_commit_fails(
         self, session: Session, done: list[str], fail_at_commit: FailAtCommit
     ) -> None:
         fail_at_commit(session)
@@ -84,7 +82,7 @@ class TestAfterCommit:
 
 
 class TestTransaction:
-    def test_commits_at_the_end_and_not_on_an_error(self, database_url: str) -> None:
+    def test_transaction_commits_only_without_error(self, database_url: str) -> None:
         good, bad = f"role{number()}", f"role{number()}"
         with transaction() as session:
             session.add(Role(name=good, permissions=[]))
@@ -126,33 +124,29 @@ class TestRequests:
 
     told: list[str]
 
-    def test_what_waits_for_a_commit_is_done_without_any_statement(
-        self, client: TestClient
-    ) -> None:
+    def test_action_runs_even_if_request_made_no_statement(self, client: TestClient) -> None:
         self.told = []
         assert client.post("/told").status_code == 201
         assert self.told == ["told"]
 
-    def test_a_failed_commit_is_not_told_as_a_success(self, client: TestClient) -> None:
+    def test_failed_commit_is_answered_as_conflict(self, client: TestClient) -> None:
         answer = client.post("/late")
         assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
 
-    def test_an_error_takes_back_what_was_written(
-        self, client: TestClient, session: Session
-    ) -> None:
+    def test_error_after_write_rolls_back(self, client: TestClient, session: Session) -> None:
         name = f"role{number()}"
         assert client.post("/early", params={"name": name}).status_code == 404
         assert session.scalar(select(Role).where(Role.name == name)) is None
 
 
 class TestConnections:
-    def test_times_are_utc_whatever_the_server_thinks(self, session: Session) -> None:
+    def test_session_time_zone_is_utc(self, session: Session) -> None:
         now: datetime = session.scalars(select(text("now()"))).one()
         assert now.utcoffset() == timedelta(0)
         assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
         assert session.scalar(text("SHOW timezone")) == "UTC"
 
-    def test_killed_connections_are_replaced(
+    def test_killed_connection_is_replaced(
         self, database_url: str, postgres: PostgresServer
     ) -> None:
         with transaction() as session:
@@ -166,7 +160,7 @@ class TestConnections:
         with transaction() as session:
             assert session.scalar(text("SELECT 1")) == 1
 
-    def test_a_connection_that_rested_is_asked(
+    def test_idle_connection_is_tested_before_use(
         self, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked = []
@@ -179,7 +173,7 @@ class TestConnections:
                 assert session.scalar(text("SELECT 1")) == 1
             assert len(asked) == times
 
-    def test_a_connection_keeps_all_that_a_process_runs_prepared(self, database_url: str) -> None:
+    def test_connection_keeps_250_prepared_statements(self, database_url: str) -> None:
         statements = [text(f"SELECT {n} AS n") for n in range(250)]
         with transaction() as session:
             for statement in statements * 2:
@@ -188,7 +182,7 @@ class TestConnections:
         assert kept is not None
         assert kept >= len(statements)
 
-    def test_a_connection_that_was_closed_here_is_replaced(self, database_url: str) -> None:
+    def test_locally_closed_connection_is_replaced(self, database_url: str) -> None:
         with transaction() as session:
             raw = session.connection().connection.driver_connection
         assert isinstance(raw, psycopg.Connection)
@@ -196,22 +190,22 @@ class TestConnections:
         with transaction() as session:
             assert session.scalar(text("SELECT 1")) == 1
 
-    def test_errors_do_not_carry_parameters_into_the_log(self, session: Session) -> None:
+    def test_error_text_contains_no_parameters(self, session: Session) -> None:
         with pytest.raises(DBAPIError) as caught:
             session.execute(text("SELECT CAST(:secret AS integer)"), {"secret": "hunter2" * 3})
         assert "hunter2" not in str(caught.value).split("[SQL:", 1)[1]
 
     @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-    def test_every_spelling_of_the_url_means_psycopg(self, scheme: str) -> None:
+    def test_sqlalchemy_url_of_every_scheme_names_psycopg(self, scheme: str) -> None:
         url = sqlalchemy_url(f"{scheme}://me@host/name?host=/run/pg")
         assert url == "postgresql+psycopg://me@host/name?host=/run/pg"
 
-    def test_the_engine_is_one_per_process(self, database_url: str) -> None:
+    def test_engine_is_one_per_process(self, database_url: str) -> None:
         assert get_engine() is get_engine()
 
 
 class TestManyAtOnce:
-    """More requests than threads, and hardly a connection."""
+    """Tests with more requests than threads, and with very few connections."""
 
     REQUESTS = 60
 
@@ -232,8 +226,8 @@ class TestManyAtOnce:
         with environment(AIPLATFORM_DATABASE_POOL_SIZE="1"):
             yield app
 
-    def test_all_are_answered(self, crowded: FastAPI) -> None:
-        """None holds a connection and waits for a thread that waits for a connection."""
+    def test_more_requests_than_connections_are_all_answered(self, crowded: FastAPI) -> None:
+        """No request may hold a connection while it waits for a thread that needs one."""
 
         async def ask() -> list[tuple[int, str]]:
             transport = httpx.ASGITransport(crowded)
@@ -244,5 +238,5 @@ class TestManyAtOnce:
         assert asyncio.run(ask()) == [(200, "2")] * self.REQUESTS
 
     @pytest.mark.parametrize("size", [1, 2, 3, 10, 200])
-    def test_connections_are_left_for_those_without_a_session(self, size: int) -> None:
+    def test_sessions_at_once_leaves_connections_for_threads(self, size: int) -> None:
         assert size <= sessions_at_once(size) < 2 * size

@@ -1,4 +1,4 @@
-"""The application's list of routes."""
+"""Tests of the application's flat list of routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from aiplatform.server.core import description
 from aiplatform.server.core.description import DescribedApp, NotFlat, Shortcut
 
 
-def test_routes_of_nested_routers_stand_in_one_list() -> None:
+def test_add_routes_flattens_nested_routers() -> None:
     begun = []
 
     @asynccontextmanager
@@ -50,8 +50,8 @@ def test_routes_of_nested_routers_stand_in_one_list() -> None:
 @pytest.mark.parametrize(
     "options", [{"prefix": "/late"}, {"dependencies": [Depends(lambda: None)]}]
 )
-def test_what_routes_do_not_have_by_themselves_is_refused(options: dict[str, object]) -> None:
-    """A guard that an inclusion adds would be lost."""
+def test_add_routes_with_options_of_inclusion_is_refused(options: dict[str, object]) -> None:
+    """Otherwise a guard that only the inclusion adds would be lost."""
     inner, outer = APIRouter(), APIRouter()
     inner.add_api_route("/", lambda: None)
     outer.include_router(inner, **options)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_what_routes_do_not_have_by_themselves_is_refused(options: dict[str, obj
         DescribedApp().add_routes(outer)
 
 
-def test_the_application_has_no_other_kind(app: FastAPI) -> None:
+def test_application_has_only_flat_routes(app: FastAPI) -> None:
     others = [route for route in app.routes if not isinstance(route, Route)]
     assert [type(route) for route in others] == [Shortcut], "add routers with add_routes"
 
@@ -89,8 +89,8 @@ class TestShortcut:
         app.add_routes(router)
         return app
 
-    def test_each_gets_its_own(self, app: DescribedApp) -> None:
-        """The second time, too, when the way is known."""
+    def test_shortcut_finds_the_same_route_as_the_list(self, app: DescribedApp) -> None:
+        """Every request is sent twice, because the second one uses the cache."""
         one, other = str(uuid4()), str(uuid4())
         asked = {
             f"/things/{one}": one,
@@ -111,7 +111,7 @@ class TestShortcut:
                 assert client.delete(f"/things/{one}").status_code == 405
                 assert client.get(f"/nothing/{one}").status_code == 404
 
-    def test_routes_are_tried_once_for_each_kind_of_path(self, app: DescribedApp) -> None:
+    def test_shortcut_ignores_uuids_in_paths(self, app: DescribedApp) -> None:
         with TestClient(app) as client:
             client.get(f"/things/{uuid4()}")
             shortcut = next(route for route in app.routes if isinstance(route, Shortcut))
@@ -119,7 +119,7 @@ class TestShortcut:
             name = str(uuid4())
             assert client.get(f"/things/{name}").json() == name
 
-    def test_what_is_remembered_has_an_end(
+    def test_shortcut_cache_is_bounded(
         self, app: DescribedApp, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(description, "PATHS_KNOWN", 3)

@@ -1,4 +1,4 @@
-"""Requests while the database is away, and after it came back."""
+"""Tests of requests while the database is unreachable, and after its return."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUESTS = 60
 
 @pytest.fixture
 def network(database_url: str) -> Iterator[Network]:
-    """What lies between this process and the database."""
+    """Start a network between this process and the database that tests can interrupt."""
     parts = urlsplit(database_url)
     query = parse_qs(parts.query)
     if "host" not in query:
@@ -43,7 +43,7 @@ def network(database_url: str) -> Iterator[Network]:
 
 @pytest.fixture
 def far_url(database_url: str, network: Network) -> str:
-    """The database's URL, through ``network``."""
+    """Return the URL of the database through ``network``."""
     parts = urlsplit(database_url)
     user = parts.netloc.rpartition("@")[0]
     return f"postgresql://{user}@127.0.0.1:{network.port}{parts.path}"
@@ -58,10 +58,12 @@ def with_direct(url: str, action: Callable[[Direct], Awaitable[Any]]) -> Any:
 
 
 class TestConnections:
-    def test_all_that_a_restart_cut_are_passed_over(self, network: Network, far_url: str) -> None:
+    def test_run_after_restart_skips_all_dead_connections(
+        self, network: Network, far_url: str
+    ) -> None:
         async def around(direct: Direct) -> list[Any]:
             slow = [direct.rows("SELECT pg_sleep(0.2)", {}) for _ in range(20)]
-            await asyncio.gather(*slow)  # so that there are as many as there may be
+            await asyncio.gather(*slow)  # opens the maximum number of connections
             network.cut()
             network.heal()
             ones = await asyncio.gather(*(direct.rows("SELECT 1", {}) for _ in range(20)))
@@ -69,10 +71,10 @@ class TestConnections:
 
         assert with_direct(far_url, around) == [1] * 20
 
-    def test_one_that_is_back_is_reached_however_long_it_was_away(
+    def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Left to itself the pool would try after 1, 3 and 7 seconds."""
+        """The pool's own retries would come after 1, 3 and 7 seconds."""
         monkeypatch.setattr(direct_module, "WAIT_SECONDS", 1.5)
 
         async def around(direct: Direct) -> Any:
@@ -85,7 +87,7 @@ class TestConnections:
 
         assert with_direct(far_url, around) == 1
 
-    def test_one_that_says_nothing_is_not_waited_for(
+    def test_rows_of_silent_database_times_out(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(direct_module, "ANSWER_SECONDS", 0.3)
@@ -101,8 +103,8 @@ class TestConnections:
         assert with_direct(far_url, around) == 1
 
 
-def test_none_of_a_batch_waits_for_what_was_waited_for_already() -> None:
-    """A hundred requests would otherwise wait one after the other."""
+def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
+    """Otherwise each of a hundred requests would wait for the timeout, one after the other."""
     calls: list[int] = []
 
     async def away(asked: list[int]) -> list[int | Exception]:
@@ -119,8 +121,8 @@ def test_none_of_a_batch_waits_for_what_was_waited_for_already() -> None:
     assert len(calls) <= 2
 
 
-def test_a_batch_is_done_in_nobodys_context() -> None:
-    """Or the trace and the log lines of whoever came first would tell of the others' requests."""
+def test_batch_runs_in_an_empty_context() -> None:
+    """Otherwise the trace and log of the first caller would contain the other requests."""
     asking = ContextVar("asking", default="nobody")
 
     async def handle(asked: list[str]) -> list[str | Exception]:
@@ -139,17 +141,17 @@ def test_a_batch_is_done_in_nobodys_context() -> None:
 
 
 async def turns(count: int) -> None:
-    """Let everything else on the event loop have so many turns."""
+    """Yield to the other tasks of the event loop ``count`` times."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 class TestSiblings:
-    """Whoever was answered together is likely to ask again together."""
+    """Tests of callers that were answered together and call again together."""
 
     @staticmethod
     def sizes(clients: dict[str, int], siblings: float, lanes: int = 1) -> list[int]:
-        """Of the batches, when each client asks that often, one question after the other."""
+        """Return the batches' sizes when each client makes the given number of calls in a row."""
         sizes: list[int] = []
 
         async def handle(asked: list[str]) -> list[str | Exception]:
@@ -163,7 +165,7 @@ class TestSiblings:
             async def client(name: str, times: int) -> None:
                 for _ in range(times):
                     assert await batches.ask(name) == name
-                    # They come back one by one, as over a network, but by no clock.
+                    # They return one by one, as over a network, but independent of the clock.
                     await turns(3 * int(name))
 
             await asyncio.gather(*(client(name, times) for name, times in clients.items()))
@@ -171,22 +173,22 @@ class TestSiblings:
         asyncio.run(asyncio.wait_for(main(), 30))
         return sizes
 
-    def test_go_together_again(self) -> None:
+    def test_siblings_share_the_next_batch(self) -> None:
         clients = dict.fromkeys("1234", 10)
         assert self.sizes(clients, siblings=20) == [4] * 10
         assert len(self.sizes(clients, siblings=0)) > 12
 
-    def test_one_alone_waits_for_nobody(self) -> None:
+    def test_single_caller_does_not_wait(self) -> None:
         assert self.sizes({"1": 20}, siblings=60) == [1] * 20
 
-    def test_who_does_not_come_back_is_not_waited_for_long(self) -> None:
+    def test_missing_sibling_delays_others_only_briefly(self) -> None:
         assert sum(self.sizes({"1": 3, "2": 1, "3": 12}, siblings=0.05)) == 16
 
 
 class TestRequests:
     @pytest.fixture
     def far(self, far_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckedClient]:
-        """The application on the other side of the network."""
+        """Start the application, connected to the database through ``network``."""
         from aiplatform.server.app import create_app
 
         monkeypatch.setattr(direct_module, "WAIT_SECONDS", 0.5)
@@ -201,7 +203,7 @@ class TestRequests:
 
     @pytest.fixture
     def requests(self, session: Session) -> Callable[[CheckedClient, int], Any]:
-        """Sends one of several kinds of requests, by number."""
+        """Return a function that sends one of several kinds of requests, chosen by number."""
         owner = make_user(session)
         project = make_project(session, owner=owner)
         token = make_token(session, owner)
@@ -222,7 +224,7 @@ class TestRequests:
 
         return send
 
-    def test_are_told_to_come_again_and_are_answered_once_it_is_back(
+    def test_requests_get_503_until_database_returns(
         self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
         good = {200, 201, 401, 429}
@@ -238,10 +240,10 @@ class TestRequests:
         network.heal()
         assert {requests(far, n).status_code for n in range(5)} <= good
 
-    def test_that_are_under_way_when_it_goes_are_answered(
+    def test_requests_during_interruptions_are_answered(
         self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
-        """Some before, some while, some after it: nobody sees more than that it was away."""
+        """Requests before, during and after an interruption get their answer or a 503."""
         over = threading.Event()
 
         def keep_asking(number: int) -> list[int]:
@@ -264,10 +266,10 @@ class TestRequests:
         assert codes[200] > 0
 
 
-def test_points_are_refused_politely_too(
+def test_metrics_without_database_are_answered_with_503(
     session: Session, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are written without a session, so nothing of SQLAlchemy's is raised."""
+    """These are written without a session, so no SQLAlchemy error is raised."""
     owner = make_user(session)
     project = make_project(session, owner=owner)
     api = Api(client, make_token(session, owner))

@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""Tests of the encryption of stored secrets."""
 
 import base64
 import os
@@ -32,21 +32,21 @@ def line() -> str:
 
 class TestSealing:
     @pytest.mark.parametrize("value", ["", "hf_x", "密钥\n\0", "x" * 100_000])
-    def test_what_was_sealed_opens(self, key_home: Path, value: str) -> None:
+    def test_decrypt_returns_encrypted_value(self, key_home: Path, value: str) -> None:
         sealed = encrypt(value, "a:1")
         assert decrypt(sealed, "a:1") == value
         assert value == "" or value.encode() not in sealed
 
-    def test_the_same_value_never_looks_the_same(self, key_home: Path) -> None:
+    def test_encrypt_same_value_twice_differs(self, key_home: Path) -> None:
         assert encrypt("x", "a:1") != encrypt("x", "a:1")
 
-    def test_it_opens_nowhere_else(self, key_home: Path) -> None:
+    def test_decrypt_with_other_context_fails(self, key_home: Path) -> None:
         sealed = encrypt("x", "a:1")
         for context in ("a:2", "a:", "", "a:1 "):
             with pytest.raises(SecretUnreadable):
                 decrypt(sealed, context)
 
-    def test_every_altered_byte_is_noticed(self, key_home: Path) -> None:
+    def test_decrypt_of_altered_or_cut_value_fails(self, key_home: Path) -> None:
         sealed = encrypt("value", "a:1")
         for place in range(len(sealed)):
             altered = bytearray(sealed)
@@ -57,14 +57,14 @@ class TestSealing:
             with pytest.raises(SecretUnreadable):
                 decrypt(sealed[:length], "a:1")
 
-    def test_an_added_key_encrypts_and_the_old_one_still_opens(self, key_home: Path) -> None:
+    def test_added_key_encrypts_and_old_key_still_decrypts(self, key_home: Path) -> None:
         old = encrypt("x", "a:1")
         encryption.add_key()
         new = encrypt("x", "a:1")
         assert decrypt(old, "a:1") == decrypt(new, "a:1") == "x"
         assert old[:9] != new[:9]
 
-    def test_without_its_key_it_stays_shut(self, key_file: Path) -> None:
+    def test_decrypt_without_its_key_fails(self, key_file: Path) -> None:
         sealed = encrypt("x", "a:1")
         key_file.write_text(line())
         with pytest.raises(SecretUnreadable):
@@ -72,19 +72,19 @@ class TestSealing:
 
 
 class TestKeyFile:
-    def test_is_made_private_on_first_need(self, key_file: Path) -> None:
+    def test_key_file_is_created_private_by_encrypt(self, key_file: Path) -> None:
         encrypt("x", "a")
         assert key_file.stat().st_mode & 0o777 == 0o600
         assert key_file.parent.stat().st_mode & 0o777 == 0o700
         assert [path.name for path in key_file.parent.iterdir()] == ["secrets.key"]
 
-    def test_is_not_made_in_order_to_decrypt(self, key_file: Path) -> None:
+    def test_key_file_is_not_created_by_decrypt(self, key_file: Path) -> None:
         with pytest.raises(KeyFileUnusable) as caught:
             decrypt(b"\x01" + b"x" * 40, "a")
         assert "does not exist" in caught.value.reason
         assert not key_file.exists()
 
-    def test_one_that_is_named_must_be_there(self, tmp_path: Path) -> None:
+    def test_configured_key_file_must_exist(self, tmp_path: Path) -> None:
         with (
             environment(AIPLATFORM_KEY_FILE=str(tmp_path / "named.key")),
             pytest.raises(KeyFileUnusable) as caught,
@@ -93,7 +93,7 @@ class TestKeyFile:
         assert "AIPLATFORM_KEY_FILE" in caught.value.reason
         assert str(tmp_path) not in str(caught.value), "users are not told of paths"
 
-    def test_those_who_start_at_once_share_one(self, key_file: Path) -> None:
+    def test_simultaneous_first_uses_share_one_key(self, key_file: Path) -> None:
         sealed: list[bytes] = []
         ready = threading.Barrier(8)
 
@@ -111,14 +111,14 @@ class TestKeyFile:
         assert len(key_file.read_text().split()) == 1
 
     @pytest.mark.parametrize("mode", [0o604, 0o644, 0o620, 0o602])
-    def test_one_that_others_can_reach_is_refused(self, key_file: Path, mode: int) -> None:
+    def test_key_file_open_to_others_is_refused(self, key_file: Path, mode: int) -> None:
         encrypt("x", "a")
         key_file.chmod(mode)
         with pytest.raises(KeyFileUnusable) as caught:
             encrypt("x", "a")
         assert "chmod 600" in caught.value.reason
 
-    def test_a_group_may_read_it(self, key_file: Path) -> None:
+    def test_key_file_readable_by_group_is_accepted(self, key_file: Path) -> None:
         encrypt("x", "a")
         key_file.chmod(0o440)
         encrypt("x", "a")
@@ -126,19 +126,19 @@ class TestKeyFile:
     @pytest.mark.parametrize(
         "text", ["", "# nothing\n", "short", KEY[:-2], "é" * 40, KEY + "\n" + "zz"]
     )
-    def test_what_is_no_key_is_named(self, key_file: Path, text: str) -> None:
+    def test_key_file_with_invalid_content_is_refused(self, key_file: Path, text: str) -> None:
         encrypt("x", "a")
         key_file.write_text(text)
         with pytest.raises(KeyFileUnusable):
             encrypt("x", "a")
 
-    def test_comments_and_blank_lines_are_passed_over(self, key_file: Path) -> None:
+    def test_key_file_comments_and_blank_lines_are_ignored(self, key_file: Path) -> None:
         encrypt("x", "a")
         first, second = line(), line()
         key_file.write_text(f"# of 2026\n\n{first}  # first\n{second}\n")
         assert len(encryption.load_keys()) == 2
 
-    def test_a_directory_is_none(self, key_file: Path) -> None:
+    def test_key_file_that_is_a_directory_is_refused(self, key_file: Path) -> None:
         key_file.mkdir(parents=True)
         with pytest.raises(KeyFileUnusable):
             encrypt("x", "a")

@@ -1,4 +1,4 @@
-"""Wake-ups between processes: sent after the commit, gathered, and never an obstacle."""
+"""Tests of wake-ups between processes: notifications and broker messages."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from tests.servers import PostgresServer
 
 
 class TestNotify:
-    def test_tells_after_the_commit_and_each_topic_once(
+    def test_notify_sends_each_topic_once_after_the_commit(
         self, session: Session, database_url: str
     ) -> None:
         with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
@@ -29,19 +29,19 @@ class TestNotify:
             told = [note.payload for note in connection.notifies(timeout=1)]
         assert sorted(told) == ["task:1", "task:2"]
 
-    def test_a_database_that_is_down_costs_nothing(self) -> None:
+    def test_notify_with_database_down_does_not_block(self) -> None:
         with environment(AIPLATFORM_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere"):
             started = time.monotonic()
             for _ in range(100):
                 get_notifier().notify("task:1")
             assert time.monotonic() - started < 0.5
 
-    def test_a_lost_connection_is_made_again(
+    def test_lost_connection_is_reopened(
         self, session: Session, database_url: str, postgres: PostgresServer
     ) -> None:
         async def scenario() -> None:
             async with Listener(database_url) as listener, listener.watch("task:1") as event:
-                await asyncio.wait_for(event.wait(), 5)  # once, when the connection stands
+                await asyncio.wait_for(event.wait(), 5)  # set once after connecting
                 event.clear()
                 get_notifier().notify("task:1")
                 await asyncio.wait_for(event.wait(), 5)
@@ -65,7 +65,7 @@ class TestNotify:
 
 
 class TestListener:
-    def test_wakes_only_who_watches_the_topic(self, database_url: str) -> None:
+    def test_listener_wakes_only_watchers_of_the_topic(self, database_url: str) -> None:
         async def scenario() -> tuple[bool, bool]:
             async with (
                 Listener(database_url) as listener,
@@ -81,13 +81,13 @@ class TestListener:
 
         assert asyncio.run(scenario()) == (True, False)
 
-    def test_one_follower_for_a_whole_family(self, database_url: str) -> None:
+    def test_follower_gets_all_topics_of_its_family(self, database_url: str) -> None:
         told: list[str | None] = []
 
         async def scenario() -> None:
             async with Listener(database_url) as listener:
                 with listener.follow("inbox", told.append):
-                    await asyncio.sleep(0.3)  # the connection stands, so something may be missed
+                    await asyncio.sleep(0.3)  # after connecting, it is called with None
                     for topic in ("task:1", "inbox:7", "inbox:8"):
                         get_notifier().notify(topic)
                     await asyncio.sleep(0.3)
@@ -98,7 +98,7 @@ class TestListener:
         assert told[0] is None
         assert sorted(told[1:], key=str) == ["7", "8"]
 
-    def test_forgets_who_left(self, database_url: str) -> None:
+    def test_listener_forgets_ended_watchers(self, database_url: str) -> None:
         async def scenario() -> int:
             async with Listener(database_url) as listener:
                 async with listener.watch("task:1"), listener.watch("task:1"):
@@ -107,7 +107,7 @@ class TestListener:
 
         assert asyncio.run(scenario()) == 0
 
-    def test_waiting_ends_by_itself(self) -> None:
+    def test_wait_ends_after_the_poll_interval(self) -> None:
         async def scenario() -> float:
             event = asyncio.Event()
             started = time.monotonic()
@@ -118,7 +118,7 @@ class TestListener:
 
 
 class TestBroker:
-    def test_one_that_is_down_costs_time_but_not_the_work(self, database_url: str) -> None:
+    def test_send_with_broker_down_returns_without_error(self, database_url: str) -> None:
         for url in (
             "redis://127.0.0.1:1/0",
             "redis+socket:///nowhere.sock?virtual_host=0",
@@ -130,11 +130,11 @@ class TestBroker:
                 assert time.monotonic() - started < 3
                 assert broker_answers() is False
 
-    def test_one_that_answers(self, broker: str) -> None:
+    def test_broker_answers_if_it_is_up(self, broker: str) -> None:
         assert broker_answers() is True
         send("aiplatform.tasks.wake", task_queue("default"), queue="default")
 
-    def test_many_wake_ups_become_few_and_the_last_is_sent_after_all(
+    def test_waker_combines_wake_ups_and_sends_the_last(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sent: list[str] = []
@@ -156,9 +156,7 @@ class TestBroker:
             time.sleep(0.02)
         assert sent == ["a", "b", "a", "a"], "who asks after it was sent has one sent again"
 
-    def test_while_they_keep_coming_ever_fewer_are_sent(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_waker_under_load_lengthens_its_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sent: list[float] = []
         monkeypatch.setattr(broker, "COALESCE_SECONDS", 0.1)
         monkeypatch.setattr(broker, "LONGEST_COALESCE_SECONDS", 0.4)

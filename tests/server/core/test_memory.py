@@ -1,4 +1,4 @@
-"""What a process starts with is looked through by no collection."""
+"""Tests of the exclusion of start-up objects from garbage collection."""
 
 import subprocess
 import sys
@@ -22,12 +22,12 @@ assert gc.collect() > 0, "what comes later is still collected"
 """
 
 
-def test_what_is_there_is_out_of_sight_and_what_comes_later_is_not() -> None:
-    # Apart, as nothing of a test's process should be kept for good.
+def test_settle_excludes_existing_objects_only() -> None:
+    # In a process of its own, because the freeze would last for the other tests, too.
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 
-def test_a_server_settles_when_its_application_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_served_app_settles_after_creating_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr(app, "create_app", lambda: done.append("created"))
     monkeypatch.setattr(memory, "settle", lambda: done.append("settled"))

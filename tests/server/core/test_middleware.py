@@ -1,4 +1,4 @@
-"""Around every request."""
+"""Tests of the middleware around every request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ class TestBodyLimit:
         yield b'"}'
 
     @pytest.mark.parametrize("declared", [True, False])
-    def test_refuses_what_is_too_large(
+    def test_too_large_body_is_refused(
         self, client: CheckedClient, headers: dict[str, str], declared: bool
     ) -> None:
         content: Any = self.chunks(5 << 20)
@@ -33,7 +33,9 @@ class TestBodyLimit:
         assert answer.status_code == 413
         assert answer.json()["code"] == "too_large"
 
-    def test_takes_what_is_not(self, client: CheckedClient, headers: dict[str, str]) -> None:
+    def test_body_within_limit_is_accepted(
+        self, client: CheckedClient, headers: dict[str, str]
+    ) -> None:
         answer = client.post(
             "/api/v1/projects",
             content=self.chunks(1 << 20),
@@ -42,7 +44,7 @@ class TestBodyLimit:
         assert answer.status_code == 422
 
     @pytest.mark.parametrize("length", ["-1", "x", "1e9", "٣"])
-    def test_a_false_length_is_no_way_around(
+    def test_invalid_content_length_does_not_bypass_limit(
         self, client: CheckedClient, headers: dict[str, str], length: str
     ) -> None:
         answer = client.post(
@@ -52,7 +54,7 @@ class TestBodyLimit:
         )
         assert answer.status_code in {400, 413}
 
-    def test_the_facade_refuses_in_its_own_words(
+    def test_too_large_body_below_v1_has_the_openai_error_format(
         self, client: CheckedClient, headers: dict[str, str]
     ) -> None:
         answer = client.post("/v1/chat/completions", content=b"x" * (5 << 20), headers=headers)
@@ -68,7 +70,9 @@ class TestDepth:
         return client.post("/api/v1/projects", content=body, headers=sent)
 
     @pytest.mark.parametrize("pair", ['{"a":|}', "[|]"])
-    def test_is_bounded(self, client: CheckedClient, headers: dict[str, str], pair: str) -> None:
+    def test_too_deep_json_is_refused(
+        self, client: CheckedClient, headers: dict[str, str], pair: str
+    ) -> None:
         opening, _, closing = pair.partition("|")
         for depth in (250, 1000, 100_000):
             config = opening * depth + "1" + closing * depth
@@ -76,7 +80,7 @@ class TestDepth:
             assert (answer.status_code, answer.json()["code"]) == (400, "too_deep")
         assert self.post(client, headers, opening * 100_000).status_code == 400
 
-    def test_what_is_let_through_can_be_stored_and_read(
+    def test_deepest_accepted_json_can_be_stored_and_read(
         self, client: CheckedClient, headers: dict[str, str]
     ) -> None:
         made = self.post(client, headers, '{"a":' * 195 + "1" + "}" * 195)
@@ -84,7 +88,9 @@ class TestDepth:
         read = client.get(f"/api/v1/projects/{made.json()['uuid']}", headers=headers)
         assert read.status_code == 200
 
-    def test_width_is_not_depth(self, client: CheckedClient, headers: dict[str, str]) -> None:
+    def test_wide_or_quoted_brackets_are_accepted(
+        self, client: CheckedClient, headers: dict[str, str]
+    ) -> None:
         wide = '{"a": [' + ",".join(["[]"] * 5000) + "]}"
         assert self.post(client, headers, wide).status_code == 201
         brackets = '{"a": "' + "[{" * 5000 + '"}'
@@ -92,7 +98,7 @@ class TestDepth:
 
 
 class TestRequestContext:
-    def test_every_answer_has_an_id_and_is_not_sniffed(self, client: CheckedClient) -> None:
+    def test_every_answer_has_request_id_and_security_headers(self, client: CheckedClient) -> None:
         for path in ("/api/v1/health", "/nowhere", "/api/v1/users/me"):
             answer = client.get(path)
             assert len(answer.headers["x-request-id"]) == 32
@@ -103,19 +109,19 @@ class TestRequestContext:
         ("sent", "kept"),
         [("my-request-1", True), ("short", False), ("x" * 65, False), ("with\ttab000", False)],
     )
-    def test_an_id_of_the_client_is_kept_when_it_is_one(
+    def test_request_id_of_client_is_kept_if_valid(
         self, client: CheckedClient, sent: str, kept: bool
     ) -> None:
         answer = client.get("/nowhere", headers={"X-Request-ID": sent})
         assert (answer.headers["x-request-id"] == sent) is kept
 
-    def test_an_error_has_it_too(self, client: CheckedClient) -> None:
+    def test_error_answer_has_request_id(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/projects/x", headers={"Authorization": "Bearer x"})
         assert answer.status_code == 401
         assert answer.headers["x-request-id"]
 
     @pytest.mark.parametrize("path", ["/api/v1/health", "/nowhere", "/v1/models", "/metrics"])
-    def test_answers_are_inert(self, client: CheckedClient, path: str) -> None:
+    def test_answers_have_restrictive_headers(self, client: CheckedClient, path: str) -> None:
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         for part in ("default-src 'none'", "frame-ancestors 'none'", "sandbox"):
@@ -127,7 +133,7 @@ class TestRequestContext:
         assert "server" not in headers
         assert "strict-transport-security" not in headers
 
-    def test_tls_stays(self, client: CheckedClient) -> None:
+    def test_strict_transport_security_is_sent_over_tls_only(self, client: CheckedClient) -> None:
         secure = client.get("https://127.0.0.1:8400/api/v1/health")
         assert "max-age" in secure.headers["strict-transport-security"]
         claimed = client.get("/api/v1/health", headers={"X-Forwarded-Proto": "https"})

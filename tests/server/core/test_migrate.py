@@ -1,4 +1,4 @@
-"""Migrations, which go up only."""
+"""Tests of the migrations."""
 
 import importlib.util
 from pathlib import Path
@@ -11,8 +11,8 @@ VERSIONS = sorted((migrations_dir() / "versions").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=[path.stem for path in VERSIONS])
-def test_none_goes_down(path: Path) -> None:
-    """What the tables hold would be lost; a backup is the way back."""
+def test_downgrade_is_refused(path: Path) -> None:
+    """A downgrade would delete data; the way back is a backup."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""Calls to the outside reach public addresses, and no answer, spelling or redirect changes that."""
+"""Tests that calls to users' addresses reach only public ones, despite odd URLs or DNS answers."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Inside(ThreadingHTTPServer):
-    """Something on this machine that must not be reached."""
+    """A server on this machine that must not be reached."""
 
     daemon_threads = True
 
@@ -93,14 +93,14 @@ def inside() -> Iterator[Inside]:
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """An administrator opened this machine's loopback."""
+    """Allow calls to this machine's loopback addresses."""
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
         yield
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """A name server: for each name the answers to one look-up after the other, the last again."""
+    """Create a fake name server: per name, answers to successive look-ups; the last repeats."""
     table: dict[str, list[list[str]]] = {}
     asked: dict[str, int] = {}
 
@@ -117,7 +117,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
             for address in table[host][turn]
         ]  # fmt: skip
 
-    # Only there: httpcore must be given addresses, never names.
+    # Replaced only in this module: httpcore must get addresses, never names.
     class Resolver:
         SOCK_STREAM = socket.SOCK_STREAM
 
@@ -137,9 +137,9 @@ ODD = [
 
 class TestRefusals:
     @pytest.mark.parametrize("url", ODD)
-    def test_odd_spellings(self, url: str, inside: Inside) -> None:
-        """On the port where something listens, whatever this machine's resolver makes of it."""
-        # A resolver may know no ``localhost.``; that is as good.
+    def test_loopback_in_odd_spelling_is_refused(self, url: str, inside: Inside) -> None:
+        """Something listens on the port, so a wrongly accepted spelling would be noticed."""
+        # Some resolvers do not know ``localhost.``, which is as good as a refusal.
         refusals = (OutgoingRefused, httpx.InvalidURL, httpx.ConnectError)
         with client(timeout=3) as http, pytest.raises(refusals):
             http.get(f"{url.rstrip('/')}:{inside.server_port}/")
@@ -152,14 +152,16 @@ class TestRefusals:
          "http://example.com:22/", "http://example.com:25/", "http:///x", "http://a b/",
          "http://" + "a" * 300 + ".com/", "data:text/plain,x"],
     )  # fmt: skip
-    def test_forms(self, url: str, names: dict[str, list[list[str]]]) -> None:
+    def test_url_of_wrong_form_is_refused(
+        self, url: str, names: dict[str, list[list[str]]]
+    ) -> None:
         names["example.com"] = [[PUBLIC]]
         names["a" * 300 + ".com"] = [[PUBLIC]]
         refusals = (OutgoingRefused, httpx.InvalidURL, httpx.UnsupportedProtocol)
         with client(timeout=1) as http, pytest.raises(refusals):
             http.get(url)
 
-    def test_loopback_itself(self, inside: Inside) -> None:
+    def test_loopback_address_is_refused(self, inside: Inside) -> None:
         with client() as http, pytest.raises(OutgoingRefused, match="not a public address"):
             http.get(inside.url)
         assert inside.hits == []
@@ -169,7 +171,7 @@ class TestRefusals:
         [["127.0.0.1"], ["::ffff:127.0.0.1"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC],
          ["64:ff9b::7f00:1"]],
     )  # fmt: skip
-    def test_a_name_with_one_closed_address(
+    def test_name_with_one_forbidden_address_is_refused(
         self, answer: list[str], inside: Inside, names: dict[str, list[list[str]]]
     ) -> None:
         names["evil.test"] = [answer]
@@ -177,7 +179,7 @@ class TestRefusals:
             http.get(f"http://evil.test:{inside.server_port}/")
         assert inside.hits == []
 
-    def test_the_refusal_does_not_say_which_address_a_name_has(
+    def test_refusal_does_not_reveal_address_of_name(
         self, names: dict[str, list[list[str]]]
     ) -> None:
         names["intranet.test"] = [["10.9.8.7"]]
@@ -185,7 +187,7 @@ class TestRefusals:
             http.get("http://intranet.test/")
         assert "10.9.8.7" not in str(caught.value)
 
-    def test_a_proxy_of_the_environment_is_not_used(
+    def test_proxy_of_environment_is_not_used(
         self, inside: Inside, monkeypatch: pytest.MonkeyPatch, names: dict[str, list[list[str]]]
     ) -> None:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -196,10 +198,10 @@ class TestRefusals:
 
 
 class TestRebinding:
-    def test_the_second_answer_is_never_asked_for(
+    def test_checked_address_is_the_one_that_is_connected(
         self, inside: Inside, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Public at the first look-up, loopback at the second: the first counts for both."""
+        """The name resolves to a public address first and to loopback next."""
         names["rebind.test"] = [[PUBLIC], ["127.0.0.1"]]
         tried: list[str] = []
 
@@ -211,12 +213,12 @@ class TestRebinding:
         with client() as http, pytest.raises(httpx.ConnectError):
             http.get(f"http://rebind.test:{inside.server_port}/")
         assert tried == [PUBLIC]
-        # And the next call judges anew.
+        # The next call checks the name again.
         with client() as http, pytest.raises(OutgoingRefused):
             http.get(f"http://rebind.test:{inside.server_port}/")
         assert inside.hits == []
 
-    def test_within_one_client_too(
+    def test_each_call_of_a_client_checks_the_name_again(
         self, inside: Inside, names: dict[str, list[list[str]]], opened: None
     ) -> None:
         names["rebind.test"] = [["127.0.0.1"], ["10.0.0.1"]]
@@ -227,7 +229,7 @@ class TestRebinding:
 
 
 class TestRedirects:
-    def test_are_not_followed(self, inside: Inside, opened: None) -> None:
+    def test_redirect_is_not_followed(self, inside: Inside, opened: None) -> None:
         inside.redirect_to = f"{inside.url}/secret"
         with client() as http:
             assert http.get(f"{inside.url}/redirect").status_code == 302
@@ -236,13 +238,15 @@ class TestRedirects:
 
 class TestLimits:
     @pytest.mark.parametrize("path", ["/slow", "/slow-headers"])
-    def test_dripping_bytes_gain_no_time(self, path: str, inside: Inside, opened: None) -> None:
+    def test_slow_answer_does_not_extend_timeout(
+        self, path: str, inside: Inside, opened: None
+    ) -> None:
         began = time.monotonic()
         with client(timeout=0.6) as http, pytest.raises(httpx.TimeoutException):
             http.get(f"{inside.url}{path}")
         assert time.monotonic() - began < 2
 
-    def test_a_name_server_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_silent_name_server_times_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def never(*_: Any, **__: Any) -> None:
             time.sleep(3)
 
@@ -256,20 +260,20 @@ class TestLimits:
             http.get("http://slow.test/")
         assert time.monotonic() - began < 2
 
-    def test_large_answers(self, inside: Inside, opened: None) -> None:
+    def test_too_large_answer_is_refused(self, inside: Inside, opened: None) -> None:
         with client(max_bytes=50_000) as http, pytest.raises(AnswerTooLarge):
             http.get(f"{inside.url}/large")
         with client(max_bytes=100_000) as http:
             assert len(http.get(f"{inside.url}/large").content) == 100_000
 
-    def test_packed_answers(self, inside: Inside, opened: None) -> None:
+    def test_compressed_answer_is_refused(self, inside: Inside, opened: None) -> None:
         with client() as http, pytest.raises(httpx.DecodingError):
             http.get(f"{inside.url}/packed")
         assert inside.hits[0][2]["Accept-Encoding"] == "identity"
 
 
 class TestRequests:
-    def test_host_is_the_urls(
+    def test_host_header_comes_from_the_url(
         self, inside: Inside, opened: None, names: dict[str, list[list[str]]]
     ) -> None:
         names["good.test"] = [["127.0.0.1"]]
@@ -278,23 +282,25 @@ class TestRequests:
         assert inside.hits[0][2]["Host"] == f"good.test:{inside.server_port}"
 
     @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\x00b"])
-    def test_headers_can_not_be_smuggled(self, value: str, inside: Inside, opened: None) -> None:
+    def test_header_with_line_break_is_refused(
+        self, value: str, inside: Inside, opened: None
+    ) -> None:
         with client() as http, pytest.raises(httpx.LocalProtocolError):
             http.get(inside.url, headers={"X-Name": value})
 
-    def test_nor_methods(self, inside: Inside, opened: None) -> None:
+    def test_method_with_line_break_is_refused(self, inside: Inside, opened: None) -> None:
         with client() as http, pytest.raises((httpx.LocalProtocolError, ValueError)):
             http.request("GET / HTTP/1.1\r\nX: y\r\n\r\nPOST", inside.url)
         assert inside.hits == []
 
-    def test_falls_to_the_next_address(
+    def test_unreachable_address_falls_back_to_the_next(
         self, inside: Inside, opened: None, names: dict[str, list[list[str]]]
     ) -> None:
         names["two.test"] = [["127.0.0.9", "127.0.0.1"]]
         with client() as http:
             assert http.get(f"http://two.test:{inside.server_port}/").text == "inside"
 
-    def test_sni_and_certificate_are_the_names(
+    def test_tls_verifies_the_name_of_the_url(
         self, opened: None, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[Any] = []
@@ -319,7 +325,7 @@ class TestRequests:
      ("https://1.1.1.1:25/", False), ("http://[::1]/", False), ("nonsense", False),
      ("https://exa mple.com", False), ("https://\ud800.com", False)],
 )  # fmt: skip
-def test_what_is_typed_in_is_judged_by_its_form(url: str, good: bool) -> None:
+def test_require_open_url_judges_the_form_alone(url: str, good: bool) -> None:
     judge: Callable[[str], Any] = require_open_url
     if good:
         judge(url)

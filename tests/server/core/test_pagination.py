@@ -1,4 +1,4 @@
-"""Cursors: walking by key, and what people may send in their place."""
+"""Tests of pagination by cursors, including forged cursors."""
 
 import base64
 import json
@@ -36,13 +36,13 @@ def forged(value: Any) -> str:
 
 
 @given(st.integers(0, 2**63 - 1), st.text(st.characters(exclude_categories=["Cs"])))
-def test_what_was_encoded_comes_back(number: int, words: str) -> None:
+def test_decode_cursor_returns_encoded_key(number: int, words: str) -> None:
     words = words.replace("\x00", "")
     assert decode_cursor(encode_cursor(number, words), int, str) == [number, words]
 
 
 @given(st.text())
-def test_anything_else_is_refused_and_nothing_breaks(cursor: str) -> None:
+def test_decode_cursor_of_any_text_is_valid_or_refused(cursor: str) -> None:
     try:
         (key,) = decode_cursor(cursor, int)
     except InvalidCursor:
@@ -58,13 +58,13 @@ def test_anything_else_is_refused_and_nothing_breaks(cursor: str) -> None:
         [10**400], [float("nan")],
     ],
 )  # fmt: skip
-def test_a_key_of_another_kind_is_refused(value: Any) -> None:
+def test_decode_cursor_with_key_of_other_type_is_refused(value: Any) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(forged(value), int)
 
 
 @pytest.mark.parametrize("words", ["nul\x00", "\ud800"])
-def test_words_that_the_database_refuses_are_refused_before(words: str) -> None:
+def test_decode_cursor_with_unstorable_text_is_refused(words: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(forged([words]), str)
 
@@ -73,12 +73,12 @@ def test_words_that_the_database_refuses_are_refused_before(words: str) -> None:
     "cursor",
     ["", "=", "====", "a", "WzFd WzFd", "WzFd\n", "é", "\x00", forged([1]) + "!", "[" * 500],
 )
-def test_nonsense_is_refused(cursor: str) -> None:
+def test_decode_cursor_of_nonsense_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(cursor, int)
 
 
-def test_a_deeply_nested_one_is_refused() -> None:
+def test_decode_cursor_with_deep_nesting_is_refused() -> None:
     deep = base64.urlsafe_b64encode(b"[" * 100_000).decode()
     with pytest.raises(InvalidCursor):
         decode_cursor(deep, int)
@@ -100,14 +100,14 @@ class TestPages:
             if cursor is None:
                 return pages
 
-    def test_the_last_page_has_no_cursor(self, session: Session) -> None:
+    def test_last_page_has_no_cursor(self, session: Session) -> None:
         down = self.made[::-1]
         assert self.walk(session, 2) == [down[:2], down[2:4], down[4:]]
         assert self.walk(session, 5) == [down]
         assert self.walk(session, 500) == [down]
         assert self.walk(session, 3, newest_first=False) == [self.made[:3], self.made[3:]]
 
-    def test_what_comes_and_goes_meanwhile_shifts_nothing(self, session: Session) -> None:
+    def test_deleted_rows_do_not_shift_pages(self, session: Session) -> None:
         rows, cursor = page_by_id(session, self.statement, User.id, limit=2, cursor=None)
         session.delete(rows[-1])
         session.delete(session.get_one(User, self.made[2]))
@@ -115,7 +115,7 @@ class TestPages:
         rows, _ = page_by_id(session, self.statement, User.id, limit=2, cursor=cursor)
         assert [user.id for user in rows] == [self.made[1], self.made[0]]
 
-    def test_the_largest_cursor_is_past_all(self, session: Session) -> None:
+    def test_largest_cursor_is_accepted(self, session: Session) -> None:
         for newest_first, count in ((True, 5), (False, 0)):
             rows, _ = page_by_id(
                 session, self.statement, User.id, limit=9, cursor=encode_cursor(2**63 - 1),
@@ -123,7 +123,7 @@ class TestPages:
             )  # fmt: skip
             assert len(rows) == count
 
-    def test_statements_with_companions(self, session: Session) -> None:
+    def test_page_of_several_entities_has_tuples(self, session: Session) -> None:
         statement = select(User, Role).outerjoin(Role, Role.name == User.role)
         rows, cursor = page_by_id(session, statement, User.id, limit=1, cursor=None)
         ((user, role),) = rows
@@ -132,7 +132,7 @@ class TestPages:
 
 
 class TestWrittenHere:
-    """Pages that are written in the thread that found them."""
+    """Tests of pages that are serialised in the endpoint's thread."""
 
     @pytest.fixture
     def client(self, database_url: str, fail_at_commit: FailAtCommit) -> Iterator[TestClient]:
@@ -165,7 +165,7 @@ class TestWrittenHere:
         with TestClient(app) as client:
             yield client
 
-    def test_to_the_client_nothing_is_different(self, client: TestClient) -> None:
+    def test_written_here_gives_the_same_answer(self, client: TestClient) -> None:
         plain, written = client.get("/plain"), client.get("/written")
         assert written.content == plain.content
         assert written.headers == plain.headers
@@ -176,7 +176,7 @@ class TestWrittenHere:
         assert shape[0] == shape[1]
         assert "Page_Item_" in str(shape[1])
 
-    def test_no_other_thread_ends_the_session(
+    def test_written_here_ends_session_in_its_own_thread(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ended: list[Session] = []
@@ -187,7 +187,9 @@ class TestWrittenHere:
         assert client.get("/plain").status_code == 200
         assert len(ended) == 1
 
-    def test_a_failed_commit_is_not_told_as_a_success(self, client: TestClient) -> None:
+    def test_written_here_with_failed_commit_is_answered_as_conflict(
+        self, client: TestClient
+    ) -> None:
         answer = client.get("/late")
         assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
         assert client.get("/written").status_code == 200

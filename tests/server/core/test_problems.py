@@ -1,4 +1,4 @@
-"""Errors as they leave: RFC 9457, in the language that was asked for."""
+"""Tests of error answers: RFC 9457 documents in the client's language."""
 
 import importlib
 import pkgutil
@@ -28,7 +28,7 @@ class Body(BaseModel):
 
 @pytest.fixture(scope="module")
 def faulty(database_url: str) -> Iterator[TestClient]:
-    """An application with one route for each way to fail."""
+    """Start an application with one route for each kind of failure."""
     app = FastAPI()
     problems.install(app)
 
@@ -86,7 +86,7 @@ def faulty(database_url: str) -> Iterator[TestClient]:
 
     @app.post("/body")
     def body(body: Body) -> None:
-        """Needs one."""
+        """Require a body."""
 
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -115,13 +115,13 @@ class TestLanguage:
             ("zh;q=" + "9" * 5000, "zh"),
         ],
     )
-    def test_is_what_the_client_likes_best_of_the_two(self, header: str, language: str) -> None:
+    def test_language_of_prefers_the_higher_weight(self, header: str, language: str) -> None:
         headers = [(b"accept-language", header.encode())]
         assert language_of(Request({"type": "http", "headers": headers})) == language
 
 
 class TestDocuments:
-    def test_has_the_members_of_the_standard(self, faulty: TestClient) -> None:
+    def test_document_has_the_members_of_rfc_9457(self, faulty: TestClient) -> None:
         answer = get(faulty, "/not-found")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
@@ -137,7 +137,7 @@ class TestDocuments:
             "resource": "dataset version",
         }
 
-    def test_in_chinese(self, faulty: TestClient) -> None:
+    def test_document_in_chinese(self, faulty: TestClient) -> None:
         answer = get(faulty, "/not-found", "zh-CN")
         assert answer.headers["content-language"] == "zh"
         assert answer.json()["title"] == "未找到"
@@ -145,14 +145,14 @@ class TestDocuments:
         assert get(faulty, "/taken", "zh").json()["detail"].startswith("名为 \"a 'b'\" 的 项目")
         assert get(faulty, "/down", "zh").json()["detail"].startswith("消息代理")
 
-    def test_codes_are_the_same_in_both(self, faulty: TestClient) -> None:
+    def test_code_is_the_same_in_both_languages(self, faulty: TestClient) -> None:
         for path in ("/not-found", "/taken", "/down", "/bug", "/unique", "/nowhere"):
             english, chinese = get(faulty, path).json(), get(faulty, path, "zh").json()
             assert english["code"] == chinese["code"]
             assert english["title"] != chinese["title"]
             assert english["detail"] != chinese["detail"]
 
-    def test_parameters_do_not_replace_the_standards_members(self, faulty: TestClient) -> None:
+    def test_parameters_do_not_replace_standard_members(self, faulty: TestClient) -> None:
         document = get(faulty, "/hostile").json()
         assert (document["status"], document["title"]) == (409, "Conflict")
         assert document["type"] == "urn:aiplatform:problem:conflict"
@@ -161,7 +161,7 @@ class TestDocuments:
         assert "reason_zh" not in document
         assert get(faulty, "/hostile", "zh").json()["detail"] == "中文 {x}"
 
-    def test_headers_of_the_problem_go_along(self, faulty: TestClient) -> None:
+    def test_headers_of_problem_are_sent(self, faulty: TestClient) -> None:
         answer = get(faulty, "/down")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
@@ -180,7 +180,9 @@ class TestWhatCanGoWrong:
             ("/bug", 500, "internal"),
         ],
     )
-    def test_is_told(self, faulty: TestClient, path: str, status: int, code: str) -> None:
+    def test_failure_is_answered_with_problem(
+        self, faulty: TestClient, path: str, status: int, code: str
+    ) -> None:
         for language in ("en", "zh"):
             answer = get(faulty, path, language)
             assert answer.status_code == status
@@ -188,7 +190,7 @@ class TestWhatCanGoWrong:
             assert answer.headers["content-type"] == "application/problem+json"
             assert "secret" not in answer.text
 
-    def test_a_wrong_method(self, faulty: TestClient) -> None:
+    def test_wrong_method_is_answered_with_405(self, faulty: TestClient) -> None:
         answer = faulty.post("/bug")
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
         assert answer.headers["allow"] == "GET"
@@ -204,7 +206,7 @@ class TestWhatCanGoWrong:
             (b'{"name": "abc", "sizes": [1, "x"]}', "sizes.1"),
         ],
     )
-    def test_a_malformed_body_is_placed(
+    def test_malformed_body_names_the_place(
         self, faulty: TestClient, content: bytes, place: str
     ) -> None:
         answer = faulty.post("/body", content=content, headers={"Content-Type": "application/json"})
@@ -216,7 +218,7 @@ class TestWhatCanGoWrong:
             assert document["errors"][0]["place"].startswith(place)
             assert document["errors"][0]["place"] in document["detail"]
 
-    def test_what_was_sent_is_not_sent_back(self, faulty: TestClient) -> None:
+    def test_invalid_value_is_not_repeated_in_the_answer(self, faulty: TestClient) -> None:
         answer = faulty.post("/body", json={"name": "my password"})
         assert "my password" not in answer.text
 
@@ -237,20 +239,20 @@ def all_problems() -> list[type[Problem]]:
 
 @pytest.mark.parametrize("kind", all_problems(), ids=lambda kind: kind.__name__)
 class TestEveryProblem:
-    def test_is_written_in_both_languages(self, kind: type[Problem]) -> None:
+    def test_problem_has_texts_in_both_languages(self, kind: type[Problem]) -> None:
         for texts in (kind.title, kind.detail):
             assert set(texts) == {"en", "zh"}
             assert all(texts.values())
         assert kind.title["en"].isascii()
         assert not kind.title["zh"].isascii()
 
-    def test_says_the_same_in_both(self, kind: type[Problem]) -> None:
+    def test_problem_has_the_same_fields_in_both_languages(self, kind: type[Problem]) -> None:
         def fields(template: str) -> set[str]:
             return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
         assert fields(kind.detail["en"]) == fields(kind.detail["zh"])
 
-    def test_has_a_stable_code_of_an_error(self, kind: type[Problem]) -> None:
+    def test_problem_has_valid_code_and_status(self, kind: type[Problem]) -> None:
         assert kind.code == kind.code.lower()
         assert set(kind.code) <= set(string.ascii_lowercase + string.digits + "_.")
         assert 400 <= kind.status < 600

@@ -1,4 +1,4 @@
-"""What a transaction asks one time, and what it asks ahead."""
+"""Tests of cached queries and of queries that run ahead."""
 
 import pytest
 from sqlalchemy import text
@@ -10,7 +10,7 @@ from aiplatform.server.core.statements import compiled
 DOUBLED = compiled(text("SELECT CAST(:number AS int) AS number, 2 * CAST(:number AS int) AS twice"))
 
 
-def test_what_is_asked_once_is_so_only_for_as_long_as_was_said(session: Session) -> None:
+def test_once_caches_only_within_asked_once(session: Session) -> None:
     asked: list[str] = []
 
     def ask(what: str) -> str:
@@ -29,7 +29,7 @@ def test_what_is_asked_once_is_so_only_for_as_long_as_was_said(session: Session)
     assert asked == ["a", "a", "b", "c", "b"]
 
 
-def test_what_was_asked_ahead_is_known(session: Session) -> None:
+def test_ask_ahead_fills_the_cache(session: Session) -> None:
     def never() -> int:
         raise AssertionError("it is known")
 
@@ -44,7 +44,7 @@ def test_what_was_asked_ahead_is_known(session: Session) -> None:
     with asked_once(session):
         ask_ahead(session, questions)
         assert [once(session, ("twice", number), never) for number in (3, 4)] == [6, 8]
-        # What was not among them is asked as ever.
+        # Other keys are queried as usual.
         assert once(session, ("twice", 5), lambda: 10) == 10
         ask_ahead(session, [])
     with pytest.raises(AssertionError, match="it is known"):

@@ -1,4 +1,4 @@
-"""Counting requests."""
+"""Tests of rate limits."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FEW = {
 
 @pytest.fixture
 def middle_of_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No window ends while a test counts in it; each test has one of its own."""
+    """Set the clock so that no window ends during a test, and no two tests share one."""
     at = int(time.time_ns() // 1000 % 10**9) * 3600 + 60
     monkeypatch.setattr(ratelimits.time, "time", lambda: at)
 
@@ -52,19 +52,19 @@ def statuses(client: CheckedClient, times: int, path: str, **options: Any) -> li
 
 
 class TestLimits:
-    def test_an_account_is_counted_over_all_its_tokens(
+    def test_limit_of_account_covers_all_its_tokens(
         self, limited: CheckedClient, session: Any
     ) -> None:
         user, other = make_user(session), make_user(session)
         one, two = bearer(session, user), bearer(session, user)
-        limited.get("/api/v1/users/me", headers=one)  # the first of each counts as its address
+        limited.get("/api/v1/users/me", headers=one)  # a new token counts for its address first
         limited.get("/api/v1/users/me", headers=two)
         assert statuses(limited, 3, "/api/v1/users/me", headers=one) == [200] * 3
         assert statuses(limited, 3, "/api/v1/users/me", headers=two) == [200, 200, 429]
         limited.get("/api/v1/users/me", headers=bearer(session, other))
         assert limited.get("/api/v1/users/me", headers=bearer(session, other)).status_code == 200
 
-    def test_the_answer_says_when_to_come_back(self, limited: CheckedClient, session: Any) -> None:
+    def test_refusal_says_when_to_retry(self, limited: CheckedClient, session: Any) -> None:
         who = bearer(session, make_user(session))
         statuses(limited, 6, "/api/v1/users/me", headers=who)
         answer = limited.get("/api/v1/users/me", headers=who)
@@ -76,37 +76,39 @@ class TestLimits:
         assert answer.json()["code"] == "rate_limited"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
-    def test_headers_count_down(self, limited: CheckedClient, session: Any) -> None:
+    def test_headers_contain_remaining_requests(self, limited: CheckedClient, session: Any) -> None:
         who = bearer(session, make_user(session))
         limited.get("/api/v1/users/me", headers=who)
         left = [limited.get("/api/v1/users/me", headers=who).headers["ratelimit"] for _ in range(3)]
         assert [text.partition(";t")[0] for text in left] == [f'"normal";r={n}' for n in (4, 3, 2)]
 
-    def test_the_facade_answers_as_openai_does(self, limited: CheckedClient, session: Any) -> None:
+    def test_refusal_below_v1_has_the_openai_error_format(
+        self, limited: CheckedClient, session: Any
+    ) -> None:
         who = bearer(session, make_user(session))
         assert statuses(limited, 9, "/v1/models", headers=who)[-2:] == [200, 429]
         answer = limited.get("/v1/models", headers=who)
         assert answer.json()["error"]["code"] == "rate_limited"
         assert answer.headers["retry-after"]
 
-    def test_false_tokens_count_as_their_address(self, limited: CheckedClient) -> None:
+    def test_invalid_tokens_count_for_their_address(self, limited: CheckedClient) -> None:
         got = [
             limited.get("/api/v1/users/me", headers={"Authorization": f"Bearer {n}"}).status_code
             for n in range(22)
         ]
         assert got == [401] * 20 + [429] * 2
 
-    def test_signing_in_has_a_limit_of_its_own(self, limited: CheckedClient, session: Any) -> None:
+    def test_sign_in_has_its_own_limit(self, limited: CheckedClient, session: Any) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         got = [limited.post("/api/v1/auth/token", data=form).status_code for _ in range(4)]
         assert got == [200, 200, 200, 429]
-        # A token does not make it another bucket.
+        # Sending a token does not change the bucket.
         answer = limited.post("/api/v1/auth/token", data=form, headers=bearer(session, user))
         assert answer.status_code == 429
 
-    def test_a_network_of_ipv6_counts_as_one_address(self, limited: CheckedClient) -> None:
-        """Its owner has 2 to the power of 64 addresses to come from."""
+    def test_ipv6_network_counts_as_one_address(self, limited: CheckedClient) -> None:
+        """A customer has 2^64 addresses in such a network."""
         with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.1"):
 
             def sign_in(address: str) -> int:
@@ -118,7 +120,7 @@ class TestLimits:
             assert got == [401, 401, 401, 429]
             assert sign_in("2001:db8:1:3::1") == 401
 
-    def test_processes_count_together(self, limited: CheckedClient, session: Any) -> None:
+    def test_processes_share_a_count(self, limited: CheckedClient, session: Any) -> None:
         from aiplatform.server.app import create_app
 
         statuses(limited, 20, "/api/v1/health")
@@ -127,7 +129,7 @@ class TestLimits:
         ) as second:
             assert second.get("/api/v1/health").status_code == 429
 
-    def test_it_goes_on_counting_without_the_store(
+    def test_limit_applies_without_the_store(
         self, database_url: str, middle_of_the_hour: None
     ) -> None:
         from aiplatform.server.app import create_app
@@ -142,12 +144,12 @@ class TestLimits:
             got = statuses(client, 22, "/api/v1/users/me")
         assert got == [401] * 20 + [429] * 2
 
-    def test_off_is_off(self, client: CheckedClient) -> None:
+    def test_limit_off_sends_no_headers(self, client: CheckedClient) -> None:
         assert "ratelimit" not in client.get("/api/v1/health").headers
 
 
 class TestSettings:
-    def test_storage(self) -> None:
+    def test_storage_url(self) -> None:
         assert (
             storage_url("redis+socket:///a/b.sock?virtual_host=3") == "redis+unix:///a/b.sock?db=3"
         )
@@ -155,7 +157,7 @@ class TestSettings:
         assert storage_url("amqp://h") is None
         assert storage_url("memory://") is None
 
-    def test_a_limit(self) -> None:
+    def test_limit_of(self) -> None:
         assert limit_of(" OFF ") is None
         found = limit_of("10/5 second")
         assert found is not None

@@ -1,4 +1,4 @@
-"""Celery's results in the contract's table."""
+"""Tests of Celery's results in the contract table."""
 
 import time
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def row(session: Session, task_id: str) -> CeleryTask:
 
 
 class TestBackend:
-    def test_a_life(self, session: Session, backend: DatabaseBackend) -> None:
+    def test_start_and_success_are_stored(self, session: Session, backend: DatabaseBackend) -> None:
         task_id = str(uuid4())
         backend.store_result(task_id, {"pid": 1}, states.STARTED, request=REQUEST)
         started = row(session, task_id)
@@ -53,7 +53,7 @@ class TestBackend:
         meta = backend.get_task_meta(task_id)
         assert (meta["status"], meta["result"]) == ("SUCCESS", {"answer": 42})
 
-    def test_times_are_in_their_order(self, session: Session, backend: DatabaseBackend) -> None:
+    def test_times_are_in_order(self, session: Session, backend: DatabaseBackend) -> None:
         task_id, ended_only = str(uuid4()), str(uuid4())
         backend.store_result(task_id, None, states.STARTED, request=REQUEST)
         backend.store_result(task_id, 1, states.SUCCESS, request=REQUEST)
@@ -67,7 +67,7 @@ class TestBackend:
         assert short.created_at <= short.completed_at
 
     @pytest.mark.parametrize("name", ["lost", "w@lost"])
-    def test_what_a_lost_worker_had_begun_has_failed(
+    def test_end_lost_fails_unfinished_invocations_of_worker(
         self, session: Session, backend: DatabaseBackend, name: str
     ) -> None:
         worker = f"{name}{uuid4().hex}"
@@ -89,13 +89,11 @@ class TestBackend:
         assert row(session, done).status == "SUCCESS"
         with pytest.raises(WorkerLostError, match=worker):
             AsyncResult(theirs, backend=backend).get(timeout=5)
-        # A worker that was only cut off ends it after all.
+        # A worker that was only disconnected reports the real result later.
         backend.store_result(theirs, 2, states.SUCCESS)
         assert row(session, theirs).status == "SUCCESS"
 
-    def test_a_failure_keeps_its_traceback(
-        self, session: Session, backend: DatabaseBackend
-    ) -> None:
+    def test_failure_keeps_traceback(self, session: Session, backend: DatabaseBackend) -> None:
         task_id = str(uuid4())
         backend.store_result(
             task_id, ValueError("wrong \x00"), states.FAILURE, traceback="a\x00b", request=REQUEST
@@ -108,12 +106,14 @@ class TestBackend:
             AsyncResult(task_id, backend=backend).get(timeout=5)
 
     @pytest.mark.parametrize("result", [None, 0, "", [], {}, [None]])
-    def test_empty_results(self, session: Session, backend: DatabaseBackend, result: Any) -> None:
+    def test_empty_result_is_stored(
+        self, session: Session, backend: DatabaseBackend, result: Any
+    ) -> None:
         task_id = str(uuid4())
         backend.store_result(task_id, result, states.SUCCESS, request=REQUEST)
         assert row(session, task_id).result == result
 
-    def test_a_late_start_does_not_undo_the_end(
+    def test_late_start_does_not_overwrite_success(
         self, session: Session, backend: DatabaseBackend
     ) -> None:
         task_id = str(uuid4())
@@ -121,7 +121,7 @@ class TestBackend:
         backend.store_result(task_id, {"pid": 1}, states.STARTED, request=REQUEST)
         assert (row(session, task_id).status, row(session, task_id).result) == ("SUCCESS", 1)
 
-    def test_what_is_known_is_not_forgotten(
+    def test_result_without_request_keeps_name_and_worker(
         self, session: Session, backend: DatabaseBackend
     ) -> None:
         task_id = str(uuid4())
@@ -131,23 +131,23 @@ class TestBackend:
             "aiplatform.test", "w@host",
         )  # fmt: skip
 
-    def test_long_names_are_cut_to_their_columns(
-        self, session: Session, backend: DatabaseBackend
-    ) -> None:
+    def test_long_names_are_cut(self, session: Session, backend: DatabaseBackend) -> None:
         task_id = str(uuid4())
         request = SimpleNamespace(task="t" * 300, args=None, kwargs=None, hostname="h" * 300)
         backend.store_result(task_id, 1, states.SUCCESS, request=request)
         assert len(row(session, task_id).worker or "") == 100
         assert len(row(session, task_id).name) == 255
 
-    def test_unknown_and_forgotten(self, session: Session, backend: DatabaseBackend) -> None:
+    def test_unknown_task_is_pending_and_forget_deletes(
+        self, session: Session, backend: DatabaseBackend
+    ) -> None:
         task_id = str(uuid4())
         assert backend.get_task_meta(task_id)["status"] == "PENDING"
         backend.store_result(task_id, 1, states.SUCCESS, request=REQUEST)
         backend.forget(task_id)
         assert session.get(CeleryTask, task_id) is None
 
-    def test_cleanup_takes_what_has_expired(
+    def test_cleanup_deletes_expired_results(
         self, session: Session, backend: DatabaseBackend
     ) -> None:
         old, young = str(uuid4()), str(uuid4())
@@ -176,7 +176,7 @@ class TestWithAWorker:
         with start_worker(app, perform_ping_check=False, pool="solo", queues=[CHORES]):
             yield app
 
-    def test_every_invocation_is_on_record(self, session: Session, worker: Any) -> None:
+    def test_worker_records_success_and_failure(self, session: Session, worker: Any) -> None:
         good = worker.send_task("tests.double", args=[21], queue=CHORES)
         bad = worker.send_task("tests.fail", queue=CHORES)
         assert good.get(timeout=20) == 42

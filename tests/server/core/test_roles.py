@@ -1,4 +1,4 @@
-"""Two database roles: what the running one can't do to the audit trail, tried in every way."""
+"""Tests of the database roles: the runtime role must not be able to change the audit trail."""
 
 import os
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ CHANGES = [
         "ON CONFLICT (audit_id) DO UPDATE SET outcome = 'success'"
     ),
 ]
-"""What the triggers refuse, to the owner too."""
+"""Changes that the triggers refuse, even for the owner."""
 
 WAYS_AROUND = [
     "ALTER TABLE audit_logs DISABLE TRIGGER ALL",
@@ -78,7 +78,7 @@ WAYS_AROUND = [
     "SELECT * FROM audit_logs FOR UPDATE",
     "LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE",
 ]
-"""What only the owner or a superuser may."""
+"""Statements that only the owner or a superuser may run."""
 
 SHADOWS = [
     "CREATE TEMPORARY TABLE audit_logs (LIKE public.audit_logs)",
@@ -93,7 +93,7 @@ SHADOWS = [
     "ALTER DATABASE {database} SET search_path = pg_temp, public",
     "GRANT TEMPORARY ON DATABASE {database} TO CURRENT_USER",
 ]
-"""What would put something else in the place of the audit's tables."""
+"""Statements that would put another object in the place of the audit tables."""
 
 SEALED = [
     "UPDATE audit_seals SET root = root",
@@ -115,7 +115,7 @@ SEALED = [
         " AS 'BEGIN RETURN NULL; END'"
     ),
 ]
-"""What the running role may not do to the seals."""
+"""Changes of seals that the runtime role may not make."""
 
 
 @pytest.fixture
@@ -151,7 +151,9 @@ def state(connection: Connection, row: int) -> Any:
 
 class TestTheRunningRole:
     @pytest.mark.parametrize("statement", [*CHANGES, *WAYS_AROUND, *SEALED])
-    def test_can_not(self, running: Connection, row: int, statement: str) -> None:
+    def test_runtime_role_cannot_change_the_audit_trail(
+        self, running: Connection, row: int, statement: str
+    ) -> None:
         before = state(running, row)
         with pytest.raises(
             (
@@ -164,13 +166,15 @@ class TestTheRunningRole:
         assert state(running, row) == before
 
     @pytest.mark.parametrize("statement", SHADOWS)
-    def test_can_not_shadow_the_trail(self, running: Connection, statement: str) -> None:
+    def test_runtime_role_cannot_shadow_the_audit_trail(
+        self, running: Connection, statement: str
+    ) -> None:
         database = running.info.dbname
         try:
             running.execute(statement.format(database=database))
         except psycopg.errors.InsufficientPrivilege:
             running.rollback()
-        else:  # PostgreSQL only warns of a grant that grants nothing
+        else:  # an ineffective GRANT causes only a warning
             assert statement.startswith("GRANT")
         made = running.execute(
             "SELECT relname FROM pg_class WHERE relname LIKE 'audit_logs' AND relkind IN ('r', 'v')"
@@ -178,15 +182,13 @@ class TestTheRunningRole:
         assert made == [("audit_logs",)]
         assert not roles.examine().could_shadow
 
-    def test_finds_the_trail_before_anything_else(self, running: Connection) -> None:
+    def test_search_path_finds_the_audit_trail_first(self, running: Connection) -> None:
         row = running.execute("SHOW search_path").fetchone()
         assert row == ("public, pg_temp",)
         found = running.execute("SELECT 'audit_logs'::regclass = 'public.audit_logs'::regclass")
         assert found.fetchone() == (True,)
 
-    def test_an_upgrade_takes_back_what_a_restored_database_allows(
-        self, fresh_database: str
-    ) -> None:
+    def test_upgrade_revokes_excess_privileges(self, fresh_database: str) -> None:
         with psycopg.connect(os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]) as owner:
             name = owner.info.dbname
             owner.execute(f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC')
@@ -201,14 +203,14 @@ class TestTheRunningRole:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 running.execute("CREATE TEMPORARY TABLE audit_logs (x int)")
 
-    def test_is_the_one_that_all_tests_use(self, session: Session) -> None:
+    def test_runtime_role_is_used_by_all_tests(self, session: Session) -> None:
         found = roles.examine()
         assert found == roles.RunningRole(name=RUNTIME, could_rewrite=())
         assert found.is_restricted
         assert session.connection().dialect.name == "postgresql"
         assert urlsplit(str(os.environ["AIPLATFORM_DATABASE_URL"])).username == RUNTIME
 
-    def test_can_do_all_else(self, running: Connection, row: int) -> None:
+    def test_runtime_role_may_change_all_other_tables(self, running: Connection, row: int) -> None:
         tables = running.execute(
             "SELECT relname, has_table_privilege(oid, 'SELECT, INSERT, UPDATE, DELETE')"
             " AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')"
@@ -218,7 +220,9 @@ class TestTheRunningRole:
         assert restricted == {*roles.APPEND_ONLY, *roles.READ_ONLY, *roles.TAKEN_FROM}
         assert len(tables) > 20
 
-    def test_deletes_users_whose_rows_let_go_of_them(self, running: Connection, row: int) -> None:
+    def test_runtime_role_may_delete_users_with_audit_entries(
+        self, running: Connection, row: int
+    ) -> None:
         before = running.execute("SELECT * FROM audit_logs WHERE id = %s", [row]).fetchone()
         assert before is not None
         assert before[1] is not None
@@ -229,27 +233,29 @@ class TestTheRunningRole:
 
 class TestTheOwner:
     @pytest.mark.parametrize("statement", CHANGES)
-    def test_is_refused_by_the_triggers(self, owner: Connection, row: int, statement: str) -> None:
+    def test_owner_is_refused_by_the_triggers(
+        self, owner: Connection, row: int, statement: str
+    ) -> None:
         before = state(owner, row)
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
             owner.execute(statement.format(id=row))
         owner.rollback()
         assert state(owner, row) == before
 
-    def test_is_told_from_the_running_role(self, owner_url: str) -> None:
+    def test_examine_with_owner_reports_all_audit_tables(self, owner_url: str) -> None:
         with environment(AIPLATFORM_DATABASE_URL=owner_url):
             found = roles.examine()
         assert found.name == OWNER
         assert set(found.could_rewrite) == set(roles.APPEND_ONLY)
 
-    def test_a_single_grant_too_many_is_told(self, owner: Connection) -> None:
+    def test_examine_reports_a_single_excess_grant(self, owner: Connection) -> None:
         owner.execute(f"GRANT UPDATE (details) ON audit_logs TO {RUNTIME}")
         owner.commit()
         assert roles.examine().could_rewrite == ("audit_logs",)
         migrate.upgrade()
         assert roles.examine().is_restricted
 
-    def test_what_later_migrations_make_is_granted(
+    def test_tables_of_later_migrations_are_granted(
         self, owner: Connection, running: Connection
     ) -> None:
         owner.execute("CREATE TABLE later (id serial PRIMARY KEY, x int)")
@@ -265,7 +271,7 @@ class TestTheOwner:
 
 
 class TestNames:
-    def test_of_the_running_role(self) -> None:
+    def test_runtime_role_of_settings(self) -> None:
         one = "postgresql://one@host/db"
         settings = Settings(database_url="postgresql://tw%6F@host/db", migration_database_url=one)
         assert roles.runtime_role(settings) == "two"
@@ -274,14 +280,16 @@ class TestNames:
         assert roles.runtime_role(alone) is None
         assert roles.runtime_role(Settings(database_url=one, runtime_role="x")) == "x"
 
-    def test_one_that_is_missing_is_told(self, owner_url: str) -> None:
+    def test_upgrade_with_missing_role_says_what_to_run(self, owner_url: str) -> None:
         with (
             environment(AIPLATFORM_RUNTIME_ROLE="nobody_at_all"),
             pytest.raises(roles.RoleMissing, match="CREATE ROLE nobody_at_all"),
         ):
             migrate.upgrade()
 
-    def test_strange_ones_are_quoted(self, postgres: PostgresServer, owner_url: str) -> None:
+    def test_upgrade_quotes_strange_role_names(
+        self, postgres: PostgresServer, owner_url: str
+    ) -> None:
         strange = 'od"d; DROP TABLE users --'
         assert postgres.superuser_url is not None
         quoted = '"' + strange.replace('"', '""') + '"'
@@ -297,7 +305,7 @@ class TestNames:
 
 
 @pytest.mark.parametrize("role", ["running", "owner"])
-def test_doctor_tells_of_a_role_that_could_rewrite_the_trail(
+def test_doctor_warns_of_role_that_could_rewrite_the_audit_trail(
     tmp_path: Path, role: str, database_url: str, owner_url: str
 ) -> None:
     url = database_url if role == "running" else owner_url

@@ -1,4 +1,4 @@
-"""Settings from the environment and from files."""
+"""Tests of settings from the environment and from files."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.conftest import environment
 
 
 class TestFiles:
-    def test_a_file_may_hold_a_value(self, tmp_path: Path) -> None:
+    def test_value_is_read_from_file(self, tmp_path: Path) -> None:
         for name, content in (("PASSWORD", "s3cret phrase\n"), ("URL", "postgresql://x@h/d")):
             (tmp_path / name).write_text(content)
         with environment(
@@ -22,7 +22,7 @@ class TestFiles:
         assert settings.admin_password.get_secret_value() == "s3cret phrase"
         assert settings.migration_database_url == "postgresql://x@h/d"
 
-    def test_lists_and_numbers_too(self, tmp_path: Path) -> None:
+    def test_list_and_number_are_read_from_files(self, tmp_path: Path) -> None:
         (tmp_path / "hosts").write_text("a.example, b.example")
         (tmp_path / "port").write_text("8401")
         with environment(
@@ -33,7 +33,7 @@ class TestFiles:
         assert settings.allowed_hosts == ["a.example", "b.example"]
         assert settings.port == 8401
 
-    def test_two_answers_are_none(self, tmp_path: Path) -> None:
+    def test_value_and_file_together_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "x").write_text("x")
         with (
             environment(
@@ -43,7 +43,7 @@ class TestFiles:
         ):
             Settings()
 
-    def test_a_missing_file_is_said(self) -> None:
+    def test_missing_file_is_named(self) -> None:
         with (
             environment(AIPLATFORM_ADMIN_PASSWORD_FILE="/nowhere/x"),
             pytest.raises(SettingsError, match="/nowhere/x"),
@@ -52,14 +52,14 @@ class TestFiles:
 
 
 @pytest.mark.parametrize("limit", ["", "x", "1", "1/fortnight", "-1/minute"])
-def test_what_is_no_limit_is_refused(limit: str) -> None:
+def test_invalid_rate_limit_is_refused(limit: str) -> None:
     with environment(AIPLATFORM_RATE_LIMIT_NORMAL=limit), pytest.raises(ValidationError):
         Settings()
 
 
 @pytest.mark.parametrize("sender", ["Example, Inc. <no-reply@example.com>", "x@", "a b@c", "@"])
-def test_what_is_no_sender_is_refused(sender: str) -> None:
-    """Every mail would fail for it, long after the start."""
+def test_invalid_mail_from_is_refused(sender: str) -> None:
+    """Otherwise every mail would fail, long after the start."""
     with environment(AIPLATFORM_MAIL_FROM=sender), pytest.raises(ValidationError):
         Settings()
 
@@ -67,6 +67,6 @@ def test_what_is_no_sender_is_refused(sender: str) -> None:
 @pytest.mark.parametrize(
     "sender", ["a@example.com", "AI <a@example.com>", '"Example, Inc." <a@example.com>']
 )
-def test_senders(sender: str) -> None:
+def test_valid_mail_from_is_accepted(sender: str) -> None:
     with environment(AIPLATFORM_MAIL_FROM=sender):
         assert Settings().mail_from == sender

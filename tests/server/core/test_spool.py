@@ -1,4 +1,4 @@
-"""Streams that become files, or nothing."""
+"""Tests of receiving streams into files."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator
 
 
 def spooled(directory: Path, chunks: AsyncIterator[bytes], **options: Any) -> tuple[Spooled, bytes]:
-    """Receive into a workplace; returns what was said of the file and what was in it."""
+    """Receive a stream into a workplace. Return the result and the content of the file."""
 
     async def run() -> tuple[Spooled, bytes]:
         async with workplace(directory) as prefix:
@@ -32,7 +32,7 @@ def spooled(directory: Path, chunks: AsyncIterator[bytes], **options: Any) -> tu
     return asyncio.run(run())
 
 
-def test_what_arrives_is_hashed_on_the_way(tmp_path: Path) -> None:
+def test_receive_stores_and_hashes_the_stream(tmp_path: Path) -> None:
     parts = [bytes([n % 256]) * 100_000 for n in range(35)]
     result, content = spooled(tmp_path / "spool", stream(*parts), limit=10**9)
     assert content == b"".join(parts)
@@ -42,19 +42,19 @@ def test_what_arrives_is_hashed_on_the_way(tmp_path: Path) -> None:
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
 
 
-def test_an_empty_stream(tmp_path: Path) -> None:
+def test_receive_empty_stream(tmp_path: Path) -> None:
     result, content = spooled(tmp_path, stream(), limit=1)
     assert (result.size, content) == (0, b"")
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("gone"), asyncio.CancelledError()])
-def test_a_stream_that_breaks(tmp_path: Path, fault: Exception) -> None:
+def test_receive_broken_stream_leaves_no_file(tmp_path: Path, fault: Exception) -> None:
     with pytest.raises(type(fault)):
         spooled(tmp_path, stream(b"x" * 3_000_000, then=fault), limit=10**9)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stream_that_is_too_long_is_not_read_on(tmp_path: Path) -> None:
+def test_receive_too_long_stream_stops_reading(tmp_path: Path) -> None:
     def beyond() -> AsyncIterator[bytes]:
         return stream(b"x" * 6, b"x" * 6, then=AssertionError("read on"))
 
@@ -63,7 +63,9 @@ def test_a_stream_that_is_too_long_is_not_read_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_receive_on_full_disk_raises_insufficient_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
@@ -77,14 +79,14 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         spooled(tmp_path, stream(b"x" * 3_000_000), limit=10**9)
 
 
-def test_other_errors_of_the_disk_are_not_explained_away(tmp_path: Path) -> None:
+def test_receive_passes_other_disk_errors_on(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("not a directory")
     with pytest.raises(FileExistsError):
         spooled(tmp_path / "spool", stream(b"x"), limit=10)
     assert errno.EEXIST not in spool.NO_ROOM
 
 
-def test_uploads_side_by_side_do_not_take_each_others_files(tmp_path: Path) -> None:
+def test_simultaneous_uploads_keep_their_own_files(tmp_path: Path) -> None:
     async def one(letter: bytes) -> bytes:
         async with workplace(tmp_path) as prefix:
             path = prefix.with_suffix(".upload")

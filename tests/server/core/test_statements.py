@@ -1,4 +1,4 @@
-"""Statements that are kept as text."""
+"""Tests of compiled statements."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ ROLES = compiled(
 )
 
 
-def test_rows_have_names_and_python_values(session: Session) -> None:
+def test_compiled_rows_have_names_and_python_values(session: Session) -> None:
     one, other = sorted(f"role{number()}" for _ in range(2))
     session.add_all([Role(name=one, permissions=["a:read"]), Role(name=other, permissions=[])])
     session.commit()
@@ -37,7 +37,7 @@ def test_rows_have_names_and_python_values(session: Session) -> None:
         ROLES.one_or_none(session, names=[one, other])
 
 
-def test_sql_that_is_written_by_hand(session: Session) -> None:
+def test_dense_removes_comments_and_white_space(session: Session) -> None:
     laid_out = """
         SELECT (  -- a comment (with words)
             CAST(:number AS integer) + 1
@@ -48,11 +48,11 @@ def test_sql_that_is_written_by_hand(session: Session) -> None:
     assert tuple(compiled(text(dense(laid_out))).one(session, number=4)) == (5, 2)
 
 
-def test_claims_do_not_look_for_their_parameters_each_time() -> None:
+def test_claim_statement_is_short_enough_for_psycopg_cache() -> None:
     assert len(PICK.text) <= psycopg._queries.MAX_CACHED_STATEMENT_LENGTH
 
 
-def test_what_the_session_has_not_written_yet_is_seen(session: Session) -> None:
+def test_compiled_statement_flushes_the_session_first(session: Session) -> None:
     name = f"role{number()}"
     session.add(Role(name=name, permissions=[]))
     with session.no_autoflush:
@@ -68,9 +68,9 @@ COUNT = compiled(
 WHO = compiled(text("SELECT pg_backend_pid() AS pid, pg_terminate_backend(CAST(:pid AS integer))"))
 
 
-def test_several_are_asked_together(session: Session) -> None:
+def test_all_of_returns_rows_of_each_statement(session: Session) -> None:
     name = f"role{number()}"
-    session.add(Role(name=name, permissions=["a:read"]))  # is written before
+    session.add(Role(name=name, permissions=["a:read"]))  # flushed before the statements
     found, numbers, none = all_of(
         session,
         (ROLES, {"names": [name]}),
@@ -84,7 +84,7 @@ def test_several_are_asked_together(session: Session) -> None:
     assert ROLES.all(session, names=[name]) == []
 
 
-def test_the_second_sees_what_the_first_waited_for(session: Session) -> None:
+def test_all_of_second_statement_sees_rows_that_first_waited_for(session: Session) -> None:
     name, mark = f"role{number()}", f"mark{number()}"
     session.add(Role(name=name, permissions=[]))
     session.commit()
@@ -107,7 +107,7 @@ def test_the_second_sees_what_the_first_waited_for(session: Session) -> None:
     assert count.found == 1
 
 
-def test_an_error_among_several_is_told_as_one_of_sqlalchemy(session: Session) -> None:
+def test_all_of_error_is_raised_as_dbapi_error(session: Session) -> None:
     name = f"role{number()}"
     write = compiled(
         text("INSERT INTO roles (name, permissions) VALUES (:name, '[]') RETURNING id")
@@ -125,7 +125,7 @@ def test_an_error_among_several_is_told_as_one_of_sqlalchemy(session: Session) -
         NUMBER.one(session, number=1 << 40)
 
 
-def test_a_connection_that_ends_among_several_is_not_used_again(session: Session) -> None:
+def test_all_of_lost_connection_is_not_used_again(session: Session) -> None:
     pid = WHO.one(session, pid=None).pid
     with pytest.raises(DBAPIError) as told:
         all_of(session, (WHO, {"pid": pid}), (NUMBER, {"number": 1}))

@@ -1,4 +1,4 @@
-"""Blobs and who refers to them, also when several do so at once."""
+"""Tests of blobs and references to them, also by several at once."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -32,21 +32,21 @@ class TestKeep:
         assert len(rows) == 1
         assert b"".join(get_store().read(first.sha256)) == b"the same"
 
-    def test_keeping_again_counts_as_use(self, session: Session, stored: Keep) -> None:
+    def test_keep_again_updates_touched_at(self, session: Session, stored: Keep) -> None:
         file = stored(b"used again")
         before = session.get_one(Blob, file.sha256).touched_at
         stored(b"used again")
         session.expire_all()
         assert session.get_one(Blob, file.sha256).touched_at > before
 
-    def test_content_is_not_changed_by_its_name(self, session: Session, tmp_path: Path) -> None:
+    def test_keep_with_wrong_hash_is_refused(self, session: Session, tmp_path: Path) -> None:
         source = tmp_path / "liar"
         source.write_bytes(b"not what it says")
         with pytest.raises(RuntimeError):
             keep(session, source, hashlib.sha256(b"something else").hexdigest(), 5)
         session.rollback()
 
-    def test_many_at_once(self, session: Session, tmp_path: Path) -> None:
+    def test_keep_same_content_by_many_at_once(self, session: Session, tmp_path: Path) -> None:
         content = b"wanted by all"
         sha256 = hashlib.sha256(content).hexdigest()
 
@@ -62,7 +62,7 @@ class TestKeep:
 
 
 class TestRefer:
-    def test_files_of_an_owner_by_path(self, session: Session, stored: Keep) -> None:
+    def test_files_of_returns_files_of_owner_by_path(self, session: Session, stored: Keep) -> None:
         model = make_model(session, make_project(session))
         other = make_model(session, make_project(session))
         files = [stored(path="b/2"), stored(path="a"), stored(path="b/10")]
@@ -74,13 +74,13 @@ class TestRefer:
         assert [file.path for file in found] == sorted(file.path for file in files)
         assert set(found) == set(files)
 
-    def test_what_was_never_kept_can_not_be_referred_to(self, session: Session) -> None:
+    def test_refer_to_unknown_blob_raises_blob_gone(self, session: Session) -> None:
         model = make_model(session, make_project(session))
         with pytest.raises(BlobGone) as gone:
             refer(session, StoredFile("x", "0" * 64, 1), project_id=None, model_id=model.id)
         assert gone.value.status == 409
 
-    def test_a_path_of_an_owner_is_one_file(self, session: Session, stored: Keep) -> None:
+    def test_refer_twice_with_same_path_is_refused(self, session: Session, stored: Keep) -> None:
         model = make_model(session, make_project(session))
         for _ in range(2):
             refer(session, stored(path="same"), project_id=None, model_id=model.id)
@@ -90,14 +90,14 @@ class TestRefer:
             last.commit()
         session.rollback()
 
-    def test_a_reference_has_exactly_one_owner(self, session: Session, stored: Keep) -> None:
+    def test_reference_without_owner_is_refused(self, session: Session, stored: Keep) -> None:
         file = stored()
         refer(session, file, project_id=None)
         with pytest.raises(IntegrityError):
             session.flush()
         session.rollback()
 
-    def test_goes_with_its_owner(self, session: Session, stored: Keep) -> None:
+    def test_reference_is_deleted_with_its_owner(self, session: Session, stored: Keep) -> None:
         file, owner = stored(), make_user(session)
         project = make_project(session, owner)
         model = make_model(session, project, files=[file])
@@ -110,7 +110,7 @@ class TestRefer:
 
 
 class TestFetch:
-    def test_lays_files_out(self, stored: Keep, tmp_path: Path) -> None:
+    def test_fetch_tree_copies_files_to_their_paths(self, stored: Keep, tmp_path: Path) -> None:
         files = [stored(b"1", "weights/a/1"), stored(b"2", "weights/2"), stored(b"", "empty")]
         target = tmp_path / "laid out"
         fetch_tree(files, target)

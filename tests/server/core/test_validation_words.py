@@ -1,4 +1,4 @@
-"""Every constraint of requests is told in words: no regular expression, no path of the code."""
+"""Tests that every constraint of requests is explained in words, without regular expressions."""
 
 import re
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ def routes(app: FastAPI) -> list[APIRoute]:
 
 
 def dependants(dependant: Any) -> Iterator[Any]:
-    """What a route depends on, itself included."""
+    """Yield a dependant and all its dependencies."""
     yield dependant
     for inner in dependant.dependencies:
         yield from dependants(inner)
 
 
 def patterns_of(node: Any) -> Iterator[str]:
-    """All patterns in a JSON document, but for those of the headers of answers."""
+    """Yield all patterns in a JSON document, except those of the headers of answers."""
     if isinstance(node, dict):
         if isinstance(node.get("pattern"), str):
             yield node["pattern"]
@@ -51,7 +51,7 @@ def patterns_of(node: Any) -> Iterator[str]:
 
 
 def violations(schema: Any, definitions: Any) -> Iterator[Any]:
-    """Values that a schema's constraints refuse, a few for each."""
+    """Yield values that violate a schema's constraints, a few per constraint."""
     if "$ref" in schema:
         schema = definitions.get(schema["$ref"].rpartition("/")[2], {})
     for branch in (*schema.get("anyOf", ()), *schema.get("allOf", ()), *schema.get("oneOf", ())):
@@ -88,7 +88,7 @@ def violations(schema: Any, definitions: Any) -> Iterator[Any]:
 
 
 def check(fault: Any, place: str) -> None:
-    """See that a fault is told in words."""
+    """Assert that a fault is explained in words."""
     words = expected(fault)
     for text in words:
         assert text.strip(), fault
@@ -100,7 +100,7 @@ def check(fault: Any, place: str) -> None:
     assert not place.startswith(("query.", "path.", "header.", "body.")), place
 
 
-def test_every_pattern_of_the_api_is_put_into_words(app: FastAPI) -> None:
+def test_every_pattern_of_the_api_has_an_explanation(app: FastAPI) -> None:
     found = set(patterns_of(app.openapi()))
     assert found <= IN_WORDS.keys(), f"not in protocol/patterns.py: {found - IN_WORDS.keys()}"
     for words in IN_WORDS.values():
@@ -108,7 +108,7 @@ def test_every_pattern_of_the_api_is_put_into_words(app: FastAPI) -> None:
         assert not re.search(r"\[.-.|\\[wx]|\$$|\{\d", words.en), words
 
 
-def test_every_constraint_of_a_parameter_is_told_in_words(app: FastAPI) -> None:
+def test_every_constraint_of_a_parameter_is_explained_in_words(app: FastAPI) -> None:
     description = app.openapi()
     definitions = description["components"]["schemas"]
     provoked = 0
@@ -151,7 +151,7 @@ def models_of(kind: Any, found: dict[str, type[BaseModel]]) -> None:
         models_of(inner, found)
 
 
-def test_every_constraint_of_a_body_is_told_in_words(app: FastAPI) -> None:
+def test_every_constraint_of_a_body_is_explained_in_words(app: FastAPI) -> None:
     models: dict[str, type[BaseModel]] = {}
     for route in routes(app):
         for dependant in dependants(route.dependant):
@@ -190,5 +190,5 @@ def test_every_constraint_of_a_body_is_told_in_words(app: FastAPI) -> None:
         (("body", 17), "{", "json_invalid", "the request's body"),
     ],
 )  # fmt: skip
-def test_place_is_what_the_sender_wrote(loc: Any, given: Any, kind: str, place: str) -> None:
+def test_place_of_names_the_field_as_sent(loc: Any, given: Any, kind: str, place: str) -> None:
     assert place_of({"loc": loc, "type": kind}, given) == place
