@@ -1,4 +1,4 @@
-"""A kind of task whose runtime is a script, and a worker to run it."""
+"""A kind of task whose runtime executes a script of the test, and a worker to run it."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ NOWHERE = DatasetRef.model_validate({"dataset": "00000000-0000-0000-0000-0000000
 
 
 class ScriptedKind(TaskKind):
-    """Records what the queue tells it."""
+    """A kind of task that records the calls of the queue."""
 
     type = TaskType.DATA_QUALITY
 
@@ -73,10 +73,10 @@ def project(session: Session) -> Project:
 def submit(
     session: Session, project: Project, kind: ScriptedKind, home: Path
 ) -> Callable[..., Task]:
-    """Queue a task; its runtime runs ``script``."""
+    """Return a function that queues a task; its runtime executes ``script``."""
 
     def submit(script: str = "", *, priority: int = 5, **options: object) -> Task:
-        # A whole core, so that tests count cores as they count tasks.
+        # A whole core per task, so that tests can count cores like tasks.
         spec = QualitySpec(dataset=NOWHERE, **{"resources": {"cpus": 1}, **options})
         task = queue.submit(
             session, make_context(session, project), spec, name="scripted", priority=priority
@@ -91,7 +91,7 @@ def submit(
 
 @pytest.fixture
 def make_worker(session: Session) -> Callable[..., int]:
-    """Enter a worker; returns its id."""
+    """Return a function that registers a worker and returns its id."""
 
     def make(
         name: str = "w1",
@@ -115,7 +115,7 @@ def make_worker(session: Session) -> Callable[..., int]:
 
 @pytest.fixture(autouse=True)
 def _empty_queue(session: Session, database_url: str) -> Iterator[None]:
-    """Each test has the queue to itself."""
+    """Delete all tasks and workers after each test."""
     yield
     session.rollback()
     session.execute(text("DELETE FROM task_leases"))
@@ -139,7 +139,7 @@ STOPS = """
         report.stop.obey()
     result = {"from": pathlib.Path(job.resume_from, "state").read_text()}
 """
-"""Runs until it is stopped, and ends at once when it resumes."""
+"""A script that runs until it is stopped, and ends at once when it resumes."""
 
 
 def claim(session: Session, worker_id: int) -> Any:

@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere, as they are begun and report over HTTP."""
+"""Helpers that begin external runs and report for them over HTTP."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""A runtime whose job is a script of the test: the real launcher and protocol, no model.
+"""A runtime whose job is a script of the test, with the real launcher and protocol.
 
-The script lies at ``HOME/scripts/<task uuid>.py`` and sees ``job`` and ``report``.
+The script is at ``HOME/scripts/<task uuid>.py`` and can use ``job`` and ``report``.
 """
 
 import sys
@@ -23,7 +23,7 @@ def run_script(job, report):
 
 
 def run_ranks(job_file, job, ranks, report):
-    """In place of torchrun, one script for each node."""
+    """Run the script once per node, in place of torchrun."""
     report.result(run_script(job, report))
     return 0
 

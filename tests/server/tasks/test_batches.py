@@ -1,4 +1,4 @@
-"""Many submissions in one request."""
+"""Submissions of many tasks in one request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ def names(session: Session) -> list[str]:
     return list(session.scalars(select(Task.name).order_by(Task.id)))
 
 
-def test_each_is_what_it_is_alone(
+def test_batch_queues_each_task_like_a_single_submission(
     session: Session, send: Callable[..., Any], project: Project, owner: Api,
     make_worker: Callable[..., int],
 ) -> None:  # fmt: skip
@@ -79,11 +79,14 @@ def test_each_is_what_it_is_alone(
         assert logged.details["inputs"] == [f"seed {100 + number}"]
     order = [claim(session, worker) for _ in range(3)]
     started = [session.get_one(Task, claimed.task_id).name for claimed in order]
-    assert started == ["task 2", "task 0", "task 1"]  # by priority, then as they were sent
-    assert claim(session, worker) is None  # the last waits for the first
+    # by priority, then in the order of the request
+    assert started == ["task 2", "task 0", "task 1"]
+    assert claim(session, worker) is None  # the last task waits for the first
 
 
-def test_one_that_is_refused_refuses_all(session: Session, send: Callable[..., Any]) -> None:
+def test_batch_with_one_refused_task_is_refused_whole(
+    session: Session, send: Callable[..., Any]
+) -> None:
     submitted = select(func.count()).where(AuditLog.action == "task:submitted")
     before = session.scalar(submitted)
     assert send(one(1), one(2, NO_SUCH)).status_code == 404
@@ -94,7 +97,9 @@ def test_one_that_is_refused_refuses_all(session: Session, send: Callable[..., A
     assert session.scalar(submitted) == before
 
 
-def test_sent_again_it_queues_what_is_missing(session: Session, send: Callable[..., Any]) -> None:
+def test_repeated_batch_queues_only_the_missing_tasks(
+    session: Session, send: Callable[..., Any]
+) -> None:
     def keyed(*numbers: int) -> list[dict[str, Any]]:
         return [one(n, idempotency_key=f"k{n}") for n in numbers]
 
@@ -114,7 +119,7 @@ def test_sent_again_it_queues_what_is_missing(session: Session, send: Callable[.
     assert len(names(session)) == 3
 
 
-def test_a_key_means_the_same_alone_and_in_a_batch(
+def test_idempotency_key_means_the_same_alone_and_in_a_batch(
     session: Session, send: Callable[..., Any], owner: Api, project: Project
 ) -> None:
     alone = owner.post(
@@ -125,7 +130,7 @@ def test_a_key_means_the_same_alone_and_in_a_batch(
     assert len(names(session)) == 1
 
 
-def test_who_may_not_submit_one_may_not_submit_many(
+def test_batch_by_a_viewer_is_refused(
     session: Session, send: Callable[..., Any], project: Project, api: Callable[..., Api]
 ) -> None:
     assert send(one(1), by=api(make_member(session, project, "viewer"))).status_code == 403

@@ -1,4 +1,4 @@
-"""Series of several tasks beside each other, and in few words."""
+"""Series of several tasks in one chart, and their summaries."""
 
 from sqlalchemy.orm import Session
 
@@ -8,7 +8,7 @@ from tests.factories import make_experiment, make_project, make_task
 from tests.server.tasks.runs import begin, report
 
 
-def test_several_runs_in_one_call(owner: Api, project: Project) -> None:
+def test_metrics_of_several_runs_are_compared_in_one_request(owner: Api, project: Project) -> None:
     runs = [begin(owner, project, name=f"run {n}")["uuid"] for n in range(3)]
     for number, run in enumerate(runs[:2]):
         points = [("loss", step, number + step / 1e4) for step in range(2_000)]
@@ -31,7 +31,7 @@ def test_several_runs_in_one_call(owner: Api, project: Project) -> None:
     ]
 
 
-def test_runs_of_an_experiment_and_of_nothing(
+def test_summary_of_an_experiment_returns_its_runs_and_needs_a_selection(
     owner: Api, project: Project, session: Session
 ) -> None:
     experiment = make_experiment(session, project)
@@ -43,7 +43,7 @@ def test_runs_of_an_experiment_and_of_nothing(
     assert owner.get(path).json()["code"] == "nothing_to_compare"
 
 
-def test_tasks_of_other_projects_do_not_exist(
+def test_comparison_with_tasks_of_other_projects_returns_404(
     owner: Api, project: Project, session: Session
 ) -> None:
     foreign = make_task(session, make_project(session))

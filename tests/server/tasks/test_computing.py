@@ -1,4 +1,4 @@
-"""The threads and the priority of tasks beside each other."""
+"""Threads and niceness of tasks that share a worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_threads_are_reserved_cores_and_free_ones(cores: Cores, threads: int) ->
     assert cores.threads == threads
 
 
-def test_task_beside_others_waits_passively_and_stands_back_behind_servers() -> None:
+def test_task_beside_others_waits_passively_and_is_nicer_than_servers() -> None:
     shared = Cores(2, 1, 0.1)
     training = computing.environment(shared, serves=False, divides=False)
     assert PASSIVE.items() <= training.items()
@@ -41,18 +41,18 @@ def test_task_beside_others_waits_passively_and_stands_back_behind_servers() -> 
     assert NICENESS not in serving
 
 
-def test_task_that_has_the_worker_to_itself_spins() -> None:
+def test_task_with_a_worker_of_its_own_waits_actively() -> None:
     alone = computing.environment(Cores(2, 2, 0), serves=True, divides=False)
     assert alone == {"OMP_NUM_THREADS": "2"}
 
 
-def test_task_of_several_processes_divides_the_cores_itself() -> None:
+def test_task_with_several_processes_divides_the_cores_itself() -> None:
     assert "OMP_NUM_THREADS" not in computing.environment(
         Cores(8, 4, 0), serves=False, divides=True
     )
 
 
-def test_runtime_and_worker_call_the_niceness_the_same() -> None:
+def test_runtime_and_worker_use_the_same_name_for_the_niceness() -> None:
     assert priority.NICENESS == NICENESS
 
 

@@ -1,4 +1,4 @@
-"""Secrets on their way to a task, and nowhere else."""
+"""Secrets reach the process of a task, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def run(session: Session, make_worker: Callable[..., int]) -> None:
 
 
 def everything(session: Session, *, but: str = "secrets") -> str:
-    """All rows of all tables, as text."""
+    """Return all rows of all tables as text."""
     tables = session.scalars(
         text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     ).all()
@@ -55,7 +55,7 @@ def everything(session: Session, *, but: str = "secrets") -> str:
     )
 
 
-def test_it_reaches_the_child_and_nothing_else(
+def test_secret_reaches_the_child_and_nothing_else(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int],
     kind: Any, owner: User, home: Path,
 ) -> None:  # fmt: skip
@@ -83,7 +83,7 @@ def test_it_reaches_the_child_and_nothing_else(
     assert str(task.uuid) in actions[0]
 
 
-def test_a_projects_secret_serves_who_has_none_of_the_name(
+def test_project_secret_is_used_if_the_author_has_none_of_that_name(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int],
     kind: Any, project: Project, owner: User,
 ) -> None:  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_projects_secret_serves_who_has_none_of_the_name(
     assert kind.outcomes[1].result["length"] == len("my own value")
 
 
-def test_somebody_elses_is_out_of_reach(
+def test_submission_with_the_secret_of_another_user_is_refused(
     session: Session, submit: Callable[..., Task], kind: Any
 ) -> None:
     from aiplatform.server.secrets.errors import NoSuchSecret
@@ -108,7 +108,7 @@ def test_somebody_elses_is_out_of_reach(
 
 
 @pytest.mark.parametrize("gone", ["removed", "deactivated", "key"])
-def test_a_task_that_can_not_have_it_fails_and_says_so(
+def test_task_with_an_unavailable_secret_fails_with_the_reason(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int],
     kind: Any, owner: User, gone: str, home: Path,
 ) -> None:  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_task_that_can_not_have_it_fails_and_says_so(
     assert str(home) not in outcome.error
 
 
-def test_only_variables_of_credentials_can_be_filled() -> None:
+def test_spec_with_a_secret_in_another_variable_than_a_credential_is_refused() -> None:
     from pydantic import ValidationError
 
     from aiplatform.protocol.references import DatasetRef
@@ -147,8 +147,9 @@ def test_only_variables_of_credentials_can_be_filled() -> None:
             QualitySpec(dataset=dataset, secrets={name: "a"})
 
 
-def test_rows_that_are_there(session: Session, submit: Callable[..., Task], kind: Any) -> None:
-    """The search above would find a value that is stored in the clear."""
+def test_search_of_all_tables_finds_a_value_stored_in_clear_text(
+    session: Session, submit: Callable[..., Task], kind: Any
+) -> None:
     task = submit("")
     session.execute(
         text("UPDATE tasks SET logs = :value WHERE id = :id"), {"value": VALUE, "id": task.id}

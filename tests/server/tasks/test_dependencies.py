@@ -1,4 +1,4 @@
-"""Tasks that wait for others."""
+"""Tasks that wait for other tasks."""
 
 import inspect
 import sys
@@ -41,7 +41,7 @@ WITH link AS (
 INSERT INTO task_dependencies (task_id, needs_id, condition)
 SELECT id, COALESCE(lag(id) OVER (ORDER BY id), :first), 'ok' FROM link
 """)
-"""Each after the one before."""
+"""Statement that inserts a chain of tasks, each waiting for the one before."""
 
 
 def after(task: Task, condition: str = "ok") -> list[After]:
@@ -51,7 +51,7 @@ def after(task: Task, condition: str = "ok") -> list[After]:
 class TestDependencies:
     @pytest.fixture
     def chained(self, session: Session, project: Project, submit: Submit) -> Submit:
-        """Submit a task that waits for others."""
+        """Return a function that submits a task that waits for others."""
 
         def chained(needs: list[After]) -> Task:
             task = queue.submit(
@@ -63,7 +63,7 @@ class TestDependencies:
 
         return chained
 
-    def test_it_starts_when_the_other_has_succeeded(
+    def test_dependent_task_starts_after_the_other_has_succeeded(
         self, session, submit, chained, make_worker, owner: Api
     ):
         first, worker = submit(), make_worker()
@@ -78,7 +78,7 @@ class TestDependencies:
         end(session, held)
         assert claim(session, worker).task_id == second.id
 
-    def test_failure_goes_down_the_chain_with_its_reason(
+    def test_failure_fails_dependent_tasks_along_the_chain_with_the_reason(
         self, session, submit, chained, make_worker
     ):
         first = submit()
@@ -92,7 +92,7 @@ class TestDependencies:
         assert "chained, which ended as failed" in third.error_message
         assert claim(session, make_worker()).task_id == whatever.id
 
-    def test_one_waits_for_another_and_for_what_that_waits_for(
+    def test_task_waiting_for_two_links_of_one_chain_fails_once(
         self, session, submit, chained, make_worker
     ):
         first = submit()
@@ -102,8 +102,8 @@ class TestDependencies:
         session.expire_all()
         assert [one.status for one in (first, second, third)] == ["failed"] * 3
 
-    def test_a_chain_of_any_length_fails(self, session, submit, make_worker):
-        """A link costs no frame of the interpreter's stack, of which there are few here."""
+    def test_failure_of_a_long_chain_needs_no_recursion(self, session, submit, make_worker):
+        """Check with a recursion limit that a chain of this length would exceed."""
         first, worker = submit(), make_worker()
         length = 250
         session.execute(CHAIN, {"first": first.id, "length": length})
@@ -118,7 +118,7 @@ class TestDependencies:
         failed = select(func.count()).where(Task.status == "failed")
         assert session.scalar(failed) == length + 1
 
-    def test_cancelling_counts_as_no_success(self, session, submit, chained):
+    def test_cancelled_task_fails_dependents_that_need_its_success(self, session, submit, chained):
         first = submit()
         second = chained(after(first))
         queue.request_cancel(session, SYSTEM, first)
@@ -126,7 +126,9 @@ class TestDependencies:
         session.refresh(second)
         assert second.status == "failed"
 
-    def test_what_has_ended_already(self, session, submit, chained, make_worker):
+    def test_dependency_on_an_ended_task_is_settled_or_refused(
+        self, session, submit, chained, make_worker
+    ):
         first, failed = submit(priority=9), submit()
         worker = make_worker()
         end(session, claim(session, worker))
@@ -136,7 +138,9 @@ class TestDependencies:
         with pytest.raises(DependencyFailed):
             chained(after(failed))
 
-    def test_all_must_end(self, session, submit, chained, make_worker):
+    def test_task_with_several_dependencies_starts_after_the_last_one(
+        self, session, submit, chained, make_worker
+    ):
         a, b = submit(), submit()
         last = chained([*after(a), *after(b), *after(b, "any")])
         worker = make_worker()
@@ -146,10 +150,10 @@ class TestDependencies:
         end(session, held[1])
         assert claim(session, worker).task_id == last.id
 
-    def test_somebody_changes_what_is_let_go(
+    def test_dependent_changed_while_it_is_settled_does_not_deadlock(
         self, session, submit, chained, make_worker, project, settled_at_once
     ):
-        """Both lock the task first and its place in the queue after, or they would deadlock."""
+        """Both transactions must lock the task first, and its scheduling row after that."""
         first = submit()
         waiting = chained(after(first))
         claimed = claim(session, make_worker())
@@ -162,7 +166,7 @@ class TestDependencies:
 
     @pytest.fixture
     def settled_at_once(self, session: Session) -> Any:
-        """The attempt fails in another thread, which meets the lock that the test holds."""
+        """Return a context manager that holds a lock for which the end of an attempt waits."""
 
         @contextmanager
         def settled_at_once(claimed: Any) -> Iterator[None]:
@@ -186,14 +190,16 @@ class TestDependencies:
 
         return settled_at_once
 
-    def test_other_projects_are_not_seen(self, session, submit, chained):
+    def test_dependency_on_a_task_of_another_project_is_refused(self, session, submit, chained):
         from aiplatform.server.core.errors import NotFound
 
         foreign = make_task(session, make_project(session))
         with pytest.raises(NotFound):
             chained(after(foreign))
 
-    def test_a_resumed_task_still_waits(self, session, submit, chained, make_worker, project):
+    def test_resumed_task_still_waits_for_its_dependency(
+        self, session, submit, chained, make_worker, project
+    ):
         first = submit()
         second = chained(after(first))
         pause(session, second, project)

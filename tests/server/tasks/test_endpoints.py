@@ -1,4 +1,4 @@
-"""Tasks over HTTP: what is refused, what is paged, and the live stream that can be resumed."""
+"""Routes for tasks: lists, refusals, and the live stream, which can be resumed."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..
 
 
 def tell(session: Session, held: Any, step: int, **more: Any) -> None:
-    """What a child says at one step."""
+    """Write the telemetry of one step, as a child reports it."""
     attempts.write_telemetry(
         session,
         held,
@@ -59,14 +59,14 @@ def end(session: Session, held: Any) -> None:
 def watch(
     url: str, token: str, task: Task, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """(event, id, data) of a task's live stream."""
+    """Yield (event, id, data) of a task's live stream."""
     return stream(f"{url}/api/v1/tasks/{task.uuid}/events", token, last_event_id)
 
 
 def stream(
     url: str, token: str, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """(event, id, data) of a stream."""
+    """Yield (event, id, data) of a stream."""
     headers = {"Authorization": f"Bearer {token}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
@@ -86,7 +86,7 @@ def token_of(session: Session, project: Project) -> str:
     return make_token(session, session.get_one(User, project.owner_id))
 
 
-def test_a_task_is_found_by_its_whole_name(
+def test_list_filtered_by_name_matches_the_whole_name(
     session: Session, owner: Api, project: Project, submit: Any
 ) -> None:
     tasks = [submit() for _ in range(4)]
@@ -110,7 +110,7 @@ def test_a_task_is_found_by_its_whole_name(
     assert named("eval", cursor=first["next_cursor"]) == [str(tasks[0].uuid)]
 
 
-def test_lists_are_filtered_and_paged(owner: Api, project: Project, submit: Any) -> None:
+def test_list_is_filtered_and_paged(owner: Api, project: Project, submit: Any) -> None:
     tasks = [submit() for _ in range(5)]
     path = f"projects/{project.uuid}/tasks"
     seen, cursor = [], None
@@ -126,7 +126,7 @@ def test_lists_are_filtered_and_paged(owner: Api, project: Project, submit: Any)
     assert owner.get(path, params={"status": "nonsense"}).status_code == 422
 
 
-def test_one_task_with_all_that_belongs_to_it(
+def test_task_is_returned_with_its_position_attempts_and_result(
     owner: Api, session: Session, submit: Any, held: Any
 ) -> None:
     waiting = submit()
@@ -142,7 +142,7 @@ def test_one_task_with_all_that_belongs_to_it(
     assert (ended["result"], ended["progress"], ended["worker"]) == ({"ok": True}, 1.0, None)
 
 
-def test_types_with_a_resource_of_their_own_are_not_submitted(
+def test_submission_of_a_type_with_its_own_resource_is_refused(
     owner: Api, project: Project, client: Any
 ) -> None:
     nowhere = "00000000-0000-0000-0000-000000000000"
@@ -157,7 +157,7 @@ def test_types_with_a_resource_of_their_own_are_not_submitted(
         assert word in refused.json()["detail"]
 
 
-def test_bad_specs_name_the_field(owner: Api, project: Project) -> None:
+def test_submission_with_an_invalid_spec_names_the_fields(owner: Api, project: Project) -> None:
     body = {"name": "x", "priority": 11, "spec": {"type": "evaluation", "modle": "x"}}
     refused = owner.post(f"projects/{project.uuid}/tasks", json=body)
     assert refused.status_code == 422
@@ -165,7 +165,9 @@ def test_bad_specs_name_the_field(owner: Api, project: Project) -> None:
     assert {"priority", "spec.model"} <= places
 
 
-def test_cancelling_twice_and_after_the_end(owner: Api, session: Session, held: Any) -> None:
+def test_cancel_is_repeatable_until_the_task_has_ended(
+    owner: Api, session: Session, held: Any
+) -> None:
     for _ in range(2):
         answer = owner.post(f"tasks/{held.task_uuid}/cancel")
         assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
@@ -174,7 +176,7 @@ def test_cancelling_twice_and_after_the_end(owner: Api, session: Session, held: 
     assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
 
 
-def test_logs_and_metrics(owner: Api, session: Session, held: Any) -> None:
+def test_logs_and_metrics_are_paged_and_filtered(owner: Api, session: Session, held: Any) -> None:
     for step in range(1, 6):
         tell(session, held, step)
     first = owner.get(f"tasks/{held.task_uuid}/logs", params={"limit": 3}).json()
@@ -191,7 +193,7 @@ def test_logs_and_metrics(owner: Api, session: Session, held: Any) -> None:
     assert [point[0] for point in last["series"]["loss"]] == [4, 5]
 
 
-def test_a_repeated_step_counts_once_with_the_later_attempt(
+def test_repeated_step_counts_once_with_the_later_attempt(
     owner: Api, session: Session, held: Any, make_worker: Any
 ) -> None:
     tell(session, held, 1)
@@ -205,7 +207,7 @@ def test_a_repeated_step_counts_once_with_the_later_attempt(
     assert [point[:2] for point in series["loss"]] == [[1, 1.0], [2, 9.0]]
 
 
-def test_the_stream_tells_everything_in_order_and_ends(
+def test_stream_sends_everything_in_order_and_ends(
     session: Session, project: Project, held: Any, server_url: str
 ) -> None:
     token = token_of(session, project)
@@ -229,7 +231,7 @@ def test_the_stream_tells_everything_in_order_and_ends(
     assert events[-1][0] == "end"
 
 
-def test_a_stream_resumes_after_any_event_without_loss_or_repetition(
+def test_stream_resumes_after_any_event_without_loss_or_repetition(
     session: Session, project: Project, held: Any, server_url: str
 ) -> None:
     token = token_of(session, project)
@@ -244,7 +246,7 @@ def test_a_stream_resumes_after_any_event_without_loss_or_repetition(
         assert rest == whole[place + 1 :]
 
 
-def test_a_stream_ends_when_its_watcher_may_not_watch_any_more(
+def test_stream_ends_when_its_watcher_is_deactivated(
     session: Session, project: Project, held: Any, server_url: str
 ) -> None:
     member = make_member(session, project, "viewer")
@@ -267,7 +269,7 @@ def test_a_stream_ends_when_its_watcher_may_not_watch_any_more(
     assert time.monotonic() - started < 10
 
 
-def test_a_stream_ends_when_its_watcher_is_no_member_any_more(
+def test_stream_ends_when_its_watcher_leaves_the_project(
     session: Session, project: Project, held: Any, server_url: str
 ) -> None:
     member = make_member(session, project, "viewer")
@@ -288,7 +290,7 @@ def test_a_stream_ends_when_its_watcher_is_no_member_any_more(
     assert (events[-1][0], events[-1][2]["code"]) == ("error", "not_found")
 
 
-def test_one_who_reads_too_slowly_gets_everything_all_the_same(
+def test_stream_of_a_slow_reader_is_complete(
     session: Session,
     project: Project,
     held: Any,

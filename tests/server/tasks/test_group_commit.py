@@ -1,4 +1,4 @@
-"""Submissions that come at one time share a transaction, and nothing else."""
+"""Submissions that come at the same time share a transaction, but not their errors."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ UNSENT = uuid4()
 
 
 class Out(BaseModel):
-    """What is told of a task here."""
+    """The answer to a submission in these tests."""
 
     uuid: UUID
     name: str
@@ -79,7 +79,7 @@ def other(session: Session) -> Project:
 
 
 def sent(*asked: Submission) -> list[Submitted | BaseException]:
-    """What becomes of them when all come in the same moment."""
+    """Submit tasks at the same moment; return the answers or errors."""
 
     async def send() -> list[Submitted | BaseException]:
         together = GroupCommit(render)
@@ -94,13 +94,13 @@ def names(answers: list[Submitted | BaseException]) -> list[str]:
 
 
 def queued(session: Session) -> list[tuple[str, int, str]]:
-    """Name, project and transaction of all tasks, as they were numbered."""
+    """Return name, project and transaction of all tasks, sorted by id."""
     session.rollback()
     columns = (Task.name, Task.project_id, text("CAST(tasks.xmin AS text)"))
     return [tuple(row) for row in session.execute(select(*columns).order_by(Task.id))]
 
 
-def test_what_the_log_tells_of_them_has_the_ids_of_their_requests(
+def test_shared_transaction_logs_the_ids_of_all_its_requests(
     ask: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound: list[Any] = []
@@ -118,7 +118,7 @@ def test_what_the_log_tells_of_them_has_the_ids_of_their_requests(
     assert bound == ["id-of-one,id-of-two"] * 2
 
 
-def test_each_goes_into_its_own_project_by_one_transaction(
+def test_submissions_to_two_projects_share_one_transaction(
     session: Session, ask: Callable[..., Submission], project: Project, other: Project
 ) -> None:
     wanted = [(f"task {n}", (project, other)[n % 2]) for n in range(20)]
@@ -129,14 +129,14 @@ def test_each_goes_into_its_own_project_by_one_transaction(
     assert len({row[2] for row in rows}) == 1
 
 
-def test_what_is_refused_is_nobody_elses_trouble(
+def test_refused_submission_does_not_affect_the_others(
     session: Session, ask: Callable[..., Submission]
 ) -> None:
     first, refused, last = sent(ask("first", key="a"), ask("bad", NO_SUCH, key="b"), ask("last"))
     assert names([first, last]) == ["first", "last"]
     assert isinstance(refused, NotFound)
     assert sorted(row[0] for row in queued(session)) == ["first", "last"]
-    # What was refused left no key behind: sent again, it is refused again, and not answered.
+    # The refused submission left no key: repeated, it is checked and refused again.
     assert isinstance(sent(ask("bad", NO_SUCH, key="b"))[0], NotFound)
     assert names(sent(ask("good", key="b"))) == ["good"]
 
@@ -144,7 +144,7 @@ def test_what_is_refused_is_nobody_elses_trouble(
 @pytest.mark.parametrize(
     ("dataset", "kind_of_error"), [(FAULTY, RuntimeError), (UNSENT, DBAPIError)]
 )
-def test_nor_is_a_fault(
+def test_faulty_submission_does_not_affect_the_others(
     session: Session, ask: Callable[..., Submission], dataset: UUID, kind_of_error: type
 ) -> None:
     first, faulty, last = sent(ask("first"), ask("faulty", dataset), ask("last"))
@@ -153,7 +153,7 @@ def test_nor_is_a_fault(
     assert sorted(row[0] for row in queued(session)) == ["first", "last"]
 
 
-def test_what_may_be_committed_is_not_repeated(
+def test_submissions_with_a_lost_commit_answer_are_not_repeated(
     session: Session, ask: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def commit_and_lose_the_answer(shared: Session) -> None:
@@ -166,7 +166,7 @@ def test_what_may_be_committed_is_not_repeated(
     assert [row[0] for row in queued(session)] == ["first", "last"]
 
 
-def test_a_database_that_is_away_is_waited_for_once(
+def test_unreachable_database_is_tried_once_for_all_submissions(
     ask: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[int] = []
@@ -181,7 +181,7 @@ def test_a_database_that_is_away_is_waited_for_once(
     assert waited == [5]
 
 
-def test_what_looks_for_other_tasks_shares_nothing(
+def test_kind_that_looks_for_other_tasks_gets_a_transaction_of_its_own(
     session: Session, ask: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ScriptedKind, "shares_commit", False)
@@ -189,7 +189,7 @@ def test_what_looks_for_other_tasks_shares_nothing(
     assert len({row[2] for row in queued(session)}) == 2
 
 
-def test_one_key_is_one_task(
+def test_submissions_with_one_key_queue_one_task(
     session: Session, ask: Callable[..., Submission], other: Project
 ) -> None:
     asked = [ask("same", key="k"), ask("same", key="k"), ask("same", of=other, key="k")]
@@ -209,14 +209,14 @@ def test_one_key_is_one_task(
 
 @pytest.fixture
 def lock(session: Session) -> Iterator[Session]:
-    """Holds what a submission for ``LOCKED`` waits for, until it is rolled back."""
+    """Hold a lock that submissions for ``LOCKED`` wait for, until it is rolled back."""
     make_project(session, name="locked")
     with transaction() as holder:
         holder.execute(text("SELECT FROM projects WHERE name = 'locked' FOR UPDATE"))
         yield holder
 
 
-def test_who_waits_for_a_lock_waits_alone(
+def test_submission_that_waits_for_a_lock_delays_no_other(
     session: Session, ask: Callable[..., Submission], lock: Session
 ) -> None:
     asked = [ask("quick 1"), ask("waits", LOCKED), ask("quick 2")]
@@ -225,7 +225,7 @@ def test_who_waits_for_a_lock_waits_alone(
         together = GroupCommit(render)
         first, waits, last = (asyncio.create_task(together.submit(one)) for one in asked)
         await asyncio.wait_for(asyncio.gather(first, last), 10)
-        # Nor do those that come later wait behind one, or behind as many as there are lanes.
+        # Later submissions don't wait either, even if as many wait for the lock as there are lanes.
         more = [asyncio.create_task(together.submit(ask("more", LOCKED))) for _ in range(2)]
         await asyncio.sleep(0.2)
         await asyncio.wait_for(together.submit(ask("later")), 10)

@@ -1,4 +1,4 @@
-"""The same submission, sent twice."""
+"""Submissions that are repeated with the same idempotency key."""
 
 import threading
 from collections.abc import Callable
@@ -41,27 +41,27 @@ class TestIdempotency:
 
         return send
 
-    def test_the_same_request_is_answered_the_same(self, session, send):
+    def test_repeated_request_gets_the_same_answer(self, session, send):
         first, second = send("a"), send("a")
         assert (first.status_code, second.status_code) == (202, 202)
         assert first.json() == second.json()
         assert second.headers["Idempotency-Replayed"] == "true"
         assert len(session.scalars(select(Task.id)).all()) == 1
 
-    def test_another_request_is_refused(self, send):
+    def test_key_with_another_request_is_refused(self, send):
         send("a")
         answer = send("a", name="twice")
         assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
 
-    def test_keys_are_of_one_person(self, send, session, project, api):
+    def test_key_of_another_user_is_a_different_key(self, send, session, project, api):
         other = api(make_member(session, project, "developer"))
         assert send("a").json()["uuid"] != send("a", other).json()["uuid"]
 
-    def test_a_refused_request_leaves_no_key(self, send):
+    def test_refused_request_leaves_no_key(self, send):
         assert send("a", priority=11).status_code == 422
         assert send("a").status_code == 202
 
-    def test_two_at_once_make_one(self, session, send):
+    def test_simultaneous_requests_with_one_key_queue_one_task(self, session, send):
         answers: list[Any] = []
         threads = [threading.Thread(target=lambda: answers.append(send("race"))) for _ in range(4)]
         for thread in threads:

@@ -1,4 +1,4 @@
-"""Logs: levels, floods, search, download, the live stream of the log alone."""
+"""Logs: levels, floods, search, download, and the live stream of only the log."""
 
 import gzip
 import threading
@@ -45,11 +45,11 @@ from tests.server.tasks.test_endpoints import stream, token_of
         ("", Level.NONE),
     ],
 )
-def test_a_level_is_read_from_what_loggers_write(line: str, level: Level) -> None:
+def test_parser_reads_levels_from_what_loggers_write(line: str, level: Level) -> None:
     assert Parser().level(line) is level
 
 
-def test_a_traceback_is_one_error_of_many_lines_even_across_chunks() -> None:
+def test_parser_marks_all_lines_of_a_traceback_as_errors_across_chunks() -> None:
     parser = Parser()
     highest, runs = parser.runs("fine\nTraceback (most recent call last):\n  File x\n")
     assert (highest, runs) == (Level.ERROR, [[1, 4]])
@@ -57,7 +57,7 @@ def test_a_traceback_is_one_error_of_many_lines_even_across_chunks() -> None:
     assert list(levels_of(runs, 3)) == [Level.ERROR, Level.ERROR, Level.NONE]
 
 
-def test_a_long_line_is_cut_between_characters() -> None:
+def test_long_line_is_cut_between_characters() -> None:
     data = "数据".encode()
     for cut in range(1, len(data) + 1):
         data[: whole_characters(data[:cut])].decode()
@@ -71,7 +71,7 @@ class Clock:
         return self.now
 
 
-def test_what_exceeds_the_rate_goes_to_a_segment_and_the_end_of_it_is_shown(tmp_path: Path) -> None:
+def test_output_beyond_the_rate_goes_to_a_segment_and_its_end_is_shown(tmp_path: Path) -> None:
     clock = Clock()
     output = Output(tmp_path, rate=1000, burst=5000, most=1e9, clock=clock)
 
@@ -98,7 +98,7 @@ def test_what_exceeds_the_rate_goes_to_a_segment_and_the_end_of_it_is_shown(tmp_
     assert kept == 40_010, "every line is in the segment or shown"
 
 
-def test_what_exceeds_the_segments_is_counted_and_said(tmp_path: Path) -> None:
+def test_output_beyond_the_segment_limit_is_dropped_and_counted(tmp_path: Path) -> None:
     output = Output(tmp_path, rate=1000, burst=1000, most=100_000, clock=Clock())
     for _ in range(20):
         output.take([Chunk(LogStream.STDOUT, "x" * 9_999 + "\n", 1.0)])
@@ -109,8 +109,8 @@ def test_what_exceeds_the_segments_is_counted_and_said(tmp_path: Path) -> None:
     assert ended[0].segment["lost_bytes"] + 100_000 + sum(len(c.text) for c in ended[1:]) == 200_000
 
 
-def test_the_last_words_of_each_stream_are_shown(tmp_path: Path) -> None:
-    """However much the other stream prints after them."""
+def test_last_lines_of_each_stream_are_shown_after_a_flood(tmp_path: Path) -> None:
+    """The other stream may print any amount after them."""
     output = Output(tmp_path, rate=1000, burst=1000, most=1e9, clock=Clock())
     output.take([Chunk(LogStream.STDOUT, "a" * 9_999 + "\n", 1.0)])
     output.take([Chunk(LogStream.STDERR, "the reason\n", 2.0)])
@@ -122,7 +122,7 @@ def test_the_last_words_of_each_stream_are_shown(tmp_path: Path) -> None:
 
 @pytest.fixture
 def flooded(session: Session, submit: Callable[..., Task], make_worker: Any, home: Path) -> Task:
-    """A task that ran and printed 40,000 lines, most of them faster than allowed."""
+    """Run a task that prints 40,000 lines, most of them faster than allowed."""
     with environment(AIPLATFORM_LOG_BYTES_PER_SECOND="1000", AIPLATFORM_LOG_BURST_BYTES="10000"):
         task = submit("""
             import sys
@@ -137,7 +137,7 @@ def flooded(session: Session, submit: Callable[..., Task], make_worker: Any, hom
     return task
 
 
-def test_a_flood_is_kept_whole_and_costs_few_rows(
+def test_flood_is_stored_completely_in_few_rows(
     owner: Api, session: Session, flooded: Task
 ) -> None:
     assert "the end of it" in flooded.logs
@@ -160,7 +160,7 @@ def test_a_flood_is_kept_whole_and_costs_few_rows(
     assert " stdout info INFO the first line\n" in text
 
 
-def test_search_finds_lines_by_text_level_stream_and_time_also_in_segments(
+def test_search_finds_lines_by_text_level_stream_and_time_in_rows_and_segments(
     owner: Api, flooded: Task
 ) -> None:
     def search(**filters: Any) -> list[str]:
@@ -190,7 +190,7 @@ def test_search_finds_lines_by_text_level_stream_and_time_also_in_segments(
     assert bad.status_code == 422
 
 
-def test_the_log_alone_is_watched_live_and_resumed_by_offset(
+def test_log_stream_sends_only_the_log_and_resumes_from_an_offset(
     session: Session, project: Project, submit: Any, make_worker: Any, server_url: str
 ) -> None:
     task = submit()

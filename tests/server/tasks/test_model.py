@@ -1,11 +1,11 @@
-"""The queue against a model of it: anything that can happen, in any order.
+"""The queue compared with a model of it: any events, in any order.
 
-Hypothesis chooses what happens to a few tasks on two workers, on the real database. The model keeps
-what must be true: who holds what, which states follow, that nothing is lost, and that no write of
-an attempt that lost its task is accepted.
+Hypothesis chooses what happens to a few tasks on two workers, with the real database. The model
+knows what must be true: who holds which task, which states may follow, that no task is lost, and
+that no write of an attempt that lost its task is accepted.
 
-Threads race, so what may be done is decided inside the rules: hypothesis must be able to repeat its
-choices.
+Threads race, so their results vary. The rules decide everything else, because hypothesis must be
+able to repeat its choices.
 """
 
 import contextlib
@@ -42,18 +42,18 @@ MAX_ATTEMPTS = 3
 
 
 def together(*actions: Callable[[], object]) -> None:
-    """Each on a thread of its own; what one of them raises is raised here."""
+    """Run each action on a thread of its own; raise what one of them raises."""
     with ThreadPoolExecutor(len(actions)) as pool:
         for done in [pool.submit(action) for action in actions]:
             done.result()
 
 
 class Queue(RuleBasedStateMachine):
-    """Two workers of three cores; tasks of one or two."""
+    """A state machine with two workers of three cores, and tasks of one or two cores."""
 
     project: ClassVar[Project]
     taken_over: ClassVar[int] = 0
-    """How often an attempt that lost its task met the one that has it now."""
+    """Number of times that a task was held by a new attempt while the lost one was tested."""
 
     @initialize()
     def empty(self) -> None:
@@ -89,7 +89,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule()
     def claim_at_once(self) -> None:
-        """Both workers, twice each, from four threads."""
+        """Claim with both workers, twice each, from four threads."""
         found: list[Any] = []
 
         def work(worker_id: int) -> None:
@@ -157,13 +157,13 @@ class Queue(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 99))
     def the_dead_come_back(self, number: int) -> None:
-        """An attempt that lost its task tries all that it may do; nothing is accepted."""
+        """Check that every write of an attempt that lost its task is refused."""
         if self.stale:
             self.refused(self.stale[number % len(self.stale)])
 
     @rule(number=st.integers(0, 9))
     def another_takes_over(self, number: int) -> None:
-        """The hardest case: the task runs again, so there is a lease, but not the dead one's."""
+        """Check the hardest case: a new attempt holds the lease that the old one lost."""
         if not self.claims:
             self.submit(5, 1, False)
             self.claim_at_once()
@@ -189,13 +189,13 @@ class Queue(RuleBasedStateMachine):
         ):
             with pytest.raises(LostLease), transaction() as session:
                 action(session)
-        # Nor does a sweep that saw the old lease end the new one.
+        # A reaper that saw the old lease must not end the new one either.
         with transaction() as session:
             assert not attempts.expire(session, claim.task_id, claim.fence, "seen too late")
 
     @rule(number=st.integers(0, 9), how=st.sampled_from(["completed", "release", "pause"]))
     def the_sweep_comes_in_between(self, number: int, how: str) -> None:
-        """An attempt ends, and is taken for dead, in the same moment: one of the two counts."""
+        """End an attempt while the reaper expires its lease: exactly one of the two must count."""
         if not self.claims:
             return
         claim = self.attempt(number)
@@ -224,7 +224,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def restart_worker(self, which: int) -> None:
-        """It gives back what its predecessor held."""
+        """Register a worker again, which ends the leases of its predecessor."""
         with transaction() as session:
             mine = {lease.task_id for lease in queries.leases_of(session, self.workers[which])}
             workers.register(session, "ab"[which], ["default"], workers.Capacity(3, 8192))
@@ -268,7 +268,7 @@ class Queue(RuleBasedStateMachine):
 
 
 def _reachable(before: TaskStatus, now: TaskStatus) -> bool:
-    """Whether steps of the table lead there; one rule may take several."""
+    """Return True if transitions lead there; one rule may take several."""
     seen = {before}
     while more := {step for status in seen for step in TRANSITIONS[status]} - seen:
         seen |= more
@@ -276,7 +276,7 @@ def _reachable(before: TaskStatus, now: TaskStatus) -> bool:
 
 
 @pytest.mark.slow
-def test_the_queue_is_its_model(session, project: Project, kind):
+def test_queue_behaves_like_its_model(session, project: Project, kind):
     Queue.project, Queue.taken_over = project, 0
     run_state_machine_as_test(
         Queue, settings=settings(max_examples=30, stateful_step_count=30, deadline=None)

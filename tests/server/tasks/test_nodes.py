@@ -1,4 +1,4 @@
-"""Tasks over several nodes: who joins, that all start or none, and how one's end is everybody's."""
+"""Tasks on several nodes: joining, starting together or not at all, and ending together."""
 
 import threading
 import time
@@ -51,7 +51,7 @@ def train(
     session: Session, project: Project, kind: ScriptedKind, home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Submit:  # fmt: skip
-    """Queue a training over ``nodes``; each runs ``script``, which knows ``job.ranks.node``."""
+    """Return a function that queues a training; each node executes ``script`` with its ranks."""
     monkeypatch.setitem(kinds._KINDS, TaskType.TRAINING, kind)
 
     def train(script: str = "", *, nodes: int = 2, **options: Any) -> Task:
@@ -72,7 +72,7 @@ def claim(session: Session, worker: int) -> Claim | None:
 
 
 class Running:
-    """Claims that run beside the test, each on a thread of its own as in its worker."""
+    """Claims that run beside the test, each on a thread of its own, as in a worker."""
 
     def __init__(self, *claims: Claim | None) -> None:
         self.threads = []
@@ -115,10 +115,12 @@ def nothing_is_held(session: Session) -> bool:
     )
 
 
-# -- gathering
+# -- Gathering
 
 
-def test_all_nodes_run_it_and_it_ends_once(session, train: Submit, make_worker, kind) -> None:
+def test_task_on_two_nodes_runs_on_both_and_ends_once(
+    session, train: Submit, make_worker, kind
+) -> None:
     first, second = make_worker("w1", gpus=2), make_worker("w2", gpus=2)
     script = """
         print("here")
@@ -153,7 +155,7 @@ def test_all_nodes_run_it_and_it_ends_once(session, train: Submit, make_worker, 
     assert nothing_is_held(session)
 
 
-def test_nobody_starts_before_all_are_there(session, train: Submit, make_worker) -> None:
+def test_no_node_starts_before_all_have_joined(session, train: Submit, make_worker) -> None:
     first, second = make_worker("w1"), make_worker("w2", cpus=1)
     make_worker("w3", cpus=0.5)
     task = train("result = {}", nodes=2)
@@ -169,7 +171,7 @@ def test_nobody_starts_before_all_are_there(session, train: Submit, make_worker)
     assert until(event_of(task, "completed"))
 
 
-def test_who_does_not_gather_in_time_gives_back(session, train: Submit, make_worker) -> None:
+def test_task_that_does_not_gather_in_time_is_released(session, train: Submit, make_worker) -> None:
     first = make_worker("w1")
     make_worker("w2")
     make_worker("w3")
@@ -187,7 +189,7 @@ def test_who_does_not_gather_in_time_gives_back(session, train: Submit, make_wor
     assert claim(session, first) is None, "it waits before it tries again"
 
 
-def test_a_worker_is_one_node_and_keeps_its_room_for_it(
+def test_worker_joins_a_task_once_and_reserves_room_for_it(
     session, train: Submit, submit: Submit, make_worker
 ) -> None:
     first, second = make_worker("w1", cpus=4), make_worker("w2", cpus=2)
@@ -212,7 +214,7 @@ def test_a_worker_is_one_node_and_keeps_its_room_for_it(
     assert (member.task_id, member.node) == (task.id, 1)
 
 
-def test_the_quota_counts_all_nodes(session, project, train: Submit, make_worker) -> None:
+def test_gpu_quota_counts_all_nodes(session, project, train: Submit, make_worker) -> None:
     session.add(ProjectQuota(project_id=project.id, gpus=3))
     commit(session)
     first, second = make_worker("w1", gpus=2), make_worker("w2", gpus=2)
@@ -228,14 +230,16 @@ def test_the_quota_counts_all_nodes(session, project, train: Submit, make_worker
     commit(session)
 
 
-def test_more_nodes_than_workers_is_refused(session, train: Submit, make_worker) -> None:
+def test_submission_with_more_nodes_than_workers_is_refused(
+    session, train: Submit, make_worker
+) -> None:
     make_worker("w1", labels=("gpu:a100",))
     make_worker("w2")
     with pytest.raises(NoWorkerCanRun, match="needs 2 workers at once, 1 could run it"):
         train(nodes=2, labels=["gpu:a100"])
 
 
-def test_shortfalls_of_several_nodes() -> None:
+def test_shortfalls_for_several_nodes_count_suitable_workers() -> None:
     def offer(name: str, cpus: float) -> Offer:
         room = Room(cpus, 1024)
         return Offer(name, frozenset({"default"}), frozenset(), room, room)
@@ -248,10 +252,10 @@ def test_shortfalls_of_several_nodes() -> None:
     assert missing.en == "needs 8 CPU cores, the largest worker has 4"
 
 
-# -- ending together
+# -- Ending together
 
 
-def test_what_one_node_fails_of_the_task_fails_of(session, train: Submit, make_worker) -> None:
+def test_failure_of_one_node_fails_the_task(session, train: Submit, make_worker) -> None:
     first, second = make_worker("w1"), make_worker("w2")
     script = """
         import time
@@ -269,8 +273,8 @@ def test_what_one_node_fails_of_the_task_fails_of(session, train: Submit, make_w
     assert nothing_is_held(session)
 
 
-def test_who_lost_the_others_waits_for_the_cause(session, train: Submit, make_worker) -> None:
-    """Node 0 notices first that the other is gone, and the other says later why."""
+def test_node_that_lost_contact_waits_for_the_cause(session, train: Submit, make_worker) -> None:
+    """Node 0 notices first that the other is gone; the other reports the reason later."""
     first, second = make_worker("w1"), make_worker("w2")
     script = """
         import time
@@ -297,7 +301,7 @@ WAITS = """
 
 
 @pytest.mark.parametrize("wish", ["cancel", "pause"])
-def test_a_stop_reaches_every_node(session, train: Submit, make_worker, wish: str) -> None:
+def test_stop_request_reaches_every_node(session, train: Submit, make_worker, wish: str) -> None:
     first, second = make_worker("w1"), make_worker("w2")
     task = train(WAITS)
     running = Running(claim(session, first), claim(session, second))
@@ -319,7 +323,9 @@ def test_a_stop_reaches_every_node(session, train: Submit, make_worker, wish: st
     assert nothing_is_held(session)
 
 
-def test_a_node_whose_worker_stops_gives_the_task_back(session, train: Submit, make_worker) -> None:
+def test_task_is_requeued_when_the_worker_of_a_node_stops(
+    session, train: Submit, make_worker
+) -> None:
     first, second = make_worker("w1"), make_worker("w2")
     task = train(WAITS)
     leader, member = claim(session, first), claim(session, second)
@@ -334,8 +340,8 @@ def test_a_node_whose_worker_stops_gives_the_task_back(session, train: Submit, m
     assert (found.status, found.scheduling.failures) == ("pending", 0)
 
 
-def test_a_lost_node_ends_the_attempt_on_all(session, train: Submit, make_worker) -> None:
-    """Its worker went silent: the sweep ends the lease of all, and the task is tried again."""
+def test_lost_node_ends_the_attempt_on_all_nodes(session, train: Submit, make_worker) -> None:
+    """The reaper ends the lease for all nodes, and the task is requeued."""
     first, second = make_worker("w1"), make_worker("w2")
     task = train("import time; time.sleep(60)")
     leader, member = claim(session, first), claim(session, second)
@@ -346,7 +352,7 @@ def test_a_lost_node_ends_the_attempt_on_all(session, train: Submit, make_worker
         now = 0.0
         sweeper = Sweeper(10, clock=lambda: now)
         expired: list[int] = []
-        while not expired:  # a second of the sweep's clock counts at each look
+        while not expired:  # one second counts at each round
             assert now < 30
             now += 1.0
             with transaction() as other:
@@ -365,7 +371,9 @@ def test_a_lost_node_ends_the_attempt_on_all(session, train: Submit, make_worker
         nodes.renew(other, member)
 
 
-def test_a_restarted_worker_ends_what_it_was_a_node_of(session, train: Submit, make_worker) -> None:
+def test_restarted_worker_ends_the_attempt_that_it_was_a_node_of(
+    session, train: Submit, make_worker
+) -> None:
     first, second = make_worker("w1"), make_worker("w2")
     task = train()
     claim(session, first)
@@ -378,7 +386,7 @@ def test_a_restarted_worker_ends_what_it_was_a_node_of(session, train: Submit, m
     assert nothing_is_held(session)
 
 
-def test_open_places_call_workers(session, train: Submit, make_worker) -> None:
+def test_missing_nodes_are_counted_for_waking_workers(session, train: Submit, make_worker) -> None:
     first, second = make_worker("w1"), make_worker("w2")
     train(nodes=2)
     claim(session, first)

@@ -1,4 +1,4 @@
-"""The formula of the queue, and that SQL and Python mean the same by it."""
+"""The formula of the queue: its properties, and the same results in SQL and Python."""
 
 import re
 from collections.abc import Callable
@@ -32,31 +32,30 @@ def key(priority: int, usage: float = 0.0, *, waited: timedelta = timedelta(0), 
     return order_key(priority=priority, usage=usage, since=NOW - waited, task_id=task_id, now=NOW)
 
 
-def test_priority_goes_first_then_usage_then_age():
+def test_order_is_by_priority_then_usage_then_age():
     assert key(6, 1e9) < key(5, 0)
     assert key(5, 1) < key(5, 2, waited=timedelta(hours=1))
     assert key(5, 1, waited=timedelta(seconds=2)) < key(5, 1, waited=timedelta(seconds=1))
     assert key(5, task_id=1) < key(5, task_id=2)
 
 
-def test_nothing_starves():
-    """A task of the least priority passes a fresh one of the greatest in the end."""
+def test_old_task_of_lowest_priority_passes_a_new_one_of_the_highest():
     assert key(10) < key(1, waited=AGING * 9 - timedelta(seconds=1))
     assert key(1, 1e12, waited=AGING * 10) < key(10)
     assert level(5, NOW + timedelta(hours=1), NOW) == 5, "a clock step ages nothing"
 
 
-def test_usage_halves_and_fills_up():
+def test_usage_halves_with_time_and_grows_while_tasks_run():
     assert decayed(100, 0, HALF_LIFE) == pytest.approx(50)
     assert decayed(0, 1, timedelta(seconds=10)) == pytest.approx(10, rel=1e-3)
-    # Brought up to date in two steps or in one, it is the same.
+    # The result does not depend on the number of steps.
     once = decayed(7, 3, HALF_LIFE)
     assert decayed(decayed(7, 3, HALF_LIFE / 3), 3, HALF_LIFE * 2 / 3) == pytest.approx(once)
-    # A project that always runs at one rate nears rate * half-life / ln 2.
+    # The usage of a project that always runs at one rate approaches rate * half-life / ln 2.
     assert decayed(0, 1, HALF_LIFE * 100) == pytest.approx(86400 / 0.693147, rel=1e-5)
 
 
-def test_a_gpu_counts_more_than_a_core():
+def test_rate_counts_a_gpu_like_eight_cores():
     assert rate(1, 0, 1) == 8
     assert rate(16, 4096, 0) == 16
     assert rate(1, 65536, 0) == 16
@@ -70,14 +69,14 @@ def test_a_gpu_counts_more_than_a_core():
 )
 @given(
     usage=st.floats(0, 1e9),
-    # What runs counts at least 0.1, and sums of floats drift by less than 1e-12.
+    # Running tasks count at least 0.1, and sums of floats drift by less than 1e-12.
     running=st.just(0.0) | st.floats(1e-20, 1e4),
     seconds=st.floats(-1e6, 1e9),
     cpus=st.floats(0, 1024),
     memory=st.integers(0, 1 << 24),
     gpus=st.integers(0, 64),
 )
-def test_usage_in_sql_is_usage_in_python(
+def test_usage_is_the_same_in_sql_and_python(
     database_engine, usage, running, seconds, cpus, memory, gpus
 ):
     then = NOW - timedelta(seconds=seconds)
@@ -94,8 +93,8 @@ def test_usage_in_sql_is_usage_in_python(
     assert rate_in_sql == pytest.approx(rate(cpus, memory, gpus))
 
 
-def test_usage_is_reckoned_in_place(session: Session):
-    """Not by a function that PostgreSQL calls for each row, which takes a fifth of a claim."""
+def test_usage_function_is_inlined_by_postgresql(session: Session):
+    """A function call for each row would take a fifth of the time of a claim."""
     asked = "SELECT usage_share(u.usage, u.rate, u.as_of, now()) FROM project_usage u"
     plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE {asked}")))
     assert "power(" in plan
@@ -132,10 +131,10 @@ def projects(session: Session) -> list[Project]:
     usages=st.lists(st.sampled_from([0.0, 10.0, 500.0]), min_size=4, max_size=4),
     free=st.sampled_from([1.0, 2.0, 4.0]),
 )
-def test_the_claim_takes_what_the_formula_says(
+def test_pick_follows_the_formula_until_the_queue_is_empty(
     session: Session, kind, projects: list[Project], tasks, usages, free
 ):
-    """Everything is taken one by one; each time it is the first by the formula that may start."""
+    """Each pick must return the first task by the formula that may start."""
     for table in ("tasks", "project_usage"):
         session.execute(text(f"DELETE FROM {table}"))
     for project, usage in zip(projects, usages, strict=True):
@@ -192,8 +191,10 @@ def test_the_claim_takes_what_the_formula_says(
     session.rollback()
 
 
-def test_very_many_lines_are_all_read(session: Session, kind, submit: Callable[..., object]):
-    """More projects than the first look reads, and what may start is in the last of them."""
+def test_pick_reads_all_lines_when_the_first_ones_do_not_suit(
+    session: Session, kind, submit: Callable[..., object]
+):
+    """There are more projects than the first look reads; only a task of the last one may start."""
     projects = [make_project(session) for _ in range(40)]
     for place, project in enumerate(projects):
         last = place == len(projects) - 1
@@ -206,7 +207,7 @@ def test_very_many_lines_are_all_read(session: Session, kind, submit: Callable[.
     assert found.task_id is not None
 
 
-def test_places_of_a_page_are_the_same_as_one_by_one(session: Session, kind, projects):
+def test_places_of_several_tasks_equal_their_single_places(session: Session, kind, projects):
     tasks = [make_task(session, projects[n % 4], priority=1 + (n * 7) % 10) for n in range(20)]
     places = queries.places(session, [(task.id, "default") for task in tasks])
     assert sorted(places.values()) == list(range(1, 21))

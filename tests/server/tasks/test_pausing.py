@@ -1,4 +1,4 @@
-"""Pausing and resuming by hand."""
+"""Pausing and resuming tasks on request."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,9 @@ MakeWorker = Callable[..., int]
 
 
 class TestPause:
-    def test_a_waiting_task_is_taken_out_of_the_queue(self, session, submit, make_worker, project):
+    def test_paused_waiting_task_is_taken_out_of_the_queue(
+        self, session, submit, make_worker, project
+    ):
         task, worker = submit(), make_worker()
         pause(session, task, project)
         assert task.status == "paused"
@@ -36,7 +38,7 @@ class TestPause:
         resume(session, task, project)
         assert claim(session, worker).task_id == task.id
 
-    def test_a_running_one_checkpoints_and_goes_on_from_there(
+    def test_paused_running_task_writes_a_checkpoint_and_resumes_from_it(
         self, session, submit, make_worker, project, kind
     ):
         task, worker = submit(STOPS), make_worker()
@@ -58,7 +60,7 @@ class TestPause:
         assert list(outcomes)[-2:] == ["paused", "completed"]
         assert task.scheduling.failures == 0
 
-    def test_one_that_does_not_listen_is_ended_and_paused(
+    def test_task_that_ignores_the_pause_is_killed_and_paused(
         self, session, submit, make_worker, project, monkeypatch
     ):
         from aiplatform.server.core.settings import get_settings
@@ -83,19 +85,19 @@ class TestPause:
         session.expire_all()
         assert task.status == "paused"
 
-    def test_a_change_of_mind_while_it_stops(self, session, submit, make_worker, project):
+    def test_task_resumed_while_it_stops_is_requeued(self, session, submit, make_worker, project):
         task, worker = submit(), make_worker()
         held = claim(session, worker)
         pause(session, task, project)
         assert attempts.write_telemetry(session, held) is TaskStatus.PAUSED
         commit(session)
         resume(session, task, project)
-        attempts.pause(session, held)  # it had heard of the pause already
+        attempts.pause(session, held)  # the attempt has read the pause already
         commit(session)
         assert task.status == "pending"
         assert claim(session, worker).task_id == task.id
 
-    def test_a_lost_worker_does_not_undo_a_pause(self, session, submit, make_worker, project):
+    def test_pause_survives_the_loss_of_the_worker(self, session, submit, make_worker, project):
         task, worker = submit(), make_worker()
         held = claim(session, worker)
         pause(session, task, project)
@@ -104,7 +106,7 @@ class TestPause:
         session.refresh(task)
         assert task.status == "paused"
 
-    def test_cancelling_beats_pausing(self, session, submit, make_worker, project):
+    def test_cancel_wins_over_pause(self, session, submit, make_worker, project):
         task, worker = submit(), make_worker()
         held = claim(session, worker)
         pause(session, task, project)
@@ -118,12 +120,12 @@ class TestPause:
             with pytest.raises(TaskFinished):
                 change(session, task, project)
 
-    def test_what_serves_is_stopped_instead(self, session, submit, kind, project, monkeypatch):
+    def test_pause_of_a_serving_task_is_refused(self, session, submit, kind, project, monkeypatch):
         monkeypatch.setattr(type(kind), "serves", True)
         with pytest.raises(NotPausable):
             pause(session, submit(), project)
 
-    def test_over_http(self, session, submit, owner: Api):
+    def test_pause_and_resume_over_http_are_audited(self, session, submit, owner: Api):
         task = submit()
         assert owner.post(f"tasks/{task.uuid}/pause").json()["status"] == "paused"
         shown = owner.get(f"tasks/{task.uuid}").json()

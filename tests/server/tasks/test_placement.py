@@ -1,4 +1,4 @@
-"""Where tasks can run, what is refused, and what they are told while they wait."""
+"""Placement: where tasks can run, which are refused, and the reasons shown while they wait."""
 
 import pytest
 from hypothesis import given
@@ -31,19 +31,19 @@ def english(demand, *offers):
     return [shortfall.en for shortfall in shortfalls(demand, offers)]
 
 
-def test_each_gpu_must_have_the_memory():
+def test_room_holds_a_demand_only_if_each_gpu_has_the_memory():
     room = Room(8, 0, (80_000, 16_000, 80_000))
     assert room.holds(Demand(gpus=2, gpu_memory_mb=40_000))
     assert not room.holds(Demand(gpus=3, gpu_memory_mb=40_000))
     assert room.holds(Demand(gpus=3))
 
 
-def test_small_tasks_take_small_devices():
+def test_smallest_suitable_devices_are_picked():
     assert pick_devices((80_000, 16_000, 24_000), 1, 0) == [1]
     assert pick_devices((80_000, 16_000, 24_000), 2, 20_000) == [0, 2]
 
 
-def test_what_is_missing_is_named():
+def test_shortfalls_name_what_is_missing():
     idle = offer(gpus=(16_000,) * 2, labels=("team-x",))
     assert english(Demand(), idle) == []
     assert english(Demand(), offer(is_open=False)) == [], "it may come back"
@@ -62,7 +62,7 @@ def test_what_is_missing_is_named():
     assert len(both) == 2
 
 
-def test_labels_that_no_worker_has_together():
+def test_shortfalls_name_labels_that_no_worker_has_together():
     a, b = offer(labels=("x",)), offer(labels=("y",))
     assert "x, y together" in english(Demand(labels=frozenset("xy")), a, b)[0]
 
@@ -71,7 +71,7 @@ def reason(demand, *offers, **known):
     return explain(Circumstances(demand, known.pop("ahead", 0), offers, **known)).en
 
 
-def test_why_a_task_waits():
+def test_reason_explains_why_a_task_waits():
     busy = offer(gpus=(1,) * 4, free=Room(8, 32_000))
     assert reason(Demand(gpus=1), busy, ahead=2) == "2 ahead; needs 1 GPU, 0 of 4 free"
     assert reason(Demand()) == "no worker is running"
@@ -87,7 +87,7 @@ def test_why_a_task_waits():
 
 
 def named(demand, *offers, own=(), foreign=()):
-    """The reasons of a task on ``offers``, with those who hold what is missing."""
+    """Return the reasons of a task with ``offers``, with the holders of what is missing."""
     held = Holders([Holder(*holder) for holder in own], dict(foreign))
     missing = with_holders(missing_now(demand, offers), demand, offers, held)
     return "; ".join(m.en for m in missing), "；".join(m.zh for m in missing)
@@ -144,8 +144,8 @@ demands = st.builds(
 
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
-def test_what_starts_after_a_promise_leaves_its_room(total, promised, later):
-    """The older ones end; with all that was let in since, the promised task still fits."""
+def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
+    """When the older tasks have ended, the reserved task fits beside all that started since."""
     if not total.holds(promised):
         return
     let_in = []
@@ -161,7 +161,7 @@ def test_what_starts_after_a_promise_leaves_its_room(total, promised, later):
         rest = rest.without(demand)
 
 
-def test_a_full_worker_lacks_more_than_a_half_full_one():
+def test_full_worker_lacks_more_than_a_half_full_one():
     total = Room(4, 0, (1,) * 4)
     demand = Demand(cpus=1, gpus=4)
     assert lacking(total, Room(4, 0, (1, 1)), demand) < lacking(total, Room(4, 0), demand)
@@ -178,5 +178,5 @@ def test_a_full_worker_lacks_more_than_a_half_full_one():
         ("", "gpu:unknown"),
     ],
 )
-def test_labels_of_gpus(name, label):
+def test_gpu_label_is_derived_from_the_device_name(name, label):
     assert gpu_label(name) == label

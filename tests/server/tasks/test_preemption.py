@@ -1,4 +1,4 @@
-"""An urgent task takes the place of others, which go on later."""
+"""Preemption: an urgent task takes the room of others, which resume later."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def ran(task_id: int, priority: int = 5, *, cpus: float = 1, devices=(), place=0
 
 
 class TestPreemption:
-    def test_as_few_as_possible_of_the_lowest_and_latest(self):
+    def test_fewest_tasks_of_lowest_priority_and_latest_start_are_chosen(self):
         running = [
             ran(1, 3, cpus=1, place=0), ran(2, 3, cpus=1, place=1), ran(3, 5, cpus=4, place=2),
         ]  # fmt: skip
@@ -32,21 +32,21 @@ class TestPreemption:
         large = choose_victims(Demand(cpus=4), Room(0, 0), running)
         assert [runner.task_id for runner in large] == [3], "the small ones would not have helped"
 
-    def test_what_may_not_be_interrupted_is_not(self):
+    def test_tasks_that_may_not_be_preempted_are_not_chosen(self):
         assert choose_victims(Demand(), Room(0, 0), [ran(1, preemptible=False)]) is None
         assert choose_victims(Demand(), Room(0, 0), [ran(1, 9)]) is None
 
-    def test_what_stops_already_counts(self):
+    def test_tasks_that_stop_already_are_counted_as_free(self):
         running = [ran(1, stopping=True), ran(2)]
         assert choose_victims(Demand(), Room(0, 0), running) == []
 
-    def test_only_devices_that_help(self):
+    def test_only_tasks_with_suitable_devices_are_chosen(self):
         running = [ran(1, 1, devices=(16,)), ran(2, 5, devices=(80,))]
         demand = Demand(cpus=1, gpus=1, gpu_memory_mb=40)
         chosen = choose_victims(demand, Room(8, 0), running)
         assert [runner.task_id for runner in chosen] == [2]
 
-    def test_an_urgent_task_takes_the_place_and_gives_it_back(
+    def test_urgent_task_preempts_another_which_resumes_later(
         self, session, submit, make_worker, kind
     ):
         worker = make_worker(cpus=1)
@@ -71,7 +71,7 @@ class TestPreemption:
         session.expire_all()
         assert (low.status, low.scheduling.result) == ("completed", {"from": "three"})
 
-    def test_others_interrupt_nobody(self, session, submit, make_worker):
+    def test_task_below_the_urgent_priority_preempts_nothing(self, session, submit, make_worker):
         worker = make_worker(cpus=1)
         low = submit(priority=1, preemptible=True)
         claim(session, worker)

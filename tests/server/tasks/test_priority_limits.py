@@ -1,4 +1,4 @@
-"""How high a project's priorities may be: tasks of 9 and 10 take room from those of others."""
+"""The limit on a project's priorities: tasks of 9 and 10 preempt those of other projects."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def limit(admin: Api, project: Project) -> Callable[[int | None], Any]:
 
 @pytest.fixture
 def send(owner: Api, project: Project) -> Callable[[int], Any]:
-    """Submit a task of a priority over HTTP."""
+    """Return a function that submits a task with a priority over HTTP."""
 
     def send(priority: int) -> Any:
         body = {"name": "check", "spec": SPEC, "priority": priority}
@@ -52,11 +52,11 @@ def told(answer: Any) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("code")
 
 
-def test_all_ten_are_allowed_by_default(send):
+def test_highest_priority_is_allowed_by_default(send):
     assert send(10).status_code == 202
 
 
-def test_a_submission(send, limit, owner: Api, project):
+def test_submission_above_the_limit_is_refused(send, limit, owner: Api, project):
     assert limit(7)["max_priority"] == 7
     refused = send(8)
     assert told(refused) == TOO_HIGH
@@ -70,20 +70,20 @@ def test_a_submission(send, limit, owner: Api, project):
     assert send(8).status_code == 202
 
 
-def test_the_platform_has_a_limit_for_those_without_one(send, limit, monkeypatch):
+def test_platform_limit_applies_to_projects_without_one(send, limit, monkeypatch):
     monkeypatch.setattr(get_settings(), "quota_priority", 6)
     assert told(send(7)) == TOO_HIGH
     assert limit(8)["max_priority"] == 8
     assert send(8).status_code == 202
 
 
-def test_no_limit_is_below_what_tasks_have_by_default(admin: Api, project):
+def test_limit_below_the_default_priority_is_refused(admin: Api, project):
     path = f"projects/{project.uuid}/quota"
     for wrong in (4, 11):
         assert admin.put(path, json={"max_priority": wrong}).status_code == 422
 
 
-def test_a_change(submit, limit, owner: Api):
+def test_raising_a_priority_above_the_limit_is_refused(submit, limit, owner: Api):
     task, urgent = submit(priority=5), submit(priority=10)
     limit(7)
     assert told(owner.patch(f"tasks/{task.uuid}", json={"priority": 8}, headers=ANY)) == TOO_HIGH
@@ -94,7 +94,7 @@ def test_a_change(submit, limit, owner: Api):
     assert lowered.json()["priority"] == 9, "down it may always go"
 
 
-def test_a_place_takes_the_priority_of_who_stands_there(submit, limit, owner: Api):
+def test_move_before_a_task_above_the_limit_is_refused(submit, limit, owner: Api):
     task, urgent = submit(priority=5), submit(priority=9)
     limit(7)
     assert told(owner.post(f"tasks/{task.uuid}/move", json={})) == TOO_HIGH
@@ -104,7 +104,7 @@ def test_a_place_takes_the_priority_of_who_stands_there(submit, limit, owner: Ap
     assert owner.post(f"tasks/{task.uuid}/move", json=before).json()["priority"] == 9
 
 
-def test_a_retry_has_what_is_allowed_by_now(
+def test_retry_lowers_the_priority_to_the_current_limit(
     session: Session, submit: Callable[..., Task], make_worker, limit, owner: Api
 ):
     task = submit(priority=9)

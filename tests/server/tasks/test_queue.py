@@ -1,4 +1,4 @@
-"""Submitting, the order of the queue, claiming under concurrency, cancelling."""
+"""The queue: submission, transitions, concurrent claims, leases, cancellation."""
 
 import threading
 import time
@@ -31,14 +31,14 @@ def claim(session: Session, worker_id: int, queues: tuple[str, ...] = ("default"
     return claimed
 
 
-def test_final_states_have_no_way_out():
+def test_final_states_have_no_transitions():
     for status in TaskStatus:
         assert status.is_final == (not TRANSITIONS[status])
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     assert not may_become(TaskStatus.COMPLETED, TaskStatus.RUNNING)
 
 
-def test_only_what_was_given_up_changes_after_its_end():
+def test_only_given_up_runs_change_after_their_end():
     for before in TaskStatus:
         for after in TaskStatus:
             step = may_become(before, after, given_up=True)
@@ -47,7 +47,7 @@ def test_only_what_was_given_up_changes_after_its_end():
             assert not (before.is_final and may_become(before, after))
 
 
-def test_submitting_writes_row_event_and_audit(session: Session, submit: Submit):
+def test_submission_writes_row_event_and_audit_entry(session: Session, submit: Submit):
     task = submit()
     assert task.status == "pending"
     assert task.config["type"] == "data_quality"
@@ -57,7 +57,7 @@ def test_submitting_writes_row_event_and_audit(session: Session, submit: Submit)
     assert row.action == "task:submitted"
 
 
-def test_gpus_are_leased_by_index_and_come_back(
+def test_gpus_are_leased_by_index_and_freed(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     worker = make_worker(cpus=8, gpus=3)
@@ -71,10 +71,10 @@ def test_gpus_are_leased_by_index_and_come_back(
     assert claim(session, worker).gpu_indices == (0, 1)
 
 
-def test_what_a_worker_holds_is_read_under_its_lock(
+def test_leases_of_a_worker_are_read_under_its_lock(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Its other thread claims at the same moment: the GPU that this one has leased is not free."""
+    """Another thread claims at the same moment: the GPU that was leased meanwhile is not free."""
     worker = make_worker(cpus=8, gpus=1)
     for _ in range(2):
         submit(resources={"gpus": 1, "cpus": 1})
@@ -97,7 +97,7 @@ def test_what_a_worker_holds_is_read_under_its_lock(
     assert answers == [None]
 
 
-def test_a_start_is_sent_with_its_pick_unless_something_is_looked_at_before(
+def test_start_is_sent_together_with_its_pick_unless_a_check_is_needed(
     session: Session,
     submit: Submit,
     make_worker: MakeWorker,
@@ -117,20 +117,20 @@ def test_a_start_is_sent_with_its_pick_unless_something_is_looked_at_before(
         starts = [(names[words], at_once) for words, at_once in sent if words in names]
         assert starts == together + [("start", False)] * alone
         commit(session)
-    # Each was begun once, and only as itself.
+    # Each task was started once, with its own attempt.
     begun = session.execute(select(TaskAttempt.task_id, TaskAttempt.attempt)).all()
     assert sorted(begun) == sorted((task.id, 1) for task in tasks)
 
 
-def test_a_start_writes_each_row_once(session: Session, submit: Submit, make_worker: MakeWorker):
-    """The trigger that tells the scheduling of a task's status finds it told."""
+def test_start_writes_each_row_once(session: Session, submit: Submit, make_worker: MakeWorker):
+    """The trigger that copies a task's status to its scheduling must find nothing to change."""
     submit()
     worker = make_worker()
     written = text(
         "SELECT relname, n_tup_upd FROM pg_stat_xact_user_tables "
         "WHERE relname IN ('tasks', 'task_scheduling')"
     )
-    before = dict(session.execute(written).all())  # of this connection's last second
+    before = dict(session.execute(written).all())  # the counters of this connection's last second
     assert attempts.claim_next(session, worker, ("default",)) is not None
     after = dict(session.execute(written).all())
     assert {table: after[table] - before[table] for table in after} == {
@@ -139,7 +139,7 @@ def test_a_start_writes_each_row_once(session: Session, submit: Submit, make_wor
     }
 
 
-def test_other_queues_and_orphans_are_left_alone(
+def test_claim_ignores_other_queues_and_tasks_without_a_project(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     submit(queue="gpu")
@@ -167,7 +167,7 @@ def test_concurrent_claims_take_each_task_once(submit: Submit, make_worker: Make
     for thread in threads:
         thread.join()
     assert len(taken) == len(set(taken))
-    # Two claimers that raced for the same worker's last slot may both have stopped early.
+    # Two threads that raced for the last core of a worker may both have stopped early.
     with transaction() as own:
         for worker_id in ids:
             held = queries.leases_of(own, worker_id)
@@ -176,7 +176,7 @@ def test_concurrent_claims_take_each_task_once(submit: Submit, make_worker: Make
     assert left | set(taken) == tasks
 
 
-def test_waiting_tasks_are_cancelled_at_once(session: Session, submit: Submit, kind):
+def test_cancelled_waiting_task_ends_at_once(session: Session, submit: Submit, kind):
     task = submit()
     queue.request_cancel(session, SYSTEM, task)
     commit(session)
@@ -187,7 +187,9 @@ def test_waiting_tasks_are_cancelled_at_once(session: Session, submit: Submit, k
         queue.request_cancel(session, SYSTEM, task)
 
 
-def test_running_tasks_are_asked(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_cancelled_running_task_is_asked_to_stop(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     task = submit()
     held = claim(session, make_worker())
     queue.request_cancel(session, SYSTEM, task)
@@ -209,7 +211,9 @@ def test_deleting_a_project_stops_its_tasks(
     assert session.get_one(Task, other.id).status == "pending"
 
 
-def test_a_stale_fence_writes_nothing(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_writes_with_an_old_fencing_number_are_refused(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     task = submit()
     worker = make_worker()
     stale = claim(session, worker)
@@ -235,7 +239,9 @@ def test_a_stale_fence_writes_nothing(session: Session, submit: Submit, make_wor
     assert session.get(TaskLease, task.id) is None
 
 
-def test_attempts_run_out(session: Session, submit: Submit, make_worker: MakeWorker, kind):
+def test_task_without_attempts_left_fails(
+    session: Session, submit: Submit, make_worker: MakeWorker, kind
+):
     task = submit(max_attempts=2)
     worker = make_worker()
     for _ in range(2):
@@ -248,7 +254,9 @@ def test_attempts_run_out(session: Session, submit: Submit, make_worker: MakeWor
     assert kind.told == ["started", "requeued", "started", "failed"]
 
 
-def test_giving_back_costs_no_attempt(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_released_attempt_does_not_count_as_a_failure(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     task = submit(max_attempts=1)
     worker = make_worker()
     for _ in range(3):
@@ -258,9 +266,7 @@ def test_giving_back_costs_no_attempt(session: Session, submit: Submit, make_wor
     assert task.status == "pending"
 
 
-def test_a_task_that_may_not_start_yet_waits(
-    session: Session, submit: Submit, make_worker: MakeWorker
-):
+def test_task_with_a_later_start_waits(session: Session, submit: Submit, make_worker: MakeWorker):
     from sqlalchemy import func, text
 
     task = submit()

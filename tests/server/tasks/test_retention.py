@@ -1,4 +1,4 @@
-"""What is kept of tasks that have ended: shown before, freed by the sweep, told to the audit."""
+"""Retention of ended tasks' data: preview, deletion, and the audit entry."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,7 @@ def set_policy(owner: Api, project: Project, **policy: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_the_last_and_the_best_checkpoints_are_kept(
+def test_last_and_best_checkpoints_are_kept(
     session: Session,
     owner: Api,
     project: Project,
@@ -51,7 +51,7 @@ def test_the_last_and_the_best_checkpoints_are_kept(
     home: Path,
 ) -> None:
     set_policy(owner, project, checkpoints_last=2, checkpoints_best=1)
-    session.expire_all()  # a worker begins with nothing in its session
+    session.expire_all()  # a worker starts with an empty session
     task = submit()
     held = claim(session, make_worker())
     for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5), (5, float("nan"))):
@@ -63,7 +63,7 @@ def test_the_last_and_the_best_checkpoints_are_kept(
     assert steps(session, task) == [2], "of a completed task the best stays"
 
 
-def test_what_is_overdue_is_shown_then_freed_and_nothing_else(
+def test_overdue_data_is_previewed_then_deleted_and_nothing_else(
     session: Session,
     owner: Api,
     project: Project,
@@ -119,14 +119,14 @@ def test_what_is_overdue_is_shown_then_freed_and_nothing_else(
     "policy",
     [{"log_days": -1}, {"log_days": True}, {"log_weeks": 1}, {"checkpoints_last": 0}, 5],
 )
-def test_what_is_no_policy_is_refused(owner: Api, project: Project, policy: object) -> None:
+def test_invalid_retention_policy_is_refused(owner: Api, project: Project, policy: object) -> None:
     path = f"projects/{project.uuid}"
     etag = owner.get(path).headers["ETag"]
     answer = owner.patch(path, json={"config": {"retention": policy}}, headers={"If-Match": etag})
     assert answer.status_code == 422
 
 
-def test_a_member_who_may_change_the_project_does_not_shorten_what_is_kept(
+def test_retention_changed_by_a_developer_is_refused(
     session: Session, api: Callable[[User | None], Api], owner: Api, project: Project
 ) -> None:
     member = api(make_member(session, project, "developer"))

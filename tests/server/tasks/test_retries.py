@@ -1,4 +1,4 @@
-"""Attempts that are made again, by themselves and by hand, and time limits."""
+"""Retries, automatic and requested, and time limits."""
 
 import errno
 from collections.abc import Callable
@@ -28,21 +28,19 @@ MakeWorker = Callable[..., int]
 
 
 class TestRetries:
-    def test_waits_grow_to_an_hour(self):
+    def test_wait_before_retry_doubles_up_to_an_hour(self):
         assert [wait_before_retry(10, n) for n in (1, 2, 3)] == [10, 20, 40]
         assert wait_before_retry(10, 19) == 3600
         assert wait_before_retry(0, 5) == 0
 
-    def test_troubles_of_the_moment_are_told_from_lasting_ones(self):
+    def test_temporary_errors_are_curable_and_lasting_ones_are_not(self):
         assert curable(OSError(errno.ENOSPC, "full"))
         assert curable(ConnectionResetError())
         assert curable(TimeoutError())
         assert not curable(FileNotFoundError(errno.ENOENT, "gone"))
         assert not curable(PermissionError(errno.EACCES, "no"))
 
-    def test_a_full_disk_at_the_start_is_tried_again(
-        self, session, submit, make_worker, monkeypatch
-    ):
+    def test_attempt_on_a_full_disk_is_retried(self, session, submit, make_worker, monkeypatch):
         from aiplatform.server.tasks.runner.attempt import Attempt
 
         def full(_: object) -> None:
@@ -55,14 +53,14 @@ class TestRetries:
         assert (task.status, task.scheduling.failures) == ("pending", 1)
         assert task.scheduling.not_before is not None
 
-    def test_a_time_limit(self, session, submit, make_worker):
+    def test_task_beyond_its_time_limit_fails(self, session, submit, make_worker):
         task = submit("import time; time.sleep(60)", time_limit_seconds=1)
         runner.run_attempt(claim(session, make_worker()))
         session.expire_all()
         assert task.status == "failed"
         assert "time limit of 1 s" in task.error_message
 
-    def test_the_dead_are_listed_until_somebody_retries(
+    def test_failed_tasks_are_listed_as_dead_until_they_are_retried(
         self, session, submit, make_worker, owner: Api, project
     ):
         task, worker = submit(), make_worker()
@@ -80,10 +78,10 @@ class TestRetries:
         assert owner.post(f"tasks/{new}/retry").json()["code"] == "not_retriable"
 
 
-class TestRetriesOfWhatComesAfterOthers:
+class TestRetriesOfDependentTasks:
     @pytest.fixture
     def chained(self, session: Session, project: Project, submit: Submit) -> Submit:
-        """Submit a task that waits for others."""
+        """Return a function that submits a task that waits for others."""
 
         def chained(*needs: Task, condition: str = "ok") -> Task:
             task = queue.submit(
@@ -95,7 +93,7 @@ class TestRetriesOfWhatComesAfterOthers:
 
         return chained
 
-    def test_it_waits_for_the_newest_retry_of_what_failed(
+    def test_retry_waits_for_the_newest_retry_of_its_dependency(
         self, session, submit, chained, make_worker, owner: Api
     ):
         first, worker = submit(), make_worker()
@@ -113,7 +111,7 @@ class TestRetriesOfWhatComesAfterOthers:
         end(session, held)
         assert str(claim(session, worker).task_uuid) == retried["uuid"]
 
-    def test_what_has_succeeded_is_waited_for_no_more(
+    def test_retry_does_not_wait_for_a_dependency_that_succeeded(
         self, session, submit, chained, make_worker, owner: Api
     ):
         fine, worker = submit(), make_worker()
@@ -125,7 +123,7 @@ class TestRetriesOfWhatComesAfterOthers:
         assert [need["status"] for need in shown["after"]] == ["completed"]
         assert str(claim(session, worker).task_uuid) == retried["uuid"]
 
-    def test_what_failed_is_to_be_retried_first(
+    def test_retry_is_refused_until_its_failed_dependency_is_retried(
         self, session, submit, chained, make_worker, owner: Api
     ):
         first, worker = submit(), make_worker()

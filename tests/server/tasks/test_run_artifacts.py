@@ -1,4 +1,4 @@
-"""Files that a run elsewhere leaves: taken while it runs, read like those of any task."""
+"""Artifacts of external runs: uploaded while the run is open, read like those of other tasks."""
 
 import hashlib
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def listed(api: Api, run: str) -> list[tuple[str, int]]:
     return [(item["path"], item["size"]) for item in items]
 
 
-def test_a_file_is_kept_replaced_and_read(
+def test_artifact_is_stored_replaced_and_read(
     session: Session, owner: Api, run: str, home: object
 ) -> None:
     digest = hashlib.sha256(b"a plot").hexdigest()
@@ -48,7 +48,7 @@ def test_a_file_is_kept_replaced_and_read(
     assert len(session.scalars(actions).all()) == 2
 
 
-def test_it_counts_as_storage_of_the_project(
+def test_artifact_counts_towards_the_storage_quota(
     owner: Api, admin: Api, project: Project, run: str, home: object
 ) -> None:
     admin.put(f"projects/{project.uuid}/quota", json={"storage_bytes": 10})
@@ -61,13 +61,15 @@ def test_it_counts_as_storage_of_the_project(
 @pytest.mark.parametrize(
     "path", ["a//b", "a/%2e%2e/b", "a/..%2Fb", "%2Fetc", "a%0Ab", "C%3A%5Cx", "x" * 501]
 )
-def test_paths_that_are_files_nowhere(owner: Api, run: str, path: str) -> None:
+def test_artifact_with_an_invalid_path_is_refused(owner: Api, run: str, path: str) -> None:
     refused = put(owner, run, path, b"x")
     assert refused.status_code in {404, 422}, refused.text
     assert listed(owner, run) == []
 
 
-def test_a_file_is_no_folder(owner: Api, run: str, home: object) -> None:
+def test_artifact_path_used_as_file_and_folder_is_refused(
+    owner: Api, run: str, home: object
+) -> None:
     assert put(owner, run, "a/b", b"x").status_code == 200
     for path in ("a", "a/b/c"):
         refused = put(owner, run, path, b"x")
@@ -75,7 +77,7 @@ def test_a_file_is_no_folder(owner: Api, run: str, home: object) -> None:
     assert put(owner, run, "a/bc", b"x").status_code == 200
 
 
-def test_what_has_ended_takes_none_but_what_was_given_up_does(
+def test_artifact_after_the_end_is_accepted_only_for_given_up_runs(
     session: Session, owner: Api, run: str, home: object
 ) -> None:
     found = session.scalars(select(Task).where(Task.uuid == run)).one()
@@ -88,7 +90,7 @@ def test_what_has_ended_takes_none_but_what_was_given_up_does(
     assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
 
 
-def test_files_of_other_tasks_are_their_workers(
+def test_artifact_for_a_task_of_a_worker_is_refused(
     session: Session, owner: Api, project: Project
 ) -> None:
     task = make_task(session, project)
@@ -96,7 +98,7 @@ def test_files_of_other_tasks_are_their_workers(
     assert (refused.status_code, refused.json()["code"]) == (409, "not_reported_here")
 
 
-def test_there_is_an_end_to_them(
+def test_artifacts_beyond_the_limit_are_refused(
     owner: Api, run: str, home: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifacts, "MAX_ARTIFACTS", 2)
@@ -106,7 +108,7 @@ def test_there_is_an_end_to_them(
     assert put(owner, run, "b", b"y").status_code == 200
 
 
-def test_who_may(
+def test_artifact_upload_by_a_viewer_or_stranger_is_refused(
     session: Session,
     api: Callable[[User | None], Api],
     project: Project,
@@ -120,5 +122,5 @@ def test_who_may(
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", "图/损失.png", "with space", "…", ".hidden"])
-def test_names_in_any_script(path: str) -> None:
+def test_artifact_paths_in_any_script_are_valid(path: str) -> None:
     assert rules.fault_of(path) is None

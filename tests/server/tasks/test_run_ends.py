@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere: given up for their silence, and when they ended."""
+"""The end of external runs: giving up silent ones, late reports, and the time of the end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -28,7 +28,7 @@ def run(owner: Api, project: Project) -> str:
 class TestSilence:
     @pytest.fixture
     def time_passes(self, session: Session) -> Callable[[float], None]:
-        """Lets a sweep see so many seconds go by, without a word of anybody."""
+        """Return a function that lets time pass for the reaper while nothing is reported."""
         now = 0.0
         sweeper = Sweeper(60.0, lambda: now, run_silence_seconds=100.0)
         sweeper.sweep()
@@ -43,7 +43,7 @@ class TestSilence:
 
         return pass_
 
-    def test_a_run_that_says_nothing_is_failed(
+    def test_silent_run_fails_and_each_report_postpones_that(
         self, owner: Api, run: str, time_passes: Callable[[float], None]
     ) -> None:
         time_passes(70)
@@ -62,7 +62,7 @@ class TestSilence:
             "nothing was heard of the run for 100 s",
         )
 
-    def test_what_it_measured_is_still_taken_and_its_end_told(
+    def test_given_up_run_still_reports_its_metrics_and_its_end(
         self, owner: Api, run: str, time_passes: Callable[[float], None]
     ) -> None:
         time_passes(110)
@@ -76,12 +76,12 @@ class TestSilence:
         timeline = owner.get(f"tasks/{run}/timeline").json()["items"]
         kinds = [event["kind"] for event in timeline]
         assert kinds == ["started", "failed", "reported", "completed"]
-        # From here on it is like any that has ended.
+        # From here on, it is like any other run that has ended.
         assert report(owner, run, ("loss", 2, 1.0)).json()["code"] == "task_finished"
         otherwise = owner.post(f"tasks/{run}/end", json={"status": "failed"})
         assert otherwise.json()["code"] == "task_finished"
 
-    def test_its_end_is_in_the_audit_its_experiment_and_what_its_author_hears(
+    def test_late_end_is_in_the_audit_the_experiment_and_the_notifications(
         self, owner: Api, project: Project, session: Session,
         time_passes: Callable[[float], None],
     ) -> None:  # fmt: skip
@@ -113,7 +113,7 @@ class TestSilence:
         assert told[-2:] == ["task:failed", "task:completed"]
 
     @pytest.mark.parametrize("status", ["failed", "cancelled"])
-    def test_it_has_what_it_reported_in_place_of_its_silence(
+    def test_late_end_replaces_the_error_of_the_silence(
         self, owner: Api, run: str, time_passes: Callable[[float], None], status: str
     ) -> None:
         time_passes(110)
@@ -121,7 +121,7 @@ class TestSilence:
         ended = owner.post(f"tasks/{run}/end", json=end).json()
         assert (ended["status"], ended["error_message"]) == (status, "ValueError: no")
 
-    def test_what_failed_with_it_stays_failed(
+    def test_task_that_failed_with_a_given_up_run_stays_failed(
         self, owner: Api, project: Project, session: Session, run: str,
         time_passes: Callable[[float], None],
     ) -> None:  # fmt: skip
@@ -138,7 +138,7 @@ class TestSilence:
         session.expire_all()
         assert waits.status == "failed"
 
-    def test_one_that_was_to_stop_counts_as_cancelled(
+    def test_cancelling_run_that_is_given_up_counts_as_cancelled(
         self, owner: Api, run: str, time_passes: Callable[[float], None]
     ) -> None:
         owner.post(f"tasks/{run}/cancel")
@@ -152,7 +152,7 @@ class TestSilence:
         assert [event["kind"] for event in timeline].count("reported") == 1
 
 
-class TestWhenItEnded:
+class TestEndTime:
     @pytest.fixture
     def began(self) -> datetime:
         return datetime.now(UTC) - timedelta(days=3)
@@ -168,11 +168,13 @@ class TestWhenItEnded:
         assert answer.status_code == 200, answer.text
         return datetime.fromisoformat(answer.json()["completed_at"])
 
-    def test_it_is_as_it_says_in_any_zone(self, owner: Api, run: str, began: datetime) -> None:
+    def test_reported_end_is_stored_in_any_time_zone(
+        self, owner: Api, run: str, began: datetime
+    ) -> None:
         at = (began + timedelta(hours=2)).astimezone(timezone(timedelta(hours=9)))
         assert self.end(owner, run, at) == at
 
-    def test_it_is_not_before_the_start_nor_later_than_now(
+    def test_reported_end_is_limited_to_the_time_between_start_and_now(
         self, owner: Api, project: Project, began: datetime
     ) -> None:
         first, second, third = (
@@ -183,7 +185,7 @@ class TestWhenItEnded:
         for run, at in ((second, datetime.now(UTC) + timedelta(days=9)), (third, None)):
             assert abs(self.end(owner, run, at) - datetime.now(UTC)) < soon
 
-    def test_what_was_given_up_ended_when_it_says(
+    def test_given_up_run_gets_the_reported_end(
         self, owner: Api, run: str, began: datetime, session: Session
     ) -> None:
         found = session.scalars(select(Task).where(Task.uuid == run)).one()
@@ -192,6 +194,6 @@ class TestWhenItEnded:
         at = began + timedelta(hours=2)
         assert self.end(owner, run, at) == at
 
-    def test_a_time_without_a_zone_is_refused(self, owner: Api, run: str) -> None:
+    def test_end_without_a_time_zone_is_refused(self, owner: Api, run: str) -> None:
         body = {"status": "completed", "ended_at": "2026-11-24T16:03:00"}
         assert owner.post(f"tasks/{run}/end", json=body).status_code == 422

@@ -1,4 +1,4 @@
-"""Runs elsewhere that print more than a log may grow: 10 kB at once, and 1 kB/s here."""
+"""External runs that print more than a log may grow: 10 kB at once and 1 kB/s in these tests."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def _rate(monkeypatch: pytest.MonkeyPatch, owner: Api) -> None:
 
 @pytest.fixture
 def prints(owner: Api, run: str) -> Callable[..., Any]:
-    """``prints(10, seconds=5)``: ten lines of a kB, evenly in that time."""
+    """Return a function that logs lines; ``prints(10, seconds=5)`` sends 10 kB spread over 5 s."""
     began, passed = time.time() - 1000, 0.0
 
     def prints(count: int, *, seconds: float = 0.0, **numbers: Any) -> Any:
@@ -50,7 +50,7 @@ def shown(owner: Api, run: str) -> list[tuple[str, int]]:
     return [(chunk["stream"], len(chunk["text"])) for chunk in chunks]
 
 
-def test_what_exceeds_the_rate_is_dropped_and_the_run_told(
+def test_lines_beyond_the_rate_are_dropped_and_reported(
     session: Session, owner: Api, run: str, prints: Callable[..., Any]
 ) -> None:
     answer = prints(30)
@@ -73,7 +73,7 @@ def test_what_exceeds_the_rate_is_dropped_and_the_run_told(
     assert told == [{"bytes_per_second": 1_000}]
 
 
-def test_sent_again_it_is_counted_once(owner: Api, run: str, prints: Callable[..., Any]) -> None:
+def test_repeated_lines_are_counted_once(owner: Api, run: str, prints: Callable[..., Any]) -> None:
     writer = str(uuid4())
     for accepted, dropped in ((30, 20_000), (0, 0)):
         answer = prints(30, writer=writer, first=1)
@@ -83,21 +83,23 @@ def test_sent_again_it_is_counted_once(owner: Api, run: str, prints: Callable[..
     assert shown(owner, run)[0::2] == [("stdout", 10_000), ("stdout", 4_000)]
 
 
-def test_a_log_that_is_sent_late_is_no_flood(
+def test_log_that_is_sent_late_is_no_flood(
     owner: Api, run: str, prints: Callable[..., Any]
 ) -> None:
     assert prints(100, seconds=100)["dropped_bytes"] == 0
     assert shown(owner, run) == [("stdout", 100_000)]
 
 
-def test_after_it_lines_are_kept_again(owner: Api, run: str, prints: Callable[..., Any]) -> None:
+def test_lines_after_a_flood_are_kept_again(
+    owner: Api, run: str, prints: Callable[..., Any]
+) -> None:
     prints(20)
     prints(5, seconds=10)
     streams = [stream for stream, _ in shown(owner, run)]
     assert streams == ["stdout", "system", "stdout"]
 
 
-def test_a_flood_has_a_line_every_two_seconds_and_keeps_the_rate(
+def test_long_flood_is_reported_every_two_seconds_and_keeps_the_rate(
     owner: Api, run: str, prints: Callable[..., Any]
 ) -> None:
     prints(400, seconds=20)
@@ -106,7 +108,7 @@ def test_a_flood_has_a_line_every_two_seconds_and_keeps_the_rate(
     assert 5 <= [stream for stream, _ in chunks].count("system") <= 11
 
 
-def test_no_time_of_its_own_gives_it_more(owner: Api, run: str) -> None:
+def test_line_times_in_the_future_do_not_increase_the_rate(owner: Api, run: str) -> None:
     ahead = time.time() + 1e6
     for place in range(3):
         lines = [{"text": "x" * 999, "time": ahead + place * 1000}] * 10

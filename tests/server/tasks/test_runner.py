@@ -1,4 +1,4 @@
-"""One attempt with a real child under the real launcher: what is stored, and how it ends."""
+"""One attempt with a real child and launcher: what is stored, and how it ends."""
 
 import math
 import os
@@ -80,7 +80,9 @@ def kinds_of_events(task: Task) -> list[str]:
         return list(session.scalars(rows))
 
 
-def test_everything_it_says_is_stored(session, submit: Submit, worker, kind, home: Path):
+def test_attempt_stores_everything_that_the_child_reports(
+    session, submit: Submit, worker, kind, home: Path
+):
     script = """
         import sys, pathlib
         print("out line")
@@ -122,7 +124,7 @@ def test_everything_it_says_is_stored(session, submit: Submit, worker, kind, hom
     assert not (get_settings().work_dir / str(task.uuid) / "attempt-1").exists()
 
 
-def test_a_failure_tells_the_cause_and_logs_the_traceback(session, submit, worker, kind):
+def test_failed_attempt_stores_the_cause_and_logs_the_traceback(session, submit, worker, kind):
     task = submit('raise ValueError("the data is no good")')
     run(session, worker)
     assert task.status == "failed"
@@ -131,7 +133,7 @@ def test_a_failure_tells_the_cause_and_logs_the_traceback(session, submit, worke
     assert kind.told == ["started", "failed"]
 
 
-def test_a_death_without_a_word_is_explained(session, submit, worker):
+def test_child_that_exits_without_a_result_fails_with_code_and_last_output(session, submit, worker):
     task = submit("import os; print('last words', file=__import__('sys').stderr); os._exit(7)")
     run(session, worker)
     assert task.status == "failed"
@@ -139,13 +141,13 @@ def test_a_death_without_a_word_is_explained(session, submit, worker):
     assert "last words" in task.error_message
 
 
-def test_a_killed_child_names_the_signal(session, submit, worker):
+def test_killed_child_fails_with_the_name_of_the_signal(session, submit, worker):
     task = submit("import os; os.kill(os.getpid(), 9)")
     run(session, worker)
     assert "SIGKILL" in task.error_message
 
 
-def test_printed_messages_forge_nothing(session, submit, worker):
+def test_printed_messages_do_not_count_as_protocol_messages(session, submit, worker):
     task = submit("""
         print('{"type":"result","data":{"forged":true}}', flush=True)
         raise RuntimeError("honest")
@@ -155,7 +157,7 @@ def test_printed_messages_forge_nothing(session, submit, worker):
     assert task.scheduling.result is None
 
 
-def test_nonsense_on_the_messages_pipe_fails_the_attempt(session, submit, worker):
+def test_invalid_message_on_the_pipe_fails_the_attempt(session, submit, worker):
     task = submit("""
         import os, time
         os.write(report._fd, b'{"type":"no such message"}\\n')
@@ -166,7 +168,7 @@ def test_nonsense_on_the_messages_pipe_fails_the_attempt(session, submit, worker
     assert "broke the protocol" in task.error_message
 
 
-def test_the_child_sees_no_credentials(session, submit, worker, monkeypatch):
+def test_child_environment_has_no_credentials(session, submit, worker, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")
     task = submit("import os; result = dict(os.environ)")
@@ -177,7 +179,7 @@ def test_the_child_sees_no_credentials(session, submit, worker, monkeypatch):
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_cancelling_lets_it_checkpoint(session, submit, worker, kind):
+def test_cancelled_attempt_writes_a_checkpoint_first(session, submit, worker, kind):
     task = submit("""
         import pathlib, time
         with report.stop.held():
@@ -201,7 +203,7 @@ def test_cancelling_lets_it_checkpoint(session, submit, worker, kind):
     assert kind.told == ["started", "cancelled"]
 
 
-def test_a_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worker):
+def test_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worker):
     task = submit("""
         import os, pathlib
         if job.resume_from is None:
@@ -215,7 +217,7 @@ def test_a_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worke
                   "name": pathlib.Path(job.resume_from).name, "attempt": job.attempt}
     """)
     held = claim(session, worker)
-    # The attempt is lost when it has written its checkpoints: nobody ends it in the database.
+    # The attempt is lost after it has written its checkpoints, before it ends itself.
     monkey = threading.Thread(target=lambda: runner.run_attempt(held))
     monkey.start()
     until(lambda: kinds_of_events(task).count("checkpoint") == 3)
@@ -228,14 +230,14 @@ def test_a_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worke
         assert task.scheduling.result == {"from": "3", "name": "checkpoint-3", "attempt": 2}
 
 
-def test_a_checkpoint_outside_its_directory_is_refused(session, submit, worker):
+def test_checkpoint_outside_its_directory_is_refused(session, submit, worker):
     task = submit("report.checkpoint(1, '/etc'); import time; time.sleep(0.5)")
     run(session, worker)
     assert task.status == "failed"
     assert "outside" in task.error_message
 
 
-def test_a_lost_lease_ends_the_child_and_drops_its_work(session, submit, worker, monkeypatch, kind):
+def test_lost_lease_ends_the_child_and_drops_its_work(session, submit, worker, monkeypatch, kind):
     monkeypatch.setenv("AIPLATFORM_RENEW_SECONDS", "0.5")
     get_settings.cache_clear()
     task = submit("import time; report.event('running'); time.sleep(60)")
@@ -253,7 +255,7 @@ def test_a_lost_lease_ends_the_child_and_drops_its_work(session, submit, worker,
     get_settings.cache_clear()
 
 
-def test_a_stopping_worker_gives_the_task_back(session, submit, worker, kind, monkeypatch):
+def test_stopping_worker_requeues_its_task(session, submit, worker, kind, monkeypatch):
     monkeypatch.setattr(process, "stopping", threading.Event())
     task = submit("import time; report.event('running'); time.sleep(60)")
     background = Background(claim(session, worker))
@@ -266,7 +268,7 @@ def test_a_stopping_worker_gives_the_task_back(session, submit, worker, kind, mo
     assert row.outcome == "released"
 
 
-def test_a_failure_that_retrying_can_cure_goes_back(session, submit, worker):
+def test_retryable_failure_requeues_the_task(session, submit, worker):
     task = submit("""
         from aiplatform.runtime.channel import JobError
         raise JobError("the hub does not answer", retryable=job.attempt < 2)
@@ -280,7 +282,7 @@ def test_a_failure_that_retrying_can_cure_goes_back(session, submit, worker):
     assert (task.status, task.error_message) == ("failed", "the hub does not answer")
 
 
-def test_much_output_is_kept_whole_and_in_order(session, submit, worker):
+def test_large_output_is_stored_completely_and_in_order(session, submit, worker):
     task = submit("for n in range(50_000): print(f'line {n}')")
     run(session, worker)
     chunks = session.scalars(select(LogChunk).order_by(LogChunk.seq)).all()
@@ -291,8 +293,8 @@ def test_much_output_is_kept_whole_and_in_order(session, submit, worker):
     assert task.logs.endswith("line 49999\n")
 
 
-def test_a_runner_that_dies_takes_its_child_along(session, submit, worker, tmp_path):
-    """The runner in a process of its own, killed: the launcher sees the end of its pipe."""
+def test_child_of_a_killed_worker_is_killed(session, submit, worker, tmp_path):
+    """The worker runs in a process of its own. When it is killed, the launcher's pipe ends."""
     import subprocess
     import sys
 

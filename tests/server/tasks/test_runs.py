@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere: begun, reported, cancelled, ended."""
+"""External runs: begin, metrics, permissions, cancellation, end."""
 
 import math
 from collections.abc import Callable
@@ -30,8 +30,8 @@ def run(owner: Api, project: Project) -> str:
     return begin(owner, project)["uuid"]
 
 
-class TestBeginning:
-    def test_it_runs_at_once_and_no_worker_takes_it(
+class TestBegin:
+    def test_new_run_is_running_and_no_worker_claims_it(
         self, owner: Api, project: Project, session: Session
     ) -> None:
         task = begin(owner, project, config={"lr": 0.1}, facts={"host": "elsewhere"})
@@ -48,14 +48,16 @@ class TestBeginning:
         ).scalar_one()
         assert used == 0
 
-    def test_the_name_that_it_gave_itself_makes_it_safe(self, owner: Api, project: Project) -> None:
+    def test_repeated_client_id_returns_the_same_run(self, owner: Api, project: Project) -> None:
         name = str(uuid4())
         first = owner.post(f"projects/{project.uuid}/runs", json={"name": "a", "client_id": name})
         again = owner.post(f"projects/{project.uuid}/runs", json={"name": "a", "client_id": name})
         assert (first.status_code, again.status_code) == (201, 200)
         assert first.json()["uuid"] == again.json()["uuid"]
 
-    def test_several_at_once_with_one_name_begin_one(self, owner: Api, project: Project) -> None:
+    def test_simultaneous_requests_with_one_client_id_create_one_run(
+        self, owner: Api, project: Project
+    ) -> None:
         body = {"name": "a", "client_id": str(uuid4())}
         with ThreadPoolExecutor(4) as pool:
             answers = list(
@@ -64,7 +66,7 @@ class TestBeginning:
         assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
         assert len({answer.json()["uuid"] for answer in answers}) == 1
 
-    def test_in_another_project_the_same_name_is_another_run(
+    def test_same_client_id_in_another_project_is_another_run(
         self, admin: Api, session: Session, owner: Api, project: Project
     ) -> None:
         name = str(uuid4())
@@ -72,7 +74,7 @@ class TestBeginning:
         theirs = begin(admin, make_project(session), client_id=name)
         assert ours["uuid"] != theirs["uuid"]
 
-    def test_it_is_not_submitted_paused_or_retried(
+    def test_run_can_not_be_submitted_paused_or_retried(
         self, owner: Api, project: Project, run: str
     ) -> None:
         spec = {"name": "x", "spec": {"type": "external"}}
@@ -84,7 +86,7 @@ class TestBeginning:
 
 
 class TestMetrics:
-    def test_any_key_any_step_any_order(self, owner: Api, run: str) -> None:
+    def test_points_have_any_key_any_step_and_any_order(self, owner: Api, run: str) -> None:
         points = [("loss", 3, 0.25), ("loss", 1, 1), ("größe/µ \t\\", -7, 1e300), ("loss", 2, -0.0)]
         assert report(owner, run, *points).json() == {
             "accepted": 4,
@@ -96,7 +98,7 @@ class TestMetrics:
         assert values(owner, run, "größe/µ \t\\") == [(-7, 1e300)]
 
     @pytest.mark.parametrize("count", [3, 1000])
-    def test_nan_and_infinities_are_kept(
+    def test_nan_and_infinities_are_stored(
         self, owner: Api, run: str, session: Session, count: int
     ) -> None:
         special = [("loss", 1, "NaN"), ("loss", 2, "Infinity"), ("loss", 3, "-Infinity")]
@@ -110,7 +112,7 @@ class TestMetrics:
         assert list(stored[1:]) == [math.inf, -math.inf]
 
     @pytest.mark.parametrize("count", [2, 1000])
-    def test_times_are_kept_and_now_without(self, owner: Api, run: str, count: int) -> None:
+    def test_times_are_stored_and_default_to_now(self, owner: Api, run: str, count: int) -> None:
         points = [
             {"key": "loss", "step": n, "value": n, "time": 1.5e9 + n / 8} for n in range(count)
         ]
@@ -120,7 +122,7 @@ class TestMetrics:
         assert [at for _, _, at in series[:-1]] == [1.5e9 + n / 8 for n in range(count)]
         assert abs(series[-1][2] - datetime.now(UTC).timestamp()) < 300
 
-    def test_of_several_for_a_step_the_last_one_sent_counts(self, owner: Api, run: str) -> None:
+    def test_repeated_step_counts_with_the_value_sent_last(self, owner: Api, run: str) -> None:
         report(owner, run, ("loss", 1, 5), ("loss", 1, 4))
         report(owner, run, ("loss", 2, 3), ("loss", 1, 2))
         assert values(owner, run) == [(1, 2.0), (2, 3.0)]
@@ -140,14 +142,16 @@ class TestMetrics:
             b'{"points": [{"key": "\xff", "step": 1, "value": 1}]}',
         ],
     )
-    def test_what_is_no_point_is_refused_whole(self, owner: Api, run: str, body: bytes) -> None:
+    def test_malformed_points_refuse_the_whole_request(
+        self, owner: Api, run: str, body: bytes
+    ) -> None:
         answer = owner.post(f"tasks/{run}/metrics", content=body)
         assert answer.status_code == 422, answer.text
         assert answer.json()["code"] == "malformed_points"
         assert values(owner, run) == []
 
     @pytest.mark.parametrize("count", [3, 900])
-    def test_numbered_points_are_taken_once(self, owner: Api, run: str, count: int) -> None:
+    def test_numbered_points_are_stored_once(self, owner: Api, run: str, count: int) -> None:
         writer = str(uuid4())
         points = [("loss", step, float(step)) for step in range(count)]
         first = report(owner, run, *points, writer=writer, first=1)
@@ -167,7 +171,7 @@ class TestMetrics:
         other = report(owner, run, ("loss", 0, 9.0), writer=str(uuid4()), first=1)
         assert other.json()["accepted"] == 1
 
-    def test_a_worker_reports_for_what_it_runs(
+    def test_report_for_a_task_of_a_worker_is_refused(
         self, owner: Api, project: Project, session: Session
     ) -> None:
         task = make_task(session, project, status=TaskStatus.RUNNING)
@@ -181,8 +185,8 @@ class TestMetrics:
         assert values(owner, str(task.uuid)) == []
 
 
-class TestWhoMay:
-    def test_only_who_may_write_tasks_of_that_project(
+class TestPermissions:
+    def test_report_needs_tasks_write_in_the_project(
         self, api: Apis, session: Session, project: Project, run: str
     ) -> None:
         viewer, developer = (
@@ -200,17 +204,17 @@ class TestWhoMay:
         ).scalars().all()  # fmt: skip
         assert denied == ["tasks:write"]
 
-    def test_a_key_may_when_it_names_it(
+    def test_report_with_an_api_key_needs_the_scope(
         self, client: Any, session: Session, project: Project, run: str
     ) -> None:
         owner = session.get_one(User, project.owner_id)
         for scope, status in (("tasks:write", 200), ("tasks:read", 403)):
             token = f"aip_key_{uuid4().hex}"
             make_key(session, owner, scope, token=token)
-            for _ in range(2):  # the first use of a key takes the longer way
+            for _ in range(2):  # the first use of a key takes another path
                 assert report(Api(client, token), run, ("loss", 1, 1.0)).status_code == status
 
-    def test_revocation_reaches_the_next_request(
+    def test_report_after_the_session_ended_is_refused(
         self, owner: Api, session: Session, project: Project, run: str
     ) -> None:
         assert report(owner, run, ("loss", 1, 1.0)).status_code == 200
@@ -221,7 +225,7 @@ class TestWhoMay:
         session.commit()
         assert report(owner, run, ("loss", 2, 1.0)).status_code == 401
 
-    def test_an_archived_project_takes_the_end_and_no_points(
+    def test_archived_project_accepts_the_end_but_no_points(
         self, owner: Api, project: Project, run: str
     ) -> None:
         assert owner.post(f"projects/{project.uuid}/archive").status_code == 200
@@ -231,8 +235,8 @@ class TestWhoMay:
         assert owner.post(f"tasks/{run}/end", json={"status": "cancelled"}).status_code == 200
 
 
-class TestEnding:
-    def test_it_completes_and_its_series_are_summed_up(
+class TestEnd:
+    def test_completed_run_gets_a_summary_of_its_series(
         self, owner: Api, project: Project, session: Session
     ) -> None:
         experiment = make_experiment(session, project)
@@ -251,7 +255,9 @@ class TestEnding:
         assert kept["runs"][0]["metrics"]["loss"] == loss
         assert kept["train_loss_last"] == 2.0
 
-    def test_saying_it_again_is_no_error_and_otherwise_one(self, owner: Api, run: str) -> None:
+    def test_repeated_end_is_accepted_and_a_different_one_refused(
+        self, owner: Api, run: str
+    ) -> None:
         end = {"status": "failed", "error": "ValueError: no"}
         for _ in range(2):
             answer = owner.post(f"tasks/{run}/end", json=end)
@@ -260,7 +266,7 @@ class TestEnding:
         assert (other.status_code, other.json()["code"]) == (409, "task_finished")
         assert report(owner, run, ("loss", 1, 1.0)).json()["code"] == "task_finished"
 
-    def test_cancelling_is_seen_by_whatever_the_run_says_next(self, owner: Api, run: str) -> None:
+    def test_cancel_request_is_returned_by_the_next_report(self, owner: Api, run: str) -> None:
         assert owner.post(f"tasks/{run}/cancel").json()["status"] == "cancelling"
         assert report(owner, run, ("loss", 1, 1.0)).json()["status"] == "cancelling"
         assert owner.post(f"tasks/{run}/heartbeat", json={}).json()["status"] == "cancelling"
@@ -268,12 +274,12 @@ class TestEnding:
         assert line.json()["status"] == "cancelling"
         assert owner.post(f"tasks/{run}/end", json={"status": "cancelled"}).status_code == 200
 
-    def test_progress(self, owner: Api, run: str) -> None:
+    def test_heartbeat_stores_the_progress(self, owner: Api, run: str) -> None:
         owner.post(f"tasks/{run}/heartbeat", json={"progress": 0.25})
         assert owner.get(f"tasks/{run}").json()["progress"] == 0.25
 
 
-def test_log_lines_are_numbered_too(owner: Api, run: str) -> None:
+def test_repeated_numbered_log_lines_are_stored_once(owner: Api, run: str) -> None:
     writer = str(uuid4())
     lines = [{"text": "one"}, {"text": "two", "stream": "stderr"}, {"text": "three\x00"}]
     body = {"lines": lines, "writer": writer, "first": 1}
@@ -288,10 +294,10 @@ def test_log_lines_are_numbered_too(owner: Api, run: str) -> None:
     ]
 
 
-def test_many_at_once_are_told_apart(
+def test_simultaneous_reports_of_several_users_are_answered_separately(
     api: Apis, client: Any, session: Session, owner: Api, project: Project
 ) -> None:
-    """Requests that share a batch: good ones, refused ones, of several people and runs."""
+    """The requests share a batch: good and refused ones, of several users and runs."""
     from concurrent.futures import ThreadPoolExecutor
 
     runs = [begin(owner, project)["uuid"] for _ in range(4)]
@@ -312,13 +318,13 @@ def test_many_at_once_are_told_apart(
         assert [step for step, _ in values(owner, run)] == steps
 
 
-def test_a_run_may_have_begun_before_it_is_told_of(owner: Api, project: Project) -> None:
+def test_run_may_start_before_it_is_registered(owner: Api, project: Project) -> None:
     began = datetime.now(UTC) - timedelta(days=3)
     task = begin(owner, project, started_at=began.isoformat())
     assert datetime.fromisoformat(task["started_at"]) == began
 
 
-def test_the_runs_row_goes_with_its_task(session: Session, owner: Api, run: str) -> None:
+def test_deleted_task_deletes_the_run(session: Session, owner: Api, run: str) -> None:
     task = session.scalars(select(Task).where(Task.uuid == run)).one()
     report(owner, run, ("loss", 1, 1.0))
     session.execute(text("DELETE FROM tasks WHERE id = :id"), {"id": task.id})

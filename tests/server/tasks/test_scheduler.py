@@ -1,4 +1,4 @@
-"""What the queue decides: shares, promises, devices, labels, moves; refusals at submission."""
+"""The scheduler: shares of projects, reservations, devices, labels, moves, and refusals."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -43,7 +43,7 @@ def owner(api: Callable[[User | None], Api], session: Session, project: Project)
 
 
 def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
-    """Who has used least goes first, however many tasks another project submitted before."""
+    """The project that used least goes first, however many tasks another one submitted before."""
     busy, modest = make_project(session), make_project(session)
     for _ in range(3):
         make_task(session, busy)
@@ -51,13 +51,15 @@ def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
         make_task(session, modest)
     worker = make_worker(cpus=100)
     taken = [session.get_one(Task, claim(session, worker).task_id).project_id for _ in range(6)]
-    # Both begin with nothing used, so age decides; then the one that runs less.
+    # At first no project has used anything, so age decides; then the project that runs less.
     assert taken[:2] == [busy.id, modest.id]
     assert sorted(taken[2:4]) == sorted((busy.id, modest.id))
     assert sorted(taken) == sorted([busy.id, modest.id] * 3)
 
 
-def test_usage_follows_leases(session: Session, submit: Submit, make_worker, project: Project):
+def test_project_usage_follows_its_leases(
+    session: Session, submit: Submit, make_worker, project: Project
+):
     submit(resources={"cpus": 1, "gpus": 2})
     held = claim(session, make_worker(gpus=4))
 
@@ -74,10 +76,10 @@ def test_usage_follows_leases(session: Session, submit: Submit, make_worker, pro
     assert 0 < used < 16 * 30
 
 
-def test_a_large_task_is_promised_the_next_room(
+def test_large_task_reserves_the_next_room(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Small ones that order after it can't keep it waiting, however many there are."""
+    """Small tasks that order after it can't keep it waiting, however many there are."""
     worker = make_worker(cpus=4)
     running = [submit(resources={"cpus": 2}) for _ in range(2)]
     held = [claim(session, worker) for _ in running]
@@ -94,7 +96,7 @@ def test_a_large_task_is_promised_the_next_room(
     assert claim(session, worker).task_id == small[0].id
 
 
-def test_what_the_large_task_does_not_need_is_used(
+def test_resources_beyond_the_reservation_are_used(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     worker = make_worker(cpus=4, gpus=2)
@@ -109,7 +111,7 @@ def test_what_the_large_task_does_not_need_is_used(
     assert session.get_one(Task, large.id).status == "pending"
 
 
-def test_one_worker_keeps_room_while_the_others_work_on(
+def test_one_worker_reserves_room_while_the_others_work_on(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     near, far = make_worker("near", cpus=4), make_worker("far", cpus=4)
@@ -120,7 +122,7 @@ def test_one_worker_keeps_room_while_the_others_work_on(
     small = [submit(resources={"cpus": 1}) for _ in range(3)]
     assert claim(session, far) is None
     assert session.scalars(select(TaskReservation.worker_id)).all() == [far]
-    # The other worker lacks less, so the promise moves; a third one is free to go on.
+    # The other worker lacks less, so the reservation moves to it; a third worker keeps working.
     assert claim(session, near) is None
     assert session.scalars(select(TaskReservation.worker_id)).all() == [near]
     third = make_worker("third", cpus=2)
@@ -128,7 +130,9 @@ def test_one_worker_keeps_room_while_the_others_work_on(
     assert session.get_one(Task, large.id).status == "pending"
 
 
-def test_a_promise_dies_with_its_worker(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_reservation_moves_when_its_worker_has_stopped(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     lost, other = make_worker("lost", cpus=4), make_worker("other", cpus=4)
     for worker in (lost, other):
         submit(resources={"cpus": 1})
@@ -142,10 +146,10 @@ def test_a_promise_dies_with_its_worker(session: Session, submit: Submit, make_w
     assert session.scalars(select(TaskReservation.worker_id)).all() == [other]
 
 
-def test_a_promise_that_is_being_moved_keeps_nobody_waiting(
+def test_reservation_locked_by_another_claim_does_not_block(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Or two claims, each of which moves its promise, could wait for each other."""
+    """Otherwise two claims that each move a reservation could wait for each other."""
     worker, other = make_worker("worker", cpus=4), make_worker("other", cpus=4)
     submit(resources={"cpus": 1})
     claim(session, other)
@@ -157,7 +161,7 @@ def test_a_promise_that_is_being_moved_keeps_nobody_waiting(
         assert claim(session, worker).task_id == large.id
 
 
-def test_an_urgent_task_goes_before_the_promised_one(
+def test_urgent_task_starts_before_the_one_with_a_reservation(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     worker = make_worker(cpus=2)
@@ -170,7 +174,7 @@ def test_an_urgent_task_goes_before_the_promised_one(
     assert claim(session, worker).task_id == urgent.id
 
 
-def test_devices_by_memory_and_slots_by_name(
+def test_devices_are_leased_by_memory_and_slots_by_id(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
     devices = (Device("0", 40_960), Device("0", 40_960), Device("MIG-7", 10_240))
@@ -182,7 +186,9 @@ def test_devices_by_memory_and_slots_by_name(
     assert (second.gpu_indices, second.devices) == ((0, 1), ("0",))
 
 
-def test_labels_choose_the_worker(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_task_with_labels_runs_on_a_worker_that_has_them(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     plain = make_worker("plain")
     labelled = make_worker("labelled", labels=("gpu:a100", "team-x"))
     task = submit(labels=["gpu:a100"])
@@ -198,13 +204,15 @@ def test_labels_choose_the_worker(session: Session, submit: Submit, make_worker:
         ({"labels": ["gpu:h100"]}, "no worker offers gpu:h100"),
     ],
 )
-def test_what_can_never_run_is_refused(submit: Submit, make_worker, options, missing):
+def test_submission_that_no_worker_can_run_is_refused(
+    submit: Submit, make_worker, options, missing
+):
     make_worker(gpus=1)
     with pytest.raises(NoWorkerCanRun, match=missing):
         submit(**options)
 
 
-def test_a_waiting_task_says_why(session: Session, submit: Submit, make_worker, owner: Api):
+def test_waiting_task_shows_the_reason(session: Session, submit: Submit, make_worker, owner: Api):
     worker = make_worker(cpus=8, gpus=4)
     submit(resources={"cpus": 1, "gpus": 4})
     claim(session, worker)
@@ -223,7 +231,7 @@ def test_a_waiting_task_says_why(session: Session, submit: Submit, make_worker, 
     assert listed[-1]["waiting"] is None, "it runs"
 
 
-def test_priority_is_changed_while_waiting(session: Session, submit, make_worker, owner: Api):
+def test_priority_is_changed_only_while_waiting(session: Session, submit, make_worker, owner: Api):
     first, second = submit(), submit()
     path = f"tasks/{second.uuid}"
     read = owner.get(path)
@@ -249,7 +257,7 @@ def order(session: Session) -> list[int]:
     return sorted(places, key=places.__getitem__)
 
 
-def test_run_next_and_reorder(session: Session, submit: Submit, owner: Api):
+def test_move_puts_a_task_first_or_before_another(session: Session, submit: Submit, owner: Api):
     a, b, c, d = (submit(priority=p) for p in (7, 5, 5, 2))
     assert order(session) == [a.id, b.id, c.id, d.id]
     moved = owner.post(f"tasks/{d.uuid}/move", json={}).json()
@@ -283,7 +291,7 @@ def test_many_moves_into_one_gap_keep_the_order(session: Session, submit: Submit
     assert order(session) == expected
 
 
-def test_moving_takes_nothing_from_other_projects(session: Session, submit, owner: Api):
+def test_move_takes_no_place_from_other_projects(session: Session, submit, owner: Api):
     other = make_task(session, make_project(session), priority=9)
     mine = submit(priority=3)
     submit(priority=4)
@@ -293,7 +301,9 @@ def test_moving_takes_nothing_from_other_projects(session: Session, submit, owne
     assert foreign.status_code == 404
 
 
-def test_old_tasks_outgrow_the_others(session: Session, submit: Submit, make_worker: MakeWorker):
+def test_old_task_starts_before_newer_ones_of_higher_priority(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
     old = submit(priority=1)
     session.execute(
         text("UPDATE task_scheduling SET since = :since WHERE task_id = :id"),
@@ -306,7 +316,7 @@ def test_old_tasks_outgrow_the_others(session: Session, submit: Submit, make_wor
     assert claim(session, make_worker()).task_id == old.id
 
 
-def test_the_copies_follow_the_task(session: Session, submit: Submit):
+def test_scheduling_copies_follow_the_task(session: Session, submit: Submit):
     task = submit()
 
     def copies() -> Any:
@@ -327,7 +337,7 @@ def test_the_copies_follow_the_task(session: Session, submit: Submit):
     session.rollback()
 
 
-def test_a_cordoned_worker_takes_nothing(session: Session, submit: Submit, make_worker):
+def test_cordoned_worker_claims_nothing(session: Session, submit: Submit, make_worker):
     worker = make_worker()
     submit()
     session.get_one(Worker, worker).state = "cordoned"

@@ -1,4 +1,4 @@
-"""Reading series: whole, drawn with few points, summed up; against the plain way of doing it."""
+"""Metric series: all points, charts and summaries, compared with a plain computation."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def task(session: Session) -> Task:
 def write(
     session: Session, task: Task, points: Points, *, key: str = "loss", attempt: int = 1
 ) -> None:
-    """In this order."""
+    """Store the points in this order."""
     sent = [Point(key, step, value) for step, value in points]
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
@@ -37,7 +37,7 @@ def write(
 
 
 def drawn(session: Session, task: Task, points: int, **window: int) -> Any:
-    """What a chart shows, and of how many points."""
+    """Return the points of a chart, and how many points the whole series has."""
     rollups.bring_up_to_date(task.id)
     session.rollback()
     chart = series.chart(session, task.id, "loss", points=points, **window)
@@ -56,16 +56,14 @@ def same(found: Points, expected: Points) -> bool:
     return plain(found) == plain(expected)
 
 
-def test_a_short_series_is_whole(session: Session, task: Task) -> None:
+def test_short_series_is_drawn_completely(session: Session, task: Task) -> None:
     points = [(1, 0.5), (2, math.nan), (3, math.inf), (4, -math.inf), (5, 1e-300)]
     write(session, task, points)
     assert same(whole(session, task), points)
     assert same(drawn(session, task, 10)[0], points)
 
 
-def test_of_several_points_for_a_step_the_last_one_written_counts(
-    session: Session, task: Task
-) -> None:
+def test_repeated_step_counts_with_the_point_written_last(session: Session, task: Task) -> None:
     write(session, task, [(1, 9.0), (2, 9.0)], attempt=2)
     write(session, task, [(1, 5.0), (3, 5.0)], attempt=1)
     write(session, task, [(2, 7.0)], attempt=2)
@@ -74,7 +72,7 @@ def test_of_several_points_for_a_step_the_last_one_written_counts(
 
 
 @pytest.mark.parametrize("points", [10, 100, 1000])
-def test_peaks_survive(session: Session, task: Task, points: int) -> None:
+def test_chart_keeps_peaks_and_nan(session: Session, task: Task, points: int) -> None:
     steps = 60_000
     values = [(step, math.sin(step / 5000)) for step in range(1, steps + 1)]
     values[31_233] = (31_234, 50.0)
@@ -91,7 +89,7 @@ def test_peaks_survive(session: Session, task: Task, points: int) -> None:
     assert [step for step, value in found if math.isnan(value)] == [11_111]
 
 
-def test_windows_show_what_lies_in_them(session: Session, task: Task) -> None:
+def test_chart_of_a_window_shows_only_its_points(session: Session, task: Task) -> None:
     values = [(step * 3, float(step % 1013)) for step in range(30_000)]
     write(session, task, values)
     generator = random.Random(1)
@@ -109,8 +107,8 @@ def test_windows_show_what_lies_in_them(session: Session, task: Task) -> None:
             assert (found[0], found[-1]) == (inside[0], inside[-1])
 
 
-def test_levels_are_what_they_would_be_if_made_at_once(session: Session, task: Task) -> None:
-    """Late, repeated and overwritten points, in any order, brought up to date now and then."""
+def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> None:
+    """Points are late, repeated and overwritten, in any order; levels are updated now and then."""
     generator = random.Random(7)
     counting: dict[int, float] = {}
     for round_ in range(12):
@@ -149,7 +147,7 @@ def test_levels_are_what_they_would_be_if_made_at_once(session: Session, task: T
             assert row.low == min(inside)
 
 
-def test_a_value_that_was_overwritten_is_no_peak(session: Session, task: Task) -> None:
+def test_overwritten_value_is_no_peak(session: Session, task: Task) -> None:
     write(session, task, [(step, 1.0) for step in range(6_000)])
     write(session, task, [(3_000, 99.0)])
     assert max(value for _, value in drawn(session, task, 50)[0]) == 99.0
@@ -157,7 +155,7 @@ def test_a_value_that_was_overwritten_is_no_peak(session: Session, task: Task) -
     assert max(value for _, value in drawn(session, task, 50)[0]) == 2.0
 
 
-def test_a_deleted_task_leaves_no_points(session: Session, task: Task) -> None:
+def test_deleted_task_leaves_no_points(session: Session, task: Task) -> None:
     write(session, task, [(1, 1.0)])
     rollups.bring_up_to_date(task.id)
     session.execute(delete(Task).where(Task.id == task.id))

@@ -1,4 +1,4 @@
-"""The spare that a worker keeps: when there is one, and that no task is worse off for it."""
+"""The spare of a worker: when it is kept, and that no task is worse off because of it."""
 
 import os
 import signal
@@ -37,11 +37,11 @@ os.write(messages, b'{"type":"warm"}\\n')
 while os.read(control, 4096):
     pass
 """
-"""A spare that is ready and takes no job."""
+"""A spare that is ready but never accepts a job."""
 
 
 class World:
-    """What a test decides: the time, and the memory that is left."""
+    """The conditions that a test sets: the time, and the available memory."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -55,7 +55,7 @@ def world() -> World:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
-    """Spares in place of the worker's; ``look`` is the test's to call. Scripts may run in them."""
+    """Replace the worker's spares by ones that run scripts; the test itself calls ``look``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
     found = Spares(settings, gpus=False, clock=lambda: world.now, memory=lambda: world.available)
     monkeypatch.setattr(found, "suits", lambda job, devices: True)
@@ -66,7 +66,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -
 
 
 def make(kept: Spares, world: World) -> int:
-    """Let a spare be made and get ready; returns its launcher's process id."""
+    """Make a spare and wait until it is ready; return its launcher's process id."""
     world.now += spares.SETTLE_SECONDS
     kept.look()
     spare = kept._spare
@@ -97,7 +97,7 @@ SCRIPT = """
 """
 
 
-def test_a_task_runs_in_the_spare_as_in_a_child_of_its_own(
+def test_task_in_a_spare_runs_like_in_a_new_child(
     session, submit: Submit, make_worker, kept: Spares, world: World
 ):
     worker = make_worker()
@@ -121,7 +121,7 @@ def test_a_task_runs_in_the_spare_as_in_a_child_of_its_own(
     assert kept._spare is None
 
 
-def test_a_spare_is_no_part_of_what_a_worker_has_given_out(
+def test_spare_does_not_reduce_the_free_resources_of_a_worker(
     session, submit: Submit, make_worker, kept: Spares, world: World, admin
 ):
     make_worker(memory_mb=4000)
@@ -131,7 +131,7 @@ def test_a_spare_is_no_part_of_what_a_worker_has_given_out(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_spare_that_died_costs_the_task_nothing(
+def test_task_after_the_death_of_a_spare_runs_in_a_new_child(
     session, submit: Submit, make_worker, kept: Spares, world: World, number: int
 ):
     launcher = make(kept, world)
@@ -147,7 +147,7 @@ def test_a_spare_that_died_costs_the_task_nothing(
     assert homes() == []
 
 
-def test_a_spare_that_takes_no_job_is_ended_before_another_child_has_it(
+def test_spare_that_ignores_its_job_is_ended_before_another_child_starts(
     session, submit: Submit, make_worker, kept: Spares, world: World, monkeypatch
 ):
     monkeypatch.setattr(spares, "HELLO_SECONDS", 0.3)
@@ -160,16 +160,14 @@ def test_a_spare_that_takes_no_job_is_ended_before_another_child_has_it(
     assert (task.status, task.scheduling.result) == ("completed", {"other": False})
 
 
-def test_an_environment_too_long_to_hand_over_leaves_the_spare_for_the_next(
-    kept: Spares, world: World
-):
+def test_job_with_a_long_environment_leaves_the_spare_for_the_next(kept: Spares, world: World):
     make(kept, world)
     long = Begin(job="j", directory="/", environment={"SECRET": "x" * 20_000})
     assert kept.begin(job_of({"type": "evaluation"}), (), long, 45) is None
     assert kept.ready
 
 
-def test_it_is_made_some_seconds_after_the_worker_and_after_each_task(
+def test_spare_is_made_some_seconds_after_the_worker_or_a_task_started(
     session, submit: Submit, make_worker, kept: Spares, world: World
 ):
     kept.look()
@@ -182,7 +180,7 @@ def test_it_is_made_some_seconds_after_the_worker_and_after_each_task(
     make(kept, world)
 
 
-def test_it_is_given_up_when_memory_becomes_scarce_and_made_again_with_enough(
+def test_spare_is_ended_when_memory_is_scarce_and_made_again_with_enough(
     kept: Spares, world: World
 ):
     launcher = make(kept, world)
@@ -197,7 +195,7 @@ def test_it_is_given_up_when_memory_becomes_scarce_and_made_again_with_enough(
     make(kept, world)
 
 
-def test_it_is_given_up_when_nobody_needs_it_and_made_again_when_somebody_does(
+def test_unused_spare_is_ended_and_made_again_when_a_task_needs_one(
     session, submit: Submit, make_worker, kept: Spares, world: World
 ):
     launcher = make(kept, world)
@@ -212,7 +210,7 @@ def test_it_is_given_up_when_nobody_needs_it_and_made_again_when_somebody_does(
     make(kept, world)
 
 
-def test_one_that_breaks_is_tried_again_ever_later(
+def test_failing_spare_is_retried_after_growing_waits(
     kept: Spares, world: World, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(process, "RUNTIME", [sys.executable, "-c", "raise SystemExit(3)"])
@@ -234,7 +232,7 @@ def test_one_that_breaks_is_tried_again_ever_later(
     assert homes() == []
 
 
-def test_it_lives_as_long_as_it_is_renewed(kept: Spares, world: World, monkeypatch):
+def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypatch):
     launcher = make(kept, world)
     monkeypatch.setattr(kept.settings, "child_deadline_seconds", 3.0)
     for _ in range(8):
@@ -247,8 +245,8 @@ def test_it_lives_as_long_as_it_is_renewed(kept: Spares, world: World, monkeypat
 
 
 @pytest.mark.parametrize("how", ["stopping", "SIGKILL"])
-def test_no_spare_outlives_its_worker(home: Path, kind: Any, how: str):
-    """The worker in a process of its own."""
+def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
+    """The worker runs in a process of its own."""
     program = dedent(f"""
         import time
         from aiplatform.server.core.settings import get_settings
@@ -288,10 +286,10 @@ def test_no_spare_outlives_its_worker(home: Path, kind: Any, how: str):
     assert homes() == []
 
 
-def test_the_next_worker_leaves_alone_what_another_one_in_its_home_runs(
+def test_starting_worker_keeps_the_children_of_another_worker_in_its_home(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Two workers may share a home; each tells its own leftovers by their parent."""
+    """Two workers may share a home; each recognises leftovers by their parent."""
     monkeypatch.setattr(process, "RUNTIME", [sys.executable, "-m", "aiplatform.runtime"])
     directory = get_settings().work_dir / f"{process.SPARE}other"
     directory.mkdir(parents=True)
@@ -303,7 +301,7 @@ def test_the_next_worker_leaves_alone_what_another_one_in_its_home_runs(
         jobs.end_leftovers(get_settings().work_dir)
         assert child.process.poll() is None
         assert directory.exists()
-        # Had another one been its parent, it would be a leftover.
+        # With another parent, the child is a leftover.
         (directory / "launcher.pid").write_text(f"{child.pid} 1")
         jobs.end_leftovers(get_settings().work_dir)
         until(lambda: child.process.poll() is not None)
@@ -346,34 +344,36 @@ def job_of(spec: dict[str, Any], **more: Any) -> Job:
         ({"type": "training"}, {}, (), True, False),
     ],
 )
-def test_which_jobs_a_spare_takes(home, spec, more, devices, gpus, suits):
+def test_spare_suits_single_process_jobs_that_need_its_imports(
+    home, spec, more, devices, gpus, suits
+):
     found = Spares(get_settings(), gpus=gpus)
     assert found.suits(job_of(spec, **more), devices) is suits
 
 
 @pytest.mark.parametrize("mode", ["on", "off"])
-def test_what_an_administrator_says_counts_whatever_memory_and_use_are(mode: Any):
+def test_mode_on_or_off_ignores_memory_and_use(mode: Any):
     for available in (0, 1e6):
         for unused in (0, 1e6):
             assert rules.is_made(mode, available, unused) is (mode == "on")
             assert rules.is_kept(mode, available, unused) is (mode == "on")
 
 
-def test_a_worker_that_may_not_keep_one_starts_no_thread(home: Path):
+def test_spares_turned_off_start_no_thread(home: Path):
     assert get_settings().warm_runtime == "off"
     found = Spares(get_settings(), gpus=False)
     found.start()
     assert found._thread is None
 
 
-def test_without_the_packages_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_spares_without_the_packages_start_no_thread(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spares, "NEEDED", ("json", "no_such_package_at_all"))
     found = Spares(get_settings().model_copy(update={"warm_runtime": "on"}), gpus=False)
     found.start()
     assert found._thread is None
 
 
-def test_memory_is_that_of_the_container_where_that_is_less(tmp_path: Path):
+def test_available_memory_is_limited_by_the_container(tmp_path: Path):
     own = tmp_path / "cgroup"
     own.write_text("0::/outer/inner\n")
     groups = tmp_path / "groups"

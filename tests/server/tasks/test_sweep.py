@@ -1,4 +1,4 @@
-"""The sweep judges by what it saw on its own clock."""
+"""The reaper judges leases by what it saw on its own clock, and sends lost wake-ups again."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def look(sweeper: Sweeper, clock: Clock, seconds: float) -> list[int]:
-    """Sweep every two seconds for so long."""
+    """Run the reaper every two seconds for this time."""
     expired: list[int] = []
     for _ in range(round(seconds / 2)):
         clock.now += 2
@@ -63,7 +63,7 @@ def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..
     return claimed
 
 
-def test_a_lease_expires_after_a_whole_lease_unseen(session, held, make_worker, clock, sent):
+def test_lease_expires_after_a_whole_lease_without_renewal(session, held, make_worker, clock, sent):
     sweeper = Sweeper(LEASE, clock)
     assert look(sweeper, clock, LEASE - 2) == []
     assert look(sweeper, clock, 6) == [held.task_id]
@@ -76,7 +76,7 @@ def test_a_lease_expires_after_a_whole_lease_unseen(session, held, make_worker, 
 
 @pytest.fixture
 def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Let the end of one task raise, whoever ends its attempt."""
+    """Return a function after which the end of one task's attempts raises an error."""
 
     def cannot_end(task_id: int) -> None:
         close = attempts.close
@@ -91,7 +91,7 @@ def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return cannot_end
 
 
-def test_a_lease_that_cannot_be_ended_keeps_no_other(
+def test_lease_that_can_not_be_ended_does_not_keep_others(
     session, submit, make_worker, cannot_end, clock, sent
 ):
     worker = make_worker()
@@ -105,7 +105,7 @@ def test_a_lease_that_cannot_be_ended_keeps_no_other(
     assert session.get_one(Task, broken.task_id).status == "running"
 
 
-def test_a_worker_starts_though_a_lease_of_its_own_cannot_be_ended(
+def test_worker_starts_although_one_of_its_leases_can_not_be_ended(
     session, submit, make_worker, cannot_end
 ):
     worker = make_worker()
@@ -118,7 +118,7 @@ def test_a_worker_starts_though_a_lease_of_its_own_cannot_be_ended(
     assert session.get_one(TaskLease, broken.task_id).worker_id == worker
 
 
-def test_a_run_that_cannot_be_given_up_keeps_no_other(
+def test_run_that_can_not_be_given_up_does_not_keep_others(
     session, project, submit, clock, sent, monkeypatch
 ):
     context = make_context(session, project)
@@ -137,7 +137,7 @@ def test_a_run_that_cannot_be_given_up_keeps_no_other(
     assert [run.status for run in runs] == ["running", "failed"]
 
 
-def test_a_renewed_lease_stays(session, held, clock, sent):
+def test_renewed_lease_stays(session, held, clock, sent):
     sweeper = Sweeper(LEASE, clock)
     for _ in range(10):
         assert look(sweeper, clock, LEASE / 2) == []
@@ -145,26 +145,26 @@ def test_a_renewed_lease_stays(session, held, clock, sent):
         commit(session)
 
 
-def test_timestamps_are_not_believed(session, held, clock, sent):
-    """A clock step of the database's machine expires nothing."""
+def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
+    """A clock step on the database's machine must expire nothing."""
     session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
     session.commit()
     assert look(Sweeper(LEASE, clock), clock, LEASE / 2) == []
 
 
-def test_time_in_which_nobody_could_look_does_not_count(session, held, clock, sent):
+def test_time_in_which_the_reaper_could_not_look_does_not_count(session, held, clock, sent):
     sweeper = Sweeper(LEASE, clock)
     look(sweeper, clock, 10)
     clock.now += 3600  # the machine slept, or the database was away
     assert look(sweeper, clock, 10) == []
 
 
-def test_a_new_sweeper_begins_anew(held, clock, sent):
+def test_new_reaper_starts_without_memory(held, clock, sent):
     assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
     assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
 
 
-def test_silent_workers_are_marked(session, make_worker, clock, sent):
+def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
     silent, alive = make_worker("silent"), make_worker("alive")
     sweeper = Sweeper(LEASE, clock)
     for _ in range(40):
@@ -176,8 +176,8 @@ def test_silent_workers_are_marked(session, make_worker, clock, sent):
     assert session.get_one(Worker, alive).stopped_at is None
 
 
-def test_wake_ups_of_lost_workers_have_failed(session, make_worker, clock, sent):
-    """Whether a worker falls silent, starts again or signs off: nothing stays started."""
+def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clock, sent):
+    """None stays started, whether a worker falls silent, starts again or signs off."""
     began = {}
     for name in ("silent", "again", "off"):
         make_worker(name)
@@ -198,14 +198,14 @@ def test_wake_ups_of_lost_workers_have_failed(session, make_worker, clock, sent)
     assert rows.scalars().all() == ["FAILURE"] * 3
 
 
-def test_orphans_are_cancelled(session, kind, clock, sent):
+def test_task_without_a_project_is_cancelled(session, kind, clock, sent):
     orphan = make_task(session, None)
     Sweeper(LEASE, clock).sweep()
     session.refresh(orphan)
     assert orphan.status == "cancelled"
 
 
-def test_as_many_wake_ups_as_tasks_and_slots(session, submit, make_worker, sent):
+def test_wake_ups_are_limited_by_tasks_and_free_cores(session, submit, make_worker, sent):
     for _ in range(5):
         submit()
     for _ in range(12):
@@ -217,7 +217,7 @@ def test_as_many_wake_ups_as_tasks_and_slots(session, submit, make_worker, sent)
     assert sent.count("tasks.gpu") == sweep.MAX_WAKE_UPS
 
 
-def test_a_full_worker_is_woken_once_since_its_tasks_may_ask_for_less(
+def test_full_worker_is_woken_once_because_its_tasks_may_need_less(
     session, submit, make_worker, sent
 ):
     submit(resources={"cpus": 2})
@@ -229,7 +229,7 @@ def test_a_full_worker_is_woken_once_since_its_tasks_may_ask_for_less(
 
 
 @pytest.mark.parametrize("state", ["cordoned", "draining", None])
-def test_queues_that_nobody_takes_from_get_no_messages(session, submit, make_worker, sent, state):
+def test_queue_without_an_active_worker_gets_no_wake_ups(session, submit, make_worker, sent, state):
     submit(queue="gpu")
     worker = make_worker(queues=["gpu"] if state else ["default"])
     session.get_one(Worker, worker).state = state or "active"
@@ -238,7 +238,7 @@ def test_queues_that_nobody_takes_from_get_no_messages(session, submit, make_wor
     assert sent == []
 
 
-def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worker):
+def test_restarted_worker_requeues_what_it_held(session, held, make_worker):
     make_worker()
     session.expire_all()
     assert session.get_one(Task, held.task_id).status == "pending"
@@ -246,10 +246,10 @@ def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worke
 
 
 @pytest.mark.parametrize("error", [KeyFileUnusable("it is gone"), RuntimeError("a fault")])
-def test_a_problem_does_not_end_the_sweeping(
+def test_error_does_not_end_the_reaper_thread(
     client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Such as a key file that nobody can read: there is a next turn, and it may be put right."""
+    """The cause, such as an unreadable key file, may be gone at the next round."""
     turns: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
@@ -266,10 +266,10 @@ def test_a_problem_does_not_end_the_sweeping(
 
 
 @pytest.mark.parametrize("place", ["adopt_orphans", "do_chores"])
-def test_nor_do_chores_that_fail_each_hour_keep_leases_from_running_out(
+def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """One sweeper looks on: only so has it seen a lease stand still for long enough."""
+    """The reaper must keep its memory: only then has it seen a lease unchanged for long enough."""
     sweepers: list[Sweeper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
@@ -287,11 +287,11 @@ def test_nor_do_chores_that_fail_each_hour_keep_leases_from_running_out(
         monkeypatch.setattr(Sweeper, "sweep", look)
         monkeypatch.setattr(jobs, place, fail)
         process._sweep()
-    # A failure outside of the chores costs one beginning, and not one at each look.
+    # An error outside of the chores makes the reaper start again once, not at each round.
     assert len(set(map(id, sweepers))) <= (1 if place == "adopt_orphans" else 2)
 
 
-def test_each_chore_has_its_turn() -> None:
+def test_failing_chore_does_not_keep_the_next_from_running() -> None:
     done: list[str] = []
 
     def fail() -> None:

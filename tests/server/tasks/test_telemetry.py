@@ -1,6 +1,6 @@
-"""What tasks and machines use: measured, stored, summed up, told of, paid for.
+"""Use of resources by tasks and machines: measurement, storage, summaries, alerts and cost.
 
-There is no GPU where this runs: GPUs are a fake of NVML, at the boundary of the library.
+NVML is replaced by a fake at the boundary of the library, so the tests need no GPU.
 """
 
 import sys
@@ -34,7 +34,7 @@ from tests.server.tasks.conftest import claim, end, events
 
 
 class FakeNvml:
-    """One A100 and a MIG instance of another, as the library answers."""
+    """One A100 and a MIG instance of another, with the answers of the library."""
 
     NVML_TEMPERATURE_GPU = 0
 
@@ -44,7 +44,7 @@ class FakeNvml:
     def __init__(self) -> None:
         self.percent = 90
         self.used = 70_000
-        self.reasons = 0x04  # a power cap on purpose
+        self.reasons = 0x04  # a power cap, which is set on purpose
 
     def nvmlInit(self) -> None:  # noqa: N802
         pass
@@ -86,7 +86,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     return fake
 
 
-def test_a_gpu_is_read_and_what_it_does_not_tell_is_left_out(nvml: FakeNvml) -> None:
+def test_gpu_sample_leaves_out_values_that_the_device_lacks(nvml: FakeNvml) -> None:
     gpus = Gpus()
     assert gpus.read("GPU-1") == {
         "percent": 90.0,
@@ -103,7 +103,7 @@ def test_a_gpu_is_read_and_what_it_does_not_tell_is_left_out(nvml: FakeNvml) -> 
     assert gpus.read("0")["throttled"] == 1.0
 
 
-def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_without_a_driver_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeNvml()
 
     def fail() -> None:
@@ -114,7 +114,7 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> 
     assert Gpus().read("0") == {}
 
 
-def test_an_alert_is_told_once_and_again_after_it_was_gone() -> None:
+def test_alert_is_raised_once_and_again_after_the_condition_was_gone() -> None:
     watch = Watch()
     idle = {"gpu0.percent": 2.0, "gpu1.percent": 3.0}
     busy = {"gpu0.percent": 2.0, "gpu1.percent": 50.0}
@@ -139,14 +139,16 @@ def test_an_alert_is_told_once_and_again_after_it_was_gone() -> None:
         ({}, None),
     ],
 )
-def test_what_is_told_of(sample: dict[str, float], kind: AlertKind | None) -> None:
+def test_condition_raises_its_alert_after_some_seconds(
+    sample: dict[str, float], kind: AlertKind | None
+) -> None:
     watch = Watch(memory_limit_mb=1000)
     assert watch.look(0, sample) == [], "a moment is no reason"
     told = [alert.kind for now in range(1, 40) for alert in watch.look(now, sample)]
     assert told == ([] if kind is None else [kind])
 
 
-def test_cost_goes_by_the_price_of_the_model() -> None:
+def test_cost_follows_the_price_of_the_gpu_model() -> None:
     prices = {"gpu:a100": 2.0, "gpu": 1.0, "cpu": 0.1}
     a100, other = {"label": "gpu:a100", "share": 1.0}, {"label": None, "share": 0.5}
     assert cost_of(prices, [a100, other], 4, 1800) == pytest.approx((2 + 0.5 + 0.4) / 2)
@@ -154,7 +156,7 @@ def test_cost_goes_by_the_price_of_the_model() -> None:
 
 
 class TestEstimate:
-    """Steps of one percent, a second each, unless something holds them up."""
+    """Estimates for steps of one percent that take one second, except for delays."""
 
     def run(self, until: int, held_up: dict[int, float]) -> float | None:
         estimate, now = Estimate(), 0.0
@@ -164,19 +166,19 @@ class TestEstimate:
             estimate.add(now, step / 100)
         return estimate.seconds_left()
 
-    def test_too_little_says_nothing(self) -> None:
+    def test_estimate_after_few_steps_is_unknown(self) -> None:
         assert self.run(4, {}) is None
 
-    def test_a_slow_start_and_a_pause_change_nothing(self) -> None:
+    def test_slow_start_and_one_pause_do_not_change_the_estimate(self) -> None:
         assert self.run(40, {1: 300, 20: 5000}) == pytest.approx(60)
 
-    def test_what_comes_again_and_again_counts(self) -> None:
+    def test_recurring_delays_count(self) -> None:
         left = self.run(50, dict.fromkeys(range(5, 51, 5), 20.0))
         truth = 50 + 10 * 20
         assert left is not None
         assert truth * 0.85 < left <= truth
 
-    def test_a_report_that_says_nothing_new_is_time_of_the_next_step(self) -> None:
+    def test_repeated_report_adds_its_time_to_the_next_step(self) -> None:
         estimate = Estimate()
         for second in range(61):
             estimate.add(second, (second // 3) / 100)
@@ -187,13 +189,13 @@ class TestEstimate:
 def sampler(
     nvml: FakeNvml, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Sampler:
-    """A sampler whose thread does not run: tests say when it measures."""
+    """Return a sampler without a thread: the test itself calls its methods."""
     made = Sampler(home)
     monkeypatch.setattr(made, "_begin", lambda: None)
     return made
 
 
-def test_the_time_left_is_what_the_runner_saw_not_what_the_runtime_says(
+def test_time_left_is_estimated_by_the_worker_not_the_runtime(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]
 ) -> None:
     task = submit("""
@@ -208,7 +210,7 @@ def test_the_time_left_is_what_the_runner_saw_not_what_the_runtime_says(
     assert 0.5 < task.scheduling.progress_detail["seconds_left"] < 60
 
 
-def test_what_is_measured_is_stored_shown_and_summed_up(
+def test_samples_are_stored_drawn_and_summed_up(
     session: Session,
     owner: Api,
     project: Project,
@@ -259,7 +261,7 @@ def test_what_is_measured_is_stored_shown_and_summed_up(
     assert after["cost"] == pytest.approx(after["seconds"], rel=0.2), "half of 7200 an hour"
 
 
-def test_an_attempt_without_a_gpu_says_so_and_still_measures(
+def test_attempt_without_a_gpu_is_measured_and_says_so(
     session: Session, owner: Api, submit: Callable[..., Task], make_worker: Callable[..., int]
 ) -> None:
     task = submit("""
@@ -277,7 +279,7 @@ def test_an_attempt_without_a_gpu_says_so_and_still_measures(
     assert {"cpu_percent", "memory_mb"} <= answer["series"].keys()
 
 
-def test_one_who_lost_the_lease_writes_no_telemetry(
+def test_telemetry_after_a_lost_lease_is_refused(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]
 ) -> None:
     submit()
@@ -290,7 +292,7 @@ def test_one_who_lost_the_lease_writes_no_telemetry(
         telemetry.store(session, held, [block])
 
 
-def test_an_alert_is_in_the_timeline_and_in_the_inbox_of_the_author(
+def test_alert_is_in_the_timeline_and_notifies_the_author(
     session: Session,
     submit: Callable[..., Task],
     make_worker: Callable[..., int],
@@ -314,7 +316,7 @@ def test_an_alert_is_in_the_timeline_and_in_the_inbox_of_the_author(
     assert "97.0" in told[0].message
 
 
-def test_the_machine_is_measured_too(
+def test_machine_is_measured_too(
     session: Session,
     admin: Api,
     make_worker: Callable[..., int],

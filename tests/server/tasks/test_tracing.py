@@ -1,4 +1,4 @@
-"""Traces: one from the request over the task's attempt to what its runtime did."""
+"""Traces: one trace from the request to the task's attempt and the phases of its runtime."""
 
 import io
 import json
@@ -36,7 +36,7 @@ CALLER = "b7ad6b7169203331"
 
 @pytest.fixture
 def collected(database_url: str) -> Iterator[Collector]:
-    """Traces are on, in this process, and go to a collector."""
+    """Start a collector, and traces of this process that are sent to it."""
     with collector() as found:
         with environment(
             AIPLATFORM_TRACES="true", AIPLATFORM_LOG_JSON="true",
@@ -61,7 +61,7 @@ def ask(
     traced_client: CheckedClient, session: Session, project: Project, kind: Any,
     monkeypatch: pytest.MonkeyPatch, home: Path,
 ) -> Callable[[str], str]:  # fmt: skip
-    """Submits by HTTP within the caller's trace; returns the task's uuid."""
+    """Return a function that submits a task in the caller's trace and returns its uuid."""
     monkeypatch.setattr(type(kind), "prepare", lambda self, s, c, spec: Prepared(spec))
     token = make_token(session, session.get_one(User, project.owner_id))
 
@@ -93,7 +93,7 @@ def run(session: Session, worker: int) -> None:
     runner.run_attempt(held)
 
 
-def test_one_trace_from_request_to_runtime(
+def test_one_trace_leads_from_the_request_to_the_runtime(
     ask: Callable[[str], str],
     session: Session,
     make_worker: Any,
@@ -126,7 +126,7 @@ def test_one_trace_from_request_to_runtime(
     assert (attempt.attributes["aiplatform.outcome"], attempt.failed) == ("completed", False)
 
 
-def test_a_failed_attempt_is_a_failed_span(
+def test_failed_attempt_is_a_failed_span(
     ask: Callable[[str], str], session: Session, make_worker: Any, collected: Collector
 ) -> None:
     ask('report.phase("load"); raise ValueError("no")')
@@ -137,10 +137,10 @@ def test_a_failed_attempt_is_a_failed_span(
     assert collected.one("load").ended <= attempt.ended
 
 
-def test_the_log_names_the_trace(
+def test_log_line_of_the_request_names_the_trace(
     ask: Callable[[str], str], session: Session, make_worker: Any, collected: Collector
 ) -> None:
-    # Those of the test runner are there, too.
+    # The test runner has added handlers of its own.
     (handler,) = (
         handler
         for handler in logging.getLogger().handlers
@@ -156,16 +156,16 @@ def test_the_log_names_the_trace(
     assert line["span_id"] == collected.one("POST /api/v1/projects/{project}/tasks").span
 
 
-def test_off_by_default(
+def test_traces_are_off_by_default(
     client: CheckedClient, submit: Callable[..., Task], session: Session, make_worker: Any
 ) -> None:
-    """No span is made, nothing is stored or told, and the exporter is not even imported."""
+    """No span is made or sent, and the exporter is not even imported."""
     client.get("/api/v1/health", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
     task = submit('report.phase("load"); result = {"traceparent": job.traceparent}')
     run(session, make_worker())
     session.expire_all()
     assert session.get_one(Task, task.id).scheduling.result == {"traceparent": None}
-    # FastAPI and redis import parts of OpenTelemetry by themselves, where it is installed.
+    # FastAPI and redis import parts of OpenTelemetry themselves, if it is installed.
     script = (
         "import sys, aiplatform.server.app, aiplatform.server.worker; "
         "ours = {'aiplatform.server.core.otel', 'opentelemetry.exporter'}; "
@@ -174,7 +174,7 @@ def test_off_by_default(
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_without_the_packages_nothing_starts(
+def test_traces_without_the_packages_are_refused(
     collected: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracing, "packages_installed", lambda: False)

@@ -1,4 +1,4 @@
-"""What a task that waits is said to wait for, and who may read the names of what holds it."""
+"""The reasons shown for waiting tasks, and who may read the names of the tasks in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def waiting(
     submit: Callable[..., Task],
     make_worker: Callable[..., int],
 ) -> Task:
-    """A task that waits while one of its project and one of another hold both cores."""
+    """Return a waiting task; a task of its project and one of another project hold both cores."""
     worker_id = make_worker("w1", cpus=2)
     make_task(session, project, name="mine")
     make_task(session, make_project(session), name="secret")
@@ -57,7 +57,7 @@ def test_waiting_task_shows_no_names_to_a_caller_who_may_not_read_tasks(
     assert answer.json()["waiting"]["reason"] == "needs 1 CPU core, 0 of 2 free"
 
 
-def test_stream_of_waiting_task_tells_the_reason_once_and_again_when_it_changes(
+def test_stream_of_waiting_task_sends_the_reason_once_and_again_when_it_changes(
     session: Session, waiting: Task, submit: Callable[..., Task]
 ) -> None:
     found = look(waiting.uuid, Position(), False)
@@ -72,7 +72,7 @@ def test_stream_of_waiting_task_tells_the_reason_once_and_again_when_it_changes(
     assert f"1 ahead; {OTHERS}" in changed
 
 
-def test_stream_of_task_that_starts_in_a_moment_tells_no_reason(
+def test_stream_of_task_that_can_start_sends_no_reason(
     session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]
 ) -> None:
     make_worker("w1", cpus=2)
@@ -83,5 +83,5 @@ def test_stream_of_task_that_starts_in_a_moment_tells_no_reason(
     assert reasons[task.id].blocked is False
 
 
-def test_log_stream_of_waiting_task_tells_no_reason(waiting: Task) -> None:
+def test_log_stream_of_waiting_task_sends_no_reason(waiting: Task) -> None:
     assert look(waiting.uuid, Position(), True).state.waiting is None

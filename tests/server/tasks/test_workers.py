@@ -1,4 +1,4 @@
-"""Workers over HTTP: what they show, and how they are emptied."""
+"""Workers: their state over HTTP, cordon and drain, metrics, devices, and wake-ups."""
 
 import os
 import subprocess
@@ -33,7 +33,9 @@ def claim(session: Session, worker_id: int) -> Any:
     return claimed
 
 
-def test_what_is_free_and_who_holds_it(session, submit: Submit, make_worker, admin: Api):
+def test_worker_shows_its_free_resources_and_their_holders(
+    session, submit: Submit, make_worker, admin: Api
+):
     worker_id = make_worker(devices=(Device("A", 16_000, "T4"), Device("B", 80_000, "A100")))
     task = submit(resources={"cpus": 2, "memory_mb": 1000, "gpus": 1})
     claim(session, worker_id)
@@ -48,8 +50,8 @@ def test_what_is_free_and_who_holds_it(session, submit: Submit, make_worker, adm
     assert admin.get(f"workers/{shown['uuid']}").json()["name"] == "w1"
 
 
-def test_workers_that_start_at_one_time_do_not_wait_for_each_other(session, kind, make_worker):
-    """What projects have used is locked in one order, whatever was claimed first."""
+def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker):
+    """They must lock the usage of projects in the same order, whatever they claimed first."""
     projects = [make_project(session) for _ in range(2)]
     names = ["a", "b"]
     for name, order in zip(names, (projects, projects[::-1]), strict=True):
@@ -72,16 +74,16 @@ def test_workers_that_start_at_one_time_do_not_wait_for_each_other(session, kind
             while session.scalar(text(waits)) < len(names):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            # Neither has anything of the second project while it waits for the first.
+            # While they wait for the first project, no worker has locked the second one.
             session.execute(text(held + " NOWAIT"), {"id": projects[1].id})
         finally:
-            session.rollback()  # or the pool would wait for them for ever
+            session.rollback()  # otherwise the pool would wait for them for ever
         for one in started:
             one.result(20)
     assert session.scalar(text("SELECT count(*) FROM task_leases")) == 0
 
 
-def test_a_drained_worker_is_emptied(session, submit: Submit, make_worker, admin: Api):
+def test_drained_worker_is_emptied(session, submit: Submit, make_worker, admin: Api):
     old, new = make_worker("old", cpus=2), make_worker("new")
     movable, fixed = submit(preemptible=True), submit(preemptible=False)
     held = [claim(session, old) for _ in range(2)]
@@ -102,7 +104,7 @@ def test_a_drained_worker_is_emptied(session, submit: Submit, make_worker, admin
     assert sorted(actions) == ["worker:drained", "worker:resumed"]
 
 
-def test_a_cordoned_worker_runs_on_and_stays_cordoned(
+def test_cordoned_worker_finishes_its_task_and_stays_cordoned(
     session, submit: Submit, make_worker, admin: Api
 ):
     worker_id = make_worker(cpus=2)
@@ -118,7 +120,9 @@ def test_a_cordoned_worker_runs_on_and_stays_cordoned(
     assert claim(session, worker_id) is None
 
 
-def test_figures_for_prometheus(session, submit: Submit, make_worker, admin: Api):
+def test_prometheus_metrics_show_the_queue_and_workers(
+    session, submit: Submit, make_worker, admin: Api
+):
     worker_id = make_worker(gpus=2)
     submit(resources={"gpus": 1})
     submit(queue="default", resources={"gpus": 2})
@@ -135,7 +139,7 @@ def test_figures_for_prometheus(session, submit: Submit, make_worker, admin: Api
     assert 'aiplatform_tasks_unfinished{priority="5",status="pending"} 1.0' in text
 
 
-def test_what_workers_count_is_shown_with_their_names(
+def test_prometheus_metrics_of_workers_have_their_names(
     session, submit: Submit, make_worker, admin: Api, home
 ):
     worker_id = make_worker()
@@ -153,7 +157,7 @@ def test_what_workers_count_is_shown_with_their_names(
     assert any(line.startswith("aiplatform_task_wait_seconds_bucket") for line in lines)
 
 
-def test_several_api_processes_count_together(tmp_path):
+def test_prometheus_counters_of_several_api_processes_are_added(tmp_path):
     script = """
 import sys
 from aiplatform.server.core.middleware import REQUESTS
@@ -178,7 +182,7 @@ print(generate_latest(registry).decode())
 
 
 class FakeNvml:
-    """Two GPUs; the second is divided into one instance, with room for two."""
+    """Two GPUs; the second is divided and has one MIG instance of at most two."""
 
     class NVMLError(Exception):
         pass
@@ -223,7 +227,7 @@ def test_mig_instances_are_devices(monkeypatch: pytest.MonkeyPatch):
     ]  # fmt: skip
 
 
-def test_declared_slots_and_labels(monkeypatch: pytest.MonkeyPatch):
+def test_gpu_slots_and_labels_from_the_settings_are_offered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIPLATFORM_WORKER_GPU_SLOTS", "0:40960, 0:40960,MIG-7")
     monkeypatch.setenv("AIPLATFORM_WORKER_LABELS", "team-x")
     offers = workers.capacity(Settings())
@@ -233,7 +237,7 @@ def test_declared_slots_and_labels(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def awake(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, object]]]:
-    """Makes this process a worker, whose wake-ups to others gather in the list."""
+    """Return a function that makes this process a worker and returns its wake-ups to others."""
 
     def be(worker_id: int) -> list[dict[str, object]]:
         sent: list[dict[str, object]] = []
@@ -246,7 +250,7 @@ def awake(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, obj
     return be
 
 
-def test_a_wake_up_goes_on_to_whoever_has_room(session, submit, make_worker, awake):
+def test_wake_up_is_passed_on_to_each_worker_with_room(session, submit, make_worker, awake):
     mine = make_worker("w1")
     make_worker("w2")
     sent = awake(mine)
@@ -261,7 +265,7 @@ def test_a_wake_up_goes_on_to_whoever_has_room(session, submit, make_worker, awa
     assert len(sent) == 1, "every worker with room has heard of it"
 
 
-def test_a_claim_and_an_end_wake_the_next_while_others_wait(
+def test_claim_and_end_wake_the_next_while_others_wait(
     session, submit, make_worker, awake, monkeypatch
 ):
     sent = awake(make_worker(cpus=1))
@@ -284,7 +288,7 @@ def test_a_claim_and_an_end_wake_the_next_while_others_wait(
     assert (seen, len(sent)) == ([1, 2], 2), "nobody is left to wake for"
 
 
-def test_what_waits_again_is_woken_for_and_so_is_all_when_nobody_can_look(
+def test_end_wakes_for_a_requeued_task_and_if_the_database_fails(
     session, submit, make_worker, awake, monkeypatch
 ):
     sent = awake(make_worker())

@@ -31,7 +31,10 @@ WITH RECURSIVE found(key) AS (
 SELECT key FROM found WHERE key IS NOT NULL
 """
 )
-"""Select every key of a task, with one index look-up per key: reading all points takes seconds."""
+"""Statement that selects every key of a task, with index look-ups.
+
+Reading all points would take seconds.
+"""
 
 JSON = """'[' || step || ',' || CASE
     WHEN value = 'NaN' OR value = 'Infinity' OR value = '-Infinity' THEN '"' || value || '"'
@@ -98,7 +101,11 @@ chosen AS (
 SELECT (SELECT points::bigint FROM whole), string_agg({JSON}, ',' ORDER BY step) FROM chosen
 """  # noqa: S608  (our own text)
 )
-"""Select the least, the greatest and the first NaN of each bucket, and both ends of the series."""
+"""Statement that selects the points of a chart.
+
+These are the least, the greatest and the first NaN value of each bucket, and both ends of the
+series.
+"""
 
 PIECES = """
 WITH fresh AS MATERIALIZED ({fresh}),
@@ -140,7 +147,10 @@ ON CONFLICT (task_id, key, level, first_step) DO UPDATE
 SET points = EXCLUDED.points, low = EXCLUDED.low, high = EXCLUDED.high, nan = EXCLUDED.nan
 RETURNING key, first_step
 """
-"""Compute the pieces again that contain new points. A piece of twice the length is divided."""
+"""Statement that computes the pieces again that contain new points, for one level.
+
+A piece that has grown to twice the usual length is divided.
+"""
 
 FROM_POINTS = text(
     PIECES.format(

@@ -8,7 +8,11 @@ IDLE_PERCENT = 5.0
 IDLE_SECONDS = 600.0
 NEAR_SHARE = 0.95
 GPU_NEAR_SHARE = 0.97
-"""Frameworks keep memory that they once took, and servers take 90 % on purpose."""
+"""Share of used memory that counts as near the limit.
+
+It is higher than for other memory, because frameworks keep memory that they once took, and servers
+take 90 % on purpose.
+"""
 DISK_FREE_SHARE = 0.05
 THROTTLED_SECONDS = 30.0
 NEAR_SECONDS = 10.0

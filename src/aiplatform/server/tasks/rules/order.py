@@ -36,7 +36,7 @@ GPU_RATE = 8.0
 """Number of CPU cores that a GPU counts like."""
 
 MEMORY_RATE = 1 / 4096
-"""4 GiB of memory count like a CPU core."""
+"""CPU cores that a MiB of memory counts like: 4 GiB count like one core."""
 
 LEAST_RATE = 0.1
 """Rate of a task that asks for nothing; it still counts for its project."""

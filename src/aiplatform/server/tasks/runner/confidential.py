@@ -17,7 +17,7 @@ from aiplatform.server.tasks.runner.process import Item, Malformed
 from aiplatform.server.tasks.service.attempts import Chunk
 
 SHORTEST_MASKED = 6
-"""Values shorter than six characters are not masked: they match too much ordinary text."""
+"""Length of the shortest values that are masked; shorter ones match too much ordinary text."""
 
 MASK = "[secret]"
 

@@ -69,7 +69,7 @@ class Segment:
         self.lines += data.count(b"\n")
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the compressed file."""
         self._writer.close()  # type: ignore[no-untyped-call]
 
 

@@ -45,7 +45,7 @@ SPARE = "spare-"
 
 
 stopping = threading.Event()
-"""Set when this worker shuts down: attempts then write a checkpoint and requeue their tasks."""
+"""Event that is set when this worker shuts down; attempts then write a checkpoint and requeue."""
 
 
 def stop_everything() -> None:

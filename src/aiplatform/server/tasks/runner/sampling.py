@@ -72,7 +72,7 @@ class Watched:
 
 
 class Sampler:
-    """Measures the attempts of this process, and the machine."""
+    """A sampler of all attempts of this process, and of its machine."""
 
     def __init__(self, disk: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.disk = disk

@@ -47,7 +47,7 @@ class Spare:
 
 
 class Spares:
-    """Manages the spare of this worker in a thread of its own."""
+    """The spare of this worker, with a thread that makes, renews and ends it."""
 
     def __init__(
         self,

@@ -18,7 +18,10 @@ DATABASE_RETRY_SECONDS = 0.5
 
 
 class Writes:
-    """Runs transactions of an attempt. ``lost`` is set when the attempt has lost its lease."""
+    """A function that runs transactions of an attempt.
+
+    ``lost`` is set when the attempt has lost its lease.
+    """
 
     def __init__(self, lost: threading.Event) -> None:
         self.lost = lost

@@ -1,4 +1,4 @@
-"""Renewing, writing and ending of claimed tasks. Every write checks the fencing number."""
+"""Renewal of leases, writes and ends of claimed tasks. Every write checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

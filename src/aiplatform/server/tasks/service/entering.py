@@ -1,4 +1,4 @@
-"""Inserts new tasks: all rows of several tasks in one statement."""
+"""Insertion of new tasks: all rows of several tasks in one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -87,7 +87,10 @@ FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
 ORDER BY place
 """)
 )
-"""Insert tasks with all their rows. The caller chooses the uuids, which join a task's rows."""
+"""Statement that inserts tasks with all their rows.
+
+The caller chooses the uuids of the tasks; the rows of a task are joined by its uuid.
+"""
 
 TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")
 SCHEDULING = (

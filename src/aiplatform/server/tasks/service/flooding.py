@@ -12,7 +12,7 @@ from aiplatform.server.tasks.rules.levels import Level
 from aiplatform.server.tasks.service.attempts import Chunk
 
 CALM_SECONDS = 2.0
-"""Once lines are dropped, this many seconds' worth of the rate must be free to keep lines again."""
+"""Seconds of the rate that must be free again before lines are kept, once some were dropped."""
 
 
 def within_rate(

@@ -41,7 +41,7 @@ SIBLINGS_SECONDS = 0.005
 """Seconds within which a client that submits one task after the other comes back."""
 
 IMPATIENT = "SET LOCAL lock_timeout = '100ms'"
-"""Limits the wait for a lock: it must not hold up the other requests of the transaction."""
+"""Statement that limits the wait for a lock: it must not hold up the other requests."""
 
 Render = Callable[[Session, ProjectContext, Task], BaseModel]
 """A function that renders the answer for a task that was just queued."""

@@ -36,7 +36,7 @@ SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
 FROM locked l LEFT JOIN heard h ON h.task_id = l.id
 """
 LOCK = LOCKED + FOUND
-"""Locks the tasks, always in the same order, and records heartbeats of their runs.
+"""Statement that locks the tasks, always in the same order, and records heartbeats of their runs.
 
 With the lock held, points of a task get their ids in the order of their commits.
 """
@@ -52,7 +52,7 @@ ADD = f"""{LOCKED}, added AS (
     WHERE l.status IN ('running', 'cancelling') OR h.given_up
     ORDER BY sent.place
 ){FOUND}"""  # noqa: S608  (our own text)
-"""Does the same and inserts a few points: one round trip instead of the four of a COPY.
+"""Statement that does the same and inserts a few points: one round trip, where a COPY takes four.
 
 The tasks whose points it ignores are those for which :func:`refusal` returns a problem.
 """

@@ -64,7 +64,7 @@ class Outcome:
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""Runs a function in a transaction of the attempt, and waits while the database is away."""
+"""A function that runs another in a transaction of the attempt, and waits for a lost database."""
 
 
 class TaskKind:

@@ -44,7 +44,7 @@ from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
-"""Validates the spec in a task's ``config``."""
+"""The validator of the spec in a task's ``config``."""
 
 ENDINGS = {
     TaskStatus.COMPLETED: AuditAction.TASK_COMPLETED,

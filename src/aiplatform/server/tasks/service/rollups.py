@@ -91,7 +91,7 @@ def _advance(session: Session, task_id: int, up_to: int) -> None:
 
 
 class RollUps:
-    """Counts new points by task, and brings the levels up to date in a thread of its own."""
+    """Counts of new points by task, and a thread that brings the levels up to date."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}

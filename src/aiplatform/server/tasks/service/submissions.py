@@ -36,7 +36,7 @@ FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[]), CAST(:hashes AS
 ORDER BY project_id, key
 ON CONFLICT DO NOTHING RETURNING project_id, key
 """)
-"""Inserted in the order of the keys, so that two transactions with common keys can't deadlock."""
+"""Statement that takes the keys, in their order, so that two transactions can't deadlock."""
 
 REMEMBER = text("""
 UPDATE task_submissions s SET answer = r.answer
