@@ -39,9 +39,9 @@ def find_user(
     Args:
         session: the database session.
         name: uuid or user name.
-        lock: read the row again and lock it. Other rows may still refer to it, so that a task that
-            ends at this moment can read its author.
-        for_deletion: lock it against new references, too.
+        lock: read the row again and lock it. Rows that refer to it can still be inserted, so that a
+            task that ends at this moment can notify its author.
+        for_deletion: lock it against such rows, too.
 
     Raises:
         NotFound: when there is no such account.

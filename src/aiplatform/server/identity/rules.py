@@ -11,7 +11,7 @@ PLAIN_USER = "user"
 """Global role of accounts without one. The name is reserved; ``roles`` has no such row."""
 
 RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
-"""Names that no role may have: ``user`` and the owner of a project are not rows of ``roles``."""
+"""Names that no role may have: they mean no global role, and the owner of a project."""
 
 RESERVED_USERNAMES = frozenset({"system", "anonymous", "me"})
 """User names that nobody may have.
@@ -71,8 +71,8 @@ def weakness(
 
     Args:
         password: the new password.
-        username: the account's user name; the password must not be derived from it.
-        email: the account's address; the password must not be derived from it.
+        username: the account's user name, which makes a password that contains it weaker.
+        email: the account's address, which makes a password that contains it weaker.
         current: the password that it replaces.
         min_score: required zxcvbn score, an estimate of how many guesses it takes; 3 means at least
             about 10^8. Rules about kinds of characters would not measure that.

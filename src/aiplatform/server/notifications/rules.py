@@ -292,9 +292,9 @@ RETRIES = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 )
-"""Waits after the first, second … failure; over three days in all.
+"""Waits after the first, second … failure.
 
-These are the values that the Standard Webhooks specification proposes.
+They last over three days in all, as the Standard Webhooks specification proposes.
 """
 
 JITTER = 0.2

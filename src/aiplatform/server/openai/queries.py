@@ -48,15 +48,18 @@ class Credential(NamedTuple):
 
 
 HELD = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
-"""A role in the project must contain one of these; as in ``protocol.permissions.grants``."""
+"""Permissions that each allow chats.
+
+The list must match ``protocol.permissions.grants``.
+"""
 
 
 def may_ask() -> ColumnElement[bool]:
     """Return the condition that the statement's ``User`` may use its ``Deployment``.
 
     This is the rule of ``projects.access``: the user needs a global ``*``, must own the project, or
-    have a role in it. An API key (the statement's ``ApiKey``) must also contain the permission, and
-    apply to the project.
+    have a role in it with one of :data:`HELD`. An API key (the statement's ``ApiKey``) must also
+    contain one of them, and apply to the project.
     """
     held = array(HELD)
     member_holds = type_coerce(_MemberRole.permissions, JSONB).has_any(held)

@@ -51,7 +51,7 @@ def parse_model(text: str) -> ModelName:
     """Parse a model name.
 
     Names of deployments contain no colon and no slash; names of projects may. Characters that
-    PostgreSQL can't store are removed, because it would refuse the query.
+    PostgreSQL can't store are replaced, because it would refuse the query.
     """
     text = clean_text(text)
     is_base = text.endswith(BASE_SUFFIX)

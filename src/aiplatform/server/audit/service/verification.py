@@ -31,7 +31,10 @@ Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
 """Function that reads the rows of an archive with a given SHA-256: numbers and canonical texts."""
 
 LATE = timedelta(days=1)
-"""Longer than any transaction. A row whose time is earlier by more than this was inserted later."""
+"""Longer than any transaction of the platform.
+
+A row whose time is earlier than an older seal by more than this was inserted afterwards.
+"""
 
 LOWEST = -(2**31)
 

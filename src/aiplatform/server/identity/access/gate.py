@@ -9,7 +9,7 @@ from aiplatform.server.core.statements import Compiled
 
 
 class Gate:
-    """Batches the permission queries of concurrent requests.
+    """A batcher for the permission queries of concurrent requests.
 
     A query never starts before its requests have arrived. A token that was revoked before a request
     arrived is therefore refused, as if the request had been checked alone.

@@ -35,7 +35,7 @@ from aiplatform.server.identity.models import (
 from aiplatform.server.identity.rules import PLAIN_USER
 
 SEEN: set[int] = set()
-"""Ids of the sessions that were used since ``last_seen_at`` was last written, in batches."""
+"""Ids of sessions whose use is not written to ``last_seen_at`` yet. They are written in batches."""
 
 LAST_USED_EXACT = text("interval '1 minute'")
 """Resolution of the time of a key's last use. It limits how often a use costs a write."""

@@ -77,7 +77,10 @@ class EmailIn(Strict):
 
 
 class UserIn(Strict):
-    """A new account. Without a global role, it can create projects and join others."""
+    """A new account.
+
+    Without a global role, it can create projects, and use those that it is a member of.
+    """
 
     username: Username
     email: Email

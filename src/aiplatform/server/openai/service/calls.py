@@ -168,7 +168,7 @@ def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
     """Return the models of rows of ``queries.ready``: each deployment, and its base model if any.
 
     A deployment of the caller's own projects is shown by its name, others as ``project/name``. If
-    that name is not unique, the next longer name that is unique is used.
+    a name is not unique, ``project/name`` is used instead, or else the uuid.
     """
     full = {row.deployment_id: f"{row.project_name}/{row.deployment_name}" for row in rows}
     bare_uses = Counter(row.deployment_name for row in rows if row.at_home)

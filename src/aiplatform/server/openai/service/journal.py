@@ -44,7 +44,7 @@ class Entry:
 
 
 class Journal:
-    """Collects entries and writes them in the background."""
+    """A queue of audit entries, which are written in the background."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []

@@ -19,7 +19,7 @@ Rows = Sequence[Any]
 
 
 class Lookups:
-    """Runs the statements of the OpenAI-compatible API."""
+    """The SQL statements of the OpenAI-compatible API, run on the event loop."""
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
