@@ -29,7 +29,7 @@ class ChatGuard:
 
         Raises:
             Unauthenticated, PasswordChangeRequired: checked before any error in the body is
-            reported.
+                reported.
             BadChatRequest: see :func:`read_body`.
             ModelNotFound, ForeignModel, AmbiguousModel, ModelNotReady: see :func:`choose`.
         """

@@ -244,7 +244,7 @@ class PlatformGuard(Guard[Principal]):
 
         Raises:
             Unauthenticated, PasswordChangeRequired, SessionRequired, PermissionDenied: see
-            :meth:`admit` and :meth:`evidence`.
+                :meth:`admit` and :meth:`evidence`.
         """
         return await self.admit(request, token)
 

@@ -32,7 +32,7 @@ from aiplatform.server.notifications.schemas import render
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""Seconds until the next look, if committed notifications are not yet below that transaction."""
+"""Seconds until the next look while committed notifications can't be read yet."""
 HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 20
 """Maximum number of streams of one user on one API process."""
