@@ -25,7 +25,7 @@ Kind = Literal["public", "nowhere", "signed in", "inbox", "platform", "project"]
 
 @dataclass(frozen=True)
 class Access:
-    """One route, and who may call it.
+    """A route of the API, and who may call it.
 
     Attributes:
         method: HTTP method.

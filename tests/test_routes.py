@@ -129,7 +129,7 @@ def test_route_lets_in_exactly_the_people_of_the_table(
 
 
 def test_path_parameters_are_declared(app: FastAPI) -> None:
-    """An OpenAPI document whose paths have undeclared parameters is invalid."""
+    """Check this, since a document whose paths have undeclared parameters is invalid."""
     for path, item in app.openapi()["paths"].items():
         for method, operation in item.items():
             declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}

@@ -23,7 +23,7 @@ def upload(owner: Api, world: World, content: bytes, filename: str) -> tuple[int
 class TestBombs:
     @pytest.mark.slow
     def test_gzip_that_unpacks_to_512_mib_is_refused(self, owner: Api, world: World) -> None:
-        """One row of 512 MiB is compressed to half a MiB."""
+        """Upload one row of 512 MiB that is compressed to half a MiB."""
         packer = io.BytesIO()
         with gzip.GzipFile(fileobj=packer, mode="wb", compresslevel=9) as file:
             block = b"x" * (1 << 20)
@@ -67,7 +67,7 @@ class TestArchives:
     def test_archive_is_refused_or_read_without_unpacking(
         self, owner: Api, world: World, kind: str, name: str, filename: str
     ) -> None:
-        """A TAR is refused. A ZIP is refused, or its rows are read without writing its files."""
+        """Expect that a TAR is refused, and a ZIP refused or read without writing its files."""
         from pathlib import Path
 
         status, text = upload(owner, world, self.packed(kind, name), filename)

@@ -114,7 +114,7 @@ def queue_one(session: Session, project: Project, author: User) -> Task:
 def test_task_submitted_before_deactivation_is_cancelled(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """The submission starts first, and commits during the deactivation."""
+    """Start the submission first, and commit it during the deactivation."""
     place = f"users/{author.uuid}/deactivate"
     with ThreadPoolExecutor(1) as pool, transaction() as submitting:
         task = queue_one(submitting, project, author).uuid
@@ -129,7 +129,7 @@ def test_task_submitted_before_deactivation_is_cancelled(
 def test_task_submitted_after_deactivation_is_refused(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """The deactivation starts first, and commits during the submission."""
+    """Start the deactivation first, and commit it during the submission."""
 
     def submit() -> None:
         with transaction() as submitting:

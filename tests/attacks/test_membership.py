@@ -246,7 +246,7 @@ class TestConsent:
 
 
 class TestWhoHasAnAccount:
-    """The owner of a project can't find out which user names exist."""
+    """Attempts of a project's owner to find out which user names exist."""
 
     def test_invitation_does_not_reveal_whether_user_exists(
         self, session: Session, api: Act, invite: Any, owner: User

@@ -109,7 +109,7 @@ def test_hostile_name_is_refused(what: str) -> None:
 def test_upload_with_hostile_name_is_refused(
     owner: Api, world: World, model: str, server_url: str
 ) -> None:
-    """The names are sent percent-encoded: HTTP clients would normalise or refuse many of them."""
+    """Send the names percent-encoded: HTTP clients would normalise or refuse many of them."""
     answers = {}
     for what, name in REFUSED.items():
         connection = HTTPConnection(urlsplit(server_url).netloc, timeout=60)

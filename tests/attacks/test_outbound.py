@@ -99,7 +99,7 @@ class TestServerSideRequests:
     def test_webhook_whose_name_becomes_internal_is_not_called(
         self, owner: Api, world: World, inside: Inside, names: dict[str, list[list[str]]]
     ) -> None:
-        """The name has a public address when the webhook is created."""
+        """Give the name a public address while the webhook is created."""
         name = "rebind.test"
         from tests.server.notifications.deliveries import drain
 

@@ -66,7 +66,7 @@ def import_file(url: str, tmp_path: Path) -> None:
 def test_webhook_sso_and_import_refuse_name_that_became_private(
     names: Names, connected: list[str], tmp_path: Path, address: str
 ) -> None:
-    """The name was public when it was entered and checked."""
+    """Check the name while it is public, then make it private before the calls."""
     url = "http://rebind.test/x"
     require_open_url(url)
     names["rebind.test"] = [[address]]

@@ -183,7 +183,7 @@ def test_retry_needs_the_scope_of_the_inputs(
 def test_schedule_keeps_the_limits_of_the_key_that_created_it(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
-    """The limits also apply if a user with more permissions changes the experiment later."""
+    """Guard against later changes of the experiment by a user with more permissions."""
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
     experiment = make_experiment(session, project, config=config)
     reader = key(*WORK, "datasets:read", "models:read")
@@ -283,7 +283,7 @@ class TestPersonalSecrets:
     def test_personal_secret_does_not_replace_project_secret_of_same_name(
         self, key: Callable[..., Api], session: Session, project: Project, owner: User
     ) -> None:
-        """The task starts later than the request; the key's limits still apply then."""
+        """Apply the key's limits also when the task starts, which is after the request."""
         make_secret(session, project, "of the project", name="same")
         make_secret(session, owner, "of the owner", name="same")
         answer = key(*self.SCOPES).post(self.place(project), json=self.body("same"))

@@ -105,7 +105,7 @@ def test_forged_proof_is_reported(tmp_path: Path, field: dict[str, Any]) -> None
 
 
 def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
-    """Without a proof the row looks unsealed, but the seal in the file covers its number."""
+    """Remove the proof, so that the row looks unsealed; the seal still covers its number."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f", action="dataset:")
@@ -121,7 +121,7 @@ def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("filters", [None, 1, "drop"], ids=str)
 def test_selection_without_valid_filters_is_reported(tmp_path: Path, filters: Any) -> None:
-    """Without filters, a selection that leaves out rows could pass for the whole trail."""
+    """Forge the filters, so that a selection without some rows could pass for the whole trail."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f")
@@ -164,7 +164,7 @@ def test_file_cut_at_any_byte_is_reported(tmp_path: Path) -> None:
 
 
 def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
-    """A seal that is valid by itself does not fit after a seal of this trail."""
+    """Insert a seal that is valid by itself, but does not fit after a seal of this trail."""
     write(4)
     seal(most=2)
     path = write_seals(tmp_path / "f", 1, 2)

@@ -201,7 +201,7 @@ def test_fix_of_dataset_of_another_project_gets_404(mine: Api, foreign: dict[str
 def test_fix_with_further_reference_is_refused(
     mine: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
 ) -> None:
-    """A fix uses the same data for comparison as the quality report; a request can't choose it."""
+    """Expect a fix to use the comparison data of the report; a request can't choose other data."""
     ((field, kind),) = more.items()
     value: Any = foreign[kind]
     if field == "against":

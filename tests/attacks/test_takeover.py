@@ -195,7 +195,7 @@ def test_administrator_can_manage_any_account(admin: Api, session: Session, way:
 def test_key_of_administrator_cannot_manage_account_beyond_its_scopes(
     client: Any, session: Session, admin_user: User
 ) -> None:
-    """The key's scopes contain no permissions in projects, so a member has more than the key."""
+    """Use a key whose scopes contain no permissions in projects: any member has more than it."""
     token = f"aip_key_{number()}-of-accounts"
     make_key(session, admin_user, "users:write", "users:read", token=token)
     project: Project = make_project(session)

@@ -50,7 +50,7 @@ def world(stage: Stage) -> World:
 def test_markup_in_request_body_is_answered_as_inert_text(
     client: CheckedClient, app: FastAPI, world: World, access: Access
 ) -> None:
-    """The answer may accept or refuse the markup, but a browser must not run it."""
+    """Accept that the markup is stored or refused, but not that a browser would run it."""
     person = "owner" if admits(access, "owner") else "admin"
     bodies = bodies_of(app, access, world.params)
     if not bodies:
@@ -70,7 +70,7 @@ def test_markup_in_request_body_is_answered_as_inert_text(
 def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
-    """The markup was stored by the requests of the test before."""
+    """Read what the requests of the test before have stored."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = ask(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:

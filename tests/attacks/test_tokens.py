@@ -45,7 +45,7 @@ class TestReplay:
     def test_refresh_by_thief_within_grace_ends_session_at_next_refresh_of_owner(
         self, client: CheckedClient, session: Session, renewals: int
     ) -> None:
-        """The thief repeats the owner's refresh at once, like a client that lost the answer.
+        """Let a thief repeat the owner's refresh at once, like a client that lost the answer.
 
         Then the thief keeps refreshing the new tokens.
         """
@@ -123,7 +123,7 @@ class TestReplay:
 
 class TestFixation:
     def test_sign_in_creates_new_session(self, client: CheckedClient, session: Session) -> None:
-        """A token that an attacker planted in the request is not used for the session."""
+        """Send a token that an attacker planted; the new session must not use it."""
         user = make_user(session)
         planted = sign_in(client, make_user(session))["access_token"]
         headers = {"Authorization": f"Bearer {planted}", "Cookie": f"session={planted}"}

@@ -47,7 +47,7 @@ def but(permission: Permission | None) -> tuple[str, ...]:
 def test_key_without_the_scope_is_refused(
     client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
-    """The key has every other scope, and its owner may do what the key may not."""
+    """Use a key with every other scope, of a user who may do what the key may not."""
     token = token_for(session, world.people[person], *but(access.permission))
     answer = ask(client, access, token, world.params)
     with case(access, "key"):
@@ -95,7 +95,7 @@ def test_key_with_only_the_required_scope_is_accepted(
 def test_key_of_admin_without_the_scope_is_refused_on_the_platform(
     client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
-    """The scope ``*`` of a key for one project does not include administration."""
+    """Check also that ``*`` in a key for one project does not include administration."""
     scopes = (*but(access.permission), *(["*"] if bound else []))
     project = world.project if bound else None
     token = token_for(session, world.people["admin"], *scopes, project=project)

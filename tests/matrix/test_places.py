@@ -70,7 +70,7 @@ def test_missing_or_invalid_id_gets_404_or_422(
 def test_object_of_another_project_below_own_project_is_refused(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
-    """The first parameter of the path gives access; the others must be objects inside it."""
+    """Combine a first parameter that gives access with others that belong to another project."""
     own, foreign = stage.world(), lasting(stage, "foreign")
     for name in names_of(access)[1:]:
         params = own.params | {name: foreign.params[name]}
