@@ -1,10 +1,12 @@
 """``aiplatform db``: of the database that is named, or of the platform that runs here."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Ran
@@ -24,6 +26,7 @@ def embedded(run: Run, fresh_database: str, home: Path) -> Iterator[SimpleNamesp
         database_url=fresh_database,
         storage_url=home.as_uri(),
         migration_database_url=fresh_database,
+        owner_url=os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"],
     )
     # Of its own: the one of `run` would put the fresh database's settings back when that is gone.
     with pytest.MonkeyPatch.context() as patch:
@@ -48,6 +51,18 @@ def test_upgrade_without_a_named_database_upgrades_that_of_the_platform_here(run
     assert done.code == 0, done.err
     upgraded = json.loads(done.out)
     assert upgraded["before"] == upgraded["after"]
+
+
+@pytest.mark.parametrize("action", ["check", "upgrade"])
+def test_database_of_an_unknown_revision_is_refused_with_what_to_do(
+    run: Run, embedded: SimpleNamespace, action: str
+) -> None:
+    with psycopg.connect(embedded.owner_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0038'")
+    done = run("db", action)
+    assert done.code == 1
+    assert "revision 0038, which this program does not know" in done.err
+    assert "begin with an empty database" in done.err
 
 
 def test_keys_of_the_platform_that_runs_here_are_rotated(

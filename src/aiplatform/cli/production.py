@@ -63,6 +63,8 @@ def check(json: Json = False) -> None:
             raise typer.Exit(ExitCode.FAILED)
         return
     if current != expected:
+        require_known = program("aiplatform.server.core.migrate", "require_known")
+        asking_the_database(lambda: require_known(current))
         raise CommandError(
             tr(
                 "the schema is at revision {current}, this program needs {expected}",
@@ -175,13 +177,27 @@ def asking_the_database(run: Callable[[], Any]) -> Any:
     """Run a function that uses the database, and return its result.
 
     Raises:
-        CommandError: if the database refuses; the hint names the setting to check.
+        CommandError: if the database refuses, or its revision is unknown; the hint says what to
+            check.
     """
     import psycopg
     from sqlalchemy.exc import DBAPIError
 
+    from aiplatform.server.core.migrate import UnknownRevision
+
     try:
         return run()
+    except UnknownRevision as error:
+        raise CommandError(
+            tr(
+                "the database is at revision {revision}, which this program does not know",
+                revision=error.revision,
+            ),
+            tr(
+                "A newer program upgraded it, or it was created before version 0.1.0 and can't be "
+                "upgraded. Use that program, or begin with an empty database."
+            ),
+        ) from error
     except (DBAPIError, psycopg.Error) as error:
         refusal = getattr(error, "orig", None) or error
         reason = str(refusal).strip().splitlines()[0]

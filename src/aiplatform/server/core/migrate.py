@@ -45,6 +45,33 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+class WrongRevision(RuntimeError):
+    """A database whose revision is not the one that this program needs."""
+
+
+class UnknownRevision(WrongRevision):
+    """A database whose revision this program does not have."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the database is at revision {revision}, which this program does not know: a newer "
+            "program upgraded it, or it was created before version 0.1.0 and can't be upgraded; "
+            "use that program, or begin with an empty database"
+        )
+        self.revision = revision
+
+
+def require_known(revision: str | None) -> None:
+    """Refuse a database that this program can't migrate.
+
+    Raises:
+        UnknownRevision: no migration of this program leads to the revision.
+    """
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise UnknownRevision(revision)
+
+
 def upgrade() -> tuple[str | None, str]:
     """Migrate to the newest revision. Return the revisions before and after.
 
@@ -53,6 +80,7 @@ def upgrade() -> tuple[str | None, str]:
 
     Raises:
         RoleMissing: the runtime role does not exist. The schema is migrated nevertheless.
+        UnknownRevision: the database was made by a newer program, or before the first release.
     """
     config = _config()
     role = roles.runtime_role(get_settings())
@@ -65,6 +93,7 @@ def upgrade() -> tuple[str | None, str]:
             connection.commit()
             before = current_revision(connection)
             connection.commit()
+            require_known(before)
             if before != expected_revision():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -93,15 +122,11 @@ def check() -> tuple[str | None, str]:
         engine.dispose()
 
 
-class WrongRevision(RuntimeError):
-    """A database whose revision is not the one that this program needs."""
-
-
 def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
     """Wait a few seconds for the database, and refuse to start if its revision is another one.
 
     Raises:
-        WrongRevision: the message says what to run.
+        WrongRevision: the message says what to do.
         OperationalError: the database can't be reached.
     """
     for attempt in range(1, attempts + 1):
@@ -112,6 +137,7 @@ def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
             if attempt == attempts:
                 raise
             time.sleep(pause_seconds)
+    require_known(current)
     if current != expected:
         raise WrongRevision(
             f"the database is at revision {current or 'none'}, this program needs {expected}; "
