@@ -1,8 +1,8 @@
-"""Readers of the formats that datasets are uploaded in, one small file each.
+"""Readers of the formats of uploaded datasets.
 
-Every reader streams: it yields :class:`~aiplatform.data.chunk.Chunk` after chunk in memory that
-the limits bound, and can be iterated again from the beginning. Every fault is a
-:class:`~aiplatform.data.errors.MalformedData` that names its place.
+Every reader streams: it yields a sequence of :class:`~aiplatform.data.chunk.Chunk`, in memory
+bounded by the limits, and can be iterated again from the beginning. Every error in a file is a
+:class:`~aiplatform.data.errors.MalformedData` with its place.
 """
 
 from collections.abc import Iterator
@@ -53,10 +53,10 @@ JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}
 
 
 class Reader(Protocol):
-    """Rows of one file.
+    """A reader of the rows of one file.
 
     Attributes:
-        hint: columns to expect; readers that can use it do, and none needs it.
+        hint: Columns to expect, for faster reading; some readers ignore it.
     """
 
     hint: pa.Schema | None
@@ -66,11 +66,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file, recognised.
+    """A file whose format is recognised.
 
     Attributes:
-        encoding: None for binary formats.
-        details: what else was found out, such as the dialect of a CSV.
+        reader: The reader of its rows.
+        format: Its format.
+        compression: ``gzip`` or ``zstd``; None if it is not compressed.
+        encoding: The encoding of the text; None for binary formats.
+        details: Other properties, such as the dialect of a CSV file.
     """
 
     reader: Reader
@@ -89,18 +92,20 @@ def open_file(
     reading: "Reading | None" = None,
     aside: Quarantine | None = None,
 ) -> Opened:
-    """Recognise a file and make its reader.
+    """Recognise the format of a file and create its reader.
 
     Args:
-        path: the bytes as uploaded.
-        filename: the name it was uploaded under; only its suffix counts, and less than the content.
-        claimed: what the uploader says it is; otherwise the content and the suffix decide.
-        scratch: where a compressed Parquet or Arrow file is unpacked, which must be sought in.
-        reading: what the uploader says of how to read it.
-        aside: takes rows that can't be read; without it the first one is a fault.
+        path: The file as uploaded.
+        filename: The name under which it was uploaded. Only its suffix counts, and the content
+            overrides it.
+        claimed: The format that the uploader gave; None to decide by content and suffix.
+        scratch: The path to which a compressed Parquet or Arrow file is unpacked, because its
+            reader needs random access.
+        reading: The uploader's options for reading.
+        aside: Takes rows that can't be read; if None, the first such row is an error.
 
     Raises:
-        MalformedData: it is empty, of another kind, or not what was claimed.
+        MalformedData: the file is empty, of an unknown format, or not of the claimed format.
     """
     encoding = reading.encoding if reading else None
     csv_options = reading.csv_options if reading else []
@@ -141,7 +146,7 @@ def _refuse_options(given: list[str], found: DataFormat) -> None:
 
 
 def _columnar(found: DataFormat, path: Path, aside: Quarantine | None, packed: int) -> Reader:
-    # Late, as is the reader of CSV: they bring much that a reader of JSON can do without.
+    # Imported late, like the reader of CSV, because they import modules that JSON does not need.
     from aiplatform.data.formats.arrow import Arrow  # noqa: PLC0415
     from aiplatform.data.formats.parquet import Parquet  # noqa: PLC0415
 
@@ -174,7 +179,10 @@ def _by_suffix(filename: str) -> DataFormat | None:
 
 
 def _by_content(by_suffix: DataFormat | None, start: bytes) -> DataFormat | None:
-    """Correct the suffix: much JSONL is called ``.json``, and arrays are called ``.jsonl``."""
+    """Return the format by suffix, corrected by the first character.
+
+    Many JSONL files are called ``.json``, and many arrays ``.jsonl``.
+    """
     if by_suffix is None or by_suffix in JSON_FORMATS:
         if start == b"[":
             return DataFormat.JSON

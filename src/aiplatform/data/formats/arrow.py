@@ -1,7 +1,7 @@
-"""Arrow IPC, as a file (which ``.feather`` is too) or a stream: typed columns, made plain.
+"""Reader of Arrow IPC files (including ``.feather``) and streams.
 
-A record batch is read whole, since the format has it so, and looked at in slices. Nothing of it is
-used before Arrow has checked that its offsets stay inside it.
+A record batch must be read as a whole, and is then converted in slices. It is used only after Arrow
+has checked that its offsets stay inside it.
 """
 
 import os
@@ -22,14 +22,15 @@ END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 class Arrow:
-    """Reads Arrow IPC.
+    """A reader of Arrow IPC.
 
     Args:
-        aside: takes rows with values that are none; without it they are faults.
-        packed: the size of the upload in bytes, where this file was unpacked from it.
+        path: The file.
+        aside: Takes rows with invalid values; if None, these are errors.
+        packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
-        MalformedData: it is none, or has columns that no table should have.
+        MalformedData: it is not valid Arrow IPC, or has invalid column names.
     """
 
     hint = None
@@ -44,7 +45,7 @@ class Arrow:
             self.is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
             file.seek(-min(len(END_OF_STREAM), path.stat().st_size), os.SEEK_END)
             if not self.is_file and file.read() != END_OF_STREAM:
-                # Arrow takes a stream that was cut between two batches for a whole one.
+                # Arrow would accept a stream that was cut between two batches as complete.
                 raise MalformedData("arrow_invalid", detail="it ends before its end; is it cut?")
         with pa.OSFile(str(path)) as opened:
             schema = next(self._read(opened))
@@ -54,7 +55,7 @@ class Arrow:
     def __iter__(self) -> Iterator[Chunk]:
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
         first = 1
-        # Read, not mapped: a mapping of a large file would count as this process's memory.
+        # Not mapped: the mapping of a large file would count as memory of this process.
         with pa.OSFile(str(self.path)) as opened:
             read = self._read(opened)
             columns = len(next(read).names)
@@ -69,7 +70,7 @@ class Arrow:
                     first += part.num_rows
 
     def _read(self, opened: pa.NativeFile) -> Iterator[pa.Schema | pa.RecordBatch]:
-        """The schema, then each batch, checked."""
+        """Yield the schema, and then each batch after validation."""
         try:
             if self.is_file:
                 reader = pa.ipc.open_file(opened)

@@ -1,9 +1,9 @@
-"""The fast path for JSON objects: Arrow's parser, where it reads exactly what the slow path would.
+"""Fast path for JSON objects: Arrow's parser, used where its result equals that of the slow path.
 
-:mod:`~aiplatform.data.formats.objects` makes Python objects of a block and Arrow arrays of those.
-Once the columns are known, Arrow's own parser does both at once, three times as fast. It is asked
-only for columns whose type it keeps exactly, and its answer is taken only when nothing in the block
-is out of the ordinary; otherwise the slow path reads the block, and reports what is wrong with it.
+:mod:`~aiplatform.data.formats.objects` parses a block to Python objects, and converts these to
+Arrow arrays. Once the columns are known, Arrow's own parser does both at once, three times as fast.
+It is used only for columns whose type it keeps exactly, and its result is used only if the block
+contains nothing unusual. Otherwise, the slow path reads the block and reports its errors.
 """
 
 import numpy as np
@@ -16,15 +16,15 @@ from aiplatform.data.limits import EXACT_INT
 LINE_END, RETURN, OPENING, CLOSING = b"\n\r{}"
 
 MARGIN = 64
-"""Arrow wants a block size larger than the block, and not a tiny one."""
+"""Bytes that Arrow's block size must exceed the block by; it also must not be tiny."""
 
 
 def is_one_per_line(data: bytes) -> bool:
-    """Whether no line end but the last stands anywhere else than between two objects.
+    """Return True if all line ends but the last are between two objects.
 
-    Arrow reads objects wherever they stand: two in a line, or one over many. But ``}``, line end,
-    ``{`` can stand only between two objects. If all line ends are of that kind and there are as
-    many rows as lines, each line is exactly one object.
+    Arrow also accepts several objects in a line, or one over many lines. But the sequence ``}``,
+    line end, ``{`` occurs only between two objects. If all line ends are of that kind and there are
+    as many rows as lines, each line is exactly one object.
     """
     if not data.startswith(b"{"):
         return False
@@ -33,18 +33,18 @@ def is_one_per_line(data: bytes) -> bool:
     before = held[ends - 1]
     odd = before != CLOSING
     if odd.any():
-        # An index below zero would be of a line end right after the first byte, which is odd.
+        # The index is negative only for a line end right after the first byte, which stays odd.
         odd &= (before != RETURN) | (held[ends - 2] != CLOSING)
     return not odd.any() and bool((held[ends + 1] == OPENING).all())
 
 
 def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The block as a record batch, or None when the slow path must look at it.
+    """Parse a block to a record batch; return None if the slow path must read it.
 
     Args:
-        data: concatenated JSON objects.
-        rows: how many there must be.
-        schema: the columns as found so far; see ``Plan.hint``.
+        data: Concatenated JSON objects.
+        rows: The number of objects that there must be.
+        schema: The columns found so far; see ``Plan.hint``.
     """
     try:
         table = arrow_json.read_json(
@@ -56,7 +56,7 @@ def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
                 unexpected_field_behavior="error",
             ),
         )
-        table.validate(full=True)  # the parser does not check UTF-8, this does
+        table.validate(full=True)  # Checks UTF-8, which the parser does not.
     except pa.ArrowInvalid:
         return None
     if table.num_rows != rows:
@@ -67,7 +67,7 @@ def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
 
 def _exact(column: pa.Array) -> bool:
     if pa.types.is_floating(column.type):
-        # Beyond 2^53 an integer would be rounded; NaN compares as false.
+        # Beyond 2^53 an integer would be rounded. NaN compares as False.
         values = column.drop_null().to_numpy()
         return not len(values) or bool(np.abs(values).max() < EXACT_INT)
     if pa.types.is_list(column.type):

@@ -1,9 +1,8 @@
-"""CSV and TSV: a header, then records; the dialect is told from the first records.
+"""Reader of CSV and TSV, which detects the dialect from the first records.
 
-What the uploader says of delimiter, quote and header counts before what is found. Every value is
-yielded as the text it is; :mod:`~aiplatform.data.column_types` decides on the types of columns. An
-empty field is a missing value.
-Line numbers are those of an editor, also behind fields that hold line breaks.
+The uploader's options for delimiter, quote and header take precedence. All values are yielded as
+text; :mod:`~aiplatform.data.column_types` decides on the types of columns. An empty field is a
+missing value. Line numbers are those of an editor, also after fields that contain line breaks.
 """
 
 import csv
@@ -26,13 +25,13 @@ SNIFFED_RECORDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the fields of a record are told apart."""
+    """The delimiter and the quote of a CSV file."""
 
     delimiter: str
     quote: str | None = QUOTE
 
     def reader(self, lines: Iterable[str]) -> Any:
-        """A reader of the standard library for this dialect."""
+        """Return a ``csv.reader`` for this dialect."""
         return csv.reader(
             lines,
             delimiter=self.delimiter,
@@ -43,21 +42,22 @@ class Dialect:
 
 
 def sniff(sample: str, *, delimiters: str = DELIMITERS, quote: str | None = None) -> Dialect:
-    """The dialect under which the first records are most like a table.
+    """Return the dialect with which the first records look most like a table.
 
-    A dialect fits when all its records have as many fields as the first. Of those that fit, the one
-    with most fields wins, then the first in the order of ``delimiters``, then unquoted tabs.
-    When none fits, the first delimiter that occurs in the header is taken, so that the reader
-    reports the ragged row.
+    A dialect fits if all records have as many fields as the first. Of those that fit, the one with
+    the most fields is chosen; then the first in the order of ``delimiters``; then tabs without
+    quotes. If none fits, the first delimiter that occurs in the header is chosen, so that the
+    reader reports the row with a wrong number of fields.
 
     Args:
-        delimiters: those that come into question.
-        quote: the quote, where it is known; ``none`` for no quotes.
+        sample: The beginning of the file.
+        delimiters: The possible delimiters.
+        quote: The quote, if it is known; ``none`` for no quotes.
     """
     best: tuple[int, Dialect] | None = None
     known = None if quote == NO_QUOTE else quote or QUOTE
     candidates = [Dialect(d, known) for d in delimiters]
-    if "\t" in delimiters and quote is None:  # much TSV is written without a thought of quotes
+    if "\t" in delimiters and quote is None:  # Many TSV files do not use quoting at all.
         candidates.append(Dialect("\t", None))
     for candidate in candidates:
         width = _common_width(sample, candidate)
@@ -90,15 +90,16 @@ def _common_width(sample: str, dialect: Dialect) -> int | None:
 
 
 class Csv:
-    """Reads CSV or TSV.
+    """A reader of CSV or TSV.
 
     Args:
-        tabs: nothing else is a delimiter.
-        reading: what the uploader says of the dialect.
-        aside: takes rows that can't be read; without it they are faults.
+        text: The text of the file.
+        tabs: True if only a tab is a delimiter.
+        reading: The uploader's options for the dialect.
+        aside: Takes rows that can't be read; if None, they are errors.
 
     Attributes:
-        dialect: what was found.
+        dialect: The dialect, given or detected.
     """
 
     hint = None
@@ -123,7 +124,7 @@ class Csv:
         self.dialect = sniff(sample, delimiters=delimiters, quote=reading.quote)
 
     def described(self) -> dict[str, Any]:
-        """How the file is read, for its uploader."""
+        """Return the options with which the file is read, for its uploader."""
         return {
             "delimiter": self.dialect.delimiter,
             "quote": self.dialect.quote,
@@ -168,10 +169,10 @@ class Csv:
     def _records(
         self, records: Any, feed: "_Lines"
     ) -> Iterator[tuple[list[str], int, MalformedData | None]]:
-        """Each record with its line, and its fault where one may go on behind it.
+        """Yield each record with its line, and its error if reading can continue after it.
 
         Raises:
-            MalformedData: a quote that is never closed: nobody knows where the next row begins.
+            MalformedData: a quote is never closed, so it is unknown where the next row begins.
         """
         start = 1
         while True:
@@ -192,10 +193,11 @@ class Csv:
 
 
 class _Lines:
-    """The lines of a text, counted, for the standard library's reader.
+    """The lines of a text, for the standard library's CSV reader.
 
     Args:
-        lenient: lines that are no text are handed on, for :meth:`fault` to tell.
+        text: The text of the file.
+        lenient: True to yield invalid lines as well, whose errors :meth:`fault` then returns.
     """
 
     def __init__(self, text: TextSource, *, lenient: bool) -> None:
@@ -208,16 +210,16 @@ class _Lines:
         self._damaged = False
 
     def begin_record(self) -> None:
-        """The next line is that of another record."""
+        """Start a new record with the next line."""
         self.in_record = 0
         self._record.clear()
 
     def raw(self) -> str:
-        """The lines of this record."""
+        """Return the text of the current record."""
         return raw_text("".join(self._record).rstrip("\r\n"))
 
     def fault(self, line: int) -> MalformedData | None:
-        """What is wrong with the text of this record."""
+        """Return the error in the text of the current record, if there is one."""
         return fault_of_text("".join(self._record), line) if self._damaged else None
 
     def __iter__(self) -> Iterator[str]:
@@ -234,12 +236,12 @@ class _Lines:
                     line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
                     raise MalformedData("nul_byte", line=line)
                 self._damaged = True
-            # newline="" splits at CR, LF and CRLF and keeps them, as the csv module wants.
+            # newline="" splits at CR, LF and CRLF and keeps them, as the csv module requires.
             for line_text in io.StringIO(decoded, newline=""):
                 self.in_record += len(line_text)
                 self.since_chunk += len(line_text)
                 if self.in_record > MAX_ROW_BYTES:
-                    # A quote that is never closed swallows the rest of the file.
+                    # With a quote that is never closed, the record would be the rest of the file.
                     raise csv.Error(f"a record longer than {MAX_ROW_BYTES} characters")
                 if self.lenient:
                     self._record.append(line_text)

@@ -1,7 +1,7 @@
-"""The size that rows of Arrow arrays have once they are spelt out, without spelling them out.
+"""Compute the decoded size of rows of Arrow arrays without decoding them.
 
-Dictionaries, runs, views and unions refer to one value many times: a few bytes of them can stand
-for gigabytes. These functions follow the references and add up the lengths.
+Dictionaries, runs, views and unions may refer to one value many times, so a few bytes can decode to
+gigabytes. These functions follow the references and add up the lengths.
 """
 
 import numpy as np
@@ -15,20 +15,20 @@ from aiplatform.data.limits import MAX_NESTED_VALUES
 Sizes = npt.NDArray[np.int64]
 
 AS_TEXT_BYTES = 32
-"""A date, time, decimal or other value that becomes text of about this length."""
+"""Approximate length of a date, time, decimal or other value that becomes text."""
 
 LEAST_BYTES = 4
-"""Bytes that each value counts at least, a missing one too: decoding it takes time."""
+"""Bytes that every value counts for at least, even a missing one, because decoding takes time."""
 
 VIEW_BYTES = 16
-"""Size of a string view in bytes; the first four hold the length."""
+"""Size of a string view in bytes; the first four contain the length."""
 
 
 def batch_sizes(batch: pa.RecordBatch) -> Sizes:
     """Return the decoded bytes of each row, at least one for each value.
 
     Raises:
-        MalformedData: lists hold more values than memory should.
+        MalformedData: the lists of a column contain too many values.
     """
     total: Sizes = np.zeros(batch.num_rows, np.int64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -42,7 +42,7 @@ def batch_sizes(batch: pa.RecordBatch) -> Sizes:
 
 
 class _TooManyError(Exception):
-    """Lists hold more than MAX_NESTED_VALUES values."""
+    """Lists contain more than MAX_NESTED_VALUES values."""
 
 
 def _sizes(array: pa.Array) -> Sizes:
@@ -116,7 +116,7 @@ def _list_sizes(array: pa.Array) -> Sizes:
         starts = array.offsets.to_numpy().astype(np.int64)
         ends = starts + array.sizes.to_numpy()
         running = _running(_sizes(array.values))
-        # A view that is null may point anywhere.
+        # The offsets of a null list view may be arbitrary.
         is_null = array.is_null().to_numpy(zero_copy_only=False)
         starts, ends = np.where(is_null, 0, starts), np.where(is_null, 0, ends)
     else:

@@ -1,9 +1,14 @@
-"""Which encoding a text is in, and its transcoding to UTF-8.
+"""Detect the encoding of a text, and convert it to UTF-8.
 
-Looked for in this order: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-16 without one, by reading
-like a language; UTF-8, by being valid; GB18030 (and so GBK and GB2312), by being valid *and*
-reading like Chinese, since nearly every byte sequence is valid GB18030. Nothing else is guessed: a
-wrong guess would train a model on rubbish.
+Encodings are tried in this order:
+
+1. a byte order mark (UTF-8, UTF-16, UTF-32)
+2. UTF-16 without a mark, if the text looks like a language
+3. UTF-8, if the bytes are valid
+4. GB18030 (and so GBK and GB2312), if the bytes are valid *and* the text looks like Chinese, as
+   nearly every byte sequence is valid GB18030
+
+No other encoding is guessed: after a wrong guess, a model would be trained on garbage.
 """
 
 import codecs
@@ -19,11 +24,11 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB
-"""A text that is ASCII for this long is taken for UTF-8."""
+"""Number of ASCII bytes at the beginning after which a text is assumed to be UTF-8."""
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins alike
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # Before UTF-16, whose mark is a prefix of this one.
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -44,13 +49,17 @@ NAMES = {
 }
 
 CODECS = {"gbk": "gb18030", "windows-1252": "cp1252"}
-"""Where the codec has another name than people use for the encoding."""
+"""Codecs of encodings that are usually known by another name."""
 
 COMMON_HANZI = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
     "用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实"
 )
-"""About 45 % of running Chinese text, but under 3 % of Korean or random bytes read as GB18030."""
+"""Frequent Chinese characters.
+
+They make up about 45 % of Chinese text, but less than 3 % of Korean text or random bytes that are
+decoded as GB18030.
+"""
 
 JUDGED_CHARACTERS = 20_000
 FEW_HANZI = 20
@@ -59,21 +68,22 @@ FEW_CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding as Python names it, and the length of the mark to skip."""
+    """An encoding, by the name of its Python codec, and the length of the mark to skip."""
 
     codec: str
     mark: int = 0
 
     @property
     def name(self) -> str:
-        """As people write it."""
+        """The name of the encoding as people write it."""
         return NAMES[self.codec]
 
 
 def said(name: "EncodingName", chunks: Iterator[bytes]) -> Encoding:
-    """The encoding that the uploader says it is; a byte order mark is skipped where there is one.
+    """Return the encoding that the uploader named, with its byte order mark if there is one.
 
-    UTF-16 and UTF-32 without a mark are little-endian, unless UTF-16 reads like text the other way.
+    UTF-16 and UTF-32 without a mark are read as little-endian, except for UTF-16 that looks like
+    text only as big-endian.
     """
     codec = CODECS.get(name, name)
     start = next(chunks, b"")
@@ -88,13 +98,15 @@ def said(name: "EncodingName", chunks: Iterator[bytes]) -> Encoding:
 
 
 def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
-    """Tell the encoding of a text from its first chunks.
+    """Detect the encoding of a text from its first chunks.
 
     Args:
-        lenient: take what is no known encoding for UTF-8 with damaged lines.
+        chunks: The bytes of the text.
+        lenient: True to treat an unknown encoding as UTF-8 with damaged lines.
 
     Raises:
-        MalformedData: it is none that we read, with the place of the first odd byte.
+        MalformedData: the encoding is not supported; the error has the place of the first invalid
+            byte.
     """
     offset, line = 0, 1
     window = b""
@@ -131,12 +143,13 @@ def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
 
 
 def to_utf8(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
-    """The text as UTF-8, without its mark.
+    """Yield the text as UTF-8, without its mark.
 
-    UTF-8 passes unchecked: the readers must decode it anyway, and know the place of a fault better.
+    UTF-8 itself is not checked here: the readers decode it anyway, and know better where an error
+    is.
 
     Raises:
-        MalformedData: the text is not in that encoding, with line and byte.
+        MalformedData: the text is not in that encoding.
     """
     skip = encoding.mark
     if encoding.codec == "utf-8":
@@ -172,7 +185,10 @@ def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _utf16(window: bytes) -> str | None:
-    """UTF-16 without a mark: it holds zeros, and reads like a language only the right way round."""
+    """Return the codec of UTF-16 without a mark; None if the bytes are no such text.
+
+    Such a text contains zero bytes, and looks like a language in only one of the byte orders.
+    """
     if b"\x00" not in window:
         return None
     for codec in ("utf-16-le", "utf-16-be"):
@@ -182,9 +198,9 @@ def _utf16(window: bytes) -> str | None:
 
 
 def _reads_like_text(window: bytes, codec: str) -> bool:
-    """Whether enough characters are of those that texts are made of.
+    """Return True if enough of the characters are common ones.
 
-    Latin text taken for UTF-16 reads as rare ideographs; so does UTF-16 the wrong way round.
+    Latin text decoded as UTF-16 gives rare ideographs, as does UTF-16 in the wrong byte order.
     """
     text = codecs.getincrementaldecoder(codec)().decode(window)[:JUDGED_CHARACTERS]
     usual = sum(
@@ -200,7 +216,7 @@ def _reads_like_text(window: bytes, codec: str) -> bool:
 
 
 def _first_error(window: bytes, codec: str) -> int | None:
-    """Where ``window`` is invalid; a character cut off at its end is not."""
+    """Return the position of the first invalid byte, or None; an incomplete end is valid."""
     try:
         codecs.getincrementaldecoder(codec)().decode(window)
     except UnicodeDecodeError as error:
@@ -221,7 +237,7 @@ def _reads_like_chinese(window: bytes) -> bool:
 
 
 def _is_level_1(character: str) -> bool:
-    """Whether it is one of the 3,755 frequent characters of GB2312 level 1."""
+    """Return True for the 3,755 frequent characters of GB2312 level 1."""
     try:
         code = character.encode("gb2312")
     except UnicodeEncodeError:

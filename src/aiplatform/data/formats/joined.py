@@ -1,4 +1,4 @@
-"""Several files as one: the rows of the first, then those of the second, and so on."""
+"""Reader of several files as one: the rows of the first, then those of the second, and so on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ class _Reader(Protocol):
 
 
 class Joined:
-    """Reads files one after another; faults name theirs.
+    """A reader of files one after another; its errors contain the name of the file.
 
     Args:
-        parts: readers, by the names of their files.
-        aside: takes rows that can't be read.
+        parts: Pairs of the name and the reader of each file.
+        aside: Takes rows that can't be read.
     """
 
     def __init__(self, parts: Sequence[tuple[str, Any]], aside: Quarantine | None = None) -> None:
@@ -33,7 +33,7 @@ class Joined:
 
     @property
     def hint(self) -> pa.Schema | None:
-        """Columns to expect, in whatever file is being read."""
+        """Columns to expect; setting it also sets the hint of the current reader."""
         return self._hint
 
     @hint.setter

@@ -1,8 +1,8 @@
-"""JSON: one array of objects, or objects one after another, however they are laid out.
+"""Reader of JSON: one array of objects, or objects one after another, in any layout.
 
-The array is never held in memory: a scanner finds where each element ends, by counting brackets
-outside strings, and the elements go the way of JSON Lines. The scanner judges nothing but the
-places of brackets; what is inside an element the JSON parser judges.
+The array is never completely in memory. A scanner finds the end of each element by counting the
+brackets outside strings; the elements are then parsed like JSON Lines. The scanner checks only
+brackets, and the JSON parser checks the content of the elements.
 """
 
 import re
@@ -23,21 +23,22 @@ UP_TO_BRACKET = re.compile(
     rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+',
     re.DOTALL,
 )
-"""Everything up to the next bracket outside a string, or up to a string that is not closed."""
+"""Pattern of a text up to the next bracket outside a string, or up to an unclosed string."""
 
 WRAPPERS = ("data", "rows", "examples", "instances", "train", "items", "records")
 SCALARS = {b'"': "", b"t": True, b"f": False, b"n": None, b"[": []}
 
 
 class JsonArray:
-    """Reads a JSON array of objects, or a sequence of objects.
+    """A reader of a JSON array of objects, or of a sequence of objects.
 
     Args:
-        aside: takes elements that are no row; without it they are faults. Where brackets do not
-            match, nobody knows where the next one begins, so that is a fault in any case.
+        text: The text of the file.
+        aside: Takes elements that are not valid rows; if None, they are errors. Brackets that do
+            not match are always an error, because it is unknown where the next element begins.
 
     Attributes:
-        hint: see :class:`~aiplatform.data.formats.jsonl.JsonLines`.
+        hint: See :class:`~aiplatform.data.formats.jsonl.JsonLines`.
     """
 
     def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
@@ -58,7 +59,7 @@ class JsonArray:
             except StopIteration:
                 break
             except MalformedData:
-                # A fault inside an element before it is the likelier cause.
+                # An error inside an earlier element is more likely the cause, so report it first.
                 yield from self._parse(texts, lines, offsets)
                 raise
             texts.append(element)
@@ -86,7 +87,7 @@ class JsonArray:
 
 
 class _Scanner:
-    """Cuts the text into its elements, holding one element and one block at most."""
+    """A scanner that cuts a text into its elements, with one element and one block in memory."""
 
     def __init__(self, text: TextSource) -> None:
         self._chunks = text.chunks()
@@ -98,7 +99,7 @@ class _Scanner:
         self.in_array = False
 
     def elements(self) -> Iterator[tuple[bytes, int, int]]:
-        """Each element with its line and byte."""
+        """Yield each element with its line and its byte offset."""
         if self._next() is None:
             return
         if self._next() == b"[":
@@ -128,7 +129,7 @@ class _Scanner:
             raise MalformedData("json_unclosed", line=self._line)
 
     def _next(self) -> bytes | None:
-        """The next byte that is no white space; None at the end."""
+        """Skip white space and return the next byte; None at the end."""
         while True:
             match = SPACE.match(self._buffer, self._at)
             end = match.end() if match else self._at
@@ -140,7 +141,7 @@ class _Scanner:
                 return None
 
     def _object(self) -> bytes:
-        """The object that begins here; moves behind it."""
+        """Return the object at the current position, and move to its end."""
         while True:
             end = self._end_of_object()
             if end is not None:
@@ -153,7 +154,7 @@ class _Scanner:
             held = len(self._buffer) - self._at
             if held > MAX_ROW_BYTES:
                 raise MalformedData("line_too_long", line=self._line, limit=MAX_ROW_BYTES)
-            # The element is scanned from its start again, so each time twice as much is read.
+            # The element is scanned again from its start, so read twice as much each time.
             if not self._more(max(held, BLOCK_BYTES)):
                 raise MalformedData("json_unclosed", line=self._line)
 
@@ -176,11 +177,15 @@ class _Scanner:
                 depth -= 1
                 if depth == 0:
                     return at
-            else:  # a quote: the string is not closed in this buffer
+            else:  # A quote: the string is not closed in this buffer.
                 return None
 
     def _more(self, size: int) -> bool:
-        """Read at least ``size`` bytes more, and let go of what lies before this place."""
+        """Read ``size`` or more bytes, and drop those before the current position.
+
+        Returns:
+            True unless the text has ended.
+        """
         if self._ended:
             return False
         parts = [self._buffer[self._at :]]
@@ -218,7 +223,10 @@ class _Scanner:
 
 
 def _refuse_wrapper(text: bytes) -> None:
-    """``{"data": [{…}, {…}]}`` is a list in an envelope, not a dataset of one row."""
+    """Raise an error if the only object is a wrapper such as ``{"data": [{…}, {…}]}``.
+
+    It is a list of rows, not a dataset of one row.
+    """
     if not any(f'"{key}"'.encode() in text for key in WRAPPERS):
         return
     for chunk in objects.parse([text], [1]):

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line; blank lines are skipped."""
+"""Reader of JSON Lines: one object per line; blank lines are skipped."""
 
 import itertools
 import re
@@ -15,20 +15,21 @@ from aiplatform.data.formats.text_source import Block, TextSource
 from aiplatform.data.quarantine import Quarantine, shown
 
 ROW = re.compile(rb"\S[^\n]*")
-"""A line with something in it; millions of empty ones are passed over in no time."""
+"""Pattern of a line that is not blank; it skips millions of empty lines quickly."""
 
 AHEAD = 2
-"""Blocks that are parsed, each in a thread, while the one before them is looked at."""
+"""Number of blocks that are parsed in advance, each in a thread."""
 
 
 class JsonLines:
-    """Reads JSON Lines.
+    """A reader of JSON Lines.
 
     Args:
-        aside: takes lines that are no row; without it they are faults.
+        text: The text of the file.
+        aside: Takes lines that are not valid rows; if None, they are errors.
 
     Attributes:
-        hint: columns that later blocks are likely to have; set by whoever knows, for speed only.
+        hint: Columns that later blocks probably have. The caller may set it to make reading faster.
     """
 
     def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
@@ -44,7 +45,7 @@ class JsonLines:
                 try:
                     block = next(blocks, None)
                 except MalformedData:
-                    # What is wrong with earlier lines is told first.
+                    # Errors in earlier lines are reported first.
                     while waiting:
                         yield from self._chunks(*waiting.popleft())
                     raise
@@ -73,7 +74,7 @@ class JsonLines:
 
 
 class _RawLines:
-    """The lines of a block, cut when the first of them is asked for."""
+    """The lines of a block, which is split when the first of them is requested."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,11 +1,10 @@
-"""JSON objects, one a row, into columns; exact, or refused with the place.
+"""Parse JSON objects, one per row, into columns; values are exact, or an error with the place.
 
-orjson does the work. It is as strict as we want but for one thing: it rounds integers beyond 64
-bits, so lines with that many digits are read by the standard library. What orjson refuses is read
-again by the standard library too, for its better account of the fault, and because we accept what
-Python and pandas write for missing numbers: ``NaN``, ``Infinity``, ``-Infinity``. Numbers too large
-for double precision (``1e999``) read as infinity, as in every IEEE reader. Of a repeated key the
-last one counts.
+orjson does most of the work. It rounds integers beyond 64 bits, so texts with that many digits are
+read by the standard library. The standard library also reads again what orjson refuses, for two
+reasons: its error messages are better, and it accepts ``NaN``, ``Infinity`` and ``-Infinity``,
+which Python and pandas write for missing numbers. Numbers that are too large for double precision
+(``1e999``) become infinity, as in every IEEE reader. Of a repeated key, the last value counts.
 """
 
 import itertools
@@ -23,7 +22,7 @@ from aiplatform.data.quarantine import Quarantine, shown
 BOM = b"\xef\xbb\xbf"
 DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 LONG_NUMBER = b"0" * 19
-"""The shortest integers that 64 bits may not hold have 19 digits."""
+"""Shortest number, after replacing digits by zeros, that may not fit into 64 bits: 19 digits."""
 
 REASONS_ZH = {
     "Expecting value": "此处应有值",
@@ -46,16 +45,16 @@ def parse(
     offsets: Sequence[int] | None = None,
     aside: Quarantine | None = None,
 ) -> Iterator[Chunk]:
-    """Rows of the JSON texts, as columns in the order in which keys first appear.
+    """Yield the rows of JSON texts as chunks, with columns in order of first appearance.
 
     Args:
-        texts: one JSON value each.
-        lines: the line each begins in.
-        offsets: the byte each begins at, for faults of the encoding.
-        aside: takes texts that are no row; without it they are faults.
+        texts: Texts of one JSON value each.
+        lines: The line at which each begins.
+        offsets: The byte at which each begins, for errors of the encoding.
+        aside: Takes texts that are not valid rows; if None, they are errors.
 
     Raises:
-        MalformedData: a text is not one JSON object, with its line.
+        MalformedData: a text is not a single JSON object.
     """
     rows = _parse_quickly(texts)
     if rows is None or set(map(type, rows)) - {dict}:
@@ -91,12 +90,12 @@ def _parse_quickly(texts: Sequence[bytes]) -> list[Any] | None:
 
 
 def _parse_carefully(text: bytes, line: int, offset: int | None) -> Any:
-    text = text.removeprefix(BOM)  # files with marks, joined: what was meant is clear
+    text = text.removeprefix(BOM)  # Occurs where files with byte order marks were concatenated.
     if LONG_NUMBER not in text.translate(DIGITS_TO_ZERO):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
-            pass  # the standard library says better what is wrong, below
+            pass  # The standard library below gives a better error message.
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
@@ -116,7 +115,7 @@ def _parse_carefully(text: bytes, line: int, offset: int | None) -> Any:
         raise MalformedData("json_too_deep", line=line, limit=MAX_DEPTH) from error
     except UnicodeEncodeError as error:
         raise MalformedData("json_surrogate", line=line) from error
-    except ValueError as error:  # Python refuses to read an integer of more than 4,300 digits
+    except ValueError as error:  # Python refuses integers of more than 4,300 digits.
         raise _number(line) from error
     return value
 
@@ -177,7 +176,7 @@ def _columns(
 
 
 def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None:
-    """The columns, if all rows have the same keys; found without looking each one up twice."""
+    """Return the columns if all rows have the same keys, in a single pass; else None."""
     keys = list(rows[0])
     if len(keys) > MAX_COLUMNS or not all(map(len(keys).__eq__, map(len, rows))):
         return None
@@ -190,7 +189,7 @@ def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None
 def _fault_of_names(
     keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]
 ) -> MalformedData | None:
-    """Bad names, with the line of the row that brings them."""
+    """Return the error for invalid or too many column names, with its line; else None."""
     if len(keys) > MAX_COLUMNS:
         seen: set[str] = set()
         for row, line in zip(rows, lines, strict=True):

@@ -1,4 +1,4 @@
-"""Canonical Parquet that comes back: what it keeps as JSON text is what it was again."""
+"""Decode the JSON text of canonical Parquet files that are uploaded again."""
 
 import json
 from dataclasses import replace
@@ -13,10 +13,10 @@ from aiplatform.data.kinds import has_extra
 
 
 class Own:
-    """What the schema of a Parquet file of the platform says of its columns.
+    """The columns of JSON text of a Parquet file that the platform wrote, by its schema.
 
-    The file may have been changed since, or only claim to be one: a value that is no JSON text
-    stays as it is.
+    The file may have been changed since, or only claim to be canonical. So a value that is not
+    valid JSON stays unchanged.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -28,7 +28,7 @@ class Own:
         self._extras = [f.name for f in schema if has_extra(f.type)] if ours else []
 
     def restored(self, chunk: Chunk) -> Chunk:
-        """The chunk with nested values in place of their JSON text."""
+        """Return a chunk in which JSON text is replaced by nested values."""
         if not self._json and not self._extras:
             return chunk
         columns = dict(chunk.columns)

@@ -1,4 +1,4 @@
-"""Parquet: typed columns, made plain; see :mod:`~aiplatform.data.formats.plain`."""
+"""Reader of Parquet; :mod:`~aiplatform.data.formats.plain` converts the typed columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,22 +17,24 @@ from aiplatform.data.limits import COLUMNAR_BOMB_RATIO, MIB
 from aiplatform.data.quarantine import Quarantine
 
 MAX_SPELT_BYTES = 256 * MIB
-"""Bound on what the dictionaries of a file add to the rows that are decoded at once."""
+"""Bytes that dictionaries and shared prefixes may add to the rows that are decoded at once."""
 
 DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
-"""Each text may repeat the one before it, in no space at all."""
+"""Encoding in which a text can repeat the one before it almost without taking space."""
 
 
 class Parquet:
-    """Reads a Parquet file.
+    """A reader of a Parquet file.
 
     Args:
-        aside: takes rows with values that are none; without it they are faults.
-        packed: the size of the upload in bytes, where this file was unpacked from it.
+        path: The file.
+        aside: Takes rows with invalid values; if None, these are errors.
+        packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
-        MalformedData: it is none, has columns that no table should have, or is a bomb.
+        MalformedData: it is not valid Parquet, has invalid column names, or is a decompression
+            bomb.
     """
 
     hint = None
@@ -77,11 +79,11 @@ class Parquet:
             first += batch.num_rows
 
     def _examined(self, path: Path) -> tuple[int, list[str]]:
-        """Look at the pages of text columns before any is decoded.
+        """Check the page headers of text columns before any page is decoded.
 
         Returns:
-            How many rows to decode at once, and the columns whose dictionaries are so large that
-            Arrow must not spell them out.
+            The number of rows to decode at once, and the columns whose dictionaries are so large
+            that Arrow must keep them encoded.
         """
         meta = self.file.metadata
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
@@ -127,7 +129,7 @@ class Parquet:
 
 
 def _fixed_length(meta: pq.FileMetaData, number: int) -> int:
-    """Return the length of a column's values where all have the same."""
+    """Return the length of a column's values if it is fixed by the type; else 0."""
     column = meta.schema.column(number)
     return int(column.length) if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
 

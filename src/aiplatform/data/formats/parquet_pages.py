@@ -1,7 +1,8 @@
-"""The headers of the pages of a Parquet file, read without the pages.
+"""Read the page headers of a Parquet file without the pages.
 
-A page's header says how large it becomes, and Arrow trusts it when it takes memory: what the footer
-says may be wrong. See the Parquet format's ``PageHeader`` in the compact Thrift protocol:
+A page header contains the decoded size of the page, and Arrow allocates that much memory. The sizes
+in the footer may be wrong. The headers are ``PageHeader`` structures of the Parquet format, in the
+compact Thrift protocol:
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MAX_HEADER_BYTES = 1 << 24
-"""Arrow reads no longer header, either."""
+"""Largest size of a page header; the same limit as in Arrow."""
 
 FIRST_READ_BYTES = 256
 MAX_THRIFT_DEPTH = 16
@@ -18,14 +19,20 @@ MAX_THRIFT_DEPTH = 16
 DICTIONARY_PAGE = 2
 TYPE, UNCOMPRESSED, COMPRESSED = 1, 2, 3
 COUNTED_IN = (5, 7, 8)
-"""The headers of data pages, dictionary pages and data pages of version 2."""
+"""Field numbers of the headers of data pages, dictionary pages and data pages of version 2."""
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: the size it unpacks to, in bytes, and how many values it has."""
+    """A page.
+
+    Attributes:
+        is_dictionary: True for a dictionary page.
+        size: The unpacked size in bytes.
+        values: The number of values.
+    """
 
     is_dictionary: bool
     size: int
@@ -33,7 +40,7 @@ class Page:
 
 
 class BrokenHeaderError(ValueError):
-    """Bytes that are not a valid page header."""
+    """A page header is not valid."""
 
 
 def pages_of(file: BinaryIO, start: int, length: int) -> Iterator[Page]:
@@ -70,7 +77,7 @@ def _header_at(file: BinaryIO, start: int, end: int) -> tuple[dict[int, int], in
 
 
 class _Thrift:
-    """Reads one page header, of which it keeps the numbers that matter."""
+    """A parser of a single page header."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

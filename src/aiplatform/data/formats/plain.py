@@ -1,9 +1,9 @@
-"""Columns of typed formats, made plain.
+"""Convert columns of typed formats to the types of the platform.
 
-Integers become 64 bits wide, fractions double precision; dates, times and decimals become text,
-since JSON has none of them and text is exact. Nested values become Python values, which the
-platform keeps as conversations or JSON text. Binary columns that hold text (as some writers leave
-them) are text; other binary data is refused.
+Integers become 64 bits wide, fractions double precision. Dates, times and decimals become text,
+because JSON has none of them and text is exact. Nested values become Python values, which the
+platform stores as conversations or JSON text. Binary columns that contain text (some writers
+produce these) become text; other binary data is refused.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ SMALL_BATCH_ROWS = 64
 
 
 def batch_rows(bytes_a_row: int, columns: int) -> int:
-    """How many rows to take at once: few where rows are large."""
+    """Return the number of rows to convert at once; it is smaller for large rows."""
     by_size = BLOCK_BYTES // max(bytes_a_row, 1)
     return max(SMALL_BATCH_ROWS, min(BATCH_ROWS, by_size, MAX_CELLS // max(columns, 1)))
 
@@ -34,16 +34,16 @@ def batch_rows(bytes_a_row: int, columns: int) -> int:
 def chunks_of(
     batch: pa.RecordBatch, first: int, aside: Quarantine | None, meter: Meter
 ) -> Iterator[Chunk]:
-    """Yield the rows of a batch as chunks, each small once its values are spelt out.
+    """Yield the rows of a batch as chunks of limited decoded size.
 
     Args:
-        batch: rows that Arrow has checked.
-        first: the place of the batch's first row in the file, from 1.
-        aside: takes rows that can't be read, if there is one.
-        meter: is told the decoded bytes before they are taken.
+        batch: Rows that Arrow has validated.
+        first: The number of the batch's first row in the file, from 1.
+        aside: Takes rows that can't be read; if None, they are errors.
+        meter: Counts the decoded bytes before they are allocated.
 
     Raises:
-        MalformedData: a value or a type that no row can hold, or too much decoded data.
+        MalformedData: a value or a type is not supported, or there is too much decoded data.
     """
     sizes = batch_sizes(batch)
     running = np.cumsum(sizes)
@@ -88,10 +88,10 @@ def _plain(batch: pa.RecordBatch, places: range) -> Chunk:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             columns[name] = _plain_column(column)
-        except MalformedData:  # a ValueError, like those below
+        except MalformedData:  # A ValueError, which the last clause would catch.
             raise
         except (pa.ArrowInvalid, UnicodeDecodeError):
-            # Nothing but making text of bytes judges values.
+            # Only the conversion of bytes to text can fail because of a value.
             row = places[_first_not_text(column)]
             raise MalformedData("binary_value", row=row, column=name) from None
         except (pa.ArrowNotImplementedError, ValueError):
@@ -106,7 +106,7 @@ def _plain_column(column: pa.Array) -> Values:
     if pa.types.is_dictionary(kind):
         return _plain_column(column.dictionary_decode())
     if pa.types.is_uint64(kind):
-        return column.to_pylist()  # perhaps beyond 64 signed bits
+        return column.to_pylist()  # Values may not fit into signed 64 bits.
     if pa.types.is_integer(kind):
         return column.cast(pa.int64())
     if pa.types.is_floating(kind):
@@ -118,7 +118,7 @@ def _plain_column(column: pa.Array) -> Values:
     if pa.types.is_nested(kind):
         return column if is_clean(column) else column.to_pylist()
     if pa.types.is_timestamp(kind) and kind.tz is not None:
-        # In UTC: the file's own zone may be unknown to this machine.
+        # In UTC, because this machine may not know the time zone of the file.
         text = column.cast(pa.timestamp(kind.unit)).cast(pa.string())
         return pc.binary_join_element_wise(text, "Z", "")
     text = column.cast(pa.string())

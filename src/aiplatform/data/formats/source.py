@@ -1,4 +1,4 @@
-"""The unpacked bytes of a file, metered."""
+"""Read the unpacked bytes of a file, with limits against decompression bombs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 PARQUET_MAGIC = b"PAR1"
 ARROW_FILE_MAGIC = b"ARROW1"
 ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
-"""What each message of a stream begins with; no text does, in any encoding that is read."""
+"""Beginning of each message of a stream; no text in a supported encoding begins with it."""
 
 ARCHIVES = {
     b"PK\x03\x04": Words("a ZIP archive or an Office file", "ZIP 压缩包或 Office 文件"),
@@ -34,9 +34,9 @@ TAR_MARK = slice(257, 262)
 
 
 class Source:
-    """A file on disk, perhaps compressed, read from its beginning as often as asked.
+    """A file on disk, possibly compressed, which can be read several times.
 
-    The compression is told from the first bytes, never from the name.
+    The first bytes determine the compression; the name has no influence.
 
     Raises:
         MalformedData: the file is empty, or an archive or document of another kind.
@@ -63,7 +63,7 @@ class Source:
         self.is_arrow = head.startswith((ARROW_FILE_MAGIC, ARROW_STREAM_MAGIC))
 
     def head(self, size: int) -> bytes:
-        """The first ``size`` unpacked bytes, or fewer when the file is shorter."""
+        """Return the first ``size`` unpacked bytes, or fewer if the file is shorter."""
         parts: list[bytes] = []
         missing = size
         for chunk in self.chunks(size):
@@ -74,10 +74,11 @@ class Source:
         return b"".join(parts)
 
     def chunks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """The unpacked bytes in pieces of ``size``, the last one shorter.
+        """Yield the unpacked bytes in pieces of ``size``; the last one may be shorter.
 
         Raises:
-            MalformedData: damaged compression, a decompression bomb, or too much data.
+            MalformedData: the compression is damaged, the file is a decompression bomb, or there is
+                too much data.
         """
         meter = Meter(self.size)
         with self.path.open("rb") as file:
@@ -91,12 +92,12 @@ class Source:
 
 
 class Meter:
-    """Counts the decoded bytes of an upload, and stops at a decompression bomb.
+    """A counter of the decoded bytes of an upload, which stops decompression bombs.
 
     Args:
-        packed: the size of the upload in bytes.
-        ratio: how many times that it may be once decoded, unless the limits of this process say
-            otherwise.
+        packed: The size of the upload in bytes.
+        ratio: The largest ratio of decoded to uploaded size; the limits of this process override
+            it.
     """
 
     def __init__(self, packed: int, ratio: int = BOMB_RATIO) -> None:
@@ -108,19 +109,19 @@ class Meter:
         self.total = 0
 
     def add(self, count: int, *, row: int | None = None) -> None:
-        """Count ``count`` more bytes, of the rows from ``row`` on.
+        """Count ``count`` more bytes, which belong to the rows from ``row`` on.
 
         Raises:
-            MalformedData: that was too many.
+            MalformedData: the total is too large.
         """
         self.total += count
         self.check(self.total, row=row)
 
     def check(self, total: int, *, row: int | None = None) -> None:
-        """Refuse ``total`` decoded bytes if they are more than may be.
+        """Raise an error if ``total`` decoded bytes are too many.
 
         Raises:
-            MalformedData: they are.
+            MalformedData: they are too many.
         """
         byte = self.total if row is None else None
         if total > self.allowed:
@@ -132,7 +133,7 @@ class Meter:
 
 
 def _unpack(file: BinaryIO, compression: str, size: int) -> Iterator[bytes]:
-    """Unpack at most ``size`` bytes at a time, several members or frames one after another."""
+    """Yield unpacked bytes in pieces of ``size``, over all members or frames of the file."""
     parts: list[bytes] = []
     held = 0
     try:
@@ -143,7 +144,7 @@ def _unpack(file: BinaryIO, compression: str, size: int) -> Iterator[bytes]:
                 if held >= size:
                     yield b"".join(parts)
                     parts, held = [], 0
-    except OSError as error:  # Arrow reports damaged streams this way
+    except OSError as error:  # Arrow raises this for damaged streams.
         raise MalformedData(
             "compression_broken", compression=compression, detail=str(error)
         ) from error

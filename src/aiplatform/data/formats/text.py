@@ -1,7 +1,7 @@
-"""Plain text: one row a line, in a column ``text``; blank lines separate and are no rows.
+"""Reader of plain text: one row per line, in a column ``text``; blank lines are skipped.
 
-One line a row is what corpora of sentences, logs and ``datasets.load_dataset("text")`` have. Books
-whose lines are wrapped are better uploaded as JSONL, a paragraph or a chapter a row.
+Corpora of sentences, logs and ``datasets.load_dataset("text")`` also have one row per line. Books
+with wrapped lines are better uploaded as JSONL, with one paragraph or chapter per row.
 """
 
 import io
@@ -16,10 +16,11 @@ COLUMN = "text"
 
 
 class Text:
-    """Reads lines. Line ends may be LF, CRLF or CR; other white space is kept.
+    """A reader of lines that end with LF, CRLF or CR; other white space is kept.
 
     Args:
-        aside: takes lines that are no text; without it they are faults.
+        text: The text of the file.
+        aside: Takes lines that are not valid text; if None, they are errors.
     """
 
     hint = None
@@ -46,7 +47,7 @@ class Text:
                 yield Chunk({COLUMN: texts}, len(texts), places, raw=texts.__getitem__)
 
     def _decoded(self, block: Block) -> tuple[str, bool]:
-        """The text, and whether lines of it are none."""
+        """Return the text of a block, and True if it has invalid lines."""
         try:
             decoded = block.decode()
         except MalformedData:

@@ -1,4 +1,4 @@
-"""A source as text: its encoding found, its bytes UTF-8, cut at line ends."""
+"""Read a source as text: detect its encoding, convert it to UTF-8, and cut it at line ends."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,14 @@ SNIFFED_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of UTF-8, with the place of the first, and how many they are."""
+    """Whole lines of UTF-8.
+
+    Attributes:
+        data: The bytes of the lines.
+        offset: The byte at which the first line begins, from 0.
+        line: The number of the first line, from 1.
+        lines: The number of lines.
+    """
 
     data: bytes
     offset: int
@@ -31,10 +38,10 @@ class Block:
     lines: int
 
     def decode(self) -> str:
-        """The block as text.
+        """Return the block as text.
 
         Raises:
-            MalformedData: it is not UTF-8, with line and byte.
+            MalformedData: it is not valid UTF-8.
         """
         try:
             return self.data.decode()
@@ -42,11 +49,11 @@ class Block:
             raise self.fault_at(error.start) from error
 
     def damaged(self) -> str:
-        """The block as text in which bytes that are no UTF-8 stand as lone surrogates."""
+        """Return the block as text, with each invalid byte as a lone surrogate."""
         return self.data.decode("utf-8", "surrogateescape")
 
     def fault_at(self, position: int) -> MalformedData:
-        """The fault of an invalid byte at ``position`` of this block."""
+        """Return the error for an invalid byte at ``position`` of this block."""
         return MalformedData(
             "encoding_invalid",
             line=self.line + self.data.count(b"\n", 0, position),
@@ -57,7 +64,7 @@ class Block:
 
 
 def fault_of_text(text: str, line: int) -> MalformedData | None:
-    """What is wrong with a text that :meth:`Block.damaged` gave; None when nothing is."""
+    """Return the error in a text of :meth:`Block.damaged`; None if it is valid."""
     if "\x00" in text:
         return MalformedData("nul_byte", line=line)
     odd = LONE_SURROGATE.search(text)
@@ -68,7 +75,7 @@ def fault_of_text(text: str, line: int) -> MalformedData | None:
 
 
 def raw_text(text: str) -> str:
-    """Such a text as it is shown."""
+    """Return a text of :meth:`Block.damaged` with invalid bytes escaped, for people."""
     return shown(text.encode("utf-8", "surrogateescape"))
 
 
@@ -76,11 +83,12 @@ class TextSource:
     """The text of a source.
 
     Args:
-        encoding: what the uploader says it is; else it is found out.
-        lenient: damage of single lines is left to the reader.
+        source: The file.
+        encoding: The encoding that the uploader named; None to detect it.
+        lenient: True to leave errors in single lines to the reader.
 
     Raises:
-        MalformedData: it is in no encoding that we read.
+        MalformedData: the encoding is not supported.
     """
 
     def __init__(
@@ -93,7 +101,7 @@ class TextSource:
             self.encoding = said(encoding, source.chunks())
 
     def head(self, size: int = SNIFFED_BYTES) -> bytes:
-        """The first UTF-8 bytes, at least ``size`` of them unless the text is shorter."""
+        """Return at least the first ``size`` bytes as UTF-8, or fewer if the text is shorter."""
         parts: list[bytes] = []
         held = 0
         for chunk in self.chunks(size):
@@ -104,20 +112,20 @@ class TextSource:
         return b"".join(parts)
 
     def chunks(self, size: int | None = None) -> Iterator[bytes]:
-        """UTF-8 in pieces, cut anywhere; unchecked where the file itself is UTF-8."""
+        """Yield UTF-8 in pieces, cut at any byte; not validated if the file itself is UTF-8."""
         raw = self._source.chunks() if size is None else self._source.chunks(size)
         return to_utf8(raw, self.encoding)
 
     @property
     def first_offset(self) -> int:
-        """Where in the file the text begins: after the byte order mark."""
+        """The byte at which the text begins, after the byte order mark."""
         return self.encoding.mark
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks that end at line ends (the last perhaps not).
+        """Yield blocks that end at a line end, except perhaps the last.
 
         Raises:
-            MalformedData: a single line is too long.
+            MalformedData: a line is too long.
         """
         pending: list[bytes] = []
         held = 0
@@ -128,7 +136,7 @@ class TextSource:
                 raise MalformedData("line_too_long", line=line, limit=MAX_ROW_BYTES)
             if cut:
                 data = b"".join([*pending, memoryview(chunk)[:cut]])
-                # Where lines are short, several times as fast as ``data.count``.
+                # For short lines, this is several times as fast as ``data.count``.
                 lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_END))
                 yield Block(data, offset, line, lines)
                 offset += len(data)

@@ -1,9 +1,9 @@
-"""May I train on this? The quality report of a dataset version.
+"""The quality report of a dataset version, which answers "may I train on this?".
 
-Each check is a small class in a file of its own that looks at every batch once and then says what
-it found; :data:`~aiplatform.data.quality.checks.CHECKS` lists them.
-:func:`~aiplatform.data.quality.report.make_report` runs them over the canonical Parquet in one pass
-and adds a score.
+Each check is a small class in its own file. It sees every batch once and then returns its findings.
+:data:`~aiplatform.data.quality.checks.CHECKS` lists the checks, and
+:func:`~aiplatform.data.quality.report.make_report` runs them over the canonical Parquet file in one
+pass and adds a score.
 """
 
 from aiplatform.data.quality.check import Check, Context, Finding

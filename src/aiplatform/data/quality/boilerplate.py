@@ -1,4 +1,4 @@
-"""Phrases that a great part of the answers begin or end with."""
+"""Check for phrases with which many answers begin or end."""
 
 import numpy as np
 import polars as pl
@@ -18,18 +18,21 @@ from aiplatform.data.quality.check import (
 from aiplatform.data.quality.texts import answers_of
 
 EDGE = 32
-"""Characters of a beginning or end that must be the same."""
+"""Number of characters that are compared at the beginning and at the end of an answer."""
 LEAST = 20
+"""Number of answers that must share a phrase before it is reported."""
 LEAST_SHARE = 0.02
-"""Answers that must share one: so many, and such a share of all."""
+"""Share of all answers that must share a phrase before it is reported."""
 BUCKETS = 1 << 20
-"""Two edges that share one are taken for the same; of 100,000 rows, hardly any do."""
+"""Number of counters. Phrases in the same bucket count as one; in 100,000 rows this is rare."""
 
 
 class Boilerplate(Check):
-    """Answers that are longer than the phrase; whole answers that repeat are another finding.
+    """A check for answers that share their beginning or end.
 
-    Edges are counted by their hash in two arrays of a fixed size, whatever the number of rows.
+    Only answers that are longer than the phrase count; answers that repeat as a whole are another
+    finding. Phrases are counted by their hash in two arrays of fixed size, so that memory does not
+    depend on the number of rows.
     """
 
     def __init__(self, context: Context) -> None:
@@ -74,7 +77,7 @@ class Boilerplate(Check):
 
 
 class Edges:
-    """How often each beginning, or each end, is met."""
+    """Counters of the beginnings, or of the ends, of answers."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(BUCKETS, np.uint32)
@@ -82,13 +85,19 @@ class Edges:
         self._first: dict[int, int] = {}
 
     def count(self, edges: pl.Series, rows: np.ndarray, least: float) -> None:
-        """Add the edges of ``rows``; remember what those say that ``least`` rows have by now."""
+        """Count the edges of ``rows``, and keep the text of those that occur often enough.
+
+        Args:
+            edges: The beginnings or ends.
+            rows: The number of the row of each edge.
+            least: The number of occurrences so far from which on the text is kept.
+        """
         if not len(edges):
             return
         buckets = (edges.hash(0).to_numpy() % np.uint64(BUCKETS)).astype(np.int64)
         met, first, counts = np.unique(buckets, return_index=True, return_counts=True)
         self._counts[met] += counts.astype(np.uint32)
-        # What is frequent in the end was frequent when it was last met.
+        # A phrase that is frequent in the end is frequent at its last occurrence, so it is kept.
         for at in np.flatnonzero(self._counts[met] >= least).tolist():
             bucket = int(met[at])
             if bucket not in self._texts:
@@ -96,7 +105,7 @@ class Edges:
                 self._first[bucket] = int(rows[first[at]])
 
     def often(self, least: float) -> list[tuple[int, int, str]]:
-        """What at least ``least`` rows have: how many, one of them, and what it is."""
+        """Return the edges of at least ``least`` rows: number of rows, one of the rows, text."""
         return [
             (int(self._counts[bucket]), self._first[bucket], text)
             for bucket, text in self._texts.items()

@@ -1,6 +1,6 @@
-"""A model's chat template, rendered as ``transformers`` does, without ``transformers``.
+"""Render a model's chat template like ``transformers``, but without importing it.
 
-Templates come from the internet: they render in Jinja's sandbox, whose ``range`` is bounded.
+Templates come from the internet, so they run in Jinja's sandbox, which limits ``range``.
 """
 
 import json
@@ -23,20 +23,20 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-"""What training gives to base models that have no template."""
+"""Template that training uses for base models without a template."""
 
 NEWLINE = "\n"
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
-"""Some templates print the date; a report must not depend on when it is made."""
+"""Fixed date for templates that print it, as a report must not depend on when it is made."""
 
 
 class TemplateRefusedError(ValueError):
-    """The template does not accept the messages; the text is its own reason."""
+    """The template does not compile, or does not accept the messages; the text is its reason."""
 
 
 class _Generation(Extension):
-    """``{% generation %}`` marks what the assistant says; here it is only passed through."""
+    """A Jinja extension that ignores ``{% generation %}``, which marks the assistant's text."""
 
     tags = {"generation"}
 
@@ -46,11 +46,11 @@ class _Generation(Extension):
 
 
 class ChatTemplate:
-    """A compiled template.
+    """A compiled chat template.
 
     Attributes:
-        own: whether the model brought it, rather than getting the plain one.
-        eos_token: the text that ends a turn; may be empty.
+        own: True if the template belongs to the model; False for the plain one.
+        eos_token: The text that ends a turn; may be empty.
     """
 
     def __init__(self, source: str | None, special_tokens: dict[str, str]) -> None:
@@ -70,7 +70,7 @@ class ChatTemplate:
 
     @classmethod
     def of_model(cls, weights: Path) -> "ChatTemplate":
-        """The template in a model's directory.
+        """Load the template in a model's directory.
 
         Raises:
             TemplateRefusedError: it does not compile.
@@ -85,16 +85,17 @@ class ChatTemplate:
         }
         file = weights / "chat_template.jinja"
         source = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
-        if isinstance(source, list):  # several by name
+        if isinstance(source, list):  # Several templates, by name.
             source = {entry["name"]: entry["template"] for entry in source}
         if isinstance(source, dict):
             source = source.get("default")
         return cls(source, special)
 
     def render(self, messages: Messages) -> str:
-        """The text that training sees of a conversation.
+        """Render a conversation as the text on which the model is trained.
 
-        A system message that the template does not know opens the first turn, as in training.
+        If the template does not accept a system message, it is put before the first turn's text, as
+        in training.
 
         Raises:
             TemplateRefusedError: the template does not accept the messages.
@@ -123,7 +124,7 @@ class ChatTemplate:
             raise TemplateRefusedError(str(error)) from error
 
     def _plainly(self, messages: Messages) -> str:
-        """What :data:`PLAIN_TEMPLATE` renders, in a tenth of the time."""
+        """Return what :data:`PLAIN_TEMPLATE` would render, in a tenth of the time."""
         ends = {"assistant": f"{self.eos_token}\n"}
         return "".join(
             f"{m['role'].capitalize()}: {m['content'].strip()}{ends.get(m['role'], NEWLINE)}"
@@ -138,7 +139,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # Jinja's own filter escapes for HTML, which models never saw.
+    # Jinja's own filter escapes for HTML, which models have not seen in training.
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
@@ -153,7 +154,7 @@ def _raise_exception(message: str) -> None:
 
 
 def _content(token: Any) -> str | None:
-    """A special token is a text, or an object that describes one."""
+    """Return the text of a special token, which is given as text or as an object."""
     if isinstance(token, dict):
         token = token.get("content")
     return token if isinstance(token, str) else None

@@ -1,4 +1,4 @@
-"""What a check is: it looks at batches, then says what it found."""
+"""The base class of checks, and the findings that they return."""
 
 from abc import ABC, abstractmethod
 from array import array
@@ -25,25 +25,26 @@ MAX_EXAMPLE_CHARACTERS = 160
 
 
 class Severity(StrEnum):
-    """How much a finding matters to training."""
+    """The importance of a finding for training."""
 
     ERROR = "error"
-    """These rows can't be trained on, or teach what is wrong."""
+    """Rows that can't be used for training, or teach something wrong."""
     WARNING = "warning"
-    """These rows train, but worse than they could."""
+    """Rows that can be used, but reduce the quality of the model."""
     INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a check may know before it sees a row.
+    """The facts that a check knows before it sees the first row.
 
     Attributes:
-        rows: how many there are.
-        schema: of the canonical Parquet.
-        references: what the rows are compared with.
-        keeps_rows: whether somebody will ask which rows each finding is about. A report does not,
-            and then none are kept: there may be more than fit into memory.
+        shape: The shape of the rows.
+        schema: The schema of the canonical Parquet file.
+        rows: The number of rows.
+        references: Other data with which the rows are compared.
+        keeps_rows: True if findings must contain their row numbers. A report does not need them,
+            and there may be more of them than fit into memory.
     """
 
     shape: DataShape
@@ -53,7 +54,7 @@ class Context:
     keeps_rows: bool = True
 
     def tally(self) -> "Tally":
-        """A count of rows."""
+        """Create a new counter of rows."""
         return Tally(keeps_rows=self.keeps_rows)
 
     @property
@@ -64,13 +65,13 @@ class Context:
 
     @property
     def required(self) -> list[str]:
-        """The columns without which a row is of no use."""
+        """The columns that a row needs to be usable for training."""
         return [n for n in REQUIRED_COLUMNS.get(self.shape, ()) if n in self.schema.names]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row that shows a finding. ``row`` counts from 0."""
+    """A row that illustrates a finding; ``row`` counts from 0."""
 
     row: int
     text: str
@@ -78,17 +79,21 @@ class Example:
 
 @dataclass(slots=True)
 class Finding:
-    """Something about some of the rows.
+    """A problem, or another remarkable fact, that concerns some of the rows.
 
     Attributes:
-        count: how many rows.
-        message: what was found, in both languages.
-        effect: what it does to training.
-        column: which column it is about, if one.
-        rows: which rows, ascending; of checks that look at all of them, every one. Empty where
-            :attr:`Context.keeps_rows` is not set.
-        groups: rows that belong together, the largest groups first.
-        checked_by: the check of another distribution that says so.
+        code: The kind of finding.
+        severity: Its importance.
+        count: The number of rows.
+        message: A description, in both languages.
+        effect: The effect on training, in both languages.
+        column: The column that it concerns; None if it concerns no single column.
+        examples: The first few of the rows.
+        rows: The numbers of the rows, ascending; all of them, unless the check looks only at a
+            sample. Empty if :attr:`Context.keeps_rows` is not set.
+        groups: Rows that belong together, the largest groups first.
+        checked_by: The name of the check of another distribution that found it; None for checks of
+            the platform.
     """
 
     code: str
@@ -104,13 +109,20 @@ class Finding:
 
     @property
     def fixes(self) -> tuple[FixAction, ...]:
-        """What can be done about it. Other people's findings can be dropped by their rows."""
+        """The fixes that are possible.
+
+        For a finding of another distribution, its rows can be dropped if it lists all of them.
+        """
         if self.checked_by is not None:
             return ("drop",) if len(self.rows) == self.count else ()
         return fixes_of(self.code)
 
     def as_dict(self, rows: int) -> dict[str, Any]:
-        """As the report has it."""
+        """Return the finding as JSON for the report.
+
+        Args:
+            rows: The number of all rows, for the share.
+        """
         return {
             "code": self.code,
             "severity": self.severity.value,
@@ -129,11 +141,14 @@ class Finding:
 
 
 class Check(ABC):
-    """One check; made anew for each report, shown every batch in order, then asked once.
+    """A quality check.
+
+    A new instance is created for each report. It gets every batch in order, and is then asked once
+    for its findings.
 
     Attributes:
-        in_numpy: whether it spends its time in NumPy rather than in Python itself; it is then shown
-            batches beside the others, in a thread.
+        in_numpy: True if the check spends its time in NumPy rather than in Python; it then runs in
+            another thread, in parallel with the others.
     """
 
     in_numpy: ClassVar[bool] = False
@@ -143,19 +158,20 @@ class Check(ABC):
 
     @abstractmethod
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """See rows ``first_row`` and following."""
+        """Examine a batch of rows; ``first_row`` is the number of its first row."""
 
     @abstractmethod
     def findings(self) -> list[Finding]:
-        """What was found in all batches; empty when all is well."""
+        """Return the findings in all batches."""
 
 
 class Tally:
-    """Counts rows, and keeps the first few as examples.
+    """A counter of rows, which keeps the first few as examples.
 
     Attributes:
-        count: how many rows were counted.
-        rows: which, if they are kept.
+        count: The number of rows.
+        rows: The numbers of the rows, if they are kept.
+        examples: The first few rows.
     """
 
     def __init__(self, *, keeps_rows: bool = True) -> None:
@@ -165,7 +181,7 @@ class Tally:
         self._keeps_rows = keeps_rows
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON; four bytes of a row's number take eight characters."""
+        """Return the tally as JSON; each row number takes eight hexadecimal characters."""
         return {
             "count": self.count,
             "rows": self.rows.tobytes().hex(),
@@ -174,7 +190,7 @@ class Tally:
 
     @classmethod
     def of_dict(cls, told: dict[str, Any]) -> Self:
-        """What :meth:`as_dict` has told."""
+        """Create a tally from the result of :meth:`as_dict`."""
         tally = cls()
         tally.count = told["count"]
         tally.rows.frombytes(bytes.fromhex(told["rows"]))
@@ -201,22 +217,22 @@ class Tally:
 
 
 def row_numbers(rows: np.ndarray) -> "array[int]":
-    """An array of row numbers, ascending, as findings carry them."""
+    """Return row numbers as a sorted array, the type of ``Finding.rows``."""
     return array("I", np.sort(rows).astype(np.uint32).tobytes())
 
 
 def row_preview(batch: pa.RecordBatch, index: int) -> str:
-    """The beginning of a row, to recognise it by."""
+    """Return the beginning of a row of a batch, so that people recognise it."""
     return preview_of(rows_of(batch.slice(index, 1))[0])
 
 
 def preview_of(row: Mapping[str, Any]) -> str:
-    """The beginning of a row that was read."""
+    """Return the beginning of a decoded row, so that people recognise it."""
     return shorten(" · ".join(_pieces(row.values())))
 
 
 def shorten(text: str) -> str:
-    """``text`` in one line of at most :data:`MAX_EXAMPLE_CHARACTERS`."""
+    """Return ``text`` as one line of at most :data:`MAX_EXAMPLE_CHARACTERS` characters."""
     head = " ".join(text[: 4 * MAX_EXAMPLE_CHARACTERS].split())
     if len(head) <= MAX_EXAMPLE_CHARACTERS:
         return head

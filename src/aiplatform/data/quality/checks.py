@@ -1,4 +1,4 @@
-"""The platform's own checks."""
+"""The list of the platform's own checks."""
 
 from aiplatform.data.quality.boilerplate import Boilerplate
 from aiplatform.data.quality.check import Check
@@ -44,4 +44,4 @@ CHECKS: tuple[type[Check], ...] = (
     LabelErrors,
     Labels,
 )
-"""In the order in which their findings are listed, within a severity."""
+"""All checks, in the order in which findings of the same severity are listed."""

@@ -1,4 +1,4 @@
-"""Rows that belong together, and how alike two rows are; both kept on disk."""
+"""Clusters of similar rows and the similarity of row pairs, with their data on disk."""
 
 from collections.abc import Iterator
 
@@ -8,22 +8,22 @@ from aiplatform.data.quality.references import spill
 from aiplatform.data.quality.spilled import BUCKET_RECORDS, Mapped
 
 FOLLOWED_ROWS = 2048
-"""Rows whose roots are looked up at once. Each may map a neighbourhood of 64 KiB of a file."""
+"""Number of rows whose roots are looked up at once. Each may load 64 KiB of a mapped file."""
 COMPARED_SHINGLES = 1 << 19
-"""Shingles of pairs that are compared at once."""
+"""Largest number of shingles that are compared at once."""
 
 
 class Clusters:
-    """Disjoint sets of rows; the root of a cluster is its first row.
+    """Disjoint sets of rows (union-find); the root of a cluster is its first row.
 
     Attributes:
-        count: how many rows are in a cluster whose first row is another.
+        count: The number of rows that are not the first of their cluster.
     """
 
     def __init__(self, rows: int) -> None:
         self.count = 0
         self._rows = rows
-        # How far before a row its parent is; a file of zeros, in which each row is a root.
+        # Distance from each row back to its parent. In a file of zeros, each row is a root.
         self._back = self._zeros()
 
     def _zeros(self) -> Mapped:
@@ -32,7 +32,7 @@ class Clusters:
         return Mapped(file, "<u4", writable=True)
 
     def root(self, row: int) -> int:
-        """The first row of the row's cluster."""
+        """Return the first row of the row's cluster."""
         back = self._back.array
         at = row
         while step := int(back[at]):
@@ -42,7 +42,7 @@ class Clusters:
         return at
 
     def roots(self, rows: np.ndarray) -> np.ndarray:
-        """The root of each of the rows (int64)."""
+        """Return the root of each row, as int64."""
         back = self._back.array
         at = rows
         while (steps := back[at]).any():
@@ -51,14 +51,14 @@ class Clusters:
         return at
 
     def join(self, left: int, right: int) -> None:
-        """Make one cluster of two."""
+        """Merge the clusters of two rows."""
         first, second = sorted((self.root(left), self.root(right)))
         if first != second:
             self._back.array[second] = second - first
             self.count += 1
 
     def others(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The rows that are not the first of their cluster, ascending, and that first row."""
+        """Yield the rows that are not the first of their cluster, ascending, with their roots."""
         for start in range(0, self._rows, BUCKET_RECORDS):
             rows = start + np.flatnonzero(self._back.array[start : start + BUCKET_RECORDS])
             for first in range(0, len(rows), FOLLOWED_ROWS):
@@ -67,7 +67,7 @@ class Clusters:
                 self.forget()
 
     def groups(self, most: int) -> tuple[int, list[int]]:
-        """How many clusters have several rows, and the first rows of the largest of them."""
+        """Return the number of clusters with several rows, and the roots of the largest ones."""
         sizes = self._zeros()
         for _, roots in self.others():
             np.add.at(sizes.array, roots, np.uint32(1))
@@ -84,18 +84,18 @@ class Clusters:
         return count, [first for _, first in largest]
 
     def forget(self) -> None:
-        """Give back the memory that mapped files took."""
+        """Release the memory of the mapped file."""
         self._back.forget()
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> float:
-    """Jaccard's of two sorted sets without repeats, 0 to 1."""
+    """Return the Jaccard similarity, 0 to 1, of two sorted sets without repeats."""
     shared = len(np.intersect1d(first, second, assume_unique=True))
     return shared / (len(first) + len(second) - shared)
 
 
 class ShingleFile:
-    """The shingles (uint32, sorted and distinct) of each row."""
+    """A file with the shingles of each row (uint32, sorted and distinct)."""
 
     def __init__(self) -> None:
         self._file, self._ends_file = spill(), spill()
@@ -103,24 +103,29 @@ class ShingleFile:
         self._written = 0
 
     def add(self, shingles: np.ndarray, bounds: np.ndarray) -> None:
-        """Those of the next rows, one after another, and their bounds."""
+        """Append the shingles of the next rows.
+
+        Args:
+            shingles: The shingles of all these rows, one row after another.
+            bounds: The first index of each row, and the end of the last one.
+        """
         self._file.write(shingles.data)
         self._ends_file.write((self._written + bounds[1:]).astype("<i8").tobytes())
         self._written += len(shingles)
 
     def open(self) -> None:
-        """No more will come."""
+        """Map the files for reading; nothing can be added afterwards."""
         self._shingles = Mapped(self._file, "<u4")
         self._ends = Mapped(self._ends_file, "<i8")
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Delete the files."""
         del self._shingles, self._ends
         self._file.close()
         self._ends_file.close()
 
     def similarities(self, lefts: np.ndarray, rights: np.ndarray) -> np.ndarray:
-        """Jaccard's of the rows of each pair, 0 to 1."""
+        """Return the Jaccard similarity, 0 to 1, of each pair of rows."""
         ends = self._ends.array
         firsts, seconds = ends[lefts], ends[rights]
         lengths, others = ends[lefts + 1] - firsts, ends[rights + 1] - seconds
@@ -160,7 +165,7 @@ class ShingleFile:
         return similar
 
     def _of(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """The shingles of rows one after another."""
+        """Return the shingles of several rows, one row after another."""
         places = np.arange(int(lengths.sum()))
         places += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
         return self._shingles.array[places]

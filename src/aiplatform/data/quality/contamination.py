@@ -1,13 +1,13 @@
-"""Passages of benchmarks that stand in the data.
+"""Check for passages of benchmarks in the data.
 
-The procedure of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C): a row is contaminated when
-it shares a run of N words with a row of the benchmark; N is the length that all but the shortest 5
-% of the benchmark's rows have, at least 8 and at most 13. Words are compared without case and
-punctuation. Runs that very many rows of the data share are phrases of the language (or of a
-template) and count for nothing.
+The procedure is that of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C): a row is
+contaminated if it shares a run of N words with a row of the benchmark. N is the 5th percentile of
+the number of words of the benchmark's rows, but at least 8 and at most 13. Case and punctuation are
+ignored. Runs that occur in very many rows of the data are common phrases (or parts of a template)
+and do not count.
 
-In scripts without spaces each character is a word, of which one and a half make what a word is
-elsewhere: there N is from 12 to 20.
+In scripts without spaces, each character counts as a word. As about one and a half characters make
+a word, N is between 12 and 20 there.
 """
 
 from typing import Any
@@ -34,8 +34,9 @@ from aiplatform.data.quality.shingles import INVERSE, PRIME, powers
 LEAST_RUN, MOST_RUN = 8, 13
 LEAST_RUN_SPACELESS, MOST_RUN_SPACELESS = 12, 20
 COMMON_ROWS = 10
+"""Number of rows up to which a run is never a common phrase."""
 COMMON_SHARE = 0.001
-"""A run that more rows than this, and a larger share of them, have is a phrase."""
+"""Share of the rows up to which a run is never a common phrase."""
 
 METHOD = Words(
     "runs of {run} words in common (Brown et al. 2020, arXiv:2005.14165, appendix C)",
@@ -44,7 +45,7 @@ METHOD = Words(
 
 
 class Contamination(Check):
-    """Compares with each reference of the role ``benchmark``."""
+    """A check that compares the rows with each reference of the role ``benchmark``."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -100,12 +101,15 @@ class Contamination(Check):
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """For each benchmark, how many of its rows are contaminated; after :meth:`findings`."""
+        """Return for each benchmark the number of its contaminated rows.
+
+        Call this after :meth:`findings`.
+        """
         return [index.summary() for index in self._indexes]
 
 
 class BenchmarkIndex:
-    """All runs of one benchmark, and where in the data they were met."""
+    """The runs of one benchmark, and their occurrences in the data."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
@@ -137,7 +141,7 @@ class BenchmarkIndex:
         self.dirty = 0
 
     def look(self, keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Note which runs of the data are the benchmark's. Returns the rows that have some."""
+        """Record the runs that also occur in the benchmark, and return the rows that have one."""
         places = self._runs.places(keys)
         hit = places >= 0
         if not hit.any():
@@ -148,9 +152,9 @@ class BenchmarkIndex:
         return np.unique(pairs[:, 0])
 
     def close(self, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """The contaminated rows of the data, ascending, and a row of the benchmark for each.
+        """Return the contaminated rows of the data, ascending, each with a row of the benchmark.
 
-        Runs that more than ``most`` rows share are left out.
+        Runs that occur in more than ``most`` rows are ignored.
         """
         pairs = mapped(self._hits, np.uint32).reshape(-1, 2)
         pairs = pairs[self._times[pairs[:, 1]] <= most]
@@ -162,7 +166,7 @@ class BenchmarkIndex:
         return rows.astype(np.int64), theirs
 
     def summary(self) -> dict[str, Any]:
-        """As the report has it; rows are those of the benchmark."""
+        """Return the summary for the report; its numbers count rows of the benchmark."""
         return {
             "label": self.reference.label,
             "dataset": self.reference.dataset,
@@ -177,19 +181,19 @@ class BenchmarkIndex:
 
 
 def spaceless_letters(batch: pa.RecordBatch, names: list[str]) -> np.ndarray:
-    """How many letters are of scripts without spaces, and how many of the others."""
+    """Return the number of letters of scripts without spaces, and of all other letters."""
     counts = looked_at(batch, names).sides.sum(axis=(0, 1))
     spaceless = sum(int(counts[NAMES.index(name)]) for name in ("han", "ja", "th"))
     return np.array([spaceless, int(counts.sum()) - spaceless])
 
 
 def runs_of(tokens: np.ndarray, rows: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
-    """A hash (uint64, never 0) of every ``run`` tokens in a row, and the row that they are in."""
+    """Return a hash (uint64, never 0) and the row of each run of ``run`` tokens within a row."""
     if len(tokens) < run:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     sums = np.concatenate(([np.uint64(0)], np.cumsum(tokens * powers(PRIME, len(tokens)))))
     starts = len(tokens) - run + 1
-    # As words are hashed in :mod:`shingles`: a difference of running sums, wherever it begins.
+    # As for words in :mod:`shingles`: a difference of running sums, normalised by its start.
     hashes = (sums[run:] - sums[:starts]) * powers(INVERSE, starts)
     hashes = (hashes ^ (hashes >> np.uint64(29))) | np.uint64(1)
     within = rows[:starts] == rows[run - 1 :]

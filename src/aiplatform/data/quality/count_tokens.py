@@ -1,11 +1,11 @@
-"""``python -m aiplatform.data.quality.count_tokens``: how many tokens all rows of a dataset are.
+"""``python -m aiplatform.data.quality.count_tokens``: count the tokens of all rows of a dataset.
 
-A report starts it beside its checks: both are Python for the most part, of which one process runs
-no more than one thread at a time. It prints lines of JSON: how many rows are counted so far, and in
-the end the lengths, or what went wrong.
+A report starts this program in parallel with its checks. It is a separate process, because both are
+mostly Python code, and a Python process runs only one thread of that at a time. It prints lines of
+JSON: the number of rows counted so far, and in the end the lengths or the error.
 
-Its standard input is held open by whoever started it, and says nothing. When it ends, as it does
-with its holder however that ends, so does this program.
+The starter keeps the standard input of this program open, but writes nothing to it. When the
+starter ends, in whatever way, the input is closed and this program ends, too.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # A request to stop goes to the whole group. To obey is the starter's business, which then ends
-    # this; or it would be told of a failure where it was to stop.
+    # A signal to stop goes to the whole process group. Only the starter obeys it, and then ends
+    # this program; otherwise the starter would see a failure here instead of the signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # NumPy comes with threads for linear algebra, which spin; nothing here asks for any.
+    # NumPy's threads for linear algebra spin while they wait; this program does not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow.parquet as pq
@@ -38,11 +38,17 @@ from aiplatform.data.quality.tokens import Tokens
 def count_tokens(
     parquet: Path, weights: Path, max_length: int, *, keeps_rows: bool
 ) -> TokenLengths:
-    """Count, and say on the way how far it is.
+    """Count the tokens of all rows, and print the progress.
+
+    Args:
+        parquet: The canonical Parquet file.
+        weights: The model's directory with ``tokenizer.json``.
+        max_length: Number of tokens at which training truncates a row.
+        keeps_rows: As in :class:`~aiplatform.data.quality.check.Context`.
 
     Raises:
-        aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is no
-            template.
+        aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template does
+            not compile.
     """
     schema, rows = pq.read_schema(parquet), row_count(parquet)
     tokens = Tokens(
@@ -58,13 +64,13 @@ def count_tokens(
 
 
 def say(told: dict[str, Any]) -> None:
-    """Print a line."""
+    """Print a message as a line of JSON."""
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
 
 
 def fault_of(error: Exception) -> dict[str, Any]:
-    """An error, so that it can be raised again elsewhere; its trace goes to the log."""
+    """Return an error as JSON, to be raised again by the starter; log its traceback."""
     traceback.print_exception(error)
     if isinstance(error, OSError):
         return {"error": "OSError", "args": [error.errno, error.strerror, error.filename]}
@@ -72,14 +78,14 @@ def fault_of(error: Exception) -> dict[str, Any]:
 
 
 def end_with_starter() -> None:
-    """Wait until nobody holds the other end of the standard input any more."""
+    """Wait until the standard input is closed, then end this process."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(1)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a program."""
+    """Run the program."""
     parser = argparse.ArgumentParser(
         prog="aiplatform.data.quality.count_tokens", description=__doc__
     )
@@ -101,5 +107,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     code = main()
-    # The thread that waits for the end of the input would be in the way of an orderly exit.
+    # The thread that waits for the end of the input would block a regular exit.
     os._exit(code)

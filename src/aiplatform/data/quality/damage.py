@@ -1,4 +1,4 @@
-"""Text that was decoded wrongly on its way here."""
+"""Check for text that was decoded with a wrong encoding (mojibake)."""
 
 import codecs
 import re
@@ -13,22 +13,26 @@ from aiplatform.data.quality.check import Check, Context, Finding, Severity, sho
 from aiplatform.data.quality.texts import mendable_texts
 
 GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
-"""Damage always leaves something of this; plain ASCII has none."""
+"""Characters of which every damaged text contains at least one. Plain ASCII has none."""
 
 CERTAIN = re.compile("\ufffd|[\u0080-\u009f]|锟斤拷|(?:烫烫|屯屯){2}")
-"""Replacement characters, C1 controls, and what GBK makes of both and of unset memory."""
+"""Certain signs of damage.
+
+Replacement characters, C1 controls, and the Chinese characters that GBK makes of replacement
+characters and of uninitialised memory.
+"""
 
 MARKS = re.compile("[" + "".join(MOJIBAKE_CATEGORIES.values()) + "ÂÃŒœàВГРСвāÎÐØÙΒΓΞΟβ×√≈‚]+")
-"""Every sign of mojibake that ftfy knows has one of these."""
+"""Characters of which every pattern of mojibake known to ftfy contains at least one."""
 
 AROUND = 4
-"""How many characters on either side of a mark may belong to a sign."""
+"""Largest number of characters on either side of a mark that may belong to a pattern."""
 
 FOREIGN = re.compile(r"[^\x00-\x7f]{3,}")
 
 
 class Damage(Check):
-    """Mojibake: UTF-8 read as Latin-1, Windows-1252 or GBK, and characters that were lost."""
+    """A check for mojibake: UTF-8 read as Latin-1, Windows-1252 or GBK, and lost characters."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -59,14 +63,14 @@ class Damage(Check):
 
 
 def is_damaged(text: str) -> bool:
-    """Whether ``text`` shows signs of a wrong decoding."""
+    """Return True if ``text`` shows signs of a wrong decoding."""
     return bool(CERTAIN.search(text)) or is_doubtful_damage(text, marked=True)
 
 
 def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
-    """The texts for which :func:`is_damaged` holds, with their places.
+    """Yield the damaged texts (see :func:`is_damaged`), each with its index.
 
-    Arrow searches many times as fast as Python, so Python is asked only what is left.
+    Arrow searches many times as fast as Python, so Python code sees only the remaining candidates.
     """
     suspect = pc.indices_nonzero(pc.match_substring_regex(texts, GATE).fill_null(False))
     found = texts.take(suspect)
@@ -80,20 +84,25 @@ def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
 
 
 def is_doubtful_damage(text: str, *, marked: bool) -> bool:
-    """Whether ``text`` shows signs that take a closer look; without a mark, fewer do."""
+    """Return True if ``text`` shows signs of damage that only a closer look confirms.
+
+    Args:
+        text: The text.
+        marked: True if the text contains one of :data:`MARKS`.
+    """
     return (marked and any(map(is_bad, around_marks(text)))) or any(
         map(was_utf8, FOREIGN.findall(text))
     )
 
 
 def around_marks(text: str) -> Iterator[str]:
-    """The parts of ``text`` that can show signs of mojibake.
+    """Yield the parts of ``text`` that can contain mojibake.
 
-    Most of a text can't, and ftfy takes long to say so.
+    ftfy is slow, and most parts of a text can't contain any.
     """
     begin, end = 0, -1
     for mark in MARKS.finditer(text):
-        # Parts that touch are one: what begins a part must not look like the text's beginning.
+        # Parts that touch are joined, because ftfy treats the beginning of a text differently.
         if mark.start() - AROUND > end:
             if end >= 0:
                 yield text[begin:end]
@@ -104,13 +113,13 @@ def around_marks(text: str) -> Iterator[str]:
 
 
 def was_utf8(run: str) -> bool:
-    """Whether a run of characters beyond ASCII is UTF-8 that was read as GBK.
+    """Return True if a run of non-ASCII characters is UTF-8 that was read as GBK.
 
-    Three bytes of UTF-8 become one and a half characters, so the end may be cut. Real Chinese of
-    three characters or more is hardly ever UTF-8 when written as GBK.
+    Three bytes of UTF-8 become one and a half characters, so the last one may be incomplete. Real
+    Chinese of three characters or more, encoded as GBK, is hardly ever valid UTF-8.
     """
     try:
-        # The beginning tells most of the time, in a fraction of the time.
+        # In most cases, the first characters are enough to exclude it, which is much faster.
         codecs.utf_8_decode(run[:4].encode("gb18030"), "strict", False)
     except UnicodeError:
         return False
@@ -118,7 +127,7 @@ def was_utf8(run: str) -> bool:
 
 
 def was_utf8_to_its_end(run: str) -> bool:
-    """:func:`was_utf8`, of which it asks what the beginning leaves open."""
+    """Return the result of :func:`was_utf8` from the whole run, not only its beginning."""
     try:
         data = run.encode("gb18030")
     except UnicodeEncodeError:

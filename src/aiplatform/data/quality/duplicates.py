@@ -1,4 +1,4 @@
-"""Rows that say exactly what an earlier row said."""
+"""Check for rows that are exact copies of an earlier row."""
 
 import hashlib
 from array import array
@@ -28,7 +28,10 @@ Slice = Callable[[int], "bytes | memoryview"]
 
 
 class Duplicates(Check):
-    """Equal in all that training reads; identifiers and other columns may differ."""
+    """A check for rows that are equal in all columns that training reads.
+
+    Identifiers and other columns may differ.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -60,10 +63,10 @@ class Duplicates(Check):
 
 
 class Copies:
-    """Which rows repeat an earlier one, found by digests that are kept on disk.
+    """The rows that repeat an earlier one, found by digests that are kept on disk.
 
     Attributes:
-        rows: those that do, once all were added.
+        rows: The set of these rows; complete after :meth:`close`.
     """
 
     def __init__(self, rows: int) -> None:
@@ -72,10 +75,10 @@ class Copies:
         self._near: list[tuple[int, int, int]] = []
 
     def add(self, digests: bytes, first_row: int) -> None:
-        """Rows ``first_row`` and following have these ``digests``."""
+        """Add the ``digests`` of consecutive rows, of which ``first_row`` is the first."""
         halves = halves_of(digests)
-        # A copy near its original is known at once: else one row a million times over would fill
-        # its bucket.
+        # Copies within this batch are removed at once; otherwise, a row that occurs a million times
+        # would overfill its bucket.
         repeats, _ = repeated(halves)
         self.rows.add(repeats + first_row)
         for row in np.sort(repeats)[: MAX_EXAMPLES - len(self._near)].tolist():
@@ -86,7 +89,7 @@ class Copies:
         )
 
     def close(self) -> list[tuple[int, int]]:
-        """Find the rest; the first few rows that repeat one, each with the first of its kind."""
+        """Find all copies, and return the first few, each with the row that it repeats."""
         shown: list[tuple[int, int]] = []
         for records in self._digests.whole():
             digests = np.stack([records["key"], records["rest"]], axis=1)
@@ -105,7 +108,7 @@ class Copies:
 
 @once_a_piece
 def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
-    """A digest of each row in the columns ``names``, 16 bytes each, one after another."""
+    """Return one digest of 16 bytes for each row, over the columns ``names``, joined."""
     slices = [part for name in names for part in _slices(batch.column(name))]
     digest = hashlib.blake2b
     return b"".join(
@@ -115,13 +118,13 @@ def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
 
 
 def halves_of(digests: bytes) -> np.ndarray:
-    """Digests as two columns of uint64."""
+    """Return digests as two columns of uint64."""
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
 def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows repeat an earlier one, and which row that is (the first of its kind)."""
-    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal rows stay in their order
+    """Return the rows that repeat an earlier one, and for each the first row with its content."""
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # Stable: equal rows stay in their order.
     same = (halves[order[1:]] == halves[order[:-1]]).all(axis=1)
     starts = np.concatenate(([True], ~same)) if len(order) else np.zeros(0, dtype=bool)
     first_of_group = order[np.flatnonzero(starts)]
@@ -130,7 +133,7 @@ def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slices(column: pa.Array) -> list[Slice]:
-    """Functions from a row to bytes that together tell its value from every other."""
+    """Return functions from a row to bytes that together identify its value."""
     if not is_conversation(column):
         return _text_slices(column if pa.types.is_string(column.type) else column.cast(pa.string()))
     bounds = column.offsets.to_pylist()
@@ -143,9 +146,10 @@ def _text_slices(texts: pa.Array) -> list[Slice]:
 
 
 def _message_slices(texts: pa.Array, bounds: "list[int] | range") -> list[Slice]:
-    """The lengths, then the bytes, of the texts between two bounds.
+    """Return two functions: from a row to the lengths of its texts, and to their bytes.
 
-    Texts lie one after another in an Arrow array, so those of a row are one slice of its buffer.
+    Texts are stored one after another in an Arrow array, so those of a row are one slice of its
+    buffer.
     """
     lengths = pc.fill_null(pc.binary_length(texts), -1).cast(pa.int32())
     length_bytes = memoryview(lengths.buffers()[1])[4 * lengths.offset :]

@@ -1,4 +1,4 @@
-"""Texts that are there but say nothing."""
+"""Check for empty texts."""
 
 import pyarrow as pa
 
@@ -8,7 +8,10 @@ from aiplatform.data.quality.texts import blank, is_conversation, messages_of, r
 
 
 class Empty(Check):
-    """Texts of white space only, in the columns that training needs, or as a message."""
+    """A check for texts and messages that are empty or only white space.
+
+    It looks at the columns that the shape needs; in tables, at all text columns.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

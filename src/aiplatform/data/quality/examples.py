@@ -1,4 +1,4 @@
-"""Examples as a report has them: recognisable, and without what nobody should pass on."""
+"""Prepare the examples of findings for a report: add row previews and mask personal data."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,14 +9,14 @@ from aiplatform.data.quality.check import Finding, preview_of
 from aiplatform.data.quality.personal_patterns import mask
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
-"""Findings that are known only when all rows were seen: their examples name rows, and no more."""
+"""Findings that are known only after the last row; their examples have only row numbers so far."""
 
 
 def tell_examples(findings: Iterable[Finding], parquet: Path) -> None:
-    """Give the examples of copies the beginnings of their rows, and mask personal data in all.
+    """Add the beginning of the row to examples of copies, and mask personal data in all examples.
 
-    Reports are kept for ever and passed on; the rows that they are about are looked up by those
-    who may.
+    Reports are kept forever and shared, so they must not contain personal data. Users with the
+    permission can look up the rows themselves.
     """
     told = list(findings)
     bare = sorted({e.row for each in told if each.code in COPIES for e in each.examples})

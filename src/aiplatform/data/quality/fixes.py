@@ -1,8 +1,8 @@
-"""What the report's findings can be cured with: rows go, or texts are mended.
+"""Apply the fixes of findings: drop rows, or change texts.
 
-Rows to drop are found by the checks themselves, in a pass of their own over the rows as they were;
-texts are mended on the way out. So dropping and mending don't get in each other's way, whatever
-their order in the request.
+The checks themselves find the rows to drop, in a separate pass over the original rows. Texts are
+changed afterwards, while the rows are written. So the order of the fixes in the request does not
+matter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ ASKED_FOR: dict[type[Check], set[str]] = {
     Leakage: {"leakage_exact", "leakage_near", "leakage_question"},
     NearDuplicates: {"near_duplicates"},
 }
-"""Checks that take long, and what they find."""
+"""Expensive checks, which run only if one of their findings is to be fixed."""
 
 
 def fixed_batches(
@@ -57,16 +57,19 @@ def fixed_batches(
     references: Sequence[Reference] = (),
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[tuple[pa.RecordBatch, int, int]]:
-    """The rows of ``base`` after the fixes, with how many were changed and how many dropped.
+    """Yield the fixed rows in batches, each with the numbers of changed and of dropped rows.
 
     Args:
-        tokenizer, max_length, references: as in
-            :func:`~aiplatform.data.quality.report.make_report`; findings that need them need them
-            here, too.
-        progress: told now and then how much is done, 0 to 1.
+        base: The canonical Parquet file.
+        fix: The fixes to apply.
+        tokenizer: As in :func:`~aiplatform.data.quality.report.make_report`; required for findings
+            that need it there.
+        max_length: As in :func:`~aiplatform.data.quality.report.make_report`.
+        references: As in :func:`~aiplatform.data.quality.report.make_report`.
+        progress: Called with the fraction that is done, from 0 to 1.
 
     Raises:
-        MalformedData: a finding has no such fix, or can't be looked for without a tokenizer.
+        MalformedData: a finding has no such fix, or needs a tokenizer that was not given.
     """
     for code, action in fix.fixes.items():
         if (code in OURS or action != "drop") and action not in fixes_of(code):
@@ -91,7 +94,7 @@ def fixed_batches(
         first += batch.num_rows
         fixed, touched = mended(batch, context, mends, trim=fix.fixes.get("unanswered") == "trim")
         if trimmer is not None:
-            # Last, since mended texts are shorter.
+            # Trim last, since the other fixes may have shortened the texts.
             fixed, cut = trimmer.trimmed(fixed)
             touched |= cut
         gone = int((~kept).sum())
@@ -100,7 +103,7 @@ def fixed_batches(
 
 
 def with_action(fix: RowFix, action: FixAction) -> set[str]:
-    """The findings that are fixed in this way."""
+    """Return the codes of the findings that are to be fixed by ``action``."""
     return {code for code, chosen in fix.fixes.items() if chosen == action}
 
 
@@ -112,12 +115,12 @@ def dropped_rows(
     max_length: int,
     progress: Callable[[float], None],
 ) -> npt.NDArray[np.int64]:
-    """All rows that the findings ``codes`` are about.
+    """Return the numbers of all rows of the findings ``codes``.
 
     Raises:
-        MalformedData: a check of another distribution that should say so does not name its rows.
+        MalformedData: a finding of another distribution does not occur, or does not list its rows.
     """
-    # The dearest checks are left out where nobody asks for them.
+    # Expensive checks run only if they are needed.
     kinds = [kind for kind in CHECKS if ASKED_FOR.get(kind, codes) & codes]
     looked = Look(context, kinds, tokenizer if codes & TOKEN_FINDINGS else None, max_length)
     looked.at(base, lambda done: progress(done / 2))
@@ -134,7 +137,10 @@ def dropped_rows(
 
 
 def mends_of(fix: RowFix) -> list[Mend]:
-    """What is done to each text, in this order: a repaired text may show what is to be masked."""
+    """Return the functions to apply to each text, in order.
+
+    Masking comes last, because only a repaired text may show the personal data.
+    """
     mends: list[Mend] = []
     if fix.fixes.get("whitespace") == "trim":
         mends.append(lambda text, _: tidied(text))
@@ -151,7 +157,14 @@ def mends_of(fix: RowFix) -> list[Mend]:
 def mended(
     batch: pa.RecordBatch, context: Context, mends: list[Mend], *, trim: bool
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-    """The batch with its texts mended, and which rows that changed."""
+    """Apply ``mends`` to the texts of a batch; also return one boolean per row: True if changed.
+
+    Args:
+        batch: The rows.
+        context: The facts about the dataset.
+        mends: The functions to apply to each text.
+        trim: True to remove the messages after the last answer of a conversation.
+    """
     touched = np.zeros(batch.num_rows, bool)
     columns = {name: batch.column(name) for name in batch.schema.names}
     as_json = set(json_columns(batch.schema))
@@ -171,19 +184,19 @@ def mended(
 
 
 def mended_texts(texts: pa.Array, mends: list[Mend]) -> pa.Array:
-    """Each text after all mends; nulls stay."""
+    """Apply all mends to each text; nulls stay."""
     return pa.array(
         [None if t is None else after_all(t, mends) for t in texts.to_pylist()], pa.string()
     )
 
 
 def after_all(text: str, mends: list[Mend], key: str = "") -> str:
-    """A text after all mends; ``key`` is the one that it has in an object."""
+    """Apply all mends to a text; ``key`` is its key, if it is in a JSON object."""
     return reduce(lambda mended, mend: mend(mended, key), mends, text)
 
 
 def with_texts(conversations: pa.Array, mends: list[Mend]) -> pa.Array:
-    """Conversations whose messages' texts are mended."""
+    """Apply all mends to the texts of the messages of conversations."""
     if not mends:
         return conversations
     messages = conversations.flatten()
@@ -196,7 +209,7 @@ def with_texts(conversations: pa.Array, mends: list[Mend]) -> pa.Array:
 
 
 def trimmed(conversations: pa.Array) -> pa.Array:
-    """Conversations without what follows their last answer; those without an answer stay."""
+    """Remove the messages after the last answer; conversations without an answer stay."""
     lengths = lengths_of(conversations)
     starts = np.cumsum(lengths) - lengths
     kept = lengths.copy()
@@ -210,7 +223,7 @@ def trimmed(conversations: pa.Array) -> pa.Array:
 
 
 def lengths_of(conversations: pa.Array) -> npt.NDArray[np.int64]:
-    """How many messages each conversation has; a missing one has none."""
+    """Return the number of messages of each conversation; 0 for a missing one."""
     lengths = conversations.value_lengths().fill_null(0).to_numpy()
     return np.asarray(lengths, np.int64)
 
@@ -222,7 +235,7 @@ def _conversations(like: pa.Array, messages: pa.Array, lengths: npt.NDArray[np.i
 
 
 def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
-    """Which values differ."""
+    """Return one boolean per value: True if it differs."""
     if before.equals(after):
         return np.zeros(len(before), bool)
     pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
@@ -230,9 +243,9 @@ def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def repaired(text: str) -> str:
-    """Text with wrong decodings undone: Latin-1 and Windows-1252 by ftfy, GBK here.
+    """Undo wrong decodings: Latin-1 and Windows-1252 by ftfy, GBK by this module.
 
-    What was lost, U+FFFD, stays lost.
+    Lost characters (U+FFFD) can't be restored.
     """
     if text.isascii():
         return text
@@ -240,7 +253,7 @@ def repaired(text: str) -> str:
 
 
 def _from_gbk(run: str) -> str:
-    # A run that was cut inside a character can't be restored whole; it is left as it is.
+    # A run that ends inside a character can't be fully restored, and is left unchanged.
     if not was_utf8(run):
         return run
     try:
@@ -250,7 +263,7 @@ def _from_gbk(run: str) -> str:
 
 
 def stripped(text: str) -> str:
-    """Text without HTML: tags go, entities become what they stand for, code stays as it is."""
+    """Remove HTML tags and decode entities, except in code."""
     if "<" not in text and "&" not in text:
         return text
     pieces, done = [], 0
@@ -258,7 +271,7 @@ def stripped(text: str) -> str:
         pieces += [_without_markup(text[done : code.start()]), code[0]]
         done = code.end()
     bare = "".join([*pieces, _without_markup(text[done:])])
-    # Blocks at the edges left their line breaks; those of the text itself stay.
+    # Removed tags at the edges leave line breaks; line breaks of the original text stay.
     return bare if text != text.strip() else bare.strip("\n")
 
 

@@ -1,13 +1,13 @@
-"""Labels that are likely wrong, by confident learning.
+"""Check for labels that are probably wrong, by confident learning.
 
-Northcutt, Jiang and Chuang 2021, “Confident Learning: Estimating Uncertainty in Dataset Labels”
-(JAIR 70, arXiv:1911.00068): every row's label is predicted by a model that has not seen the row; a
-row that the model takes for another label, at least as confidently as it takes rows of that label
-for what they are on average, is an off-diagonal entry of the confident joint.
+The method is that of Northcutt, Jiang and Chuang 2021, “Confident Learning: Estimating Uncertainty
+in Dataset Labels” (JAIR 70, arXiv:1911.00068). A model that has not seen the row predicts its
+label. If it predicts another label, with at least the probability that it gives to this label on
+average for the rows that have it, the row is an off-diagonal entry of the confident joint.
 
-The model is logistic regression over the TF-IDF of tokens and token pairs, five-fold. It learns
-twice: the second time without the rows that it doubted, whose labels would make it less sure of the
-others. It is judged too: where it is little better than guessing, it accuses nobody.
+The model is a logistic regression over the TF-IDF of tokens and token pairs, with five folds. It is
+trained twice, the second time without the suspicious rows, whose labels would make it less certain
+about the others. If its accuracy is hardly better than guessing, nothing is reported.
 """
 
 from typing import Any
@@ -31,22 +31,25 @@ from aiplatform.data.quality.shingles import shingled, tokens_of
 from aiplatform.protocol.enums import DataShape
 
 SAMPLE = 10_000
-"""Rows that are looked at; of more, every n-th."""
+"""Approximate largest number of rows that are examined; of larger datasets, every n-th row."""
 FOLDS = 5
 LEAST_ROWS = 20
-"""Labels with fewer rows are left out: nothing can be learned of them."""
+"""Number of rows that a label needs; rarer labels are ignored, as they can't be learned."""
 MOST_LABELS = 200
 FEATURES = 1 << 18
 HEAD = 2000
-"""Characters of a text that are read."""
+"""Number of characters of a text that are used."""
 CONFIDENT = 0.6
-"""A row that is taken for another label with this chance is doubted, whatever the mean chance."""
+"""Probability of another label that makes a row suspicious, even if the average is higher."""
 LEAST_GAIN = 0.2
-"""The part of the way from guessing the most frequent label to certainty that the model must go."""
+"""Least gain of accuracy over guessing, as a fraction of the largest possible gain.
+
+Guessing means always predicting the most frequent label.
+"""
 
 
 class LabelErrors(Check):
-    """Of classifications; see the module."""
+    """A check for wrong labels in classification datasets; see the module."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -119,7 +122,7 @@ class LabelErrors(Check):
 
 
 def features_of(texts: list[str]) -> Any:
-    """TF-IDF of tokens and of token pairs, hashed; a sparse matrix of one row a text."""
+    """Return hashed TF-IDF features of tokens and token pairs: a sparse matrix, a row per text."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415  (half a second, for classifications only)
     from sklearn.feature_extraction.text import TfidfTransformer  # noqa: PLC0415
 
@@ -131,13 +134,16 @@ def features_of(texts: list[str]) -> Any:
     values = np.ones(len(columns), np.float32)
     shape = (len(texts), FEATURES)
     counted = csr_matrix((values, (places, (columns % np.uint64(FEATURES)).astype(int))), shape)
-    # Columns of nothing teach nothing, and would take most of the time.
+    # Empty columns contribute nothing, but would take most of the time.
     counted = counted[:, np.unique(counted.indices)]
     return TfidfTransformer(sublinear_tf=True).fit_transform(counted)
 
 
 def held_out_chances(features: Any, labels: np.ndarray) -> np.ndarray:
-    """(rows, labels): the chance of each label, by models that have not seen the row."""
+    """Return the probability of each label, of shape (rows, labels).
+
+    Each row's come from a model that was not trained on the row.
+    """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict  # noqa: PLC0415
 
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
@@ -150,9 +156,10 @@ def held_out_chances(features: Any, labels: np.ndarray) -> np.ndarray:
 def relearned_chances(
     features: Any, labels: np.ndarray, doubted: np.ndarray, chances: np.ndarray
 ) -> np.ndarray:
-    """The chances by models that have seen neither the row nor any that is doubted.
+    """Return the probabilities of models that were trained without the suspicious rows.
 
-    They stay as they are where none is doubted, or too few rows of a label would be left.
+    Each row's come from a model that was not trained on the row either. ``chances`` is returned
+    unchanged if no row is suspicious, or if too few rows of a label would be left.
     """
     kept = np.setdiff1d(np.arange(len(labels)), doubted)
     left = np.bincount(labels[kept], minlength=chances.shape[1])
@@ -171,7 +178,7 @@ def _model() -> Any:
 
 
 def better_than_guessing(chances: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether what the model says of labels means anything."""
+    """Return True if the model's accuracy is clearly above that of guessing."""
     guessed = np.bincount(labels).max() / len(labels)
     right = float((chances.argmax(axis=1) == labels).mean())
     return bool(right >= guessed + LEAST_GAIN * (1 - guessed))
@@ -180,9 +187,10 @@ def better_than_guessing(chances: np.ndarray, labels: np.ndarray) -> bool:
 def off_diagonal(
     chances: np.ndarray, labels: np.ndarray, enough: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that the confident joint counts under another label than theirs, and that label.
+    """Return the rows that the confident joint counts under another label, and that label.
 
-    The threshold of a label is the mean chance that its own rows are given for it, or ``enough``.
+    The threshold of a label is the mean probability of the label in its own rows, but at most
+    ``enough``.
     """
     count = chances.shape[1]
     own = chances[np.arange(len(labels)), labels]

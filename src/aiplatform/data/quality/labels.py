@@ -1,4 +1,4 @@
-"""Labels that many rows have, and others that hardly any has."""
+"""Check for imbalanced labels in classification datasets."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,16 +13,19 @@ from aiplatform.data.quality.check import MAX_EXAMPLES, Check, Context, Example,
 from aiplatform.protocol.enums import DataShape
 
 IMBALANCED = 10
-"""A label is scarce when another has more than so many times its rows."""
+"""Ratio of row numbers beyond which a label is scarce, compared with the most frequent one."""
 MOST_LABELS = 1000
-"""Beyond this many, the column holds no classes."""
+"""Number of different labels beyond which the column does not contain classes."""
 LEAST_ROWS = 20
-"""Labels with fewer rows don't decide how many others keep: one odd row would leave ten of each."""
+"""Number of rows that a label needs to count as the scarcest when rows are dropped.
+
+Otherwise, a label with a single row would leave ten rows of each other label.
+"""
 SEED = 0
 
 
 class Labels(Check):
-    """How rows are spread over the labels of a classification."""
+    """A check of the distribution of rows over the labels of a classification."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -41,7 +44,7 @@ class Labels(Check):
                 self._first[item["values"]] = first_row + index
 
     def summary(self) -> list[dict[str, object]] | None:
-        """The most frequent labels, each with its rows; None without classes."""
+        """Return the most frequent labels with their numbers of rows; None without classes."""
         if not 1 <= len(self._counts) <= MOST_LABELS:
             return None
         return [{"label": str(name), "rows": n} for name, n in self._counts.most_common(50)]
@@ -79,10 +82,13 @@ class Labels(Check):
 
 
 def surplus_rows(path: Path, seed: int = SEED) -> np.ndarray:
-    """The rows (int64) without which no label has more than ten times the rows of the scarcest.
+    """Choose rows to drop, so that no label has more than ten times the rows of the scarcest one.
 
-    They are drawn at random, the same for the same seed. Labels with fewer than
-    :data:`LEAST_ROWS` rows are not asked, unless all are.
+    They are drawn at random, the same ones for the same seed. A label with fewer than
+    :data:`LEAST_ROWS` rows does not count as the scarcest, unless all have fewer.
+
+    Returns:
+        The numbers of the rows to drop (int64), ascending.
     """
     labels = pa.chunked_array(
         [batch.column("label") for batch in iter_batches(path, ["label"])] or [pa.array([])]

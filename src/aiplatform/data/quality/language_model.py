@@ -1,9 +1,9 @@
-"""The language of many short texts at once, by the model of py3langid.
+"""Identify the languages of many short texts at once, with the model of py3langid.
 
 The model (Lui and Baldwin 2012, “langid.py: An Off-the-shelf Language Identification Tool”, ACL) is
-naive Bayes over byte n-grams, which an automaton finds. The library reads one text after another;
-here the automaton takes one step in all texts of a batch at a time, some ten times as fast,
-so that every row can be looked at. The answers are the library's.
+naive Bayes over byte n-grams, which an automaton finds. The library reads one text after another.
+Here, the automaton takes each step in all texts of a batch at once, which is about ten times as
+fast, so that every row can be examined. The results are those of the library.
 """
 
 import unicodedata
@@ -19,11 +19,14 @@ LANGUAGES = [
     "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "tl", "tr",
     "uk", "ur", "vi",
 ]  # fmt: skip
-"""What is told apart in the shared scripts; more would make short texts a lottery."""
+"""Languages that are distinguished within shared scripts.
+
+With more languages, the results for short texts would be unreliable.
+"""
 
 
 class LanguageModel:
-    """Tells :data:`LANGUAGES` apart."""
+    """A classifier of texts by :data:`LANGUAGES`."""
 
     def __init__(self) -> None:
         found = LanguageIdentifier.from_model_file(MODEL_FILE)
@@ -31,14 +34,14 @@ class LanguageModel:
         self._moves = np.asarray(found.tk_nextmove)
         self._first_move = np.asarray(found.tk_row).astype(np.int32) << 8
         self._feature = np.asarray(found.tk_output, np.int32)
-        # A language that is written in two scripts has a column for each; the better one counts.
+        # A language with two scripts has a column for each; the one with the better score counts.
         self.names = list(dict.fromkeys(found.nb_classes))
         self._name_of = np.array([self.names.index(name) for name in found.nb_classes])
         self._chances = np.asarray(found.nb_ptc, np.float32)
         self._priors = np.asarray(found.nb_pc, np.float32)
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
-        """Log-likelihoods up to a constant of each text: (texts, :attr:`names`)."""
+        """Return log-likelihoods up to a constant per text, of shape (texts, ``names``)."""
         rows, features = self._visits([_encoded(text) for text in texts])
         size = len(self._chances)
         keys, counts = np.unique(rows * size + features, return_counts=True)
@@ -51,9 +54,9 @@ class LanguageModel:
         return scores
 
     def _visits(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Each n-gram that is seen, and the text that it is seen in."""
+        """Return for each n-gram found the index of its text, and the n-gram."""
         lengths = np.array([len(text) for text in texts])
-        # The longest come first, so that those that are still read are a slice.
+        # The longest texts come first, so that the unfinished ones are always a slice.
         order = np.argsort(-lengths, kind="stable")
         longest = int(lengths.max(initial=0))
         padded = b"".join(texts[index].ljust(longest, b"\0") for index in order.tolist())
@@ -72,12 +75,12 @@ class LanguageModel:
 
 @cache
 def language_model() -> LanguageModel:
-    """The model, loaded once."""
+    """Return the model, which is loaded only once."""
     return LanguageModel()
 
 
 def _encoded(text: str) -> bytes:
-    """As the library reads it."""
+    """Normalise and encode a text as the library does."""
     if text.isupper():
         text = text.lower()
     return unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")

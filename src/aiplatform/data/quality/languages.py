@@ -1,8 +1,8 @@
-"""Which languages the rows are in, and rows that are answered in another than they ask in.
+"""Check of the languages of the rows, and for answers in another script than their question.
 
-The script decides where it can (Chinese, Japanese, Korean and some others are the only large users
-of theirs). Latin, Cyrillic and Arabic letters are shared by many languages; the beginnings of those
-rows are classified.
+The script decides where only one large language uses it (Chinese, Japanese, Korean and others).
+Many languages share Latin, Cyrillic and Arabic letters; for these, a model classifies the beginning
+of each row.
 """
 
 from typing import Any
@@ -32,17 +32,19 @@ ALL_NAMES = [*OF_SCRIPTS, *LANGUAGES]
 UNKNOWN = 255
 
 HEAD = 160
-"""Characters of a row that are classified."""
+"""Number of characters of a row that are classified."""
 LEAST_LATIN = 40
-"""Shorter texts in a shared script are not classified."""
+"""Number of characters that a text in a shared script needs to be classified."""
 CLEAR_BY = 12.0
-"""How much more likely, in nats, the first language must be than the second. Lists of names and
-numbers, which are of no language, stay below it."""
+"""Least difference, in nats, between the log-likelihoods of the first and the second language.
+
+Lists of names and numbers, which are in no language, stay below it.
+"""
 MAIN, RARE = 0.9, 0.05
 
 
 class Languages(Check):
-    """The language of each row; see :meth:`summary` for the mix."""
+    """A check of the language of each row."""
 
     in_numpy = True
 
@@ -51,7 +53,7 @@ class Languages(Check):
         self._mixed = context.tally()
         self._within = context.tally()
         self._counts = np.zeros(UNKNOWN + 1, np.int64)
-        # Likewise, of rows that are answered in the script that they ask in.
+        # The same, without the rows whose answer is in another script than the question.
         self._alike = np.zeros(UNKNOWN + 1, np.int64)
         self._languages: list[np.ndarray] = []
         self._examples: dict[int, list[Example]] = {}
@@ -74,7 +76,7 @@ class Languages(Check):
         self._keep_examples(batch, first_row, languages)
 
     def _languages_of(self, batch: pa.RecordBatch, scripts: np.ndarray) -> np.ndarray:
-        """The number of each row's language in :data:`ALL_NAMES`; :data:`UNKNOWN` for none."""
+        """Return the index in :data:`ALL_NAMES` of each row's language, or :data:`UNKNOWN`."""
         found = np.where(scripts >= 0, scripts, UNKNOWN).astype(np.uint8)
         shared = np.flatnonzero(np.isin(scripts, SHARED))
         found[shared] = UNKNOWN
@@ -93,12 +95,15 @@ class Languages(Check):
                 kept.append(Example(first_row + index, row_preview(batch, index)))
 
     def _mix(self) -> dict[str, int]:
-        """Rows by language, the most frequent first."""
+        """Return the number of rows by language, the most frequent first."""
         known = zip(ALL_NAMES, self._counts.tolist(), strict=False)
         return dict(sorted(((n, c) for n, c in known if c), key=lambda pair: -pair[1]))
 
     def summary(self) -> dict[str, Any] | None:
-        """Shares by language (ISO 639-1) among the ``rows`` that are clear; None if none was."""
+        """Return the shares of languages (ISO 639-1) among the rows whose language is clear.
+
+        Returns None if there are no such rows.
+        """
         mix = self._mix()
         if not mix:
             return None
@@ -180,23 +185,26 @@ class Languages(Check):
 
 
 def classified(heads: list[str]) -> np.ndarray:
-    """The number in :data:`ALL_NAMES` of each text's language; :data:`UNKNOWN` if it is unclear."""
+    """Return the index in :data:`ALL_NAMES` of each text's language; :data:`UNKNOWN` if unclear."""
     if not heads:
         return np.zeros(0, np.uint8)
     scores = language_model().scores(heads)
     best = scores.argmax(axis=1)
     second, first = np.partition(scores, (-2, -1), axis=1)[:, -2:].T
-    # The mix is told in the names of LANGUAGES, whatever order the model has them in.
+    # The model's order of languages may differ from that of ALL_NAMES.
     places = np.array([ALL_NAMES.index(name) for name in language_model().names])
     return np.where(first - second >= CLEAR_BY, places[best], UNKNOWN).astype(np.uint8)
 
 
 def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
-    """The first :data:`HEAD` characters of prose of each row: of its answers, if they are long
-    enough. What stands before them may be one instruction in all rows."""
+    """Return the first :data:`HEAD` characters of prose of each row.
+
+    They are taken from the answers if these are long enough, because the other texts may be the
+    same instruction in all rows.
+    """
     answers, others = [""] * batch.num_rows, [""] * batch.num_rows
     for texts, rows, said in sides_of(batch, names):
-        # What is no prose may take the beginning.
+        # A longer part than HEAD, because code and quotes at the beginning are removed.
         begin = pc.utf8_slice_codeunits(texts, 0, 4 * HEAD)
         for text, row, answer in zip(
             begin.to_pylist(), rows.to_pylist(), said.to_pylist(), strict=True
@@ -211,7 +219,7 @@ def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
 
 
 def prose_of(text: str) -> str:
-    """``text`` without code, addresses, markup and what is quoted."""
+    """Remove code, web addresses, markup and quotations from ``text``."""
     if "`" in text or "<" in text or "://" in text:
         return NO_PROSE.sub(" ", text)
     return text

@@ -1,8 +1,13 @@
-"""Rows that are also in the data that the model will be judged on.
+"""Check for rows that are also in the evaluation data.
 
-Three ways, the strongest counts: the whole row, word for word; its question, with another answer;
-and rows that are almost the same, by the MinHash of :mod:`~aiplatform.data.quality.near_duplicates`
-and verified in the same way. Case, punctuation and white space make no difference.
+Rows match in one of three ways, of which the first counts:
+
+- the whole row, word for word
+- its question, with another answer
+- a similar row, found by MinHash and verified as in
+  :mod:`~aiplatform.data.quality.near_duplicates`
+
+Case, punctuation and white space are ignored.
 """
 
 from functools import cached_property
@@ -40,7 +45,7 @@ from aiplatform.data.quality.references import (
 from aiplatform.data.quality.shingles import shingled, tokens_of
 
 LEAST_ASKED = 5
-"""Tokens of a question; shorter ones (“Who are you?”) are asked everywhere."""
+"""Least number of tokens of a question; shorter ones (“Who are you?”) occur in all datasets."""
 
 KINDS = ("exact", "question", "near")
 
@@ -48,7 +53,7 @@ Side = tuple[np.ndarray, np.ndarray]
 
 
 class Leakage(Check):
-    """Compares with each reference of the role ``evaluation``."""
+    """A check that compares the rows with each reference of the role ``evaluation``."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -89,7 +94,7 @@ class Leakage(Check):
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """For each reference, how many of its rows leaked in which way."""
+        """Return for each reference the numbers of its rows that leaked, by kind."""
         return [index.summary() for index in self._indexes]
 
 
@@ -110,7 +115,14 @@ EFFECT = Words(
 
 
 class Looked:
-    """What is compared of the rows of a batch, computed once for all references."""
+    """The features of the rows of a batch, computed once and compared with all references.
+
+    Attributes:
+        whole: Fingerprints of whole rows; 0 for none.
+        asked_by_all: Fingerprints of the questions; 0 for none.
+        asked_counts: Numbers of tokens of the questions.
+        asked: Fingerprints of the questions that are long enough; 0 for others.
+    """
 
     def __init__(self, batch: pa.RecordBatch, names: list[str]) -> None:
         count = batch.num_rows
@@ -133,25 +145,25 @@ class Looked:
 
     @property
     def bounds(self) -> np.ndarray:
-        """Where the shingles of each row begin, and where the last ones end."""
+        """The index of the first shingle of each row, and the end of the last row."""
         return self._shingled[1]
 
     @cached_property
     def keys(self) -> list[np.ndarray]:
-        """For each band, the key of each row."""
+        """The keys of all rows, for each band."""
         return list(band_keys(self.shingles, self.bounds))
 
 
 def whole_fingerprints(
     batch: pa.RecordBatch, names: list[str], tokens: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """The fingerprints of whole rows: their words, and the numbers and booleans beside them.
+    """Return a fingerprint of each row over its words, numbers and booleans.
 
     Args:
-        batch: the rows.
-        names: the columns that count.
-        tokens: of the texts in these columns.
-        rows: the row of each token, ascending.
+        batch: The rows.
+        names: The columns that count.
+        tokens: The tokens of the texts in these columns.
+        rows: The row of each token, ascending.
     """
     found = fingerprints(tokens, rows, batch.num_rows)
     for name in names:
@@ -167,7 +179,7 @@ def whole_fingerprints(
 
 
 class EvaluationIndex:
-    """The rows of one reference, by their fingerprints and bands."""
+    """An index of the rows of one reference, by their fingerprints and band keys."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
@@ -195,7 +207,7 @@ class EvaluationIndex:
             file.close()
 
     def matches(self, rows: Looked) -> list[np.ndarray]:
-        """For each of :data:`KINDS`, the row of the reference that each row matches, or -1."""
+        """Return for each of :data:`KINDS` the reference's row that each row matches, or -1."""
         whole = self._whole.first_rows(rows.whole)
         asked = self._asked.first_rows(rows.asked)
         near = self._near(rows, (whole < 0) & (asked < 0))
@@ -221,7 +233,7 @@ class EvaluationIndex:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """As the report has it; rows are those of the reference."""
+        """Return the summary for the report; its numbers count rows of the reference."""
         exact, question, near = (self._leaked[kind] for kind in KINDS)
         return {
             "label": self.reference.label,

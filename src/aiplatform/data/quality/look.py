@@ -1,4 +1,4 @@
-"""One pass over the rows, with all checks side by side."""
+"""Run all checks in a single pass over the rows."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -25,10 +25,10 @@ SWITCH_SECONDS = 0.0005
 
 @contextmanager
 def prompt_switches() -> Iterator[None]:
-    """Threads hand the interpreter over sooner.
+    """Reduce the interpreter's switch interval inside the block.
 
-    NumPy lets go of it in each of its many steps, and would by default wait 5 ms to get it back
-    from a thread that runs Python.
+    NumPy releases the interpreter lock in each of its many steps. By default, it would wait 5 ms
+    to get the lock back from a thread that runs Python code.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -39,15 +39,16 @@ def prompt_switches() -> Iterator[None]:
 
 
 class Look:
-    """Checks that see every row once.
+    """A run of several checks over all rows.
 
     Args:
-        kinds: the platform's own checks; those of other distributions are always there.
-        tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
-        max_length: tokens beyond which training cuts a row.
+        context: The facts about the dataset.
+        kinds: The checks of the platform to run. Checks of other distributions always run.
+        tokenizer: A model's directory with ``tokenizer.json``; None to count no tokens.
+        max_length: Number of tokens at which training truncates a row.
 
     Attributes:
-        lengths: of the rows, in tokens, once they were looked at.
+        lengths: The lengths of the rows in tokens, after :meth:`at`; None without a tokenizer.
     """
 
     def __init__(
@@ -66,11 +67,15 @@ class Look:
         self._found: list[Finding] = []
 
     def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
-        """Look at all rows; ``progress`` is told how much is done, 0 to 1.
+        """Examine all rows of a file.
+
+        Args:
+            parquet: The canonical Parquet file.
+            progress: Called with the fraction that is done, from 0 to 1.
 
         Raises:
-            aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is
-                no template.
+            aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template
+                does not compile.
             CountingFailedError: the process that counts tokens was killed, or failed.
         """
         if self._tokenizer is None:
@@ -85,7 +90,7 @@ class Look:
     def _look_beside(
         self, parquet: Path, progress: Callable[[float], None], tokenizer: Path
     ) -> None:
-        """Look at all rows while another process counts their tokens."""
+        """Examine all rows while another process counts their tokens."""
         with TokensBeside(
             parquet, tokenizer, self._max_length, keeps_rows=self.context.keeps_rows
         ) as counting:
@@ -125,10 +130,10 @@ class Look:
         self._found = [finding for check in self.checks for finding in check.findings()]
 
     def findings(self) -> list[Finding]:
-        """What all of them found."""
+        """Return the findings of all checks."""
         found = [*self._found, *(self.lengths.findings() if self.lengths is not None else ())]
         return found + self.outside.findings({finding.code for finding in found})
 
     def check(self, kind: type[C]) -> C:
-        """The check of that class."""
+        """Return the check of the class ``kind``."""
         return next(check for check in self.checks if isinstance(check, kind))

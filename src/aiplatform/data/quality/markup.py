@@ -1,4 +1,4 @@
-"""Remains of the pages that a text was taken from."""
+"""Check for HTML that remains in texts."""
 
 import re
 
@@ -20,7 +20,7 @@ ENTITY = re.compile(r"&(?:amp|apos|gt|hellip|laquo|ldquo|lt|mdash|nbsp|ndash|quo
 
 
 class Markup(Check):
-    """HTML tags and entities outside code."""
+    """A check for HTML tags and entities outside code."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -53,7 +53,7 @@ class Markup(Check):
 
 
 def find_markup(text: str) -> str | None:
-    """The first tag or entity outside code, with what is around it; None if there is none."""
+    """Return the first tag or entity outside code, with its surroundings; None without any."""
     prose = CODE.sub(" ", text)
     match = TAG.search(prose) or ENTITY.search(prose)
     if match is None:

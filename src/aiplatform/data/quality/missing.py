@@ -1,4 +1,4 @@
-"""Rows in which a column has no value."""
+"""Check for missing values."""
 
 import pyarrow as pa
 
@@ -10,10 +10,10 @@ MAX_OTHER_COLUMNS = 20
 
 
 class Missing(Check):
-    """Null, NaN, or a conversation without messages.
+    """A check for null, NaN, and conversations without messages.
 
-    Columns that a shape needs are errors; columns that training does not read are mentioned. Parts
-    that a shape may have (``system``, ``input``) may be absent.
+    A missing value is an error in a column that the shape needs, and information in a column that
+    training does not read. Optional columns of the shape (``system``, ``input``) are not checked.
     """
 
     def __init__(self, context: Context) -> None:

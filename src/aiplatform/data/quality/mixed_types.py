@@ -1,4 +1,4 @@
-"""Columns whose values are of several types."""
+"""Check for columns with values of several types."""
 
 from collections import Counter
 
@@ -10,13 +10,13 @@ from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
 
 TYPES = {'"': "text", "{": "object", "[": "list", "t": "boolean", "f": "boolean"}
-"""What JSON text is, by its first character; all else is a number."""
+"""Types of JSON texts by their first character; all others are numbers."""
 
 
 class MixedTypes(Check):
-    """Values that are of another type than most of their column.
+    """A check for values of another type than most values of their column.
 
-    Columns of one simple type can't be mixed; the others are kept as JSON text.
+    Only columns that are stored as JSON text can be mixed.
     """
 
     def __init__(self, context: Context) -> None:

@@ -1,11 +1,12 @@
-"""Rows that say almost what another row says.
+"""Check for rows that are almost the same as another row.
 
-MinHash (Broder 1997) with banding (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter
-3), and every candidate is verified against the exact Jaccard similarity of the two rows' shingles.
+Candidates are found by MinHash (Broder 1997) with banding (Leskovec, Rajaraman, Ullman: Mining of
+Massive Datasets, chapter 3). Every candidate is verified by the exact Jaccard similarity of the two
+rows' shingles.
 
-A shingle is a pair of neighbouring tokens; a token is a word, or one character of a script that
-puts no spaces between words. Pairs suit both: an edited word touches two of them, where five
-characters or words in a row would lose most of what a lightly edited text keeps.
+A shingle is a pair of neighbouring tokens. A token is a word, or one character of a script without
+spaces. Pairs suit both: an edited word changes only two of them, while shingles of five characters
+or words would lose most of the similarity after a few edits.
 """
 
 from collections.abc import Iterator
@@ -30,23 +31,26 @@ from aiplatform.data.quality.spilled import Buckets
 
 BANDS = 20
 ROWS_PER_BAND = 4
-"""Pairs of similarity 0.65 meet in some band with probability 0.98, of 0.4 with 0.4."""
+"""Number of hashes per band.
+
+Two rows of similarity 0.65 share some band with probability 0.98, two of similarity 0.4 with 0.4.
+"""
 THRESHOLD = 0.55
-"""Least Jaccard similarity of two rows; ten words edited in a hundred leave about 0.68."""
+"""Least Jaccard similarity of near duplicates; ten edited words in a hundred give about 0.68."""
 LEAST_SHINGLES = 8
-"""Shorter rows are alike by chance."""
+"""Least number of shingles of a row; shorter rows are similar by chance."""
 MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
-"""Groups that the report shows, the largest first, and rows of each."""
+"""Numbers of groups in the report, the largest first, and of rows of each."""
 COMPARED = 8
-"""Rows of a bucket that each row is compared with: its nearest predecessors."""
+"""Number of rows of a bucket with which each row is compared: those just before it."""
 PAIRS = 1024
-"""Pairs that are compared at once. Each may map two neighbourhoods of 64 KiB of a file."""
+"""Number of pairs that are compared at once. Each may load twice 64 KiB of a mapped file."""
 
 
 class NearDuplicates(Check):
-    """Clusters of rows that differ in a few words.
+    """A check for rows that differ in only a few words.
 
-    Shingles and bands are spilled to unnamed files, and read back a bucket at a time.
+    Shingles and bands are written to unnamed files, and read back one bucket at a time.
     """
 
     in_numpy = True
@@ -70,8 +74,8 @@ class NearDuplicates(Check):
             band.add(band.records(key=keys[asked], row=asked + first_row))
 
     def clusters(self) -> Clusters:
-        """Join all rows that are alike; to be called once, after the last row."""
-        # Exact copies are another finding's business, and would fill the buckets.
+        """Cluster all similar rows; call this once, after the last row."""
+        # Exact copies are another finding, and would fill the buckets.
         self._copies.close()
         clusters = Clusters(self.context.rows)
         self._shingles.open()
@@ -120,7 +124,7 @@ class NearDuplicates(Check):
         ]
 
     def _cluster(self, clusters: Clusters, parts: Iterator[np.ndarray]) -> None:
-        """Join what meets in a bucket and is alike."""
+        """Join the similar rows of a bucket."""
         met = np.zeros(0, self._bands[0].kind)
         for part in parts:
             known = _last_of_each(met)
@@ -145,7 +149,7 @@ class NearDuplicates(Check):
 
 
 def _last_of_each(records: np.ndarray) -> np.ndarray:
-    """Of sorted records, the last few of each key: those that the next ones are compared with."""
+    """Return the last few of the sorted records of each key, to compare later records with."""
     keys = records["key"]
     ends = np.searchsorted(keys, keys, side="right")
     return records[ends - np.arange(len(keys)) <= COMPARED]
@@ -157,11 +161,11 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def band_keys(shingles: np.ndarray, bounds: np.ndarray) -> Iterator[np.ndarray]:
-    """For each band, a key of 64 bits for every row: what its minima in that band come to.
+    """Yield for each band a key of 64 bits for every row, made from its minima in the band.
 
     Args:
-        shingles: hashes, uint32, of all rows one after another.
-        bounds: where each row begins, and where the last one ends.
+        shingles: Hashes (uint32) of all rows, one row after another.
+        bounds: The first index of each row, and the end of the last one.
     """
     empty = bounds[1:] == bounds[:-1]
     starts = np.minimum(bounds[:-1], max(len(shingles) - 1, 0))
@@ -170,7 +174,7 @@ def band_keys(shingles: np.ndarray, bounds: np.ndarray) -> Iterator[np.ndarray]:
         key = np.full(len(starts), band + 1, np.uint64)
         for number in range(band * ROWS_PER_BAND, (band + 1) * ROWS_PER_BAND):
             if len(shingles):
-                # Multiplying alone keeps the order of low bits; the shift brings high ones down.
+                # The low bits of a product depend only on low bits; the shift mixes in high ones.
                 product = shingles * _FACTORS[number]
                 minima = np.minimum.reduceat(product ^ (product >> np.uint32(15)), starts)
             key = (key ^ minima.astype(np.uint64)) * _MIX

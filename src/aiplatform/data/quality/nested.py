@@ -1,7 +1,7 @@
-"""Texts inside nested values, which columns of JSON text hold.
+"""Find and change the texts inside nested values, which are stored as JSON text.
 
-What counts as a text of such a column, for the checks that find and for the fixes that mend, is
-each string in its values; keys and numbers are none.
+For checks and fixes, the texts of such a column are all strings in its values, but not keys and
+numbers.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ import pyarrow as pa
 from aiplatform.data.json_text import json_text, parse_json_text
 
 Mend = Callable[[str, str], str]
-"""What a text becomes. The other argument is the key that it has in an object, or nothing."""
+"""Function that changes a text; its second argument is the text's key in an object, or empty."""
 
 
 def strings_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in a parsed value, and the key that it has in an object, or nothing."""
+    """Yield the key, or an empty text, and the string for every string in a parsed value."""
     match value:
         case str():
             yield key, value
@@ -29,12 +29,13 @@ def strings_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def nested_texts(column: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
-    """All strings in a column of JSON text, the row that each is in, and their keys."""
+    """Return all strings in a column of JSON text, the row of each, and its key."""
     keys: list[str] = []
     texts: list[str] = []
     rows: list[int] = []
     for row, value in enumerate(column.to_pylist()):
-        # Without a quote there is no string: most values of columns of mixed types are numbers.
+        # Without a quote there is no string. This skips the parsing of most mixed columns, whose
+        # values are mainly numbers.
         if value is None or '"' not in value:
             continue
         for key, text in strings_of(parse_json_text(value)):
@@ -45,7 +46,10 @@ def nested_texts(column: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
 
 
 def mended_nested(column: pa.Array, mend: Mend) -> pa.Array:
-    """A column of JSON text with its strings mended; where none changes, a value stays as it is."""
+    """Apply ``mend`` to all strings in a column of JSON text.
+
+    A value in which no string changes keeps its exact text.
+    """
     return pa.array(
         [v if v is None or '"' not in v else _mended_json(v, mend) for v in column.to_pylist()],
         pa.string(),

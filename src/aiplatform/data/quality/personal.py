@@ -1,4 +1,4 @@
-"""Personal data and secrets: what a model must not learn to recite."""
+"""Check for personal data and secrets, which a model must not learn to recite."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +11,7 @@ from aiplatform.data.quality.texts import mendable_texts
 ASSIGNED_NUMBER = KINDS.index(ASSIGNED)
 
 AROUND = 40
-"""Characters shown on either side of a find."""
+"""Number of characters shown on either side of a match."""
 
 WORDS = {
     "secret": Words("a key or password", "密钥或密码"),
@@ -28,7 +28,7 @@ EFFECT = Words(
 
 
 class Personal(Check):
-    """Rows with personal data, by kind. Examples show where it is, not what it is."""
+    """A check for personal data of several kinds; the examples show the place, not the data."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -37,7 +37,7 @@ class Personal(Check):
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         found: dict[str, dict[int, str]] = {name: {} for name in self._tallies}
         for texts, rows, keys in mendable_texts(batch, self.context.content):
-            # The gates are one pass each in Arrow; most texts pass none of them.
+            # Each gate is one fast search in Arrow, and most texts match none of them.
             kinds_of: dict[int, list[int]] = {}
             for number, kind in enumerate(KINDS):
                 hit = pc.match_substring_regex(texts, kind.gate)

@@ -1,8 +1,9 @@
-"""Personal data and secrets in a text, by span.
+"""Patterns that find and mask personal data and secrets in texts.
 
-A pattern proposes, a check disposes: card numbers must satisfy Luhn and begin as an issuer's do,
-Chinese identity numbers carry a check digit and a date, telephone numbers follow the numbering plan
-of their country. What is reserved for examples (``example.com``, private addresses) is nobody's.
+A pattern finds candidates, and a function verifies each: card numbers must have the prefix of an
+issuer and a valid Luhn digit, Chinese identity numbers a valid check digit and date, and telephone
+numbers must fit the numbering plan of their country. Values reserved for examples (``example.com``,
+private addresses) are ignored.
 """
 
 import math
@@ -19,7 +20,7 @@ import phonenumbers
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One find; ``text[start:end]`` is it, in characters."""
+    """A match of personal data: the characters ``text[start:end]``."""
 
     kind: str
     start: int
@@ -31,9 +32,10 @@ class Kind:
     """A kind of personal data.
 
     Attributes:
-        gate: an RE2 expression; only texts that match it are looked at.
-        pattern: proposes spans.
-        holds: whether a proposed span is one.
+        name: The name of the kind, for instance ``email``.
+        gate: An RE2 expression; texts that do not match it are skipped.
+        pattern: Finds candidates.
+        holds: Returns True if a candidate is valid.
     """
 
     name: str
@@ -43,22 +45,26 @@ class Kind:
 
 
 def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> list[Span]:
-    """All finds in ``text`` from left to right; where two overlap, the earlier kind is kept.
+    """Return all matches in ``text``, from left to right.
+
+    Of two overlapping matches, that of the earlier kind is kept.
 
     Args:
-        key: what ``text`` is called in an object: what is called ``password`` may be one.
+        text: The text.
+        kinds: The kinds to look for; None for all.
+        key: The key of ``text`` in a JSON object, or empty: a value under ``password`` may be one.
     """
     chosen = KINDS if kinds is None else kinds
     if key and ASSIGNED in chosen and is_named_secret(key, text):
         return [Span(ASSIGNED.name, 0, len(text))]
     found: list[Span] = []
     for kind in chosen:
-        # Those of one kind don't overlap each other.
+        # Matches of one kind don't overlap each other.
         starts = [span.start for span in found]
         more = []
         for match in kind.pattern.finditer(text):
             start, end = match.span()
-            after = bisect_left(starts, end)  # the one before is the last that may overlap
+            after = bisect_left(starts, end)  # The one before is the last that may overlap.
             free = not after or found[after - 1].end <= start
             if free and kind.holds(match[0]):
                 more.append(Span(kind.name, start, end))
@@ -67,7 +73,7 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> 
 
 
 def mask(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> str:
-    """``text`` with every find of :func:`spans` replaced by its kind: ``[EMAIL]``."""
+    """Replace every match of :func:`spans` in ``text`` by its kind, such as ``[EMAIL]``."""
     return "".join(_masked(text, spans(text, kinds, key)))
 
 
@@ -84,13 +90,19 @@ RESERVED = re.compile(r"(?:^|[@.])(?:example\.(?:com|net|org)|[^.@]+\.(?:example
 
 
 def is_email(found: str) -> bool:
-    """Not a reserved domain (RFC 2606), and not the account that Git servers share."""
+    """Return True unless the domain is reserved (RFC 2606) or the user is ``git``.
+
+    ``git@`` is the shared account of Git servers.
+    """
     name, _, domain = found.lower().rpartition("@")
     return name != "git" and not RESERVED.search("@" + domain) and ".." not in found
 
 
 def is_china_id(found: str) -> bool:
-    """The resident identity number's birthday and check digit, by GB 11643-1999."""
+    """Return True if a resident identity number has a valid birthday and check digit.
+
+    Source: GB 11643-1999.
+    """
     try:
         date(int(found[6:10]), int(found[10:12]), int(found[12:14]))
     except ValueError:
@@ -109,11 +121,14 @@ ISSUERS = (
     (re.compile(r"6011|64[4-9]|65"), {16}),
     (re.compile(r"62"), {16, 17, 18, 19}),
 )
-"""How the numbers of card issuers begin (ISO/IEC 7812), and how many digits they have."""
+"""Prefixes of the numbers of card issuers (ISO/IEC 7812), and their possible numbers of digits."""
 
 
 def is_bank_card(found: str) -> bool:
-    """An issuer's beginning and length, and the Luhn check digit (ISO/IEC 7812-1, annex B)."""
+    """Return True if prefix and length are those of an issuer, and the Luhn digit is valid.
+
+    Source of the check digit: ISO/IEC 7812-1, annex B.
+    """
     digits = re.sub(r"\D", "", found)
     if not any(len(digits) in lengths and start.match(digits) for start, lengths in ISSUERS):
         return False
@@ -124,9 +139,9 @@ def is_bank_card(found: str) -> bool:
 def is_phone(found: str) -> bool:
     """Return True for a telephone number.
 
-    In international form, the country and the length decide: whoever writes ``+1 (431) 553-0912``
-    means a number, whether or not its area code is assigned by now. Without ``+``, the number must
-    be in the plan of China or North America, for any other digits look like that.
+    In international form, country and length decide: ``+1 (431) 553-0912`` is meant as a telephone
+    number, even if its area code is not assigned. Without ``+``, the number must be in the plan of
+    China or North America, because many other digits look similar.
     """
     if found.startswith("+"):
         number = _parsed(found, None)
@@ -154,14 +169,14 @@ def _is_written_as_a_number(found: str) -> bool:
 
 
 AMOUNT = re.compile(r"\+(?:\d+\.\d+|\d{1,3}(?:[ .]\d{3}){2,})")
-"""A fraction, or digits in groups of three."""
+"""Pattern of an amount: a fraction, or digits in groups of three."""
 
 LEAST_UNASSIGNED = 10
-"""Digits of a number that is in no plan, with its country's; shorter ones may be anything."""
+"""Least number of digits, with country code, of a number that is in no plan."""
 
 
 def is_public_address(found: str) -> bool:
-    """An address that can lead to somebody: neither private nor reserved."""
+    """Return True if an IP address is public: neither private nor reserved."""
     try:
         return ip_address(found).is_global
     except ValueError:
@@ -172,15 +187,18 @@ PLACEHOLDER = re.compile(r"(?i)your|example|xxx|\*\*\*|<|\.\.\.|placeholder|chan
 
 
 def is_key(found: str) -> bool:
-    """A key of a known form that is no placeholder of one.
+    """Return True if a key of a known form is not a placeholder.
 
-    In the body of a PEM key, which is long and random, such words come up by chance.
+    A PEM key is never a placeholder: words such as ``xxx`` occur in its long random body by chance.
     """
     return found.startswith("-----BEGIN") or not PLACEHOLDER.search(found)
 
 
 def is_assigned_secret(found: str) -> bool:
-    """What is assigned to a telling name, if it looks random: letters and digits, 3 bits each."""
+    """Return True if the value in an assignment looks random.
+
+    It must have letters and digits, and an entropy of at least 3 bits per character.
+    """
     value = found[:-1].rpartition(found[-1])[2]
     counts = Counter(value)
     bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
@@ -189,7 +207,7 @@ def is_assigned_secret(found: str) -> bool:
 
 
 def is_named_secret(key: str, value: str) -> bool:
-    """What an object has under a telling key, as if it were assigned to it."""
+    """Return True if a value in an object is a secret by its key, as if it were an assignment."""
     if not TELLING.search(key):
         return False
     written = f'{key}="{value}"'
@@ -200,9 +218,9 @@ def is_named_secret(key: str, value: str) -> bool:
 
 
 def is_bare_secret(found: str) -> bool:
-    """What is assigned without quotes, as in files of settings, if it looks random.
+    """Return True if a value assigned without quotes, as in settings files, looks random.
 
-    Words that are joined to a name have short pieces, and few digits.
+    It must have a long piece and several digits, unlike names that are joined from words.
     """
     value = found.partition("=")[2]
     longest = max(map(len, re.split(r"[_-]", value)))
@@ -214,20 +232,20 @@ LEAST_PIECE, LEAST_DIGITS = 12, 3
 
 PEM_NAME = r"(?:(?!PRIVATE)[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
 PEM_BREAK = r"""(?:\\[nr]|[\s>"',\\])"""
-"""Between the lines of a key, which may stand in quotes or in the string of a program."""
+"""Characters between the lines of a key, which may be quoted or inside a string of a program."""
 
 PEM_KEY = (
     rf"-----BEGIN {PEM_NAME}(?:"
     rf"(?:(?!-----(?:BEGIN|END) )[\s\S]){{0,32768}}+-----END {PEM_NAME}"
-    # Without its end line: fields such as DEK-Info, whole lines, and one that was cut off.
+    # Without an end line: fields such as DEK-Info, whole lines, and an incomplete last line.
     rf"|(?:(?:{PEM_BREAK}{{1,12}}+[A-Z][A-Za-z-]{{2,20}}: [^\r\n\\]{{0,100}}+){{0,4}}"
     rf"(?:{PEM_BREAK}{{0,12}}+[A-Za-z0-9+/]{{24,20000}}+={{0,2}}+){{1,1000}}+)?+"
     rf"(?:{PEM_BREAK}{{1,12}}+(?=[A-Za-z]{{0,16}}[0-9+/=]|[A-Za-z]{{16}})[A-Za-z0-9+/=]{{4,100}}+)?+"
     r")"
 )
-"""A private key in PEM to its end line; where that is missing, as far as lines of base64 go.
+"""Pattern of a private key in PEM up to its end line or, without one, the end of its base64 lines.
 
-What lies between two headers is gone over twice at most, so a text full of them takes no longer.
+Text between two headers is scanned at most twice, so a text with many headers takes linear time.
 """
 
 KNOWN_KEYS = (
@@ -245,7 +263,7 @@ KNOWN_KEYS = (
 )
 
 TELLING = re.compile(r"(?i)key|secret|token|passw")
-"""All names that tell of a secret have one of these."""
+"""Pattern of which each name for a secret contains a match."""
 
 ASSIGNED = Kind(
     "secret",
@@ -257,7 +275,7 @@ ASSIGNED = Kind(
     ),
     is_assigned_secret,
 )
-"""What is assigned to a telling name."""
+"""Kind of secrets that are assigned to a name such as ``token``."""
 
 KINDS = (
     Kind(
@@ -295,7 +313,7 @@ KINDS = (
     Kind(
         "bank_card",
         r"\d(?:[ -]?\d){12,18}",
-        # In the groups that cards have, so that a number beside it is not taken for a part.
+        # Only in the usual groups of digits, so that a neighbouring number is not included.
         re.compile(
             r"(?<![\w.+-])(?:"
             r"62\d\d(?P<u>[ -])\d{4}(?P=u)\d{4}(?P=u)\d{4}(?P=u)\d{3}"
@@ -327,7 +345,7 @@ KINDS = (
         "ip_address",
         r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f]",
         re.compile(
-            # In an address of the web and before a port, too; behind one slash it is a version.
+            # Also in a web address and before a port. After a single slash it is a version number.
             r"(?<![\w.-])(?<![^/]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)"
             r"|(?<![\w.:/-])(?:[0-9A-Fa-f]{1,4}:){2,7}:?[0-9A-Fa-f]{0,4}"
             r"(?::[0-9A-Fa-f]{1,4})*(?![\w:-]|\.\w)",
@@ -336,4 +354,4 @@ KINDS = (
         is_public_address,
     ),
 )
-"""What is looked for, in this order: a card number is not also a telephone number."""
+"""All kinds, in order of precedence: a card number is not a telephone number as well."""

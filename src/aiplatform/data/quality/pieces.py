@@ -1,4 +1,4 @@
-"""Batches in pieces of about one size, so that what is held for each character stays bounded."""
+"""Cut batches into pieces of similar size, to bound the memory of checks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
@@ -15,25 +15,25 @@ from aiplatform.data.limits import MIB
 Found = TypeVar("Found")
 
 LOOK_BYTES = MIB
-"""Checks are shown about so much content at once: some hold dozens of bytes for each character."""
+"""Approximate content of a piece; some checks need dozens of bytes for each character."""
 
 
 def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The rows of a batch, whose size their content chose, in pieces of :data:`LOOK_BYTES`."""
+    """Yield the rows of a batch in pieces of about :data:`LOOK_BYTES`."""
     number = np.cumsum(row_sizes(batch)) // LOOK_BYTES
     bounds = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), batch.num_rows]
     if len(bounds) == 2:
         yield batch
         return
     for first, end in pairwise(bounds):
-        # Copied, since a slice of conversations carries the messages of all rows with it.
+        # Copied, because a slice of conversations would keep the messages of all rows.
         yield batch.take(pa.array(range(first, end), pa.int64()))
 
 
 def once_a_piece(
     function: Callable[[pa.RecordBatch, Sequence[str]], Found],
 ) -> Callable[[pa.RecordBatch, Sequence[str]], Found]:
-    """What several checks ask of a piece and its columns, one after another, computed once."""
+    """Cache the result for the last piece and columns, because several checks need it in turn."""
     last: tuple[ref[pa.RecordBatch], tuple[str, ...], Found] | None = None
 
     @wraps(function)

@@ -1,6 +1,6 @@
-"""Other data that a version is compared with: evaluation data and benchmarks, as sorted hashes.
+"""Evaluation data and benchmarks with which a version is compared, as sorted hashes.
 
-Whatever is kept of them lies in unnamed files that are mapped into memory: a reference may be as
+The hashes are kept in unnamed files that are mapped into memory, because a reference may be as
 large as the data itself.
 """
 
@@ -26,13 +26,14 @@ Role = Literal["evaluation", "benchmark"]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A version that the data is compared with.
+    """A version with which the data is compared.
 
     Attributes:
-        label: how people call it: ``held-out@v2``.
-        role: ``evaluation``: no row of it may be trained on; ``benchmark``: nor any passage.
-        path: its canonical Parquet.
-        dataset: the uuid of its dataset; passed on to the report.
+        label: Its name for people, such as ``held-out@v2``.
+        role: ``evaluation``: none of its rows may be trained on; ``benchmark``: none of its
+            passages either.
+        path: Its canonical Parquet file.
+        dataset: The uuid of its dataset, for the report.
     """
 
     label: str
@@ -42,11 +43,11 @@ class Reference:
 
     @property
     def rows(self) -> int:
-        """How many it has."""
+        """The number of its rows."""
         return row_count(self.path)
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, list[str]]]:
-        """Its rows in small pieces, and the columns that training would read."""
+        """Yield its rows in small pieces, each with the columns that training would read."""
         schema = pq.read_schema(self.path)
         known = CONTENT_COLUMNS.get(shape_of_schema(schema), schema.names)
         names = [name for name in known if name in schema.names]
@@ -56,12 +57,12 @@ class Reference:
 
 
 def all_tokens(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of whole rows; see :func:`tokens_of`."""
+    """Return the tokens of whole rows; see :func:`tokens_of`."""
     return tokens_of(texts_of(batch, names))
 
 
 def asked_tokens(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of what is asked: all texts but those that a model learns to say."""
+    """Return the tokens of the questions: all texts except the answers, which a model learns."""
     sides = sides_of(batch, [name for name in names if name != "label"])
     return tokens_of(
         (texts.filter(asked), rows.filter(asked))
@@ -74,9 +75,9 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """For each of ``count`` rows one hash (uint64) of its tokens in their order; 0 without any.
+    """Return a hash (uint64) of the tokens of each of ``count`` rows, in order; 0 without tokens.
 
-    Case, punctuation and white space make no difference, since they are in no token.
+    Tokens do not include case, punctuation or white space, so these make no difference.
     """
     starts = np.searchsorted(rows, np.arange(count + 1))
     found = np.zeros(count, np.uint64)
@@ -92,7 +93,7 @@ def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray
 
 
 class SortedKeys:
-    """Rows by a key (uint64), to look many up at once. Rows with the key 0 have none."""
+    """An index of rows by a key (uint64), to look up many keys at once; 0 means no key."""
 
     def __init__(self, keys: np.ndarray, rows: np.ndarray | None = None) -> None:
         rows = np.arange(len(keys), dtype=np.uint32) if rows is None else rows
@@ -102,7 +103,7 @@ class SortedKeys:
         self.rows = on_disk(rows[order])
 
     def places(self, wanted: np.ndarray) -> np.ndarray:
-        """Where each key is first, or -1 where it is not; a wanted 0 never is."""
+        """Return the first index of each key in ``keys``, or -1 for an unknown key and for 0."""
         if not len(self.keys):
             return np.full(len(wanted), -1, np.int64)
         at = np.searchsorted(self.keys, wanted)
@@ -111,7 +112,7 @@ class SortedKeys:
         return np.where(hit, at, -1)
 
     def first_rows(self, wanted: np.ndarray) -> np.ndarray:
-        """The first row with each key, or -1."""
+        """Return the first row with each key, or -1."""
         places = self.places(wanted)
         found = np.full(len(wanted), -1, np.int64)
         hit = places >= 0
@@ -120,12 +121,12 @@ class SortedKeys:
 
 
 def spill() -> IO[bytes]:
-    """A file without a name: it goes with the process, however that ends."""
+    """Create a file without a name, which disappears with the process in any case."""
     return tempfile.TemporaryFile()
 
 
 def on_disk(array: np.ndarray) -> np.ndarray:
-    """The same values, read from an unnamed file as they are needed."""
+    """Move an array to an unnamed file, and return it mapped from there."""
     if not len(array):
         return array
     file = spill()
@@ -134,7 +135,7 @@ def on_disk(array: np.ndarray) -> np.ndarray:
 
 
 def mapped(file: IO[bytes], kind: np.dtype | type) -> np.ndarray:
-    """What was written to a file, as an array; an empty file gives an empty one."""
+    """Return the content of a file as a mapped array; an empty array for an empty file."""
     file.flush()
     if not file.tell():
         return np.zeros(0, kind)

@@ -1,4 +1,4 @@
-"""Answers that refuse, or that speak of being somebody else's model."""
+"""Check for answers that refuse the request, or that begin with "As an AI model"."""
 
 import re
 
@@ -10,7 +10,7 @@ from aiplatform.data.quality.check import Check, Context, Finding, Severity, sho
 from aiplatform.data.quality.texts import answers_of
 
 OPENINGS = 200
-"""Characters in which a refusal shows itself."""
+"""Number of characters at the beginning of an answer that are searched."""
 
 REFUSAL = re.compile(
     r"(?:i['’]?m|i am)\s+(?:very\s+|so\s+|really\s+)?sorry,?\s+(?:but\s+)?i\s+"
@@ -33,7 +33,10 @@ GATE = (
 
 
 class Refusals(Check):
-    """Answers that begin as a refusal does. A few are wanted; many make a model that declines."""
+    """A check for answers that begin like a refusal.
+
+    A few are useful; with many, the model learns to refuse.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

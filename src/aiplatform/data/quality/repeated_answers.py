@@ -1,4 +1,4 @@
-"""One answer to many questions."""
+"""Check for many different questions with the same answer."""
 
 import hashlib
 from array import array
@@ -23,17 +23,18 @@ from aiplatform.data.quality.spilled import BUCKET_RECORDS, Buckets
 from aiplatform.data.quality.texts import answers_of
 
 LEAST = 10
+"""Number of rows that must have the same answer before it is reported."""
 LEAST_SHARE = 0.001
-"""An answer is reported when this many rows, and this share of all, give it."""
+"""Share of all rows that must have the same answer before it is reported."""
 CELLS = 1 << 20
-"""Number of cells of the rough counts; answers that share a cell are told apart later."""
+"""Number of counters of the first, rough count; the second count separates answers in one cell."""
 ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RepeatedAnswers(Check):
-    """The last answers of rows that differ elsewhere, where many are the same.
+    """A check for last answers that are the same in many rows with different questions.
 
-    Copies of a row are another finding's business: an answer counts once for each different row.
+    Copies of a row are another finding, so an answer counts once for each different row.
     """
 
     def __init__(self, context: Context) -> None:
@@ -52,7 +53,7 @@ class RepeatedAnswers(Check):
                 answers[row] = int.from_bytes(digest, "little")
         self._answers.write(answers.tobytes())
         whole = halves_of(row_digests(batch, self.context.content))[:, 0]
-        # Both are digests, so the key is as good as one of the pair.
+        # Both are digests, so the mixed key is as good as a digest of the pair.
         keys, firsts = np.unique(whole ^ (answers * ODD), return_index=True)
         kept = answers[firsts] != 0
         firsts = firsts[kept]
@@ -90,8 +91,12 @@ class RepeatedAnswers(Check):
         ]
 
     def _often(self, least: float) -> list[tuple[int, int, int]]:
-        """Answers that so many different rows give: how many (negative), which, the first row."""
-        # First roughly: different answers may be as many as the rows, but few are frequent.
+        """Return the answers of at least ``least`` different rows.
+
+        Returns:
+            For each: the negative number of rows, the digest of the answer, and the first row.
+        """
+        # Count roughly first: there may be as many answers as rows, but only few are frequent.
         rough = np.zeros(CELLS, np.uint32)
         for pairs in self._distinct():
             np.add.at(rough, pairs["answer"] % np.uint64(CELLS), np.uint32(1))
@@ -114,7 +119,10 @@ class RepeatedAnswers(Check):
             yield pairs[np.unique(pairs["key"], return_index=True)[1]]
 
     def _rows_of(self, wanted: np.ndarray) -> tuple[int, "array[int]"]:
-        """How many rows give one of the answers, copies too, and which, if they are kept."""
+        """Return the number of rows with one of the answers, and the rows if they are kept.
+
+        Unlike in :meth:`_often`, copies of rows count.
+        """
         count, rows = 0, array("I")
         self._answers.seek(0)
         first = 0
@@ -130,7 +138,7 @@ class RepeatedAnswers(Check):
 
 
 def plain_of(text: str) -> str:
-    """``text`` in lower case, with one space wherever there is white space."""
+    """Return ``text`` in lower case, with each run of white space replaced by one space."""
     if text.isascii() and text.isprintable() and "  " not in text:
-        return text.strip().lower()  # the same, in a tenth of the time
+        return text.strip().lower()  # The same result, in a tenth of the time.
     return " ".join(text.split()).casefold()

@@ -1,4 +1,4 @@
-"""The report: one pass over the canonical Parquet, all checks side by side, and a score."""
+"""Make the quality report: run all checks in one pass over the rows, and compute the score."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,21 +39,21 @@ def make_report(
     progress: Callable[[float], None],
     references: Sequence[Reference] = (),
 ) -> dict[str, Any]:
-    """What there is to say about a dataset version before training on it.
+    """Make the quality report of a dataset version.
 
-    Memory is bounded: what is remembered of each row is on disk, but for a few bits. Equal files
+    Memory is bounded: all data about single rows is on disk, except for a few bits. Equal files
     give equal reports.
 
     Args:
-        parquet: a canonical Parquet.
-        tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
-        max_length: tokens beyond which training cuts a row.
-        progress: told now and then how much is done, 0 to 1.
-        references: evaluation data and benchmarks that the rows are compared with.
+        parquet: A canonical Parquet file.
+        tokenizer: A model's directory with ``tokenizer.json``; None to count no tokens.
+        max_length: Number of tokens at which training truncates a row.
+        progress: Called with the fraction that is done, from 0 to 1.
+        references: Evaluation data and benchmarks with which the rows are compared.
 
     Raises:
-        aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is no
-            template.
+        aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template does
+            not compile.
     """
     schema, rows = pq.read_schema(parquet), row_count(parquet)
     context = Context(shape_of(parquet), schema, rows, tuple(references), keeps_rows=False)
@@ -83,7 +83,7 @@ def make_report(
 
 
 def score(findings: list[Finding], rows: int) -> int:
-    """0 to 100 by :data:`FORMULA`; 100 only when there is neither error nor warning."""
+    """Return the score from 0 to 100 by :data:`FORMULA`; 100 only without errors and warnings."""
     product = 1.0
     for finding in findings:
         product *= 1 - WEIGHTS[finding.severity] * min(finding.count / rows, 1)

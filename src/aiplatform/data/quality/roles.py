@@ -1,4 +1,4 @@
-"""Who speaks when, in conversations."""
+"""Check the order of speakers in conversations."""
 
 import itertools
 
@@ -20,12 +20,11 @@ LETTERS = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
 
 
 class Roles(Check):
-    """Conversations without an answer, that end without one, or in which the turns are out of
-    order."""
+    """A check for conversations without an answer, without a last answer, or with wrong order."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        # A table may have a column of such a name that holds something else.
+        # A column of such a name in a table may contain something else.
         names = [
             name
             for name in CONVERSATION_COLUMNS
@@ -99,7 +98,7 @@ FAULTS = {
 
 
 def turn_letters(conversations: pa.Array) -> list[str]:
-    """The speakers of each conversation as letters: ``sua`` for system, user, assistant."""
+    """Return the speakers of each conversation as letters: ``sua`` for system, user, assistant."""
     speakers = conversations.values.field(0)
     coded = speakers.dictionary_encode()
     spelling = next(
@@ -112,7 +111,7 @@ def turn_letters(conversations: pa.Array) -> list[str]:
 
 
 def fault_of(turns: str) -> str | None:
-    """The worst that can be said of an order of turns; None if it is as it should be."""
+    """Return the code of the worst problem of an order of turns; None if it is correct."""
     if "a" not in turns:
         return "no_answer"
     if not in_order(turns):
@@ -121,7 +120,10 @@ def fault_of(turns: str) -> str | None:
 
 
 def in_order(turns: str) -> bool:
-    """Whether turns alternate after at most one system message; tools answer the assistant."""
+    """Return True if the turns alternate after at most one system message.
+
+    Messages of tools must follow the assistant.
+    """
     spoken = turns.removeprefix("s")
     return (
         spoken.startswith("u")

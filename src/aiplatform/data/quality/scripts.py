@@ -1,4 +1,4 @@
-"""Which scripts the letters of texts are of, counted over whole batches at once."""
+"""Count the letters of texts by script, over whole batches at once."""
 
 import re
 from dataclasses import dataclass
@@ -22,33 +22,35 @@ SCRIPTS = {
     "el": ((0x370, 0x3FF),),
     "he": ((0x590, 0x5FF),),
 }
-"""Code points, first and last, of each script."""
+"""First and last code points of the ranges of each script."""
 NAMES = list(SCRIPTS)
 LATIN, HAN, JAPANESE = (NAMES.index(name) for name in ("latin", "han", "ja"))
 HAN_WEIGHT = 4
-"""A Han character counts as so many letters: a word of Chinese has one or two of them."""
+"""Number of letters that a Han character counts for: a Chinese word has only one or two."""
 LEAST_LETTERS = 12
 CLEAR = 0.7
 SENTENCE, LATIN_SENTENCE = 52, 72
-"""Letters of a sentence. A text changes its script when another has so many in a row. Latin ones
-need more: their words are borrowed everywhere, lists of them too."""
+"""Numbers of letters in a row of another script (or of Latin) that make a text mixed.
+
+Latin needs more, because other languages borrow its words, sometimes whole lists of them.
+"""
 SECOND, LEAST_SECOND = 0.3, 60
-"""It does as well when the second script has this share of its letters, and so many."""
+"""Share and number of letters of the second script that also make a text mixed."""
 NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|<[^<>]{1,300}>"
     r"|“[^”\n]{1,100}”|‘[^’\n]{1,100}’|\"[^\"\n]{1,100}\"|「[^」\n]{1,100}」|《[^》\n]{1,100}》",
     re.DOTALL,
 )
-"""Code, addresses and markup, which are Latin everywhere, and what is quoted."""
+"""Pattern of code, web addresses and markup, which are Latin in every language, and quotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What the letters of a batch say.
+    """The letters of a batch, counted by script.
 
     Attributes:
-        sides: letters of each script in what is asked and what is said: (2, rows, scripts).
-        split: rows with a text that changes its script, ascending.
+        sides: Letters by script in questions and answers, of shape (2, rows, scripts).
+        split: Rows with a text in mixed scripts, ascending.
     """
 
     sides: np.ndarray
@@ -56,7 +58,7 @@ class Looked:
 
 
 def looked_at(batch: pa.RecordBatch, names: list[str]) -> Looked:
-    """The scripts in the columns ``names`` of a batch."""
+    """Count the letters by script in the columns ``names`` of a batch."""
     sides = np.zeros((2, batch.num_rows, len(NAMES)), np.int64)
     split = [np.zeros(0, np.int64)]
     for texts, rows, said in sides_of(batch, names):
@@ -71,16 +73,20 @@ def looked_at(batch: pa.RecordBatch, names: list[str]) -> Looked:
 
 
 def confirmed(texts: list[str], suspects: np.ndarray) -> np.ndarray:
-    """Those of the texts numbered ``suspects`` that change their script in their prose."""
+    """Return the indices in ``suspects`` whose texts have mixed scripts in their prose, too."""
     prose = [NO_PROSE.sub(" ", texts[index]) for index in suspects.tolist()]
     kept = suspects[letters_of(prose)[1]]
-    # Damage has letters of any script; it is a finding of its own.
+    # Damaged text has letters of any script; it is a separate finding.
     whole = np.array([not is_damaged(texts[index]) for index in kept.tolist()], bool)
     return np.asarray(kept[whole])
 
 
 def letters_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Letters of each script in each text (texts, scripts), and which texts change theirs."""
+    """Count the letters by script in each text, and find texts in mixed scripts.
+
+    Returns:
+        The counts, of shape (texts, scripts), and one boolean per text: True if it is mixed.
+    """
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     scripts = _TABLE[np.minimum(points, len(_TABLE) - 1)]
     owners = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
@@ -101,12 +107,12 @@ def letters_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 def with_foreign_sentence(
     owners: np.ndarray, scripts: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Which texts have a sentence's letters in a row that are not of their main script.
+    """Return one boolean per text: True if it has a sentence outside its main script.
 
     Args:
-        owners: the text of each letter, ascending.
-        scripts: the script of each letter.
-        counts: letters by text and script, as :func:`with_kana` has them.
+        owners: The text of each letter, ascending.
+        scripts: The script of each letter.
+        counts: Letters by text and script, as returned by :func:`with_kana`.
     """
     weights = np.where(scripts == HAN, HAN_WEIGHT, 1)
     japanese = counts[owners, JAPANESE] > 0
@@ -122,7 +128,7 @@ def with_foreign_sentence(
 
 
 def with_kana(counts: np.ndarray) -> np.ndarray:
-    """Letters by script where Han beside kana is Japanese."""
+    """Count Han characters as Japanese in texts that have kana."""
     counts = counts.copy()
     kana = counts[:, JAPANESE] > 0
     counts[kana, JAPANESE] += counts[kana, HAN]
@@ -131,7 +137,7 @@ def with_kana(counts: np.ndarray) -> np.ndarray:
 
 
 def clear_scripts(counts: np.ndarray) -> np.ndarray:
-    """The script that clearly rules each row of counts; -1 where none does."""
+    """Return the clearly dominant script of each row of counts; -1 if there is none."""
     counts = with_kana(counts)
     most = counts.max(axis=1)
     clear = (most >= LEAST_LETTERS) & (most >= CLEAR * counts.sum(axis=1))
@@ -147,4 +153,4 @@ def _script_table() -> np.ndarray:
 
 
 _TABLE = _script_table()
-"""The number of a code point's script; one more than there are for all else."""
+"""Index in ``NAMES`` of each code point's script; ``len(NAMES)`` for all others."""

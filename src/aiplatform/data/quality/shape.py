@@ -1,4 +1,4 @@
-"""Whether the rows are of a kind that a language model is trained on."""
+"""Check that the shape of the rows can be used to train a language model."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +10,7 @@ from aiplatform.protocol.enums import DataShape
 
 
 class Shape(Check):
-    """Tables of no known shape, and conversations with messages that are no text (tool calls)."""
+    """A check for tables of no known shape, and messages without text (tool calls)."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -1,4 +1,4 @@
-"""Preference pairs that express no preference."""
+"""Check for preference pairs without a difference."""
 
 import pyarrow as pa
 
@@ -8,7 +8,7 @@ from aiplatform.data.quality.duplicates import DIGEST_BYTES, row_digests
 
 
 class Sides(Check):
-    """Rows whose chosen and rejected sides are the same."""
+    """A check for rows whose chosen and rejected sides are the same."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

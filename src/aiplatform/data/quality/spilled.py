@@ -1,7 +1,7 @@
-"""What checks remember of each row, on disk: however many rows there are, memory stays the same.
+"""Storage of per-row data of checks on disk, so that memory does not grow with the rows.
 
-Records are put into buckets by the high bits of a key, so that equal keys meet in one bucket and
-each bucket fits into memory. A set of rows takes a bit for each; that alone grows with the rows.
+Records are put into buckets by the high bits of a key, so that equal keys are in the same bucket
+and each bucket fits into memory. Only a set of rows grows with the dataset, by one bit per row.
 """
 
 import mmap
@@ -16,18 +16,23 @@ from aiplatform.data.quality.references import spill
 
 BUCKET_RECORDS = 1 << 18
 MOST_RECORDS = 2 * BUCKET_RECORDS
-"""Keys that are not as good as random may overfill one."""
+"""Number of records after which a bucket is returned in parts.
+
+Keys that are not evenly distributed may overfill a bucket.
+"""
 FLUSHED_RECORDS = 1 << 16
 LITTLE = 64 * MIB
-"""Mapped files up to this size may stay in memory."""
+"""Largest mapped file that may stay in memory."""
 
 
 class Buckets:
-    """Records by the high bits of their first field, ``key`` (uint64, as good as random).
+    """Records in buckets by the high bits of their first field, ``key`` (uint64).
+
+    The keys must be evenly distributed, such as hashes.
 
     Args:
-        expected: how many there will be at most.
-        fields: of a record, names and types.
+        expected: The largest number of records.
+        fields: Names and types of the fields of a record.
     """
 
     def __init__(self, expected: int, fields: list[tuple[str, str]]) -> None:
@@ -40,21 +45,21 @@ class Buckets:
         self._held = 0
 
     def records(self, **columns: np.ndarray) -> np.ndarray:
-        """Columns as records."""
+        """Return columns as an array of records."""
         made = np.empty(len(next(iter(columns.values()))), self.kind)
         for name, values in columns.items():
             made[name] = values
         return made
 
     def add(self, records: np.ndarray) -> None:
-        """Keep records."""
+        """Add records."""
         self._pending.append(records)
         self._held += len(records)
         if self._held >= FLUSHED_RECORDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending, bucket by bucket."""
+        """Write the pending records to the file, bucket by bucket."""
         if not self._held:
             return
         records = np.concatenate(self._pending)
@@ -69,7 +74,10 @@ class Buckets:
         self._file.write(records.data)
 
     def __iter__(self) -> Iterator[Iterator[np.ndarray]]:
-        """The buckets, each in the order of adding; a bucket that is too large comes in parts."""
+        """Yield the buckets, each as an iterator of parts, in the order in which they were added.
+
+        Only a bucket that is too large has several parts.
+        """
         self.flush()
         self._file.flush()
         for bucket in range(1 << self._bits):
@@ -91,27 +99,27 @@ class Buckets:
             yield np.frombuffer(b"".join(parts), self.kind)
 
     def whole(self) -> Iterator[np.ndarray]:
-        """The buckets, each at once."""
+        """Yield the buckets, each as one array."""
         for parts in self:
             yield np.concatenate([np.zeros(0, self.kind), *parts])
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Delete the file."""
         self._file.close()
 
 
 class RowSet:
-    """Some of the rows, a bit for each."""
+    """A set of rows, with one bit for each row of the dataset."""
 
     def __init__(self, rows: int) -> None:
         self._bits = np.zeros(rows // 8 + 1, np.uint8)
 
     def add(self, rows: np.ndarray) -> None:
-        """Put rows in."""
+        """Add rows to the set."""
         np.bitwise_or.at(self._bits, rows >> 3, np.uint8(1) << (rows & 7).astype(np.uint8))
 
     def has(self, rows: np.ndarray) -> np.ndarray:
-        """Which of the rows are in it."""
+        """Return one boolean per row: True if it is in the set."""
         found: np.ndarray = (self._bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 != 0
         return found
 
@@ -119,18 +127,19 @@ class RowSet:
         return int(np.bitwise_count(self._bits).sum(dtype=np.int64))
 
     def rows(self) -> np.ndarray:
-        """All that are in it, ascending."""
+        """Return all rows in the set, ascending."""
         return np.flatnonzero(np.unpackbits(self._bits, bitorder="little"))
 
 
 class Mapped:
-    """A file as an array whose pages are given back again and again.
+    """A file mapped as an array, whose memory can be released from time to time.
 
-    Pages of a mapped file count as memory of the process while they are mapped, whether or not
-    anything else wants that memory.
+    The pages of a mapped file count as memory of the process as long as they are mapped, even if
+    the kernel could reclaim them.
 
     Attributes:
-        array: what the file holds.
+        size: The size of the file in bytes.
+        array: The content of the file.
     """
 
     def __init__(self, file: IO[bytes], kind: str, *, writable: bool = False) -> None:
@@ -144,6 +153,6 @@ class Mapped:
             self.array = np.frombuffer(self._map, kind)
 
     def forget(self) -> None:
-        """Give back the pages; what was written stays in the file."""
+        """Release the memory of a large file; data that was written stays in the file."""
         if self._map is not None and self.size > LITTLE and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Questions to columns that several checks ask, answered in Arrow."""
+"""Functions in Arrow that several checks use to read texts from columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,44 +11,50 @@ from aiplatform.data.quality.nested import nested_texts
 from aiplatform.data.quality.pieces import once_a_piece
 
 ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
-"""Columns of plain text that a model learns to say."""
+"""Text columns that contain answers, which a model learns to produce."""
 ASSISTANTS = pa.array(
     sorted({name for s in SPELLINGS for name, role in s.roles.items() if role == "assistant"})
 )
-"""How the speaker of an answer is spelled."""
+"""Names of the speaker of an answer, in all spellings."""
 
 
 def is_conversation(column: pa.Array) -> bool:
-    """Whether a canonical column holds conversations."""
+    """Return True if a canonical column contains conversations."""
     return bool(pa.types.is_list(column.type))
 
 
 def blank(texts: pa.Array) -> pa.Array:
-    """True where a text is there but only white space; null where it is null."""
+    """Return one boolean per text: True if it is empty or only white space; null for null."""
     return pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
 
 
 def absent(column: pa.Array) -> pa.Array:
-    """True where there is no value: null, NaN, or a conversation without messages."""
+    """Return one boolean per value: True for null, NaN, and conversations without messages."""
     if is_conversation(column):
         return pc.fill_null(pc.equal(pc.list_value_length(column), 0), True)
     return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
 
 
 def messages_of(conversations: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """All messages of a column: speakers, texts, and the row (of the batch) that each is in."""
+    """Return all messages of a column: their speakers, texts, and rows in the batch."""
     parts = conversations.flatten().flatten()
     return parts[0], parts[1], pc.list_parent_indices(conversations)
 
 
 def rows_where(mask: pa.Array, rows: pa.Array, count: int) -> pa.Array:
-    """A mask over ``count`` rows: true for rows that have a true ``mask`` among their messages."""
+    """Return one boolean for each of ``count`` rows: True if any of its messages is masked.
+
+    Args:
+        mask: One boolean per message.
+        rows: The row of each message.
+        count: The number of rows.
+    """
     hit = pc.unique(rows.filter(mask))
     return pc.is_in(pa.array(range(count), rows.type), value_set=hit)
 
 
 def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """All texts of the columns ``names`` of a batch: texts, and the row that each is in."""
+    """Yield for each of the columns ``names`` its texts, and the row of each text."""
     for name in names:
         column = batch.column(name)
         if is_conversation(column):
@@ -62,9 +68,13 @@ def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.A
 def mendable_texts(
     batch: pa.RecordBatch, names: Sequence[str]
 ) -> list[tuple[pa.Array, pa.Array, Sequence[str]]]:
-    """What :func:`texts_of` gives, but of nested values each text by itself: what a fix can mend.
+    """Return all texts that a fix can change: those of :func:`texts_of`, and those in JSON columns.
 
-    Beside a text and its row stands the key that it has in an object; elsewhere there are no keys.
+    Each text in a nested value counts separately.
+
+    Returns:
+        For each column its texts, the row of each text, and the key of each text in its JSON
+        object; the keys are empty for other columns.
     """
     as_json = set(json_columns(batch.schema))
     found: list[tuple[pa.Array, pa.Array, Sequence[str]]] = []
@@ -77,7 +87,7 @@ def mendable_texts(
 
 
 def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """The texts among them that a model learns to say, and the row that each is in."""
+    """Yield for each column the texts of answers, and the row of each."""
     for texts, rows, said in sides_of(batch, names):
         yield texts.filter(said), rows.filter(said)
 
@@ -85,7 +95,7 @@ def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa
 def sides_of(
     batch: pa.RecordBatch, names: Iterable[str]
 ) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
-    """All texts, the row that each is in, and whether a model learns to say it."""
+    """Yield for each column its texts, the row of each, and one boolean: True for answers."""
     for name in names:
         column = batch.column(name)
         if is_conversation(column):

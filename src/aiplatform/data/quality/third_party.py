@@ -1,7 +1,7 @@
-"""Checks that other distributions bring: entry points of the group ``aiplatform.quality_checks``.
+"""Checks of other distributions: entry points of the group ``aiplatform.quality_checks``.
 
-Each names a subclass of :class:`~aiplatform.data.quality.check.Check`. What goes wrong in one is
-said in the report, under its name; the report is made all the same.
+Each entry point names a subclass of :class:`~aiplatform.data.quality.check.Check`. If a check
+fails, the report contains its error, but is made nevertheless.
 """
 
 import re
@@ -21,14 +21,20 @@ MOST_FINDINGS = 100
 
 @dataclass(slots=True)
 class Outside:
-    """One check of another distribution, and how it fared."""
+    """A check of another distribution, and its error if it failed.
+
+    Attributes:
+        point: The entry point.
+        check: The check, once it is loaded.
+        error: A description of its first exception; None if there was none.
+    """
 
     point: EntryPoint
     check: Check | None = None
     error: str | None = None
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Do something with it; after a fault it is left alone."""
+        """Call ``action`` and return its result; record an exception, and then do nothing more."""
         if self.error is None:
             try:
                 return action()
@@ -38,14 +44,19 @@ class Outside:
         return None
 
     def load(self, context: Context) -> None:
-        """Import it and make it for a report."""
+        """Import the check and create its instance for a report."""
         kind = self.point.load()
         if not (isinstance(kind, type) and issubclass(kind, Check)):
             raise TypeError(f"{self.point.value} is no subclass of {Check.__qualname__}")
         self.check = kind(context)
 
     def findings(self, taken: Iterable[str]) -> list[Finding]:
-        """What it found, if it keeps to the rules of findings."""
+        """Return the findings of the check.
+
+        Raises:
+            TypeError: a finding has a wrong type.
+            ValueError: the code of a finding is invalid or used already.
+        """
         assert self.check is not None
         found = list(self.check.findings())[:MOST_FINDINGS]
         for finding in found:
@@ -58,7 +69,7 @@ class Outside:
         return found
 
     def described(self) -> dict[str, Any]:
-        """As the report has it."""
+        """Return the description of the check for the report."""
         distribution = self.point.dist
         return {
             "name": self.point.name,
@@ -69,7 +80,7 @@ class Outside:
 
 
 class OutsideChecks:
-    """All of them, side by side with the platform's own."""
+    """All checks of other distributions."""
 
     def __init__(self, context: Context) -> None:
         points = sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name)
@@ -78,14 +89,14 @@ class OutsideChecks:
             each.attempt(lambda each=each: each.load(context))  # type: ignore[misc]
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Show each a batch."""
+        """Pass a batch to each check."""
         for each in self.all:
             if each.check is not None:
                 look = each.check.look
                 each.attempt(lambda look=look: look(batch, first_row))  # type: ignore[misc]
 
     def findings(self, taken: Iterable[str]) -> list[Finding]:
-        """What they found, under codes that are not ``taken``."""
+        """Return the findings of all checks; codes in ``taken`` are errors of the check."""
         known = set(taken)
         found: list[Finding] = []
         for each in self.all:
@@ -93,5 +104,5 @@ class OutsideChecks:
         return found
 
     def described(self) -> list[dict[str, Any]]:
-        """As the report has them."""
+        """Return the descriptions of all checks for the report."""
         return [each.described() for each in self.all]

@@ -1,13 +1,14 @@
-r"""How many tokens texts are, exactly, without tokenizing what was tokenized before.
+r"""Count the tokens of texts exactly, without tokenizing repeated words again.
 
-Byte-pair encoding never looks across the pieces that its pre-tokenizer cuts a text into. Those that
-cut by the expressions of GPT-2, Llama 3 or Qwen 2 cut in front of every space that stands behind
-something else than white space: no alternative of theirs matches white space behind anything else.
-So a text has as many tokens as its words with the spaces before them have, and words come again and
-again. Where a tokenizer is not known to be of that kind, whole texts are tokenized.
+Byte-pair encoding works within the pieces into which the pre-tokenizer cuts a text. Pre-tokenizers
+with the regular expressions of GPT-2, Llama 3 or Qwen 2 cut before every space that follows a
+character other than white space: no alternative of these expressions matches white space after
+another character. So the number of tokens of a text is the sum over its words, each with the space
+before it, and most words repeat. For a tokenizer that is not known to be of this kind, whole texts
+are tokenized.
 
-Chinese has no spaces. Those expressions also cut between a letter or a number and punctuation that
-follows, which gives clauses.
+Chinese has no spaces. The expressions also cut between a letter or a number and the punctuation
+that follows, so that Chinese texts are counted by clauses.
 """
 
 import json
@@ -21,15 +22,19 @@ from tokenizers import Tokenizer
 BATCH_TEXTS = 512
 BATCH_CHARACTERS = 1 << 20
 PIECE_CHARACTERS = 1 << 18
-"""Longer texts are counted in pieces: one of many MiB would take a hundred times its size."""
+"""Length of the pieces in which longer texts are counted.
+
+The tokenizer needs a hundred times the size of a text as memory, too much for one of many MiB.
+"""
 
 MOST_KNOWN = 1 << 17
+"""Largest number of cached words."""
 LONGEST_KNOWN = 64
-"""Words that are remembered, and characters of the longest of them."""
+"""Largest number of characters of a cached word."""
 
 CLAUSE = re.compile(r"(?<=[0-9A-Za-z\u4e00-\u9fa5])(?=[，。！？；：、])")
 HELD, FIRST = "\ue000", "\ue001"
-"""Characters of nobody: for a space at which nothing is cut, and before the first word."""
+"""Private-use characters: for a space at which the text is not cut, and before the first word."""
 CUTS_AFTER = frozenset(" ，。！？；：、")
 
 _LLAMA = (
@@ -42,10 +47,10 @@ KNOWN_SPLITS = frozenset(
 
 
 class TokenCounts:
-    """Counts the tokens of texts.
+    """A counter of the tokens of texts.
 
     Args:
-        tokenizer: pads and truncates nothing.
+        tokenizer: The tokenizer; it must not pad or truncate.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -56,11 +61,11 @@ class TokenCounts:
         self._clauses: dict[str, int] = {}
 
     def of(self, texts: list[str]) -> list[int]:
-        """How many tokens each of the texts is."""
+        """Return the number of tokens of each text."""
         if not self._cuts:
             return self._whole(texts)
         words = [words_of(text) for text in texts]
-        lasts = [each.pop() for each in words]  # they may end in white space
+        lasts = [each.pop() for each in words]  # These may end in white space.
         known, known_lasts = self._words, self._lasts
         new = set(chain.from_iterable(words)) - known.keys()
         self._learn(known, list(filter(ends_surely, new)))
@@ -100,12 +105,12 @@ class TokenCounts:
 
 
 def words_of(text: str) -> list[str]:
-    """The text, cut in front of the spaces that stand behind neither a space nor a line end.
+    """Cut a text before each space that does not follow a space or a line end.
 
-    All words but the first lack the space that they begin with; see :func:`as_written`.
+    All words but the first lack the space with which they begin; see :func:`as_written`.
     """
     if HELD in text or FIRST in text:
-        return [HELD, text]  # which is no word that is known
+        return [HELD, text]  # Never a cached word, so that the whole text is tokenized.
     if text.startswith(" "):
         text = HELD + text[1:]
     if "  " in text or "\n " in text or text.startswith(HELD):
@@ -118,19 +123,19 @@ def words_of(text: str) -> list[str]:
 
 
 def ends_surely(word: str) -> bool:
-    """Whether ``word`` ends in what is white space by nobody's definition."""
+    """Return True if the last character is not white space by any definition."""
     return word[-1:].isprintable() and word != ""
 
 
 def as_written(word: str) -> str:
-    """What such a word stands for."""
+    """Return the text of a word of :func:`words_of`, with its leading space."""
     if word.startswith(FIRST):
         return word[1:].replace(HELD, " ")
     return " " + word.replace(HELD, " ")
 
 
 def forget(known: dict[str, int]) -> None:
-    """Keep few words, and short ones."""
+    """Limit a cache: remove long words, and all words if there are too many."""
     if len(known) > MOST_KNOWN:
         known.clear()
     for word in [word for word in known if len(word) > LONGEST_KNOWN]:
@@ -138,7 +143,7 @@ def forget(known: dict[str, int]) -> None:
 
 
 def batches_of(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Pieces of texts with the number of their text, in batches of bounded size."""
+    """Yield batches of limited size: pieces of texts, and the index of the text of each."""
     numbers: list[int] = []
     pieces: list[str] = []
     held = 0
@@ -156,15 +161,15 @@ def batches_of(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
 
 
 def cuts_at_spaces(config: dict[str, Any]) -> bool:
-    """Whether a tokenizer is known to be of the kind that the module describes.
+    """Return True if a tokenizer is known to be of the kind that the module describes.
 
     Args:
-        config: what its ``tokenizer.json`` says.
+        config: The content of its ``tokenizer.json``.
     """
     model = config["model"]
     if model.get("type") != "BPE" or model.get("dropout"):
         return False
-    # NFC joins a character with marks behind it, which neither spaces nor punctuation are.
+    # NFC joins a character only with marks that follow; spaces and punctuation are no marks.
     if config["normalizer"] not in (None, {"type": "NFC"}):
         return False
     for token in config["added_tokens"]:
@@ -183,7 +188,7 @@ def _steps(step: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def _keeps_cuts(step: dict[str, Any]) -> bool:
-    """Whether a step of the pre-tokenizer treats parts of a text as it treats the whole."""
+    """Return True if a pre-tokenizer step gives the same result for parts as for the whole text."""
     match step["type"]:
         case "ByteLevel":
             return not step["add_prefix_space"]

@@ -1,4 +1,4 @@
-"""What was counted: how many tokens the rows have, and what to say of it."""
+"""The lengths of the rows in tokens, with the findings and statistics about them."""
 
 import math
 from collections import Counter
@@ -15,15 +15,15 @@ BINS = 20
 
 @dataclass(slots=True)
 class TokenLengths:
-    """How long the rows of a dataset are, in tokens.
+    """The lengths of the rows of a dataset, in tokens.
 
     Attributes:
-        max_length: rows with more tokens are cut in training.
-        own_template: whether the model brought the chat template that they were counted through.
-        over: the rows that are cut.
-        refused: the rows that the chat template does not accept.
-        reason: why it refuses the first of them.
-        rows_by_count: how many rows have so many tokens.
+        max_length: Number of tokens at which training truncates a row.
+        own_template: True if the chat template belongs to the model; False for the plain one.
+        over: The rows that are truncated.
+        refused: The rows that the chat template does not accept.
+        reason: The reason for the first of these.
+        rows_by_count: The number of rows for each number of tokens.
     """
 
     max_length: int
@@ -34,7 +34,7 @@ class TokenLengths:
     rows_by_count: Counter[int] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
+        """Return the lengths as JSON."""
         return {
             "max_length": self.max_length,
             "own_template": self.own_template,
@@ -46,7 +46,7 @@ class TokenLengths:
 
     @classmethod
     def of_dict(cls, told: dict[str, Any]) -> Self:
-        """What :meth:`as_dict` has told."""
+        """Create the lengths from the result of :meth:`as_dict`."""
         return cls(
             **{
                 **told,
@@ -57,7 +57,7 @@ class TokenLengths:
         )
 
     def findings(self) -> list[Finding]:
-        """Rows that training cuts or leaves out."""
+        """Return the findings about rows that training truncates or leaves out."""
         found = []
         if self.refused.count:
             found.append(
@@ -94,7 +94,7 @@ class TokenLengths:
         return found
 
     def summary(self) -> dict[str, Any] | None:
-        """Statistics of all rows that have tokens; None if none has."""
+        """Return statistics of all rows that have tokens; None if there are no such rows."""
         if not self.rows_by_count:
             return None
         counts, rows = np.array(sorted(self.rows_by_count.items())).T
@@ -102,7 +102,7 @@ class TokenLengths:
         histogram = np.bincount(counts // width, weights=rows).astype(np.int64)
         running = np.cumsum(rows)
         total = int((counts * rows).sum())
-        # The least count that half of the rows, and 95 % of them, do not exceed.
+        # The smallest counts that half of the rows, and 95 % of them, do not exceed.
         half, most = (
             int(counts[np.searchsorted(running, math.ceil((running[-1] - 1) * share) + 1)])
             for share in (0.5, 0.95)

@@ -1,8 +1,8 @@
-"""How long the rows are in the tokens of a base model, as training will see them.
+"""Count the tokens of rows with the tokenizer of a base model, in the same form as in training.
 
-A conversation is rendered by the model's chat template (or the plain one that training gives to
-models without), up to its last answer, and ends with the token that ends a turn; a text is followed
-by that token. A preference pair counts as its longer side.
+A conversation is rendered by the model's chat template (or by the plain one, for models without)
+up to its last answer, and ends with the end-of-turn token. A plain text is followed by this token,
+too. A preference pair counts as its longer side.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,21 +20,22 @@ from aiplatform.protocol.enums import DataShape
 
 
 class Tokens:
-    """Counts tokens.
+    """A counter of the tokens of rows.
 
     Args:
-        weights: the model's directory with ``tokenizer.json``.
-        max_length: rows with more tokens are cut in training.
+        context: The facts about the dataset.
+        weights: The model's directory with ``tokenizer.json``.
+        max_length: Number of tokens at which training truncates a row.
 
     Attributes:
-        lengths: of all rows that it looked at.
+        lengths: The lengths of all rows passed to :meth:`look`.
 
     Raises:
-        TemplateRefusedError: the model's chat template is no template.
+        TemplateRefusedError: the model's chat template does not compile.
     """
 
     def __init__(self, context: Context, weights: Path, max_length: int) -> None:
-        # Only reports with token counts need these, and the server has neither.
+        # Imported late: only reports with token counts need these, and the server lacks them.
         from tokenizers import Tokenizer  # noqa: PLC0415
 
         from aiplatform.data.quality.chat_template import ChatTemplate  # noqa: PLC0415
@@ -54,11 +55,11 @@ class Tokens:
         )
 
     def of_text(self, text: str) -> int:
-        """How many tokens a text is to training."""
+        """Return the number of tokens that a text has in training."""
         return self._counter.of([text + self._template.eos_token])[0]
 
     def of_messages(self, messages: Messages) -> int:
-        """How many tokens a conversation is to training.
+        """Return the number of tokens that a conversation has in training.
 
         Raises:
             TemplateRefusedError: the chat template does not accept it.
@@ -66,7 +67,7 @@ class Tokens:
         return self._counter.of([self._rendered(messages)])[0]
 
     def counts(self, batch: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
-        """The tokens of each row; 0 where there is nothing to count."""
+        """Return the number of tokens of each row; 0 if a row has no text to count."""
         counts = np.zeros(batch.num_rows, dtype=np.int64)
         numbers: list[int] = []
         texts: list[str] = []
@@ -78,7 +79,7 @@ class Tokens:
         return counts
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Count the tokens of the rows ``first_row`` and following."""
+        """Count the tokens of a batch, whose first row has the number ``first_row``."""
         counts, over = self.counts(batch, first_row), self.lengths.over
         for row in np.flatnonzero(counts > self.lengths.max_length).tolist():
             wanted = len(over.examples) < 5

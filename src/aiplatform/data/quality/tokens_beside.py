@@ -1,4 +1,4 @@
-"""Counting tokens beside the checks, in a process of its own."""
+"""Count tokens in a separate process, in parallel with the checks."""
 
 import json
 import signal
@@ -16,29 +16,32 @@ from aiplatform.data.quality.token_lengths import TokenLengths
 PROGRAM = "aiplatform.data.quality.count_tokens"
 
 LEAST_BYTES = 4 * MIB
-"""Least size of a Parquet file that is worth a process: a smaller one is counted sooner."""
+"""Size of a Parquet file from which on a separate process is used.
+
+For a smaller file, the start of the process would take longer than the counting.
+"""
 
 ASK_SECONDS = 1.0
-"""How often a caller that waits is told how far it is; it may want to stop."""
+"""Seconds between calls of ``wait``, in which the caller may report progress or stop."""
 
 
 class CountingFailedError(RuntimeError):
-    """Tokens could not be counted; the text says why, for the person who asked."""
+    """Tokens could not be counted; the message tells the user why."""
 
 
 class TokensBeside:
-    """A process that counts the tokens of a whole file; use as a context manager, which ends it.
+    """A process that counts the tokens of a file; use it as a context manager, which ends it.
 
-    It also ends when this process does, however that ends.
+    It also ends when this process ends, in whatever way.
 
     Args:
-        parquet: the canonical Parquet.
-        weights: the model's directory with ``tokenizer.json``.
-        max_length: rows with more tokens are cut in training.
-        keeps_rows: as in :class:`~aiplatform.data.quality.check.Context`.
+        parquet: The canonical Parquet file.
+        weights: The model's directory with ``tokenizer.json``.
+        max_length: Number of tokens at which training truncates a row.
+        keeps_rows: As in :class:`~aiplatform.data.quality.check.Context`.
 
     Attributes:
-        rows: how many are counted so far.
+        rows: The number of rows counted so far.
     """
 
     def __init__(self, parquet: Path, weights: Path, max_length: int, *, keeps_rows: bool) -> None:
@@ -48,7 +51,7 @@ class TokensBeside:
             *(sys.executable, "-P", "-m", PROGRAM, f"--rows={parquet}", f"--weights={weights}"),
             *(f"--max-length={max_length}", *(["--keeps-rows"] if keeps_rows else [])),
         ]
-        # What it writes to standard error is for the log, as if this process had written it.
+        # It inherits standard error, so its messages go to the same log.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._listener = threading.Thread(target=self._listen, name="tokens", daemon=True)
         self._listener.start()
@@ -71,26 +74,30 @@ class TokensBeside:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     def check(self) -> None:
-        """Look whether it still counts, or has counted all rows.
+        """Raise the error of the process, if it has failed.
 
         Raises:
-            CountingFailedError: it was killed, or failed.
-            OSError, MemoryError: it met with that.
+            CountingFailedError: the process was killed, or failed.
+            OSError: the process failed with this error.
+            MemoryError: the process failed with this error.
             aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template
-                is no template.
+                does not compile.
         """
         if not self._listener.is_alive() and "lengths" not in self._told:
             raise self._failure()
 
     def lengths(self, wait: Callable[[], None]) -> TokenLengths:
-        """What it has counted; ``wait`` is called now and then until it is done.
+        """Wait until all rows are counted, and return the lengths.
+
+        Args:
+            wait: Called every :data:`ASK_SECONDS` until then.
 
         Raises:
-            Exception: as :meth:`check` does.
+            Exception: as in :meth:`check`.
         """
         while self._listener.is_alive():
             self._listener.join(ASK_SECONDS)
@@ -102,7 +109,7 @@ class TokensBeside:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if not line.endswith(b"\n"):
-                return  # it was killed while it spoke
+                return  # The process was killed while it wrote this line.
             told = json.loads(line)
             self.rows = told.pop("rows", self.rows)
             self._told = told
@@ -114,7 +121,7 @@ class TokensBeside:
             case {"error": "MemoryError"}:
                 return MemoryError()
             case {"error": "TemplateRefusedError", "args": args}:
-                # With Jinja, which the server lacks.
+                # Imported late: it needs Jinja, which the server lacks.
                 from aiplatform.data.quality.chat_template import (  # noqa: PLC0415
                     TemplateRefusedError,
                 )

@@ -1,8 +1,8 @@
-"""Over-long rows made to fit, cut where it hurts least: after an answer, or after a sentence.
+"""Shorten rows that are too long, by cutting after an answer or after a sentence.
 
-A conversation loses its last turns, so that it ends with an answer that was there. Where the first
-answer alone is too long, and in rows of one text or answer, the text loses its last sentences. A
-row whose question alone is too long can't be made to fit, and stays as it is.
+A conversation loses its last turns, so that it ends with an earlier answer. If it does not fit even
+up to its first answer, or if the row has a single text or answer, the text loses its last
+sentences. A row whose question alone is too long can't be shortened, and stays unchanged.
 """
 
 import re
@@ -32,22 +32,22 @@ CUT: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
 }
-"""The columns that are cut, by the shape of rows."""
+"""Columns that are shortened, by the shape of rows."""
 
 SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"'”’)\]]*(?=\s)|\n")
 WORD_END = re.compile(r"(?<=\S)(?=\s)")
 WORTH = 0.5
-"""A cut at a sentence's end must leave this much of what would fit; else it is at a word's end."""
+"""Least fraction of the fitting text that a cut after a sentence keeps; else cut after a word."""
 
 LONGEST_TOKEN = 64
-"""Characters of a token, at most, as far as it is tried: so the ends of long texts need no look."""
+"""Largest assumed number of characters of a token, so that most of a very long text is skipped."""
 
 ANSWERS = frozenset(ASSISTANTS.to_pylist())
 Row = dict[str, Any]
 
 
 class Trimmer:
-    """Makes rows fit ``max_length`` tokens of the model in the directory ``weights``."""
+    """A tool that shortens rows to ``max_length`` tokens of the model in ``weights``."""
 
     def __init__(self, context: Context, weights: Path, max_length: int) -> None:
         self._shape = context.shape
@@ -57,7 +57,10 @@ class Trimmer:
         self._tokens = Tokens(context, weights, max_length)
 
     def trimmed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-        """The batch with its over-long rows cut, and which rows these are."""
+        """Shorten the rows of a batch that are too long; also return one boolean per row.
+
+        The boolean is True if the row was shortened.
+        """
         touched = np.zeros(batch.num_rows, bool)
         over = np.flatnonzero(self._tokens.counts(batch) > self._max_length)
         if not len(over):
@@ -77,7 +80,7 @@ class Trimmer:
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema), touched
 
     def _cut(self, row: Row, name: str) -> Any:
-        """A shorter value of a column; None where it fits or can't be made to."""
+        """Return a shorter value of a column; None if it fits or can't be shortened enough."""
 
         def fits(value: Any) -> bool:
             return self._length({**row, name: value}, name) <= self._max_length
@@ -102,7 +105,10 @@ class Trimmer:
         return None if cut is None else [*before, {**answer, text: cut}]
 
     def _length(self, row: Row, name: str) -> int:
-        """Tokens of a row, of a preference pair those of the side ``name``; none if refused."""
+        """Return the number of tokens of a row; 0 if the chat template refuses it.
+
+        For a preference pair, the side ``name`` is counted.
+        """
         if self._shape in {DataShape.TEXT, DataShape.CLASSIFICATION}:
             return self._tokens.of_text(row["text"])
         parsed = {n: parse_json_text(row[n]) for n in self._json if row[n] is not None}
@@ -110,7 +116,7 @@ class Trimmer:
         messages = side({**row, **parsed})
         try:
             return self._tokens.of_messages(messages) if messages else 0
-        except ValueError:  # the chat template refuses it, which is a finding of its own
+        except ValueError:  # The chat template refuses the row, which is a separate finding.
             return 0
 
 
@@ -119,13 +125,15 @@ def _conversation(shape: DataShape) -> Callable[[Row], Any]:
 
 
 def shorter_text(text: str, tokens: int, fits: Callable[[str], bool]) -> str | None:
-    """The longest beginning of ``text`` that fits, up to the end of a sentence, or else of a word.
+    """Return the longest beginning of ``text`` that fits and ends with a sentence, or else a word.
 
     Args:
-        tokens: how many could fit at most, which bounds the search.
+        text: The text.
+        tokens: The largest number of tokens that could fit, which bounds the search.
+        fits: Returns True if a beginning fits.
 
     Returns:
-        None when not even a beginning fits.
+        The beginning; None if no beginning fits.
     """
     low, high = 0, min(len(text), LONGEST_TOKEN * tokens)
     while low < high:
@@ -135,7 +143,7 @@ def shorter_text(text: str, tokens: int, fits: Callable[[str], bool]) -> str | N
         else:
             high = middle - 1
     for ends in (SENTENCE_END, WORD_END):
-        # Looked for a little beyond, where a sentence that just fits ends.
+        # One character more, because the pattern looks at the character after the end.
         cuts = [m.end() for m in ends.finditer(text, 0, low + 1) if m.end() <= low]
         for cut in reversed(cuts):
             kept = text[:cut].rstrip()

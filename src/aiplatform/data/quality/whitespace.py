@@ -1,4 +1,4 @@
-"""White space around texts, and empty lines in heaps."""
+"""Check for white space around texts, and for many empty lines in a row."""
 
 import re
 
@@ -10,11 +10,11 @@ from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.texts import blank, mendable_texts, rows_where
 
 HEAP = r"(?:[ \t]*\n){4,}"
-"""Three empty lines or more."""
+"""Pattern of three or more empty lines."""
 
 
 class Whitespace(Check):
-    """Texts that begin or end with white space, or hold three empty lines in a row."""
+    """A check for texts with white space around them, or with three empty lines in a row."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -26,7 +26,7 @@ class Whitespace(Check):
             bare = pc.binary_length(pc.utf8_trim_whitespace(texts))
             around = pc.not_equal(bare, pc.binary_length(texts))
             heaps = pc.match_substring_regex(texts, HEAP)
-            # Empty texts are another finding's business.
+            # Empty texts are another finding.
             found = pc.and_(pc.or_(around, heaps), pc.invert(blank(texts))).fill_null(False)
             mask = pc.or_(mask, rows_where(found, rows, batch.num_rows))
         self._tally.add_where(mask, batch, first_row)
@@ -54,5 +54,5 @@ class Whitespace(Check):
 
 
 def tidied(text: str) -> str:
-    """``text`` without white space around it, and with at most one empty line in a row."""
+    """Remove white space around ``text``, and replace three or more empty lines by one."""
     return re.sub(HEAP, "\n\n", text.strip())

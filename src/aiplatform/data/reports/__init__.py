@@ -1,6 +1,6 @@
-"""Quality reports as people read them: what changed between two, and a page to pass on.
+"""Present quality reports to people: compare two of them, or render one as an HTML page.
 
-Nothing here makes a report; see :mod:`aiplatform.data.quality`.
+:mod:`aiplatform.data.quality` makes the reports.
 """
 
 from aiplatform.data.reports.comparison import compared

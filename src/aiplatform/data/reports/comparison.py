@@ -1,4 +1,4 @@
-"""What got better, and what worse, from one report to another."""
+"""Compare two quality reports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from aiplatform.protocol.fixes import TOKEN_FINDINGS, tokens_counted
 
 ORDER = ("new", "worse", "not_checked", "same", "better", "gone")
 NOTABLE = 1e-6
-"""Shares are kept to six digits."""
+"""Least difference between shares that counts as a change; reports round them to six digits."""
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Two reports side by side: scores, rows, and each finding with what became of it.
+    """Compare two reports: scores, numbers of rows, and the change of each finding.
 
-    A finding is ``new``, ``gone``, ``worse`` or ``better`` by its share of the rows, or the
-    ``same``. Findings are told apart by code and column. One that takes a tokenizer is
-    ``not_checked`` when only one of the reports was made with one.
+    Findings are identified by code and column. A finding is ``new`` or ``gone``; ``worse`` or
+    ``better`` by its share of the rows; or the ``same``. A finding that needs a tokenizer is
+    ``not_checked`` unless both reports were made with one.
     """
     first, second = _by_code(before), _by_code(after)
     findings = [_change(key, first.get(key), second.get(key)) for key in {**first, **second}]
@@ -51,7 +51,7 @@ def _change(
     elif after is None:
         change = "gone"
     elif abs(step) <= NOTABLE or before.get("count") == after.get("count"):
-        change = "same"  # a share also grows when other rows go
+        change = "same"  # The share also grows when only other rows were removed.
     else:
         change = "worse" if step > 0 else "better"
     return {

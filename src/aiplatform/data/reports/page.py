@@ -1,7 +1,7 @@
-"""A report as one HTML page that fetches nothing: to mail, to print, to put on a wall.
+"""Render a report as a self-contained HTML page, to send or to print.
 
-Rows of datasets are whatever their authors wrote, so every text is escaped where it enters the
-page, and the page forbids scripts and fetches by a policy of its own.
+Rows of datasets may contain any text. So every text is escaped where it enters the page, and a
+content security policy in the page forbids scripts and requests.
 """
 
 import re
@@ -17,7 +17,7 @@ SEVERITIES = ("error", "warning", "info")
 MOST_LISTED = 3
 COPIES = "duplicates"
 COPY = re.compile(r"= (\d+)(?=: |$)")
-"""How an example of :data:`COPIES` says which row its own is the same as."""
+"""Pattern of the row number at the beginning of an example of :data:`COPIES`."""
 CHANGES = {
     "new": "bad",
     "worse": "bad",
@@ -30,14 +30,16 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the page is about.
+    """The version that the page describes, and additional content.
 
     Attributes:
-        label: the version: ``faq@v3``.
-        made: when the report was made, as it shall be shown.
-        failures: why the project's gate refuses it; None when the project has no gate.
-        changes: what :func:`~aiplatform.data.reports.comparison.compared` says, if it was asked.
-        since: the version that those are from.
+        label: The version, such as ``faq@v3``.
+        made: The time when the report was made, as text.
+        failures: Reasons why the project's quality gate refuses the version; None if the project
+            has no gate.
+        changes: The result of :func:`~aiplatform.data.reports.comparison.compared`; None without a
+            comparison.
+        since: The version with which it is compared.
     """
 
     label: str
@@ -48,7 +50,7 @@ class Subject:
 
 
 def page_of(report: Mapping[str, Any], subject: Subject, language: Language) -> str:
-    """The whole page."""
+    """Return the complete HTML page of a report."""
     findings = list(report.get("findings") or ())
     body = "".join(
         [
@@ -168,7 +170,7 @@ def _as_it_is(text: str, _: Language) -> str:
 
 
 def _as_copy(text: str, language: Language) -> str:
-    """An example of a copy: of which row, in words, and how it begins if the report has that."""
+    """Return the example of a copy, with the row that it repeats in words."""
     said = COPY.match(text)
     if said is None:
         return text

@@ -1,4 +1,4 @@
-"""The words of the page, in both languages."""
+"""Texts of the page, in English and Chinese."""
 
 from typing import Literal
 
@@ -75,5 +75,5 @@ WORDS: dict[str, tuple[str, str]] = {
 
 
 def word(language: Language, key: str, **params: object) -> str:
-    """The words of a key."""
+    """Return the text of a key in a language, with its parameters inserted."""
     return WORDS[key][language == "zh"].format(**params)
