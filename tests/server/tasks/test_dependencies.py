@@ -103,7 +103,7 @@ class TestDependencies:
         assert [one.status for one in (first, second, third)] == ["failed"] * 3
 
     def test_failure_of_a_long_chain_needs_no_recursion(self, session, submit, make_worker):
-        """Check with a recursion limit that a chain of this length would exceed."""
+        """Set a recursion limit that a chain of this length would exceed."""
         first, worker = submit(), make_worker()
         length = 250
         session.execute(CHAIN, {"first": first.id, "length": length})
@@ -153,7 +153,7 @@ class TestDependencies:
     def test_dependent_changed_while_it_is_settled_does_not_deadlock(
         self, session, submit, chained, make_worker, project, settled_at_once
     ):
-        """Both transactions must lock the task first, and its scheduling row after that."""
+        """Check that both transactions lock the task first, and its scheduling row after that."""
         first = submit()
         waiting = chained(after(first))
         claimed = claim(session, make_worker())

@@ -94,7 +94,7 @@ def test_usage_is_the_same_in_sql_and_python(
 
 
 def test_usage_function_is_inlined_by_postgresql(session: Session):
-    """A function call for each row would take a fifth of the time of a claim."""
+    """Check the plan: a function call for each row would take a fifth of the time of a claim."""
     asked = "SELECT usage_share(u.usage, u.rate, u.as_of, now()) FROM project_usage u"
     plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE {asked}")))
     assert "power(" in plan
@@ -134,7 +134,7 @@ def projects(session: Session) -> list[Project]:
 def test_pick_follows_the_formula_until_the_queue_is_empty(
     session: Session, kind, projects: list[Project], tasks, usages, free
 ):
-    """Each pick must return the first task by the formula that may start."""
+    """Check that each pick returns the first task by the formula that may start."""
     for table in ("tasks", "project_usage"):
         session.execute(text(f"DELETE FROM {table}"))
     for project, usage in zip(projects, usages, strict=True):
@@ -194,7 +194,7 @@ def test_pick_follows_the_formula_until_the_queue_is_empty(
 def test_pick_reads_all_lines_when_the_first_ones_do_not_suit(
     session: Session, kind, submit: Callable[..., object]
 ):
-    """There are more projects than the first look reads; only a task of the last one may start."""
+    """Create more projects than the first look reads; only a task of the last one may start."""
     projects = [make_project(session) for _ in range(40)]
     for place, project in enumerate(projects):
         last = place == len(projects) - 1

@@ -145,7 +145,10 @@ demands = st.builds(
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
 def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
-    """When the older tasks have ended, the reserved task fits beside all that started since."""
+    """Check that the task with the reservation fits beside all tasks that started since.
+
+    The older tasks have ended then.
+    """
     if not total.holds(promised):
         return
     let_in = []

@@ -74,7 +74,7 @@ def test_gpus_are_leased_by_index_and_freed(
 def test_leases_of_a_worker_are_read_under_its_lock(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Another thread claims at the same moment: the GPU that was leased meanwhile is not free."""
+    """Claim in another thread at the same moment: the GPU that was leased meanwhile is not free."""
     worker = make_worker(cpus=8, gpus=1)
     for _ in range(2):
         submit(resources={"gpus": 1, "cpus": 1})
@@ -123,7 +123,7 @@ def test_start_is_sent_together_with_its_pick_unless_a_check_is_needed(
 
 
 def test_start_writes_each_row_once(session: Session, submit: Submit, make_worker: MakeWorker):
-    """The trigger that copies a task's status to its scheduling must find nothing to change."""
+    """Check that the trigger that copies a task's status to its scheduling changes nothing."""
     submit()
     worker = make_worker()
     written = text(

@@ -294,7 +294,7 @@ def test_large_output_is_stored_completely_and_in_order(session, submit, worker)
 
 
 def test_child_of_a_killed_worker_is_killed(session, submit, worker, tmp_path):
-    """The worker runs in a process of its own. When it is killed, the launcher's pipe ends."""
+    """Kill a worker that runs in a process of its own: its launcher sees the end of the pipe."""
     import subprocess
     import sys
 

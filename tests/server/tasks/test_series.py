@@ -108,7 +108,7 @@ def test_chart_of_a_window_shows_only_its_points(session: Session, task: Task) -
 
 
 def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> None:
-    """Points are late, repeated and overwritten, in any order; levels are updated now and then."""
+    """Store late, repeated and overwritten points, in any order; update the levels now and then."""
     generator = random.Random(7)
     counting: dict[int, float] = {}
     for round_ in range(12):

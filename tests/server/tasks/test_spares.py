@@ -246,7 +246,7 @@ def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypat
 
 @pytest.mark.parametrize("how", ["stopping", "SIGKILL"])
 def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
-    """The worker runs in a process of its own."""
+    """Run the worker in a process of its own."""
     program = dedent(f"""
         import time
         from aiplatform.server.core.settings import get_settings
@@ -289,7 +289,7 @@ def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
 def test_starting_worker_keeps_the_children_of_another_worker_in_its_home(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Two workers may share a home; each recognises leftovers by their parent."""
+    """Check that workers with the same home recognise leftovers by their parent."""
     monkeypatch.setattr(process, "RUNTIME", [sys.executable, "-m", "aiplatform.runtime"])
     directory = get_settings().work_dir / f"{process.SPARE}other"
     directory.mkdir(parents=True)

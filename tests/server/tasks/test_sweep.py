@@ -146,7 +146,7 @@ def test_renewed_lease_stays(session, held, clock, sent):
 
 
 def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
-    """A clock step on the database's machine must expire nothing."""
+    """Check that a clock step on the database's machine expires nothing."""
     session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
     session.commit()
     assert look(Sweeper(LEASE, clock), clock, LEASE / 2) == []
@@ -177,7 +177,7 @@ def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
 
 
 def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clock, sent):
-    """None stays started, whether a worker falls silent, starts again or signs off."""
+    """Check workers that fall silent, start again or sign off: no wake-up stays started."""
     began = {}
     for name in ("silent", "again", "off"):
         make_worker(name)
@@ -249,7 +249,7 @@ def test_restarted_worker_requeues_what_it_held(session, held, make_worker):
 def test_error_does_not_end_the_reaper_thread(
     client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """The cause, such as an unreadable key file, may be gone at the next round."""
+    """Raise an error whose cause, such as an unreadable key file, may be gone at the next round."""
     turns: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
@@ -269,7 +269,7 @@ def test_error_does_not_end_the_reaper_thread(
 def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """The reaper must keep its memory: only then has it seen a lease unchanged for long enough."""
+    """Check that the reaper keeps its memory, without which it never sees a lease long enough."""
     sweepers: list[Sweeper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):

@@ -159,7 +159,7 @@ def test_log_line_of_the_request_names_the_trace(
 def test_traces_are_off_by_default(
     client: CheckedClient, submit: Callable[..., Task], session: Session, make_worker: Any
 ) -> None:
-    """No span is made or sent, and the exporter is not even imported."""
+    """Check that no span is made or sent, and that the exporter is not even imported."""
     client.get("/api/v1/health", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
     task = submit('report.phase("load"); result = {"traceparent": job.traceparent}')
     run(session, make_worker())

@@ -51,7 +51,7 @@ def test_worker_shows_its_free_resources_and_their_holders(
 
 
 def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker):
-    """They must lock the usage of projects in the same order, whatever they claimed first."""
+    """Check that they lock the usage of projects in one order, whatever they claimed first."""
     projects = [make_project(session) for _ in range(2)]
     names = ["a", "b"]
     for name, order in zip(names, (projects, projects[::-1]), strict=True):

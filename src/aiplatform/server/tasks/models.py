@@ -258,9 +258,9 @@ class MetricPoint(Base):
 class ExternalRun(Base):
     """The state of a run that executes outside the platform.
 
-    ``renewals`` counts the run's reports. ``given_up``: the run was ended because nothing was heard
-    of it, and it has not reported its end since. ``client_id`` is the name that the run chose for
-    itself. ``log_allowance`` is the number of bytes that it could print at once at
+    ``renewals`` counts the run's reports. ``given_up``: the run was ended because it was silent for
+    too long, and it has not reported its end since. ``client_id`` is the name that the run chose
+    for itself. ``log_allowance`` is the number of bytes that it could print at once at
     ``log_filled_at``; null if it has printed nothing yet.
     """
 

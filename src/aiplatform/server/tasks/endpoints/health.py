@@ -33,7 +33,7 @@ class Check(BaseModel):
 class Health(BaseModel):
     """The state of the platform.
 
-    ``ok``: all parts work. ``degraded``: requests are answered, but some work has to wait.
+    ``ok``: all parts work. ``degraded``: requests are answered, but some work may have to wait.
     ``down``: the database does not answer.
     """
 

@@ -61,7 +61,7 @@ async def report_metrics(
 
     Points may have any key and any step, in any order. If a step was sent several times, the last
     value counts. `writer` and `first` number the points, so that a request can be repeated safely:
-    points that were stored before are skipped. A run that was ended because nothing was heard of it
+    points that were stored before are skipped. A run that failed because it was silent for too long
     may still send points.
     """
     report = read_report(await request.body())

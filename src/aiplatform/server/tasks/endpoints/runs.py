@@ -39,7 +39,7 @@ def begin_run(
 ) -> TaskOut:
     """Create a task of type external. It is running from now on, and no worker claims it.
 
-    If a run with this `client_id` exists already, that run is returned with 200. A run that sends
+    If a run with this `client_id` exists already, that run is returned with 200. A run that reports
     nothing for `AIPLATFORM_RUN_SILENCE_SECONDS` fails.
     """
     task, new = external.begin(
@@ -98,7 +98,7 @@ def end_run(
 ) -> TaskOut:
     """End an external run. It is no error to report the same end again.
 
-    A run that failed because nothing was heard of it gets the status that is reported here.
+    A run that failed because it was silent for too long gets the status that is reported here.
     """
     found = queries.get_task(session, context, task)
     ended = external.end(

@@ -323,9 +323,10 @@ STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStat
 
 
 def unfinished_where_nothing_runs(session: Session) -> Sequence[int]:
-    """Return the tasks whose project is gone, archived or deleted and that must be told to stop.
+    """Return the tasks to cancel because their project is archived, deleted or purged.
 
-    The query starts from the few such projects: a hundred thousand tasks may wait in others.
+    Tasks that were asked to stop already are left out. The query starts from the few such projects:
+    a hundred thousand tasks may wait in others.
     """
     rows = session.execute(
         text(

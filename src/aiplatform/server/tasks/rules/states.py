@@ -19,7 +19,7 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
 CORRECTIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.FAILED: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
 }
-"""Further transitions of an external run that failed because nothing was heard of it.
+"""Further transitions of an external run that failed because it was silent for too long.
 
 It may still report how it ended.
 """

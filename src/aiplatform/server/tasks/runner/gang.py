@@ -44,7 +44,7 @@ class Gang:
 
         If some are still missing after ``gather_seconds``, the attempt gives back what it holds.
         Otherwise two tasks that each hold half of what they need would wait for each other for
-        ever. They retry after random times.
+        ever. Both try again, after waits of random length.
         """
         deadline = time.monotonic() + self.attempt.settings.gather_seconds
         while True:

@@ -34,7 +34,7 @@ def add_artifact(
 
     Raises:
         NotReportedHere: when a worker runs the task, and so stores its files.
-        TaskFinished: when the run has ended, unless it was ended because nothing was heard of it.
+        TaskFinished: when the run has ended, unless it was ended because of its silence.
         ArtifactPathRefused: when the path is used as a folder by another file, or the reverse.
         TooManyArtifacts: when the run has ``MAX_ARTIFACTS`` files already.
         QuotaExceeded: when the project has no storage left for it.

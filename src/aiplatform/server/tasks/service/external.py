@@ -226,9 +226,9 @@ def end(
 ) -> Task:
     """End a run with the outcome that it reports. Reporting the same end again is no error.
 
-    A run that failed because nothing was heard of it gets the reported status, and accepts no more
-    reports. A run that was asked to stop and given up stays cancelled; the report is added to its
-    result.
+    A run that failed because it was silent for too long gets the reported status, and accepts no
+    more reports. A run that was asked to stop and then given up stays cancelled; the report is
+    added to its result.
 
     Raises:
         NotReportedHere: when a worker runs the task.
@@ -276,7 +276,7 @@ def _note_report(session: Session, context: ProjectContext, task: Task, status: 
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
-    """End a run of which nothing was heard. Return False if it reported at the last moment."""
+    """End a run that was silent for too long. Return False if it reported at the last moment."""
     task = lock(session, task_id)
     run = session.get(ExternalRun, task_id, populate_existing=True)
     if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:
@@ -295,7 +295,7 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
     Raises:
         NotReportedHere: when a worker runs the task.
-        TaskFinished: when it has ended, unless it was ended because nothing was heard of it.
+        TaskFinished: when it has ended, unless it was ended because of its silence.
     """
     run = session.get(ExternalRun, task.id, populate_existing=True)
     if run is None:

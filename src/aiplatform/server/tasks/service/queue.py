@@ -278,9 +278,10 @@ def change_status(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Change the status as the transition table allows. Only ``claims`` changes it elsewhere.
+    """Change the status as the transition table allows.
 
-    ``ended_at`` is the reported end; it is limited to the time between the start and now.
+    Every change is made here, except for starts (see ``claims``). ``ended_at`` is the reported end;
+    it is limited to the time between the start and now.
 
     Raises:
         TaskFinished: when the transition table does not allow the change.

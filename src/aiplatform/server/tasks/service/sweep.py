@@ -62,8 +62,8 @@ class Sweeper:
     def sweep(self) -> list[int]:
         """Run one round; return the ids of tasks whose lease was ended.
 
-        A task that can't be ended does not keep others from it; it is tried again after it was
-        silent for as long once more.
+        If ending one task fails, the others are still ended; it is tried again after another whole
+        lease of silence.
 
         At most a tenth of a lease counts between two rounds. So time in which this process slept,
         or the database was away, is not held against workers that could not renew meanwhile.
@@ -149,7 +149,7 @@ class Sweeper:
                 end_lost(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
-        """Return external runs of which nothing was heard for too long."""
+        """Return external runs that were silent for too long."""
         unfinished = [status.value for status in TaskStatus if not status.is_final]
         rows = session.execute(
             select(ExternalRun.task_id, ExternalRun.renewals)
