@@ -230,7 +230,7 @@ def _surroundings() -> Compiled:
         .outerjoin(Retried, Retried.id == TaskScheduling.retry_of)
         .outerjoin(Project, Project.id == Task.project_id)
         .outerjoin(_experiments, _experiments.c.id == Task.experiment_id)
-        # A deleted model belongs to another project, and must look like one that no longer exists.
+        # A model in the bin belongs to the bin's project; it must look as if it did not exist.
         .outerjoin(
             _models,
             and_(

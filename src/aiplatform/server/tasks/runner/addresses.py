@@ -34,7 +34,7 @@ def outbound_address() -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # for documentation: nobody has it
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation; no host has it
         except OSError:
             return "127.0.0.1"
         address: str = probe.getsockname()[0]

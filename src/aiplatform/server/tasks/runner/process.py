@@ -81,7 +81,7 @@ NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
 
 
 NETWORKED = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
-"""The types of tasks that download something; only they may use the network."""
+"""The types of tasks that download something; only they get proxy settings and online hubs."""
 
 
 def import_environment(settings: Settings) -> dict[str, str]:

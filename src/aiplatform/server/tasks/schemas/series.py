@@ -41,7 +41,7 @@ class AttemptUsageOut(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """The resources that a task has used; ``cost`` is null if nothing that it held has a price."""
+    """The resources that a task has used; ``cost`` is null if the settings name no prices."""
 
     seconds: float
     gpu_hours: float

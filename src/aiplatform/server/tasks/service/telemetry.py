@@ -236,7 +236,7 @@ def gpu_hours(gpus: Sequence[Mapping[str, Any]], seconds: float) -> float:
 
 
 def total_cost(costs: Sequence[float | None]) -> float | None:
-    """Return the sum, or None if nothing had a price."""
+    """Return the sum of the known costs, or None if none is known."""
     known = [cost for cost in costs if cost is not None]
     return round(sum(known), 4) if known else None
 
