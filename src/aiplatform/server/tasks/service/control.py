@@ -1,4 +1,4 @@
-"""Pause, resume and retry tasks on request."""
+"""Pausing, resuming and retrying of tasks on request."""
 
 from uuid import UUID
 

@@ -1,7 +1,7 @@
-"""Prometheus metrics of a worker; they reach ``/metrics`` with the heartbeat, by the database.
+"""Prometheus metrics of a worker, which reach ``/metrics`` through the database.
 
-So Prometheus scrapes one address for all workers, and needs no access to them. Counters begin at 0
-when a worker is started, as Prometheus expects.
+They are stored with each heartbeat. So Prometheus scrapes one address for all workers, and needs no
+access to them. Counters begin at 0 when a worker is started, as Prometheus expects.
 """
 
 from collections.abc import Iterator

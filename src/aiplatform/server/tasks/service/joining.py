@@ -126,7 +126,7 @@ def kept_back(
 
 
 def held_as_demand(worker: WorkerFacts, lease: Held) -> Demand:
-    """Return the resources of a lease as a demand, so that it can be subtracted from a room."""
+    """Return the resources of a lease as a demand. The least memory of its devices counts."""
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
     return Demand(

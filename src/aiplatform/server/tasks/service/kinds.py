@@ -64,7 +64,7 @@ class Outcome:
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""A function that runs another in a transaction of the attempt, and waits for a lost database."""
+"""A function that runs another in a transaction of the attempt; it waits for a lost database."""
 
 
 class TaskKind:
