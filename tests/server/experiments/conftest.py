@@ -1,4 +1,4 @@
-"""A project with a base model, rows to learn from, and a worker worked by hand."""
+"""Fixtures: a project with a base model, datasets, and a worker that tests control."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def hand(client: Any) -> Hand:
 
 @pytest.fixture
 def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
-    """``rows(text)`` is a file in the store that passes for canonical rows."""
+    """Return a function that stores a text as the rows file of a dataset version."""
     from aiplatform.server.datasets.rules import ROWS_PATH
 
     return lambda text: make_blob(session, text.encode(), ROWS_PATH, tmp_path)
@@ -55,7 +55,7 @@ def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
 
 @pytest.fixture
 def made(session: Session, tmp_path: Any) -> list[StoredFile]:
-    """What a training leaves in its output."""
+    """Return the files that a training leaves in its output."""
     contents = {
         "adapter/adapter_model.safetensors": b"adapter",
         "weights/model.safetensors": b"merged",
@@ -74,7 +74,7 @@ def base(session: Session, tmp_path: Any) -> Model:
 def dataset(
     session: Session, project: Project, rows: Callable[[str], StoredFile], held_out: Dataset
 ) -> Dataset:
-    """Rows whose report has compared them with those that are held out."""
+    """Create a dataset whose quality report has compared it with the held-out rows."""
     dataset = make_dataset(session, project)
     version = make_version(session, dataset, file=rows("one"))
     compared = {"dataset": str(held_out.uuid), "label": "held-out@v1", "role": "evaluation"}
@@ -93,7 +93,7 @@ def held_out(session: Session, project: Project, rows: Callable[[str], StoredFil
 
 @pytest.fixture
 def config(base: Model, dataset: Dataset, held_out: Dataset, hand: Hand) -> dict[str, Any]:
-    """The smallest config of an experiment."""
+    """Return the smallest config of an experiment."""
     return {
         "base_model": str(base.uuid),
         "dataset": {"dataset": str(dataset.uuid)},
@@ -105,7 +105,7 @@ def config(base: Model, dataset: Dataset, held_out: Dataset, hand: Hand) -> dict
 
 @pytest.fixture
 def create(mine: Api, project: Project, config: dict[str, Any]) -> Callable[..., Any]:
-    """``create(**changes)`` makes an experiment over HTTP."""
+    """Return a function that creates an experiment over HTTP."""
 
     def make(name: str = "an experiment", **changes: Any) -> Any:
         body = {"name": name, "config": {**config, **changes}}

@@ -1,4 +1,4 @@
-"""A worker worked by hand: it claims real tasks and ends them as the test says."""
+"""A worker that tests control: it claims real tasks and ends them as the test says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aiplatform.server.tasks.service.workers import Capacity
 
 
 class Hand:
-    """Each method is one transaction, as the runner's are. Only tasks of one project are taken."""
+    """A worker that claims tasks of one queue. Each method is a transaction, as in the runner."""
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
@@ -29,7 +29,7 @@ class Hand:
             self.worker_id = workers.register(session, f"hand-{queue}", [queue], offers)
 
     def claim(self, *, hurry: bool = False) -> Claim | None:
-        """The next attempt; with ``hurry`` without waiting for a back-off to pass."""
+        """Claim the next attempt. With ``hurry``, do not wait for a retry's back-off."""
         with transaction() as session:
             if hurry:
                 session.execute(
@@ -40,42 +40,42 @@ class Hand:
             return attempts.claim_next(session, self.worker_id, [self.queue])
 
     def take(self, **options: Any) -> Claim:
-        """The same where there must be one."""
+        """Claim the next attempt, which must exist."""
         claim = self.claim(**options)
         assert claim is not None
         return claim
 
     def ready(self, claim: Claim, endpoint: str = "unix:/nowhere", token: str = "t") -> None:
-        """The runtime serves."""
+        """Report that the task's model server is ready."""
         with transaction() as session:
             attempts.set_ready(session, claim, endpoint, token)
 
     def complete(
         self, claim: Claim, result: dict[str, Any], files: list[StoredFile] | None = None
     ) -> None:
-        """The runtime has succeeded."""
+        """End an attempt with success."""
         self._end(claim, Outcome(TaskStatus.COMPLETED, result=result, files=files or []))
 
     def fail(self, claim: Claim, error: str = "the engine crashed") -> None:
-        """The runtime has failed."""
+        """End an attempt with a failure."""
         self._end(claim, Outcome(TaskStatus.FAILED, error=error))
 
     def cancel(self, claim: Claim) -> None:
-        """The runtime has stopped as it was told."""
+        """End an attempt as cancelled."""
         self._end(claim, Outcome(TaskStatus.CANCELLED))
 
     def give_back(self, claim: Claim) -> None:
-        """The worker stops, and another may run the task."""
+        """Release an attempt, as a worker that stops, so that another one may run the task."""
         with transaction() as session:
             attempts.release(session, claim, "the worker was stopped")
 
     def vanish(self, claim: Claim) -> None:
-        """The worker was lost."""
+        """Expire an attempt's lease, as if the worker was lost."""
         with transaction() as session:
             assert attempts.expire(session, claim.task_id, claim.fence, "the worker was lost")
 
     def inputs(self, claim: Claim) -> Any:
-        """What would be laid out for the runtime."""
+        """Return the files that the child process of a claim would get."""
         from aiplatform.server.tasks.service.kinds import kind_of
 
         with transaction() as session:
@@ -89,14 +89,14 @@ class Hand:
 
 
 def fresh(session: Session, row: Any) -> Any:
-    """``row`` as it is in the database now."""
+    """Reload ``row`` from the database."""
     session.rollback()
     session.refresh(row)
     return row
 
 
 def until_it_waits(session: Session) -> None:
-    """Return when some transaction waits for a lock of another."""
+    """Wait until a transaction waits for a lock of another one."""
     held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     deadline = time.monotonic() + 20
     while not session.scalar(held):

@@ -1,4 +1,4 @@
-"""Evaluations of models that trainings have yet to make, and what an evaluation must meet."""
+"""Tests of evaluations that wait for a training's model, and of their pass conditions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def experiment(session: Session, create: Submit) -> Experiment:
 
 @pytest.fixture
 def train(mine: Api, experiment: Experiment) -> Submit:
-    """``train()`` queues a training over HTTP."""
+    """Return a function that queues a training over HTTP."""
 
     def start(**body: Any) -> Any:
         answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
@@ -54,7 +54,7 @@ def train(mine: Api, experiment: Experiment) -> Submit:
 
 @pytest.fixture
 def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Submit:
-    """``evaluate(model)`` asks for an evaluation; ``model`` is a training, or what a spec has."""
+    """Return a function that requests an evaluation of a training or of a spec's model."""
 
     def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
         if "config" in model:
@@ -76,7 +76,7 @@ def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Subm
 
 
 class TestRuns:
-    def test_a_run_waits_for_another_of_its_experiment(
+    def test_run_after_another_run_waits_for_it(
         self, mine: Api, train: Submit, hand: Hand, made: list[StoredFile], experiment: Experiment
     ) -> None:
         first = train()
@@ -88,7 +88,7 @@ class TestRuns:
         hand.complete(claim, {}, made)
         assert str(hand.take().task_uuid) == second["uuid"]
 
-    def test_it_fails_with_what_it_waited_for(
+    def test_run_after_failed_run_fails(
         self, session: Session, mine: Api, train: Submit, hand: Hand, experiment: Experiment
     ) -> None:
         first = train()
@@ -102,7 +102,7 @@ class TestRuns:
         refused = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
 
-    def test_others_tasks_do_not_exist(
+    def test_run_after_task_of_other_project_is_not_found(
         self, session: Session, mine: Api, experiment: Experiment
     ) -> None:
         foreign = make_task(session, make_project(session))
@@ -110,7 +110,7 @@ class TestRuns:
         answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    def test_it_is_submitted_while_what_it_waits_for_ends(
+    def test_run_is_submitted_while_its_dependency_ends(
         self,
         session: Session,
         mine: Api,
@@ -119,7 +119,7 @@ class TestRuns:
         made: list[StoredFile],
         experiment: Experiment,
     ) -> None:
-        """Who ends a run locks it and its experiment after; so does who names it in ``after``."""
+        """Both transactions lock the first run before the experiment, so there is no deadlock."""
         first, claim = train(), hand.take()
         with ThreadPoolExecutor() as pool, transaction() as ending:
             attempts.hold(ending, claim)
@@ -137,7 +137,7 @@ def row_of(session: Session, task: Any) -> Task:
 
 
 class TestFromATask:
-    def test_it_waits_and_reads_what_was_made(
+    def test_evaluation_waits_for_training_and_reads_its_model(
         self,
         session: Session,
         mine: Api,
@@ -185,7 +185,7 @@ class TestFromATask:
         assert fresh(session, tuned).metrics["evaluation"]["model"]["loss"] == 1.5
         assert fresh(session, experiment).metrics["evaluation"]["task"] == task["uuid"]
 
-    def test_of_one_that_has_completed_it_is_pinned_at_once(
+    def test_evaluation_of_completed_training_pins_model_at_once(
         self, session: Session, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
     ) -> None:
         training = train()
@@ -196,7 +196,7 @@ class TestFromATask:
         assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
 
     @pytest.mark.parametrize("end", ["fail", "cancel"])
-    def test_it_fails_with_the_training(
+    def test_evaluation_fails_with_the_training(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, end: str
     ) -> None:
         training = train()
@@ -209,7 +209,7 @@ class TestFromATask:
         for refused in (evaluate(training), mine.post(f"tasks/{task['uuid']}/retry")):
             assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
 
-    def test_it_fails_when_nothing_was_made(
+    def test_evaluation_of_training_without_model_fails(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, monkeypatch: Any
     ) -> None:
         training = train()
@@ -222,7 +222,7 @@ class TestFromATask:
         assert f"The training {training['name']} has completed" in shown["error_message"]
         assert hand.claim() is None
 
-    def test_other_dependencies_are_waited_for_as_well(
+    def test_evaluation_waits_for_other_dependencies_too(
         self, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile], mine: Api
     ) -> None:
         training, other = train(), train()
@@ -234,7 +234,7 @@ class TestFromATask:
         hand.fail(last)
         assert str(hand.take().task_uuid) == task["uuid"]
 
-    def test_a_retry_of_one_that_was_cancelled_waits_again(
+    def test_retry_of_cancelled_evaluation_waits_again(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
     ) -> None:
         training = train()
@@ -250,7 +250,7 @@ class TestFromATask:
         assert later["model"] == mine.get(f"tasks/{first['uuid']}").json()["model"]
         assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
 
-    def test_a_retry_reads_what_the_retry_of_the_training_makes(
+    def test_retry_of_evaluation_follows_retry_of_training(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
     ) -> None:
         training = train()
@@ -266,7 +266,7 @@ class TestFromATask:
         assert mine.get(f"tasks/{retried['uuid']}").json()["model"] == model
         assert str(hand.take().task_uuid) == retried["uuid"]
 
-    def test_a_model_that_was_deleted(
+    def test_evaluation_of_training_with_deleted_model_is_refused(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
     ) -> None:
         training = train()
@@ -276,7 +276,7 @@ class TestFromATask:
         answer = evaluate(training)
         assert (answer.status_code, answer.json()["code"]) == (409, "made_no_model")
 
-    def test_what_makes_no_model_or_is_anothers(
+    def test_evaluation_of_other_task_is_refused(
         self, session: Session, project: Project, evaluate: Submit
     ) -> None:
         quality = make_task(session, project)
@@ -288,7 +288,7 @@ class TestFromATask:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
             assert answer.json()["resource"] == "task"
 
-    def test_a_repeated_request_queues_nothing(
+    def test_evaluation_with_same_idempotency_key_is_queued_once(
         self, train: Submit, evaluate: Submit, project: Project
     ) -> None:
         training = train()
@@ -303,7 +303,7 @@ class TestConditions:
         hand.complete(hand.take(), {}, made)
         return session.get_one(Model, row_of(session, training).model_id)
 
-    def test_met(
+    def test_pass_conditions_met_completes_evaluation(
         self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
     ) -> None:
         condition = {"metric": "loss", "op": "<=", "value": 1.5}
@@ -315,7 +315,7 @@ class TestConditions:
         assert mine.get(f"tasks/{task['uuid']}").json()["status"] == "completed"
         assert fresh(session, tuned).metrics["evaluation"]["passed"] is True
 
-    def test_missed(
+    def test_pass_conditions_missed_fails_evaluation(
         self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
     ) -> None:
         task = evaluate(str(tuned.uuid), pass_if=["loss<1.5", "perplexity>2"]).json()
@@ -329,7 +329,7 @@ class TestConditions:
         kept = fresh(session, tuned).metrics["evaluation"]
         assert (kept["passed"], kept["model"]["loss"]) == (False, 1.5)
 
-    def test_what_waits_for_it_does_not_start(
+    def test_task_after_failed_evaluation_does_not_start(
         self, mine: Api, train: Submit, tuned: Model, evaluate: Submit, hand: Hand
     ) -> None:
         first = evaluate(str(tuned.uuid), pass_if=["loss<1"]).json()
@@ -339,7 +339,7 @@ class TestConditions:
         assert (shown["status"], hand.claim()) == ("failed", None)
 
     @pytest.mark.parametrize("loss", ["NaN", None])
-    def test_what_is_no_number_meets_nothing(
+    def test_pass_condition_on_nan_or_missing_figure_fails(
         self, mine: Api, tuned: Model, evaluate: Submit, hand: Hand, loss: Any
     ) -> None:
         task = evaluate(str(tuned.uuid), pass_if=["loss>=0"]).json()
@@ -352,13 +352,13 @@ class TestConditions:
         "condition",
         ["loss", "loss=2", "loss<=two", "bleu>1", "loss<=nan", {"metric": "loss", "op": "<"}],
     )
-    def test_what_makes_no_sense(self, tuned: Model, evaluate: Submit, condition: Any) -> None:
+    def test_invalid_pass_condition_is_refused(
+        self, tuned: Model, evaluate: Submit, condition: Any
+    ) -> None:
         assert evaluate(str(tuned.uuid), pass_if=[condition]).status_code == 422
 
 
-def test_what_looks_for_a_training_shares_no_transaction(
-    session: Session, project: Project
-) -> None:
+def test_evaluation_from_task_shares_no_transaction(session: Session, project: Project) -> None:
     def may_share(model: Any) -> bool:
         spec = EvaluationSpec(model=model, dataset=DatasetRef(dataset=uuid4()))
         return Submission(make_context(session, project), Wanted(spec, "evaluate")).may_share

@@ -1,4 +1,4 @@
-"""Experiments over HTTP: making, changing, deleting, and who may."""
+"""Tests of experiments over HTTP: create, change, delete, and permissions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ Act = Callable[[User | None], Api]
 
 
 class TestCreate:
-    def test_it(self, session: Session, create: Create, project: Project, base: Model) -> None:
+    def test_create_stores_experiment_and_audit_entry(
+        self, session: Session, create: Create, project: Project, base: Model
+    ) -> None:
         answer = create(name="FAQ", lora={"rank": 4})
         assert answer.status_code == 201, answer.text
         shown = answer.json()
@@ -52,11 +54,11 @@ class TestCreate:
         ).one()
         assert details.created_by == project.owner_id
 
-    def test_versions_are_left_open(self, create: Create) -> None:
+    def test_create_does_not_pin_dataset_versions(self, create: Create) -> None:
         assert create().json()["config"]["dataset"]["version"] is None
 
     @pytest.mark.parametrize("field", ["base_model", "dataset", "eval_dataset"])
-    def test_what_is_anothers_does_not_exist(
+    def test_create_with_model_or_dataset_of_other_project_is_not_found(
         self, session: Session, create: Create, rows: Callable[[str], StoredFile], field: str
     ) -> None:
         other = make_project(session)
@@ -70,11 +72,13 @@ class TestCreate:
             answer = create(**{field: uuid if field == "base_model" else {"dataset": uuid}})
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    def test_a_version_that_is_not(self, create: Create, dataset: Dataset) -> None:
+    def test_create_with_unknown_version_is_not_found(
+        self, create: Create, dataset: Dataset
+    ) -> None:
         answer = create(dataset={"dataset": str(dataset.uuid), "version": "v7"})
         assert answer.status_code == 404
 
-    def test_a_base_model_that_is_not_ready(
+    def test_create_with_base_model_that_is_not_ready_is_refused(
         self, session: Session, create: Create, project: Project
     ) -> None:
         pending = make_model(session, project, status=ModelStatus.PENDING)
@@ -82,7 +86,7 @@ class TestCreate:
         assert (answer.status_code, answer.json()["code"]) == (409, "model.not_ready")
 
     @pytest.mark.parametrize("role", ["dataset", "eval_dataset"])
-    def test_preference_pairs_are_refused_with_the_command_that_maps_them(
+    def test_create_with_preference_pairs_is_refused_with_mapping_command(
         self,
         session: Session,
         create: Create,
@@ -102,7 +106,7 @@ class TestCreate:
         assert "`aiplatform datasets map pairs chosen=completion`" in answer.json()["detail"]
 
     @pytest.mark.parametrize("shape", ["table", "classification"])
-    def test_rows_that_teach_nothing(
+    def test_create_with_table_or_labels_is_refused(
         self,
         session: Session,
         create: Create,
@@ -125,12 +129,16 @@ class TestCreate:
             {"method": "magic"},
         ],
     )
-    def test_what_makes_no_sense(self, create: Create, changes: dict[str, Any]) -> None:
+    def test_create_with_invalid_config_is_refused(
+        self, create: Create, changes: dict[str, Any]
+    ) -> None:
         assert create(**changes).status_code == 422
 
 
 class TestChange:
-    def test_with_the_etag(self, session: Session, create: Create, mine: Api) -> None:
+    def test_change_with_etag_updates_experiment(
+        self, session: Session, create: Create, mine: Api
+    ) -> None:
         made = create()
         path = f"experiments/{made.json()['uuid']}"
         read = mine.get(path)
@@ -144,20 +152,20 @@ class TestChange:
         log = session.scalars(select(AuditLog).where(AuditLog.action == "experiment:updated")).one()
         assert log.details["changed"] == ["description", "name"]
 
-    def test_a_description_alone_is_a_change(self, create: Create, mine: Api) -> None:
+    def test_change_of_description_alone_changes_etag(self, create: Create, mine: Api) -> None:
         made = create()
         path = f"experiments/{made.json()['uuid']}"
         etag = {"If-Match": made.headers["etag"]}
         assert mine.patch(path, json={"description": "a"}, headers=etag).status_code == 200
         assert mine.patch(path, json={"description": "b"}, headers=etag).status_code == 412
 
-    def test_not_without(self, create: Create, mine: Api) -> None:
+    def test_change_without_or_with_stale_etag_is_refused(self, create: Create, mine: Api) -> None:
         path = f"experiments/{create().json()['uuid']}"
         assert mine.patch(path, json={"name": "x"}).status_code == 428
         stale = {"If-Match": '"0"'}
         assert mine.patch(path, json={"name": "x"}, headers=stale).status_code == 412
 
-    def test_a_config_is_checked_as_a_new_one(
+    def test_change_of_config_is_checked_like_a_new_one(
         self, session: Session, create: Create, mine: Api, config: dict[str, Any]
     ) -> None:
         path = f"experiments/{create().json()['uuid']}"
@@ -175,14 +183,16 @@ class TestChange:
 
 
 class TestDelete:
-    def test_it(self, session: Session, create: Create, mine: Api) -> None:
+    def test_delete_removes_experiment_and_is_audited(
+        self, session: Session, create: Create, mine: Api
+    ) -> None:
         uuid = create().json()["uuid"]
         assert mine.delete(f"experiments/{uuid}").status_code == 204
         assert mine.get(f"experiments/{uuid}").status_code == 404
         actions = session.scalars(select(AuditLog.action).where(AuditLog.resource_id == uuid))
         assert list(actions) == ["experiment:created", "experiment:deleted"]
 
-    def test_not_while_a_run_is_active(self, create: Create, mine: Api, hand: Hand) -> None:
+    def test_delete_with_active_run_is_refused(self, create: Create, mine: Api, hand: Hand) -> None:
         path = f"experiments/{create().json()['uuid']}"
         task = mine.post(f"{path}/runs").json()
         claim = hand.take()
@@ -195,7 +205,9 @@ class TestDelete:
 
 
 class TestWho:
-    def test_foreign_ones_do_not_exist(self, session: Session, create: Create, api: Act) -> None:
+    def test_experiment_of_other_project_is_not_found(
+        self, session: Session, create: Create, api: Act
+    ) -> None:
         path = f"experiments/{create().json()['uuid']}"
         stranger = api(make_user(session, role="developer"))
         for method, address in (
@@ -207,7 +219,7 @@ class TestWho:
         ):
             assert stranger.request(method, address, json={}).status_code == 404, address
 
-    def test_viewers_look_on(
+    def test_viewer_may_only_read(
         self, session: Session, create: Create, api: Act, project: Project
     ) -> None:
         path = f"experiments/{create().json()['uuid']}"
@@ -218,7 +230,7 @@ class TestWho:
         assert viewer.delete(path).status_code == 403
 
 
-def test_list(create: Create, mine: Api, project: Project) -> None:
+def test_list_is_paged_and_filtered_by_name(create: Create, mine: Api, project: Project) -> None:
     for name in ("a", "b", "b"):
         create(name=name)
     path = f"projects/{project.uuid}/experiments"

@@ -1,4 +1,4 @@
-"""The filter language: what it reads, what it refuses and where, and that nothing else gets in."""
+"""Tests of the filter language: parsing, errors with positions, and SQL with bound parameters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def found(text: str) -> list[tuple[str, str, tuple[object, ...]]]:
     return [(one.field.path, one.operator, one.values) for one in comparisons(parse(text))]
 
 
-def test_reads_what_the_documentation_says() -> None:
+def test_parse_reads_documented_examples() -> None:
     assert found('metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"') == [
         ("metrics.loss", "<", (1.5,)),
         ("config.lora.rank", "=", (16.0,)),
@@ -51,7 +51,7 @@ def test_reads_what_the_documentation_says() -> None:
     assert found('config.packing = TRUE or name contains "x"')[0][2] == (True,)
 
 
-def test_not_binds_tightest_and_or_loosest() -> None:
+def test_parse_precedence_is_not_and_or() -> None:
     tree = parse("not a = 1 and b = 2 or c = 3")
     assert isinstance(tree, Any_)
     both, last = tree.parts
@@ -80,14 +80,14 @@ def test_not_binds_tightest_and_or_loosest() -> None:
         ("a = \x001", 5, "NUL"),
     ],
 )
-def test_says_what_is_wrong_and_where(text: str, position: int, said: str) -> None:
+def test_parse_error_has_reason_and_position(text: str, position: int, said: str) -> None:
     with pytest.raises(FilterError) as caught:
         parse(text)
     assert said in caught.value.reason
     assert caught.value.position == position
 
 
-def test_many_nots_beside_each_other_are_not_deep() -> None:
+def test_parse_many_nots_side_by_side_is_accepted() -> None:
     assert len(found(" and ".join(["not a = 1"] * 40))) == 40
 
 
@@ -101,7 +101,7 @@ TEXTS = st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=12).map(" ".joi
 
 @given(TEXTS)
 @settings(max_examples=400, deadline=None)
-def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+def test_parse_any_text_succeeds_or_raises_filter_error(text: str) -> None:
     refused = None
     try:
         parse(text)
@@ -112,7 +112,7 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
         assert 1 <= refused.position <= len(text) + 1
 
 
-def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) -> None:
+def test_search_passes_filter_values_as_parameters(session: Session) -> None:
     context = make_context(session, make_project(session))
     evil = "x'; DROP TABLE experiment_tags; --"
 
@@ -170,7 +170,7 @@ def sql_of(subject: Subject, node: Node) -> str:
         ('created > "2026-11-24"', 'created > "2025-01-01T16:00:00Z"'),
     ],
 )
-def test_filters_that_differ_in_values_share_their_sql(one: str, other: str) -> None:
+def test_shape_of_filters_with_other_values_is_equal(one: str, other: str) -> None:
     assert shape(parse(one)) == shape(parse(other))
     assert sql_of(RUNS, parse(one)) == sql_of(RUNS, parse(other))
 
@@ -188,12 +188,12 @@ def test_filters_that_differ_in_values_share_their_sql(one: str, other: str) -> 
         ("metrics.a = 1", "not metrics.a = 1"),
     ],
 )
-def test_other_filters_have_sql_of_their_own(one: str, other: str) -> None:
+def test_shape_of_different_filters_differs(one: str, other: str) -> None:
     assert sql_of(EXPERIMENTS, parse(one)) != sql_of(EXPERIMENTS, parse(other))
     assert shape(parse(one)) != shape(parse(other))
 
 
-def test_the_shape_is_all_that_the_sql_depends_on() -> None:
+def test_sql_depends_only_on_shape() -> None:
     known: dict[Any, str] = {}
 
     @given(FILTERS, st.sampled_from([EXPERIMENTS, RUNS]))

@@ -1,4 +1,4 @@
-"""The quality gate before a training: refused with reasons, overridden with one."""
+"""Tests of the quality gate before a training: refusal with reasons, and overriding."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def experiment(session: Session, create: Create) -> Experiment:
 
 @pytest.fixture
 def report(session: Session, dataset: Dataset) -> Callable[..., None]:
-    """Gives the dataset's current version a report."""
+    """Return a function that stores a quality report of the dataset's current version."""
 
     def make(score: int, *findings: dict[str, Any]) -> None:
         version = session.scalars(
@@ -41,7 +41,7 @@ def report(session: Session, dataset: Dataset) -> Callable[..., None]:
     return make
 
 
-def test_the_gate_is_kept_as_set(mine: Api, project: Project) -> None:
+def test_gate_is_stored_and_validated(mine: Api, project: Project) -> None:
     path = f"projects/{project.uuid}/dataset-gate"
     assert mine.get(path).json() == {
         "min_score": None, "forbid_errors": False, "limits": [], "evaluation": [], "benchmarks": [],
@@ -53,7 +53,7 @@ def test_the_gate_is_kept_as_set(mine: Api, project: Project) -> None:
     assert mine.put(path, json={"limits": [{"finding": "A'; --"}]}).status_code == 422
 
 
-def test_a_failing_version_is_refused_with_reasons(
+def test_run_with_failing_version_is_refused_with_reasons(
     session: Session,
     mine: Api,
     project: Project,
@@ -81,7 +81,7 @@ def test_a_failing_version_is_refused_with_reasons(
     assert mine.post(runs, json={}).status_code == 202
 
 
-def test_an_override_needs_the_permission_and_is_audited(
+def test_override_needs_permission_and_is_audited(
     client: Any,
     session: Session,
     mine: Api,
@@ -113,7 +113,7 @@ def test_an_override_needs_the_permission_and_is_audited(
     assert row.details["failures"] == ["its score is 10, at least 80 is asked for"]
 
 
-def test_trying_a_task_again_is_no_way_around(
+def test_retry_checks_gate_and_quota_again(
     session: Session,
     mine: Api,
     project: Project,
@@ -141,7 +141,7 @@ def test_trying_a_task_again_is_no_way_around(
     assert mine.post(retry).json()["retry_of"] == run["uuid"]
 
 
-def test_a_rerun_and_a_retry_take_a_reason_as_the_first_run_did(
+def test_rerun_and_retry_accept_an_override_reason(
     client: Any,
     session: Session,
     mine: Api,

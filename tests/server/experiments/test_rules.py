@@ -1,4 +1,4 @@
-"""Which run is the best, and what is kept of runs."""
+"""Tests of the rules of runs: the best run, and the stored figures."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def run(name: str, **figures: Any) -> dict[str, Any]:
         ([run("a", eval_loss=2.0), run("b", eval_loss=1.0)], "b"),
         ([run("a", eval_loss=1.0), run("b", eval_loss=1.0)], "a"),
         ([run("a", train_loss_last=3.0), run("b", train_loss_last=2)], "b"),
-        # A loss on held-out rows says more than one on rows that were learned.
+        # A loss on held-out rows counts more than a training loss.
         ([run("a", eval_loss=2.0), run("b", train_loss_last=0.1)], "a"),
         ([run("a", eval_loss="NaN"), run("b", eval_loss=9.0)], "b"),
         ([run("a", eval_loss="NaN", train_loss_last=1.0)], "a"),
@@ -43,7 +43,7 @@ def test_best_run(runs: list[dict[str, Any]], best: str | None) -> None:
     assert (found and found["task"]) == best
 
 
-def test_metrics_are_the_best_runs_figures() -> None:
+def test_with_run_has_figures_of_best_run() -> None:
     metrics = with_run({}, run("a", eval_loss=1.0, steps=10))
     metrics = with_run(metrics, run("b", eval_loss=2.0, steps=20))
     assert (metrics["task"], metrics["eval_loss"], metrics["steps"]) == ("a", 1.0, 10)
@@ -52,7 +52,7 @@ def test_metrics_are_the_best_runs_figures() -> None:
     assert (metrics["task"], "steps" in metrics) == ("c", False)
 
 
-def test_old_runs_go_but_never_the_best() -> None:
+def test_with_run_drops_old_runs_but_not_the_best() -> None:
     metrics = with_run({}, run("best", eval_loss=0.1))
     for number in range(RUNS_KEPT + 5):
         metrics = with_run(metrics, run(str(number), eval_loss=1.0))
@@ -61,7 +61,7 @@ def test_old_runs_go_but_never_the_best() -> None:
     assert kept[1:] == [str(n) for n in range(5, RUNS_KEPT + 5)]
 
 
-def test_an_evaluation_goes_to_the_run_that_made_the_model() -> None:
+def test_with_evaluation_is_added_to_run_of_model() -> None:
     metrics = with_run(with_run({}, run("a", eval_loss=1.0)), run("b", eval_loss=2.0))
     metrics = with_evaluation(metrics, "model of b", {"rows": 3})
     assert [r.get("evaluation") for r in metrics["runs"]] == [None, {"rows": 3}]
@@ -70,21 +70,21 @@ def test_an_evaluation_goes_to_the_run_that_made_the_model() -> None:
     assert with_evaluation(metrics, "another", {"rows": 4}) == metrics
 
 
-def test_summary_takes_figures_only() -> None:
+def test_summary_of_has_figures_only() -> None:
     result = {"eval_loss": 1.0, "versions": {"torch": "2"}, "perplexity": None}
     assert summary_of(result) == {"eval_loss": 1.0}
 
 
-def test_answers_are_not_repeated() -> None:
+def test_evaluation_of_has_no_answers() -> None:
     kept = evaluation_of({"rows": 2, "answers": ["…"], "model": {"loss": 1.0}}, task="t")
     assert kept == {"task": "t", "rows": 2, "model": {"loss": 1.0}}
 
 
-def test_every_end_has_a_status() -> None:
+def test_every_final_task_status_has_an_experiment_status() -> None:
     assert set(STATUS_AFTER) == {status for status in TaskStatus if status.is_final}
 
 
-def test_tables_teach_nothing() -> None:
+def test_learnable_shapes_exclude_tables() -> None:
     assert DataShape.CHAT in LEARNABLE
     assert DataShape.TEXT in LEARNABLE
     assert DataShape.TABLE not in LEARNABLE

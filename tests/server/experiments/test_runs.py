@@ -1,4 +1,4 @@
-"""Runs of experiments and evaluations, from submission to what is registered."""
+"""Tests of runs and evaluations, from the submission to the registered model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def experiment(session: Session, create: Create) -> Experiment:
 
 @pytest.fixture
 def run(mine: Api, experiment: Experiment) -> Callable[..., Any]:
-    """``run()`` queues a training over HTTP."""
+    """Return a function that queues a training over HTTP."""
 
     def start(**body: Any) -> Any:
         answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
@@ -58,7 +58,7 @@ def run(mine: Api, experiment: Experiment) -> Callable[..., Any]:
 
 
 class TestSubmission:
-    def test_versions_are_pinned_now(
+    def test_run_pins_dataset_versions(
         self,
         session: Session,
         experiment: Experiment,
@@ -93,26 +93,28 @@ class TestSubmission:
         assert set(laid_out.single) == {"dataset", "eval_dataset"}
         assert [f.path for f in laid_out.trees["base_model"]] == ["weights/model.safetensors"]
 
-    def test_without_held_out_rows(self, create: Create, mine: Api, hand: Hand) -> None:
+    def test_run_without_held_out_rows(self, create: Create, mine: Api, hand: Hand) -> None:
         uuid = create(eval_dataset=None).json()["uuid"]
         assert mine.post(f"experiments/{uuid}/runs").status_code == 202
         assert set(hand.inputs(hand.take()).single) == {"dataset"}
 
-    def test_what_was_deleted_since(
+    def test_run_with_deleted_base_model_is_not_found(
         self, session: Session, experiment: Experiment, mine: Api, base: Model
     ) -> None:
         session.execute(delete(Model).where(Model.id == base.id))
         session.commit()
         assert mine.post(f"experiments/{experiment.uuid}/runs").status_code == 404
 
-    def test_not_through_the_tasks(
+    def test_training_submitted_as_task_is_refused(
         self, mine: Api, project: Project, config: dict[str, Any]
     ) -> None:
         body = {"name": "t", "spec": {"type": "training", **config}}
         answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
 
-    def test_runs_are_listed(self, mine: Api, experiment: Experiment, run: Any) -> None:
+    def test_runs_are_listed_newest_first(
+        self, mine: Api, experiment: Experiment, run: Any
+    ) -> None:
         made = [run()["uuid"] for _ in range(3)]
         path = f"experiments/{experiment.uuid}/runs"
         first = mine.get(path, params={"limit": 2}).json()
@@ -121,7 +123,7 @@ class TestSubmission:
 
 
 class TestStatus:
-    def test_follows_the_run(
+    def test_status_follows_the_run(
         self, session: Session, experiment: Experiment, run: Any, hand: Hand
     ) -> None:
         run()
@@ -134,13 +136,13 @@ class TestStatus:
         assert fresh(session, experiment).status == "failed"
         assert experiment.metrics == {}
 
-    def test_cancelled(
+    def test_status_after_cancelled_run_is_cancelled(
         self, session: Session, experiment: Experiment, run: Any, hand: Hand, mine: Api
     ) -> None:
         mine.post(f"tasks/{run()['uuid']}/cancel")
         assert fresh(session, experiment).status == "cancelled"
 
-    def test_of_the_latest_run_only(
+    def test_status_is_that_of_the_latest_run(
         self, session: Session, experiment: Experiment, run: Any, hand: Hand
     ) -> None:
         run(priority=9)
@@ -153,10 +155,10 @@ class TestStatus:
         hand.cancel(second)
         assert fresh(session, experiment).status == "cancelled"
 
-    def test_of_one_that_starts_while_a_newer_is_queued(
+    def test_status_when_older_run_starts_during_submission_stays_pending(
         self, session: Session, project: Project, experiment: Experiment, run: Any, hand: Hand
     ) -> None:
-        """Which is newest is known once the experiment's lock is had."""
+        """The start learns which run is the newest only after it has locked the experiment."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
             queries.lock_asked_by(submitting, experiment.id)
@@ -178,7 +180,7 @@ class TestStatus:
 
 
 class TestRegistration:
-    def test_a_model_comes_of_it(
+    def test_completed_run_registers_model(
         self,
         session: Session,
         experiment: Experiment,
@@ -226,7 +228,7 @@ class TestRegistration:
         kinds = session.scalars(select(Notification.type).where(Notification.user_id == owner.id))
         assert list(kinds) == ["model:registered"]
 
-    def test_versions_count_and_the_best_run_wins(
+    def test_several_runs_count_versions_and_keep_best_figures(
         self,
         session: Session,
         experiment: Experiment,
@@ -249,7 +251,7 @@ class TestRegistration:
         )
         assert list(models) == ["1", "2", "3", "4"]
 
-    def test_a_success_without_weights_is_none(
+    def test_completed_run_without_weights_is_refused(
         self, session: Session, experiment: Experiment, run: Any, hand: Hand
     ) -> None:
         task = run()
@@ -259,7 +261,7 @@ class TestRegistration:
         row = session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
         assert (row.status, row.model_id) == ("running", None)
 
-    def test_of_a_deleted_project_nothing_is_left(
+    def test_run_of_deleted_project_registers_no_model(
         self,
         session: Session,
         project: Project,
@@ -267,7 +269,7 @@ class TestRegistration:
         hand: Hand,
         made: list[StoredFile],
     ) -> None:
-        """Least of all a model without a project: that would be shared by all."""
+        """A model without a project would be shared with all projects."""
         run()
         claim = hand.take()
         before = set(session.scalars(select(Model.id)))
@@ -310,7 +312,7 @@ class TestEvaluation:
 
         return submit
 
-    def test_is_kept_with_model_and_experiment(
+    def test_evaluation_is_stored_with_model_and_experiment(
         self,
         session: Session,
         experiment: Experiment,
@@ -348,7 +350,7 @@ class TestEvaluation:
         metrics = fresh(session, experiment).metrics
         assert metrics["evaluation"] == metrics["runs"][0]["evaluation"] == kept
 
-    def test_of_a_shared_model_stays_with_its_task(
+    def test_evaluation_of_shared_model_is_stored_with_task_only(
         self, session: Session, base: Model, evaluate: Any, hand: Hand, mine: Api
     ) -> None:
         task = evaluate(base).json()
@@ -358,7 +360,7 @@ class TestEvaluation:
         assert fresh(session, base).metrics == {}
         assert mine.get(f"tasks/{task['uuid']}").json()["result"]["rows"] == 4
 
-    def test_of_a_failure_nothing_is_kept(
+    def test_failed_evaluation_is_not_stored(
         self, session: Session, tuned: Model, evaluate: Any, hand: Hand, experiment: Experiment
     ) -> None:
         evaluate(tuned)
@@ -366,7 +368,7 @@ class TestEvaluation:
         assert "evaluation" not in fresh(session, tuned).metrics
         assert fresh(session, experiment).status == "completed"
 
-    def test_what_is_anothers_does_not_exist(
+    def test_evaluation_of_model_of_other_project_is_not_found(
         self, session: Session, tuned: Model, evaluate: Any
     ) -> None:
         foreign = make_model(session, make_project(session))

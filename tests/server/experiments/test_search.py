@@ -1,4 +1,4 @@
-"""Search, tags, notes, the archive, clones, comparisons, records and reruns over HTTP."""
+"""Tests of search, tags, notes, archive, clones, comparisons, records and reruns over HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Create = Callable[..., Any]
 
 @pytest.fixture
 def many(session: Session, project: Project) -> list[Experiment]:
-    """Five, of which the last has no figures; losses 0.5, 1.0, 1.5 and NaN."""
+    """Create five experiments with the losses 0.5, 1.0, 1.5, NaN and none."""
     losses: list[Any] = [0.5, 1.0, 1.5, "NaN", None]
     return [
         make_experiment(
@@ -48,7 +48,7 @@ def names(api: Api, project: Project, what: str = "experiments", **params: Any) 
 
 
 def all_pages(api: Api, project: Project, what: str = "experiments", **params: Any) -> list[str]:
-    """The names on all pages, one after the other."""
+    """Return the names on all pages, in order."""
     found: list[str] = []
     while True:
         answer = api.get(f"projects/{project.uuid}/{what}", params=params)
@@ -78,7 +78,7 @@ def all_pages(api: Api, project: Project, what: str = "experiments", **params: A
         ("metrics.nothing = 1 or config.seed = 2", "e2"),
     ],
 )
-def test_filters(
+def test_filter_finds_matching_experiments(
     mine: Api, project: Project, many: list[Experiment], text: str, expected: str
 ) -> None:
     assert names(mine, project, filter=text) == expected.split()
@@ -95,7 +95,7 @@ def test_filters(
         ('metrics.eval_loss = nan or name = "e0"', "e3 e0"),
     ],
 )
-def test_what_is_looked_for_among_the_newest_is_what_is_found_among_all(
+def test_filter_result_does_not_depend_on_the_window(
     mine: Api, project: Project, many: list[Experiment], monkeypatch: pytest.MonkeyPatch,
     window: int, text: str, expected: str,
 ) -> None:  # fmt: skip
@@ -104,7 +104,7 @@ def test_what_is_looked_for_among_the_newest_is_what_is_found_among_all(
         assert all_pages(mine, project, filter=text, limit=limit) == expected.split()
 
 
-def test_a_figure_that_nothing_has_is_named(
+def test_filter_on_unknown_figure_is_refused_with_similar_names(
     mine: Api, project: Project, many: list[Experiment]
 ) -> None:
     def ask(text: str) -> Any:
@@ -115,13 +115,13 @@ def test_a_figure_that_nothing_has_is_named(
     assert "nothing in this project has metrics.eval_los" in answer.json()["detail"]
     assert "metrics.eval_loss" in answer.json()["detail"]
     assert "(at character 1)" in answer.json()["detail"]
-    assert ask("metrics.runs.eval_loss = 9").status_code == 422  # nothing is kept of lists
-    # What is there and meets nothing is an empty page, and so is what something else matches.
+    assert ask("metrics.runs.eval_loss = 9").status_code == 422  # lists are not searchable
+    # A known figure without a match gives an empty page. So does a filter with another match.
     assert ask("metrics.eval_loss < -1").json()["items"] == []
     assert ask('name = "e1" or metrics.eval_los < 1').status_code == 200
 
 
-def test_a_figure_may_be_present_or_missing(
+def test_filter_by_present_or_missing_figure(
     mine: Api, project: Project, many: list[Experiment]
 ) -> None:
     assert names(mine, project, filter="metrics.eval_loss missing") == ["e4"]
@@ -134,7 +134,9 @@ def test_a_figure_may_be_present_or_missing(
     [("metrics.loss <", 15), ("nme = 1", 1), ("name < 3", 1), ('metrics.x < "a"', 1),
      ('created > "soon"', 1), ("a = 1 or tags = 2", 10), ('name has "x"', 1)],
 )  # fmt: skip
-def test_a_bad_filter_says_where(mine: Api, project: Project, text: str, position: int) -> None:
+def test_invalid_filter_is_refused_with_position(
+    mine: Api, project: Project, text: str, position: int
+) -> None:
     answer = mine.get(f"projects/{project.uuid}/experiments", params={"filter": text})
     assert answer.status_code == 422
     assert answer.json()["code"] == "filter_invalid"
@@ -142,7 +144,7 @@ def test_a_bad_filter_says_where(mine: Api, project: Project, text: str, positio
         assert answer.json()["position"] == position
 
 
-def test_sorted_by_a_figure_page_by_page(
+def test_sort_by_figure_is_consistent_across_pages(
     mine: Api, project: Project, many: list[Experiment]
 ) -> None:
     for sort, expected in (
@@ -163,7 +165,7 @@ def test_sorted_by_a_figure_page_by_page(
         assert answer.json()["code"] == "invalid_cursor"
 
 
-def test_sorted_and_filtered_by_something_else(
+def test_sort_with_filter_on_other_field(
     session: Session, mine: Api, project: Project, many: list[Experiment]
 ) -> None:
     for text, expected in (
@@ -188,7 +190,7 @@ def test_sorted_and_filtered_by_something_else(
     assert names(mine, project, name="e2", **sort) == ["e2"]
 
 
-def test_facts_follow_every_change_and_stay_in_their_project(
+def test_search_sees_changes_and_only_its_own_project(
     session: Session, mine: Api, project: Project, many: list[Experiment]
 ) -> None:
     make_experiment(session, make_project(session), metrics={"eval_loss": 0.1}, name="theirs")
@@ -200,18 +202,18 @@ def test_facts_follow_every_change_and_stay_in_their_project(
     assert names(mine, project, filter="metrics.eval_loss < 0.6") == []
 
 
-def test_numbers_beyond_all_measure_and_odd_documents_are_no_error(
+def test_huge_numbers_and_odd_documents_are_accepted(
     session: Session, mine: Api, project: Project
 ) -> None:
     odd = {"big": 10**400, "deep": {"a": {"b": {"c": 1}}}, "": 2, "none": None, "list": [1]}
     make_experiment(session, project, name="odd", metrics={**odd, "x" * 400: 1})
     assert names(mine, project, filter="metrics.deep.a.b.c = 1") == ["odd"]
-    # It is beyond double precision, so no figure is kept of it.
+    # The number exceeds double precision, so it is not searchable.
     answer = mine.get(f"projects/{project.uuid}/experiments?filter=metrics.big > 0")
     assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
 
 
-def test_tags_notes_and_the_archive(
+def test_tags_note_and_archive_are_changed_and_audited(
     session: Session, mine: Api, project: Project, create: Create
 ) -> None:
     made = create(name="tagged").json()
@@ -242,7 +244,7 @@ def test_tags_notes_and_the_archive(
                        "experiment:unarchived"]  # fmt: skip
 
 
-def test_clones(mine: Api, create: Create) -> None:
+def test_clone_copies_config_with_changes(mine: Api, create: Create) -> None:
     made = create(name="first", lora={"rank": 16, "alpha": 4}).json()
     path = f"experiments/{made['uuid']}"
     mine.patch(path, json={"tags": ["x"], "note": "n"}, headers={"If-Match": "*"})
@@ -262,7 +264,7 @@ class TestRuns:
     def two(
         self, mine: Api, create: Create, hand: Hand, made: list[StoredFile]
     ) -> list[dict[str, Any]]:
-        """Runs of two experiments that have ended, with figures and a record."""
+        """Create completed runs of two experiments, with figures and records."""
         found = []
         for rank, loss in ((8, 1.5), (16, 1.0)):
             uuid = create(name=f"rank {rank}", lora={"rank": rank}).json()["uuid"]
@@ -279,7 +281,7 @@ class TestRuns:
             hand.complete(claim, {"eval_loss": loss, "train_loss_last": loss}, made)
         return found
 
-    def test_are_searched_over_all_experiments(
+    def test_runs_are_searched_across_experiments(
         self, mine: Api, project: Project, two: list[dict[str, Any]]
     ) -> None:
         names_of = {"filter": "metrics.loss = 1 and config.lora.rank > 4"}
@@ -296,7 +298,7 @@ class TestRuns:
         assert names(mine, project, "runs", filter=mine_too, **sort) == ["rank 8 #1"]
         assert names(mine, project, "runs", filter='author = "nobody"', **sort) == []
 
-    def test_records_and_the_model_card(
+    def test_record_and_model_card_of_run(
         self, mine: Api, two: list[dict[str, Any]], dataset: Any, base: Any
     ) -> None:
         run = mine.get(f"runs/{two[0]['uuid']}").json()
@@ -312,7 +314,7 @@ class TestRuns:
         assert (card["seed"], card["git"]["dirty"]) == (42, True)
         assert card["environment"]["python"] == "3"
 
-    def test_a_rerun_is_the_same_whatever_the_experiment_says_now(
+    def test_rerun_repeats_the_config_of_the_run(
         self, session: Session, mine: Api, two: list[dict[str, Any]], hand: Hand
     ) -> None:
         first = two[0]
@@ -343,9 +345,7 @@ class TestRuns:
         refused = mine.post(f"runs/{first['uuid']}/rerun")
         assert (refused.status_code, refused.json()["code"]) == (409, "not_repeatable")
 
-    def test_a_retry_is_a_run_too(
-        self, mine: Api, project: Project, create: Create, hand: Hand
-    ) -> None:
+    def test_retry_is_a_run(self, mine: Api, project: Project, create: Create, hand: Hand) -> None:
         uuid = create().json()["uuid"]
         run = mine.post(f"experiments/{uuid}/runs").json()
         hand.fail(hand.take())
@@ -361,7 +361,7 @@ class TestRuns:
         assert len(names(mine, project, "runs")) == 2
         assert mine.get(path).json()["status"] == "pending"
 
-    def test_comparison(
+    def test_comparison_lists_common_and_differing_values(
         self, session: Session, mine: Api, project: Project, two: list[dict[str, Any]]
     ) -> None:
         params = {"run": [run["uuid"] for run in two], "experiment": [two[0]["experiment"]]}

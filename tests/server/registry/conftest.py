@@ -1,4 +1,4 @@
-"""A project whose owner brings models in."""
+"""Fixtures: a project whose owner imports models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,13 +30,13 @@ def project(session: Session, owner: User) -> Project:
 
 @pytest.fixture
 def mine(api: Callable[[User | None], Api], owner: User) -> Api:
-    """The API as the project's owner."""
+    """Return a client of the API that acts as the project's owner."""
     return api(owner)
 
 
 @pytest.fixture
 def create(mine: Api, project: Project) -> Callable[..., Any]:
-    """Create a model, by default one to be uploaded; returns the answer."""
+    """Return a function that creates a model, by default for an upload, and returns the answer."""
 
     def create(**body: Any) -> Any:
         body.setdefault("name", f"model-{number()}")
@@ -48,14 +48,14 @@ def create(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def model(create: Callable[..., Any]) -> dict[str, Any]:
-    """A model that waits for its files."""
+    """Create a model that waits for its files."""
     created: dict[str, Any] = create().json()
     return created
 
 
 @pytest.fixture
 def end(session: Session, home: Any) -> Callable[..., Task]:
-    """End a task as a runtime would have: ``files`` maps paths of its output to their content."""
+    """Return a function that ends a task; ``files`` maps paths of its output to their contents."""
 
     def end(
         uuid: str, status: TaskStatus, *, files: dict[str, bytes] | None = None, **outcome: Any

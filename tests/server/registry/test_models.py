@@ -1,4 +1,4 @@
-"""Models: versions, sharing, who sees what."""
+"""Tests of models: versions, sharing and visibility."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,23 +30,23 @@ Create = Callable[..., Any]
 
 
 class TestVersions:
-    def test_count_up_by_name(self, create: Create) -> None:
+    def test_versions_count_up_per_name(self, create: Create) -> None:
         assert [create(name="counted").json()["version"] for _ in range(3)] == ["1", "2", "3"]
         assert create(name="other").json()["version"] == "1"
 
-    def test_may_be_chosen_once(self, create: Create) -> None:
+    def test_chosen_version_is_accepted_once(self, create: Create) -> None:
         assert create(name="chosen", version="2024-beta").status_code == 201
         answer = create(name="chosen", version="2024-beta")
         assert (answer.status_code, answer.json()["code"]) == (409, "model.version_taken")
         assert create(name="chosen", version="7").status_code == 201
         assert create(name="chosen").json()["version"] == "8"
 
-    def test_at_the_same_time(self, create: Create) -> None:
+    def test_simultaneous_creations_get_different_versions(self, create: Create) -> None:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: create(name="raced"), range(8)))
         assert sorted(answer.json()["version"] for answer in answers) == list("12345678")
 
-    def test_of_projects_do_not_mix(
+    def test_versions_are_counted_per_project(
         self, create: Create, mine: Api, session: Session, owner: User
     ) -> None:
         create(name="same")
@@ -66,7 +66,9 @@ class TestVersions:
             {"task": "x"},
         ],
     )
-    def test_bodies_that_are_refused(self, create: Create, body: dict[str, Any]) -> None:
+    def test_create_with_invalid_body_is_refused(
+        self, create: Create, body: dict[str, Any]
+    ) -> None:
         assert create(**body).json()["code"] == "validation"
 
 
@@ -76,7 +78,9 @@ class TestSharing:
         files = [make_blob(session, b"{}", "weights/config.json", home)]
         return make_model(session, None, files=files)
 
-    def test_needs_a_global_star(self, create: Create, session: Session, owner: User) -> None:
+    def test_create_shared_model_needs_global_permission(
+        self, create: Create, session: Session, owner: User
+    ) -> None:
         answer = create(shared=True)
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
         denied = session.scalars(
@@ -84,7 +88,7 @@ class TestSharing:
         ).one()
         assert denied.details["permission"] == "*"
 
-    def test_belongs_to_no_project_but_its_import_does(
+    def test_shared_model_has_no_project_but_its_import_has(
         self, admin: Api, project: Project, session: Session, end: Callable[..., Task]
     ) -> None:
         body = {"name": f"base-{number()}", "source": {"kind": "upload"}, "shared": True}
@@ -104,7 +108,7 @@ class TestSharing:
         ).one()
         assert reference.project_id is None
 
-    def test_an_import_whose_project_is_gone(
+    def test_import_of_shared_model_of_deleted_project_is_refused(
         self, admin: Api, session: Session, admin_user: User
     ) -> None:
         gone = make_project(session, admin_user)
@@ -116,7 +120,7 @@ class TestSharing:
         answer = admin.post(f"models/{created['uuid']}/import")
         assert (answer.status_code, answer.json()["code"]) == (409, "model.project_gone")
 
-    def test_is_read_by_all_and_changed_by_administrators(
+    def test_shared_model_is_read_by_all_and_changed_by_administrators(
         self, shared: Model, api: Callable[..., Api], session: Session, admin: Api, mine: Api
     ) -> None:
         somebody = api(make_user(session))
@@ -130,7 +134,7 @@ class TestSharing:
         assert api(None).get(path).status_code == 401
         assert admin.delete(path).status_code == 204
 
-    def test_in_archived_projects_nothing_changes(
+    def test_model_in_archived_project_cannot_be_changed(
         self, create: Create, mine: Api, session: Session, project: Project
     ) -> None:
         created = create().json()
@@ -143,7 +147,7 @@ class TestSharing:
 
 
 class TestLists:
-    def test_of_everything_one_may_read(self, session: Session, api: Callable[..., Api]) -> None:
+    def test_list_has_all_readable_models(self, session: Session, api: Callable[..., Api]) -> None:
         name = f"listed{number()}"
         user = make_user(session)
         owned = make_project(session, user)
@@ -161,7 +165,7 @@ class TestLists:
         one = api(user).get(f"models?name={name}&version=3").json()["items"]
         assert [item["uuid"] for item in one] == [str(visible[2].uuid)]
 
-    def test_of_everything_for_administrators(
+    def test_list_has_all_models_for_administrators(
         self, session: Session, admin: Api, project: Project
     ) -> None:
         model = make_model(session, project)
@@ -169,7 +173,7 @@ class TestLists:
             str(model.uuid)
         ]
 
-    def test_pages_do_not_lose_what_is_filtered(
+    def test_list_pages_contain_every_readable_model(
         self, session: Session, api: Callable[..., Api]
     ) -> None:
         name = f"paged{number()}"
@@ -189,14 +193,16 @@ class TestLists:
             cursor = f"&cursor={page['next_cursor']}"
         assert seen == list("7654321")
 
-    def test_of_a_project(self, mine: Api, session: Session, project: Project) -> None:
+    def test_project_list_has_own_models_only(
+        self, mine: Api, session: Session, project: Project
+    ) -> None:
         model = make_model(session, project)
         make_model(session, None, name=model.name)
         listed = mine.get(f"projects/{project.uuid}/models").json()["items"]
         assert [item["uuid"] for item in listed] == [str(model.uuid)]
         assert mine.get(f"projects/{project.uuid}/models?name=%00").json()["items"] == []
 
-    def test_a_model_entered_by_hand_is_shown(
+    def test_model_without_details_is_shown(
         self, mine: Api, session: Session, project: Project
     ) -> None:
         row = Model(project_id=project.id, name="bare", version="1", metrics={})
@@ -214,7 +220,7 @@ class TestLists:
         ({"kind": "hup"}, "source: has 'hup' in the field kind, which must be one of "),
     ],
 )
-def test_source_of_no_kind_is_refused_with_the_kinds_there_are(
+def test_create_with_unknown_source_kind_lists_valid_kinds(
     create: Callable[..., Any], source: dict[str, str], expected: str
 ) -> None:
     answer = create(source=source)

@@ -1,4 +1,4 @@
-"""Paths, trees and the modules that two domains carry."""
+"""Tests of the registry's rules: paths, file trees and the layout of models."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from aiplatform.server.registry.rules import (
         *("x" * 256, "a/" * 250 + "b", "CON", "aux.txt", "a/LPT1.json", "name.", "%2e%2e/x"),
     ],
 )
-def test_paths_that_are_refused(path: str) -> None:
+def test_fault_of_path_of_unsafe_path_has_reason(path: str) -> None:
     fault = fault_of_path(path)
     assert fault is not None
     assert fault.en
@@ -42,12 +42,12 @@ def test_paths_that_are_refused(path: str) -> None:
         "console.json",
     ],
 )
-def test_paths_that_are_taken(path: str) -> None:
+def test_fault_of_path_of_plain_path_is_none(path: str) -> None:
     assert fault_of_path(path) is None
 
 
 @given(st.text(max_size=30))
-def test_what_is_taken_stays_in_its_directory(path: str) -> None:
+def test_accepted_path_stays_in_its_directory(path: str) -> None:
     if fault_of_path(path) is None:
         laid_out = Path("/inputs/source", path)
         assert laid_out.resolve().is_relative_to("/inputs/source")
@@ -63,7 +63,7 @@ def test_clashes() -> None:
     assert not clashes("a.json", ["b.json", "a/b"])
 
 
-def test_the_hash_of_a_tree_is_that_of_its_paths_and_contents() -> None:
+def test_tree_hash_depends_on_paths_and_contents() -> None:
     files = [("b", "1" * 64), ("a", "2" * 64)]
     assert tree_hash(files) == tree_hash(reversed(files))
     assert tree_hash(files) != tree_hash([("b", "2" * 64), ("a", "1" * 64)])
@@ -71,6 +71,6 @@ def test_the_hash_of_a_tree_is_that_of_its_paths_and_contents() -> None:
     assert len(tree_hash([])) == 64
 
 
-def test_the_layout_of_models() -> None:
+def test_is_model_path() -> None:
     assert all(map(is_model_path, ["README.md", "weights/config.json", "adapter/a.safetensors"]))
     assert not any(map(is_model_path, ["source/x", "x", "weightsx/a", "other/README.md"]))

@@ -1,4 +1,4 @@
-"""Models in use: by tasks, by what registers tuned ones, by who downloads files."""
+"""Tests of the use of models by tasks, the registration of tuned models, and downloads."""
 
 import hashlib
 from collections.abc import Callable
@@ -38,7 +38,9 @@ Create = Callable[..., Any]
 
 
 class TestUse:
-    def test_own_and_shared_and_ready(self, session: Session, project: Project) -> None:
+    def test_usable_model_is_ready_and_own_or_shared(
+        self, session: Session, project: Project
+    ) -> None:
         context = make_context(session, project)
         for place in (project, None):
             model = make_model(session, place)
@@ -50,7 +52,9 @@ class TestUse:
         with pytest.raises(ModelNotReady):
             service.usable_model(session, context, pending.uuid)
 
-    def test_as_an_input(self, session: Session, project: Project, home: Any) -> None:
+    def test_input_ref_has_label_and_tree_hash(
+        self, session: Session, project: Project, home: Any
+    ) -> None:
         files = [
             make_blob(session, b"b", "weights/b", home),
             make_blob(session, b"a", "README.md", home),
@@ -62,7 +66,7 @@ class TestUse:
         assert item.label == f"{model.name}@1"
         assert item.content_hash == tree_hash((file.path, file.sha256) for file in files)
 
-    def test_registering_what_was_tuned(
+    def test_register_tuned_stores_card_and_lineage(
         self, session: Session, project: Project, mine: Api, owner: User, home: Any
     ) -> None:
         base = make_model(session, None, license="apache-2.0")
@@ -126,7 +130,7 @@ class TestUse:
         assert lineage["task"]["type"] == "training"
         assert lineage["experiment"]["name"] == experiment.name
 
-    def test_another_name_is_charged_again(
+    def test_register_again_charges_storage_again(
         self, session: Session, project: Project, home: Any
     ) -> None:
         files = [
@@ -149,7 +153,9 @@ class TestUse:
         assert queries.files(session, again) == queries.files(session, model)
         assert service.register_again(session, context, model, name="best") == (again, False)
 
-    def test_two_trainings_that_end_together(self, session: Session, project: Project) -> None:
+    def test_register_tuned_at_the_same_time_gives_different_versions(
+        self, session: Session, project: Project
+    ) -> None:
         tasks = [make_task(session, project, type=TaskType.TRAINING).id for _ in range(4)]
         project_id = project.id
 
@@ -180,7 +186,7 @@ class TestDownloads:
         files = [make_blob(session, content, "weights/page.html", home)]
         return make_model(session, project, files=files)
 
-    def test_are_attachments_with_hash_and_ranges(
+    def test_download_is_attachment_with_hash_and_ranges(
         self, model: Model, mine: Api, session: Session, project: Project
     ) -> None:
         path = f"models/{model.uuid}/files/weights/page.html"
@@ -203,10 +209,14 @@ class TestDownloads:
         assert {uuid for _, uuid in audited} == {project.uuid}
 
     @pytest.mark.parametrize("path", ["weights", "weights/", "..%2Fx", "%00", "weights/nothing"])
-    def test_of_files_that_are_not(self, model: Model, mine: Api, path: str) -> None:
+    def test_download_of_unknown_file_is_not_found(
+        self, model: Model, mine: Api, path: str
+    ) -> None:
         assert mine.get(f"models/{model.uuid}/files/{path}").status_code == 404
 
-    def test_of_others(self, model: Model, api: Callable[..., Api], session: Session) -> None:
+    def test_model_of_other_project_is_not_found(
+        self, model: Model, api: Callable[..., Api], session: Session
+    ) -> None:
         stranger = api(make_member(session, make_project(session), "admin"))
         for path in ("", "/files", "/lineage", "/files/weights/page.html"):
             assert stranger.get(f"models/{model.uuid}{path}").status_code == 404

@@ -1,4 +1,4 @@
-"""What sweeps of experiments need is what experiments need, and a sweep."""
+"""Fixtures of sweeps: those of experiments, and a function that creates sweeps."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ GRID = {
 
 @pytest.fixture
 def begin(mine: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
-    """``begin(**spec)`` makes an experiment and begins a sweep of it.
+    """Return a function that creates an experiment and a sweep of it.
 
-    ``config`` are changes of the experiment's.
+    Its argument ``config`` changes the experiment's config.
     """
 
     def make(name: str = "search", *, config: dict[str, Any] | None = None, **spec: Any) -> Any:

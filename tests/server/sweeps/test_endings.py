@@ -1,4 +1,4 @@
-"""How sweeps end that do not come to their last trial."""
+"""Tests of sweeps that end early or can't start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.server.experiments.hand import Hand
 from tests.server.sweeps.conftest import GRID, shown, states
 
 
-def test_a_search_that_can_not_choose_ends_and_says_why(
+def test_sweep_whose_sampler_fails_ends_with_error(
     mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_search_that_can_not_choose_ends_and_says_why(
     assert found["error"] == "the next parameters can't be chosen: ValueError: no such distribution"
 
 
-def test_a_sweep_that_can_not_go_on_keeps_no_other_from_it(
+def test_error_of_one_sweep_does_not_stop_others(
     mine: Api, begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(name="broken")
@@ -63,7 +63,7 @@ def test_a_sweep_that_can_not_go_on_keeps_no_other_from_it(
     assert states(mine, fine) != []
 
 
-def test_cancelling_stops_what_runs_and_keeps_what_is_done(
+def test_cancel_stops_running_trials_and_keeps_results(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     uuid = begin(parallelism=2).json()["uuid"]
@@ -81,7 +81,7 @@ def test_cancelling_stops_what_runs_and_keeps_what_is_done(
     assert hand.claim() is None
 
 
-def test_trials_that_all_fail_end_it(mine: Api, begin: Callable[..., Any], hand: Hand) -> None:
+def test_sweep_ends_after_five_failures(mine: Api, begin: Callable[..., Any], hand: Hand) -> None:
     seeds = {"seed": {"kind": "int", "low": 1, "high": 9}}
     uuid = begin(parameters=seeds, parallelism=1).json()["uuid"]
     for _ in range(5):
@@ -102,7 +102,7 @@ def test_trials_that_all_fail_end_it(mine: Api, begin: Callable[..., Any], hand:
         ({"objective": "loss", "pruning": {"series": "eval_loss"}}, "eval_loss"),
     ],
 )
-def test_what_no_run_will_measure_is_refused_at_once(
+def test_create_with_figure_without_eval_dataset_is_refused(
     begin: Callable[..., Any], spec: dict[str, Any], figure: str
 ) -> None:
     refused = begin(config={"eval_dataset": None}, **spec)
@@ -111,7 +111,7 @@ def test_what_no_run_will_measure_is_refused_at_once(
     assert f"never measure {figure}. Set an eval_dataset" in detail
 
 
-def test_what_is_measured_at_the_end_only_prunes_nothing(begin: Callable[..., Any]) -> None:
+def test_create_with_pruning_by_final_figure_is_refused(begin: Callable[..., Any]) -> None:
     spec = {"objective": "loss", "pruning": {"series": "eval_loss", "min_steps": 7}}
     refused = begin(config={"eval_steps": None}, **spec)
     assert (refused.status_code, refused.json()["code"]) == (422, "never_compared")
@@ -119,12 +119,12 @@ def test_what_is_measured_at_the_end_only_prunes_nothing(begin: Callable[..., An
     assert begin(config={"eval_steps": 7}, **spec).status_code == 201
 
 
-def test_without_held_out_rows_the_loss_is_searched_by(begin: Callable[..., Any]) -> None:
+def test_create_without_eval_dataset_may_use_loss(begin: Callable[..., Any]) -> None:
     spec = {"objective": "loss", "pruning": {"series": "loss"}}
     assert begin(config={"eval_dataset": None}, **spec).status_code == 201
 
 
-def test_the_first_trial_that_lacks_the_figure_ends_it(
+def test_sweep_ends_when_first_trial_lacks_the_objective(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     uuid = begin(objective="accuracy", parallelism=2).json()["uuid"]
@@ -139,7 +139,7 @@ def test_the_first_trial_that_lacks_the_figure_ends_it(
     assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
 
 
-def test_a_figure_that_is_no_number_ends_nothing(
+def test_objective_that_is_nan_fails_only_its_trial(
     mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     uuid = begin(parallelism=1).json()["uuid"]
@@ -150,7 +150,7 @@ def test_a_figure_that_is_no_number_ends_nothing(
     assert states(mine, uuid) == ["failed", "completed", "failed", "running"]
 
 
-def test_a_deactivated_author_starts_nothing_more(
+def test_sweep_of_deactivated_author_fails(
     session: Session, begin: Callable[..., Any], owner: User
 ) -> None:
     from aiplatform.server.sweeps.models import Sweep
@@ -165,7 +165,7 @@ def test_a_deactivated_author_starts_nothing_more(
     assert "deactivated" in (sweep.error or "")
 
 
-def test_a_priority_above_the_projects_limit_is_refused(
+def test_priority_above_the_projects_limit_is_refused(
     mine: Api, admin: Api, project: Project, begin: Callable[..., Any]
 ) -> None:
     urgent = begin(priority=9).json()["uuid"]
@@ -181,7 +181,7 @@ def test_a_priority_above_the_projects_limit_is_refused(
     assert "at most priority 8" in found["error"]
 
 
-def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
+def test_delete_experiment_needs_ended_sweeps(
     session: Session, mine: Api, begin: Callable[..., Any]
 ) -> None:
     sweep = begin().json()
@@ -199,7 +199,7 @@ def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
     assert entry.details["sweeps"] == [{"uuid": sweep["uuid"], "name": "search"}]
 
 
-def test_a_sweep_goes_over_the_gate_for_a_reason_as_long_as_its_author_may(
+def test_override_gate_needs_reason_and_permission(
     api: Callable[..., Api],
     session: Session,
     mine: Api,

@@ -1,4 +1,4 @@
-"""Grids, and who goes on at a rung."""
+"""Tests of grids, of sampling, and of the decisions at rungs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spec(**fields: object) -> SweepSpec:
     return SweepSpec.model_validate({"experiment": EXPERIMENT, "parameters": parameters, **fields})
 
 
-def test_a_grid_has_each_point_once() -> None:
+def test_grid_has_each_point_once() -> None:
     found = spec(
         method="grid",
         parameters={
@@ -41,7 +41,7 @@ def test_a_grid_has_each_point_once() -> None:
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])
-def test_the_same_history_gives_the_same_choice_within_its_ranges(method: str) -> None:
+def test_choose_is_repeatable_and_within_ranges(method: str) -> None:
     found = spec(method=method)
     history: list[Tried] = []
     for number in range(14):
@@ -56,7 +56,7 @@ def test_the_same_history_gives_the_same_choice_within_its_ranges(method: str) -
     assert len({one.params["learning_rate"] for one in history}) == len(history)
 
 
-def test_tpe_learns() -> None:
+def test_tpe_is_better_than_random() -> None:
     found = spec(method="tpe", parameters={"x": {"kind": "float", "low": 0, "high": 1}})
     history: list[Tried] = []
     for _ in range(40):
@@ -67,8 +67,8 @@ def test_tpe_learns() -> None:
 
 
 @pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.PAUSED])
-def test_tpe_learns_from_trials_that_were_halted(state: TrialState) -> None:
-    """With ASHA most are: here those above 0.4, and seven below it have completed."""
+def test_tpe_learns_from_halted_trials(state: TrialState) -> None:
+    """ASHA halts most trials. Here, those above 0.4 were halted, and seven below completed."""
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
         Tried({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0]) for place in range(1, 8)
@@ -88,7 +88,7 @@ def test_tpe_learns_from_trials_that_were_halted(state: TrialState) -> None:
     assert avoided["random"] <= 18
 
 
-def test_a_trial_that_was_halted_at_no_number_is_the_worst_of_them() -> None:
+def test_trial_halted_at_nan_is_the_worst() -> None:
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
         Tried({"x": place / 40}, TrialState.PRUNED, None, ["NaN" if place < 32 else 1.0])
@@ -103,7 +103,7 @@ VALUES = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=30)
 
 @given(VALUES, st.integers(2, 5), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_among_the_best_as_in_the_pruner_of_optuna(
+def test_goes_on_decides_like_optunas_pruner(
     values: list[float], reduction: int, minimize: bool
 ) -> None:
     import optuna
@@ -126,7 +126,7 @@ def test_among_the_best_as_in_the_pruner_of_optuna(
             assert not theirs
 
 
-def test_rungs() -> None:
+def test_rung_steps() -> None:
     assert [rung_steps(Asha(min_steps=10, reduction=3), rung) for rung in range(3)] == [10, 30, 90]
 
 
@@ -142,6 +142,6 @@ def test_rungs() -> None:
         {"pruning": {"reduction": 1}},
     ],
 )
-def test_what_is_no_search(fields: dict[str, object]) -> None:
+def test_invalid_spec_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         spec(**fields)

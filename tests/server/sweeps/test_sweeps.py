@@ -1,4 +1,4 @@
-"""Sweeps from creation to their end, with a worker worked by hand."""
+"""Tests of sweeps from their creation to their end, with a worker that the tests control."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.server.sweeps.conftest import shown, states
 
 @pytest.fixture
 def prompted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sweeps that a worker was asked to advance; :func:`heed` plays the worker."""
+    """Record the sweeps that a worker should advance; :func:`heed` advances them."""
     asked: list[int] = []
     monkeypatch.setattr(prompting, "send", lambda *_, sweep_id: asked.append(sweep_id))
     return asked
@@ -51,7 +51,7 @@ def say(claim: Any, **series: dict[int, float]) -> None:
         attempts.write_telemetry(session, claim, metrics=points)
 
 
-def test_a_grid_from_its_beginning_to_the_best_trial(
+def test_grid_sweep_runs_to_the_best_trial(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
     owner: User,
 ) -> None:  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_grid_from_its_beginning_to_the_best_trial(
     assert actions == ["sweep:created", "sweep:ended"]
 
 
-def test_tpe_on_the_queue(
+def test_tpe_sweep_runs_to_the_best_trial(
     mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     rate = {"learning_rate": {"kind": "float", "low": 1e-5, "high": 1e-2, "log": True}}
@@ -103,7 +103,7 @@ def test_tpe_on_the_queue(
     assert len({trial["params"]["learning_rate"] for trial in found["trials"]}) == 3
 
 
-def test_bad_trials_pause_at_rungs_go_on_if_they_turn_out_well_and_are_stopped_at_last(
+def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
@@ -124,7 +124,7 @@ def test_bad_trials_pause_at_rungs_go_on_if_they_turn_out_well_and_are_stopped_a
     say(third, loss={2: 5.0})
     hand.complete(first, {"eval_loss": 1.0}, made)
     advance_all()
-    # Two of three may not go on, one of four more makes room among the best for the second.
+    # Two of three trials are paused. A fourth, worse one moves the second among the best half.
     fourth = hand.take()
     say(fourth, loss={2: 6.0})
     advance_all()
@@ -145,7 +145,7 @@ def test_bad_trials_pause_at_rungs_go_on_if_they_turn_out_well_and_are_stopped_a
     assert session.get_one(Task, third.task_id).status == TaskStatus.CANCELLED
 
 
-def test_a_trial_that_may_go_on_before_it_has_paused_goes_on(
+def test_trial_that_may_continue_before_it_paused_continues(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
 ) -> None:
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
@@ -160,11 +160,11 @@ def test_a_trial_that_may_go_on_before_it_has_paused_goes_on(
     advance_all()
     fourth = hand.take()
     say(fourth, loss={2: 6.0})
-    with transaction() as own:  # there is room again
+    with transaction() as own:  # one trial may start again
         attempts.pause(own, third)
     advance_all()
     assert states(mine, uuid)[1] in {"resuming", "running"}
-    # It was asked to pause, still ran, and is asked no longer.
+    # The task was asked to pause, had not paused yet, and the request was withdrawn.
     session.expire_all()
     assert session.get_one(Task, second.task_id).scheduling.stop_wanted is None
     advance_all()
@@ -179,14 +179,14 @@ def test_a_trial_that_may_go_on_before_it_has_paused_goes_on(
         {"low": -1e308, "high": 1e308},
     ],
 )
-def test_ranges_that_nobody_can_draw_from_are_refused(
+def test_create_with_unusable_range_is_refused(
     begin: Callable[..., Any], bad: dict[str, float]
 ) -> None:
     rate = {"learning_rate": {"kind": "float", **bad}}
     assert begin(parameters=rate, method="random").status_code == 422
 
 
-def test_bad_trials_are_stopped_at_once_if_that_is_wanted(
+def test_halt_stop_prunes_bad_trials_at_once(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
 ) -> None:
     asha = {"series": "loss", "min_steps": 1, "reduction": 2, "halt": "stop"}
@@ -201,7 +201,7 @@ def test_bad_trials_are_stopped_at_once_if_that_is_wanted(
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLING
 
 
-def test_the_next_choice_knows_what_was_seen_at_the_rungs(
+def test_choose_gets_values_at_rungs(
     begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tried] = []
@@ -224,25 +224,25 @@ def test_the_next_choice_knows_what_was_seen_at_the_rungs(
     ]
 
 
-def test_what_is_no_parameter_is_refused_at_once(begin: Callable[..., Any]) -> None:
+def test_create_with_unknown_parameter_is_refused(begin: Callable[..., Any]) -> None:
     refused = begin(parameters={"lora.rnk": {"kind": "choice", "values": [1]}})
     assert refused.json()["code"] == "config_invalid"
     large = {"seed": {"kind": "int", "low": 1, "high": 10**6}}
     assert begin(parameters=large).json()["code"] == "grid_too_large"
 
 
-def test_it_goes_on_at_once_when_something_has_happened(
+def test_sweep_advances_after_events_of_its_tasks(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
     prompted: list[int],
 ) -> None:  # fmt: skip
-    """Nobody sweeps here: what advances the search are its own tasks."""
+    """No periodic job runs here; only events of the sweep's own tasks advance it."""
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
     heed(prompted)
     assert states(mine, uuid) == ["running", "running"]
     first, second = hand.take(), hand.take()
     say(first, loss={1: 0.5}, rate={2: 1.0})
-    assert prompted == []  # neither the step nor the series that trials are compared by
+    assert prompted == []  # neither the rung's step nor its series
     say(first, loss={2: 1.0})
     heed(prompted)
     say(first, loss={3: 1.0})
@@ -268,7 +268,7 @@ def test_it_goes_on_at_once_when_something_has_happened(
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLED
 
 
-def test_the_best_model_gets_a_name_of_its_own_once(
+def test_register_best_model_once_per_name(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
 ) -> None:
     uuid = begin(parallelism=1).json()["uuid"]
@@ -302,9 +302,7 @@ def test_the_best_model_gets_a_name_of_its_own_once(
     assert (better.status_code, better.json()["version"]) == (201, "2")
 
 
-def test_two_that_advance_at_once_start_each_trial_once(
-    mine: Api, begin: Callable[..., Any]
-) -> None:
+def test_simultaneous_advances_start_each_trial_once(mine: Api, begin: Callable[..., Any]) -> None:
     uuid = begin(parallelism=2).json()["uuid"]
     ready = threading.Barrier(4)
 
