@@ -1,4 +1,4 @@
-"""A server of scripted answers on a real port, and the command line run against it."""
+"""Fixtures for tests of the command line, with a server of scripted answers on a real port."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def url(server: FakeServer) -> Iterator[str]:
-    """The scripted server, listening."""
+    """Start the scripted server on a port of this machine, and return its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,7 +83,7 @@ def url(server: FakeServer) -> Iterator[str]:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The surroundings of commands: nothing of this machine's own."""
+    """Set the environment of commands, without any setting of this machine."""
     for name in [name for name in os.environ if name.startswith("AIPLATFORM_")]:
         monkeypatch.delenv(name)
     variables = {
@@ -104,14 +104,14 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Ran]:
-    """Run a command in this process, from its arguments to its exit code."""
+    """Return a function that runs a command in this process, up to its exit."""
     original = Transport.__init__
 
     def scripted(self: Transport, url: str, **options: Any) -> None:
         original(self, url, **{**options, "transport": server})
 
     monkeypatch.setattr(Transport, "__init__", scripted)
-    # A command in Chinese translates these for the whole process: later tests need the English.
+    # A command in Chinese translates these for the whole process, but later tests need English.
     for name in (*FIXED, "_make_rich_text"):
         monkeypatch.setattr(rich_utils, name, getattr(rich_utils, name))
 
@@ -127,7 +127,7 @@ def run(
 
 @pytest.fixture
 def start(url: str, environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
-    """Start a command as a process of its own, against the listening server."""
+    """Return a function that starts a command as a process, against the listening server."""
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -144,7 +144,7 @@ def start(url: str, environment: dict[str, str]) -> Callable[..., subprocess.Pop
 
 @pytest.fixture
 def world(server: FakeServer) -> FakeServer:
-    """One project with a dataset and a model."""
+    """Return the scripted server with one project, a dataset and a model."""
     server.on("GET projects", page(PROJECT))
     server.on(f"GET projects/{P}/datasets", page(DATASET))
     server.on(f"GET datasets/{D}", answer(DATASET))

@@ -1,4 +1,4 @@
-"""Keys, roles and ownership from the command line."""
+"""Tests of API keys, roles and ownership on the command line."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ KEY = Some(
 ROLE = Some({"uuid": K, "name": "labeler", "permissions": ["datasets:read"], "is_system": False})
 
 
-def test_a_key_is_printed_once_alone_on_stdout(run: Run, server: FakeServer) -> None:
+def test_keys_create_prints_key_once_on_last_line_of_stdout(run: Run, server: FakeServer) -> None:
     server.on("POST users/me/keys", answer(KEY | {"key": "aip_key_abcdefgh"}, 201))
     ran = run("keys", "create", "ci", "-s", "datasets:read", "--days", "3")
     assert ran.out.rstrip().endswith("\naip_key_abcdefgh")
@@ -48,7 +48,9 @@ def test_keys_are_listed_and_revoked_by_name(run: Run, server: FakeServer) -> No
     assert run("keys", "revoke", "other", "--yes").code == 2
 
 
-def test_roles(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_roles_commands_list_create_change_and_delete_roles(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed: dict[str, Any] = ROLE | {"permissions": ["datasets:write"]}
     vocabulary = {
         "permission": "datasets:read", "resource": "datasets", "action": "read",
@@ -81,7 +83,7 @@ def test_roles(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) ->
     assert run("roles", "rm", "labeler", "--yes").code == 0
 
 
-def test_ownership(run: Run, server: FakeServer) -> None:
+def test_projects_leave_transfer_and_access(run: Run, server: FakeServer) -> None:
     because = {"source": "membership", "role": "viewer", "grants": ["datasets:read"]}
     server.on("GET projects", page(PROJECT))
     server.on(f"GET projects/{P}", answer(PROJECT))
@@ -105,7 +107,7 @@ def test_ownership(run: Run, server: FakeServer) -> None:
     assert "may here: nothing" in ran.err
 
 
-def test_a_server_without_single_sign_on_says_so(run: Run, server: FakeServer) -> None:
+def test_login_sso_on_server_without_sso_is_refused(run: Run, server: FakeServer) -> None:
     server.on("GET auth/oidc", answer({"enabled": False, "issuer": None, "login_url": None}))
     ran = run("login", "--sso")
     assert ran.code == 1

@@ -1,4 +1,4 @@
-"""Commands about accounts: yours, and for administrators those of others."""
+"""Tests of the account commands: your own account, and those of others for administrators."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def ann(server: FakeServer) -> FakeServer:
     return server
 
 
-def test_lists_and_filters(run: Run, server: FakeServer) -> None:
+def test_users_ls_sends_filters(run: Run, server: FakeServer) -> None:
     server.on("GET users", page(ANN))
     assert "ann@example.org" in run("users", "ls").out
     run("users", "ls", "an", "--role", "user", "--inactive")
@@ -45,7 +45,7 @@ def test_lists_and_filters(run: Run, server: FakeServer) -> None:
     assert (asked["q"], asked["role"], asked["active"]) == ("an", "user", "false")
 
 
-def test_shows_and_changes(run: Run, ann: FakeServer) -> None:
+def test_users_show_and_set(run: Run, ann: FakeServer) -> None:
     assert "ann@example.org" in run("users", "show", "ann").out
     ann.on(f"PATCH users/{U}", answer(ANN | {"role": "viewer"}))
     assert run("users", "set", "ann").code == 2
@@ -56,27 +56,27 @@ def test_shows_and_changes(run: Run, ann: FakeServer) -> None:
 
 
 @pytest.mark.parametrize("command", ["deactivate", "activate"])
-def test_lets_out_and_in(run: Run, server: FakeServer, command: str) -> None:
+def test_users_deactivate_and_activate(run: Run, server: FakeServer, command: str) -> None:
     server.on(f"POST users/ann/{command}", answer(ANN))
     assert run("users", command, "ann").code == 0
 
 
-def test_deletes_after_asking(run: Run, ann: FakeServer) -> None:
+def test_users_rm_asks_for_confirmation(run: Run, ann: FakeServer) -> None:
     ann.on(f"DELETE users/{U}", answer(status=204))
-    assert run("users", "rm", "ann").code == 2  # nobody to ask
+    assert run("users", "rm", "ann").code == 2  # no terminal to ask on
     ran = run("users", "rm", "ann", "--yes", "--transfer-to", "bob")
     assert (ran.code, "Deleted" in ran.err) == (0, True)
     assert sent(ann, "DELETE", U) == {"transfer_to": "bob"}
 
 
-def test_what_they_own_stands_in_the_way(run: Run, ann: FakeServer) -> None:
+def test_users_rm_of_a_project_owner_prints_the_server_error(run: Run, ann: FakeServer) -> None:
     detail = "ann owns projects: demo. Transfer them first, or name their new owner."
     ann.on(f"DELETE users/{U}", problem(409, "owns_projects", detail))
     ran = run("users", "rm", "ann", "-y")
     assert (ran.code, "demo" in ran.err) == (1, True)
 
 
-def test_invites_and_prints_the_link_alone(run: Run, server: FakeServer) -> None:
+def test_users_invite_prints_only_the_link_on_stdout(run: Run, server: FakeServer) -> None:
     invitation = Some({"uuid": S, "email": "x@example.org"})
     secret = {"link": LINK["link"], "token": "t"}
     server.on("POST invitations", answer(invitation | secret, 201))
@@ -94,7 +94,7 @@ def test_invites_and_prints_the_link_alone(run: Run, server: FakeServer) -> None
     assert (refused.code, "ffffffff alone" in refused.err) == (2, True)
 
 
-def test_helps_those_who_are_locked_out(run: Run, ann: FakeServer) -> None:
+def test_users_reset_password_end_sessions_and_reset_totp(run: Run, ann: FakeServer) -> None:
     ann.on("POST users/ann/password-reset", answer(LINK, 201))
     assert run("users", "reset-password", "ann").out.strip() == LINK["link"]
     ann.on(f"DELETE users/{U}/sessions", answer({"ended": 3}))
@@ -103,7 +103,7 @@ def test_helps_those_who_are_locked_out(run: Run, ann: FakeServer) -> None:
     assert run("users", "reset-totp", "ann", "-y").code == 0
 
 
-def test_own_sessions(run: Run, server: FakeServer) -> None:
+def test_account_sessions_are_listed_and_ended(run: Run, server: FakeServer) -> None:
     server.on(
         "GET users/me/sessions", page(Some({"uuid": S, "current": True, "user_agent": "phone"}))
     )
@@ -117,7 +117,7 @@ def test_own_sessions(run: Run, server: FakeServer) -> None:
     assert run("account", "end-session").code == 2
 
 
-def test_passwords_come_from_stdin_and_links_may_be_pasted_whole(
+def test_account_commands_read_passwords_from_stdin_and_accept_whole_links(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.on("PUT users/me/password", answer(status=204))
@@ -139,7 +139,9 @@ def test_passwords_come_from_stdin_and_links_may_be_pasted_whole(
     assert run("account", "forgot-password", "ann@example.org").code == 0
 
 
-def test_second_factor(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_account_totp_commands(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.on("GET users/me/totp", answer({"enabled": True, "recovery_codes_left": 9}))
     assert "9" in run("account", "totp", "status").out
     server.on("POST users/me/totp", answer({"secret": "ABC", "uri": "otpauth://totp/x"}))
@@ -155,7 +157,7 @@ def test_second_factor(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyP
     assert sent(server, "POST", "/disable") == {"code": "123456"}
 
 
-def test_login_with_a_second_factor(
+def test_login_with_second_factor_needs_a_code(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})

@@ -1,4 +1,4 @@
-"""``aiplatform audit``: with the real database, and against the scripted server."""
+"""Tests of ``aiplatform audit``, with the real database and with the scripted server."""
 
 import json
 import stat
@@ -34,7 +34,7 @@ ENTRY = Some(
 
 @pytest.fixture
 def database(environment: dict[str, str], fresh_database: str) -> str:
-    """A database that the settings name, although all settings were taken away before."""
+    """Create a database, and set it in the environment after all settings were removed."""
     return fresh_database
 
 
@@ -46,7 +46,7 @@ def write(count: int) -> list[int]:
         ]
 
 
-def test_rows_are_listed_with_filters(run: Run, server: FakeServer) -> None:
+def test_audit_ls_sends_filters(run: Run, server: FakeServer) -> None:
     server.on("GET audit", page(ENTRY))
     done = run("audit", "ls", "--user", "lin", "--address", "192.0.2.0/24", "--text", "a b")
     assert done.code == 0, done.err
@@ -59,8 +59,8 @@ def test_rows_are_listed_with_filters(run: Run, server: FakeServer) -> None:
     assert "project" not in sent
 
 
-def test_resources_are_listed_by_name(run: Run, server: FakeServer) -> None:
-    """From the entry, else from another one, else from the platform; in JSON all is as recorded."""
+def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None:
+    """Names come from the entry, other entries, or the server; JSON contains the stored entries."""
     first, second, gone, user, session = (
         f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
     )
@@ -89,7 +89,7 @@ def test_resources_are_listed_by_name(run: Run, server: FakeServer) -> None:
     assert len(server.requests) == before + 1
 
 
-def test_exports_are_written_to_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:
+def test_audit_export_writes_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:
     exported = {"Content-Type": "text/csv", "Content-Disposition": "attachment"}
     server.on("GET audit/export", httpx.Response(200, content="time,user\n", headers=exported))
     done = run("audit", "export", str(tmp_path / "f.csv"), "--csv", "--action", "task:")
@@ -98,7 +98,7 @@ def test_exports_are_written_to_a_file(run: Run, server: FakeServer, tmp_path: P
     assert "time,user" in (tmp_path / "f.csv").read_text()
 
 
-def test_keys_are_made_once_and_kept_private(run: Run, tmp_path: Path) -> None:
+def test_audit_keygen_writes_private_key_once(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
     assert run("audit", "keygen", str(path)).code == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -112,7 +112,7 @@ def test_keys_are_made_once_and_kept_private(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_seal_verify_and_be_told(run: Run, tmp_path: Path) -> None:
+def test_audit_verify_with_head_and_public_key_finds_changes(run: Run, tmp_path: Path) -> None:
     write(3)
     assert run("audit", "keygen", str(tmp_path / "key")).code == 0
     sealed = run("audit", "seal", "--key", str(tmp_path / "key"), "--json")
@@ -135,7 +135,7 @@ def test_seal_verify_and_be_told(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_archive_prune_and_verify(run: Run) -> None:
+def test_audit_archive_and_prune_keep_rows_verifiable(run: Run) -> None:
     write(4)
     assert run("audit", "seal").code == 0
     assert json.loads(run("audit", "archive", "--days", "0", "--json").out) == {"archived": 4}
@@ -146,11 +146,11 @@ def test_archive_prune_and_verify(run: Run) -> None:
     assert (verdict["intact"], verdict["rows"], verdict["archived"]) == (True, 4, 4)
 
 
-def test_prune_as_the_role_of_the_system_says_which_role_it_needs(run: Run, database: str) -> None:
+def test_audit_prune_without_owner_role_names_the_setting(run: Run, database: str) -> None:
     write(1)
     assert run("audit", "seal").code == 0
     assert run("audit", "archive", "--days", "0").code == 0
-    # Of its own: the one of `run` would put this setting back when the database is gone.
+    # A MonkeyPatch of its own: that of `run` would restore this setting after the database is gone.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIPLATFORM_MIGRATION_DATABASE_URL", database)
         get_settings.cache_clear()
@@ -169,14 +169,14 @@ def test_prune_as_the_role_of_the_system_says_which_role_it_needs(run: Run, data
         ("seal", "--key", "/dev/null"),
     ],
 )
-def test_what_does_not_work_is_said_in_words(run: Run, arguments: tuple[str, ...]) -> None:
+def test_audit_with_invalid_arguments_prints_an_error(run: Run, arguments: tuple[str, ...]) -> None:
     done = run("audit", *arguments)
     assert done.code == 1
     assert "Traceback" not in done.err
     assert done.err.startswith("Error:")
 
 
-def test_a_file_that_is_no_export(run: Run, tmp_path: Path) -> None:
+def test_audit_verify_of_a_file_that_is_no_export_fails(run: Run, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("hello\n")
     done = run("audit", "verify", str(tmp_path / "f"))
     assert done.code == 1

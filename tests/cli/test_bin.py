@@ -1,4 +1,4 @@
-"""``aiplatform bin``: what was deleted, restored or purged by the name that is listed."""
+"""Tests of ``aiplatform bin``."""
 
 import json
 
@@ -13,7 +13,7 @@ class TestBin:
         "deleted_at": "2026-11-01T00:00:00Z", "purge_after": "2026-12-01T12:30:00Z",
     }  # fmt: skip
 
-    def test_deleting_says_until_when_it_can_be_restored(self, run: Run, world: FakeServer) -> None:
+    def test_rm_prints_until_when_it_can_be_restored(self, run: Run, world: FakeServer) -> None:
         until = "2026-12-01T12:30:00+00:00"
         world.on(f"DELETE datasets/{D}", answer(status=204, Purge_After=until))
         world.on(f"DELETE models/{M}", answer(status=204))
@@ -24,7 +24,7 @@ class TestBin:
         }  # fmt: skip
         assert "for good" in run("models", "rm", "base", "--yes").err
 
-    def test_listing_restoring_purging(self, run: Run, world: FakeServer) -> None:
+    def test_bin_lists_restores_and_purges_by_name(self, run: Run, world: FakeServer) -> None:
         world.on(f"GET projects/{P}/bin", page(self.ITEM))
         restored = {"uuid": D, "kind": "dataset", "name": "faq-2", "version": None}
         world.on(f"POST projects/{P}/bin/{D}/restore", answer(restored))
@@ -39,7 +39,9 @@ class TestBin:
         misspelt = run("bin", "restore", "fak")
         assert (misspelt.code != 0, "faq" in misspelt.err) == (True, True)
 
-    def test_versions_are_named_as_they_are_listed(self, run: Run, world: FakeServer) -> None:
+    def test_bin_restore_takes_versions_as_bin_ls_prints_them(
+        self, run: Run, world: FakeServer
+    ) -> None:
         one, two = ({**self.ITEM, "kind": "model", "name": "tuned", "uuid": uuid, "version": number}
                     for uuid, number in ((M, "1"), (E, "2")))  # fmt: skip
         world.on(f"GET projects/{P}/bin", page(one, two, self.ITEM))
@@ -51,7 +53,7 @@ class TestBin:
         assert "tuned@1, tuned@2" in run("bin", "restore", "tuned@3").err
         assert M in run("bin", "restore", "tuned").err
 
-    def test_projects(self, run: Run, world: FakeServer) -> None:
+    def test_bin_commands_with_projects_option(self, run: Run, world: FakeServer) -> None:
         gone = {**self.ITEM, "kind": "project", "uuid": E, "name": "old"}
         world.on("GET bin", page(gone))
         restored = {"uuid": E, "kind": "project", "name": "old", "version": None}

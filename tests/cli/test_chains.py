@@ -1,4 +1,4 @@
-"""Commands that queue work to be done after other work."""
+"""Tests of commands that queue a task which starts after other tasks."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ DEPLOYMENT = Some({"uuid": OTHER, "name": "tuned", "status": "starting", "model"
 
 @pytest.fixture
 def chain(world: FakeServer) -> FakeServer:
-    """A training that runs, and a server that takes what is to come after it."""
+    """Return the scripted server with a running training, ready to accept tasks that follow it."""
     world.on(f"GET tasks/{T}", answer(TRAINING)).on(f"GET tasks/{OTHER}", answer(EVALUATION))
     world.on(f"POST projects/{P}/tasks", answer(EVALUATION, 202))
     world.on(f"POST projects/{P}/deployments", answer(DEPLOYMENT, 201))
@@ -26,11 +26,11 @@ def chain(world: FakeServer) -> FakeServer:
 
 
 def sent(server: FakeServer) -> Any:
-    """The body of the last request that had one."""
+    """Return the body of the last request that had one."""
     return json.loads(next(body for body in reversed(server.bodies) if body))
 
 
-def test_an_evaluation_of_what_a_training_makes(run: Run, chain: FakeServer) -> None:
+def test_evaluate_of_a_training_task_sends_its_reference(run: Run, chain: FakeServer) -> None:
     done = run("evaluate", f"task:{T}", "-d", D, "--pass-if", "loss<=2.0", "--pass-if",
                "perplexity < 8", "--after", OTHER, "--detach")  # fmt: skip
     assert done.code == 0, done.err
@@ -44,14 +44,14 @@ def test_an_evaluation_of_what_a_training_makes(run: Run, chain: FakeServer) -> 
     assert body["after"] == [{"task": OTHER, "condition": "ok"}]
 
 
-def test_a_condition_that_can_not_be_read(run: Run, chain: FakeServer) -> None:
+def test_evaluate_with_invalid_condition_is_refused(run: Run, chain: FakeServer) -> None:
     done = run("evaluate", f"task:{T}", "-d", D, "--pass-if", "loss", "--detach")
     assert done.code == 2
     assert "such as loss<=2.0" in done.err
     assert chain.count(f"POST projects/{P}/tasks") == 0
 
 
-def test_what_did_not_pass_is_shown_with_its_figures(run: Run, chain: FakeServer) -> None:
+def test_evaluate_with_unmet_condition_prints_its_results(run: Run, chain: FakeServer) -> None:
     reason = "It did not pass: loss is 3.25 and must be <= 2.0."
     figures = {"model": {"loss": 3.25, "perplexity": 25.8}}
     failed = EVALUATION | {"status": "failed", "error_message": reason, "result": figures}
@@ -63,13 +63,13 @@ def test_what_did_not_pass_is_shown_with_its_figures(run: Run, chain: FakeServer
     assert reason in done.err
 
 
-def test_a_run_after_another(run: Run, chain: FakeServer) -> None:
+def test_experiments_run_with_after_sends_the_tasks(run: Run, chain: FakeServer) -> None:
     done = run("experiments", "run", E, "--after", T, "--after", OTHER, "--detach")
     assert done.code == 0, done.err
     assert [need["task"] for need in sent(chain)["after"]] == [T, OTHER]
 
 
-def test_a_deployment_that_waits(run: Run, chain: FakeServer) -> None:
+def test_deploy_create_of_a_training_task_returns_at_once(run: Run, chain: FakeServer) -> None:
     done = run("deploy", "create", f"task:{T}", "--after", OTHER)
     assert done.code == 0, done.err
     body = sent(chain)
@@ -79,7 +79,7 @@ def test_a_deployment_that_waits(run: Run, chain: FakeServer) -> None:
     assert chain.count(f"GET deployments/{OTHER}") == 0
 
 
-def test_a_deployment_that_is_waited_for(run: Run, chain: FakeServer) -> None:
+def test_deploy_create_with_after_and_wait_reports_the_failure(run: Run, chain: FakeServer) -> None:
     stopped = DEPLOYMENT | {"status": "stopped", "error": "It waited for the success of evaluate."}
     chain.on(f"GET deployments/{OTHER}", answer(stopped))
     done = run("deploy", "create", f"task:{T}", "--after", OTHER, "--name", "nightly", "--wait")

@@ -1,4 +1,4 @@
-"""``aiplatform chat``: asked in the command or through a pipe."""
+"""Tests of ``aiplatform chat``, with a question as argument or from a pipe."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Commands that messages tell people to run: each value in them is one argument of a shell."""
+"""Check that commands in messages can be copied: each value in them is one shell argument."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ NEEDLESS = {
     "aiplatform projects decline {invitation}": "a uuid",
     "aiplatform secrets set {name}": "letters, digits and '._-', see SecretName",
 }
-"""Commands whose bare values can't hold what a shell would read, and why."""
+"""Commands whose unquoted values can't contain special characters of a shell, with the reasons."""
 
 SOURCES = sorted(
     path
@@ -36,7 +36,7 @@ SOURCES = sorted(
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Yield the texts of a program. An f-string's values are ``{}``, unless they are quoted."""
+    """Yield the texts of a program; values of f-strings are ``{}`` unless they are quoted."""
     parts: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
@@ -55,13 +55,13 @@ def texts(tree: ast.AST) -> Iterator[str]:
 
 
 def bare_values(text: str) -> list[str]:
-    """Return the commands of a text that have values which are not quoted."""
+    """Return the commands in a text that contain unquoted values."""
     return [command for command in COMMAND.findall(text) if BARE.search(command)]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_command_in_a_message_quotes_its_values(path: Path) -> None:
-    """Write ``{name:quoted}`` in texts of ``tr()``, and ``shlex.quote`` elsewhere."""
+    """If this fails, write ``{name:quoted}`` in texts of ``tr()``, or call ``shlex.quote``."""
     found = [bare for text in texts(ast.parse(path.read_text())) for bare in bare_values(text)]
     assert [bare for bare in found if bare not in NEEDLESS] == []
 

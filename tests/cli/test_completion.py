@@ -1,4 +1,4 @@
-"""What shells are answered when they complete a command line, and what they never see."""
+"""Tests of shell completion: the offered names, and names that must not be offered."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ NAMED = {
 
 @pytest.fixture
 def ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
-    """Ask for completions as a shell does; the last word is the one to complete."""
+    """Return a function that requests completions as a shell does; the last word is completed."""
     monkeypatch.setenv(completion.TIMEOUT_VARIABLE, "60")
 
     def ask(*words: str, shell: str = "bash") -> Ran:
@@ -69,7 +69,7 @@ def dataset(name: str) -> Some:
         ("show ", "show ", ("", "")),
     ],
 )
-def test_join_bash_words_undoes_the_breaks_of_bash(
+def test_join_bash_words_joins_words_that_bash_split(
     words: str, joined: str, word: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = words.replace("\\ ", "\0").split(" ")
@@ -81,14 +81,16 @@ def test_join_bash_words_undoes_the_breaks_of_bash(
     assert os.environ["COMP_CWORD"] == str(len(again) - 1)
 
 
-def test_word_after_the_line_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_join_bash_words_after_a_space_completes_an_empty_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COMP_WORDS", "aiplatform\nshow")
     monkeypatch.setenv("COMP_CWORD", "2")
     assert completion.join_bash_words() == ("", "")
     assert os.environ["COMP_CWORD"] == "2"
 
 
-def test_bash_gets_names_that_it_reads_as_one_word(
+def test_completion_for_bash_quotes_names_as_one_word(
     ask: Callable[..., Ran], world: FakeServer
 ) -> None:
     world.on("GET projects/00000000-0000-4000-8000-000000000001/datasets",
@@ -102,7 +104,7 @@ def test_bash_gets_names_that_it_reads_as_one_word(
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_bash_gets_nothing_for_an_open_quotation_that_a_name_would_end(
+def test_completion_after_an_open_quote_omits_names_that_would_close_it(
     quote: str, ask: Callable[..., Ran], world: FakeServer
 ) -> None:
     world.on("GET projects/00000000-0000-4000-8000-000000000001/datasets",
@@ -120,7 +122,7 @@ def test_bash_gets_nothing_for_an_open_quotation_that_a_name_would_end(
         ("pwsh", {"plain"}),
     ],
 )
-def test_shells_get_no_name_that_their_script_would_misread(
+def test_completion_omits_names_that_a_shell_would_misread(
     shell: str, offered: set[str], ask: Callable[..., Ran], world: FakeServer
 ) -> None:
     world.on("GET projects/00000000-0000-4000-8000-000000000001/datasets",
@@ -138,7 +140,7 @@ def test_shells_get_no_name_that_their_script_would_misread(
         ConnectionError("away"),
     ],
 )
-def test_completion_is_silent_when_the_platform_does_not_answer(
+def test_completion_prints_nothing_if_the_platform_does_not_answer(
     refusal: object, ask: Callable[..., Ran], server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -147,7 +149,7 @@ def test_completion_is_silent_when_the_platform_does_not_answer(
     assert (ran.out.strip(), ran.err) == ("", "")
 
 
-def test_completion_does_not_wait_for_a_platform_that_is_slow(
+def test_completion_does_not_wait_for_a_slow_platform(
     ask: Callable[..., Ran], world: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_up = threading.Event()
@@ -163,8 +165,8 @@ def test_completion_does_not_wait_for_a_platform_that_is_slow(
     assert (ran.out.strip(), ran.err) == ("", "")
 
 
-def test_completion_without_credentials_says_nothing() -> None:
-    """As a shell calls it: a process, with nothing that signs in."""
+def test_completion_without_credentials_prints_nothing() -> None:
+    """Run the program in a process without credentials, as a shell does."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -182,7 +184,7 @@ def test_completion_without_credentials_says_nothing() -> None:
 
 
 def parameters() -> dict[str, dict[str, bool]]:
-    """Return the parameters of each command, and whether they complete."""
+    """Return the parameters of each command, and True for those that complete."""
     completion.attach(app)
     found: dict[str, dict[str, bool]] = {}
 
@@ -199,13 +201,13 @@ def parameters() -> dict[str, dict[str, bool]]:
 
 
 @pytest.mark.parametrize("metavar", sorted(NAMED))
-def test_first_argument_that_names_something_completes(metavar: str) -> None:
+def test_first_argument_of_show_commands_completes(metavar: str) -> None:
     assert metavar in completion.LOOKUPS
     assert any(parameters()[NAMED[metavar]].values())
 
 
-def test_every_parameter_with_the_name_of_something_completes() -> None:
-    """A guard: a new command's parameter is shown like the others, or listed in MEANINGS."""
+def test_parameters_named_after_a_resource_complete() -> None:
+    """If this fails, give the new parameter the metavar of the others, or list it in MEANINGS."""
     kinds = {"project", "dataset", "model", "experiment", "deployment", "sweep", "task", "run",
              "base_model", "eval_dataset", "tasks", "runs", "experiments"}  # fmt: skip
     counts = {"projects quota:tasks"}

@@ -1,4 +1,4 @@
-"""``aiplatform datasets import|map|append|patch``, and how files are read."""
+"""Tests of ``aiplatform datasets import``, ``map``, ``append`` and ``patch``."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ class TestImport:
         ],
         ids=["url", "s3", "hub"],
     )  # fmt: skip
-    def test_sources(
+    def test_import_sends_source_and_reading_options(
         self, fetching: FakeServer, run: Run, arguments: list[str], source: dict[str, Any]
     ) -> None:
         fetching.on(f"GET projects/{P}/datasets", page())
@@ -57,7 +57,9 @@ class TestImport:
         assert {key: body[key] for key in read} == read
         assert body["secrets"] == {"HTTP_TOKEN": "web"}
 
-    def test_a_change_of_what_is_there(self, fetching: FakeServer, run: Run) -> None:
+    def test_import_into_an_existing_dataset_sends_mode_and_key(
+        self, fetching: FakeServer, run: Run
+    ) -> None:
         ran = run("datasets", "import", "https://example.com/faq.jsonl", "--mode", "upsert",
                   "--key", "id", "--parent", "v1")  # fmt: skip
         assert ran.code == 0, ran.err
@@ -78,7 +80,7 @@ class TestImport:
             (["https://example.com/x", "--map", "q=nonsense"], "map"),
         ],
     )
-    def test_what_is_refused_at_once(
+    def test_import_with_invalid_arguments_is_refused_without_a_request(
         self, fetching: FakeServer, run: Run, arguments: list[str], said: str
     ) -> None:
         ran = run("datasets", "import", *arguments)
@@ -86,13 +88,15 @@ class TestImport:
         assert said in ran.err
         assert fetching.count(f"POST projects/{P}/dataset-imports") == 0
 
-    def test_nothing_is_appended_to_what_is_not_there(self, fetching: FakeServer, run: Run) -> None:
+    def test_import_append_to_a_missing_dataset_is_refused(
+        self, fetching: FakeServer, run: Run
+    ) -> None:
         ran = run("datasets", "import", "https://example.com/other.csv", "--mode", "append")
         assert ran.code != 0
         assert fetching.count(f"POST projects/{P}/dataset-imports") == 0
 
 
-def test_map(world: FakeServer, run: Run) -> None:
+def test_map_sends_columns_and_message(world: FakeServer, run: Run) -> None:
     world.on(f"POST datasets/{D}/map", answer(VERSION, 201))
     ran = run("datasets", "map", "faq@v1", "a=b=prompt", "answer=completion", "--message", "named")
     assert ran.code == 0, ran.err
@@ -109,7 +113,7 @@ READ_AS = {"map": json.dumps({"q": "prompt"}, separators=(",", ":")), "bad_rows"
 OPTIONS = ("--map", "q=prompt", "--bad-rows", "quarantine", "--delimiter", ";", "--no-header")
 
 
-class TestHowAFileIsRead:
+class TestReadingOptions:
     @pytest.mark.parametrize(
         ("arguments", "more"),
         [
@@ -120,7 +124,7 @@ class TestHowAFileIsRead:
         ],
         ids=["patch", "delete", "append", "upload"],
     )
-    def test_is_told(
+    def test_reading_options_are_sent_with_the_file(
         self, world: FakeServer, run: Run, tmp_path: Path, arguments: tuple[str, ...],
         more: dict[str, str],
     ) -> None:  # fmt: skip
@@ -140,7 +144,9 @@ class TestHowAFileIsRead:
         assert "2 bad rows were set aside" in ran.out + ran.err
 
     @pytest.mark.parametrize("options", [OPTIONS, ("--type", "a=text")], ids=["all", "type"])
-    def test_needs_a_file(self, world: FakeServer, run: Run, options: tuple[str, ...]) -> None:
+    def test_reading_options_without_a_file_are_refused(
+        self, world: FakeServer, run: Run, options: tuple[str, ...]
+    ) -> None:
         ran = run("datasets", "patch", "faq", "--set", "1.a=2", *options)
         assert ran.code == 2
         assert "need a file" in ran.err

@@ -1,4 +1,4 @@
-"""``aiplatform datasets report``: what people read, older reports, and how they are compared."""
+"""Tests of ``aiplatform datasets report``: its text, older reports, and comparisons."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def reported(world: FakeServer) -> FakeServer:
     return world
 
 
-def test_the_whole_report(reported: FakeServer, run: Run) -> None:
+def test_report_prints_findings_gate_and_score(reported: FakeServer, run: Run) -> None:
     ran = run("datasets", "report", "faq")
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
@@ -93,7 +93,7 @@ def test_the_whole_report(reported: FakeServer, run: Run) -> None:
     ]
 
 
-def test_an_example_is_cut_to_the_width_of_the_terminal(
+def test_report_examples_are_cut_to_the_width_of_the_terminal(
     reported: FakeServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rich.cells import cell_len
@@ -103,11 +103,11 @@ def test_an_example_is_cut_to_the_width_of_the_terminal(
     [example] = [line for line in ran.out.splitlines() if "row 17" in line]
     assert example.startswith("    row 17, a copy of row 3: 一句")
     assert example.endswith("…")
-    # A wide character that would stick out is left off.
+    # A wide character that would not fit is left out, so one column may stay empty.
     assert 59 <= cell_len(example) <= 60
 
 
-def test_an_upload_ends_with_the_short_form(reported: FakeServer, run: Run, tmp_path: Any) -> None:
+def test_upload_ends_with_the_short_report(reported: FakeServer, run: Run, tmp_path: Any) -> None:
     (tmp_path / "faq.jsonl").write_text("{}\n")
     reported.on(f"POST datasets/{D}/versions", answer(VERSION, 201))
     head = DATASET | {"quality_report": REPORT, "shape": "text"}
@@ -125,15 +125,17 @@ def test_an_upload_ends_with_the_short_form(reported: FakeServer, run: Run, tmp_
 
 
 class TestOlderReports:
-    def test_one_is_read(self, reported: FakeServer, run: Run) -> None:
+    def test_report_with_made_shows_the_older_report_without_the_gate(
+        self, reported: FakeServer, run: Run
+    ) -> None:
         ran = run("datasets", "report", "faq", "--made", E)
         assert ran.code == 0, ran.err
         assert reported.requests[-1].url.params["made"] == E
-        # The gate judges by the newest.
+        # The gate judges by the newest report only.
         assert "Gate" not in ran.out
         assert reported.count(f"GET datasets/{D}/versions/v1/gate") == 0
 
-    def test_it_is_compared_with_the_newest_of_its_version(
+    def test_report_with_compare_made_compares_with_the_newest_report_of_the_version(
         self, reported: FakeServer, run: Run
     ) -> None:
         changes = {"before": "v1", "after": "v1", "score": {"before": 60, "after": 71},

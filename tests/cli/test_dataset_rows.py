@@ -1,4 +1,4 @@
-"""``aiplatform datasets rows``: rows, and where they are."""
+"""Tests of ``aiplatform datasets rows`` and ``rename``."""
 
 import json
 import sys
@@ -24,21 +24,19 @@ def lines(text: str) -> list[object]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_rows_for_programs_are_nothing_but_rows(filled: FakeServer, run: Run) -> None:
+def test_rows_prints_one_json_object_per_line(filled: FakeServer, run: Run) -> None:
     assert lines(run("datasets", "rows", "faq").out) == ROWS
     assert json.loads(run("datasets", "rows", "faq", "--json").out) == ROWS
 
 
 @pytest.mark.parametrize("of", [(), ("--search", "t"), ("--sample", "2"), ("--finding", "empty")])
-def test_places_are_told_when_they_are_wanted(
-    filled: FakeServer, run: Run, of: tuple[str, ...]
-) -> None:
+def test_rows_with_places_prints_places(filled: FakeServer, run: Run, of: tuple[str, ...]) -> None:
     placed = [{"place": 7, "row": ROWS[0]}, {"place": 4100, "row": ROWS[1]}]
     assert lines(run("datasets", "rows", "faq", *of, "--places").out) == placed
     assert json.loads(run("datasets", "rows", "faq", *of, "--places", "--json").out) == placed
 
 
-def test_people_see_the_place_of_each_row(
+def test_rows_in_a_terminal_show_the_place_of_each_row(
     filled: FakeServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -48,7 +46,7 @@ def test_people_see_the_place_of_each_row(
     ]
 
 
-def test_a_dataset_is_renamed(world: FakeServer, run: Run) -> None:
+def test_rename_changes_the_name_of_a_dataset(world: FakeServer, run: Run) -> None:
     world.on(f"GET datasets/{D}", answer(DATASET, ETag='"1"'))
     world.on(f"PATCH datasets/{D}", answer(DATASET | {"name": "chats"}))
     ran = run("datasets", "rename", "faq", "chats")

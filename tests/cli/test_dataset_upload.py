@@ -1,4 +1,4 @@
-"""``aiplatform datasets upload``: what it says while its report is made, and where it branches."""
+"""Tests of ``aiplatform datasets upload`` and ``uploads``."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def interrupted(_: object) -> httpx.Response:
 
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that only sleeping takes."""
+    """Replace the clock by one that only sleeping advances, and return its seconds."""
     spent = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -41,7 +41,9 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return spent
 
 
-def test_ctrl_c_ends_the_waiting_and_not_the_report(world: FakeServer, run: Run, file: str) -> None:
+def test_upload_interrupted_by_ctrl_c_leaves_the_report_running(
+    world: FakeServer, run: Run, file: str
+) -> None:
     world.on(f"GET datasets/{D}", head("processing"), head("processing"), interrupted)
     ran = run("datasets", "upload", file)
     assert ran.code == 130
@@ -81,7 +83,7 @@ def test_upload_by_someone_who_may_not_read_tasks_waits_without_a_reason(
     assert "waits" not in ran.err
 
 
-def test_a_report_may_take_hours(
+def test_upload_waits_hours_for_its_report(
     world: FakeServer, run: Run, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent = slow(monkeypatch)
@@ -91,7 +93,7 @@ def test_a_report_may_take_hours(
     assert spent[0] > 3600
 
 
-def test_a_report_that_was_cancelled_is_not_waited_for(
+def test_upload_whose_report_was_cancelled_stops_waiting(
     world: FakeServer, run: Run, file: str
 ) -> None:
     world.on(f"GET datasets/{D}", head("processing"), head("processing"), head("uploaded"))
@@ -101,13 +103,15 @@ def test_a_report_that_was_cancelled_is_not_waited_for(
     assert "aiplatform datasets check faq" in ran.err
 
 
-def test_a_version_may_follow_an_older_one(world: FakeServer, run: Run, file: str) -> None:
+def test_upload_with_parent_follows_an_older_version(
+    world: FakeServer, run: Run, file: str
+) -> None:
     ran = run("datasets", "upload", file, "--parent", "v1", "--no-wait")
     assert ran.code == 0, ran.err
     [sent] = [request for request in world.requests if request.method == "POST"]
     assert sent.url.params["parent"] == "v1"
     assert "mode" not in sent.url.params
-    # What is not there has no versions to follow.
+    # A dataset that does not exist has no versions that a new one could follow.
     ran = run("datasets", "upload", file, "--name", "other", "--parent", "v1")
     assert ran.code == 1
     assert world.count(f"POST projects/{P}/datasets") == 0
@@ -121,7 +125,7 @@ UPLOADS = [
 ]  # fmt: skip
 
 
-def test_uploads_that_were_broken_off_are_listed_and_given_up(world: FakeServer, run: Run) -> None:
+def test_uploads_in_pieces_are_listed_and_cancelled(world: FakeServer, run: Run) -> None:
     world.on(f"GET projects/{P}/uploads", page(*UPLOADS))
     world.on(f"DELETE uploads/{E}", answer(status=204, Tus_Resumable="1.0.0"))
     listed = run("datasets", "uploads", "ls").out

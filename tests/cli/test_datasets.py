@@ -1,4 +1,4 @@
-"""``aiplatform datasets``: uploaded, changed by version, checked, deleted."""
+"""Tests of ``aiplatform datasets``: upload, changes, reports and deletion."""
 
 import io
 from collections.abc import Callable
@@ -49,7 +49,9 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
     assert world.count(f"POST datasets/{D}/versions") == 1
 
 
-def test_deleting_asks_first(run: Run, world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rm_asks_for_confirmation(
+    run: Run, world: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deleted = answer(status=204, purge_after="2026-12-24T08:00:00Z")
     world.on(f"DELETE datasets/{D}", deleted)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
@@ -71,7 +73,9 @@ class TestDatasetChanges:
         """Return the answer to a change: a version, or the parts of a split."""
         return answer(Some({"datasets": list(parts)}) if change == "split" else self.MADE, 201)
 
-    def test_patch_by_places(self, world: FakeServer, run: Callable[..., Any]) -> None:
+    def test_patch_sends_changes_by_row_number(
+        self, world: FakeServer, run: Callable[..., Any]
+    ) -> None:
         world.on(f"POST datasets/{D}/patch", answer(self.MADE, 201))
         ran = run("datasets", "patch", "faq", "--set", "3.label=spam", "--set", "3.n=2",
                   "--add", '{"text": "x"}', "--delete-row", "7")  # fmt: skip
@@ -93,7 +97,7 @@ class TestDatasetChanges:
             (("split", "faq@v1", "--part", "a=1"), "version"),
         ],
     )
-    def test_a_named_version_is_the_one_that_is_changed(
+    def test_change_of_a_named_version_sends_it_as_parent(
         self, world: FakeServer, run: Run, arguments: tuple[str, ...], field: str
     ) -> None:
         made = self.made(arguments[0])
@@ -103,7 +107,7 @@ class TestDatasetChanges:
         assert posted(world, f"/{arguments[0]}")[field] == "v1"
 
     @pytest.mark.parametrize("parent", ["v1", "v0"])
-    def test_rows_are_appended_to_a_named_version(
+    def test_append_to_a_named_version_sends_it_as_parent(
         self, world: FakeServer, run: Run, tmp_path: Path, parent: str
     ) -> None:
         (tmp_path / "more.jsonl").write_text("{}\n")
@@ -116,7 +120,7 @@ class TestDatasetChanges:
         assert world.requests[-1].url.params["parent"] == parent
 
     @pytest.mark.parametrize("command", [("append",), ("patch", "--key", "id")])
-    def test_identical_rows_can_be_allowed(
+    def test_change_with_allow_identical_sends_the_option(
         self, world: FakeServer, run: Run, tmp_path: Path, command: tuple[str, ...]
     ) -> None:
         (tmp_path / "more.jsonl").write_text("{}\n")
@@ -155,7 +159,7 @@ class TestDatasetChanges:
         asked = world.count(f"GET datasets/{D}")
         assert asked >= before + 2
 
-    def test_parts_have_the_names_that_are_given(self, world: FakeServer, run: Run) -> None:
+    def test_split_sends_the_given_names_of_parts(self, world: FakeServer, run: Run) -> None:
         world.on(f"POST datasets/{D}/split", answer({"datasets": []}, 201))
         ran = run("datasets", "split", "faq", "--part", "a=0.9", "--part", "b=0.1",
                   "--name", "b=held out = 1")  # fmt: skip
@@ -164,7 +168,7 @@ class TestDatasetChanges:
         assert posted(world, "/split")["names"] == {"b": "held out = 1"}
 
     @pytest.mark.parametrize("named", [("faq@v1",), ("faq", "--parent", "v1")])
-    def test_fixing_all_reads_the_report_of_the_version_that_it_changes(
+    def test_fix_all_reads_the_report_of_the_named_version(
         self, world: FakeServer, run: Run, named: tuple[str, ...]
     ) -> None:
         def report(code: str) -> Any:
@@ -184,7 +188,7 @@ class TestDatasetChanges:
             "fixes": {"markup": "drop"}, "message": None, "parent": "v1"
         }  # fmt: skip
 
-    def test_one_version_does_not_stand_for_all(self, world: FakeServer, run: Run) -> None:
+    def test_rm_of_a_single_version_is_refused(self, world: FakeServer, run: Run) -> None:
         deleted = answer(status=204, purge_after="2026-12-24T08:00:00Z")
         world.on(f"DELETE datasets/{D}", deleted)
         assert run("datasets", "rm", "faq@v1", "--yes").code == 2
@@ -217,20 +221,20 @@ class TestDatasetChanges:
             ("restore", "faq"),
         ],
     )
-    def test_what_makes_no_sense(
+    def test_invalid_options_are_refused_without_a_request(
         self, world: FakeServer, run: Callable[..., Any], arguments: tuple[str, ...]
     ) -> None:
         assert run("datasets", *arguments).code == 2
         assert world.requests == []
 
-    def test_filters_are_sent_as_they_are_written(self, world: FakeServer, run: Run) -> None:
+    def test_filter_sends_conditions_unchanged(self, world: FakeServer, run: Run) -> None:
         world.on(f"POST datasets/{D}/filter", answer(self.MADE, 201))
         filters = ["score >= 0.5", '`User Name` in ("Ann", "Lin") or not label missing']
         ran = run("datasets", "filter", "faq", "--where", filters[0], "--where", filters[1])
         assert ran.code == 0, ran.err
         assert posted(world, "/filter")["where"] == filters
 
-    def test_a_filter_that_cannot_be_read_is_a_usage_error(
+    def test_filter_refused_by_the_server_is_a_usage_error(
         self, world: FakeServer, run: Run
     ) -> None:
         refused = problem(422, "filter_invalid", "The filter can't be read: … (at character 9).")
@@ -257,7 +261,7 @@ class TestReports:
         ],
     }
 
-    def test_what_changed(self, world: FakeServer, run: Run) -> None:
+    def test_report_with_compare_prints_the_changes(self, world: FakeServer, run: Run) -> None:
         world.on(f"GET datasets/{D}/versions/v2/report/changes", answer(self.CHANGES))
         ran = run("datasets", "report", "faq@v2", "--compare", "v1")
         assert ran.code == 0, ran.err
@@ -266,7 +270,9 @@ class TestReports:
         assert "20 (5.0%)" in ran.out
         assert world.requests[-1].url.params["since"] == "v1"
 
-    def test_the_page(self, world: FakeServer, run: Run, tmp_path: Path) -> None:
+    def test_report_with_html_writes_the_page(
+        self, world: FakeServer, run: Run, tmp_path: Path
+    ) -> None:
         page = httpx.Response(
             200,
             html="<!doctype html>报告",
@@ -280,7 +286,7 @@ class TestReports:
         assert world.requests[-1].url.params["lang"] == "zh"
         assert run("datasets", "report", "faq", "--lang", "fr").code == 2
 
-    def test_checking_against_other_data(self, world: FakeServer, run: Run) -> None:
+    def test_check_sends_evaluation_data_and_benchmarks(self, world: FakeServer, run: Run) -> None:
         world.on(f"POST datasets/{D}/versions/v2/quality", answer(TASK, 202))
         world.on(f"GET tasks/{T}", answer(TASK))
         world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
@@ -299,7 +305,7 @@ class TestReports:
         ]
 
 
-def test_the_gate_names_what_it_compares_with(world: FakeServer, run: Run) -> None:
+def test_gate_prints_the_names_of_compared_datasets(world: FakeServer, run: Run) -> None:
     refs = [{"dataset": D, "version": "v2"}, {"dataset": E, "version": None}]
     gate = {"min_score": None, "forbid_errors": True, "limits": [], "evaluation": refs}
     world.on(f"GET projects/{P}/dataset-gate", answer(gate))
@@ -321,7 +327,7 @@ def test_the_gate_names_what_it_compares_with(world: FakeServer, run: Run) -> No
         (("faq", "v1"), "v1", None),
     ],
 )
-def test_diff_takes_versions_as_people_write_them(
+def test_diff_accepts_all_ways_to_name_versions(
     world: FakeServer, run: Run, arguments: tuple[str, ...], before: str, after: str | None
 ) -> None:
     summary = {"added": 0, "removed": 0, "changed": 0, "unchanged": 3, "columns": {}}
@@ -343,7 +349,7 @@ def test_diff_takes_versions_as_people_write_them(
         (("faq", "v1", "v2", "v3"), "two versions are compared"),
     ],
 )
-def test_diff_says_in_words_what_it_does_not_compare(
+def test_diff_with_invalid_versions_is_refused(
     run: Run, arguments: tuple[str, ...], said: str
 ) -> None:
     ran = run("datasets", "diff", *arguments)

@@ -1,4 +1,4 @@
-"""``aiplatform deploy update``: what it says while the new server starts, and when that fails."""
+"""Tests of ``aiplatform deploy update``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def update(run: Run, *options: str) -> Any:
     return run("deploy", "update", BOT, MODEL["uuid"], *options)
 
 
-def test_update_waits_says_why_and_tells_what_is_served(run: Run, bot: FakeServer) -> None:
+def test_update_prints_why_it_waits_and_the_new_model(run: Run, bot: FakeServer) -> None:
     updated = SERVED | {"model_name": "faq@2", "updating": None}
     bot.on(f"GET deployments/{BOT}", answer(UPDATING), answer(UPDATING), answer(updated))
     done = update(run)
@@ -39,7 +39,9 @@ def test_update_waits_says_why_and_tells_what_is_served(run: Run, bot: FakeServe
     assert posted(bot, "/update") == {"model": MODEL["uuid"]}
 
 
-def test_update_that_fails_says_why_and_what_is_served_still(run: Run, bot: FakeServer) -> None:
+def test_update_that_fails_prints_the_reason_and_the_served_model(
+    run: Run, bot: FakeServer
+) -> None:
     failed = SERVED | {"updating": None, "update_error": "The weights are broken."}
     bot.on(f"GET deployments/{BOT}", answer(UPDATING), answer(failed))
     done = update(run)
@@ -49,7 +51,7 @@ def test_update_that_fails_says_why_and_what_is_served_still(run: Run, bot: Fake
     assert "faq is ready and serves faq@1 as before." in said
 
 
-def test_update_without_waiting_says_until_when_the_former_model_is_served(
+def test_update_without_waiting_prints_the_served_and_the_next_model(
     run: Run, bot: FakeServer
 ) -> None:
     done = update(run, "--no-wait")
@@ -58,7 +60,7 @@ def test_update_without_waiting_says_until_when_the_former_model_is_served(
     assert bot.count(f"GET deployments/{BOT}") == 0
 
 
-def test_second_update_is_refused_in_words(run: Run, bot: FakeServer) -> None:
+def test_update_during_another_update_prints_the_server_error(run: Run, bot: FakeServer) -> None:
     text = "The deployment is being updated to faq@2 already."
     bot.on(f"POST deployments/{BOT}/update", problem(409, "deployment_updating", text))
     done = update(run)

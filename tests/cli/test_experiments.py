@@ -1,4 +1,4 @@
-"""``aiplatform experiments`` and ``runs``: search, tags, comparison, records."""
+"""Tests of ``aiplatform experiments`` and ``runs``: search, tags, comparison, records."""
 
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,7 @@ RUN: dict[str, Any] = Some(
 )
 
 
-def test_runs_are_searched_and_show_the_figure_they_are_sorted_by(
-    run: Run, world: FakeServer
-) -> None:
+def test_runs_ls_sends_filter_and_shows_the_sorted_metric(run: Run, world: FakeServer) -> None:
     world.on(f"GET projects/{P}/runs", answer(Some({"items": [RUN], "next_cursor": None})))
     ran = run("runs", "ls", "--filter", "metrics.loss < 3", "--sort", "-metrics.loss")
     assert ran.code == 0, ran.err
@@ -31,7 +29,7 @@ def test_runs_are_searched_and_show_the_figure_they_are_sorted_by(
     assert (sent["filter"], sent["sort"]) == ("metrics.loss < 3", "-metrics.loss")
 
 
-def test_a_record_in_words(run: Run, world: FakeServer) -> None:
+def test_runs_show_prints_the_record(run: Run, world: FakeServer) -> None:
     record = {
         "seed": 42,
         "inputs": [{"role": "dataset", "label": "faq@v1", "sha256": "ab" * 32}],
@@ -46,7 +44,7 @@ def test_a_record_in_words(run: Run, world: FakeServer) -> None:
     assert "zipp" not in ran.out
 
 
-def test_comparison(run: Run, world: FakeServer) -> None:
+def test_runs_compare_prints_differences_and_metrics(run: Run, world: FakeServer) -> None:
     column = {"kind": "run", "uuid": T, "name": "x #1", "status": "completed", "run": T}
     found = Some(
         {"items": [column], "differs": {"lora.rank": [8]}, "metrics": {"eval_loss": [1.25]}}
@@ -58,7 +56,7 @@ def test_comparison(run: Run, world: FakeServer) -> None:
     assert "1.25" in ran.out
 
 
-def test_tags_and_clones(run: Run, world: FakeServer) -> None:
+def test_experiments_tag_and_clone(run: Run, world: FakeServer) -> None:
     world.on(f"GET experiments/{E}", answer(EXPERIMENT, ETag='"1"'))
     world.on(f"PATCH experiments/{E}", answer(EXPERIMENT | {"tags": ["b"]}))
     world.on(f"POST experiments/{E}/clone", answer(EXPERIMENT | {"name": "y"}, 201))
@@ -68,5 +66,5 @@ def test_tags_and_clones(run: Run, world: FakeServer) -> None:
     assert posted(world, "/clone") == {"name": "y", "changes": {"lora": {"rank": 8}}}
 
 
-def test_git_state_is_none_outside_of_git(tmp_path: Path) -> None:
+def test_git_state_outside_of_git_is_none(tmp_path: Path) -> None:
     assert git_state(tmp_path) is None

@@ -1,4 +1,4 @@
-"""``aiplatform runs unsent`` and ``runs sync``."""
+"""Tests of ``aiplatform runs unsent`` and ``runs sync``."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ Runs = list[Journal]
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> Runs:
-    """Three runs of this machine: one that ended, one that failed, one that never said."""
+    """Create three unsent runs: one completed, one failed, one without a recorded end."""
     parent = tmp_path / "runs"
     found = []
     for name, task, status in (("a", T, "completed"), ("b", E, "failed"), ("c", D, None)):
@@ -46,7 +46,7 @@ def sent_ends(server: FakeServer) -> list[Any]:
     return [json.loads(body)["status"] for r, body in pairs if r.url.path.endswith("/end")]
 
 
-def test_what_is_not_sent_is_listed(run: Run, runs: Runs) -> None:
+def test_unsent_lists_runs_that_are_not_sent(run: Run, runs: Runs) -> None:
     shown = run("runs", "unsent").out
     assert [line.split()[:2] for line in shown.splitlines()[1:3]] == [
         ["a", "completed"],
@@ -61,7 +61,7 @@ def test_what_is_not_sent_is_listed(run: Run, runs: Runs) -> None:
     assert listed[0]["directory"] == str(runs[0].directory)
 
 
-def test_all_is_sent_and_then_nothing_is_left(run: Run, runs: Runs, server: FakeServer) -> None:
+def test_sync_sends_all_runs_and_removes_them(run: Run, runs: Runs, server: FakeServer) -> None:
     first = run("runs", "sync")
     assert first.code == 0
     assert f"run-a: task {T}, 1 points, complete." in first.err
@@ -76,7 +76,7 @@ def test_all_is_sent_and_then_nothing_is_left(run: Run, runs: Runs, server: Fake
 
 
 @pytest.mark.parametrize("word", ["running", "foo"])
-def test_what_is_no_end_is_refused_before_anything_is_written(
+def test_sync_with_invalid_end_is_refused_before_anything_is_written(
     run: Run, runs: Runs, server: FakeServer, word: str
 ) -> None:
     said = run("runs", "sync", "--ended", word)
@@ -86,9 +86,7 @@ def test_what_is_no_end_is_refused_before_anything_is_written(
     assert server.requests == []
 
 
-def test_one_that_is_refused_does_not_stop_the_others(
-    run: Run, runs: Runs, server: FakeServer
-) -> None:
+def test_sync_with_refused_runs_sends_the_others(run: Run, runs: Runs, server: FakeServer) -> None:
     server.on(f"POST tasks/{T}/metrics", problem(404, "not_found", "no such task"))
     server.on(f"POST tasks/{E}/metrics", problem(409, "task_finished", "it has ended"))
     said = run("runs", "sync", "--ended", "failed")
@@ -100,7 +98,7 @@ def test_one_that_is_refused_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize("json_too", [False, True])
-def test_what_was_sent_before_the_server_went_away_is_said(
+def test_sync_interrupted_by_a_lost_server_prints_the_runs_already_sent(
     run: Run, runs: Runs, server: FakeServer, json_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.client.transport.back_off", lambda *_: 0.0)

@@ -1,4 +1,4 @@
-"""The Chinese catalogue is complete, holds nothing else, and every message is looked up in it."""
+"""Tests of the Chinese catalogue: it is complete, and all messages are looked up in it."""
 
 import ast
 import importlib
@@ -35,10 +35,10 @@ MESSAGES = frozenset(
         "_done", "_usage", "_secret", "_hidden", "_tell", "_complain", "_sum", "_print_line",
     }
 )  # fmt: skip
-"""Functions of the command line whose arguments people read."""
+"""Functions of the command line whose arguments are shown to users."""
 
 THIRD_PARTY = re.compile("aiplatform.protocol.(deepspeed|distributed|parallelism)|accelerate")
-"""Modules whose fields are options of another library, which has no Chinese names for them."""
+"""Modules whose fields are options of other libraries, which have no Chinese names."""
 
 
 def trees(*areas: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -49,7 +49,7 @@ def trees(*areas: str) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def calls(*areas: str) -> Iterator[tuple[Path, ast.Call, str]]:
-    """Yield each call with its file and the name of what is called."""
+    """Yield each call with its file and the name of the called function."""
     for path, tree in trees(*areas):
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -59,7 +59,7 @@ def calls(*areas: str) -> Iterator[tuple[Path, ast.Call, str]]:
 
 
 def constants(node: ast.AST | None) -> Iterator[str]:
-    """Yield the text of ``node`` if it is a literal one, or each of a list or a dictionary."""
+    """Yield the text of a literal node, or the texts in a literal list or dictionary."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
@@ -75,7 +75,7 @@ def constants(node: ast.AST | None) -> Iterator[str]:
 
 
 def texts_of_messages() -> Iterator[str]:
-    """Yield the literal first arguments of ``tr()``, and hints that are constants of a class."""
+    """Yield the literal first arguments of ``tr()``, and the hints of exception classes."""
     for _, call, name in calls(*AREAS):
         if name == "tr" and call.args:
             yield from constants(call.args[0])
@@ -85,7 +85,7 @@ def texts_of_messages() -> Iterator[str]:
 
 
 def texts_of_help() -> Iterator[str]:
-    """Yield everything that the help pages of all commands say."""
+    """Yield all texts of the help pages of all commands."""
 
     def visit(command: Any) -> Iterator[str]:
         yield from (command.help, command.short_help, command.epilog, command.rich_help_panel)
@@ -102,7 +102,7 @@ def texts_of_help() -> Iterator[str]:
 
 
 def headings() -> Iterator[str]:
-    """Yield the headings of tables that are literals."""
+    """Yield the literal headings of tables."""
     for _, call, name in calls("cli"):
         if name == "print_table":
             yield from constants(call.args[1])
@@ -137,13 +137,13 @@ def labels() -> frozenset[str]:
 
 
 @pytest.mark.parametrize("texts", [texts_of_messages, texts_of_help, headings, labels])
-def test_catalogue_has_every_text_that_people_read(texts: Any) -> None:
+def test_catalogue_contains_all_texts_that_users_see(texts: Any) -> None:
     found = {text for text in texts() if WORDS.search(text)}
     assert len(found) > 100
     assert sorted(found - set(catalogue())) == []
 
 
-def test_catalogue_has_no_text_that_nothing_uses() -> None:
+def test_catalogue_contains_no_unused_text() -> None:
     used = {*texts_of_help(), *labels()}
     for _, tree in trees(*AREAS):
         used |= {
@@ -155,7 +155,7 @@ def test_catalogue_has_no_text_that_nothing_uses() -> None:
 
 
 def placeholders(text: str) -> set[str]:
-    """Return the names of a template with their formats; of positional ones the numbers."""
+    """Return the placeholders of a template with their formats; numbers for positional ones."""
     return {
         f"{name}!{conversion}:{layout}"
         for _, name, layout, conversion in string.Formatter().parse(text)
@@ -169,20 +169,20 @@ def test_translations_have_the_placeholders_of_their_texts() -> None:
     for text in templates & set(catalogue()):
         try:
             same = placeholders(text) == placeholders(catalogue()[text])
-        except ValueError:  # a text with a brace of its own, which is shown without values
+        except ValueError:  # a text that contains braces and is shown without values
             same = True
         if not same:
             wrong.append((text, catalogue()[text]))
     assert wrong == []
 
 
-def test_catalogue_is_in_chinese_punctuation() -> None:
-    """No half-width comma, full stop or question mark after a Chinese character."""
+def test_catalogue_uses_chinese_punctuation() -> None:
+    """Check that no half-width comma, full stop or question mark follows a Chinese character."""
     odd = re.compile("[\u4e00-\u9fff][,;?!]|[\u4e00-\u9fff]\\.(?![\\w…])")
     assert [pair for pair in catalogue().items() if odd.search(pair[1])] == []
 
 
-def test_messages_of_the_command_line_are_looked_up() -> None:
+def test_messages_of_the_command_line_are_translated() -> None:
     bare = []
     for path, call, name in calls("cli"):
         if name not in MESSAGES:
@@ -195,7 +195,7 @@ def test_messages_of_the_command_line_are_looked_up() -> None:
     assert bare == []
 
 
-def test_aiplatform_lang_wins_over_lang(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_language_variable_takes_precedence_over_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     monkeypatch.setenv("AIPLATFORM_LANG", "en")

@@ -1,4 +1,4 @@
-"""``aiplatform login`` and ``logout``: passwords from stdin, the first one replaced."""
+"""Tests of ``aiplatform login`` and ``logout``."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
     assert run("whoami").code == 4
 
 
-def test_login_says_when_the_first_password_must_go(
+def test_login_without_a_new_password_says_that_it_must_be_replaced(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
@@ -46,14 +46,14 @@ def test_login_says_when_the_first_password_must_go(
 
 
 @pytest.mark.parametrize("other", [("-u", "lin"), ("--totp", "123456"), ("--password-stdin",)])
-def test_login_with_a_browser_takes_no_password(
+def test_login_sso_with_password_options_is_refused(
     run: Run, server: FakeServer, other: tuple[str, ...]
 ) -> None:
     assert run("login", "--sso", *other).code == 2
     assert server.requests == []
 
 
-def test_wrong_password_is_not_told_to_log_in(
+def test_login_with_wrong_password_prints_no_login_hint(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.on("POST auth/token", problem(401, "wrong_credentials", "Wrong."))

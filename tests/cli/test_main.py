@@ -1,4 +1,4 @@
-"""How commands begin and end: fast help, friendly errors, exit codes."""
+"""Tests of all commands: start time, help, errors and exit codes."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ P, T = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
 TASK = Some({"uuid": T, "name": "train faq", "type": "training", "status": "running"})
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_large_packages() -> None:
     code = (
         "import sys; sys.argv = ['aiplatform', '--help']\n"
         "from aiplatform.cli.main import main\n"
@@ -46,7 +46,7 @@ def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from commands(child, f"{path} {name}")
 
 
-def test_every_command_can_print_json_and_is_explained() -> None:
+def test_every_command_has_help_and_a_json_option() -> None:
     found = dict(commands(get_command(app)))
     assert len(found) > 50
     for path, command in found.items():
@@ -57,13 +57,13 @@ def test_every_command_can_print_json_and_is_explained() -> None:
 
 BY_NAME = ("account", "audit", "bin", "invitations", "keys", "notifications", "projects", "roles",
            "secrets", "users", "webhooks")  # fmt: skip
-"""What administrators and auditors work with: nothing of it takes Python."""
+"""Groups of the SDK for administrators and auditors, whose functions all have commands."""
 
 FOR_PROGRAMS = {"get_or_create", "path"}
 
 
 @pytest.mark.parametrize("group", BY_NAME)
-def test_what_the_sdk_can_do_a_command_can(group: str) -> None:
+def test_every_administrative_sdk_method_has_a_command(group: str) -> None:
     from aiplatform.client import Client
 
     source = "\n".join(
@@ -78,7 +78,7 @@ def test_what_the_sdk_can_do_a_command_can(group: str) -> None:
         if callable(member) and not name.startswith("_") and name not in FOR_PROGRAMS
     }
     assert methods
-    # Some are called on what was found, as in ``client.users.get(name).delete()``.
+    # Some methods are called on a resource, as in ``client.users.get(name).delete()``.
     called = {name for name in methods if f".{name}(" in source}
     assert methods - called == set()
 
@@ -99,7 +99,7 @@ def test_what_the_sdk_can_do_a_command_can(group: str) -> None:
         (malformed("a page of a proxy", httpx.Response(200, html="<html>")), 1, "not JSON"),
     ],
 )
-def test_errors_are_one_line_and_what_to_do(
+def test_errors_are_one_line_and_a_hint(
     run: Run,
     server: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +117,7 @@ def test_errors_are_one_line_and_what_to_do(
     assert ran.out == ""
 
 
-def test_errors_are_json_when_asked(run: Run, server: FakeServer) -> None:
+def test_errors_with_json_option_are_json(run: Run, server: FakeServer) -> None:
     server.on("GET projects", problem(403, "permission_denied", "No.", permission="projects:read"))
     ran = run("projects", "ls", "--json")
     error = json.loads(ran.err)["error"]
@@ -128,21 +128,21 @@ def test_errors_are_json_when_asked(run: Run, server: FakeServer) -> None:
     assert error["exit_code"] == ran.code == 1
 
 
-def test_wrong_usage_is_told_without_a_traceback(run: Run) -> None:
+def test_wrong_usage_prints_no_traceback(run: Run) -> None:
     for arguments in (("nope",), ("tasks", "ls", "--limit", "0"), ("train",)):
         ran = run(*arguments)
         assert ran.code == 2
         assert "Traceback" not in ran.err
 
 
-def test_not_being_logged_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_without_login_exits_with_4(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIPLATFORM_TOKEN")
     ran = run("projects", "ls")
     assert ran.code == 4
     assert "you are not logged in at http://platform.test" in ran.err
 
 
-def test_missing_files_are_named(run: Run, server: FakeServer) -> None:
+def test_upload_of_a_missing_file_names_it(run: Run, server: FakeServer) -> None:
     server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
     server.on(f"GET projects/{P}/datasets", page())
     ran = run("datasets", "upload", "/nowhere/rows.jsonl")
@@ -150,7 +150,7 @@ def test_missing_files_are_named(run: Run, server: FakeServer) -> None:
     assert ran.err == "Error: /nowhere/rows.jsonl: No such file or directory\n"
 
 
-def test_faults_of_the_program_show_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_errors_print_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("oh")
 
@@ -161,7 +161,9 @@ def test_faults_of_the_program_show_no_traceback(run: Run, monkeypatch: pytest.M
     assert "AIPLATFORM_DEBUG" in ran.err
 
 
-def test_what_the_server_says_cannot_steer_the_terminal(run: Run, server: FakeServer) -> None:
+def test_server_texts_with_control_characters_are_printed_plain(
+    run: Run, server: FakeServer
+) -> None:
     name = "evil\x1b]0;title\x07[bold]x[/bold]"
     server.on("GET projects", page(Some({"uuid": P, "name": name})))
     ran = run("projects", "ls")
@@ -170,7 +172,9 @@ def test_what_the_server_says_cannot_steer_the_terminal(run: Run, server: FakeSe
     assert "[bold]x[/bold]" in ran.out
 
 
-def test_url_and_language(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_option_and_locale_are_used_for_requests(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     server.on("GET projects", page())
     assert run("--url", "other.test:81", "projects", "ls").code == 0
@@ -178,7 +182,7 @@ def test_url_and_language(run: Run, server: FakeServer, monkeypatch: pytest.Monk
     assert server.requests[0].headers["accept-language"] == "zh"
 
 
-def test_a_reader_that_goes_away_is_no_error(start: Start, server: FakeServer) -> None:
+def test_closed_output_pipe_is_no_error(start: Start, server: FakeServer) -> None:
     rows = [{"text": "x" * 1000} for _ in range(500)]
     server.on(f"GET datasets/{T}", answer(Some({"uuid": T, "name": "d", "version": "v1"})))
     found = Some({"items": rows, "places": list(range(500)), "next_cursor": None})
@@ -192,7 +196,9 @@ def test_a_reader_that_goes_away_is_no_error(start: Start, server: FakeServer) -
     assert process.wait(20) in {1, 141}
 
 
-def test_ctrl_c_leaves_the_task_running_and_says_so(start: Start, server: FakeServer) -> None:
+def test_watch_interrupted_by_ctrl_c_leaves_the_task_running(
+    start: Start, server: FakeServer
+) -> None:
     class Endless(Broken):
         def __iter__(self) -> Iterator[bytes]:
             yield b'id: 1\nevent: status\ndata: {"status": "running"}\n\n'
@@ -248,14 +254,14 @@ def bare(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("arguments", [["server"], ["worker"], ["db", "check"], ["up"]])
-def test_bare_install_names_the_extra_that_is_missing(arguments: list[str], tmp_path: Path) -> None:
+def test_client_install_names_the_missing_extra(arguments: list[str], tmp_path: Path) -> None:
     done = bare(*arguments, AIPLATFORM_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "aiplatform[server]" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_bare_install_has_the_client(url: str, server: FakeServer) -> None:
+def test_client_install_can_use_the_sdk(url: str, server: FakeServer) -> None:
     server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
     done = bare("projects", "ls", "--json", AIPLATFORM_URL=url, AIPLATFORM_TOKEN="t")
     assert json.loads(done.stdout)[0]["name"] == "demo"

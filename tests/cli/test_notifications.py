@@ -1,4 +1,4 @@
-"""``aiplatform notifications`` and ``webhooks``: what they send and print."""
+"""Tests of ``aiplatform notifications`` and ``webhooks``."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def sent(server: FakeServer, method: str) -> list[tuple[str, Any]]:
 
 
 class TestNotifications:
-    def test_ls(self, server: FakeServer, run: Run) -> None:
+    def test_ls_lists_notifications(self, server: FakeServer, run: Run) -> None:
         server.on("GET notifications", page(NOTE))
         shown = run("notifications", "ls", "--unread")
         assert shown.code == 0
@@ -44,12 +44,14 @@ class TestNotifications:
         assert server.requests[-1].url.params["unread"] == "true"
         assert json.loads(run("notifications", "ls", "--json").out)[0]["uuid"] == D
 
-    def test_unread(self, server: FakeServer, run: Run) -> None:
+    def test_unread_prints_the_number(self, server: FakeServer, run: Run) -> None:
         server.on("GET notifications/unread", answer({"unread": 3}))
         assert run("notifications", "unread").out == "3\n"
         assert json.loads(run("notifications", "unread", "--json").out) == {"unread": 3}
 
-    def test_watch_goes_on_after_what_it_printed(self, server: FakeServer, run: Run) -> None:
+    def test_watch_with_after_continues_after_the_printed_event(
+        self, server: FakeServer, run: Run
+    ) -> None:
         refused = (None, "error", {"status": 403, "code": "x", "detail": "No."})
         server.on("GET notifications/stream", sse(("7-4", "notification", NOTE), refused))
         printed = json.loads(run("notifications", "watch", "--json").out)
@@ -57,13 +59,13 @@ class TestNotifications:
         run("notifications", "watch", "--after", printed["event_id"])
         assert server.requests[-1].headers["last-event-id"] == "7-4"
 
-    def test_read_one_or_all(self, server: FakeServer, run: Run) -> None:
+    def test_read_marks_one_or_all_as_read(self, server: FakeServer, run: Run) -> None:
         server.on("POST notifications/read", answer({"changed": 3}))
         server.on(f"POST notifications/{D}/read", answer(NOTE))
         assert "3" in run("notifications", "read").err
         assert json.loads(run("notifications", "read", D, "--json").out) == {"read": 1}
 
-    def test_beginning_of_a_uuid_names_a_notification(self, server: FakeServer, run: Run) -> None:
+    def test_start_of_a_uuid_identifies_a_notification(self, server: FakeServer, run: Run) -> None:
         server.on("GET notifications", page(NOTE))
         server.on(f"POST notifications/{D}/read", answer(NOTE))
         server.on(f"DELETE notifications/{D}", answer(status=204))
@@ -72,7 +74,7 @@ class TestNotifications:
         assert run("notifications", "rm", "ffffffff").code == 2
         assert len(sent(server, "DELETE")) == 1
 
-    def test_preferences(self, server: FakeServer, run: Run) -> None:
+    def test_preferences_sends_the_changed_channels(self, server: FakeServer, run: Run) -> None:
         found = Some({
             "email": "daily", "language": "en",
             "types": [{"type": "task:failed", "label": "Task failed", "inbox": True,
@@ -96,7 +98,7 @@ class TestNotifications:
 
 
 class TestWebhooks:
-    def test_create_shows_the_secret(self, server: FakeServer, run: Run) -> None:
+    def test_create_prints_the_secret(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
         server.on(f"POST projects/{P}/webhooks", answer(HOOK | {"secret": "whsec_x"}, 201))
         shown = run("webhooks", "create", "chat", "https://a.test/x", "-e", "task:failed")
@@ -105,7 +107,9 @@ class TestWebhooks:
         body = {"name": "chat", "url": "https://a.test/x", "events": ["task:failed"]}
         assert sent(server, "POST") == [(f"projects/{P}/webhooks", body)]
 
-    def test_by_name(self, server: FakeServer, run: Run) -> None:
+    def test_webhooks_and_deliveries_are_found_by_name_and_start_of_uuid(
+        self, server: FakeServer, run: Run
+    ) -> None:
         server.on("GET projects", page(PROJECT))
         server.on(f"GET projects/{P}/webhooks", page(HOOK))
         server.on(f"GET webhooks/{W}/deliveries", page(LISTED))
@@ -120,14 +124,14 @@ class TestWebhooks:
         assert run("webhooks", "replay", "chat", "ffffffff").code == 2
         assert "delivered: 204, 7 ms" in run("webhooks", "test", "chat").err
 
-    def test_a_failed_test_is_a_failure(self, server: FakeServer, run: Run) -> None:
+    def test_failed_ping_exits_with_1(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
         failed = DELIVERY | {"status": "pending"}
         server.on(f"GET webhooks/{W}/deliveries/{D}", answer(failed))
         server.on(f"POST webhooks/{W}/test", answer(LISTED | {"status": "pending"}, 202))
         assert run("webhooks", "test", W).code == 1
 
-    def test_delete_asks(self, server: FakeServer, run: Run) -> None:
+    def test_rm_asks_for_confirmation(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
         server.on(f"GET webhooks/{W}", answer(HOOK))
         server.on(f"DELETE webhooks/{W}", answer(None, 204))

@@ -1,4 +1,4 @@
-"""What people see in a terminal of 80 columns: whole lines, and names in place of uuids."""
+"""Tests of the output in a terminal of 80 columns."""
 
 import re
 
@@ -16,7 +16,7 @@ NOW = "2026-11-27T12:00:00Z"
 
 @pytest.fixture(autouse=True)
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Print as into a terminal of 80 columns."""
+    """Let commands print to a terminal of 80 columns."""
 
     def console(*, stderr: bool = False) -> Console:
         return Console(stderr=stderr, width=80, force_terminal=True, color_system=None)
@@ -26,7 +26,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def full(world: FakeServer) -> FakeServer:
-    """A project in which everything has long names and refers to other things by uuid."""
+    """Return the scripted server with long names and references by uuid."""
     config = {
         "type": "training",
         "base_model": M,
@@ -92,7 +92,7 @@ def full(world: FakeServer) -> FakeServer:
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
-def test_output_fits_into_80_columns_and_names_things(
+def test_output_fits_80_columns_and_shows_names(
     run: Run, full: FakeServer, command: tuple[str, ...], words: list[str]
 ) -> None:
     ran = run(*command)
@@ -105,16 +105,16 @@ def test_output_fits_into_80_columns_and_names_things(
     assert "999999" not in ran.out
     others = [line for line in lines if UUID.search(line) and not line.startswith("uuid")]
     assert others == []
-    if "ls" in command:  # a heading, a line, and one line for each item
+    if "ls" in command:  # a heading, a rule, and one line for each item
         assert len(lines) == (4 if command[0] == "tasks" else 3)
 
 
-def test_a_uuid_that_nothing_names_stays_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_uuid_without_a_name_is_not_shortened(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_rows(["DEVICE", "UUID"], [["a device of some make " * 5, T]])
     assert T in capsys.readouterr().out
 
 
-def test_a_uuid_is_cut_where_nothing_else_would_be_readable(
+def test_uuid_is_shortened_if_other_cells_would_be_unreadable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output.print_rows(["DEVICE", "ADDRESS", "SEEN", "SINCE", "UUID"], [["words " * 5] * 4 + [T]])
@@ -123,7 +123,7 @@ def test_a_uuid_is_cut_where_nothing_else_would_be_readable(
     assert len(shown) <= 80
 
 
-def test_names_and_short_cells_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_and_short_cells_are_not_shortened(capsys: pytest.CaptureFixture[str]) -> None:
     row = ["tune", "running", "words " * 40, "2 min ago"]
     output.print_rows(["NAME", "STATUS", "MESSAGE", "CREATED"], [row])
     shown = capsys.readouterr().out.splitlines()

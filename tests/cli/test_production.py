@@ -1,4 +1,4 @@
-"""``aiplatform db``: of the database that is named, or of the platform that runs here."""
+"""Tests of ``aiplatform db``, with a named database and with that of the local platform."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TAKEN = ("HOME", "DATABASE_URL", "STORAGE_URL", "MIGRATION_DATABASE_URL")
 
 @pytest.fixture
 def embedded(run: Run, fresh_database: str, home: Path) -> Iterator[SimpleNamespace]:
-    """A platform that runs in its home; no setting names its database."""
+    """Simulate a platform that runs in its home directory, without a setting for its database."""
     from aiplatform.server.core.settings import get_settings
 
     state = SimpleNamespace(
@@ -28,25 +28,26 @@ def embedded(run: Run, fresh_database: str, home: Path) -> Iterator[SimpleNamesp
         migration_database_url=fresh_database,
         owner_url=os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"],
     )
-    # Of its own: the one of `run` would put the fresh database's settings back when that is gone.
+    # A MonkeyPatch of its own: that of `run` would restore settings of a database that is gone.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aiplatform.embedded.state.read_state", lambda _: state)
         for name in TAKEN:
-            patch.setenv(f"AIPLATFORM_{name}", "")  # so that what a command sets is put back
+            # Set it first, so that the patch restores a setting that a command makes.
+            patch.setenv(f"AIPLATFORM_{name}", "")
             patch.delenv(f"AIPLATFORM_{name}")
         get_settings.cache_clear()
         yield state
 
 
 @pytest.mark.usefixtures("embedded")
-def test_the_platform_that_runs_here_is_checked(run: Run) -> None:
+def test_check_without_settings_checks_the_local_platform(run: Run) -> None:
     done = run("db", "check", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["ok"] is True
 
 
 @pytest.mark.usefixtures("embedded")
-def test_upgrade_without_a_named_database_upgrades_that_of_the_platform_here(run: Run) -> None:
+def test_upgrade_without_settings_upgrades_the_local_platform(run: Run) -> None:
     done = run("db", "upgrade", "--json")
     assert done.code == 0, done.err
     upgraded = json.loads(done.out)
@@ -54,7 +55,7 @@ def test_upgrade_without_a_named_database_upgrades_that_of_the_platform_here(run
 
 
 @pytest.mark.parametrize("action", ["check", "upgrade"])
-def test_database_of_an_unknown_revision_is_refused_with_what_to_do(
+def test_database_with_unknown_revision_is_refused_with_a_hint(
     run: Run, embedded: SimpleNamespace, action: str
 ) -> None:
     with psycopg.connect(embedded.owner_url) as connection:
@@ -65,7 +66,7 @@ def test_database_of_an_unknown_revision_is_refused_with_what_to_do(
     assert "begin with an empty database" in done.err
 
 
-def test_keys_of_the_platform_that_runs_here_are_rotated(
+def test_rotate_keys_without_settings_uses_the_local_platform(
     run: Run, embedded: SimpleNamespace
 ) -> None:
     done = run("db", "rotate-keys", "--new-key", "--json")
@@ -74,7 +75,7 @@ def test_keys_of_the_platform_that_runs_here_are_rotated(
     assert (Path(embedded.home) / "keys/secrets.key").exists()
 
 
-def test_a_database_named_in_a_file_goes_before_it(
+def test_database_named_in_a_file_takes_precedence_over_the_local_platform(
     run: Run, embedded: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "url").write_text(f"{embedded.database_url}\n")

@@ -1,4 +1,4 @@
-"""``aiplatform projects``, and how lists and the project are given in all commands."""
+"""Tests of ``aiplatform projects``, of lists, and of the choice of the project."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.cli.conftest import PROJECT, TASK, E, P, Run
 from tests.client.fake import FakeServer, answer, page, problem
 
 
-def test_lists_are_tables_for_people_and_arrays_for_programs(run: Run, world: FakeServer) -> None:
+def test_ls_prints_a_table_or_a_json_array(run: Run, world: FakeServer) -> None:
     table = run("projects", "ls")
     assert "NAME" in table.out
     assert "demo" in table.out
@@ -23,7 +23,7 @@ def test_lists_are_tables_for_people_and_arrays_for_programs(run: Run, world: Fa
     ]  # fmt: skip
 
 
-def test_empty_lists_say_what_to_do(run: Run, server: FakeServer) -> None:
+def test_ls_without_projects_prints_a_hint(run: Run, server: FakeServer) -> None:
     server.on("GET projects", page())
     ran = run("projects", "ls")
     assert (ran.out, "aiplatform projects create" in ran.err) == ("", True)
@@ -43,7 +43,7 @@ def test_project_is_taken_from_option_or_environment(
     assert run("tasks", "ls").code == 0
 
 
-def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
+def test_archive_unarchive_usage_and_quota(run: Run, world: FakeServer) -> None:
     archived = PROJECT | {"status": "archived"}
     world.on(f"POST projects/{P}/archive", answer(archived))
     world.on(f"POST projects/{P}/unarchive", answer(PROJECT))
@@ -79,7 +79,7 @@ def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
 class TestUse:
     @pytest.fixture
     def two(self, world: FakeServer) -> FakeServer:
-        """Two projects, so that one must be named; each has a task."""
+        """Return the scripted server with two projects, of which commands must name one."""
         other = PROJECT | {"uuid": E, "name": "other"}
         world.on("GET projects", page(PROJECT, other))
         world.on(f"GET projects/{P}", answer(PROJECT)).on(f"GET projects/{E}", answer(other))
@@ -87,7 +87,7 @@ class TestUse:
         world.on(f"GET projects/{E}/tasks", page(TASK | {"name": "of other"}))
         return world
 
-    def test_use_remembers_a_project_for_the_commands_that_follow(
+    def test_use_stores_the_project_for_later_commands(
         self, run: Run, two: FakeServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert run("tasks", "ls").code == 2
@@ -96,23 +96,21 @@ class TestUse:
         assert "now use the project other" in used.err
         assert "of other" in run("tasks", "ls").out
         assert json.loads(run("projects", "show", "--json").out)["name"] == "other"
-        # What is said for one command goes before it.
+        # Option and environment take precedence over the stored project.
         assert "of demo" in run("tasks", "ls", "-p", "demo").out
         monkeypatch.setenv("AIPLATFORM_PROJECT", "demo")
         assert "of demo" in run("tasks", "ls").out
 
-    def test_use_none_forgets_it(self, run: Run, two: FakeServer) -> None:
+    def test_use_none_forgets_the_project(self, run: Run, two: FakeServer) -> None:
         run("projects", "use", "other")
         assert run("projects", "use", "--none").code == 0
         assert run("tasks", "ls").code == 2
 
-    def test_use_needs_a_project_or_none(self, run: Run, two: FakeServer) -> None:
+    def test_use_without_project_or_none_is_refused(self, run: Run, two: FakeServer) -> None:
         assert run("projects", "use").code == 2
         assert run("projects", "use", "other", "--none").code == 2
 
-    def test_a_remembered_project_that_was_deleted_is_explained(
-        self, run: Run, two: FakeServer
-    ) -> None:
+    def test_deleted_stored_project_is_explained(self, run: Run, two: FakeServer) -> None:
         run("projects", "use", "other")
         gone = problem(404, "not_found", "There is no such project.", resource="project")
         two.on(f"GET projects/{E}/tasks", gone)
@@ -122,7 +120,7 @@ class TestUse:
             ran.err.split()
         )
 
-    def test_it_is_remembered_for_its_server_alone(
+    def test_stored_project_is_used_only_for_its_server(
         self, run: Run, two: FakeServer, monkeypatch: pytest.MonkeyPatch, url: str
     ) -> None:
         run("projects", "use", "other")
@@ -139,14 +137,14 @@ class TestUse:
         ("scripts", "delete-bundle"),
     ],
 )
-def test_the_former_verb_is_known_and_not_shown(run: Run, group: str, old: str) -> None:
+def test_former_verb_works_but_is_hidden(run: Run, group: str, old: str) -> None:
     assert run(group, old, "--help").code == 0
     shown = run(group, "--help").out
     assert f"│ {old} " not in shown
     assert "│ rm" in shown
 
 
-def test_no_command_has_another_verb_for_rm() -> None:
+def test_no_visible_command_uses_another_verb_than_rm() -> None:
     def names(command: Any, path: str) -> Iterator[str]:
         for name, child in getattr(command, "commands", {}).items():
             if not child.hidden:

@@ -1,4 +1,4 @@
-"""Commands that queue a task: each can return at once, and takes any field of its spec."""
+"""Check the options of commands that queue a task: ``--detach`` and ``--set``."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,10 +41,10 @@ FOLLOWED = frozenset(
 """Commands that queue a task and follow it."""
 
 AT_ONCE = frozenset({"tasks submit", "tasks retry"})
-"""Commands that queue tasks, perhaps many, and never follow them."""
+"""Commands that queue one or more tasks and never follow them."""
 
 OTHERS_WITH_DETACH = frozenset({"up", "deploy stop"})
-"""Commands that wait for something else than a task, and need not."""
+"""Commands that wait for something other than a task, unless detached."""
 
 OF_A_SPEC = frozenset(
     {
@@ -59,10 +59,10 @@ OF_A_SPEC = frozenset(
         "train",
     }
 )
-"""Commands from whose options a spec is made."""
+"""Commands that make a spec from their options."""
 
 SETS_OTHER = frozenset({"datasets patch"})
-"""Commands whose ``--set`` changes something else than a spec."""
+"""Commands whose ``--set`` changes something other than a spec."""
 
 
 def options() -> dict[str, set[str]]:
@@ -82,30 +82,30 @@ def options() -> dict[str, set[str]]:
     return dict(walk(typer.main.get_command(app), ()))
 
 
-def test_every_command_that_follows_a_task_has_detach_and_no_other_has() -> None:
+def test_only_commands_that_follow_have_detach() -> None:
     found = {name for name, has in options().items() if "--detach" in has}
     assert found == FOLLOWED | OTHERS_WITH_DETACH
     assert options().keys() >= AT_ONCE
 
 
-def test_no_command_calls_detach_by_another_name_only() -> None:
+def test_commands_with_other_detach_options_also_have_detach() -> None:
     waits = {name for name, has in options().items() if has & {"--no-wait", "--no-follow"}}
     assert waits <= FOLLOWED | OTHERS_WITH_DETACH
 
 
-def test_every_command_that_makes_a_spec_has_set_and_no_other_has() -> None:
+def test_only_commands_that_make_a_spec_have_set() -> None:
     found = {name for name, has in options().items() if "--set" in has}
     assert found == OF_A_SPEC | SETS_OTHER
 
 
-def test_a_detached_check_says_how_to_watch_its_task(run: Run, world: FakeServer) -> None:
+def test_check_with_detach_prints_how_to_watch(run: Run, world: FakeServer) -> None:
     world.on(f"POST datasets/{D}/versions/v1/quality", answer(TASK | {"status": "pending"}, 202))
     done = run("datasets", "check", "faq", "--detach")
     assert done.code == 0, done.err
     assert f"aiplatform tasks watch {T}" in done.err
 
 
-def test_deploy_create_takes_fields_of_the_spec(run: Run, world: FakeServer) -> None:
+def test_deploy_create_sets_fields_of_the_spec(run: Run, world: FakeServer) -> None:
     made = Some({"uuid": D, "name": "base", "status": "starting"})
     world.on(f"POST projects/{P}/deployments", answer(made, 201))
     assigned = ("--set", "resources.gpus=1", "--set", "max_length=64")
@@ -116,7 +116,7 @@ def test_deploy_create_takes_fields_of_the_spec(run: Run, world: FakeServer) -> 
     assert body["options"] == {"max_length": 64}
 
 
-def test_deploy_create_refuses_a_field_that_does_not_exist(run: Run) -> None:
+def test_deploy_create_with_unknown_field_is_refused(run: Run) -> None:
     done = run("deploy", "create", "base", "--set", "gpus=1")
     assert done.code == 2
     assert "gpus" in done.err

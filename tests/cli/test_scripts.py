@@ -1,4 +1,4 @@
-"""``aiplatform scripts`` and ``aiplatform tasks artifacts``."""
+"""Tests of ``aiplatform scripts`` and ``aiplatform tasks artifacts``."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def spec_of(server: FakeServer) -> dict[str, Any]:
     return found
 
 
-def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> None:
+def test_run_sends_command_inputs_and_limits(run: Run, scripts: FakeServer) -> None:
     done = run(
         "scripts", "run", "--detach", "-d", "rows=faq@v1", "-m", "base=base",
         "--variable", "MODE=fast", "--secret", "HF_TOKEN=hub", "--memory-mb", "512",
@@ -67,7 +67,7 @@ def state(status: str, kind: str = "status") -> tuple[None, str, dict[str, Any]]
 
 @pytest.fixture
 def ended(scripts: FakeServer) -> FakeServer:
-    """A script of two nodes that printed to both streams and succeeded."""
+    """Return the scripted server with a completed script on two nodes, and its output."""
     result = {"exit_code": 0, "seconds": 62.4, "metrics": {"loss": 0.18999999999999997}}
     scripts.on(f"GET tasks/{T}", answer(TASK | {"status": "completed", "result": result}))
     events = [
@@ -85,9 +85,7 @@ def ended(scripts: FakeServer) -> FakeServer:
     return scripts
 
 
-def test_run_shows_output_of_the_script_and_one_line_about_its_result(
-    run: Run, ended: FakeServer
-) -> None:
+def test_run_prints_the_output_and_a_line_about_the_result(run: Run, ended: FakeServer) -> None:
     done = run("scripts", "run", "--", "python", "main.py")
     assert (done.code, done.out) == (0, "epoch 1\n[rank 1] epoch 1\n[node 1] epoch 1\n")
     lines = done.err.splitlines()
@@ -106,7 +104,9 @@ def test_run_without_artifacts_says_so(run: Run, ended: FakeServer) -> None:
     assert done.err.splitlines()[-1] == "python main.py completed in 1:02. It has left no files."
 
 
-def test_run_in_chinese(run: Run, ended: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_in_chinese_prints_the_result_in_chinese(
+    run: Run, ended: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIPLATFORM_LANG", "zh")
     done = run("scripts", "run", "--", "python", "main.py")
     assert done.err.splitlines()[-1].startswith(
@@ -114,7 +114,7 @@ def test_run_in_chinese(run: Run, ended: FakeServer, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_run_as_json_prints_every_event_and_the_whole_task(run: Run, ended: FakeServer) -> None:
+def test_run_with_json_prints_events_and_the_task(run: Run, ended: FakeServer) -> None:
     done = run("scripts", "run", "--json", "--", "python", "main.py")
     *events, task = map(json.loads, done.out.splitlines())
     kinds = [event["event"] for event in events]
@@ -123,9 +123,7 @@ def test_run_as_json_prints_every_event_and_the_whole_task(run: Run, ended: Fake
     assert task["result"]["metrics"] == {"loss": 0.18999999999999997}
 
 
-def test_run_of_a_failing_script_shows_its_output_and_why_it_failed(
-    run: Run, ended: FakeServer
-) -> None:
+def test_run_of_a_failing_script_prints_output_and_reason(run: Run, ended: FakeServer) -> None:
     why = "The command ended with exit code 3; its log says why."
     ended.on(f"GET tasks/{T}", answer(TASK | {"status": "failed", "error_message": why}))
     events = [state("running"), printed(1, "boom\n", "stderr"), state("failed", "end")]
@@ -137,7 +135,7 @@ def test_run_of_a_failing_script_shows_its_output_and_why_it_failed(
 
 
 @pytest.mark.parametrize("given", ["rows", "=faq", ""])
-def test_a_pair_that_is_none(run: Run, scripts: FakeServer, given: str) -> None:
+def test_run_with_invalid_pair_is_refused(run: Run, scripts: FakeServer, given: str) -> None:
     done = run("scripts", "run", "-d", given, "--", "x")
     assert done.code == 2
     assert "NAME=VALUE" in done.err
@@ -157,7 +155,7 @@ def test_artifacts_are_listed(run: Run, scripts: FakeServer) -> None:
     assert json.loads(done.out)[0]["path"] == "plots/a.png"
 
 
-def test_an_artifact_that_leads_out_is_not_fetched(
+def test_artifact_with_path_outside_the_directory_is_refused(
     run: Run, scripts: FakeServer, tmp_path: Path
 ) -> None:
     scripts.on(f"GET tasks/{T}/artifacts", page({"path": "../x", "size": 1, "sha256": "0" * 64}))
@@ -167,7 +165,7 @@ def test_an_artifact_that_leads_out_is_not_fetched(
     assert not (tmp_path / "x").exists()
 
 
-def test_packing_is_announced_once_whatever_files_are_empty(
+def test_packing_of_empty_files_is_announced_once(
     run: Run, scripts: FakeServer, tmp_path: Path
 ) -> None:
     for name in ("__init__.py", "a.py", "b.py"):

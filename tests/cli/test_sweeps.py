@@ -1,4 +1,4 @@
-"""``aiplatform sweep create`` follows a search as ``train`` follows a training."""
+"""Tests of ``aiplatform sweep create`` and ``watch``."""
 
 import json
 
@@ -19,7 +19,7 @@ TRIAL = Some(
 
 @pytest.fixture
 def searching(world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
-    """A sweep that has ended when it is looked at for the third time."""
+    """Return the scripted server with a sweep that has ended at the third request."""
     monkeypatch.setattr(sweeps, "_LOOK_SECONDS", 0.01)
     world.on(f"GET projects/{P}/experiments", page(Some({"uuid": E, "name": "faq"})))
     world.on(f"GET projects/{P}/sweeps", page(SWEEP))
@@ -44,7 +44,7 @@ def searching(world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
 CREATE = ("sweep", "create", "faq", "--name", "search", "--param", "lora.rank=4,8")
 
 
-def test_create_follows_until_the_end(run: Run, searching: FakeServer) -> None:
+def test_create_follows_the_sweep_to_its_end(run: Run, searching: FakeServer) -> None:
     ran = run(*CREATE)
     assert ran.code == 0, ran.err
     assert posted(searching, "/sweeps")["name"] == "search"
@@ -64,7 +64,7 @@ def test_create_with_detach_returns_at_once(run: Run, searching: FakeServer) -> 
     assert searching.count(f"GET sweeps/{S}") == 0
 
 
-def test_watch_prints_lines_of_json(run: Run, searching: FakeServer) -> None:
+def test_watch_with_json_prints_lines_of_json(run: Run, searching: FakeServer) -> None:
     ran = run("sweep", "watch", "search", "--json")
     assert ran.code == 0, ran.err
     *events, last = map(json.loads, ran.out.splitlines())
@@ -75,7 +75,7 @@ def test_watch_prints_lines_of_json(run: Run, searching: FakeServer) -> None:
     assert (last["status"], last["best"]["value"]) == ("completed", 1.25)
 
 
-def test_a_sweep_that_fails_gives_exit_code_5(run: Run, searching: FakeServer) -> None:
+def test_watch_of_a_failed_sweep_exits_with_5(run: Run, searching: FakeServer) -> None:
     searching.on(f"GET sweeps/{S}", answer(SWEEP | {"status": "failed", "error": "no figure"}))
     ran = run("sweep", "watch", "search")
     assert ran.code == 5

@@ -1,4 +1,4 @@
-"""``aiplatform tasks``, and ``workers`` that run them."""
+"""Tests of ``aiplatform tasks`` and ``aiplatform workers``."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from tests.client.fake import FakeServer, answer, page, problem
 from tests.described import Some
 
 
-def test_logs_are_printed_as_they_are(run: Run, server: FakeServer) -> None:
+def test_logs_are_printed_without_control_characters(run: Run, server: FakeServer) -> None:
     chunk = Some({"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"})
     server.on(f"GET tasks/{T}/logs", page(chunk))
     assert run("tasks", "logs", T).out == " 10%\n 20%\n[red]a\ufffd[2J\n"
     assert json.loads(run("tasks", "logs", T, "--json").out)["seq"] == 1
 
 
-def test_metrics_are_summed_up_or_listed(run: Run, server: FakeServer) -> None:
+def test_metrics_prints_a_summary_or_all_steps(run: Run, server: FakeServer) -> None:
     series = {"loss": [[1, 4.0, 0.0], [2, "NaN", 1.0], [3, 1.25, 2.0]]}
     server.on(f"GET tasks/{T}/metrics", answer({"series": series}))
     loss = {"points": 3, "last": 1.25, "last_step": 3, "best": 1.25, "best_step": 3}
@@ -32,7 +32,7 @@ def test_metrics_are_summed_up_or_listed(run: Run, server: FakeServer) -> None:
     assert json.loads(run("tasks", "metrics", T, "--json").out)["loss"][1] == [2, "NaN", 1.0]
 
 
-def test_a_timeline_has_facts_in_short(run: Run, server: FakeServer) -> None:
+def test_timeline_shortens_long_values(run: Run, server: FakeServer) -> None:
     many = {f"package {number}": "1.0" for number in range(200)}
     facts = {"packages": many, "gpus": [], "learned_tokens": 3, "warm": True, "on": {"cores": 2}}
     event = {"time": "2026-11-26T10:00:00Z", "kind": "environment", "data": facts}
@@ -43,7 +43,7 @@ def test_a_timeline_has_facts_in_short(run: Run, server: FakeServer) -> None:
     assert whole["data"]["packages"] == many
 
 
-def test_a_waiting_task_is_moved(run: Run, server: FakeServer) -> None:
+def test_priority_and_next_print_the_new_place(run: Run, server: FakeServer) -> None:
     waiting = {
         "ahead": 0,
         "reason": "needs 1 GPU, 0 of 4 free",
@@ -59,7 +59,9 @@ def test_a_waiting_task_is_moved(run: Run, server: FakeServer) -> None:
     assert run("tasks", "priority", T, "11").code == 2
 
 
-def test_a_file_of_tasks_is_queued(run: Run, server: FakeServer, tmp_path: Path) -> None:
+def test_submit_batch_sends_the_tasks_of_a_file(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
     file = tmp_path / "tasks.jsonl"
     line = {"name": "report", "spec": {"type": "data_quality"}, "idempotency_key": "k"}
     file.write_text(f"{json.dumps(line)}\n\n" * 501)
@@ -86,7 +88,7 @@ SPEC = {"type": "data_quality", "dataset": {"dataset": D, "version": "v1"}}
 
 
 @pytest.mark.parametrize("ending", ["json", "toml", "-"])
-def test_one_task_is_queued_by_its_spec(
+def test_submit_sends_the_spec_of_a_file(
     run: Run, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     file = tmp_path / f"spec.{ending}"
@@ -125,7 +127,7 @@ def test_one_task_is_queued_by_its_spec(
         ("-", "--name", "x"),
     ],
 )
-def test_submissions_that_make_no_sense(
+def test_submit_with_contradicting_options_is_refused(
     run: Run,
     server: FakeServer,
     tmp_path: Path,
@@ -140,7 +142,7 @@ def test_submissions_that_make_no_sense(
     assert server.requests == []
 
 
-def test_telemetry_is_summed_up(run: Run, server: FakeServer) -> None:
+def test_telemetry_prints_a_summary(run: Run, server: FakeServer) -> None:
     series = {"cpu_percent": [[10, 50, 1, 90], [70, 70.5, 30, 120]], "gpu0.percent": []}
     server.on(f"GET tasks/{T}/telemetry", answer({"note": "no GPU", "series": series}))
     ran = run("tasks", "telemetry", T, "-k", "cpu_percent", "--attempt", "2", "--points", "50")
@@ -160,7 +162,7 @@ def test_telemetry_is_summed_up(run: Run, server: FakeServer) -> None:
     assert "since" in server.requests[-1].url.params
 
 
-def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> None:
+def test_pause_resume_and_retry(run: Run, server: FakeServer) -> None:
     asked = TASK | {"status": "running", "stop_wanted": "pause"}
     server.on(f"POST tasks/{T}/pause", answer(asked, 202))
     assert "pauses at its next checkpoint" in run("tasks", "pause", T).err
@@ -174,7 +176,7 @@ def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> N
     assert run("tasks", "retry", "--dead", "--override-gate", "agreed with all").code == 2
 
 
-def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
+def test_retry_dead_retries_all_failed_tasks(run: Run, server: FakeServer) -> None:
     failed = TASK | {"status": "failed"}
     server.on(f"GET projects/{P}/tasks", page(failed | {"uuid": E, "name": "served"}, failed))
     server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
@@ -184,8 +186,8 @@ def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
     assert f"is queued again as {E}" in said
 
 
-def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -> None:
-    """Oldest first; what comes after a retry that failed again has its turn after that."""
+def test_retry_dead_retries_dependencies_before_dependents(run: Run, server: FakeServer) -> None:
+    """Start with the oldest; tasks whose dependency was retried in vain are tried again later."""
     failed = TASK | {"status": "failed"}
     newest_first = [
         failed | {"name": "its retry"},
@@ -219,13 +221,13 @@ def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -
     assert (said.code, said.err.count("is not retried")) == (1, 3)
 
 
-def test_tasks_are_listed_by_name(run: Run, server: FakeServer) -> None:
+def test_ls_sends_the_name(run: Run, server: FakeServer) -> None:
     server.on(f"GET projects/{P}/tasks", page(TASK))
     assert "train" in run("tasks", "ls", "--name", "train", "-p", P).out
     assert server.requests[-1].url.params["name"] == "train"
 
 
-def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
+def test_workers_are_listed_drained_and_resumed(run: Run, server: FakeServer) -> None:
     devices = [{"id": "0", "name": "T4", "memory_mb": 16000, "task": T}, {"id": "1", "task": None}]
     worker = Some({"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
               "cpus_free": 6.5, "devices": devices, "running": [{"task": T}],
@@ -254,7 +256,7 @@ def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
         ("--output FILE --json", "--output writes every line; it does not go with --json."),
     ],
 )
-def test_options_of_logs_that_would_be_passed_over_are_refused(
+def test_logs_with_options_that_would_be_ignored_is_refused(
     run: Run, server: FakeServer, tmp_path: Path, options: str, said: str
 ) -> None:
     file = tmp_path / "run.log"
@@ -265,7 +267,7 @@ def test_options_of_logs_that_would_be_passed_over_are_refused(
     assert not file.exists()
 
 
-def test_retries_that_were_refused_show_in_the_exit_code(
+def test_retry_dead_with_refused_tasks_exits_with_1(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.client.transport.back_off", lambda *_: 0.0)

@@ -1,4 +1,4 @@
-"""``tasks top``: what it shows, once without a terminal, live in one."""
+"""Tests of ``aiplatform tasks top``: once without a terminal, live in a terminal."""
 
 import json
 import os
@@ -23,7 +23,7 @@ class Listed(list[Any]):
 
 
 class FakeClient:
-    """Two tasks and a worker, as the API would tell of them."""
+    """A client with two tasks and a worker."""
 
     url = "http://platform.test"
 
@@ -56,7 +56,7 @@ class FakeClient:
         return Listed()
 
 
-def test_piped_it_prints_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_top_without_a_terminal_prints_once(capsys: pytest.CaptureFixture[str]) -> None:
     top.top(FakeClient(), 2.0)  # type: ignore[arg-type]
     shown = capsys.readouterr().out
     for text in ("1 running, 1 waiting", "███░░░░░░░░░  25%", "30/120", "2:05",
@@ -65,7 +65,9 @@ def test_piped_it_prints_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in shown, "names can't steer the terminal"
 
 
-def test_who_may_not_see_workers_sees_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_top_without_permission_to_see_workers_shows_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     top.top(FakeClient(administrator=False), 2.0)  # type: ignore[arg-type]
     shown = capsys.readouterr().out
     assert "RUNNING" in shown
@@ -74,10 +76,10 @@ def test_who_may_not_see_workers_sees_the_rest(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize("key", [b"q", b"\x03"])
-def test_in_a_terminal_it_lives_until_a_key_and_leaves_it_as_it_was(key: bytes) -> None:
+def test_top_in_a_terminal_runs_until_a_key_and_restores_the_terminal(key: bytes) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
-        # The terminal, not what the test run captures.
+        # Use the terminal instead of the streams that the test run captures.
         sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
         os.environ["TERM"] = "xterm"
         os.environ["COLUMNS"], os.environ["LINES"] = "120", "40"
@@ -105,12 +107,12 @@ def read_until(terminal: int, text: bytes, seconds: float = 20) -> bytes:
         if ready:
             try:
                 shown += os.read(terminal, 65536)
-            except OSError:  # Linux says so at the end
+            except OSError:  # Linux raises this at the end
                 break
     return shown
 
 
-def test_as_json_it_is_one_look(
+def test_top_with_json_prints_a_snapshot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("aiplatform.cli.tasks.connect", lambda _: FakeClient())

@@ -1,4 +1,4 @@
-"""``aiplatform train``: specs from flags and files, followed to the end."""
+"""Tests of ``aiplatform train``: specs from options and files, and following the training."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.described import Some
 
 
 def unfolded(text: str) -> str:
-    """Return an error of the command line without its frame."""
+    """Return an error message of the command line without its frame."""
     return " ".join(text.replace("│", " ").split())
 
 
@@ -38,7 +38,7 @@ def trainable(world: FakeServer) -> FakeServer:
     return world
 
 
-def test_train_creates_runs_and_follows(run: Run, trainable: FakeServer) -> None:
+def test_train_creates_experiment_starts_run_and_follows(run: Run, trainable: FakeServer) -> None:
     flags = "-m base -d faq@v1 --max-steps 60 --lora-rank 4 --name x"
     ran = run("train", *flags.split(), "--set", "lora.dropout=0.1", "--set", "lr_scheduler=linear")
     assert ran.code == 0, ran.err
@@ -76,7 +76,7 @@ def test_train_that_waits_prints_each_reason_once(run: Run, trainable: FakeServe
     assert told == [f"train waits: 7 ahead; {full}", f"train waits: {full}"]
 
 
-def test_help_says_the_defaults_of_the_spec() -> None:
+def test_help_shows_the_defaults_of_the_spec() -> None:
     fields = TrainingSpec.model_fields
     defaults = {name: field.default for name, field in fields.items()}
     defaults |= {f"lora_{name}": f.default for name, f in LoraSpec.model_fields.items()}
@@ -98,9 +98,7 @@ def test_help_says_the_defaults_of_the_spec() -> None:
 
 
 @pytest.mark.parametrize("missing", ["base_model", "dataset"])
-def test_spec_without_a_required_field_is_refused_by_its_name(
-    run: Run, tmp_path: Path, missing: str
-) -> None:
+def test_spec_without_a_required_field_is_refused(run: Run, tmp_path: Path, missing: str) -> None:
     file = tmp_path / "spec.json"
     fields = {"base_model": "base", "dataset": "faq", "epochs": 1}
     file.write_text(json.dumps({k: v for k, v in fields.items() if k != missing}))
@@ -110,7 +108,7 @@ def test_spec_without_a_required_field_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize("kind", ["toml", "json", "yaml"])
-def test_train_reads_spec_files_and_flags_go_before_them(
+def test_train_options_override_the_spec_file(
     run: Run, trainable: FakeServer, tmp_path: Path, kind: str
 ) -> None:
     texts = {
@@ -130,7 +128,7 @@ def test_train_reads_spec_files_and_flags_go_before_them(
     assert config["dataset"] == {"dataset": D, "version": None}
 
 
-def test_train_streams_json(run: Run, trainable: FakeServer) -> None:
+def test_train_with_json_prints_events_and_the_task(run: Run, trainable: FakeServer) -> None:
     ran = run("train", "-m", "base", "-d", "faq", "--json")
     lines = [json.loads(line) for line in ran.out.splitlines()]
     assert [line["event"] for line in lines[:-1]] == ["status", "progress", "metrics", "end"]
@@ -155,7 +153,7 @@ def test_train_that_fails_exits_with_5(run: Run, trainable: FakeServer) -> None:
         (("--set", "nonsense"), "key=value"),
     ],
 )
-def test_misspelt_specs_are_refused(
+def test_train_with_invalid_fields_is_refused_without_a_request(
     run: Run, trainable: FakeServer, arguments: tuple[str, ...], words: str
 ) -> None:
     ran = run("train", "-m", "base", "-d", "faq", *arguments)

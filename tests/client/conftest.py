@@ -18,7 +18,7 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses are noted instead of made."""
+    """Record the pauses instead of sleeping, and return them."""
     noted: list[float] = []
     monkeypatch.setattr("time.sleep", noted.append)
     return noted
@@ -36,5 +36,5 @@ def client(server: FakeServer) -> Client:
 
 @pytest.fixture
 def connect(server: FakeServer) -> Callable[..., Client]:
-    """Makes clients without a token of their own."""
+    """Return a function that creates clients without a token of their own."""
     return lambda **options: Client(URL, transport=server, **options)

@@ -1,4 +1,4 @@
-"""A server made of the API's own description."""
+"""A server that is generated from the API's description."""
 
 import json
 
@@ -13,7 +13,7 @@ __all__ = ["Declared", "U"]
 
 
 class Declared(httpx.BaseTransport):
-    """A server that refuses what the API does not declare, and answers what it does."""
+    """A server that fails the test for undeclared requests, and sends the declared answers."""
 
     def __init__(self, description: Description) -> None:
         self.description = description
@@ -35,7 +35,7 @@ class Declared(httpx.BaseTransport):
         return response
 
     def check(self, operation: Operation, request: httpx.Request, body: bytes) -> None:
-        """Fail the test for a parameter or a body that is not declared."""
+        """Fail the test if a parameter or the body is not declared."""
         parameters = operation.declared.get("parameters", [])
         known = {item["name"] for item in parameters if item["in"] == "query"}
         assert set(request.url.params) <= known, f"{operation} has no {request.url.params}"
@@ -46,7 +46,7 @@ class Declared(httpx.BaseTransport):
             assert not faults, f"{operation}: {faults}"
 
     def answer(self, operation: Operation) -> httpx.Response:
-        """Return a success as it is declared."""
+        """Return a successful answer as it is declared."""
         status, declared = next(
             (int(code), item)
             for code, item in operation.declared["responses"].items()

@@ -1,7 +1,8 @@
 """A server of scripted answers, in the process of the test.
 
-Each answer is checked against the OpenAPI document of the application, so that a fake can't say
-what the application never would. What is wrong on purpose says so with :func:`malformed`.
+Each answer is checked against the OpenAPI document of the application, so that tests can't use
+answers that the application would never send. Tests mark deliberate exceptions with
+:func:`malformed`.
 """
 
 import json
@@ -17,7 +18,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 class Broken(httpx.SyncByteStream):
-    """A body that breaks off after some bytes, as when a server is killed."""
+    """A response body that breaks off after some bytes, as if the server was killed."""
 
     def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
         self._chunks = chunks
@@ -30,7 +31,7 @@ class Broken(httpx.SyncByteStream):
 
 
 def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Response:
-    """Return an answer. What its :class:`Some` lack, headers included, the server completes."""
+    """Return an answer; the server adds headers, and members that a :class:`Some` lacks."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
 
     if data is None:
@@ -50,14 +51,14 @@ def page(*items: Any, next_cursor: str | None = None) -> httpx.Response:
 
 
 def malformed(reason: str, response: httpx.Response) -> httpx.Response:
-    """Return an answer that the application never gives, and say why the client must stand it."""
+    """Return an answer that the application never sends, with the reason to test it."""
     assert reason
     response.extensions["malformed"] = reason
     return response
 
 
 def sse(*events: tuple[str | None, str, Any], error: Exception | None = None) -> httpx.Response:
-    """A stream of (id, event, data), which breaks off with ``error``."""
+    """Return a stream of (id, event, data) that ends with ``error``, if given."""
     text = "".join(
         (f"id: {key}\n" if key else "") + f"event: {kind}\ndata: {json.dumps(data)}\n\n"
         for key, kind, data in events
@@ -70,13 +71,13 @@ def sse(*events: tuple[str | None, str, Any], error: Exception | None = None) ->
 
 
 class FakeServer(httpx.BaseTransport):
-    """Answers each ``METHOD /path`` with its script; the last answer of a script repeats.
+    """A server with a script of answers for each ``METHOD /path``; the last one is repeated.
 
-    Bodies of requests are read piece by piece, as a network would.
+    Request bodies are read in chunks, as over a network.
     """
 
     def __init__(self) -> None:
-        platform()  # read here, and not while a test measures time
+        platform()  # load it now, and not while a test measures time
         self.scripts: dict[str, list[Answer]] = {}
         self.requests: list[httpx.Request] = []
         self.bodies: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Packing code: the same code gives the same bytes, and no more than it goes out."""
+"""Tests of code bundles: which files are packed, and that equal code gives equal bytes."""
 
 import io
 import subprocess
@@ -28,7 +28,7 @@ def code(tmp_path: Path) -> Path:
     return directory
 
 
-def test_a_directory_without_what_tools_leave(code: Path) -> None:
+def test_pack_directory_omits_files_of_tools_and_is_reproducible(code: Path) -> None:
     packed = pack_directory(code)
     assert names(packed.content) == [".env.sample", "main.py", "pkg/a.py"]
     assert packed.source == {"directory": "code"}
@@ -38,7 +38,7 @@ def test_a_directory_without_what_tools_leave(code: Path) -> None:
     assert pack_directory(code).content != packed.content
 
 
-def test_what_git_ignores_is_left_out(code: Path) -> None:
+def test_pack_directory_omits_files_that_git_ignores(code: Path) -> None:
     git(code, "init", "-q")
     (code / ".gitignore").write_text("*.bin\n/data/\n!keep.bin\n")
     (code / "pkg/.gitignore").write_text("/a.py\n!deep.bin\n")
@@ -57,14 +57,14 @@ def test_what_git_ignores_is_left_out(code: Path) -> None:
     assert below == [name.removeprefix("pkg/") for name in packed if name.startswith("pkg/")]
 
 
-def test_a_virtual_environment_is_known_by_its_configuration(code: Path) -> None:
+def test_pack_directory_recognises_virtual_environments_by_their_configuration(code: Path) -> None:
     (code / "env311/lib").mkdir(parents=True)
     (code / "env311/pyvenv.cfg").write_text("home = /usr/bin\n")
     (code / "env311/lib/python").symlink_to("/usr/bin/python3")
     assert names(pack_directory(code).content) == [".env.sample", "main.py", "pkg/a.py"]
 
 
-def test_what_is_too_large_is_refused_before_it_is_read(
+def test_pack_directory_that_is_too_large_is_refused_before_reading(
     code: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (code / "pkg/weights.bin").open("wb") as file:
@@ -74,13 +74,15 @@ def test_what_is_too_large_is_refused_before_it_is_read(
         pack_directory(code)
 
 
-def test_too_many_files_are_refused(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pack_directory_with_too_many_files_is_refused(
+    code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bundles, "MAX_FILES", 2)
     with pytest.raises(ClientError, match=r"more than 2 files.*pkg/a\.py"):
         pack_directory(code)
 
 
-def test_progress_is_told(code: Path) -> None:
+def test_pack_directory_reports_progress(code: Path) -> None:
     told: list[tuple[int, int]] = []
     pack_directory(code, on_progress=lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -88,14 +90,14 @@ def test_progress_is_told(code: Path) -> None:
     assert told[-1][0] == told[-1][1]
 
 
-def test_links_are_not_followed(code: Path, tmp_path: Path) -> None:
+def test_pack_directory_with_symbolic_links_is_refused(code: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (code / "data").symlink_to(tmp_path / "outside")
     with pytest.raises(ClientError, match="symbolic link"):
         pack_directory(code)
 
 
-def test_nothing_to_pack(tmp_path: Path) -> None:
+def test_pack_directory_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="has no files"):
         pack_directory(tmp_path)
 
@@ -106,7 +108,7 @@ def git(repository: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_commit_holds_what_was_committed(code: Path, monkeypatch: Any) -> None:
+def test_pack_commit_contains_only_committed_files(code: Path, monkeypatch: Any) -> None:
     git(code, "init", "-q")
     git(code, "add", "main.py")
     git(code, "commit", "-q", "-m", "first")

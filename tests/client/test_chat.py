@@ -1,4 +1,4 @@
-"""Deployments answer, whole or piece by piece."""
+"""Tests of chats with deployments, with complete and streamed answers."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ def streamed(*parts: str, error: Exception | None = None) -> httpx.Response:
     return httpx.Response(200, stream=body, headers={"Content-Type": "text/event-stream"})
 
 
-def test_a_question_is_answered(client: Client, server: FakeServer) -> None:
+def test_chat_returns_the_answer(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
     server.on(CHAT, answer(Some({"choices": [choice], "usage": {"total_tokens": 7}})))
@@ -39,10 +39,10 @@ def test_a_question_is_answered(client: Client, server: FakeServer) -> None:
     assert sent["max_tokens"] == 5
 
 
-def test_whole_answer_is_waited_for_longer_than_other_requests(
+def test_chat_waits_longer_for_a_complete_answer_than_other_requests(
     client: Client, server: FakeServer
 ) -> None:
-    """A whole answer sends nothing until its last token is made."""
+    """A complete answer is sent only after its last token was generated."""
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
     server.on(CHAT, answer(Some({"choices": [choice]})))
@@ -51,7 +51,7 @@ def test_whole_answer_is_waited_for_longer_than_other_requests(
     assert asking >= 1800 > listing
 
 
-def test_an_answer_arrives_in_pieces(client: Client, server: FakeServer) -> None:
+def test_chat_stream_yields_pieces(client: Client, server: FakeServer) -> None:
     usage = f"data: {json.dumps({'choices': [], 'usage': {'completion_tokens': 2}})}\n\n"
     server.on(
         CHAT, streamed(chunk("4"), chunk("2"), chunk(None, "stop"), usage, "data: [DONE]\n\n")
@@ -63,7 +63,7 @@ def test_an_answer_arrives_in_pieces(client: Client, server: FakeServer) -> None
     assert stream.usage == {"completion_tokens": 2}
 
 
-def test_an_answer_that_breaks_off_is_no_answer(client: Client, server: FakeServer) -> None:
+def test_chat_stream_that_breaks_off_raises_an_error(client: Client, server: FakeServer) -> None:
     server.on(CHAT, streamed(chunk("4"), error=httpx.ReadError("reset")))
     with pytest.raises(ServerUnavailable):
         list(client.deployments.chat(D, "?", stream=True))

@@ -1,4 +1,4 @@
-"""What the SDK sends is what the API declares, and what the API declares can be read by the SDK."""
+"""Check the SDK against the API's description: its requests, and the answers that it reads."""
 
 import io
 import re
@@ -208,13 +208,13 @@ ADMINISTERED = re.compile(
     "|unarchive|usage|webhooks)|projects(/{project})?$)"
 )
 SPOKEN = {"GET /api/v1/notifications/stream"}
-"""What tests of streams ask for."""
+"""Routes that tests of streams call."""
 
 
-def test_all_that_is_administered_can_be_called(
+def test_all_administrative_routes_can_be_called(
     client: Client, declared: Declared, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    """By the SDK, in the way that the API declares."""
+    """Call them all by the SDK, with declared parameters and bodies."""
     test_projects_people_and_audit(client)
     test_keys_roles_and_ownership(client)
     test_accounts_and_invitations(client)
@@ -272,8 +272,8 @@ def test_datasets(client: Client) -> None:
     client.datasets.delete(U)
 
 
-def test_what_is_said_of_files(client: Client) -> None:
-    """Of uploads, of changes by a file, and of imports, which say the same."""
+def test_reading_options_of_uploads_changes_and_imports(client: Client) -> None:
+    """Uploads, changes by a file, and imports have the same options."""
     told: dict[str, Any] = Some({
         "map": {"q": "prompt"}, "bad_rows": "quarantine", "encoding": "gb18030",
         "delimiter": ";", "quote": "none", "header": False,
@@ -376,8 +376,8 @@ def test_models_and_deployments(client: Client, tmp_path: Path) -> None:
     deployment.delete()
 
 
-def test_every_route_of_the_api_has_its_method_here(document: dict[str, Any]) -> None:
-    """A route that the SDK can't reach is a decision, written down here."""
+def test_every_route_of_the_api_has_an_sdk_method(document: dict[str, Any]) -> None:
+    """If this fails, add a method, or list the route here on purpose."""
     source = "\n".join(
         path.read_text("utf-8")
         for path in (Path(__file__).parents[2] / "src/aiplatform/client").glob("*.py")

@@ -1,4 +1,4 @@
-"""The file that login leaves, and sessions that several share."""
+"""Tests of stored logins, and of sessions that several processes share."""
 
 import json
 import stat
@@ -30,7 +30,7 @@ def session(**changes: object) -> Session:
 
 
 class Rotating:
-    """A server side that accepts each refresh token once, and then cuts the session."""
+    """A server that accepts each refresh token once; reuse ends the session."""
 
     def __init__(self) -> None:
         self.valid = "refresh-0"
@@ -66,7 +66,7 @@ def rotating(server: FakeServer) -> Rotating:
     return rotating
 
 
-def test_login_is_remembered_only_on_demand(server: FakeServer, connect: Connect) -> None:
+def test_login_is_stored_only_with_remember(server: FakeServer, connect: Connect) -> None:
     token = Some(
         {
             "access_token": "a",
@@ -86,10 +86,10 @@ def test_login_is_remembered_only_on_demand(server: FakeServer, connect: Connect
 
     connect().login("ann", "pass&word", remember=True)
     assert connect().me().username == "ann"
-    assert Client(transport=server).url == URL  # the address too
+    assert Client(transport=server).url == URL  # the address, too
 
 
-def test_file_is_private_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_file_is_private_from_its_creation(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     original = Path.replace
 
@@ -106,7 +106,7 @@ def test_file_is_private_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) 
     assert [path.name for path in store.path.parent.iterdir()] == ["credentials.json"]
 
 
-def test_sessions_are_kept_by_address() -> None:
+def test_sessions_are_stored_by_address() -> None:
     store = CredentialStore()
     store.write(session())
     store.write(session(url="http://other.test", username="bob"), make_current=True)
@@ -118,7 +118,7 @@ def test_sessions_are_kept_by_address() -> None:
     assert store.read("http://other.test") is not None
 
 
-def test_damaged_file_is_named(connect: Connect) -> None:
+def test_damaged_credentials_file_is_named_in_the_error(connect: Connect) -> None:
     default_path().parent.mkdir(parents=True)
     default_path().write_text("{")
     with pytest.raises(ClientError, match="cannot read the credentials in") as caught:
@@ -126,12 +126,12 @@ def test_damaged_file_is_named(connect: Connect) -> None:
     assert "log in again" in caught.value.hint
 
 
-def test_tokens_do_not_show() -> None:
+def test_repr_of_a_session_shows_no_tokens() -> None:
     assert "access-0" not in repr(session())
     assert "refresh-0" not in repr(session())
 
 
-def test_token_is_renewed_before_it_expires(connect: Connect, rotating: Rotating) -> None:
+def test_access_token_is_renewed_before_it_expires(connect: Connect, rotating: Rotating) -> None:
     CredentialStore().write(session(expires_at=time.time() + 5))
     connect().me()
     assert rotating.count == 1
@@ -139,7 +139,7 @@ def test_token_is_renewed_before_it_expires(connect: Connect, rotating: Rotating
     assert (kept.access_token, kept.refresh_token) == ("access-1", "refresh-1")
 
 
-def test_token_that_is_refused_is_renewed_once(connect: Connect, rotating: Rotating) -> None:
+def test_refused_access_token_is_renewed_once(connect: Connect, rotating: Rotating) -> None:
     rotating.access = "another"
     CredentialStore().write(session())
     client = connect()
@@ -148,7 +148,7 @@ def test_token_that_is_refused_is_renewed_once(connect: Connect, rotating: Rotat
     assert rotating.count == 1
 
 
-def test_session_that_ended_is_forgotten(connect: Connect, rotating: Rotating) -> None:
+def test_session_that_ended_is_removed(connect: Connect, rotating: Rotating) -> None:
     rotating.valid, rotating.access = "gone", "gone"
     CredentialStore().write(session())
     with pytest.raises(Unauthenticated, match=r"your session at .* has ended"):
@@ -156,7 +156,7 @@ def test_session_that_ended_is_forgotten(connect: Connect, rotating: Rotating) -
     assert CredentialStore().read(URL) is None
 
 
-def test_what_another_process_renewed_is_taken_over(connect: Connect, rotating: Rotating) -> None:
+def test_token_renewed_by_another_client_is_used(connect: Connect, rotating: Rotating) -> None:
     store = CredentialStore()
     store.write(session())
     first, second = connect(), connect()
@@ -167,7 +167,7 @@ def test_what_another_process_renewed_is_taken_over(connect: Connect, rotating: 
     assert not rotating.reused
 
 
-def test_another_persons_login_is_not_taken_over(connect: Connect, rotating: Rotating) -> None:
+def test_login_of_another_user_is_not_taken_over(connect: Connect, rotating: Rotating) -> None:
     store = CredentialStore()
     store.write(session())
     client = connect()
@@ -179,7 +179,7 @@ def test_another_persons_login_is_not_taken_over(connect: Connect, rotating: Rot
     assert kept.refresh_token == "bobs"
 
 
-def test_threads_renew_once() -> None:
+def test_renewal_in_several_threads_happens_once() -> None:
     rotating = Rotating()
     barrier = threading.Barrier(8)
     got: list[str] = []
@@ -228,7 +228,7 @@ print(tokens.renew("access-0"))
 """
 
 
-def test_processes_renew_once(tmp_path: Path) -> None:
+def test_renewal_in_several_processes_happens_once(tmp_path: Path) -> None:
     store = CredentialStore()
     store.write(session())
     used = tmp_path / "used"
@@ -249,7 +249,9 @@ def test_processes_renew_once(tmp_path: Path) -> None:
     assert [path.name for path in used.iterdir()] == ["refresh-0"]
 
 
-def test_logout_forgets_even_when_the_server_is_away(server: FakeServer, connect: Connect) -> None:
+def test_logout_removes_the_session_even_if_the_server_refuses(
+    server: FakeServer, connect: Connect
+) -> None:
     CredentialStore().write(session())
     server.on("POST auth/logout", problem(401, "auth.expired", "Expired."))
     server.on("POST auth/refresh", problem(401, "auth.expired", "Expired."))
@@ -261,7 +263,7 @@ def test_logout_forgets_even_when_the_server_is_away(server: FakeServer, connect
         client.me()
 
 
-def test_session_goes_on_after_a_change_of_password(server: FakeServer, connect: Connect) -> None:
+def test_session_continues_after_a_change_of_password(server: FakeServer, connect: Connect) -> None:
     CredentialStore().write(session(must_change_password=True))
     server.on("PUT users/me/password", httpx.Response(204)).on("GET users/me", answer(ME))
     client = connect()

@@ -1,4 +1,4 @@
-"""``client.datasets.import_url``, ``import_s3``, ``import_hub``: what they ask for."""
+"""Tests of ``client.datasets.import_url``, ``import_s3`` and ``import_hub``."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ TASK = Some({"uuid": str(T), "name": "import", "type": "dataset_import", "status
 
 @pytest.fixture
 def asked(client: Client, server: FakeServer) -> Any:
-    """What was posted by the last import."""
+    """Return a function that calls an import method and returns the body of its request."""
     server.on(f"POST projects/{P}/dataset-imports", answer(TASK, 202))
 
     def asked(how: str, *arguments: Any, **options: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def asked(client: Client, server: FakeServer) -> Any:
     return asked
 
 
-def test_each_source(asked: Any) -> None:
+def test_import_sends_its_source(asked: Any) -> None:
     body = asked("import_url", "https://example.com/a.jsonl", name="new")
     assert body["source"] == {"kind": "url", "url": "https://example.com/a.jsonl"}
     assert (body["name"], body["dataset"], body["mode"]) == ("new", None, "replace")
@@ -41,7 +41,7 @@ def test_each_source(asked: Any) -> None:
     }  # fmt: skip
 
 
-def test_how_rows_are_read(asked: Any) -> None:
+def test_import_sends_reading_options(asked: Any) -> None:
     body = asked(
         "import_url", "https://example.com/a.csv", name="new", map={"q": "prompt"},
         bad_rows="quarantine", delimiter=";", format="csv", max_length=64, base_model=D,
@@ -56,7 +56,7 @@ def test_how_rows_are_read(asked: Any) -> None:
         asked("import_url", "https://example.com/a.csv", name="new", colour="red")
 
 
-def test_changes_of_a_dataset(asked: Any) -> None:
+def test_import_into_a_dataset_sends_mode_and_parent(asked: Any) -> None:
     body = asked("import_url", "https://example.com/a", dataset=D, mode="upsert", key="id")
     assert (body["name"], body["dataset"]) == (None, str(D))
     assert (body["mode"], body["key"], body["parent"]) == ("upsert", "id", None)

@@ -1,4 +1,4 @@
-"""Resources and lists of them in a shell and in a notebook."""
+"""Tests of the representation of resources and lists in shells and notebooks."""
 
 import re
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ SECRET = re.compile("secret|token|link|uri|password|codes|^key$")
 
 
 class Tags(HTMLParser):
-    """The tags of a page, and its text."""
+    """A parser that collects the tags and the text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -43,14 +43,14 @@ TABLE = {"table", "caption", "thead", "tr", "th", "td", "i"}
 
 
 def sample(kind: type[Resource]) -> Resource:
-    """Return a resource all of whose texts are hostile."""
+    """Return a resource whose texts are all hostile."""
     schema = kind.model_json_schema()
     document = {"paths": {}, "components": {"schemas": _referring(schema.get("$defs", {}))}}
     return kind.model_validate(_hostile(Description(document).sample(_referring(schema))))
 
 
 def _referring(schema: Any) -> Any:
-    """Return a schema with the references of an API's document."""
+    """Return a schema whose references have the form of an API document."""
     if isinstance(schema, dict):
         return {
             name: value.replace("#/$defs/", "#/components/schemas/")
@@ -69,7 +69,7 @@ def _hostile(value: Any) -> Any:
     return HOSTILE if value == "text" else value
 
 
-def test_dataset_is_described_by_name_version_and_rows() -> None:
+def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
     dataset = Dataset(
         uuid=U, name="questions", version="v3", status="ready", row_count=1204,
         quality_report={"findings": [{"check": "roles"}] * 50},
@@ -92,7 +92,7 @@ def test_dataset_is_described_by_name_version_and_rows() -> None:
         (Dataset(uuid=U, name="n" * 90), f"Dataset('{'n' * 59}…', uploaded, 0 rows)"),
     ],
 )  # fmt: skip
-def test_repr_names_a_resource_and_its_state(resource: Resource, text: str) -> None:
+def test_repr_shows_name_and_state(resource: Resource, text: str) -> None:
     assert repr(resource) == text
 
 
@@ -112,7 +112,7 @@ def test_every_resource_has_a_short_repr_and_an_escaped_table(kind: type[Resourc
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_repr_and_no_table_shows_a_secret(kind: type[Resource]) -> None:
+def test_secret_fields_are_declared_without_repr(kind: type[Resource]) -> None:
     secrets = [
         name
         for name, field in kind.model_fields.items()
@@ -127,7 +127,7 @@ def test_fields_of_a_newer_server_are_not_shown() -> None:
     assert "hidden-one" not in repr(model) + model._repr_html_()
 
 
-def test_html_of_a_resource_has_its_fields_escaped() -> None:
+def test_html_of_a_resource_is_escaped() -> None:
     model = Model(
         uuid=U, name="<script>alert(1)</script>", version="1", status="ready",
         author=UserRef(uuid=U, username="<b>ann</b>"), created_at=datetime(2026, 1, 2, tzinfo=UTC),
@@ -140,7 +140,7 @@ def test_html_of_a_resource_has_its_fields_escaped() -> None:
     assert "2026-01-02 00:00:00+00:00" in html
 
 
-def test_list_shows_a_line_or_a_row_for_each_item(client: Client, server: FakeServer) -> None:
+def test_list_is_shown_as_lines_or_rows(client: Client, server: FakeServer) -> None:
     server.on(
         "GET projects",
         page(*(Some({"uuid": str(UUID(int=n)), "name": f"<script>{n}"}) for n in range(3))),
@@ -161,7 +161,7 @@ def numbers(count: int) -> Pages[int]:
     return Pages(lambda _, size: {"items": range(min(size, count)), "next_cursor": None}, int)
 
 
-def test_long_list_is_cut_where_it_is_shown() -> None:
+def test_long_list_is_shortened() -> None:
     assert repr(numbers(20)).count("\n") == 19
     assert repr(numbers(21)).endswith(",\n 19,\n ...]")
     assert numbers(51)._repr_html_().count("<tr>") == 52
@@ -170,7 +170,7 @@ def test_long_list_is_cut_where_it_is_shown() -> None:
     assert "empty" in numbers(0)._repr_html_()
 
 
-def test_rows_of_a_dataset_are_a_table() -> None:
+def test_rows_of_a_dataset_are_shown_as_a_table() -> None:
     row = {"<i>": "<script>x", "label": 1, "messages": [{"role": "user"}]}
     rows = Pages(lambda _, size: {"items": [row, {}], "next_cursor": None}, dict)
     html = rows._repr_html_()
@@ -179,7 +179,7 @@ def test_rows_of_a_dataset_are_a_table() -> None:
     assert Tags(html).found == {"table", "thead", "tr", "th", "td"}
 
 
-def test_list_that_cant_be_read_says_why(client: Client, server: FakeServer) -> None:
+def test_list_that_cannot_be_read_shows_the_error(client: Client, server: FakeServer) -> None:
     fault = httpx.Response(500, text="<script>")
     server.on("GET projects", malformed("a page of a proxy", fault))
     listed = client.projects.list()

@@ -1,4 +1,4 @@
-"""Errors are typed, and say what was wrong."""
+"""Tests of the exceptions of the SDK and their texts."""
 
 import httpx
 import pytest
@@ -33,7 +33,7 @@ from tests.client.fake import FakeServer, answer, malformed, problem
         (500, ApiError),
     ],
 )
-def test_status_chooses_the_class(
+def test_status_determines_the_exception_class(
     client: Client, server: FakeServer, pauses: list[float], status: int, kind: type[ApiError]
 ) -> None:
     refusal = problem(status, "some.code", "What was wrong.", line=17)
@@ -48,22 +48,20 @@ def test_status_chooses_the_class(
     assert caught.value.params["line"] == 17
 
 
-def test_a_forced_password_change_has_a_class_of_its_own(
-    client: Client, server: FakeServer
-) -> None:
+def test_forced_password_change_raises_its_own_class(client: Client, server: FakeServer) -> None:
     server.on("GET users/me", problem(403, "auth.password_change_required", "Change it."))
     with pytest.raises(PasswordChangeRequired):
         client.me()
 
 
-def test_fields_are_named(client: Client, server: FakeServer) -> None:
+def test_error_text_names_invalid_fields(client: Client, server: FakeServer) -> None:
     errors = [{"field": "name", "message": "must not be empty"}]
     server.on("GET users/me", problem(422, "request.invalid", "Not valid.", errors=errors))
     with pytest.raises(ValidationFailed, match="Not valid: name: must not be empty"):
         client.me()
 
 
-def test_fastapis_own_form_is_understood(client: Client, server: FakeServer) -> None:
+def test_error_in_fastapi_format_is_understood(client: Client, server: FakeServer) -> None:
     detail = [{"loc": ["body", "name"], "msg": "Field required"}]
     plain = malformed("the form of a server without our handlers", answer({"detail": detail}, 422))
     server.on("GET users/me", plain)
@@ -71,14 +69,14 @@ def test_fastapis_own_form_is_understood(client: Client, server: FakeServer) -> 
         client.me()
 
 
-def test_openais_form_is_understood(client: Client, server: FakeServer) -> None:
+def test_error_in_openai_format_is_understood(client: Client, server: FakeServer) -> None:
     error = answer({"error": {"message": "No such model", "code": "x"}}, 404)
     server.on("GET users/me", malformed("the form of the OpenAI façade", error))
     with pytest.raises(NotFound, match="No such model"):
         client.me()
 
 
-def test_connection_refused_says_what_to_do(
+def test_refused_connection_has_a_hint(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     server.on("GET users/me", httpx.ConnectError("[Errno 111] Connection refused"))
@@ -88,7 +86,7 @@ def test_connection_refused_says_what_to_do(
     assert e.value.status == 0
 
 
-def test_a_stranger_at_the_address_is_recognised(client: Client, server: FakeServer) -> None:
+def test_answer_of_another_program_is_recognised(client: Client, server: FakeServer) -> None:
     proxy = httpx.Response(404, html="<h1>nginx</h1>")
     server.on("GET users/me", malformed("a page of a proxy", proxy))
     with pytest.raises(NotFound, match="which AI Platform does not"):
@@ -102,7 +100,7 @@ def test_a_stranger_at_the_address_is_recognised(client: Client, server: FakeSer
         client.me()
 
 
-def test_no_login_is_noticed_without_asking_the_server(server: FakeServer) -> None:
+def test_client_without_login_raises_without_a_request(server: FakeServer) -> None:
     with pytest.raises(Unauthenticated, match="not logged in") as caught:
         Client("http://platform.test", transport=server).me()
     assert "aiplatform login" in caught.value.hint

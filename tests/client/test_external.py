@@ -1,4 +1,4 @@
-"""Runs as the SDK reports them, against the application on a real socket."""
+"""Tests of external runs, against a simulated server."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 class Platform(FakeServer):
-    """Takes numbered records as the server does, and can lose requests or their answers."""
+    """A server that stores numbered records like the real one, and can lose requests or answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_what_a_loop_logs_arrives_once_and_in_order(client: Client, server: Platform) -> None:
+def test_logged_values_arrive_once_and_in_order(client: Client, server: Platform) -> None:
     with client.run("r", config={"lr": 0.1}) as run:
         for step in range(300):
             run.log({"loss": step / 2, "deep": {"er": step}})
@@ -113,7 +113,7 @@ def test_what_a_loop_logs_arrives_once_and_in_order(client: Client, server: Plat
     assert not directory.exists()
 
 
-def test_numbers_of_all_kinds_and_what_is_none(
+def test_log_accepts_all_kinds_of_numbers_and_omits_other_values(
     client: Client, server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Scalar:
@@ -133,7 +133,7 @@ def test_numbers_of_all_kinds_and_what_is_none(
     assert "timestamps from 1970 on" in caplog.text
 
 
-def test_text_that_is_none_does_not_break_the_loop(client: Client, server: Platform) -> None:
+def test_log_with_invalid_unicode_replaces_it(client: Client, server: Platform) -> None:
     with client.run("r") as run:
         run.log({"a\ud800": 1})
         run.write("\ud800\x00")
@@ -141,7 +141,7 @@ def test_text_that_is_none_does_not_break_the_loop(client: Client, server: Platf
     assert [line["text"] for line in server.lines] == ["?\ufffd"]
 
 
-def test_an_exception_fails_the_run_and_goes_on(client: Client, server: Platform) -> None:
+def test_exception_in_the_block_fails_the_run(client: Client, server: Platform) -> None:
     with pytest.raises(ZeroDivisionError), client.run("r"):
         _ = 1 / 0
     assert server.ends[0]["status"] == "failed"
@@ -152,9 +152,7 @@ def test_an_exception_fails_the_run_and_goes_on(client: Client, server: Platform
     assert server.ends[1]["status"] == "cancelled"
 
 
-def test_a_server_that_fails_now_and_then_loses_and_doubles_nothing(
-    client: Client, server: Platform
-) -> None:
+def test_unreliable_server_loses_and_doubles_nothing(client: Client, server: Platform) -> None:
     server.faults = iter(["lost", "answer lost", None, "busy", "answer lost", "lost", None] * 20)
     with client.run("r") as run:
         for step in range(400):
@@ -164,7 +162,7 @@ def test_a_server_that_fails_now_and_then_loses_and_doubles_nothing(
     assert [p["step"] for p in server.points] == list(range(400))
 
 
-def test_a_server_that_is_away_is_no_trouble(
+def test_server_that_is_away_does_not_disturb_the_run(
     connect: Callable[[], Client], server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.on(BEGIN, httpx.ConnectError("away"))
@@ -186,12 +184,12 @@ def test_a_server_that_is_away_is_no_trouble(
     assert client.external.unsent() == []
 
 
-def test_offline_sends_nothing_until_synced_and_then_once(client: Client, server: Platform) -> None:
+def test_offline_run_is_sent_once_by_sync(client: Client, server: Platform) -> None:
     with client.run("r", mode="offline") as run:
         run.log({"loss": 1.0})
         directory = run.journal.directory
     assert server.requests == []
-    # The process that sends dies after the points, and before it knows of it.
+    # The sync fails after the points were stored, but before their answer arrives.
     server.faults = iter(["answer lost"])
     with pytest.raises(Exception, match="cut off"):
         client.external.sync(directory)
@@ -204,7 +202,7 @@ def test_offline_sends_nothing_until_synced_and_then_once(client: Client, server
     assert {body["client_id"] for body in bodies} == {run.journal.about["client_id"]}
 
 
-def test_a_process_that_died_left_all_it_logged(client: Client, server: Platform) -> None:
+def test_records_of_a_killed_process_are_sent_by_sync(client: Client, server: Platform) -> None:
     child = os.fork()
     if child == 0:
         run = client.run("r", mode="offline")
@@ -228,7 +226,7 @@ def test_a_process_that_died_left_all_it_logged(client: Client, server: Platform
         ([], [], "2026-11-24T16:03:00+00:00"),
     ],
 )
-def test_one_that_died_ended_when_it_last_said_something(
+def test_killed_run_ended_at_its_last_record(
     client: Client, server: Platform, tmp_path: Path, points: list[float], lines: list[float],
     expected: str,
 ) -> None:  # fmt: skip
@@ -242,12 +240,12 @@ def test_one_that_died_ended_when_it_last_said_something(
             with (journal.directory / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({**record, "time": at}) + "\n")
     with (journal.directory / POINTS).open("a") as file:
-        file.write('{"key":"loss","ste')  # the power failed
+        file.write('{"key":"loss","ste')  # as after a power failure
     assert client.external.sync(journal.directory, ended="failed").complete
     assert [end["ended_at"] for end in server.ends] == [expected]
 
 
-def test_cancelling_is_seen(client: Client, server: Platform) -> None:
+def test_cancellation_is_noticed_by_the_run(client: Client, server: Platform) -> None:
     with client.run("r") as run:
         assert not run.cancelled
         server.status = "cancelling"
@@ -258,7 +256,7 @@ def test_cancelling_is_seen(client: Client, server: Platform) -> None:
     server.status = "running"
     obeys = client.run("r", raise_when_cancelled=True)
     server.status = "cancelling"
-    with contextlib.suppress(RunCancelled):  # its thread may have asked already
+    with contextlib.suppress(RunCancelled):  # the sending thread may have noticed it already
         obeys.log({"loss": 1})
     until(lambda: obeys.cancelled)
     with pytest.raises(RunCancelled), obeys:
@@ -266,14 +264,14 @@ def test_cancelling_is_seen(client: Client, server: Platform) -> None:
     assert server.ends[1]["status"] == "cancelled"
 
 
-def test_what_is_wrong_for_good_is_said_at_the_beginning(client: Client, server: Platform) -> None:
+def test_permanent_error_is_raised_at_the_start(client: Client, server: Platform) -> None:
     server.on(BEGIN, problem(404, "not_found", "no such project"))
     with pytest.raises(NotFound):
         client.run("r")
     assert client.external.unsent() == []
 
 
-def test_a_flood_of_lines_is_warned_of_once(
+def test_dropped_log_lines_are_warned_of_once(
     client: Client, server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.dropped = 1000
@@ -284,7 +282,7 @@ def test_a_flood_of_lines_is_warned_of_once(
     assert caplog.text.count("prints faster than its log may grow") == 1
 
 
-def test_a_task_that_is_gone_does_not_break_the_loop(
+def test_deleted_task_does_not_disturb_the_loop(
     client: Client, server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.on(f"POST tasks/{RUN}/metrics", problem(404, "not_found", "gone"))
@@ -298,7 +296,7 @@ def test_a_task_that_is_gone_does_not_break_the_loop(
 
 
 @pytest.mark.parametrize("given", [{"status": "running"}, {"taken": 1}, ["no object"]])
-def test_sender_answer_without_its_fields_is_reported_as_unexpected(
+def test_incomplete_answer_raises_unexpected_answer(
     client: Client, server: Platform, given: Any
 ) -> None:
     with client.run("r", mode="offline") as run:
@@ -309,7 +307,7 @@ def test_sender_answer_without_its_fields_is_reported_as_unexpected(
     assert client.external.unsent() == [run.journal.directory]
 
 
-def test_sending_thread_ends_at_once_after_a_mistake_of_its_own(
+def test_unexpected_error_ends_the_sending_thread_at_once(
     client: Client, server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     def mistake(_: httpx.Request) -> httpx.Response:
@@ -325,7 +323,7 @@ def test_sending_thread_ends_at_once_after_a_mistake_of_its_own(
     assert client.external.unsent() == [run.journal.directory]
 
 
-def test_a_full_disk_loses_whole_records_and_says_so(
+def test_full_disk_loses_only_whole_records(
     client: Client, server: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
@@ -339,7 +337,7 @@ def test_a_full_disk_loses_whole_records_and_says_so(
     assert server.ends[0]["result"] == {"points_dropped": 1}
 
 
-def test_readers_go_by_whole_lines(tmp_path: Path) -> None:
+def test_reader_returns_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "records"
     reader = Reader(path)
     assert reader.read(lines=9, size=9) == []
@@ -358,14 +356,14 @@ def test_readers_go_by_whole_lines(tmp_path: Path) -> None:
     assert reader.read(lines=5, size=100) == []
 
 
-def test_a_journal_is_found_again(tmp_path: Path) -> None:
+def test_journal_can_be_reopened(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path, {"name": "n", "config": {}, "facts": {}})
     journal.note(task="t")
     assert Journal(journal.directory).about == journal.about
     assert Journal(journal.directory).end is None
 
 
-def test_what_is_no_end_is_not_kept_as_one(client: Client, server: Platform) -> None:
+def test_invalid_end_is_refused(client: Client, server: Platform) -> None:
     run = client.run("r", mode="offline")
     for word in ("running", "foo"):
         with pytest.raises(ValueError, match="completed, failed, cancelled"):
@@ -381,7 +379,7 @@ def test_what_is_no_end_is_not_kept_as_one(client: Client, server: Platform) -> 
     assert [end["status"] for end in server.ends] == ["cancelled"]
 
 
-def test_progress_is_told_when_it_changes_and_stays_within_bounds(
+def test_progress_is_sent_when_it_changes_and_limited_to_its_range(
     client: Client, server: Platform
 ) -> None:
     def told() -> list[float | None]:

@@ -1,5 +1,5 @@
-"""Files and printed lines of runs that execute elsewhere, as the SDK brings them in."""
-# ruff: noqa: T201  (what is printed is what is tested)
+"""Tests of artifacts and captured output of external runs."""
+# ruff: noqa: T201 (the tests print on purpose)
 
 import errno
 import itertools
@@ -27,7 +27,7 @@ PREFIX = f"PUT tasks/{RUN}/artifacts/"
 
 
 class Keeping(Platform):
-    """Takes files, too; ``answers`` come in place of the next ones."""
+    """A server that stores files, too; ``answers`` replace its next answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,9 @@ def client(connect: Callable[[], Client]) -> Client:
     return connect()
 
 
-def test_files_are_kept_as_they_were(client: Client, server: Keeping, tmp_path: Path) -> None:
+def test_log_artifact_stores_the_files_as_they_were(
+    client: Client, server: Keeping, tmp_path: Path
+) -> None:
     server.expect("plot.png", "saved/deep/a.txt", "saved/b.txt")
     plot = tmp_path / "made.png"
     plot.write_bytes(b"first")
@@ -88,7 +90,7 @@ def test_files_are_kept_as_they_were(client: Client, server: Keeping, tmp_path: 
     assert not directory.exists()
 
 
-def test_offline_they_wait_and_are_sent_once(
+def test_artifacts_of_an_offline_run_are_sent_once_by_sync(
     client: Client, server: Keeping, tmp_path: Path
 ) -> None:
     server.expect("a.txt")
@@ -104,7 +106,7 @@ def test_offline_they_wait_and_are_sent_once(
     assert not run.journal.directory.exists()
 
 
-def test_one_that_is_refused_is_put_aside_and_the_run_goes_on(
+def test_refused_artifact_is_set_aside_and_the_run_continues(
     client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.expect("a.txt", "b.txt")
@@ -123,7 +125,9 @@ def test_one_that_is_refused_is_put_aside_and_the_run_goes_on(
     assert client.external.unsent() == []
 
 
-def test_what_may_pass_is_tried_again(client: Client, server: Keeping, tmp_path: Path) -> None:
+def test_artifact_is_retried_after_temporary_errors(
+    client: Client, server: Keeping, tmp_path: Path
+) -> None:
     server.expect("a.txt")
     busy = [problem(503, "unavailable", "busy") for _ in range(8)]
     server.answers = iter([*busy, *itertools.repeat(None, 5)])
@@ -133,7 +137,7 @@ def test_what_may_pass_is_tried_again(client: Client, server: Keeping, tmp_path:
     assert server.kept == {"a.txt": b"a"}
 
 
-def test_a_file_that_was_replaced_while_it_was_sent_is_sent_again(tmp_path: Path) -> None:
+def test_file_replaced_while_it_is_sent_is_sent_again(tmp_path: Path) -> None:
     files = Files(tmp_path)
     source = tmp_path / "source"
     source.write_text("old")
@@ -150,7 +154,7 @@ def test_a_file_that_was_replaced_while_it_was_sent_is_sent_again(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "."])
-def test_names_that_are_no_relative_paths(
+def test_log_artifact_with_invalid_name_is_refused(
     client: Client, server: Keeping, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "a.txt").write_text("a")
@@ -161,7 +165,7 @@ def test_names_that_are_no_relative_paths(
             run.log_artifact(tmp_path / "none")
 
 
-def test_what_is_printed_is_in_the_log_and_where_it_was(
+def test_captured_output_is_logged_and_still_printed(
     client: Client, server: Keeping, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sys.stdout, sys.stderr
@@ -188,13 +192,13 @@ def test_what_is_printed_is_in_the_log_and_where_it_was(
     assert err == "careful\n\r0 of 2\r1 of 2\r2 of 2"
 
 
-def test_without_being_asked_nothing_is_captured(client: Client, server: Keeping) -> None:
+def test_output_is_not_captured_by_default(client: Client, server: Keeping) -> None:
     with client.run("r"):
         print("not for the platform")
     assert server.lines == []
 
 
-def test_streams_that_somebody_else_took_meanwhile_are_left_alone(
+def test_capture_stop_keeps_streams_replaced_by_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[Any] = []
@@ -207,14 +211,14 @@ def test_streams_that_somebody_else_took_meanwhile_are_left_alone(
     assert said == [("windows", LogStream.STDERR)]
 
 
-def test_after_the_end_nothing_is_written_into_files_opened_since(
+def test_ended_run_writes_nothing_to_files_opened_later(
     client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = client.run("r", capture_output=True)
     kept = logging.StreamHandler(sys.stdout)
     print("before")
     assert run.end()
-    # They get the numbers that the run's files had.
+    # The new files get the descriptors that the files of the run had.
     opened = [(tmp_path / f"{number}.txt").open("w") for number in range(8)]
     run.log({"loss": 1.0})
     run.write("late")
@@ -228,7 +232,7 @@ def test_after_the_end_nothing_is_written_into_files_opened_since(
     assert caplog.text.count("the run has ended") == 1
 
 
-def test_a_stream_that_was_kept_goes_on_without_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_captured_stream_still_prints_after_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[Any] = []
     capture = Capture(lambda text, stream: said.append(text))
     kept = sys.stdout
@@ -239,7 +243,7 @@ def test_a_stream_that_was_kept_goes_on_without_the_run(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "half of it\nand more\n"
 
 
-def test_what_the_system_refuses_for_a_while_ends_no_sending(
+def test_temporary_system_error_does_not_end_the_sending(
     client: Client,
     server: Keeping,
     tmp_path: Path,
@@ -264,7 +268,7 @@ def test_what_the_system_refuses_for_a_while_ends_no_sending(
     assert caplog.text.count("not reported for now") == 1
 
 
-def test_an_end_that_could_not_be_written_is_not_waited_for(
+def test_end_that_cannot_be_written_is_not_waited_for(
     client: Client, server: Keeping, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     def full(*_: Any) -> None:
@@ -281,7 +285,7 @@ def test_an_end_that_could_not_be_written_is_not_waited_for(
     assert client.external.unsent() == [run.journal.directory]
 
 
-def test_a_file_that_another_process_has_sent_is_gone(
+def test_artifact_sent_by_another_process_is_removed(
     client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def by_another(_: httpx.Request) -> httpx.Response:
@@ -300,7 +304,7 @@ def test_a_file_that_another_process_has_sent_is_gone(
     assert not (run.journal.directory / "refused" / "a.txt").exists()
 
 
-def test_a_file_that_goes_before_it_is_opened_is_passed_over(
+def test_artifact_that_disappears_before_it_is_opened_is_skipped(
     client: Client,
     server: Keeping,
     tmp_path: Path,

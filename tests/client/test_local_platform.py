@@ -1,4 +1,4 @@
-"""Which server a client talks to when it is given no address."""
+"""Tests of the search for the server's address."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from aiplatform.protocol.local import STATE_FILE
 
 REMOTE = "https://platform.example.com"
 GONE = 2**22 + 1
-"""A process id above the kernel's largest."""
+"""A process id above the largest one of the kernel."""
 
 
 @pytest.fixture
@@ -24,7 +24,10 @@ def store(tmp_path: Path) -> CredentialStore:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Write the state file of a home, as `aiplatform up` does; AIPLATFORM_HOME names home `a`."""
+    """Return a function that writes a state file as `aiplatform up` does.
+
+    AIPLATFORM_HOME is the home directory `a`, where the file is written by default.
+    """
     monkeypatch.delenv("AIPLATFORM_URL", raising=False)
     monkeypatch.setenv("AIPLATFORM_HOME", str(tmp_path / "a"))
 
@@ -41,7 +44,7 @@ def session(url: str) -> Session:
     return Session(url, "lin", "access", "refresh", 2e9)
 
 
-def test_address_without_login_is_that_of_the_running_platform_of_the_home(
+def test_address_without_login_is_that_of_the_running_platform(
     state: Callable[..., Path], store: CredentialStore
 ) -> None:
     assert find_address(None, store) == DEFAULT_URL
@@ -50,7 +53,7 @@ def test_address_without_login_is_that_of_the_running_platform_of_the_home(
     assert Client(credentials=store.path).url == "http://127.0.0.1:8511"
 
 
-def test_address_given_or_in_the_environment_comes_first(
+def test_address_from_argument_or_environment_takes_precedence(
     state: Callable[..., Path], store: CredentialStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state("http://127.0.0.1:8511")
@@ -60,7 +63,7 @@ def test_address_given_or_in_the_environment_comes_first(
     assert find_address(None, store) == "http://127.0.0.1:9001"
 
 
-def test_login_at_another_server_comes_before_the_running_platform(
+def test_login_at_another_server_takes_precedence_over_the_running_platform(
     state: Callable[..., Path], store: CredentialStore
 ) -> None:
     state("http://127.0.0.1:8511")
@@ -68,7 +71,7 @@ def test_login_at_another_server_comes_before_the_running_platform(
     assert find_address(None, store) == REMOTE
 
 
-def test_login_at_a_platform_of_this_machine_follows_it_to_another_port(
+def test_login_at_a_local_platform_follows_it_to_another_port(
     state: Callable[..., Path], store: CredentialStore
 ) -> None:
     home = state("http://127.0.0.1:8400")
@@ -83,7 +86,7 @@ def test_login_at_a_platform_of_this_machine_follows_it_to_another_port(
     assert store.current() == ("http://127.0.0.1:8511", home)
 
 
-def test_login_at_a_platform_that_is_down_gives_way_to_one_that_runs(
+def test_login_at_a_stopped_platform_gives_way_to_a_running_one(
     state: Callable[..., Path], store: CredentialStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     down = state("http://127.0.0.1:8400", pid=GONE)
@@ -95,7 +98,7 @@ def test_login_at_a_platform_that_is_down_gives_way_to_one_that_runs(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"url": "x", "pid": "x"}', '{"pid": 1}'])
-def test_unreadable_state_file_counts_as_none(
+def test_unreadable_state_file_is_treated_as_missing(
     content: str, state: Callable[..., Path], store: CredentialStore
 ) -> None:
     (state("http://127.0.0.1:8511") / STATE_FILE).write_text(content)
@@ -103,8 +106,6 @@ def test_unreadable_state_file_counts_as_none(
     assert home_at("http://127.0.0.1:8511") is None
 
 
-def test_platform_that_was_killed_is_not_found(
-    state: Callable[..., Path], store: CredentialStore
-) -> None:
+def test_killed_platform_is_not_found(state: Callable[..., Path], store: CredentialStore) -> None:
     state("http://127.0.0.1:8511", pid=GONE)
     assert find_address(None, store) == DEFAULT_URL

@@ -1,4 +1,4 @@
-"""The inbox over the SDK: watched over broken connections, and webhooks by name."""
+"""Tests of watching the inbox across broken connections, and of webhooks by name."""
 
 import json
 from itertools import islice
@@ -19,7 +19,7 @@ def told(number: int) -> str:
 
 
 class Streams(httpx.BaseTransport):
-    """Answers one script after the other; each is a stream that then breaks off."""
+    """A server that sends one scripted stream per request, and then closes the connection."""
 
     def __init__(self, *scripts: str) -> None:
         self.scripts = list(scripts)
@@ -33,7 +33,7 @@ class Streams(httpx.BaseTransport):
         return checked_answer(request, httpx.Response(200, stream=stream, headers=headers))
 
 
-def test_goes_on_where_a_connection_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_continues_after_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "back_off", lambda _: 0.0)
     ready = 'event: ready\nid: 7-0\ndata: {"unread": 0}\n\n'
     count = 'event: unread\ndata: {"unread": 1}\n\n'
@@ -45,7 +45,7 @@ def test_goes_on_where_a_connection_broke(monkeypatch: pytest.MonkeyPatch) -> No
     assert transport.resumed == [None, "7-2", "7-2"]
 
 
-def test_ends_when_one_may_not_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_without_permission_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = {"status": 403, "code": "permission_denied", "title": "no", "detail": "no"}
     transport = Streams(f"event: error\ndata: {json.dumps(problem)}\n\n")
     with (
@@ -55,7 +55,7 @@ def test_ends_when_one_may_not_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         next(client.notifications.watch())
 
 
-def test_a_webhook_is_found_by_its_name() -> None:
+def test_webhook_is_found_by_name() -> None:
     hook = Some({"uuid": U, "project": U, "name": "chat", "url": "https://a.test"})
     server = FakeServer().on(f"GET projects/{U}/webhooks", page(hook))
     server.on(f"GET webhooks/{U}", answer(hook))

@@ -1,4 +1,4 @@
-"""Lists of the SDK: pages behind the scenes, and where they end."""
+"""Tests of lists that are fetched page by page."""
 
 import inspect
 from typing import Any
@@ -33,12 +33,12 @@ def test_every_list_of_the_sdk_takes_a_limit(method: Any) -> None:
     assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
 
 
-def test_there_are_lists() -> None:
+def test_sdk_has_lists() -> None:
     assert len(LISTS) > 30
 
 
 def numbers(asked: list[int], total: int = 250) -> Pages[int]:
-    """A list of numbers in pages; the sizes that are asked for go to ``asked``."""
+    """Return a list of numbers in pages, and record the requested page sizes in ``asked``."""
 
     def fetch(cursor: str | None, size: int) -> dict[str, Any]:
         asked.append(size)
@@ -50,7 +50,7 @@ def numbers(asked: list[int], total: int = 250) -> Pages[int]:
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(0, []), (3, [3]), (100, [100]), (150, [100, 100])])
-def test_limit_ends_a_list_and_asks_for_no_more(limit: int, sizes: list[int]) -> None:
+def test_limit_ends_a_list_without_further_requests(limit: int, sizes: list[int]) -> None:
     asked: list[int] = []
     plain = numbers(asked)
     limited = Pages(plain._fetch, int, limit=limit)
@@ -61,7 +61,7 @@ def test_limit_ends_a_list_and_asks_for_no_more(limit: int, sizes: list[int]) ->
     assert limited.first() == (0 if limit else None)
 
 
-def test_limit_beyond_the_end_is_the_whole_list() -> None:
+def test_limit_beyond_the_end_returns_the_whole_list() -> None:
     assert len(list(Pages(numbers([])._fetch, int, limit=10_000))) == 250
 
 
@@ -70,9 +70,7 @@ def test_limit_below_zero_is_refused() -> None:
         Pages(numbers([])._fetch, int, limit=-1)
 
 
-def test_limit_of_a_list_of_resources_is_sent_as_the_size_of_its_page(
-    client: Client, server: FakeServer
-) -> None:
+def test_limit_of_a_list_is_sent_as_page_size(client: Client, server: FakeServer) -> None:
     server.on("GET users", page(Some({"uuid": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
                                  "username": "ann", "email": "a@b.c", "role": "user",
                                  "is_active": True}), next_cursor="more"))  # fmt: skip

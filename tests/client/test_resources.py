@@ -1,4 +1,4 @@
-"""Lists, names, updates: what all groups share."""
+"""Tests of lists, names and updates, which all groups of the SDK share."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def model(name: str, version: str, status: str = "ready", **more: Any) -> Some:
     return Some({**members, **more})
 
 
-def test_lists_fetch_pages_as_they_are_wanted(client: Client, server: FakeServer) -> None:
+def test_list_fetches_pages_on_demand(client: Client, server: FakeServer) -> None:
     server.on(
         "GET projects",
         page(project("a"), project("b"), next_cursor="n"),
@@ -47,7 +47,7 @@ def test_lists_fetch_pages_as_they_are_wanted(client: Client, server: FakeServer
     assert server.count("GET projects") == 2
 
 
-def test_first_and_take_fetch_no_more_than_they_need(client: Client, server: FakeServer) -> None:
+def test_first_and_take_fetch_only_what_they_need(client: Client, server: FakeServer) -> None:
     server.on("GET projects", page(project("a"), next_cursor="n"))
     found = client.projects.list().first()
     assert found is not None
@@ -57,32 +57,32 @@ def test_first_and_take_fetch_no_more_than_they_need(client: Client, server: Fak
     assert server.count("GET projects") == 2
 
 
-def test_a_list_that_stands_still_is_noticed(client: Client, server: FakeServer) -> None:
+def test_list_with_a_repeated_cursor_raises_an_error(client: Client, server: FakeServer) -> None:
     server.on("GET projects", page(project(), next_cursor="same"))
     with pytest.raises(UnexpectedAnswer, match="does not move on"):
         client.projects.list().all()
 
 
-def test_fields_of_newer_servers_are_kept(client: Client, server: FakeServer) -> None:
+def test_unknown_fields_of_newer_servers_are_kept(client: Client, server: FakeServer) -> None:
     newer = malformed("a newer server", answer(project(colour="blue"), ETag='"1"'))
     server.on(f"GET projects/{P}", newer)
     assert client.projects.get(P).colour == "blue"  # type: ignore[attr-defined]
 
 
-def test_projects_are_found_by_name(client: Client, server: FakeServer) -> None:
+def test_project_is_found_by_name(client: Client, server: FakeServer) -> None:
     server.on("GET projects", page(project("demo-2", uuid4()), project("demo")))
     server.on(f"GET projects/{P}", answer(project()))
     assert client.projects.get("demo").uuid == P
     with pytest.raises(NotFound, match="no project of yours is named dmo") as caught:
         client.projects.get("dmo")
     assert "demo, demo-2" in caught.value.hint
-    server.on("GET projects", page(), page(project("demo")))  # a filter that finds nothing
+    server.on("GET projects", page(), page(project("demo")))  # a filter without results
     with pytest.raises(NotFound) as caught:
         client.projects.get("dmo")
     assert "There are: demo." in caught.value.hint
 
 
-def test_a_name_that_stands_for_several_is_refused(client: Client, server: FakeServer) -> None:
+def test_ambiguous_name_is_refused(client: Client, server: FakeServer) -> None:
     other = uuid4()
     server.on("GET projects", page(project("demo"), project("demo", other)))
     with pytest.raises(AmbiguousName, match="several projects") as caught:
@@ -90,7 +90,7 @@ def test_a_name_that_stands_for_several_is_refused(client: Client, server: FakeS
     assert str(other) in caught.value.hint
 
 
-def test_the_only_project_is_meant_when_none_is_named(client: Client, server: FakeServer) -> None:
+def test_only_project_is_used_if_none_is_named(client: Client, server: FakeServer) -> None:
     server.on("GET projects", page(project()))
     assert client.projects.resolve(None) == P
     server.on("GET projects", page(project("a"), project("b", uuid4())))
@@ -103,14 +103,14 @@ def test_the_only_project_is_meant_when_none_is_named(client: Client, server: Fa
         client.projects.resolve(None)
 
 
-def test_default_project_is_the_clients(server: FakeServer, monkeypatch: Any) -> None:
+def test_default_project_is_that_of_the_client(server: FakeServer, monkeypatch: Any) -> None:
     server.on("GET projects", page(project("a", uuid4()), project()))
     monkeypatch.setenv("AIPLATFORM_PROJECT", "demo")
     client = Client("http://platform.test", token="t", transport=server)
     assert client.projects.resolve(None) == P
 
 
-def test_updates_name_the_version_that_was_read(client: Client, server: FakeServer) -> None:
+def test_update_sends_the_etag_that_was_read(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}", answer(project(), etag='"v1"'))
     server.on(f"PATCH projects/{P}", answer(project(description="new"), etag='"v2"'))
     changed = client.projects.get(P).update(description="new")
@@ -121,14 +121,14 @@ def test_updates_name_the_version_that_was_read(client: Client, server: FakeServ
     assert server.requests[-1].headers["if-match"] == '"v2"'
 
 
-def test_update_of_what_others_changed_is_refused(client: Client, server: FakeServer) -> None:
+def test_update_after_a_change_by_others_is_refused(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}", answer(project(), etag='"v1"'))
     server.on(f"PATCH projects/{P}", problem(412, "changed", "Changed meanwhile."))
     with pytest.raises(PreconditionFailed):
         client.projects.get(P).update(description="new")
 
 
-def test_update_of_a_list_item_looks_first(client: Client, server: FakeServer) -> None:
+def test_update_of_a_list_item_reads_it_first(client: Client, server: FakeServer) -> None:
     early, late = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
     server.on("GET projects", page(project(updated_at=early)))
     server.on(f"GET projects/{P}", answer(project(updated_at=early), etag='"v1"'))
@@ -142,7 +142,7 @@ def test_update_of_a_list_item_looks_first(client: Client, server: FakeServer) -
     assert server.count(f"PATCH projects/{P}") == 1
 
 
-def test_models_are_found_by_name_and_version(client: Client, server: FakeServer) -> None:
+def test_model_is_found_by_name_and_version(client: Client, server: FakeServer) -> None:
     versions = [model("tuned", "9"), model("tuned", "10"), model("tuned", "11", "failed")]
     server.on(f"GET projects/{P}/models", page(*versions, model("tuned-2", "99")))
     assert client.models.resolve("tuned", P) == UUID(versions[1]["uuid"])
@@ -161,7 +161,7 @@ def test_shared_models_are_found_but_not_those_of_other_projects(
         client.models.resolve("base@2", P)
 
 
-def test_a_version_is_changed_and_not_the_current_one(client: Client, server: FakeServer) -> None:
+def test_change_of_a_version_sends_it_as_parent(client: Client, server: FakeServer) -> None:
     version = Some({"uuid": str(M), "dataset": str(D), "version": "v1"})
     server.on(f"GET datasets/{D}/versions/v1", answer(version))
     server.on(f"POST datasets/{D}/versions", answer(version | {"version": "v3"}, 201))
@@ -178,7 +178,7 @@ def test_a_version_is_changed_and_not_the_current_one(client: Client, server: Fa
             client.datasets.delete(whole)
 
 
-def test_training_is_asked_for_by_name(client: Client, server: FakeServer) -> None:
+def test_experiment_is_created_by_names(client: Client, server: FakeServer) -> None:
     base = model("base", "1")
     server.on("GET projects", page(project()))
     server.on(f"GET projects/{P}/models", page(base))
@@ -197,12 +197,14 @@ def test_training_is_asked_for_by_name(client: Client, server: FakeServer) -> No
     assert (spec.max_steps, spec.lora.rank) == (60, 4)
 
 
-def test_misspelt_hyperparameters_are_refused_before_anything_is_sent(client: Client) -> None:
+def test_misspelt_hyperparameter_is_refused_without_a_request(client: Client) -> None:
     with pytest.raises(ValidationError, match="learning_rat"):
         client.experiments.create("x", base_model=M, dataset=D, project=P, learning_rat=1e-4)
 
 
-def test_waiting_for_a_report(client: Client, server: FakeServer, pauses: list[float]) -> None:
+def test_wait_ready_returns_or_raises_by_status(
+    client: Client, server: FakeServer, pauses: list[float]
+) -> None:
     def head(status: str) -> httpx.Response:
         return answer(Some({"uuid": str(D), "name": "faq", "version": "v1", "status": status}))
 
@@ -211,14 +213,14 @@ def test_waiting_for_a_report(client: Client, server: FakeServer, pauses: list[f
     server.on(f"GET datasets/{D}", head("failed"))
     with pytest.raises(NotReady, match="faq v1 could not be made"):
         client.datasets.wait_ready(D)
-    # Of a report that was cancelled the head is as after an upload, and nothing is under way.
+    # After a cancelled report, the dataset has the same status as after an upload.
     server.on(f"GET datasets/{D}", head("processing"), head("uploaded"))
     with pytest.raises(NotReady, match="cancelled") as refused:
         client.datasets.wait_ready(D, timeout=5)
     assert "aiplatform datasets check faq" in refused.value.hint
 
 
-def test_rows_with_their_places(client: Client, server: FakeServer) -> None:
+def test_rows_with_places(client: Client, server: FakeServer) -> None:
     pages = [
         answer({"items": [{"a": 1}], "places": [17], "next_cursor": "x"}),
         answer({"items": [{"a": 2}], "places": [40], "next_cursor": None}),
@@ -239,7 +241,7 @@ def test_rows_with_their_places(client: Client, server: FakeServer) -> None:
         client.datasets.rows(D, "v1", places=True).all()
 
 
-def test_waiting_for_a_deployment_that_crashed(client: Client, server: FakeServer) -> None:
+def test_wait_ready_for_a_crashed_deployment_raises(client: Client, server: FakeServer) -> None:
     down = Some({"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"})
     server.on(f"GET deployments/{D}", answer(down))
     with pytest.raises(NotReady, match="bot is crashed: out of memory"):

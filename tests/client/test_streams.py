@@ -1,4 +1,4 @@
-"""The text of server-sent events, cut anywhere."""
+"""Tests of parsing server-sent events from chunks of any size."""
 
 import pytest
 
@@ -18,12 +18,12 @@ MEANT = [
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_events_wherever_chunks_are_cut(size: int, ending: str) -> None:
+def test_events_do_not_depend_on_chunk_boundaries(size: int, ending: str) -> None:
     text = STREAM.replace("\n", ending).encode()
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
     assert list(events(chunks)) == MEANT
 
 
-def test_an_event_is_not_held_back() -> None:
+def test_event_is_yielded_at_once() -> None:
     stream = events(iter([b"data: 1\r\n\r\n", b"data: 2\n\n"]))
     assert next(stream) == ServerEvent("message", "1", None)

@@ -1,4 +1,4 @@
-"""Tables of other libraries as uploads."""
+"""Tests of uploading tables of other libraries."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ TABLES = {
 
 
 def written(data: Any) -> pa.Table:
-    """Return what an upload of ``data`` sends."""
+    """Return the table that an upload of ``data`` sends."""
     body = body_of(data)
     assert body.filename == "table.parquet"
     content = b"".join(body.chunks())
@@ -72,7 +72,7 @@ def test_upload_names_the_format_of_a_table(client: Client, server: FakeServer) 
     assert server.bodies[0].startswith(b"PAR1")
 
 
-def test_sdk_imports_none_of_the_libraries() -> None:
+def test_sdk_does_not_import_the_libraries() -> None:
     code = (
         "import sys; from aiplatform.client.transfers import body_of; body_of(b'x');"
         "body_of([{'a': 1}]);"

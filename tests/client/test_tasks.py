@@ -1,4 +1,4 @@
-"""Tasks are watched through whatever breaks."""
+"""Tests of tasks: watching, waiting, logs, metrics and names."""
 
 import math
 import time
@@ -29,14 +29,14 @@ def task(status: str = "running", **more: Any) -> Some:
     return Some({**members, **more})
 
 
-def test_watching_resumes_where_it_broke(
+def test_watch_continues_after_broken_connections(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     server.on(
         EVENTS,
         sse(("1", "status", {"status": "running"}), ("2", "metrics", {"step": 1}), error=LOST),
         LOST,
-        sse(("3", "metrics", {"step": 2})),  # ends without `end`: a server restarting
+        sse(("3", "metrics", {"step": 2})),  # ends without `end`, as if the server restarts
         sse(("4", "end", {"status": "completed"})),
     )
     seen = list(client.tasks.watch(T))
@@ -49,13 +49,13 @@ def test_watching_resumes_where_it_broke(
     assert [r.headers.get("last-event-id") for r in server.requests] == [None, "2", "2", "3"]
 
 
-def test_watching_can_begin_after_an_event(client: Client, server: FakeServer) -> None:
+def test_watch_with_last_event_id_starts_after_it(client: Client, server: FakeServer) -> None:
     server.on(EVENTS, sse(("9", "end", {})))
     list(client.tasks.watch(T, last_event_id="8"))
     assert server.requests[0].headers["last-event-id"] == "8"
 
 
-def test_watching_gives_up_when_the_server_stays_away(
+def test_watch_gives_up_if_the_server_stays_away(
     client: Client, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -71,14 +71,14 @@ def test_watching_gives_up_when_the_server_stays_away(
     assert 120 < now[0] < 180
 
 
-def test_refusals_are_not_retried(client: Client, server: FakeServer) -> None:
+def test_watch_does_not_retry_refusals(client: Client, server: FakeServer) -> None:
     server.on(EVENTS, problem(404, "not_found", "No such task."))
     with pytest.raises(NotFound):
         list(client.tasks.watch(T))
     assert server.count(EVENTS) == 1
 
 
-def test_waiting_returns_the_last_state(client: Client, server: FakeServer) -> None:
+def test_wait_returns_the_last_state(client: Client, server: FakeServer) -> None:
     server.on(EVENTS, sse(("1", "progress", {"value": 0.5}), ("2", "end", {})))
     server.on(TASK, answer(task("completed", result={"eval_loss": 1.5})))
     kinds: list[str] = []
@@ -87,7 +87,7 @@ def test_waiting_returns_the_last_state(client: Client, server: FakeServer) -> N
     assert kinds == ["progress", "end"]
 
 
-def test_waiting_for_a_task_that_fails(client: Client, server: FakeServer) -> None:
+def test_wait_for_a_failing_task_raises(client: Client, server: FakeServer) -> None:
     server.on(EVENTS, *(sse(("1", "end", {})) for _ in range(2)))
     server.on(TASK, answer(task("failed", error_message="out of memory")))
     with pytest.raises(TaskFailed, match="train failed: out of memory") as caught:
@@ -97,7 +97,7 @@ def test_waiting_for_a_task_that_fails(client: Client, server: FakeServer) -> No
     assert client.tasks.wait(T, check=False).status == "failed"
 
 
-def test_waiting_ends_in_time(client: Client, server: FakeServer) -> None:
+def test_wait_with_timeout_ends_in_time(client: Client, server: FakeServer) -> None:
     def silent(request: httpx.Request) -> httpx.Response:
         time.sleep(request.extensions["timeout"]["read"])
         alive = Broken(b": alive\n\n", error=httpx.ReadTimeout(""))
@@ -116,7 +116,7 @@ def log(*numbers: int) -> list[tuple[str, str, dict[str, Any]]]:
     return [(f"0-0-{n}", "log", {"seq": n, "stream": "stdout", "text": f"{n}\n"}) for n in numbers]
 
 
-def test_log_is_followed_through_a_broken_connection(
+def test_followed_log_continues_after_a_broken_connection(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     path = f"GET tasks/{T}/logs/stream"
@@ -132,7 +132,7 @@ def test_log_is_read_page_by_page(client: Client, server: FakeServer) -> None:
     assert [chunk.seq for chunk in client.tasks.logs(T)] == [1, 2, 3]
 
 
-def test_the_state_that_each_connection_begins_with_is_said_once(
+def test_watch_yields_a_repeated_state_once(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     state = ("1", "status", {"status": "running"})
@@ -144,7 +144,7 @@ def test_the_state_that_each_connection_begins_with_is_said_once(
 EXPIRED = {"status": 401, "code": "unauthenticated", "detail": "Sign in again."}
 
 
-def test_watching_outlives_the_access_token(
+def test_watch_renews_an_expired_token(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     class Tokens:
@@ -169,7 +169,7 @@ def test_watching_outlives_the_access_token(
     assert server.requests[-1].headers["authorization"] == "Bearer t1"
 
 
-def test_watching_ends_when_it_is_no_longer_allowed(client: Client, server: FakeServer) -> None:
+def test_watch_ends_if_it_is_no_longer_allowed(client: Client, server: FakeServer) -> None:
     gone = {"status": 404, "code": "not_found", "detail": "There is no such task."}
     server.on(EVENTS, sse((None, "error", gone)))
     with pytest.raises(NotFound, match="no such task"):
@@ -179,7 +179,7 @@ def test_watching_ends_when_it_is_no_longer_allowed(client: Client, server: Fake
         list(client.tasks.watch(T))
 
 
-def test_metrics_may_be_no_numbers(client: Client, server: FakeServer) -> None:
+def test_metrics_may_be_nan_or_infinite(client: Client, server: FakeServer) -> None:
     series = {"loss": [[1, 2.5, 1e9], [2, "NaN", 1e9], [3, "Infinity", 1e9]]}
     server.on(f"GET tasks/{T}/metrics", answer({"series": series}))
     points = client.tasks.metrics(T)["loss"]
@@ -188,9 +188,7 @@ def test_metrics_may_be_no_numbers(client: Client, server: FakeServer) -> None:
     assert points[2].value == math.inf
 
 
-def test_tasks_are_found_by_name_and_by_the_start_of_the_uuid(
-    client: Client, server: FakeServer
-) -> None:
+def test_task_is_found_by_name_and_by_start_of_uuid(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}/tasks", page(task()))
     assert client.tasks.resolve("train", P) == T
     assert client.tasks.resolve("7f000000", P) == T
@@ -198,9 +196,7 @@ def test_tasks_are_found_by_name_and_by_the_start_of_the_uuid(
         client.tasks.resolve("7f0", P)
 
 
-def test_a_name_is_looked_up_by_the_server_however_old_its_task_is(
-    client: Client, server: FakeServer
-) -> None:
+def test_task_name_is_looked_up_by_the_server(client: Client, server: FakeServer) -> None:
     def tasks(request: httpx.Request) -> httpx.Response:
         if request.url.params.get("name") == "nightly-eval":
             return page(task() | {"name": "nightly-eval"})

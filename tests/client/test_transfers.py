@@ -1,4 +1,4 @@
-"""Bytes go and come in a stream, and arrive whole or not at all."""
+"""Tests of uploads and downloads."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ UPLOAD = f"POST projects/{P}/datasets"
 CONTENT = f"GET datasets/{D}/versions/v1/content"
 
 
-def test_a_path_is_sent_with_its_size_and_name(
+def test_upload_of_a_path_sends_size_and_name(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "faq.csv"
@@ -49,7 +49,7 @@ def test_a_path_is_sent_with_its_size_and_name(
     assert len(seen) == 3
 
 
-def test_rows_become_jsonl(client: Client, server: FakeServer) -> None:
+def test_upload_of_rows_sends_jsonl(client: Client, server: FakeServer) -> None:
     server.on(UPLOAD, answer(HEAD, 201))
     rows: Iterator[dict[str, Any]] = iter([{"text": "一\nb"}, {"text": math.nan, "id": D}])
     client.datasets.upload("faq", rows, project=P)
@@ -62,16 +62,16 @@ def test_rows_become_jsonl(client: Client, server: FakeServer) -> None:
     ]
 
 
-def test_open_files_are_sent_from_where_they_are() -> None:
+def test_upload_of_an_open_file_starts_at_its_position() -> None:
     file = io.BytesIO(b"header rest")
     file.seek(7)
     body = body_of(file)
     assert body.length == 4
     assert b"".join(body.chunks()) == b"rest"
-    assert b"".join(body.chunks()) == b"rest"  # again, for a second attempt
+    assert b"".join(body.chunks()) == b"rest"  # again, as for a second attempt
 
 
-def test_what_cannot_be_uploaded_is_refused(tmp_path: Path) -> None:
+def test_upload_of_unsupported_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="'rb'"):
         body_of(io.StringIO("text"))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="several rows"):
@@ -84,14 +84,14 @@ def test_what_cannot_be_uploaded_is_refused(tmp_path: Path) -> None:
         body_of(tmp_path / "missing")
 
 
-def test_file_that_shrinks_under_way_is_noticed(tmp_path: Path) -> None:
+def test_upload_of_a_shrinking_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"12345")
     body = body_of(file)
     file.write_bytes(b"123")
     with pytest.raises(ClientError, match="became shorter"):
         list(body.chunks())
-    file.write_bytes(b"1234567")  # growing is fine: what was announced is sent
+    file.write_bytes(b"1234567")  # a larger file is allowed: the announced size is sent
     assert b"".join(body.chunks()) == b"12345"
 
 
@@ -116,7 +116,7 @@ class Counting(BaseHTTPRequestHandler):
         pass
 
 
-def test_memory_stays_flat_over_a_real_socket() -> None:
+def test_upload_of_many_rows_uses_little_memory() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     asked = httpx.Request("POST", f"http://platform.test/api/v1/projects/{P}/datasets")
@@ -149,7 +149,7 @@ TUS = {
     "Upload-Length": "8",
     "Upload-Expires": "Wed, 25 Nov 2026 08:00:00 GMT",
 }
-"""Headers of every answer about an upload in pieces."""
+"""Headers of every answer about a resumable upload."""
 
 
 def file_answer(content: bytes, **headers: str) -> httpx.Response:
@@ -165,7 +165,7 @@ def versions(server: FakeServer) -> None:
 
 
 @pytest.mark.usefixtures("versions")
-def test_download_lands_under_a_fitting_name(
+def test_download_to_a_directory_chooses_the_file_name(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
     server.on(CONTENT, file_answer(b"rows"))
@@ -176,7 +176,7 @@ def test_download_lands_under_a_fitting_name(
 
 
 @pytest.mark.usefixtures("versions")
-def test_damaged_download_leaves_the_old_file(
+def test_damaged_download_keeps_the_old_file(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
     target = tmp_path / "rows.jsonl"
@@ -190,7 +190,7 @@ def test_damaged_download_leaves_the_old_file(
 
 
 @pytest.mark.usefixtures("versions")
-def test_parquet_is_verified_against_the_versions_own_hash(
+def test_parquet_download_is_verified_by_the_hash_of_the_version(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
     server.on(f"GET datasets/{D}/versions/v1", answer(VERSION | {"file_hash": "0" * 64}))
@@ -200,7 +200,7 @@ def test_parquet_is_verified_against_the_versions_own_hash(
 
 
 @pytest.mark.usefixtures("versions")
-def test_broken_download_goes_on_where_it_broke(
+def test_broken_download_continues_where_it_stopped(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     whole = os.urandom(5_000_000)
@@ -221,7 +221,7 @@ def test_broken_download_goes_on_where_it_broke(
 
 
 @pytest.mark.usefixtures("versions")
-def test_broken_download_starts_anew_when_the_file_changed(
+def test_broken_download_of_a_changed_file_starts_again(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     cut = Broken(b"old" * 1_000_000, error=httpx.ReadError("reset"))
@@ -231,7 +231,7 @@ def test_broken_download_starts_anew_when_the_file_changed(
 
 
 @pytest.mark.usefixtures("versions")
-def test_download_that_never_gets_on_is_given_up(
+def test_download_without_progress_is_given_up(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     def cut(request: httpx.Request) -> httpx.Response:
@@ -244,7 +244,7 @@ def test_download_that_never_gets_on_is_given_up(
     assert [path.name for path in tmp_path.iterdir() if path.name != "config"] == []
 
 
-def test_models_come_file_by_file_and_stay_in_their_directory(
+def test_model_download_stays_in_its_directory(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
     def files(path: str) -> httpx.Response:
@@ -261,7 +261,7 @@ def test_models_come_file_by_file_and_stay_in_their_directory(
             client.models.download(M, tmp_path / "m")
 
 
-def test_models_are_uploaded_file_by_file(
+def test_model_upload_sends_each_file_and_retries(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     (tmp_path / "m/sub").mkdir(parents=True)
@@ -288,7 +288,7 @@ def test_models_are_uploaded_file_by_file(
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 507])
-def test_an_upload_in_pieces_goes_on_after_the_reason_to_stop_is_gone(
+def test_resumable_upload_continues_after_an_error(
     client: Client,
     server: FakeServer,
     tmp_path: Path,
@@ -318,7 +318,7 @@ def test_an_upload_in_pieces_goes_on_after_the_reason_to_stop_is_gone(
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
-def test_refused_upload_says_why(client: Client, server: FakeServer) -> None:
+def test_refused_upload_raises_with_the_reason(client: Client, server: FakeServer) -> None:
     server.on(UPLOAD, problem(422, "dataset.malformed", "line 17: not JSON", line=17))
     with pytest.raises(ClientError, match="line 17: not JSON"):
         client.datasets.upload("faq", b"{", project=P)

@@ -1,4 +1,4 @@
-"""What is repeated, and what is not."""
+"""Tests of requests: retries, addresses, headers and the environment."""
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ ME = Some({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
 LOST = httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
 
-def test_gets_are_repeated_with_growing_pauses(
+def test_get_is_retried_with_growing_pauses(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     server.on("GET users/me", LOST, httpx.ReadError("reset"), problem(503, "x", "y"), answer(ME))
@@ -22,7 +22,7 @@ def test_gets_are_repeated_with_growing_pauses(
     assert pauses[0] < pauses[1] < pauses[2] < 2
 
 
-def test_gets_are_given_up_in_the_end(
+def test_get_is_given_up_after_some_attempts(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     server.on("GET users/me", LOST)
@@ -32,7 +32,7 @@ def test_gets_are_given_up_in_the_end(
 
 
 @pytest.mark.parametrize("failure", [LOST, problem(503, "busy", "Busy.")])
-def test_posts_are_never_repeated(
+def test_post_is_never_retried(
     client: Client, server: FakeServer, pauses: list[float], failure: httpx.Response | Exception
 ) -> None:
     server.on("POST projects", failure, answer({}))
@@ -41,7 +41,7 @@ def test_posts_are_never_repeated(
     assert server.count("POST projects") == 1
 
 
-def test_retry_after_is_believed_within_reason() -> None:
+def test_retry_after_is_used_up_to_a_limit() -> None:
     assert back_off(0, httpx.Response(503, headers={"Retry-After": "2"})) == 2
     assert back_off(0, httpx.Response(503, headers={"Retry-After": "3600"})) == 5
     assert back_off(0, httpx.Response(503, headers={"Retry-After": "Wed, 21 Oct"})) < 1
@@ -58,11 +58,11 @@ def test_retry_after_is_believed_within_reason() -> None:
         (" https://example.org/sub ", "https://example.org/sub"),
     ],
 )
-def test_addresses_are_taken_as_people_write_them(given: str, meant: str) -> None:
+def test_address_is_normalised(given: str, meant: str) -> None:
     assert normalised(given) == meant
 
 
-def test_a_server_below_a_path_is_reached(server: FakeServer) -> None:
+def test_server_below_a_path_is_reached(server: FakeServer) -> None:
     below = malformed("a proxy takes the prefix away before it asks the platform", answer(ME))
     server.on("GET /sub/api/v1/users/me", below)
     client = Client("http://platform.test/sub", token="t", transport=server)
@@ -78,7 +78,7 @@ def test_requests_carry_token_and_language(server: FakeServer) -> None:
     assert request.headers["user-agent"].startswith("aiplatform/")
 
 
-def test_environment_is_used(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_reads_the_environment(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIPLATFORM_URL", "http://elsewhere.test:9/")
     monkeypatch.setenv("AIPLATFORM_TOKEN", "from-environment")
     server.on("GET users/me", answer(ME))
@@ -88,10 +88,10 @@ def test_environment_is_used(server: FakeServer, monkeypatch: pytest.MonkeyPatch
     assert server.requests[0].headers["authorization"] == "Bearer from-environment"
 
 
-def test_secrets_do_not_show(client: Client) -> None:
+def test_repr_of_a_client_shows_no_token(client: Client) -> None:
     assert "secret-token" not in repr(client)
 
 
-def test_health_is_read_even_when_it_is_bad(client: Client, server: FakeServer) -> None:
+def test_health_of_an_unhealthy_server_is_returned(client: Client, server: FakeServer) -> None:
     server.on("GET health", answer(Some({"status": "down"}), 503))
     assert client.health()["status"] == "down"

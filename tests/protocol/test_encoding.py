@@ -1,4 +1,4 @@
-"""What is stored as JSON comes back as it was."""
+"""Tests of the JSON encoder and decoder."""
 
 import json
 import math
@@ -20,7 +20,7 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    # Lone surrogates have no UTF-8; PostgreSQL refuses them, and NUL.
+    # Lone surrogates can't be encoded in UTF-8, and PostgreSQL refuses both them and NUL.
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     lambda inner: st.lists(inner) | st.dictionaries(st.text("abc语"), inner),
     max_leaves=20,
@@ -28,18 +28,18 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_values_come_back(value: object) -> None:
+def test_values_survive_a_round_trip(value: object) -> None:
     written = dumps(value)
     assert loads(written) == loads(written.encode()) == value == json.loads(written)
 
 
-def test_what_is_nested_deeper_than_the_fast_parser_goes_comes_back() -> None:
+def test_deeply_nested_json_is_decoded() -> None:
     written = "[" * 500 + "]" * 500
     assert loads(written) == json.loads(written)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,]", '{"a": 1} 2', "nul"])
-def test_what_is_no_json_is_refused(text: str) -> None:
+def test_invalid_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="column"):
         loads(text)
 
@@ -84,13 +84,13 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
         ("语\ud800", '"语\ud800"'),
     ],
 )
-def test_rules(value: object, written: str | None) -> None:
+def test_dumps_converts_special_values(value: object, written: str | None) -> None:
     assert dumps(value) == dumps(jsonable(value))
     if written is not None:
         assert dumps(value) == written
 
 
 @pytest.mark.parametrize("value", [object(), [object()], {"a": {"b": b"bytes"}}])
-def test_what_has_no_json_form_is_refused(value: object) -> None:
+def test_value_without_json_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="has no JSON form"):
         dumps(value)

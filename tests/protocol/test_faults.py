@@ -1,4 +1,4 @@
-"""How faults of what was given are told."""
+"""Tests of the texts of validation errors."""
 
 import importlib
 import pkgutil
@@ -54,14 +54,14 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
         ),
     ],
 )
-def test_place_and_words(fields: dict[str, Any], text: str) -> None:
+def test_validation_error_names_place_and_reason(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(**fields))
     (fault,) = caught.value.errors()
     assert fault_text(fault) == text
 
 
-def test_the_whole_has_no_place() -> None:
+def test_validation_error_of_the_whole_value_has_no_place() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(int).validate_python("x")
     (fault,) = caught.value.errors()
@@ -69,7 +69,7 @@ def test_the_whole_has_no_place() -> None:
     assert message_of(fault) == "must be a whole number"
 
 
-def test_other_faults_beside_an_unknown_field_stay() -> None:
+def test_unknown_field_keeps_the_other_errors() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(
             training_spec(epochs=-1, learning_rat=1, lora={"rnk": 1, "alpha": 0}, precision="x")
@@ -83,14 +83,14 @@ def test_other_faults_beside_an_unknown_field_stay() -> None:
     }
 
 
-def test_an_unknown_field_is_told_in_chinese() -> None:
+def test_unknown_field_is_described_in_chinese() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(lora={"rnk": 8}))
     (fault,) = caught.value.errors()
     assert message_zh_of(fault) == "没有这个字段。您是否指 rank？"
 
 
-def test_many_unknown_fields_are_told_in_part() -> None:
+def test_many_unknown_fields_are_reported_in_part() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(**{"x" * 1000 + str(n): n for n in range(1000)}))
     assert len(caught.value.errors()) == MAX_FAULTS
@@ -123,7 +123,7 @@ SOURCES: TypeAdapter[Any] = TypeAdapter(ModelSource)
         (SOURCES, "hub", "must be a JSON object", "应为JSON 对象"),
     ],
 )
-def test_a_fault_about_the_kind_says_which_kinds_there_are(
+def test_invalid_kind_lists_the_valid_kinds(
     union: TypeAdapter[Any], given: object, en: str, zh: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -132,15 +132,15 @@ def test_a_fault_about_the_kind_says_which_kinds_there_are(
     assert (message_of(fault), message_zh_of(fault)) == (en, zh)
 
 
-def test_every_kind_of_a_union_is_named() -> None:
+def test_missing_type_lists_all_task_types() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python({})
     (fault,) = caught.value.errors()
     assert all(kind in message_of(fault) for kind in TaskType)
 
 
-def test_every_union_in_a_request_names_its_kinds() -> None:
-    """A guard: whoever adds a union that is told apart by a field adds ``NamesKinds`` to it."""
+def test_every_discriminated_union_names_its_kinds() -> None:
+    """If this fails, add ``NamesKinds`` to the new union."""
     unions = {
         name: found
         for module in pkgutil.iter_modules(protocol.__path__, "aiplatform.protocol.")

@@ -1,4 +1,4 @@
-"""Names of users, models and deployments: Chinese ones are taken, deceptive ones are not."""
+"""Tests of names: Chinese characters are accepted, deceptive names are refused."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,9 @@ BOTH = pytest.mark.parametrize("kind", [NAMES, USERS])
 @pytest.mark.parametrize(
     "name", ["faq", "客服问答", "客服v2.1", "v2-客服", "㐀㐁", "〇三号", "第一", "x1", "一-二"]
 )
-def test_name_of_letters_and_chinese_characters_is_taken(kind: TypeAdapter[str], name: str) -> None:
+def test_name_of_letters_and_chinese_characters_is_accepted(
+    kind: TypeAdapter[str], name: str
+) -> None:
     assert kind.validate_python(name) == name
 
 
@@ -43,7 +45,7 @@ def test_name_of_letters_and_chinese_characters_is_taken(kind: TypeAdapter[str],
         ("\ud83d\ude00", "valid Unicode"),
     ],
 )
-def test_deceptive_or_unfit_name_is_refused_in_both_languages(
+def test_deceptive_or_invalid_name_is_refused_in_both_languages(
     kind: TypeAdapter[str], name: str, text: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
@@ -53,12 +55,12 @@ def test_deceptive_or_unfit_name_is_refused_in_both_languages(
     assert any("\u4e00" <= character <= "\u9fff" for character in message_zh_of(fault))
 
 
-def test_name_in_another_normal_form_is_stored_in_one() -> None:
-    compatibility = "\uf9b4\u5c0e"  # the first is a compatibility ideograph of U+9818
+def test_name_is_stored_in_normal_form() -> None:
+    compatibility = "\uf9b4\u5c0e"  # the first character is a compatibility form of U+9818
     assert NAMES.validate_python(compatibility) == "\u9818\u5c0e"
 
 
-def test_name_that_would_not_fit_into_a_file_name_is_refused() -> None:
+def test_name_too_long_for_a_file_name_is_refused() -> None:
     longest = "问" * (MAX_NAME_BYTES // 3)
     assert NAMES.validate_python(longest) == longest
     assert len(f".{longest}-{'v' * 50}.tar.gz.part".encode()) < 255

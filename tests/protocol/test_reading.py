@@ -1,4 +1,4 @@
-"""What a spec needs the permission to read: no reference in any kind of task escapes it."""
+"""Tests of the permissions that the references in a spec need."""
 
 from collections.abc import Iterator
 from types import UnionType
@@ -26,7 +26,7 @@ DATASET = {"dataset": str(uuid4())}
 
 
 def unmarked(annotation: Any, where: str, marked: bool = False) -> Iterator[str]:
-    """Yield the places of uuids, at any depth of a type, that carry no mark."""
+    """Yield the places of uuids without a mark, at any depth of a type."""
     if annotation is UUID:
         if not marked:
             yield where
@@ -44,11 +44,11 @@ def unmarked(annotation: Any, where: str, marked: bool = False) -> Iterator[str]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_reference_of_every_kind_says_what_it_takes(kind: type[BaseModel]) -> None:
+def test_every_reference_of_every_spec_has_a_mark(kind: type[BaseModel]) -> None:
     assert list(unmarked(kind, kind.__name__)) == []
 
 
-def test_the_walk_finds_an_unmarked_reference() -> None:
+def test_unmarked_finds_a_nested_reference() -> None:
     class Inner(BaseModel):
         deep: dict[str, list[UUID]]
 
@@ -80,5 +80,7 @@ D, M, T = Permission.DATASETS_READ, Permission.MODELS_READ, Permission.TRAINING_
     ],
     ids=lambda value: getattr(value, "type", None),
 )
-def test_a_spec_needs_what_its_references_need(spec: BaseModel, needed: set[Permission]) -> None:
+def test_spec_needs_the_permissions_of_its_references(
+    spec: BaseModel, needed: set[Permission]
+) -> None:
     assert permissions_to_read(spec) == needed

@@ -1,4 +1,4 @@
-"""What specs reserve by default."""
+"""Tests of the resources that specs reserve by default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parsed(kind: str, **options: Any) -> Any:
     return TypeAdapter[Any](TaskSpec).validate_python({"type": kind, **SPECS[kind], **options})
 
 
-def test_specs_two_deployments_training_and_report_fit_two_cores() -> None:
+def test_two_deployments_training_and_report_fit_on_two_cores() -> None:
     kinds = ["inference", "inference", "training", "data_quality"]
     assert sum(parsed(kind).resources.cpus for kind in kinds) <= 2
     assert parsed("data_fix").resources.cpus == parsed("data_quality").resources.cpus
