@@ -286,7 +286,7 @@ class TestCollect:
         assert sum(counts) == 12
 
     def test_referenced_blob_never_loses_its_file(self, session: Session, stored: Keep) -> None:
-        """A collector runs all the time while references are added and deleted."""
+        """References are added and deleted while a collector runs all the time."""
         stop, model = threading.Event(), make_model(session, make_project(session))
         content = b"contended"
         file = stored(content)

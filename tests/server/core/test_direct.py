@@ -74,7 +74,7 @@ class TestConnections:
     def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The pool's own retries would come after 1, 3 and 7 seconds."""
+        """Retries by the pool itself would come after 1, 3 and 7 seconds."""
         monkeypatch.setattr(direct_module, "WAIT_SECONDS", 1.5)
 
         async def around(direct: Direct) -> Any:

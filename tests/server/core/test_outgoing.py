@@ -138,7 +138,7 @@ ODD = [
 class TestRefusals:
     @pytest.mark.parametrize("url", ODD)
     def test_loopback_in_odd_spelling_is_refused(self, url: str, inside: Inside) -> None:
-        """Something listens on the port, so a wrongly accepted spelling would be noticed."""
+        """Use the port of a listening server, so that a wrongly accepted spelling is noticed."""
         # Some resolvers do not know ``localhost.``, which is as good as a refusal.
         refusals = (OutgoingRefused, httpx.InvalidURL, httpx.ConnectError)
         with client(timeout=3) as http, pytest.raises(refusals):
@@ -201,7 +201,7 @@ class TestRebinding:
     def test_checked_address_is_the_one_that_is_connected(
         self, inside: Inside, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The name resolves to a public address first and to loopback next."""
+        """Let the name resolve to a public address first and to loopback next."""
         names["rebind.test"] = [[PUBLIC], ["127.0.0.1"]]
         tried: list[str] = []
 

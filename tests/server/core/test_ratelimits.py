@@ -108,7 +108,7 @@ class TestLimits:
         assert answer.status_code == 429
 
     def test_ipv6_network_counts_as_one_address(self, limited: CheckedClient) -> None:
-        """A customer has 2^64 addresses in such a network."""
+        """Customers have 2^64 addresses in such a network."""
         with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.1"):
 
             def sign_in(address: str) -> int:

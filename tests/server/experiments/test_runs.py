@@ -158,7 +158,7 @@ class TestStatus:
     def test_status_when_older_run_starts_during_submission_stays_pending(
         self, session: Session, project: Project, experiment: Experiment, run: Any, hand: Hand
     ) -> None:
-        """The start learns which run is the newest only after it has locked the experiment."""
+        """Learn which run is the newest only after the experiment was locked."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
             queries.lock_asked_by(submitting, experiment.id)
@@ -269,7 +269,7 @@ class TestRegistration:
         hand: Hand,
         made: list[StoredFile],
     ) -> None:
-        """A model without a project would be shared with all projects."""
+        """Models without a project would be shared with all projects."""
         run()
         claim = hand.take()
         before = set(session.scalars(select(Model.id)))

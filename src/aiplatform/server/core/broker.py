@@ -125,7 +125,7 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
 
 
 class Waker:
-    """Wakes workers, and combines wake-ups that follow each other quickly.
+    """A sender of wake-ups that combines those that follow each other quickly.
 
     The first wake-up of a quiet queue is sent at once. Later ones are delayed and combined. A
     worker that claims a task wakes the next worker itself, so a message for each of a thousand

@@ -135,7 +135,7 @@ async def _configure(connection: Any) -> None:
 
 
 class Batches(Generic[Asked, Answer]):
-    """Combines calls into batches. ``handle`` answers each call of a batch, or raises for all.
+    """A batcher of calls. ``handle`` answers each call of a batch, or raises for all of them.
 
     Up to ``lanes`` batches run at the same time. While ``patient`` returns True, each batch gathers
     for :data:`GATHER_SECONDS`. Callers that were answered together often call again together, so
@@ -211,7 +211,7 @@ class Batches(Generic[Asked, Answer]):
         except Exception as error:  # noqa: BLE001  (a fault of ours; each who asked is told)
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # whoever asked has gone
+            if future.done():  # the caller was cancelled
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

@@ -34,7 +34,7 @@ KEY_BYTES = 32
 ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
-"""Length of version and key id, which tell the key that a value is sealed with."""
+"""Length of version and key id, which identify the key that a value is sealed with."""
 MAX_FILE_BYTES = 1 << 16
 SEALED = "sealed"
 """Key of a column's ``info`` that contains the template of its context."""

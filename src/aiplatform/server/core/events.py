@@ -31,7 +31,7 @@ def libpq_url(url: str) -> str:
 
 
 class Notifier:
-    """Collects topics and sends them as notifications from one daemon thread."""
+    """A daemon thread that collects topics and sends them as notifications."""
 
     def __init__(self, url: str) -> None:
         self._url = libpq_url(url)

@@ -45,7 +45,7 @@ MAX_DEPTH = 200
 
 
 class RequestContext:
-    """Binds a request id to the log, adds security headers, and counts and logs each request."""
+    """ASGI middleware that binds a request id to the log, sets headers, and counts requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -94,7 +94,7 @@ class RequestContext:
 
 
 class TraceRequests:
-    """Records a span for each request, which continues the caller's trace if there is one.
+    """ASGI middleware that records a span for each request and continues the caller's trace.
 
     The instrumentation for FastAPI would also record query strings, and single sign-on puts codes
     into them.
@@ -138,7 +138,7 @@ class TraceRequests:
 
 
 class CountDenials:
-    """Calls ``note`` for every request that is refused because it has no valid token.
+    """ASGI middleware that reports requests which are refused for want of a valid token.
 
     ``note`` gets the client's address, its user agent, and the route's method and path.
     """
@@ -181,7 +181,7 @@ class TooDeep(Problem):
 
 
 class BodyLimit:
-    """Refuses bodies over ``limit`` bytes and JSON that is nested too deeply.
+    """ASGI middleware that refuses bodies over ``limit`` bytes and too deeply nested JSON.
 
     Requests for which ``streams`` returns True are exempt: their routes read the body in pieces and
     enforce their own limit.

@@ -39,7 +39,7 @@ class ModelNotReady(Conflict):
 
 
 class ModelClosed(Conflict):
-    """A model that accepts no files, because it is ready, imported, or being imported."""
+    """A model that accepts no uploads: it is ready, being imported, or from another source."""
 
     code = "model.closed"
     title = {"en": "The model accepts no files", "zh": "模型不再接收文件"}

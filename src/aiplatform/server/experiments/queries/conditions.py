@@ -80,7 +80,7 @@ def values(subject: Subject, node: Node) -> dict[str, Any]:
     """Return the parameters of a filter's SQL by name.
 
     Raises:
-        FilterError: a value that must be a time is none.
+        FilterError: a text that must be a time is not a valid one.
     """
     found: dict[str, Any] = {}
     for place, one in enumerate(comparisons(node)):

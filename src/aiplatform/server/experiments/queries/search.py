@@ -49,7 +49,7 @@ END = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of a list. Without ``path`` it is the order of creation, and of the keys."""
+    """A sort order. Without ``path``, rows are sorted by key, and so by time of creation."""
 
     path: str | None = None
     descending: bool = True

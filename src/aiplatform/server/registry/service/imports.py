@@ -282,7 +282,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         return
     model, details = locked
     if model.project_id not in (None, task.project_id):
-        return  # it is in the bin
+        return  # the model is in the bin
     details.task_id = task.id
     files = [file for file in outcome.files if is_model_path(file.path)]
     project = queries.project_of(session, task.project_id)
