@@ -79,7 +79,7 @@ def map_columns(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Say what columns mean, and commit a version with the shape that follows."""
+    """Set the meaning of columns, and commit a version with the resulting shape."""
     made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
     told(made, json, detach=detach)
 

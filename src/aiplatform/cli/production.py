@@ -19,7 +19,8 @@ db = group("The schema of the database in AIPLATFORM_DATABASE_URL, and its encry
 def upgrade(json: Json = False) -> None:
     """Upgrade the schema to the revision of this program, and grant the running role its rights.
 
-    Where no database is named, it is that of the platform which `aiplatform up` runs here.
+    Without a database in the settings, upgrades that of the platform that `aiplatform up` runs on
+    this machine.
     """
     use_what_runs()
     run = program("aiplatform.server.core.migrate", "upgrade")

@@ -38,7 +38,7 @@ class Resource(BaseModel):
 
     @property
     def etag(self) -> str | None:
-        """The ETag for conditional updates; None if the resource came from a list."""
+        """The ETag for conditional updates; None unless the resource was read by itself."""
         return self._etag
 
     def bind(self, client: "Client", etag: str | None = None) -> None:

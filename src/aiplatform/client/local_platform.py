@@ -3,7 +3,6 @@
 The first of these that exists:
 
 1. the ``url`` argument, or ``--url`` of the command line
-
 2. ``AIPLATFORM_URL``
 3. the server of the last login. A login at a platform that `aiplatform up` runs on this machine is
    stored with its home directory, and follows that platform to another port. It counts only while

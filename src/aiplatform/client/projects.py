@@ -56,7 +56,7 @@ class Project(Resource):
 
 
 class Retention(Resource):
-    """The retention policy of a project, and the bytes that the next cleanup frees.
+    """The retention policy of a project, and the amounts that the next cleanup frees.
 
     Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
@@ -368,5 +368,5 @@ class Projects(Group):
         raise error
 
     def list(self, *, limit: int | None = None, **filters: Any) -> Pages[Project]:
-        """All projects that you may see."""
+        """List all projects that you may see."""
         return self._pages(Project, "projects", limit=limit, **filters)
