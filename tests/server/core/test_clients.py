@@ -105,7 +105,7 @@ class TestBehindProxies:
 
 @pytest.mark.usefixtures("trusted")
 @trusting("unix")
-class TestBehindASocketFile:
+class TestOnUnixSocket:
     def test_client_address_on_trusted_unix_socket_is_read(self) -> None:
         assert client_address(request_from(None, "203.0.113.9, 192.0.2.7")) == "192.0.2.7"
         assert client_address(request_from(None)) is None

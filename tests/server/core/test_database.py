@@ -204,7 +204,7 @@ class TestConnections:
         assert get_engine() is get_engine()
 
 
-class TestManyAtOnce:
+class TestSimultaneousRequests:
     """Tests with more requests than threads, and with very few connections."""
 
     REQUESTS = 60

@@ -166,7 +166,7 @@ class TestDocuments:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
-class TestWhatCanGoWrong:
+class TestFailures:
     @pytest.mark.parametrize(
         ("path", "status", "code"),
         [

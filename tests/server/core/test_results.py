@@ -160,7 +160,7 @@ class TestBackend:
 
 
 @pytest.mark.usefixtures("broker")
-class TestWithAWorker:
+class TestWithWorker:
     @pytest.fixture
     def worker(self) -> Iterator[Any]:
         app = get_celery()

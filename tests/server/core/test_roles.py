@@ -149,7 +149,7 @@ def state(connection: Connection, row: int) -> Any:
     ).fetchone()
 
 
-class TestTheRunningRole:
+class TestRuntimeRole:
     @pytest.mark.parametrize("statement", [*CHANGES, *WAYS_AROUND, *SEALED])
     def test_runtime_role_cannot_change_the_audit_trail(
         self, running: Connection, row: int, statement: str
@@ -231,7 +231,7 @@ class TestTheRunningRole:
         assert after == (before[0], None, *before[2:])
 
 
-class TestTheOwner:
+class TestOwner:
     @pytest.mark.parametrize("statement", CHANGES)
     def test_owner_is_refused_by_the_triggers(
         self, owner: Connection, row: int, statement: str
@@ -270,7 +270,7 @@ class TestTheOwner:
         owner.commit()
 
 
-class TestNames:
+class TestRoleNames:
     def test_runtime_role_of_settings(self) -> None:
         one = "postgresql://one@host/db"
         settings = Settings(database_url="postgresql://tw%6F@host/db", migration_database_url=one)

@@ -136,7 +136,7 @@ def row_of(session: Session, task: Any) -> Task:
     return session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
 
 
-class TestFromATask:
+class TestFromTask:
     def test_evaluation_waits_for_training_and_reads_its_model(
         self,
         session: Session,
@@ -296,7 +296,7 @@ class TestFromATask:
         assert answers[0].json()["uuid"] == answers[1].json()["uuid"]
 
 
-class TestConditions:
+class TestPassConditions:
     @pytest.fixture
     def tuned(self, train: Submit, hand: Hand, made: list[StoredFile], session: Session) -> Model:
         training = train()

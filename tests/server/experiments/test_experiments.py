@@ -204,7 +204,7 @@ class TestDelete:
         assert mine.get(f"tasks/{task['uuid']}").json()["experiment"] is None
 
 
-class TestWho:
+class TestPermissions:
     def test_experiment_of_other_project_is_not_found(
         self, session: Session, create: Create, api: Act
     ) -> None:

@@ -37,7 +37,7 @@ from tests.factories import (
 Create = Callable[..., Any]
 
 
-class TestUse:
+class TestUsableModels:
     def test_usable_model_is_ready_and_own_or_shared(
         self, session: Session, project: Project
     ) -> None:

@@ -31,7 +31,7 @@ APPEND_ONLY = {
 """Tables that the runtime role may read and add rows to, and the columns that it may set."""
 
 TAKEN_FROM = ("audit_unsealed",)
-"""Queue tables that only triggers fill."""
+"""Tables that only triggers fill. The runtime role may read and delete rows."""
 
 READ_ONLY = ("alembic_version",)
 

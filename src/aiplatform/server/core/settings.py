@@ -134,7 +134,7 @@ class ServerSettings(BaseSettings):
 
     @property
     def link_base(self) -> str:
-        """The beginning of links to the platform, without a slash at its end."""
+        """Base URL of links to the platform, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
@@ -730,7 +730,7 @@ class Settings(
 
     @property
     def blobs_url(self) -> str:
-        """The URL of the storage of blobs."""
+        """URL of the blob store."""
         return self.storage_url or (self.home / "blobs").absolute().as_uri()
 
 

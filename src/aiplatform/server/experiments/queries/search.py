@@ -177,7 +177,7 @@ def _keys(
 
 
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:
-    """Return True if a page starts among rows with numbers; also its start's number and key."""
+    """Return where a page starts: among rows with numbers or not, after a number, after a key."""
     kind, number, key = ("n", "", 0) if cursor is None else decode_cursor(cursor, str, str, int)
     try:
         place = float(number) if number else None
