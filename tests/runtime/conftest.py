@@ -1,4 +1,4 @@
-"""Fixtures of the runtime's tests: a tiny model, the real one where there is one, and datasets."""
+"""Fixtures of the runtime's tests: a tiny model, a real one if it is installed, and datasets."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.tiny_model import make_tiny_model
 if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
-# Threads that wait for each other make tiny models slower, the more so on a busy machine.
+# With tiny models, threads spend their time waiting for each other, above all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(name, "1")
@@ -33,18 +33,18 @@ SHAPES = {
     "text": "text",
     "x": "table",
 }
-"""A column that tells a dataset's shape."""
+"""Shape of a dataset by one of its columns."""
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base model of two layers in the platform's layout. Read-only: it is shared."""
+    """Create a base model of two layers in the platform's layout. Tests must not change it."""
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct, imported from the package that ships it."""
+    """Import SmolLM2-135M-Instruct from the package that contains it."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
@@ -65,7 +65,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> MakeDataset:
-    """Write rows of one shape as the platform stores them, as canonical Parquet."""
+    """Return a function that writes rows of one shape as canonical Parquet."""
 
     def make(rows: list[dict[str, Any]], name: str = "dataset") -> Path:
         import pyarrow as pa
@@ -82,7 +82,7 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
 
 
 def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
-    """A chat row of alternating user and assistant turns."""
+    """Return a chat row with alternating messages of user and assistant."""
     messages = [{"role": "system", "content": system}] if system is not None else []
     for index, turn in enumerate(turns):
         messages.append({"role": "assistant" if index % 2 else "user", "content": turn})
@@ -90,7 +90,7 @@ def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
 
 
 class Heard:
-    """What a job running in this process reports."""
+    """The reporter of a job that runs in this process, and the messages that it got."""
 
     def __init__(self, report: "Reporter", path: Path) -> None:
         self.report = report
@@ -106,7 +106,7 @@ class Heard:
 
 @pytest.fixture
 def heard_by(tmp_path: Path) -> Iterator[Callable[[], Heard]]:
-    """Makes reporters for jobs that run in this process; each keeps what it was told."""
+    """Return a function that creates reporters for jobs in this process, see :class:`Heard`."""
     from aiplatform.runtime.channel import Reporter
 
     opened: list[int] = []
@@ -123,12 +123,12 @@ def heard_by(tmp_path: Path) -> Iterator[Callable[[], Heard]]:
 
 @pytest.fixture
 def heard(heard_by: Callable[[], Heard]) -> Heard:
-    """A reporter for a job that runs in this process, and what it was told."""
+    """Create a reporter for a job in this process, see :class:`Heard`."""
     return heard_by()
 
 
 def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **more: Any) -> Job:
-    """A job with its own output and checkpoint directories below ``directory``."""
+    """Return a job with its own output and checkpoint directories below ``directory``."""
     attempt = more.pop("attempt", 1)
     return Job(
         task=uuid4(),
@@ -142,7 +142,7 @@ def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **m
 
 
 def training_spec(**options: Any) -> dict[str, Any]:
-    """A short training; the uuids stand for what the server resolved."""
+    """Return the spec of a short training, with made-up uuids."""
     return {
         "type": "training",
         "base_model": BASE_MODEL,

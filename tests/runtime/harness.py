@@ -1,4 +1,4 @@
-"""A runner for tests: starts the runtime as the worker does and speaks the protocol with it."""
+"""A runner for tests: starts the runtime like the worker, and exchanges messages with it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 class Runner:
-    """One started runtime. As a context manager it leaves nothing running."""
+    """A started runtime. As a context manager, it ends all processes."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
         messages, messages_child = os.pipe()
@@ -50,7 +50,7 @@ class Runner:
 
     @classmethod
     def of_job(cls, job: Job, directory: Path, **environment: str) -> "Runner":
-        """Start the real runtime on ``job``."""
+        """Start the real runtime with ``job``."""
         file = directory / f"job-{job.task}-{job.attempt}.json"
         file.write_bytes(encode(job))
         return cls(["-m", "aiplatform.runtime", "--job", str(file)], environment)
@@ -90,13 +90,13 @@ class Runner:
         self.say(Cancel(grace_seconds=grace_seconds))
 
     def hang_up(self) -> None:
-        """Close the control pipe, as the death of a runner does."""
+        """Close the control pipe, as if the runner had died."""
         if self.control >= 0:
             os.close(self.control)
             self.control = -1
 
     def wait_for(self, type_: str, timeout: float = 60, *, renew: bool = True) -> dict[str, Any]:
-        """The next message of this type, renewing the lease meanwhile."""
+        """Return the next message of this type; renew the lease meanwhile."""
         seen = len([message for message in self.received if message["type"] == type_])
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -111,7 +111,7 @@ class Runner:
         raise AssertionError(f"no {type_} message; got {self.received[-5:]}\n{self.log[-4000:]}")
 
     def until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
-        """Read what comes until the condition holds."""
+        """Read messages and output until the condition holds."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
@@ -137,7 +137,7 @@ class Runner:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """The one outcome; fails when there are none or several."""
+        """The only outcome; it is an error if there is none or more than one."""
         kinds = {"result", "failure", "stopped"}
         outcomes = [message for message in self.received if message["type"] in kinds]
         assert len(outcomes) == 1, f"{outcomes}\n{self.log[-4000:]}"
@@ -145,7 +145,7 @@ class Runner:
         return outcomes[0]
 
     def _pump(self, timeout: float) -> bool:
-        """Read what there is; false when nothing came."""
+        """Read messages and output; return False if there was nothing."""
         got = False
         if not self._selector.get_map():
             time.sleep(0.01)
@@ -164,7 +164,7 @@ class Runner:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return True if a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:

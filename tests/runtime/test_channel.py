@@ -1,4 +1,4 @@
-"""What a job says arrives whole, in order, and ends with exactly one outcome."""
+"""Tests of the message channel: messages arrive complete and in order, with one outcome."""
 
 import json
 import math
@@ -19,7 +19,7 @@ Read = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Read]]:
-    """A pipe's writing end, and a function that closes it and gives what was written."""
+    """Create a pipe; return its writing end, and a function that closes it and returns messages."""
     read_end, write_end = os.pipe()
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(os.fdopen(read_end, "rb")))
@@ -49,7 +49,7 @@ def sigterm() -> Iterator[StopRequest]:
     signal.signal(signal.SIGTERM, previous)
 
 
-def test_each_message_is_one_of_the_protocol(pipe: tuple[int, Read]) -> None:
+def test_reporter_messages_follow_the_protocol(pipe: tuple[int, Read]) -> None:
     fd, read = pipe
     report = Reporter(fd)
     report.progress(0.5, step=1, total_steps=2, seconds_left=3.0)
@@ -67,16 +67,18 @@ def test_each_message_is_one_of_the_protocol(pipe: tuple[int, Read]) -> None:
 
 
 @pytest.mark.parametrize(("value", "sent"), [(-0.1, 0.0), (1.2, 1.0), (0.25, 0.25)])
-def test_progress_stays_between_0_and_1(pipe: tuple[int, Read], value: float, sent: float) -> None:
+def test_progress_outside_of_0_to_1_is_clamped(
+    pipe: tuple[int, Read], value: float, sent: float
+) -> None:
     fd, read = pipe
     Reporter(fd).progress(value)
     assert read()[0]["value"] == sent
 
 
-def test_lines_of_many_threads_are_not_torn(pipe: tuple[int, Read]) -> None:
+def test_messages_of_many_threads_are_complete_and_in_order(pipe: tuple[int, Read]) -> None:
     fd, read = pipe
     report = Reporter(fd)
-    # Longer than PIPE_BUF, so that a write without a lock would be torn.
+    # Longer than PIPE_BUF, so that without a lock writes would be mixed.
     text = "x" * 20_000
 
     def speak(thread: int) -> None:
@@ -95,7 +97,7 @@ def test_lines_of_many_threads_are_not_torn(pipe: tuple[int, Read]) -> None:
         assert steps == list(range(20)), "each thread's messages keep their order"
 
 
-def test_the_outcome_is_the_last_word_and_the_only_one(pipe: tuple[int, Read]) -> None:
+def test_messages_after_the_outcome_are_dropped(pipe: tuple[int, Read]) -> None:
     fd, read = pipe
     report = Reporter(fd)
     report.failure("first")
@@ -105,7 +107,7 @@ def test_the_outcome_is_the_last_word_and_the_only_one(pipe: tuple[int, Read]) -
     assert [message["type"] for message in read()] == ["failure"]
 
 
-def test_a_result_too_large_for_a_line_is_a_failure(
+def test_result_too_large_for_a_line_becomes_a_failure(
     pipe: tuple[int, Read], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.runtime.channel.MAX_LINE_BYTES", 1000)
@@ -119,13 +121,13 @@ def test_a_result_too_large_for_a_line_is_a_failure(
     assert message["error"].startswith("The task's result is too large")
 
 
-def test_sigterm_ends_a_job_where_it_stands(sigterm: StopRequest) -> None:
+def test_sigterm_raises_job_stopped_at_once(sigterm: StopRequest) -> None:
     with pytest.raises(JobStopped):
         os.kill(os.getpid(), signal.SIGTERM)
     assert sigterm.requested
 
 
-def test_a_held_stop_is_only_noted(sigterm: StopRequest) -> None:
+def test_held_stop_is_raised_only_after_the_hold(sigterm: StopRequest) -> None:
     with sigterm.held():
         os.kill(os.getpid(), signal.SIGTERM)
         assert sigterm.requested
@@ -133,7 +135,7 @@ def test_a_held_stop_is_only_noted(sigterm: StopRequest) -> None:
         sigterm.obey()
 
 
-def test_a_stop_during_a_write_does_not_tear_the_line(
+def test_stop_during_a_write_keeps_the_line_complete(
     pipe: tuple[int, Read], sigterm: StopRequest
 ) -> None:
     fd, read = pipe
@@ -154,7 +156,7 @@ def test_a_stop_during_a_write_does_not_tear_the_line(
     assert [message["type"] for message in read()] == ["metrics", "stopped"]
 
 
-def test_a_stop_swallowed_by_a_destructor_strikes_at_the_next_message(
+def test_stop_lost_in_a_destructor_is_raised_at_the_next_message(
     pipe: tuple[int, Read], sigterm: StopRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fd, read = pipe
@@ -172,9 +174,7 @@ def test_a_stop_swallowed_by_a_destructor_strikes_at_the_next_message(
     read()
 
 
-def test_a_stop_in_another_threads_message_waits_for_the_main_thread(
-    pipe: tuple[int, Read], sigterm: StopRequest
-) -> None:
+def test_stop_is_not_raised_in_other_threads(pipe: tuple[int, Read], sigterm: StopRequest) -> None:
     fd, read = pipe
     report = Reporter(fd, sigterm)
     with sigterm.held():

@@ -1,4 +1,4 @@
-"""The child under the real launcher: how jobs of every type end, and in which words."""
+"""Tests of the child under the real launcher: how jobs end, and what they report."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from tests.runtime.conftest import (
 from tests.runtime.harness import SOURCE, Runner, wait_until_dead
 
 
-def test_a_job_file_that_is_none_is_a_failure(tmp_path: Path) -> None:
+def test_invalid_job_file_is_reported_as_a_failure(tmp_path: Path) -> None:
     for content in ("", "{}", '{"task": "x"}'):
         (tmp_path / "job.json").write_text(content)
         arguments = ["-m", "aiplatform.runtime", "--job", str(tmp_path / "job.json")]
@@ -35,7 +35,7 @@ def test_a_job_file_that_is_none_is_a_failure(tmp_path: Path) -> None:
             assert runner.outcome["type"] == "failure"
 
 
-def test_what_the_user_can_mend_is_said_and_the_traceback_is_logged(
+def test_job_error_is_reported_and_its_traceback_logged(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([{"messages": [{"role": "user", "content": "nobody answers"}]}])
@@ -53,7 +53,7 @@ def test_what_the_user_can_mend_is_said_and_the_traceback_is_logged(
     assert "Traceback (most recent call last)" in runner.outputs["stderr"].decode()
 
 
-def test_a_quality_report_passes_through(
+def test_quality_report_job_returns_the_report(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     spec = {
@@ -76,7 +76,7 @@ NEVER_DONE = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}
 
 
 @pytest.mark.parametrize("end", ["cancel", "kill its counter", "kill the launcher"])
-def test_the_process_that_counts_tokens_ends_with_the_job(
+def test_process_that_counts_tokens_ends_with_the_job(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset, end: str
 ) -> None:
     model = tmp_path / "model"
@@ -88,7 +88,7 @@ def test_the_process_that_counts_tokens_ends_with_the_job(
         "base_model": BASE_MODEL,
         "max_length": 64,
     }
-    # So many bytes that another process counts.
+    # Enough bytes that the tokens are counted in another process.
     data = make_dataset([chat("Hi", os.urandom(4000).hex()) for _ in range(1000)])
     assert data.stat().st_size > LEAST_BYTES
     job = make_job(tmp_path, spec, {"base_model": model, "dataset": data})
@@ -115,7 +115,7 @@ def test_the_process_that_counts_tokens_ends_with_the_job(
     wait_until_dead(counter)
 
 
-def test_over_long_rows_are_trimmed_by_the_base_models_tokenizer(
+def test_fix_job_trims_over_long_rows_with_the_base_models_tokenizer(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     spec = {
@@ -143,12 +143,12 @@ def test_over_long_rows_are_trimmed_by_the_base_models_tokenizer(
         Path(fixed["outputs"][0]["path"]), tokenizer=tiny_model / "weights", max_length=64,
         progress=lambda _: None,
     )["tokens"]  # fmt: skip
-    # As long as it can be: another sentence would not fit.
+    # As long as possible: another sentence would not fit.
     assert counted["over_length"] == 0
     assert counted["max"] > 64 - 8
 
 
-def test_a_stop_during_the_imports_is_not_lost(
+def test_stop_during_imports_ends_the_job(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat("Hi", "Hello.")] * 8)
@@ -163,10 +163,10 @@ def test_a_stop_during_the_imports_is_not_lost(
         assert runner.outcome["type"] == "stopped"
 
 
-def test_a_stop_during_the_import_of_what_reports_it_is_reported(
+def test_stop_during_the_import_of_messages_is_reported(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """The signal strikes at the first line of the module that the reports are made of."""
+    """The signal arrives just before the module with the classes of messages is imported."""
     (tmp_path / "sitecustomize.py").write_text(
         """
 import os, signal, sys
@@ -191,7 +191,7 @@ sys.meta_path.insert(0, Striking)
 
 
 @pytest.mark.slow
-def test_a_training_is_stopped_with_a_checkpoint_and_goes_on_from_it(
+def test_stopped_training_resumes_from_its_checkpoint(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     inputs = {
@@ -223,10 +223,10 @@ def test_a_training_is_stopped_with_a_checkpoint_and_goes_on_from_it(
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_from_its_newest_checkpoint(
+def test_killed_training_resumes_from_its_newest_checkpoint(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """SIGKILL at any moment, half-written checkpoints included; the curves then agree."""
+    """The loss curve is the same as without the kill, even if a checkpoint was half written."""
     inputs = {
         "base_model": tiny_model,
         "dataset": make_dataset([chat(f"What is {i} plus 1?", f"{i + 1}.") for i in range(40)]),
@@ -246,7 +246,7 @@ def test_a_killed_training_resumes_from_its_newest_checkpoint(
         wait_until_dead(pid)
         runner.finish()
         newest = runner.of_type("checkpoint")[-1]
-    # As if the kill had struck while the next checkpoint was being written.
+    # As if the process had been killed while it wrote the next checkpoint.
     partial = Path(newest["path"]).with_name(".partial-99")
     partial.mkdir()
     (partial / "adapter_model.safetensors").write_bytes(b"half")
@@ -264,7 +264,7 @@ def test_a_killed_training_resumes_from_its_newest_checkpoint(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_smollm2_killed_and_resumed_matches_to_three_digits(
+def test_killed_and_resumed_training_of_smollm2_has_the_same_losses(
     tmp_path: Path, smollm2: Path, make_dataset: MakeDataset
 ) -> None:
     inputs = {
@@ -299,7 +299,7 @@ def test_smollm2_killed_and_resumed_matches_to_three_digits(
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch names its own."""
+    """An error with the same name as that of torch."""
 
 
 @pytest.mark.parametrize(
@@ -317,14 +317,14 @@ class OutOfMemoryError(RuntimeError):
         (ValueError("x" * 2000), "…"),
     ],
 )
-def test_the_real_cause_in_one_sentence(error: Exception, words: str) -> None:
+def test_explain_returns_one_sentence_with_the_cause(error: Exception, words: str) -> None:
     said = explain(error)
     assert words in said
     assert len(said) < 600
     assert "\n" not in said
 
 
-def test_only_a_hub_import_may_use_the_network(
+def test_only_hub_imports_may_use_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source: dict[str, Any] = {"kind": "hub", "repository": "a/b"}

@@ -1,4 +1,4 @@
-"""The launcher's promises: nothing outlives its lease, its runner or its launcher."""
+"""Tests of the launcher: no process of a job outlives its lease, its runner or its launcher."""
 
 import json
 import os
@@ -15,7 +15,8 @@ import pytest
 from aiplatform.protocol.messages import PROTOCOL_VERSION, Hello, parse_runtime_message
 from tests.runtime.harness import SOURCE, Runner, is_alive, wait_until_dead
 
-# Runs the launcher with a job of the test's in place of the real one. ``out`` is the messages fd.
+# Runs the launcher with a job of the test instead of the real one. ``out`` is the descriptor for
+# messages.
 DRIVER = """
 import json, os, signal, subprocess, sys, time
 from aiplatform.runtime import child, launcher
@@ -53,7 +54,7 @@ def start() -> Start:
     return start
 
 
-def test_hello_comes_first_and_is_of_this_protocol(start: Start) -> None:
+def test_hello_is_the_first_message_and_has_the_protocol_version(start: Start) -> None:
     with start("say(out, type='pids', pid=os.getpid()); return 0") as runner:
         assert runner.finish() == 0
     hello = parse_runtime_message(json.dumps(runner.received[0]).encode())
@@ -61,8 +62,8 @@ def test_hello_comes_first_and_is_of_this_protocol(start: Start) -> None:
     assert runner.received[0]["protocol"] == PROTOCOL_VERSION
 
 
-def test_hello_is_quick(tmp_path: Path) -> None:
-    """Half of the 250 ms that a submission may take until a child speaks is not ours to spend."""
+def test_hello_arrives_within_its_time_limit(tmp_path: Path) -> None:
+    """A submission may take 250 ms until the child's ``hello``; the launcher may use half of it."""
     times = []
     for _ in range(5):
         with Runner(["-m", "aiplatform.runtime", "--job", str(tmp_path / "none")]) as runner:
@@ -73,7 +74,7 @@ def test_hello_is_quick(tmp_path: Path) -> None:
     assert statistics.median(times) < 0.25, times
 
 
-def test_the_launcher_imports_the_standard_library_only() -> None:
+def test_launcher_imports_only_the_standard_library() -> None:
     listing = "import sys; old = {*sys.modules}; import aiplatform.runtime.launcher; "
     modules = subprocess.run(
         [sys.executable, "-c", f"{listing} print(*sys.modules.keys() - old)"],
@@ -96,7 +97,7 @@ def test_the_launcher_imports_the_standard_library_only() -> None:
     "arguments",
     [[], ["--job", "x"], ["--job", "x", "--messages-fd", "three", "--control-fd", "4"]],
 )
-def test_a_wrong_command_line_says_how(arguments: list[str]) -> None:
+def test_wrong_command_line_prints_the_usage(arguments: list[str]) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "aiplatform.runtime", *arguments],
         env={"PYTHONPATH": str(SOURCE)},
@@ -109,23 +110,23 @@ def test_a_wrong_command_line_says_how(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 7])
-def test_the_exit_code_is_the_childs(start: Start, code: int) -> None:
+def test_launcher_returns_the_exit_code_of_the_child(start: Start, code: int) -> None:
     with start(f"return {code}") as runner:
         assert runner.finish() == code
 
 
-def test_a_child_that_a_signal_ended_gives_128_plus_its_number(start: Start) -> None:
+def test_child_ended_by_a_signal_gives_exit_code_128_plus_signal(start: Start) -> None:
     with start("os.kill(os.getpid(), signal.SIGSEGV); time.sleep(9)") as runner:
         assert runner.finish() == 128 + signal.SIGSEGV
 
 
-def test_an_exception_of_the_child_goes_to_the_log_and_fails(start: Start) -> None:
+def test_exception_in_the_child_is_logged_and_gives_exit_code_1(start: Start) -> None:
     with start("raise LookupError('no such thing')") as runner:
         assert runner.finish() == 1
     assert "LookupError: no such thing" in runner.outputs["stderr"].decode()
 
 
-def test_renewals_keep_it_alive_past_its_first_lease(start: Start) -> None:
+def test_renewals_keep_the_child_alive_after_its_first_lease(start: Start) -> None:
     with start("time.sleep(1.6); return 0", TEST_LEASE="0.8") as runner:
         runner.wait_for("hello", renew=False)
         for _ in range(5):
@@ -135,7 +136,7 @@ def test_renewals_keep_it_alive_past_its_first_lease(start: Start) -> None:
     assert time.monotonic() - runner.started > 1.6
 
 
-def test_a_passed_deadline_kills_the_group_and_what_left_it(start: Start) -> None:
+def test_expired_lease_kills_the_group_and_processes_that_left_it(start: Start) -> None:
     with start(f"{SPAWN_FAMILY}\n    time.sleep(600)", TEST_LEASE="1.0") as runner:
         family = runner.wait_for("pids", renew=False)["pids"]
         assert all(is_alive(pid) for pid in family)
@@ -146,13 +147,13 @@ def test_a_passed_deadline_kills_the_group_and_what_left_it(start: Start) -> Non
     assert "no renewal came in time" in runner.log
 
 
-def test_a_child_that_ignores_sigterm_and_is_stopped_still_dies(start: Start) -> None:
+def test_expired_lease_kills_a_suspended_child_that_ignores_sigterm(start: Start) -> None:
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGSTOP)"
     with start(body, TEST_LEASE="0.7") as runner:
         assert runner.finish(timeout=5, renew=False) == 128 + signal.SIGKILL
 
 
-def test_the_end_of_the_control_pipe_kills_at_once(start: Start) -> None:
+def test_closed_control_pipe_kills_all_processes_at_once(start: Start) -> None:
     with start(f"{SPAWN_FAMILY}\n    time.sleep(600)") as runner:
         family = runner.wait_for("pids")["pids"]
         gone = time.monotonic()
@@ -163,20 +164,20 @@ def test_the_end_of_the_control_pipe_kills_at_once(start: Start) -> None:
             wait_until_dead(pid)
 
 
-def test_a_killed_launcher_takes_the_group_with_it(start: Start) -> None:
+def test_killing_the_launcher_kills_the_childs_group(start: Start) -> None:
     with start(f"{SPAWN_FAMILY}\n    time.sleep(600)") as runner:
         message = runner.wait_for("pids")
         child, sleeper, escaped = message["pids"]
         runner.process.kill()
         wait_until_dead(child)
         wait_until_dead(sleeper)
-        os.kill(escaped, signal.SIGKILL)  # of another session: beyond the guardian's reach
+        os.kill(escaped, signal.SIGKILL)  # in another session, so the guardian doesn't reach it
         assert runner.finish() == -signal.SIGKILL
 
 
-def test_killing_the_launchers_whole_group_takes_the_child_too(start: Start) -> None:
+def test_killing_the_launchers_group_kills_the_childs_group(start: Start) -> None:
     driver = DRIVER.replace("{body}", f"{SPAWN_FAMILY}\n    time.sleep(600)")
-    # The launcher leads a group here, as when a service manager starts it.
+    # The launcher is the leader of a process group, as if a service manager had started it.
     with Runner(["-c", f"import os; os.setpgid(0, 0)\n{driver}"]) as runner:
         message = runner.wait_for("pids")
         os.killpg(message["launcher"], signal.SIGKILL)
@@ -185,7 +186,7 @@ def test_killing_the_launchers_whole_group_takes_the_child_too(start: Start) -> 
         os.kill(message["pids"][2], signal.SIGKILL)
 
 
-def test_cancel_is_a_sigterm_that_the_child_may_obey(start: Start) -> None:
+def test_cancel_sends_sigterm_and_lets_the_child_end(start: Start) -> None:
     body = """
     def obey(*_):
         say(out, type="stopped")
@@ -201,7 +202,7 @@ def test_cancel_is_a_sigterm_that_the_child_may_obey(start: Start) -> None:
     assert runner.outcome == {"type": "stopped"}
 
 
-def test_cancel_becomes_sigkill_after_the_grace(start: Start) -> None:
+def test_cancel_sends_sigkill_after_the_grace_period(start: Start) -> None:
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say(out, type='up'); time.sleep(600)"
     with start(body) as runner:
         runner.wait_for("up")
@@ -211,7 +212,7 @@ def test_cancel_becomes_sigkill_after_the_grace(start: Start) -> None:
         assert 0.6 < time.monotonic() - cancelled < 2
 
 
-def test_a_second_cancel_can_shorten_the_grace_not_lengthen_it(start: Start) -> None:
+def test_second_cancel_can_only_shorten_the_grace_period(start: Start) -> None:
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say(out, type='up'); time.sleep(600)"
     with start(body) as runner:
         runner.wait_for("up")
@@ -222,7 +223,7 @@ def test_a_second_cancel_can_shorten_the_grace_not_lengthen_it(start: Start) -> 
         assert time.monotonic() - cancelled < 2
 
 
-def test_cancel_reaches_the_childs_own_children(start: Start) -> None:
+def test_cancel_reaches_the_children_of_the_child(start: Start) -> None:
     body = """
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -237,7 +238,7 @@ def test_cancel_reaches_the_childs_own_children(start: Start) -> None:
     assert runner.of_type("ended")[0]["code"] == -signal.SIGTERM
 
 
-def test_sigterm_to_the_launcher_is_a_cancel(start: Start) -> None:
+def test_sigterm_to_the_launcher_cancels_the_job(start: Start) -> None:
     body = (
         "signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); say(out, type='up'); time.sleep(99)"
     )
@@ -247,7 +248,7 @@ def test_sigterm_to_the_launcher_is_a_cancel(start: Start) -> None:
         assert runner.finish(timeout=5) == 0
 
 
-def test_a_child_that_ends_leaves_no_grandchild(start: Start) -> None:
+def test_end_of_the_child_kills_its_descendants(start: Start) -> None:
     with start(f"{SPAWN_FAMILY}\n    return 0") as runner:
         assert runner.finish(timeout=5) == 0
         for pid in runner.of_type("pids")[0]["pids"]:
@@ -257,7 +258,7 @@ def test_a_child_that_ends_leaves_no_grandchild(start: Start) -> None:
 @pytest.mark.parametrize(
     "line", [b"garbage\n", b'{"type":"renew","seconds":"x"}\n', b"[1]\n", b"\xff\n"]
 )
-def test_a_control_line_that_makes_no_sense_changes_nothing(start: Start, line: bytes) -> None:
+def test_invalid_control_line_is_ignored_and_logged(start: Start, line: bytes) -> None:
     with start("say(out, type='up'); time.sleep(0.3); return 3") as runner:
         runner.wait_for("up")
         os.write(runner.control, line)
@@ -265,7 +266,7 @@ def test_a_control_line_that_makes_no_sense_changes_nothing(start: Start, line: 
     assert "not a control message" in runner.log
 
 
-def test_control_lines_may_come_in_pieces(start: Start) -> None:
+def test_control_line_in_pieces_is_understood(start: Start) -> None:
     with start("time.sleep(1.5); return 0", TEST_LEASE="0.8") as runner:
         runner.wait_for("hello", renew=False)
         os.write(runner.control, b'{"type":"renew",')
@@ -274,7 +275,7 @@ def test_control_lines_may_come_in_pieces(start: Start) -> None:
         assert runner.finish(renew=False) == 0
 
 
-def test_an_endless_control_line_does_not_fill_the_memory(start: Start) -> None:
+def test_endless_control_line_is_ignored(start: Start) -> None:
     with start("time.sleep(1); return 0") as runner:
         runner.wait_for("hello")
         for _ in range(40):
@@ -283,7 +284,7 @@ def test_an_endless_control_line_does_not_fill_the_memory(start: Start) -> None:
         assert runner.finish() == 0
 
 
-def test_printed_text_cannot_forge_a_message(start: Start) -> None:
+def test_printed_text_is_not_taken_for_a_message(start: Start) -> None:
     forged = '{"type":"result","data":{"forged":true}}'
     body = f"""
     print('{forged}', flush=True)
@@ -300,7 +301,7 @@ def test_printed_text_cannot_forge_a_message(start: Start) -> None:
     assert b"forged" in runner.outputs["stderr"]
 
 
-def test_grandchildren_inherit_neither_pipe(start: Start) -> None:
+def test_descendants_inherit_no_pipe_of_the_launcher(start: Start) -> None:
     body = """
     listing = "import os; print(sorted(int(fd) for fd in os.listdir('/proc/self/fd')))"
     said = subprocess.run(
@@ -312,11 +313,11 @@ def test_grandchildren_inherit_neither_pipe(start: Start) -> None:
     with start(body) as runner:
         assert runner.finish() == 0
     message = runner.of_type("fds")[0]
-    # 3 is the directory that the listing itself had open.
+    # 3 is the descriptor of the listed directory itself.
     assert set(message["fds"]) <= {0, 1, 2, 3}
 
 
-def test_the_child_does_not_hold_the_control_pipe(start: Start) -> None:
+def test_child_has_no_descriptor_of_the_control_pipe(start: Start) -> None:
     body = """
     fds = {int(fd): os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
            if os.path.exists(f"/proc/self/fd/{fd}")}
@@ -330,7 +331,7 @@ def test_the_child_does_not_hold_the_control_pipe(start: Start) -> None:
     assert set(message["pipes"]) - {0, 1, 2} == {message["messages"]}
 
 
-def test_a_runner_that_is_gone_ends_a_child_that_speaks(start: Start) -> None:
+def test_child_that_reports_to_a_gone_runner_ends(start: Start) -> None:
     with start("time.sleep(0.5); say(out, type='late'); time.sleep(600)") as runner:
         runner.wait_for("hello")
         runner.messages.close()

@@ -1,4 +1,4 @@
-"""The priority that a runtime takes."""
+"""Tests of the priority of runtime processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ going.set()
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have no priority there")
 @pytest.mark.parametrize(("told", "taken"), [("3", 3), ("0", 0), ("", 0)])
-def test_runtime_takes_the_niceness_it_was_told_with_all_its_threads(told: str, taken: int) -> None:
+def test_stand_back_sets_the_niceness_of_all_threads(told: str, taken: int) -> None:
     before = os.nice(0)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

@@ -1,4 +1,4 @@
-"""What is learned of a row: the assistant's words and their end, nothing before, nothing after."""
+"""Tests of the encoding of rows: only the assistant's words and their end are learned."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def tokenizer(tiny_model: Path) -> Any:
 
 
 def learned(tokenizer: Any, row: Encoded) -> str:
-    """The text of the labels."""
+    """Return the text of the labels."""
     return str(tokenizer.decode([label for label in row.labels if label != IGNORED]))
 
 
@@ -29,7 +29,7 @@ def learn(tokenizer: Any, row: dict[str, Any]) -> str:
     return "|".join(marked.text[start:stop] for start, stop in marked.spans)
 
 
-def test_only_the_answer_and_its_end_token_are_learned(
+def test_encode_dataset_learns_only_answer_and_end_token(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat("What is 2+2?", "It is 4.")])
@@ -40,13 +40,15 @@ def test_only_the_answer_and_its_end_token_are_learned(
     assert tokenizer.pad_token_id == tokenizer.eos_token_id, "which is what makes this a trap"
 
 
-def test_every_turn_of_the_assistant_is_learned(tokenizer: Any, make_dataset: MakeDataset) -> None:
+def test_encode_dataset_learns_all_turns_of_the_assistant(
+    tokenizer: Any, make_dataset: MakeDataset
+) -> None:
     data = make_dataset([chat("Hi", "Hello.", "And?", "Nothing.", system="Be brief.")])
     (row,) = encode_dataset(data, tokenizer, max_length=200).rows
     assert learned(tokenizer, row) == "Hello.<|im_end|>Nothing.<|im_end|>"
 
 
-def test_labels_are_the_tokens_of_their_positions(
+def test_labels_equal_the_tokens_at_their_positions(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat("a b", "c d", "e", "f g h")])
@@ -56,7 +58,9 @@ def test_labels_are_the_tokens_of_their_positions(
     assert len(row.labels) == len(row.input_ids)
 
 
-def test_the_prompt_is_what_generation_will_see(tokenizer: Any, make_dataset: MakeDataset) -> None:
+def test_tokens_before_the_answer_equal_the_generation_prompt(
+    tokenizer: Any, make_dataset: MakeDataset
+) -> None:
     row = chat("What is the capital of France?", "Paris.")
     (encoded,) = encode_dataset(make_dataset([row]), tokenizer, max_length=200).rows
     prompt = tokenizer.apply_chat_template(
@@ -66,7 +70,9 @@ def test_the_prompt_is_what_generation_will_see(tokenizer: Any, make_dataset: Ma
     assert encoded.input_ids[:first].tolist() == prompt
 
 
-def test_what_follows_the_last_answer_is_cut_off(tokenizer: Any, make_dataset: MakeDataset) -> None:
+def test_messages_after_the_last_answer_are_cut_off(
+    tokenizer: Any, make_dataset: MakeDataset
+) -> None:
     data = make_dataset([chat("Hi", "Hello.", "Never answered")])
     (row,) = encode_dataset(data, tokenizer, max_length=200).rows
     assert "Never answered" not in tokenizer.decode(row.input_ids)
@@ -76,18 +82,18 @@ def test_what_follows_the_last_answer_is_cut_off(tokenizer: Any, make_dataset: M
 @pytest.mark.parametrize(
     "answer", ["", "  padded  ", "你好。\n\n再见。", "```\ncode\n```", "🙂", "Hi\n"]
 )
-def test_unusual_answers(tokenizer: Any, answer: str) -> None:
+def test_mark_answers_marks_unusual_answers_completely(tokenizer: Any, answer: str) -> None:
     assert learn(tokenizer, chat("Hi", answer)) == f"{answer}<|im_end|>"
 
 
-def test_an_answer_that_repeats_its_question_is_found_in_its_place(tokenizer: Any) -> None:
+def test_mark_answers_finds_answers_equal_to_their_questions(tokenizer: Any) -> None:
     marked = mark_answers(tokenizer, chat("same", "same", "same", "same")["messages"])
     assert not isinstance(marked, str)
     assert learn(tokenizer, chat("same", "same", "same", "same")) == "same<|im_end|>|same<|im_end|>"
     assert marked.spans[0][0] > marked.text.index("same") + 4
 
 
-def test_a_conversation_that_the_assistant_opens(tokenizer: Any) -> None:
+def test_mark_answers_accepts_conversations_that_begin_with_an_answer(tokenizer: Any) -> None:
     messages = [
         {"role": "assistant", "content": "Welcome."},
         {"role": "user", "content": "Hi"},
@@ -96,24 +102,24 @@ def test_a_conversation_that_the_assistant_opens(tokenizer: Any) -> None:
     assert learn(tokenizer, {"messages": messages}) == "Welcome.<|im_end|>|Yes?<|im_end|>"
 
 
-# Earlier turns lose their reasoning, the last keeps it, as in Qwen3 and DeepSeek-R1.
+# Only the last turn keeps its reasoning, as in Qwen3 and DeepSeek-R1.
 DROPS_REASONING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
     "{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-# No end of turn at all: it is added, for the last turn at least.
+# Turns have no end token; the platform adds it at least to the last turn.
 NO_END = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
-# Llama 2: the question is wrapped, the answer follows on the same line.
+# As in Llama 2: the question is wrapped, and the answer follows on the same line.
 WRAPS_QUESTIONS = (
     "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
     "{% else %} {{ m.content | trim }}<|im_end|>{% endif %}{% endfor %}"
 )
-# The prompt for an answer holds more than what precedes one.
+# The prompt for an answer contains more text than is before an answer in a conversation.
 OPENS_A_THOUGHT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
@@ -129,7 +135,9 @@ OPENS_A_THOUGHT = (
         (OPENS_A_THOUGHT, "Hello.<|im_end|>|Yes.<|im_end|>"),
     ],
 )
-def test_templates_that_rewrite_history(tokenizer: Any, template: str, expected: str) -> None:
+def test_mark_answers_finds_turns_that_the_template_changes(
+    tokenizer: Any, template: str, expected: str
+) -> None:
     tokenizer.chat_template = template
     try:
         assert learn(tokenizer, chat("Hi", "Hello.", "Sure?", "Yes.")) == expected
@@ -143,7 +151,7 @@ NO_SYSTEM = (
 )
 
 
-def test_a_template_without_a_system_role_gets_the_instruction_in_the_question(
+def test_system_message_joins_the_question_if_the_template_has_no_system_role(
     tokenizer: Any,
 ) -> None:
     tokenizer.chat_template = NO_SYSTEM
@@ -156,7 +164,7 @@ def test_a_template_without_a_system_role_gets_the_instruction_in_the_question(
         tokenizer.chat_template = CHAT_TEMPLATE
 
 
-def test_a_template_that_refuses_a_row_drops_it_with_its_reason(
+def test_row_that_the_template_refuses_is_dropped_with_its_reason(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     tokenizer.chat_template = (
@@ -174,7 +182,9 @@ def test_a_template_that_refuses_a_row_drops_it_with_its_reason(
     assert count == 1
 
 
-def test_rows_are_counted_as_cut_or_dropped(tokenizer: Any, make_dataset: MakeDataset) -> None:
+def test_encode_dataset_counts_truncated_and_dropped_rows(
+    tokenizer: Any, make_dataset: MakeDataset
+) -> None:
     data = make_dataset(
         [
             chat("short", "short"),
@@ -194,7 +204,7 @@ def test_rows_are_counted_as_cut_or_dropped(tokenizer: Any, make_dataset: MakeDa
     assert cut.labels[-1] != tokenizer.eos_token_id
 
 
-def test_a_dataset_of_which_nothing_is_left_says_why(
+def test_encode_dataset_without_usable_rows_raises_with_the_reason(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat("long " * 100, "short"), chat("long " * 90, "short")])
@@ -204,12 +214,12 @@ def test_a_dataset_of_which_nothing_is_left_says_why(
         encode_dataset(data, tokenizer, max_length=20)
 
 
-def test_a_table_is_refused_in_words(tokenizer: Any, make_dataset: MakeDataset) -> None:
+def test_encode_dataset_refuses_a_table(tokenizer: Any, make_dataset: MakeDataset) -> None:
     with pytest.raises(JobError, match="of the shape 'table'"):
         encode_dataset(make_dataset([{"x": 1, "y": 2}]), tokenizer, max_length=20)
 
 
-def test_plain_text_is_learned_whole_with_its_end(
+def test_encode_dataset_learns_all_of_plain_text_and_an_end_token(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([{"text": "Once upon a time."}, {"text": "The end."}])
@@ -229,7 +239,7 @@ def test_plain_text_is_learned_whole_with_its_end(
         {"prompt": "1+1", "chosen": "2", "rejected": "3"},
     ],
 )
-def test_every_conversational_shape_trains_on_its_answer(
+def test_encode_dataset_learns_the_answer_in_all_conversational_shapes(
     tokenizer: Any, make_dataset: MakeDataset, row: dict[str, Any]
 ) -> None:
     (encoded,) = encode_dataset(make_dataset([row]), tokenizer, max_length=200).rows
@@ -237,7 +247,7 @@ def test_every_conversational_shape_trains_on_its_answer(
     assert "1+1" in tokenizer.decode(encoded.input_ids)
 
 
-def test_a_base_model_without_a_template_gets_a_plain_one(
+def test_tokenizer_without_a_chat_template_gets_a_plain_one(
     tmp_path: Path, make_dataset: MakeDataset
 ) -> None:
     base = make_tiny_model(tmp_path / "base", chat_template=None)
@@ -247,7 +257,7 @@ def test_a_base_model_without_a_template_gets_a_plain_one(
     assert learned(tokenizer, row) == " Hello.<|im_end|>"
 
 
-def test_a_slow_tokenizer_gives_the_same_labels(
+def test_slow_tokenizer_gives_the_same_labels(
     tokenizer: Any, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_dataset([chat("Hi there", "Hello you.", "And?", "Nothing.")])
@@ -258,10 +268,10 @@ def test_a_slow_tokenizer_gives_the_same_labels(
     assert tokenizer.decode(slow.input_ids) == tokenizer.decode(fast.input_ids)
 
 
-def test_a_tokenizer_that_trims_blanks_from_offsets(
+def test_tokenizer_that_trims_spaces_from_offsets_gives_the_same_labels(
     tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """As those of GPT-2 and Llama 3 do: blanks then claim to lie where they end."""
+    """The tokenizers of GPT-2 and Llama 3 do this: a space gets an empty range at its end."""
     from tokenizers import processors
 
     tokenizer = load_tokenizer(tiny_model / "weights")
@@ -271,14 +281,14 @@ def test_a_tokenizer_that_trims_blanks_from_offsets(
     assert learned(tokenizer, row) == "\n Hello  you.\n<|im_end|>No.<|im_end|>"
 
 
-def test_the_count_of_learned_tokens_leaves_out_what_is_never_predicted(
+def test_learned_tokens_do_not_count_the_first_token(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     encoded = encode_dataset(make_dataset([{"text": "abc"}]), tokenizer, max_length=99)
     assert encoded.learned_tokens == encoded.tokens - 1
 
 
-def test_rows_come_in_order_across_batches(
+def test_encode_dataset_keeps_the_order_of_rows_across_batches(
     tokenizer: Any, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows_module, "BATCH_ROWS", 3)

@@ -1,4 +1,4 @@
-"""A spare: ready before its job is known, and then as if started for it."""
+"""Tests of spares: ready before the job is known, and then like a newly started process."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ from aiplatform.runtime import spare
 from tests.runtime.conftest import MakeDataset, chat, make_job, training_spec
 from tests.runtime.harness import SOURCE, Runner, wait_until_dead
 
-# A spare that has nothing to import, and a job of the test's.
+# A spare that imports nothing large, with a job of the test.
 DRIVER = """
 import json, os, sys, tempfile, time
 from aiplatform.runtime import child, launcher, spare
@@ -43,8 +43,8 @@ tempfile.gettempdir()
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 
-# The real spare, with the slightest of low priorities: at its own it may wait for minutes for a
-# processor that others keep busy.
+# The real spare, but with a niceness of only 1: with its usual one, it may wait for a busy
+# processor for minutes.
 REAL = """
 import sys
 from aiplatform.runtime import launcher, spare
@@ -52,7 +52,7 @@ spare.NICENESS = 1
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 PATIENCE = 280.0
-"""Seconds to wait for a process that has work to do, on a machine that has other work as well."""
+"""Seconds to wait for a process on a busy machine."""
 
 Start = Callable[..., Runner]
 
@@ -63,13 +63,13 @@ def start() -> Start:
 
 
 def family(runner: Runner) -> list[int]:
-    """The launcher and what it has started."""
+    """Return the process ids of the launcher and its children."""
     from aiplatform.runtime.launcher import children_of
 
     return [runner.process.pid, *children_of(runner.process.pid)]
 
 
-def test_it_says_warm_and_nothing_before_its_job(start: Start, tmp_path: Path) -> None:
+def test_spare_sends_only_warm_before_its_job(start: Start, tmp_path: Path) -> None:
     with start() as runner:
         warm = runner.wait_for("warm")
         assert parse_runtime_message(json.dumps(warm).encode()) == Warm()
@@ -82,9 +82,7 @@ def test_it_says_warm_and_nothing_before_its_job(start: Start, tmp_path: Path) -
     assert parse_runtime_message(json.dumps(hello).encode()) == Hello(pid=hello["pid"])
 
 
-def test_the_job_finds_what_it_was_given_and_nothing_of_the_spares(
-    start: Start, tmp_path: Path
-) -> None:
+def test_job_in_a_spare_gets_its_own_environment_and_priority(start: Start, tmp_path: Path) -> None:
     before = Path("/proc/self/oom_score_adj").read_text().strip()
     given = {"CUDA_VISIBLE_DEVICES": "GPU-1", "TMPDIR": str(tmp_path), "SECRET": "quiet \n 秘"}
     with start(TEST_OF_THE_SPARE="1") as runner:
@@ -98,7 +96,7 @@ def test_the_job_finds_what_it_was_given_and_nothing_of_the_spares(
     assert told["killed_first"] == before
 
 
-def test_a_second_job_is_not_taken(start: Start, tmp_path: Path) -> None:
+def test_spare_runs_only_its_first_job(start: Start, tmp_path: Path) -> None:
     with start() as runner:
         runner.wait_for("warm")
         for job in ("one", "two"):
@@ -109,7 +107,7 @@ def test_a_second_job_is_not_taken(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_it_ends_with_its_runner(start: Start, tmp_path: Path, warm: bool) -> None:
+def test_spare_ends_when_its_runner_is_gone(start: Start, tmp_path: Path, warm: bool) -> None:
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(600)")
     ahead = "json" if warm else "sleeper"
     with start(TEST_AHEAD=ahead, PYTHONPATH=f"{SOURCE}{os.pathsep}{tmp_path}") as runner:
@@ -125,7 +123,7 @@ def test_it_ends_with_its_runner(start: Start, tmp_path: Path, warm: bool) -> No
             wait_until_dead(pid)
 
 
-def test_it_ends_when_its_launcher_is_killed(start: Start) -> None:
+def test_spare_ends_when_its_launcher_is_killed(start: Start) -> None:
     with start() as runner:
         runner.wait_for("warm")
         everyone = family(runner)
@@ -134,20 +132,20 @@ def test_it_ends_when_its_launcher_is_killed(start: Start) -> None:
             wait_until_dead(pid)
 
 
-def test_it_ends_without_renewals(start: Start) -> None:
+def test_spare_ends_without_renewals(start: Start) -> None:
     with start(TEST_LEASE="1") as runner:
         assert runner.finish(renew=False) == 128 + signal.SIGKILL
     assert "no renewal came in time" in runner.log
 
 
-def test_a_cancelled_spare_ends(start: Start) -> None:
+def test_cancelled_spare_ends(start: Start) -> None:
     with start() as runner:
         runner.wait_for("warm")
         runner.cancel(grace_seconds=30)
         assert runner.finish() == 128 + signal.SIGTERM
 
 
-def test_one_that_can_not_import_never_says_that_it_is_warm(start: Start) -> None:
+def test_spare_with_a_failed_import_is_never_warm(start: Start) -> None:
     with start(TEST_AHEAD="json,no_such_module_at_all") as runner:
         assert runner.finish() == 1
     assert runner.received == []
@@ -155,7 +153,7 @@ def test_one_that_can_not_import_never_says_that_it_is_warm(start: Start) -> Non
 
 
 @pytest.mark.parametrize(("answer", "untouched"), [(3, True), (0, False), (100, False)])
-def test_a_started_cuda_is_noticed(
+def test_gpus_are_untouched_is_false_if_cuda_was_started(
     monkeypatch: pytest.MonkeyPatch, answer: int, untouched: bool
 ) -> None:
     class Driver:
@@ -166,7 +164,7 @@ def test_a_started_cuda_is_noticed(
     assert spare.gpus_are_untouched() is untouched
 
 
-def test_without_cuda_there_is_nothing_to_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_untouched_is_true_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(name)
 
@@ -175,7 +173,7 @@ def test_without_cuda_there_is_nothing_to_notice(monkeypatch: pytest.MonkeyPatch
 
 
 def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:
-    """The real spare with the job given to it, up to its end."""
+    """Start the real spare, give it a job, and wait until it ends."""
     file = directory / "job.json"
     file.write_text(job.model_dump_json())
     runner = Runner(["-c", REAL], environment)
@@ -188,7 +186,7 @@ def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:
 
 
 @pytest.mark.slow
-def test_a_training_in_a_spare_is_the_same_as_in_a_fresh_process(
+def test_training_in_a_spare_has_the_same_losses_as_in_a_new_process(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat(f"Question {n}?", f"Answer {n}.") for n in range(16)])
@@ -211,7 +209,7 @@ def test_a_training_in_a_spare_is_the_same_as_in_a_fresh_process(
 
 
 @pytest.mark.slow
-def test_no_thread_of_a_warm_spare_keeps_the_low_priority_of_its_imports() -> None:
+def test_threads_of_a_warm_spare_have_the_usual_priority() -> None:
     with Runner(["-c", REAL]) as runner:
         runner.wait_for("warm", timeout=PATIENCE)
         (child,) = [
@@ -226,7 +224,7 @@ def test_no_thread_of_a_warm_spare_keeps_the_low_priority_of_its_imports() -> No
                     found[thread.name] = os.getpriority(os.PRIO_PROCESS, int(thread.name))
             return set(found.values()) == usual
 
-        # The thread that has imported, at a low priority, may need a while to be gone.
+        # The thread that has imported has a low priority, so it may take a while to end.
         deadline = time.monotonic() + PATIENCE
         while not all_are_usual():
             assert time.monotonic() < deadline, found

@@ -1,4 +1,4 @@
-"""Trainings by DeepSpeed configs: what they may say, and what comes of it."""
+"""Tests of trainings with DeepSpeed: allowed configurations, and their results."""
 
 import json
 import sys
@@ -62,7 +62,7 @@ EVERYDAY = {
     "train_micro_batch_size_per_gpu": "auto",
     "wall_clock_breakdown": False,
 }
-"""What such a file commonly has."""
+"""A typical DeepSpeed configuration."""
 
 needs_deepspeed = pytest.mark.skipif(
     find_spec("deepspeed") is None, reason="the extra 'deepspeed' is not installed"
@@ -70,7 +70,7 @@ needs_deepspeed = pytest.mark.skipif(
 
 
 def by(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a spec that has a DeepSpeed config."""
+    """Return the part of a spec with a DeepSpeed configuration."""
     return {"accelerator": {"deepspeed": config}}
 
 
@@ -83,14 +83,14 @@ def run(
 ) -> Runner:
     tmp_path.mkdir(exist_ok=True)
     job = make_job(tmp_path, training_spec(**spec), inputs, ranks={"processes": processes}, **more)
-    # Nothing may be built while it trains: workers need no compiler.
+    # An empty PATH shows that nothing is compiled: workers need no compiler.
     with Runner.of_job(job, tmp_path, PATH="/nowhere") as runner:
         assert runner.finish(200) == 0, runner.log
     return runner
 
 
 def steps(runner: Runner) -> dict[int, dict[str, float]]:
-    """What was measured at each step, but for the speed."""
+    """Return the metrics of each step, without the speed."""
     kept = {"loss", "learning_rate", "grad_norm"}
     return {
         message["step"]: {k: v for k, v in message["values"].items() if k in kept}
@@ -101,7 +101,7 @@ def steps(runner: Runner) -> dict[int, dict[str, float]]:
 
 @pytest.fixture
 def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
-    """Five held-out rows are no even share."""
+    """Return the inputs of a training. Two ranks can't share the five held-out rows evenly."""
     return {
         "base_model": tiny_model,
         "dataset": make_dataset(ROWS),
@@ -112,15 +112,15 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 @needs_deepspeed
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"stage": 2}, {"stage": 3}])
-def test_shares_learn_what_whole_models_do_and_make_a_whole_one(
+def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     options: dict[str, Any], inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Step by step, and also when they go on from a checkpoint."""
+    """The metrics of each step agree, also after resuming from a checkpoint."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    if options["stage"] == 3:  # nor are small weights kept whole
+    if options["stage"] == 3:  # shard small weights, too
         options = {**options, "stage3_param_persistence_threshold": 0}
     spec = {**SPEC, **by({"zero_optimization": options})}
     whole = run(tmp_path / "whole", SPEC, inputs)
@@ -149,7 +149,7 @@ def test_shares_learn_what_whole_models_do_and_make_a_whole_one(
         for key, value in merged[1].items():
             torch.testing.assert_close(merged[0][key], value, rtol=1e-2, atol=1e-4)
         AutoModelForCausalLM.from_pretrained(output / "weights")
-    # No pickle, and the optimizer's state whole, by the names of weights.
+    # There are no pickles, and the optimizer's state is whole, by names of weights.
     directory = Path(checkpoint["path"])
     assert {path.suffix for path in directory.iterdir()} <= {".json", ".safetensors", ".md"}
     state = dict(json.loads((directory / "training_state.json").read_text())["dict"])
@@ -165,10 +165,10 @@ def test_shares_learn_what_whole_models_do_and_make_a_whole_one(
 
 @needs_deepspeed
 @pytest.mark.slow
-def test_an_everyday_config_stops_when_told_and_goes_on_with_fewer_processes(
+def test_stopped_training_with_typical_config_resumes_in_one_process(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """In bf16, weights and optimizer on the CPU; then one process has all, by another stage."""
+    """First in bf16 with weights and optimizer on the CPU, then in one process by another stage."""
     import torch
 
     spec = {**SPEC, "precision": "bf16", "max_steps": 400, "checkpoint_steps": 400}
@@ -195,7 +195,7 @@ def test_an_everyday_config_stops_when_told_and_goes_on_with_fewer_processes(
 
 
 @pytest.mark.parametrize("fields", [{}, {"processes": 2}, {"resources": {"gpus": 4}}])
-def test_a_config_is_kept_as_it_was_given(fields: dict[str, Any]) -> None:
+def test_deepspeed_config_is_kept_unchanged(fields: dict[str, Any]) -> None:
     spec = TASKS.validate_python(training_spec(**zero(2, reduce_bucket_size=5e8), **fields))
     kept = spec.model_dump(mode="json")["accelerator"]["deepspeed"]
     assert kept == {"zero_optimization": {"stage": 2, "reduce_bucket_size": 500_000_000}}
@@ -261,13 +261,13 @@ def test_a_config_is_kept_as_it_was_given(fields: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_a_config_may_not_say(config: dict[str, Any], message: str) -> None:
+def test_invalid_deepspeed_config_is_refused(config: dict[str, Any], message: str) -> None:
     whole = {"zero_optimization": {"stage": 2}, **config}
     with pytest.raises(ValidationError, match=message):
         TASKS.validate_python(training_spec(**{**SPEC, **by(whole)}))
 
 
-def test_what_a_config_may_say_again() -> None:
+def test_deepspeed_config_may_repeat_values_of_the_spec() -> None:
     same = {
         "zero_optimization": {"stage": 1},
         "train_micro_batch_size_per_gpu": 2,
@@ -281,14 +281,14 @@ def test_what_a_config_may_say_again() -> None:
     TASKS.validate_python(training_spec(**{**SPEC, **by(same)}, lr_scheduler="linear"))
 
 
-def test_there_is_one_way_to_shard() -> None:
+def test_fsdp_and_deepspeed_together_are_refused() -> None:
     both = {"fsdp": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}
     with pytest.raises(ValidationError, match="both fsdp and deepspeed; leave one of them out"):
         AcceleratorOptions.model_validate(both)
 
 
-def test_the_trainer_is_told() -> None:
-    """What a config leaves open is as without DeepSpeed."""
+def test_trainer_options_contain_the_deepspeed_config() -> None:
+    """Options that the configuration doesn't set are the same as without DeepSpeed."""
     plain = AcceleratorOptions.model_validate({"even_batches": False, **zero(2)["accelerator"]})
     options = sharding.trainer_options(plain)
     assert options["accelerator_config"]["even_batches"] is False
@@ -300,12 +300,12 @@ def test_the_trainer_is_told() -> None:
     options = sharding.trainer_options(given)
     assert (options["adam_beta1"], options["adam_beta2"]) == (0.9, 0.99)
     assert (options["adam_epsilon"], options["max_grad_norm"]) == (1e-7, 0.5)
-    # AdamW and the schedule are the trainer's, with these numbers.
+    # The trainer uses its own AdamW and schedule, with these numbers.
     assert not {"optimizer", "scheduler", "fp16", "train_batch_size"} & options["deepspeed"].keys()
     assert options["deepspeed"]["zero_optimization"] == EVERYDAY["zero_optimization"]
 
 
-def test_quantized_weights_are_not_shared_out() -> None:
+def test_quantized_weights_with_stage_3_are_refused() -> None:
     quantized = SimpleNamespace(config=SimpleNamespace(quantization_config={}))
     for stage in (1, 2):
         sharding.require_shardable(quantized, options_of(stage))
@@ -313,7 +313,7 @@ def test_quantized_weights_are_not_shared_out() -> None:
         sharding.require_shardable(quantized, options_of(3))
 
 
-def test_a_worker_without_deepspeed_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_without_deepspeed_raises_module_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     sharding.prepare(None)
     sharding.prepare(AcceleratorOptions())

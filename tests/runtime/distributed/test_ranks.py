@@ -1,4 +1,4 @@
-"""Two processes train together: one voice, one stop, one end."""
+"""Tests of trainings with two processes: reports, stop requests and failures."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SPEC = {"batch_size": 2, "eval_steps": 4, "checkpoint_steps": 4}
 
 
 def ranks_of(runner: Runner) -> list[psutil.Process]:
-    """The ranks, by number."""
+    """Return the processes of the ranks, in order."""
     found = [
         process
         for process in psutil.Process(runner.process.pid).children(recursive=True)
@@ -31,16 +31,16 @@ def ranks_of(runner: Runner) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(
+def test_training_with_two_processes_stops_and_resumes(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Stopped in between by one of them, they all write one checkpoint and go on from it."""
+    """They stop together, write one checkpoint, and resume from it."""
     data = make_dataset(ROWS)
     inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=40), inputs, ranks={"processes": 2})
     with Runner.of_job(job, tmp_path) as first:
         first.wait_for("metrics", 120)
-        # As a worker's cancellation does; torchrun tells them one after the other.
+        # torchrun sends the signal to one rank after the other.
         first.cancel()
         first.finish(60)
         assert first.outcome["type"] == "stopped", first.log
@@ -66,7 +66,7 @@ def test_two_processes_train_one_model(
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ends_all_and_is_named(
+def test_killed_rank_ends_all_ranks_and_is_named(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -83,10 +83,10 @@ def test_a_killed_rank_ends_all_and_is_named(
 
 
 @pytest.mark.slow
-def test_nothing_outlives_a_killed_launcher(
+def test_ranks_end_when_the_launcher_is_killed(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Ranks lead sessions of their own, so whoever ends the agent's group does not reach them."""
+    """Ranks have sessions of their own, so a kill of the agent's group doesn't reach them."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=400), inputs, ranks={"processes": 2})
     with Runner.of_job(job, tmp_path) as runner:
@@ -98,7 +98,7 @@ def test_nothing_outlives_a_killed_launcher(
 
 
 def failed(**signals: int) -> Any:
-    """What torchrun tells of ranks ``r0``, ``r1``: exit codes, negative for signals."""
+    """Return an error like torchrun's, with the exit codes of ranks ``r0`` and ``r1``."""
     return SimpleNamespace(
         failures={
             int(name[1:]): SimpleNamespace(
@@ -116,7 +116,7 @@ def say(directory: Path, rank: int, error: str, *, lost: bool = False, time: flo
     (directory / ERROR.format(rank)).write_text(json.dumps(told))
 
 
-def test_the_cause_counts_and_not_what_followed(tmp_path: Path) -> None:
+def test_explain_prefers_the_cause_to_its_consequences(tmp_path: Path) -> None:
     both = failed(r0=1, r1=1)
     say(tmp_path, 0, "gone", lost=True)
     say(tmp_path, 1, "It is too small.", time=2)
@@ -128,7 +128,7 @@ def test_the_cause_counts_and_not_what_followed(tmp_path: Path) -> None:
     assert explain(tmp_path, both) == (LOST, True), "nobody knows why: another try may do"
 
 
-def test_a_death_counts_before_its_consequences(tmp_path: Path) -> None:
+def test_explain_prefers_a_killed_rank_to_lost_contact(tmp_path: Path) -> None:
     say(tmp_path, 0, "gone", lost=True)
     error, retryable = explain(tmp_path, failed(r0=1, r1=-signal.SIGKILL))
     assert error.startswith("Rank 1 was killed by SIGKILL (perhaps")
@@ -143,11 +143,11 @@ def test_a_death_counts_before_its_consequences(tmp_path: Path) -> None:
         (ValueError("connection reset"), False),
     ],
 )
-def test_losing_the_others_is_told_from_errors(error: Exception, lost: bool) -> None:
+def test_lost_others_recognizes_lost_contact(error: Exception, lost: bool) -> None:
     assert lost_others(error) is lost
 
 
-def test_the_outcome_is_held_back(tmp_path: Path, heard: Heard) -> None:
+def test_relay_forwards_messages_but_keeps_the_outcome(tmp_path: Path, heard: Heard) -> None:
     pipe = tmp_path / "pipe"
     relay = Relay(pipe, heard.report)
     with pipe.open("wb", buffering=0) as rank0:

@@ -1,4 +1,4 @@
-"""Two processes train a model of which each holds half."""
+"""Tests of trainings by FSDP, in which each of two processes holds half of the model."""
 
 import json
 from pathlib import Path
@@ -38,10 +38,10 @@ def adapter(directory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_shards_learn_what_whole_models_do_and_make_a_whole_one(
+def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Also when they go on from a checkpoint; five held-out rows are no even share."""
+    """This also holds after resuming, and with five held-out rows, an uneven share for two."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -74,7 +74,7 @@ def test_shards_learn_what_whole_models_do_and_make_a_whole_one(
         model = AutoModelForCausalLM.from_pretrained(output / "weights")
         base = AutoModelForCausalLM.from_pretrained(tiny_model / "weights")
         assert model.num_parameters() == base.num_parameters()
-    # Of weights that are shared out, the optimizer's state is kept by their names.
+    # The optimizer's state of sharded weights is saved by their names.
     state = dict(json.loads((Path(checkpoint["path"]) / "training_state.json").read_text())["dict"])
     assert "random_of_others" in state
     names = {name for name, _ in dict(state["optimizer"]["dict"])["state"]["dict"]}
@@ -83,7 +83,7 @@ def test_shards_learn_what_whole_models_do_and_make_a_whole_one(
 
 
 @pytest.mark.slow
-def test_weights_stay_whole_from_forward_to_backward_in_bf16(
+def test_training_with_shard_grad_op_in_bf16_succeeds(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -105,7 +105,7 @@ def test_weights_stay_whole_from_forward_to_backward_in_bf16(
         ({"nodes": 2, "processes": 1}, True),
     ],
 )
-def test_one_process_has_nobody_to_share_with(fields: dict[str, Any], accepted: bool) -> None:
+def test_fsdp_with_a_single_process_is_refused(fields: dict[str, Any], accepted: bool) -> None:
     spec = training_spec(**FSDP, **fields)
     if accepted:
         assert TASKS.validate_python(spec).accelerator.fsdp.strategy == "full_shard"
@@ -117,12 +117,12 @@ def test_one_process_has_nobody_to_share_with(fields: dict[str, Any], accepted: 
 @pytest.mark.parametrize(
     "fsdp", [{"strategy": "hybrid"}, {"layers": []}, {"layers": ["a b"]}, {"offload": True}]
 )
-def test_what_is_no_way_to_shard(fsdp: dict[str, Any]) -> None:
+def test_invalid_fsdp_options_are_refused(fsdp: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AcceleratorOptions.model_validate({"fsdp": fsdp})
 
 
-def test_what_can_not_be_sharded_is_said(tiny_model: Path) -> None:
+def test_require_shardable_refuses_unknown_layers_and_quantized_weights(tiny_model: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model / "weights")
@@ -138,7 +138,7 @@ def test_what_can_not_be_sharded_is_said(tiny_model: Path) -> None:
     sharding.require_shardable(quantized, AcceleratorOptions())
 
 
-def test_the_trainer_is_told(tiny_model: Path) -> None:
+def test_trainer_options_contain_the_fsdp_options(tiny_model: Path) -> None:
     assert sharding.trainer_options(None) == {}
     assert "fsdp" not in sharding.trainer_options(AcceleratorOptions())
     given = AcceleratorOptions.model_validate(
@@ -153,7 +153,9 @@ def test_the_trainer_is_told(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(("total", "count"), [(1, 3), (5, 2), (6, 3), (7, 4)])
-def test_all_have_as_many_rows_and_each_row_counts_once(total: int, count: int) -> None:
+def test_as_many_gives_all_ranks_equally_many_rows_and_counts_each_once(
+    total: int, count: int
+) -> None:
     rows = [
         Encoded(np.array([n, n], dtype=np.int32), np.array([n, n], dtype=np.int32))
         for n in range(total)

@@ -1,4 +1,4 @@
-"""Base and tuned model on the same rows: the figures are per token, and the adapter makes them."""
+"""Tests of evaluations: a base and a tuned model on the same rows, with figures per token."""
 
 import math
 from pathlib import Path
@@ -43,7 +43,7 @@ def evaluation_spec(**options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tuned model and, beside it, the rows that it was trained on."""
+    """Train a tuned model, and return its directory."""
     import os
 
     import pyarrow as pa
@@ -64,7 +64,7 @@ def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain_loss(model: Path, data: Path) -> TokenLoss:
-    """The definition, row by row without padding."""
+    """Return the loss by its definition, computed row by row and without padding."""
     loaded = load_weights(model, torch.float32)
     tokenizer = load_tokenizer(model / "weights")
     total, count = 0.0, 0
@@ -77,7 +77,7 @@ def plain_loss(model: Path, data: Path) -> TokenLoss:
     return TokenLoss(total / count, count)
 
 
-def test_base_and_tuned_side_by_side(
+def test_evaluation_of_a_tuned_model_compares_it_with_its_base(
     tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     data = make_dataset(ROWS)
@@ -100,7 +100,7 @@ def test_base_and_tuned_side_by_side(
     assert progress[-1] == 1.0
 
 
-def test_a_base_model_alone_has_no_base_beside_it(
+def test_evaluation_of_a_base_model_has_no_comparison(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -124,14 +124,14 @@ def test_the_batch_size_changes_nothing(
     assert mean.loss == pytest.approx(expected.loss, abs=1e-5)
 
 
-def test_a_model_that_cannot_select_logits_gives_the_same_loss(
+def test_model_that_cannot_select_logits_has_the_same_loss(
     tiny_model: Path, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.runtime.evaluation.loss.selects_logits", lambda _: False)
     test_the_batch_size_changes_nothing(tiny_model, make_dataset, 3)
 
 
-def test_answers_in_a_batch_are_those_given_alone(
+def test_answers_do_not_depend_on_the_batch_size(
     tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     rows = [chat(f"What is {'very ' * i}{i} plus one?", "x") for i in range(5)]
@@ -145,7 +145,7 @@ def test_answers_in_a_batch_are_those_given_alone(
     assert by_size[0] == by_size[1]
 
 
-def test_max_rows_looks_at_the_first_rows_only(
+def test_max_rows_limits_evaluation_to_the_first_rows(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -158,7 +158,7 @@ def test_max_rows_looks_at_the_first_rows_only(
     ]
 
 
-def test_plain_text_is_measured_and_asks_no_questions(
+def test_evaluation_on_plain_text_has_no_answers(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset([{"text": "Once upon a time."}])}
@@ -167,7 +167,7 @@ def test_plain_text_is_measured_and_asks_no_questions(
     assert result["tokens"] > 0
 
 
-def test_no_usable_row_is_said(
+def test_evaluation_without_usable_rows_raises_job_error(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     data = make_dataset([chat("word " * 200, "too late")])
@@ -176,13 +176,13 @@ def test_no_usable_row_is_said(
         run_evaluation(job, heard.report)
 
 
-def test_questions_are_distinct_and_spread() -> None:
+def test_spread_returns_distinct_questions_of_the_whole_dataset() -> None:
     conversations = [chat(question, "x")["messages"] for question in "aabbccdd"]
     assert [question_of(chosen) for chosen in spread(conversations, 2)] == ["a", "c"]
     assert [question_of(chosen) for chosen in spread(conversations, 9)] == ["a", "b", "c", "d"]
 
 
-def test_a_conversation_ends_with_its_last_answer() -> None:
+def test_until_last_answer_cuts_after_the_last_answer() -> None:
     messages = chat("a", "b", "c")["messages"]
     assert until_last_answer(messages) == messages[:2]
     assert until_last_answer(messages[:1]) is None
@@ -190,5 +190,5 @@ def test_a_conversation_ends_with_its_last_answer() -> None:
     assert until_last_answer(None) is None
 
 
-def test_perplexity_beyond_a_float_is_infinite() -> None:
+def test_perplexity_too_large_for_a_float_is_infinite() -> None:
     assert TokenLoss(1e4, 1).perplexity == math.inf

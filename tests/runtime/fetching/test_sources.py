@@ -1,4 +1,4 @@
-"""Which files of a hub are meant, and how an object of S3 is addressed."""
+"""Tests of the sources of datasets: choice of a hub's files, and URLs of S3 objects."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -78,7 +78,7 @@ def located(hub: str, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, **sourc
         ),
     ],
 )  # fmt: skip
-def test_files(
+def test_locate_returns_the_files_of_the_wanted_split_or_subset(
     there: Elsewhere,
     monkeypatch: pytest.MonkeyPatch,
     hub: str,
@@ -111,7 +111,7 @@ def test_files(
         ({}, {}, "no files of rows"),
     ],
 )
-def test_what_is_not_clear(
+def test_locate_raises_if_files_are_missing_or_ambiguous(
     there: Elsewhere,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, bytes],
@@ -124,12 +124,16 @@ def test_what_is_not_clear(
 
 
 @pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
-def test_no_such_dataset(there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str) -> None:
+def test_locate_of_a_missing_dataset_raises_job_error(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str
+) -> None:
     with pytest.raises(JobError):
         located(hub, there, monkeypatch)
 
 
-def test_many_files_of_modelscope(there: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locate_reads_all_pages_of_modelscope(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {f"train/{n:04d}.jsonl": str(n).encode() for n in range(450)}
     there.repositories["a/b"] = files
     names, _, _ = located("modelscope", there, monkeypatch, split="train")
@@ -139,7 +143,9 @@ def test_many_files_of_modelscope(there: Elsewhere, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("hub", "variable"), [("huggingface", "HF_TOKEN"), ("modelscope", "MODELSCOPE_API_TOKEN")]
 )
-def test_tokens(there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str) -> None:
+def test_locate_sends_the_token_of_the_hub(
+    there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
+) -> None:
     there.repositories["a/b"] = {"train.csv": b"x"}
     there.token = "hub-secret"
     with pytest.raises(JobError, match="token"):
@@ -155,19 +161,23 @@ def test_tokens(there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str, var
         ("README.md", False), ("a.py", False), ("a.pkl", False), ("notes.txt", False),
     ],
 )  # fmt: skip
-def test_what_is_rows(path: str, good: bool) -> None:
+def test_is_data_recognizes_data_files_by_suffix(path: str, good: bool) -> None:
     assert is_data(path) is good
 
 
 class TestS3:
-    def test_a_public_object(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_locate_without_credentials_returns_the_plain_url(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         remote = locate(S3Source(uri="s3://my.bucket/a folder/rows#1.csv", region="eu-west-1"))
         assert remote.name == "rows#1.csv"
         assert remote.url == (
             "https://s3.eu-west-1.amazonaws.com/my.bucket/a%20folder/rows%231.csv"
         )
 
-    def test_a_signed_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_locate_with_credentials_returns_a_signed_url(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-away")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
@@ -181,7 +191,9 @@ class TestS3:
         assert len(query["X-Amz-Signature"][0]) == 64
         assert "hidden-away" not in remote.url
 
-    def test_half_a_credential(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_locate_with_one_of_two_credentials_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         with pytest.raises(JobError, match="both"):
             locate(S3Source(uri="s3://bucket/rows.csv"))
@@ -201,6 +213,6 @@ class TestS3:
         {"kind": "other"},
     ],
 )
-def test_sources_that_are_none(source: dict[str, str]) -> None:
+def test_invalid_sources_are_refused(source: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(DataSource).validate_python(source)

@@ -1,4 +1,4 @@
-"""Files over HTTP: cuts, ranges, limits, redirects, and addresses that are not called."""
+"""Tests of downloads: interruptions, ranges, limits, redirects and forbidden addresses."""
 
 import os
 import random
@@ -45,30 +45,30 @@ def fetch(there: Elsewhere, report: Reporter, tmp_path: Path) -> Any:
     return fetch
 
 
-def test_a_file(fetch: Any) -> None:
+def test_fetch_returns_file_name_size_and_hash(fetch: Any) -> None:
     fetched = fetch()
     assert fetched.path.read_bytes() == CONTENT
     assert (fetched.name, fetched.size, fetched.sha256) == ("rows.jsonl", 3 << 20, sha(CONTENT))
 
 
-def test_what_the_server_calls_it(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_takes_the_name_from_content_disposition(fetch: Any, there: Elsewhere) -> None:
     there.headers["Content-Disposition"] = 'attachment; filename="chats.csv"'
     assert fetch().name == "chats.csv"
 
 
-def test_cuts_cost_what_was_not_there_yet(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_continues_after_interruptions(fetch: Any, there: Elsewhere) -> None:
     there.cuts = [1 << 20, 100, 0, 1 << 20]
     assert fetch().path.read_bytes() == CONTENT
     assert there.starts() == [0, 1 << 20, (1 << 20) + 100, (1 << 20) + 100, (2 << 20) + 100]
 
 
-def test_without_ranges_it_begins_anew(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_if_the_server_has_no_ranges(fetch: Any, there: Elsewhere) -> None:
     there.ranges = False
     there.cuts = [1 << 20, 2 << 20]
     assert fetch().path.read_bytes() == CONTENT
 
 
-def test_what_changed_meanwhile_is_fetched_anew(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_if_the_file_has_changed(fetch: Any, there: Elsewhere) -> None:
     other = CONTENT[::-1]
     there.cuts = [1 << 20]
     real = there.files
@@ -81,14 +81,14 @@ def test_what_changed_meanwhile_is_fetched_anew(fetch: Any, there: Elsewhere) ->
     assert fetch().path.read_bytes() == other
 
 
-def test_without_a_validator_nothing_is_patched_together(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_without_validator_and_hash(fetch: Any, there: Elsewhere) -> None:
     there.validators = False
     there.cuts = [1 << 20]
     assert fetch().path.read_bytes() == CONTENT
     assert there.starts() == [0, 0]
 
 
-def test_a_hash_is_validator_enough(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: Elsewhere) -> None:
     there.validators = False
     there.cuts = [1 << 20]
     assert fetch(sha256=sha(CONTENT)).size == len(CONTENT)
@@ -97,12 +97,12 @@ def test_a_hash_is_validator_enough(fetch: Any, there: Elsewhere) -> None:
 
 
 @pytest.mark.parametrize("codes", [[503], [429, 500, 502, 504]])
-def test_passing_faults_pass(fetch: Any, there: Elsewhere, codes: list[int]) -> None:
+def test_fetch_repeats_transient_errors(fetch: Any, there: Elsewhere, codes: list[int]) -> None:
     there.answers = codes
     assert fetch().size == len(CONTENT)
 
 
-def test_a_server_that_stays_away(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_gives_up_after_repeated_errors(fetch: Any, there: Elsewhere) -> None:
     there.answers = [503] * 20
     with pytest.raises(JobError, match="503") as caught:
         fetch()
@@ -113,7 +113,7 @@ def test_a_server_that_stays_away(fetch: Any, there: Elsewhere) -> None:
 @pytest.mark.parametrize(
     ("code", "said"), [(401, "token"), (403, "denied"), (404, "nothing"), (410, "410")]
 )
-def test_refusals_are_final(fetch: Any, there: Elsewhere, code: int, said: str) -> None:
+def test_fetch_does_not_repeat_refusals(fetch: Any, there: Elsewhere, code: int, said: str) -> None:
     there.answers = [code]
     with pytest.raises(JobError, match=said) as caught:
         fetch()
@@ -121,14 +121,14 @@ def test_refusals_are_final(fetch: Any, there: Elsewhere, code: int, said: str) 
     assert len(there.asked) == 1
 
 
-def test_the_region_of_a_bucket(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_from_a_wrong_region_names_the_right_one(fetch: Any, there: Elsewhere) -> None:
     there.answers, there.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
     with pytest.raises(JobError, match="eu-west-1"):
         fetch()
 
 
 @pytest.mark.parametrize("lengths", [True, False])
-def test_too_large(
+def test_fetch_of_a_too_large_file_is_refused(
     fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, lengths: bool
 ) -> None:
     monkeypatch.setenv("AIPLATFORM_MAX_UPLOAD_BYTES", "1000000")
@@ -137,7 +137,7 @@ def test_too_large(
         fetch()
 
 
-def test_more_than_the_disk_has(
+def test_fetch_of_more_than_the_disk_has_is_refused(
     fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_module, "SPARE_BYTES", 1 << 60)
@@ -145,14 +145,16 @@ def test_more_than_the_disk_has(
         fetch()
 
 
-def test_a_hash_that_differs(fetch: Any) -> None:
+def test_fetch_with_another_hash_is_refused(fetch: Any) -> None:
     with pytest.raises(JobError, match="not the file") as caught:
         fetch(sha256="0" * 64)
     assert caught.value.retryable
 
 
 class TestWhere:
-    def test_a_redirect_is_followed_without_the_token(self, fetch: Any, there: Elsewhere) -> None:
+    def test_redirect_to_another_host_is_followed_without_the_token(
+        self, fetch: Any, there: Elsewhere
+    ) -> None:
         with elsewhere() as other:
             other.files["/there"] = CONTENT
             there.redirects["/here"] = f"{other.url}/there"
@@ -161,7 +163,7 @@ class TestWhere:
             assert there.asked[0][1]["authorization"] == "Bearer secret"
             assert "authorization" not in other.asked[0][1]
 
-    def test_a_redirect_in_a_circle(self, fetch: Any, there: Elsewhere) -> None:
+    def test_endless_redirect_is_refused(self, fetch: Any, there: Elsewhere) -> None:
         there.redirects["/a"] = "/a"
         with pytest.raises(JobError, match="redirects"):
             fetch("/a")
@@ -174,7 +176,7 @@ class TestWhere:
             "ftp://example.com/", "http://127.1/",
         ],
     )  # fmt: skip
-    def test_redirects_to_what_is_not_called(
+    def test_redirect_to_a_forbidden_address_is_refused(
         self, fetch: Any, there: Elsewhere, target: str
     ) -> None:
         there.redirects["/here"] = target
@@ -182,7 +184,7 @@ class TestWhere:
             fetch("/here")
         assert len(there.asked) == 1
 
-    def test_private_addresses(
+    def test_private_address_is_refused(
         self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "")
@@ -191,10 +193,10 @@ class TestWhere:
         assert not caught.value.retryable
         assert there.asked == []
 
-    def test_a_name_that_is_another_address_the_second_time(
+    def test_host_name_that_changes_to_a_private_address_is_refused(
         self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Each connection looks the name up and judges what it got."""
+        """Each connection resolves the name and checks the address."""
         from ipaddress import ip_address
 
         from aiplatform.data import outgoing

@@ -1,4 +1,4 @@
-"""What is accepted as a model, and in which words the rest is refused."""
+"""Tests of imports of uploaded models: accepted ones, and messages for refused ones."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ UPLOAD = {"type": "model_import", "model": BASE_MODEL, "source": {"kind": "uploa
 
 @pytest.fixture
 def upload(tiny_model: Path, tmp_path: Path) -> Path:
-    """An uploaded model: what save_pretrained leaves."""
+    """Create an uploaded model, with the files that save_pretrained writes."""
     return Path(shutil.copytree(tiny_model / "weights", tmp_path / "upload"))
 
 
@@ -34,7 +34,9 @@ def edit_config(upload: Path, **changes: Any) -> None:
     (upload / "config.json").write_text(json.dumps({**config, **changes}))
 
 
-def test_an_upload_is_laid_out_and_described(upload: Path, tmp_path: Path, heard: Heard) -> None:
+def test_import_of_an_upload_writes_and_describes_the_model(
+    upload: Path, tmp_path: Path, heard: Heard
+) -> None:
     (upload / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n")
     (upload / "LICENSE").write_text("MIT License")
     result = run(tmp_path, upload, heard)
@@ -59,14 +61,18 @@ def test_an_upload_is_laid_out_and_described(upload: Path, tmp_path: Path, heard
     assert heard.of_type("progress")[-1]["value"] == 1.0
 
 
-def test_an_upload_may_lie_in_a_folder(upload: Path, tmp_path: Path, heard: Heard) -> None:
+def test_import_of_an_upload_in_a_folder_succeeds(
+    upload: Path, tmp_path: Path, heard: Heard
+) -> None:
     (tmp_path / "outer").mkdir()
     shutil.move(upload, tmp_path / "outer" / "my-model")
     assert run(tmp_path, tmp_path / "outer", heard)["architecture"] == "LlamaForCausalLM"
 
 
-def test_the_uploaded_files_are_not_touched(upload: Path, tmp_path: Path, heard: Heard) -> None:
-    """They may be hard links into the store of blobs, which is immutable."""
+def test_import_does_not_change_the_uploaded_files(
+    upload: Path, tmp_path: Path, heard: Heard
+) -> None:
+    """They may be hard links to blobs in the store, which must not change."""
     edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
     for path in upload.iterdir():
         path.chmod(0o444)
@@ -78,9 +84,7 @@ def test_the_uploaded_files_are_not_touched(upload: Path, tmp_path: Path, heard:
         assert path.stat().st_nlink == status.st_nlink
 
 
-def test_code_and_pickles_beside_the_weights_stay_outside(
-    upload: Path, tmp_path: Path, heard: Heard
-) -> None:
+def test_import_leaves_out_code_and_pickles(upload: Path, tmp_path: Path, heard: Heard) -> None:
     (upload / "modeling_evil.py").write_text("raise SystemExit")
     (upload / "training_args.bin").write_bytes(b"\x80\x04evil")
     edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
@@ -162,7 +166,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("spoil", "words"), REFUSALS.items())
-def test_what_is_no_model_is_refused_in_words(
+def test_import_of_an_unusable_upload_is_refused_with_a_reason(
     spoil: Any, words: str, upload: Path, tmp_path: Path, heard: Heard
 ) -> None:
     spoil(upload)
@@ -170,7 +174,7 @@ def test_what_is_no_model_is_refused_in_words(
         run(tmp_path, upload, heard)
 
 
-def test_links_are_not_followed(upload: Path, tmp_path: Path) -> None:
+def test_survey_does_not_follow_links(upload: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.safetensors"
     shutil.move(upload / "model.safetensors", secret)
     (upload / "model.safetensors").symlink_to(secret)
@@ -178,7 +182,7 @@ def test_links_are_not_followed(upload: Path, tmp_path: Path) -> None:
         survey(Fetched(upload, {"kind": "upload"}))
 
 
-def test_several_ggufs_are_a_question(tmp_path: Path) -> None:
+def test_survey_of_several_gguf_files_is_refused(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.GGUF"):
         (tmp_path / name).touch()
     with pytest.raises(JobError, match=r"several GGUF files \(a.gguf, b.GGUF\)"):
@@ -186,7 +190,7 @@ def test_several_ggufs_are_a_question(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + bytes(40), b"no such thing" * 9])
-def test_a_broken_gguf_is_refused_in_words(content: bytes, tmp_path: Path, heard: Heard) -> None:
+def test_import_of_a_damaged_gguf_is_refused(content: bytes, tmp_path: Path, heard: Heard) -> None:
     upload = tmp_path / "upload"
     upload.mkdir()
     (upload / "model.gguf").write_bytes(content)
@@ -194,7 +198,7 @@ def test_a_broken_gguf_is_refused_in_words(content: bytes, tmp_path: Path, heard
         run(tmp_path, upload, heard)
 
 
-def test_a_failed_import_can_be_run_again(upload: Path, tmp_path: Path, heard: Heard) -> None:
+def test_failed_import_can_be_repeated(upload: Path, tmp_path: Path, heard: Heard) -> None:
     content = (upload / "model.safetensors").read_bytes()
     truncated(upload)
     with pytest.raises(JobError):

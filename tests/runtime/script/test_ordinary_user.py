@@ -1,4 +1,4 @@
-"""A worker that runs as an ordinary user, which can't isolate scripts; here it really is one."""
+"""Tests of a worker that really runs as an ordinary user, and so can't isolate scripts."""
 
 import json
 import os
@@ -23,7 +23,7 @@ os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 """
 
-# What they need is loaded first: the Python of this machine may be closed to other users.
+# The modules are imported before the user changes, who may not be allowed to read them.
 OFFER = f"""
 import json, os
 from aiplatform.runtime.script.isolation import examine
@@ -43,14 +43,14 @@ sys.exit(launch(parse_arguments(sys.argv[1:])))
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that every user may enter; those of pytest are closed."""
+    """Create a directory that all users may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory(prefix="aiplatform-test-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def offered(**variables: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what the trial of isolation finds as nobody, and the labels of such a worker."""
+    """Return the result of the trial of isolation as ``nobody``, and such a worker's labels."""
     kept = {name: value for name, value in os.environ.items() if "AIPLATFORM" not in name}
     done = subprocess.run(
         [sys.executable, "-c", OFFER],
@@ -69,7 +69,7 @@ def test_worker_as_ordinary_user_offers_no_environment() -> None:
     assert labels == ["scripts-refused"]
 
 
-def test_worker_as_ordinary_user_offers_environments_where_that_is_allowed() -> None:
+def test_worker_as_ordinary_user_offers_environments_if_allowed() -> None:
     _, labels = offered(AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION="true")
     assert labels == ["script:default"]
 

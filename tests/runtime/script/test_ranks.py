@@ -1,4 +1,4 @@
-"""A script that runs as several processes: which each is, who is heard, how they end together."""
+"""Tests of scripts with several processes: their variables, reports, failures and stops."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ dist.destroy_process_group()
 """
 
 
-def test_each_knows_which_it_is_and_the_first_is_heard(start: Start) -> None:
+def test_each_process_gets_its_rank_and_only_rank_0_reports(start: Start) -> None:
     code = """
 import pathlib
 names = ("GROUP_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "RANK", "WORLD_SIZE")
@@ -50,7 +50,7 @@ os.write(2, b"bar")
     ]  # fmt: skip
 
 
-def test_one_alone_finds_none_of_it(start: Start) -> None:
+def test_single_process_gets_no_variables_of_ranks(start: Start) -> None:
     code = """
 assert not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "OMP_NUM_THREADS"} & os.environ.keys()
 """
@@ -65,7 +65,7 @@ assert not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "OMP_NUM_THREADS"} & os.environ
         ("os.kill(os.getpid(), 9)", "Rank 1: The command was ended by SIGKILL."),
     ],
 )
-def test_one_that_fails_ends_all_and_is_named(start: Start, how: str, said: str) -> None:
+def test_failed_process_ends_all_and_is_named(start: Start, how: str, said: str) -> None:
     code = f"""
 import time
 if os.environ["RANK"] == "1":
@@ -77,7 +77,7 @@ time.sleep(120)
         assert runner.outcome == {"type": "failure", "error": said, "retryable": False}
 
 
-def test_with_other_nodes_a_failure_may_be_their_loss(start: Start) -> None:
+def test_failure_with_other_nodes_is_retryable(start: Start) -> None:
     ranks = Ranks(nodes=2, node=1, processes=2, endpoint="127.0.0.1:1", address="127.0.0.1")
     with start("raise SystemExit(int(os.environ['RANK']) == 3)", ranks=ranks) as runner:
         assert runner.finish() == 1
@@ -85,7 +85,7 @@ def test_with_other_nodes_a_failure_may_be_their_loss(start: Start) -> None:
         assert runner.outcome["retryable"] is True
 
 
-def test_a_stop_lets_each_end_in_its_own_time(start: Start) -> None:
+def test_stop_waits_until_each_process_has_ended(start: Start) -> None:
     code = """
 import pathlib, signal, time
 rank = int(os.environ["RANK"])

@@ -1,4 +1,4 @@
-"""A user's own command in the real launcher: what it finds, says, leaves, and may not do."""
+"""Tests of scripts in the real launcher: environment, reports, output, limits and isolation."""
 
 import json
 import os
@@ -22,7 +22,9 @@ from tests.runtime.harness import Runner
 from tests.runtime.script.conftest import AS_ROOT, Start, outputs, wait_until_none_is_left
 
 
-def test_what_it_finds_says_and_leaves(start: Start, tmp_path: Path) -> None:
+def test_script_gets_its_environment_and_its_reports_and_output_are_kept(
+    start: Start, tmp_path: Path
+) -> None:
     rows = tmp_path / "rows.parquet"
     rows.write_bytes(b"PAR1")
     model = tmp_path / "model/weights"
@@ -75,20 +77,20 @@ out = pathlib.Path(os.environ["AIPLATFORM_OUTPUT"])
         ("open('big', 'wb').write(bytes(3 << 20))", "exit code 1"),
     ],
 )
-def test_how_it_fails(start: Start, code: str, said: str) -> None:
+def test_failed_script_reports_the_reason(start: Start, code: str, said: str) -> None:
     with start(code, max_file_mb=1) as runner:
         assert runner.finish() == 1
         assert said in runner.outcome["error"]
         assert not outputs(runner)
 
 
-def test_a_command_that_is_not_there(start: Start) -> None:
+def test_missing_command_is_reported(start: Start) -> None:
     with start("", command=["no-such-program"]) as runner:
         assert runner.finish() == 1
         assert "'no-such-program' could not be started" in runner.outcome["error"]
 
 
-def test_more_memory_than_it_asked_for(start: Start) -> None:
+def test_script_with_too_much_memory_is_ended(start: Start) -> None:
     code = "import time; data = bytearray(300 << 20); time.sleep(120)"
     with start(code, resources={"memory_mb": 100}) as runner:
         assert runner.finish() == 1
@@ -110,20 +112,20 @@ def daemon():
 
 
 @pytest.mark.parametrize("ordinary", [False, True])
-def test_memory_of_what_left_its_family_counts(start: Start, ordinary: bool) -> None:
+def test_memory_of_daemons_counts(start: Start, ordinary: bool) -> None:
     code = DAEMON + "daemon(); time.sleep(120)"
     with start(code, ordinary=ordinary, resources={"memory_mb": 100}) as runner:
         assert runner.finish() == 1
         assert "had asked for 100" in runner.outcome["error"]
         pid, uid = map(int, runner.outputs["stdout"].split()[1:3])
-    if AS_ROOT and not ordinary:  # its process id is one of its own namespace
+    if AS_ROOT and not ordinary:  # the process id belongs to the sandbox's namespace
         wait_until_none_is_left(uid)
     else:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_memory_that_processes_share_counts_once(start: Start) -> None:
+def test_shared_memory_of_processes_counts_once(start: Start) -> None:
     code = """
 import time
 data = bytearray(b"x") * (100 << 20)
@@ -139,7 +141,7 @@ for pid in children:
 
 
 @pytest.mark.parametrize("name", ["HOME", "AIPLATFORM_OUTPUT", "AIPLATFORM_CHECKPOINTS", "PWD"])
-def test_many_files_are_more_than_it_may_write(start: Start, name: str) -> None:
+def test_script_that_writes_too_much_is_ended(start: Start, name: str) -> None:
     code = f"""
 import pathlib, time
 there = pathlib.Path(os.getcwd() if "{name}" == "PWD" else os.environ["{name}"], "below")
@@ -150,7 +152,7 @@ time.sleep(120)
 """
     with start(code, max_disk_mb=4, max_file_mb=2) as runner:
         assert runner.finish() == 1
-        # It may be seen while it still writes.
+        # The usage may be measured while the script still writes.
         assert re.fullmatch(
             r"The script has written [5-8] MiB to its directories and may write 4; max_disk_mb "
             r"allows more\.",
@@ -159,7 +161,7 @@ time.sleep(120)
         assert not outputs(runner) or not AS_ROOT
 
 
-def test_what_it_wrote_in_its_last_moment_counts(start: Start) -> None:
+def test_files_written_just_before_the_end_count(start: Start) -> None:
     code = """
 for number in range(8):
     open(os.environ["AIPLATFORM_OUTPUT"] + f"/{number}", "wb").write(bytes(1 << 20))
@@ -169,7 +171,7 @@ for number in range(8):
         assert "may write 4" in runner.outcome["error"]
 
 
-def test_announced_checkpoints_count_and_second_names_do_not(start: Start) -> None:
+def test_copies_of_checkpoints_count_and_hard_links_do_not(start: Start) -> None:
     code = """
 import pathlib, time
 there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "c")
@@ -184,14 +186,14 @@ for step in range(40):
     with start(code, max_disk_mb=30) as runner:
         code_ = runner.finish()
         seen = len(runner.of_type("checkpoint"))
-        if AS_ROOT:  # they are copied
+        if AS_ROOT:  # announced checkpoints are copied
             assert (code_, "may write 30" in runner.outcome["error"]) == (1, True)
             assert 9 <= seen < 40
         else:
             assert (code_, seen) == (0, 40)
 
 
-def test_directories_that_go_too_deep_to_count(start: Start) -> None:
+def test_too_deeply_nested_directories_end_the_script(start: Start) -> None:
     code = """
 import time
 print(os.getcwd(), flush=True)
@@ -207,7 +209,7 @@ time.sleep(120)
     assert not there.exists() or not AS_ROOT, "what was written is gone all the same"
 
 
-def test_what_it_announced_before_it_was_ended_for_memory_counts(
+def test_reports_before_a_kill_for_memory_count(
     make_job: Callable[..., Job],
     heard_by: Callable[[], Heard],
     monkeypatch: pytest.MonkeyPatch,
@@ -238,7 +240,7 @@ time.sleep(120)
     assert (Path(checkpoint["path"]) / "step").read_text() == "1"
 
 
-def test_nothing_of_it_goes_on_when_it_has_ended(start: Start) -> None:
+def test_processes_of_a_script_end_with_it(start: Start) -> None:
     code = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
@@ -248,14 +250,14 @@ print("pid", child.pid, os.getuid(), flush=True)
     with start(code) as runner:
         assert runner.finish() == 0
         pid, uid = map(int, runner.outputs["stdout"].split()[1:])
-    if AS_ROOT:  # its process id is one of its own namespace
+    if AS_ROOT:  # the process id belongs to the sandbox's namespace
         wait_until_none_is_left(uid)
     else:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_a_checkpoint_is_kept_and_gone_on_from(start: Start, tmp_path: Path) -> None:
+def test_script_resumes_from_its_checkpoint(start: Start, tmp_path: Path) -> None:
     code = """
 import pathlib, sys, time
 before = os.environ.get("AIPLATFORM_RESUME_FROM")
@@ -330,9 +332,7 @@ def test_failed_replacement_leaves_the_earlier_copy(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not AS_ROOT, reason="only a script with a user of its own has copies made")
 @pytest.mark.parametrize("length", [254, 200])
-def test_checkpoint_whose_name_grows_too_long_does_not_end_its_task(
-    start: Start, length: int
-) -> None:
+def test_checkpoint_with_a_too_long_name_does_not_end_the_task(start: Start, length: int) -> None:
     code = f"""
 import pathlib
 there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "c" * {length})
@@ -350,7 +350,7 @@ report(type="checkpoint", step=10, path=there.name)
         assert len(list(checkpoints.iterdir())) == min(kept, 1)
 
 
-def test_a_flood_of_nonsense_is_passed_over(start: Start) -> None:
+def test_invalid_reports_are_ignored(start: Start) -> None:
     code = """
 fd = int(os.environ["AIPLATFORM_REPORT_FD"])
 for _ in range(200):
@@ -366,7 +366,7 @@ report(type="metrics", step=1, values={"loss": 1.0})
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give a script a user of its own")
 class TestAsRoot:
-    def test_a_user_of_its_own(self, start: Start, tmp_path: Path) -> None:
+    def test_script_runs_as_its_own_user(self, start: Start, tmp_path: Path) -> None:
         secret = tmp_path / "platform"
         secret.mkdir(mode=0o700)
         (secret / "key").write_text("the platform's")
@@ -389,12 +389,12 @@ except OSError as error:
             assert runner.finish() == 0
             uid, groups, *tried = json.loads(outputs(runner)["tried.json"])
         assert uid >= place.FIRST_UID
-        # What lies in the machine's /tmp and which processes run there, it does not even see.
+        # In a sandbox, the machine's /tmp and other processes are not even visible.
         assert groups == []
         assert tried == ["FileNotFoundError", "PermissionError", "ProcessLookupError"]
 
     @pytest.mark.parametrize("where", ["OUTPUT", "CHECKPOINTS"])
-    def test_links_lead_nowhere(self, start: Start, where: str) -> None:
+    def test_links_in_output_and_checkpoints_are_refused(self, start: Start, where: str) -> None:
         code = f"""
 import pathlib
 there = pathlib.Path(os.environ["AIPLATFORM_{where}"])
@@ -413,9 +413,7 @@ report(type="checkpoint", step=1, path="etc")
             else:
                 assert runner.log.count("was passed over") == 2
 
-    def test_its_place_is_gone_afterwards_and_so_is_that_of_one_that_was_killed(
-        self, start: Start
-    ) -> None:
+    def test_directories_of_ended_and_killed_scripts_are_removed(self, start: Start) -> None:
         with start("print(os.getcwd(), flush=True); import time; time.sleep(120)") as runner:
             runner.wait_for("event")
             runner.until(lambda: b"\n" in runner.outputs["stdout"])
@@ -432,7 +430,7 @@ report(type="checkpoint", step=1, path="etc")
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root gives scripts a user of their own")
-def test_checkpoint_of_another_task_can_not_be_read(start: Start, tmp_path: Path) -> None:
+def test_checkpoint_of_another_task_cannot_be_read(start: Start, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "weights").write_text("secret")
@@ -460,7 +458,7 @@ print("done", flush=True)
         with start(attack, path) as attacker:
             assert attacker.finish() == 0
             printed = attacker.outputs["stdout"].decode()
-        # The modes alone keep other users out, also where there is no sandbox.
+        # The file modes alone keep other users out, even without a sandbox.
         for name in (path, f"{path}/weights"):
             other = subprocess.run(
                 ["cat", name], user=int(uid) + 1, group=int(uid) + 1, extra_groups=[],

@@ -1,4 +1,4 @@
-"""A tiny tuned model: random weights and a random adapter that says other things."""
+"""A tiny tuned model with random weights and a random adapter."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tuned_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tuned model whose adapter changes what the base says."""
+    """Create a tuned model whose answers differ from those of its base."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,4 +1,4 @@
-"""Rows that are decoded together say what each says alone."""
+"""Tests of the transformers engine: rows in a batch give the same answers as alone."""
 
 import queue
 import shutil
@@ -38,14 +38,15 @@ def engine(tuned_model: Path, tiny_model: Path) -> Iterator[TransformersEngine]:
     engine = TransformersEngine(
         tuned_model, tiny_model, max_length=512, max_batch_size=4, precision="fp32"
     )
-    # Random weights reach an end of text by chance; here answers shall have the length asked for.
+    # Random weights may generate an end token by chance, but the tests need answers of a given
+    # length.
     engine._ends.clear()
     yield engine
     engine.close()
 
 
 class Asked:
-    """An answer that was asked for."""
+    """A request for an answer, and its pieces."""
 
     def __init__(self, engine: TransformersEngine, text: str, **options: object) -> None:
         self.pieces: queue.Queue[Piece] = queue.Queue()
@@ -66,7 +67,7 @@ class Asked:
         engine.submit(self.generation)
 
     def result(self) -> tuple[str, str, int]:
-        """Text, why it ended, number of tokens."""
+        """Return text, finish reason and number of tokens."""
         text = ""
         while True:
             piece = self.pieces.get(timeout=60)
@@ -75,7 +76,7 @@ class Asked:
                 return text, piece.finish_reason, piece.tokens
 
 
-def test_a_batch_says_what_each_row_says_alone(engine: TransformersEngine) -> None:
+def test_batched_answers_equal_single_ones(engine: TransformersEngine) -> None:
     alone = [
         Asked(engine, text, adapted=place % 2 == 0, max_tokens=8 + 5 * place).result()
         for place, text in enumerate(PROMPTS)
@@ -88,13 +89,13 @@ def test_a_batch_says_what_each_row_says_alone(engine: TransformersEngine) -> No
     assert {reason for _, reason, _ in alone} == {"length"}
 
 
-def test_the_adapter_makes_a_difference(engine: TransformersEngine) -> None:
+def test_answers_of_tuned_model_and_base_differ(engine: TransformersEngine) -> None:
     tuned = Asked(engine, PROMPTS[1], adapted=True).result()
     base = Asked(engine, PROMPTS[1], adapted=False).result()
     assert tuned != base
 
 
-def test_a_seed_repeats_an_answer_whatever_runs_beside_it(engine: TransformersEngine) -> None:
+def test_seed_repeats_an_answer_beside_other_requests(engine: TransformersEngine) -> None:
     options = {"temperature": 1.0, "top_p": 0.9, "seed": 11}
     alone = Asked(engine, PROMPTS[0], **options).result()
     beside = [Asked(engine, text, temperature=1.0, max_tokens=40) for text in PROMPTS[1:3]]
@@ -105,14 +106,14 @@ def test_a_seed_repeats_an_answer_whatever_runs_beside_it(engine: TransformersEn
         one.result()
 
 
-def test_a_stop_string_is_not_shown(engine: TransformersEngine) -> None:
+def test_stop_string_ends_the_answer_and_is_not_shown(engine: TransformersEngine) -> None:
     text, _, _ = Asked(engine, PROMPTS[1], max_tokens=40).result()
     stop = text[6:9]
     shown, reason, _ = Asked(engine, PROMPTS[1], max_tokens=40, stop=[stop]).result()
     assert (shown, reason) == (text[: text.find(stop)], "stop")
 
 
-def test_a_cancelled_answer_makes_room(engine: TransformersEngine) -> None:
+def test_cancelled_answer_frees_its_place(engine: TransformersEngine) -> None:
     asked = [Asked(engine, "on and on", max_tokens=400) for _ in range(4)]
     for one in asked:
         one.pieces.get(timeout=60)
@@ -124,7 +125,7 @@ def test_a_cancelled_answer_makes_room(engine: TransformersEngine) -> None:
         assert one.result()[1] in {"cancelled", "length"}
 
 
-def test_an_end_token_ends(engine: TransformersEngine) -> None:
+def test_end_token_ends_the_answer(engine: TransformersEngine) -> None:
     first = engine.encode([{"role": "user", "content": PROMPTS[0]}])
     assert first
     engine._ends.update(range(engine.model.config.vocab_size))
@@ -134,10 +135,10 @@ def test_an_end_token_ends(engine: TransformersEngine) -> None:
         engine._ends.clear()
 
 
-def test_a_long_prompt_in_parts_is_the_same_prompt(
+def test_long_prompt_in_parts_gives_the_same_answer(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And whoever is being answered meanwhile is not disturbed."""
+    """Other answers that are running meanwhile don't change."""
     long = "one two three " * 40
     expected = Asked(engine, long).result()
     beside = Asked(engine, PROMPTS[1], max_tokens=60).result()
@@ -157,7 +158,7 @@ def test_more_requests_than_places_are_all_answered(engine: TransformersEngine) 
 
 
 @pytest.mark.parametrize("kind", ["sliding", "plain", "recurrent"])
-def test_other_kinds_of_models_are_batched_only_where_that_is_right(
+def test_batched_answers_equal_single_ones_for_other_architectures(
     kind: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     model = other_model(kind, tiny_model, tmp_path)
@@ -173,7 +174,7 @@ def test_other_kinds_of_models_are_batched_only_where_that_is_right(
 
 
 def other_model(kind: str, tiny_model: Path, directory: Path) -> Path:
-    """A random model of another architecture behind the tiny model's tokenizer."""
+    """Create a random model of another architecture, with the tiny model's tokenizer."""
     torch.manual_seed(5)
     sizes = {"vocab_size": 384, "hidden_size": 64, "initializer_range": 0.2, "pad_token_id": None}
     common = {
@@ -200,7 +201,7 @@ def other_model(kind: str, tiny_model: Path, directory: Path) -> Path:
 
 
 def generated(engine: TransformersEngine, text: str, tokens: int) -> str:
-    """What transformers' own loop says."""
+    """Return the answer of transformers' own ``generate``."""
     prompt = torch.tensor([engine.encode([{"role": "user", "content": text}])])
     with torch.inference_mode():
         made = engine.model.generate(
@@ -215,7 +216,7 @@ def generated(engine: TransformersEngine, text: str, tokens: int) -> str:
     return str(engine.tokenizer.decode(answer, skip_special_tokens=True)).rstrip("\ufffd")
 
 
-def test_a_fault_ends_the_answers_concerned_and_not_the_engine(
+def test_failed_computation_ends_its_answers_but_not_the_engine(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Asked(engine, PROMPTS[0]).result()
@@ -230,7 +231,7 @@ def _fail(*_: object) -> None:
     raise RuntimeError("out of memory")
 
 
-def test_an_engine_that_ends_by_itself_says_so_and_leaves_nobody_waiting(
+def test_failed_engine_reports_failure_and_ends_its_answers(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = TransformersEngine(tiny_model, None, max_length=128, max_batch_size=2)
@@ -242,7 +243,7 @@ def test_an_engine_that_ends_by_itself_says_so_and_leaves_nobody_waiting(
     assert "ended by an error" in (engine.failure() or "")
 
 
-def test_closing_ends_what_runs_and_what_waits(tiny_model: Path) -> None:
+def test_close_ends_running_and_waiting_answers(tiny_model: Path) -> None:
     engine = TransformersEngine(tiny_model, None, max_length=512, max_batch_size=1)
     engine._ends.clear()
     asked = [Asked(engine, "on and on", max_tokens=400) for _ in range(3)]
@@ -252,7 +253,7 @@ def test_closing_ends_what_runs_and_what_waits(tiny_model: Path) -> None:
     assert engine.failure() is None
 
 
-def test_a_base_that_cannot_be_loaded_is_an_error_and_is_tried_again(
+def test_base_that_cannot_be_loaded_is_tried_again_at_the_next_request(
     tuned_model: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
@@ -266,13 +267,13 @@ def test_a_base_that_cannot_be_loaded_is_an_error_and_is_tried_again(
         engine.close()
 
 
-def test_a_temperature_near_zero_is_greedy() -> None:
+def test_temperature_near_zero_is_greedy() -> None:
     logits = torch.tensor([5.0, 1.0, 0.0, -1.0])
     generator = make_generator(1, "cpu")
     assert {choose(logits, 1e-40, 1.0, generator) for _ in range(5)} == {0}
 
 
-def test_a_nucleus_wider_than_the_likeliest_few_is_sampled_whole(
+def test_nucleus_larger_than_the_likeliest_tokens_is_sampled_completely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sampling, "LIKELIEST", 2)
@@ -280,7 +281,7 @@ def test_a_nucleus_wider_than_the_likeliest_few_is_sampled_whole(
     assert {choose(torch.zeros(4), 1.0, 0.99, generator) for _ in range(200)} == {0, 1, 2, 3}
 
 
-def test_nucleus_sampling_keeps_the_likeliest() -> None:
+def test_nucleus_sampling_keeps_only_likely_tokens() -> None:
     logits = torch.tensor([5.0, 1.0, 0.0, -1.0])
     generator = make_generator(1, "cpu")
     assert {choose(logits, 1.0, 0.5, generator) for _ in range(50)} == {0}

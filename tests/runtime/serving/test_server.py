@@ -1,4 +1,4 @@
-"""The whole server under its launcher: ready, answers, errors, stop."""
+"""Tests of the whole model server under its launcher: start, answers, errors and stop."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def served(
     job = make_job(directory, tuned_model, tiny_model, max_length=200)
     with Runner.of_job(job, directory) as runner:
         ready = runner.wait_for("ready")
-        # Leases have to be renewed while the tests run.
+        # The lease has to be renewed while the tests run.
         served = Served(runner, ready["endpoint"])
         stop = threading.Event()
         renewing = threading.Thread(target=_renew, args=(runner, stop), daemon=True)
@@ -89,7 +89,7 @@ def events(response: httpx.Response) -> list[Any]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-def test_streamed_and_whole_answers_agree(served: Served) -> None:
+def test_streamed_answers_equal_whole_answers(served: Served) -> None:
     for model in ("model", "base"):
         whole = served.chat(model=model).json()
         chunks = events(
@@ -103,7 +103,7 @@ def test_streamed_and_whole_answers_agree(served: Served) -> None:
         assert reasons[-1] == whole["choices"][0]["finish_reason"]
 
 
-def test_only_its_token_opens_it(served: Served) -> None:
+def test_request_with_another_token_is_refused(served: Served) -> None:
     refused = served.http.get("/v1/models", headers={"Authorization": "Bearer other"})
     assert refused.status_code == 401
 
@@ -123,7 +123,7 @@ def test_only_its_token_opens_it(served: Served) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "text"),
     ],
 )
-def test_errors_have_openais_shape(
+def test_errors_have_the_format_of_openai(
     served: Served, body: dict[str, Any], status: int, word: str
 ) -> None:
     response = served.chat(**{"model": "model", **body})
@@ -131,7 +131,7 @@ def test_errors_have_openais_shape(
     assert word in response.json()["error"]["message"]
 
 
-def test_what_asks_for_nothing_is_accepted(served: Served) -> None:
+def test_unsupported_parameters_without_effect_are_accepted(served: Served) -> None:
     plain = served.chat(model="model").json()["choices"]
     extras = {
         "frequency_penalty": 0,
@@ -146,13 +146,13 @@ def test_what_asks_for_nothing_is_accepted(served: Served) -> None:
     assert served.chat(model="model", **extras).json()["choices"] == plain
 
 
-def test_broken_json_is_a_bad_request(served: Served) -> None:
+def test_invalid_json_is_a_bad_request(served: Served) -> None:
     response = served.http.post("/v1/chat/completions", content=b"{")
     assert response.status_code == 400
     assert "JSON" in response.json()["error"]["message"]
 
 
-def test_openais_own_client(served: Served) -> None:
+def test_openai_client_gets_answers_streams_and_errors(served: Served) -> None:
     client = OpenAI(base_url="http://engine/v1", api_key=TOKEN, http_client=served.http)
     assert [model.id for model in client.models.list()] == ["model", "base"]
     ask = {"messages": [{"role": "user", "content": "Who are you?"}], "model": "model"}
@@ -170,18 +170,18 @@ def test_openais_own_client(served: Served) -> None:
         client.chat.completions.create(**{**ask, "model": "other"})
 
 
-def test_the_sockets_owner_alone_may_connect(served: Served) -> None:
+def test_socket_is_accessible_only_to_its_owner(served: Served) -> None:
     path = Path(served.endpoint.removeprefix("unix:"))
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_content_in_parts(served: Served) -> None:
+def test_content_in_parts_is_joined(served: Served) -> None:
     parts = [{"type": "text", "text": "Who are "}, {"type": "text", "text": "you?"}]
     joined = served.chat(model="model", messages=[{"role": "user", "content": parts}])
     assert joined.json()["choices"] == served.chat(model="model").json()["choices"]
 
 
-def test_a_caller_who_goes_frees_the_place(served: Served) -> None:
+def test_disconnected_client_ends_its_answer(served: Served) -> None:
     body = {
         "model": "model",
         "stream": True,
@@ -196,7 +196,7 @@ def test_a_caller_who_goes_frees_the_place(served: Served) -> None:
     pytest.fail("the answer goes on")
 
 
-def test_stopping(tiny_model: Path, tmp_path: Path) -> None:
+def test_stop_ends_the_server_and_removes_its_socket(tiny_model: Path, tmp_path: Path) -> None:
     with Runner.of_job(make_job(tmp_path, tiny_model, None), tmp_path) as runner:
         ready = runner.wait_for("ready")
         served = Served(runner, ready["endpoint"])
@@ -207,7 +207,7 @@ def test_stopping(tiny_model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "s.sock").exists()
 
 
-def test_a_stop_lets_a_running_answer_end(tiny_model: Path, tmp_path: Path) -> None:
+def test_stop_lets_a_running_answer_finish(tiny_model: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, tiny_model, None, max_length=500)
     with Runner.of_job(job, tmp_path) as runner:
         served = Served(runner, runner.wait_for("ready")["endpoint"])
@@ -245,7 +245,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
             lines = response.iter_lines()
             next(lines)
             runner.say(Drain())
-            # One that was on its way, on a connection of its own.
+            # A request that arrives a little later, on another connection.
             transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
             late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)
             told = late.post(
@@ -258,7 +258,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
     assert not (tmp_path / "s.sock").exists()
 
 
-def test_over_tcp_when_api_and_worker_are_apart(tiny_model: Path, tmp_path: Path) -> None:
+def test_server_on_tcp_accepts_requests(tiny_model: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, tiny_model, None)
     job.serving = ServingAddress(host="127.0.0.1", token=TOKEN)
     with Runner.of_job(job, tmp_path) as runner:
@@ -268,7 +268,7 @@ def test_over_tcp_when_api_and_worker_are_apart(tiny_model: Path, tmp_path: Path
         assert httpx.get(f"{endpoint}/health").status_code == 401
 
 
-def test_an_address_that_cannot_be_is_a_failure_in_words(tiny_model: Path, tmp_path: Path) -> None:
+def test_too_long_socket_path_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, tiny_model, None)
     job.serving = ServingAddress(socket=f"/tmp/{'x' * 200}", token=TOKEN)
     with Runner.of_job(job, tmp_path) as runner:
@@ -302,8 +302,8 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
-def test_vllm_is_started_and_proxied(tuned_model: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """The real vLLM needs a GPU or minutes; a stand-in on the PATH shows what it would be told."""
+def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """The real vLLM needs a GPU or takes minutes, so a fake one on the PATH takes its place."""
     program = tmp_path / "bin" / "vllm"
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\n{FAKE_VLLM}")
@@ -321,7 +321,7 @@ def test_vllm_is_started_and_proxied(tuned_model: Path, tiny_model: Path, tmp_pa
 
 
 def fake_vllm(directory: Path, program: str) -> str:
-    """A PATH on which ``vllm`` is this Python program."""
+    """Return a PATH on which ``vllm`` is the Python program ``program``."""
     file = directory / "bin" / "vllm"
     file.parent.mkdir()
     file.write_text(f"#!{sys.executable}\n{program}")
@@ -329,7 +329,7 @@ def fake_vllm(directory: Path, program: str) -> str:
     return f"{file.parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_a_vllm_that_ends_fails_the_task(tiny_model: Path, tmp_path: Path) -> None:
+def test_task_fails_when_vllm_ends(tiny_model: Path, tmp_path: Path) -> None:
     dies = FAKE_VLLM.replace("def do_POST(self):", "def do_POST(self): os._exit(9)\n    def no():")
     path = fake_vllm(tmp_path, dies)
     job = make_job(tmp_path, tiny_model, None, engine="vllm")
@@ -340,7 +340,7 @@ def test_a_vllm_that_ends_fails_the_task(tiny_model: Path, tmp_path: Path) -> No
         assert runner.outcome["error"] == "vLLM ended with exit code 9; the log has the cause."
 
 
-def test_a_stop_while_vllm_loads_is_obeyed_at_once(tiny_model: Path, tmp_path: Path) -> None:
+def test_stop_while_vllm_loads_ends_the_task_at_once(tiny_model: Path, tmp_path: Path) -> None:
     path = fake_vllm(tmp_path, "import time; print('loading', flush=True); time.sleep(600)")
     job = make_job(tmp_path, tiny_model, None, engine="vllm")
     with Runner.of_job(job, tmp_path, PATH=path) as runner:
@@ -351,7 +351,7 @@ def test_a_stop_while_vllm_loads_is_obeyed_at_once(tiny_model: Path, tmp_path: P
         assert runner.outcome["type"] == "stopped"
 
 
-def test_a_worker_without_vllm_says_what_to_install(
+def test_worker_without_vllm_says_what_to_install(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
@@ -360,7 +360,7 @@ def test_a_worker_without_vllm_says_what_to_install(
         VllmEngine(tiny_model, None, spec, StopRequest())
 
 
-def test_vllm_serves_a_base_model_alone(tiny_model: Path, tmp_path: Path) -> None:
+def test_vllm_arguments_of_a_base_model_have_no_adapter(tiny_model: Path, tmp_path: Path) -> None:
     spec = make_job(tmp_path, tiny_model, None, engine="vllm", max_batch_size=3).spec
     arguments = vllm_arguments(tiny_model, None, spec, 8000)
     assert arguments[:2] == ["serve", str(tiny_model / "weights")]

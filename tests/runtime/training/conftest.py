@@ -1,4 +1,4 @@
-"""What the tests of trainings share."""
+"""Rows and helpers of the tests of trainings."""
 
 import pytest
 

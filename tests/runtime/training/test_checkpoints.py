@@ -1,4 +1,4 @@
-"""A checkpoint is complete or it is none; and it comes back as it was, without a pickle."""
+"""Tests of checkpoints: atomic, complete, unchanged when they are read, and without pickles."""
 
 import json
 import random
@@ -27,7 +27,7 @@ def make(parent: Path, step: int) -> Path:
     return commit(partial)
 
 
-def test_a_committed_checkpoint_is_complete_and_leaves_no_partial(tmp_path: Path) -> None:
+def test_commit_leaves_a_complete_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     checkpoint = make(tmp_path, 5)
     assert checkpoint.name == "checkpoint-5"
     assert is_complete(checkpoint)
@@ -35,7 +35,7 @@ def test_a_committed_checkpoint_is_complete_and_leaves_no_partial(tmp_path: Path
     assert (checkpoint / "adapter_model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_checkpoint_under_writing_is_not_found(tmp_path: Path) -> None:
+def test_unfinished_checkpoint_is_not_found(tmp_path: Path) -> None:
     partial = partial_directory(tmp_path, 5)
     (partial / "adapter_model.safetensors").write_bytes(b"x")
     assert checkpoints.by_step(tmp_path) == []
@@ -43,7 +43,7 @@ def test_a_checkpoint_under_writing_is_not_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["manifest", "file", "truncated", "not json", "wrong json"])
-def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: str) -> None:
+def test_damaged_checkpoint_is_not_complete(tmp_path: Path, damage: str) -> None:
     checkpoint = make(tmp_path, 5)
     file = checkpoint / "adapter_model.safetensors"
     match damage:
@@ -60,7 +60,7 @@ def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: str) -> None:
     assert not is_complete(checkpoint)
 
 
-def test_resuming_falls_back_to_the_newest_complete_one(tmp_path: Path) -> None:
+def test_usable_falls_back_to_the_newest_complete_checkpoint(tmp_path: Path) -> None:
     for step in (5, 10, 100):
         make(tmp_path, step)
     (tmp_path / "checkpoint-100" / "complete.json").unlink()
@@ -69,7 +69,7 @@ def test_resuming_falls_back_to_the_newest_complete_one(tmp_path: Path) -> None:
     assert usable(tmp_path / "elsewhere" / "checkpoint-5") is None
 
 
-def test_the_newest_two_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
+def test_prune_keeps_the_two_checkpoints_with_the_highest_steps(tmp_path: Path) -> None:
     for step in (9, 10, 100):
         make(tmp_path, step)
     (tmp_path / "checkpoint-x").mkdir()
@@ -77,7 +77,7 @@ def test_the_newest_two_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
     assert [step_of(path) for path in checkpoints.by_step(tmp_path)] == [10, 100]
 
 
-def test_a_step_that_is_written_again_replaces_what_was_there(tmp_path: Path) -> None:
+def test_commit_replaces_a_checkpoint_of_the_same_step(tmp_path: Path) -> None:
     make(tmp_path, 5)
     (tmp_path / ".partial-5").mkdir()
     (tmp_path / ".partial-5" / "leftover").touch()
@@ -86,7 +86,7 @@ def test_a_step_that_is_written_again_replaces_what_was_there(tmp_path: Path) ->
     assert not (checkpoint / "leftover").exists()
 
 
-def test_state_comes_back_equal_in_value_and_type(tmp_path: Path) -> None:
+def test_read_state_returns_equal_values_and_types(tmp_path: Path) -> None:
     state = {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
@@ -114,7 +114,7 @@ def test_state_comes_back_equal_in_value_and_type(tmp_path: Path) -> None:
     torch.set_rng_state(back["torch"])
 
 
-def test_tensors_that_share_memory_are_each_written(tmp_path: Path) -> None:
+def test_write_state_writes_each_tensor_that_shares_memory(tmp_path: Path) -> None:
     shared = torch.arange(6.0)
     write_state(tmp_path, {"a": shared, "b": shared, "c": shared.view(2, 3).T})
     back = read_state(tmp_path)
@@ -122,12 +122,12 @@ def test_tensors_that_share_memory_are_each_written(tmp_path: Path) -> None:
     assert torch.equal(back["c"], shared.view(2, 3).T)
 
 
-def test_what_has_no_plain_form_is_refused_not_pickled(tmp_path: Path) -> None:
+def test_write_state_refuses_unsupported_types(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="can't hold a object"):
         write_state(tmp_path, {"x": object()})
 
 
-def test_the_files_hold_no_pickle(tmp_path: Path) -> None:
+def test_write_state_writes_only_json_and_safetensors(tmp_path: Path) -> None:
     write_state(tmp_path, {"x": torch.ones(3)})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "training_state.json",

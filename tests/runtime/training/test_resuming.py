@@ -1,4 +1,4 @@
-"""A training that was stopped or killed goes on where its newest complete checkpoint left it."""
+"""Tests of stopped or killed trainings, which resume from their newest complete checkpoint."""
 
 import signal
 from pathlib import Path
@@ -20,10 +20,10 @@ from tests.runtime.conftest import (
 from tests.runtime.training.conftest import ROWS, losses
 
 
-def test_resume_continues_the_uninterrupted_run(
+def test_resumed_training_equals_an_uninterrupted_one(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
-    """To more than three digits: data order, dropout, optimizer and schedule all carry on."""
+    """Losses agree to six digits: data order, dropout, optimizer and schedule all continue."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     spec = training_spec(epochs=3, gradient_accumulation=2, checkpoint_steps=2)
     whole = make_job(tmp_path / "whole", spec, inputs)
@@ -33,7 +33,7 @@ def test_resume_continues_the_uninterrupted_run(
     assert [path.name for path in announced] == [f"checkpoint-{s}" for s in (2, 4, 6, 8, 9)]
     assert not announced[0].exists(), "only the newest are kept"
 
-    # 8 lies within the third epoch; 6 exactly between two.
+    # Step 8 is within the third epoch, and step 9 is its end.
     for step, remaining in ((8, [9]), (9, [])):
         again = make_job(
             tmp_path / f"resumed-{step}",
@@ -57,7 +57,7 @@ def test_resume_continues_the_uninterrupted_run(
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
-def test_resume_from_any_step_of_an_epoch(
+def test_training_resumes_from_any_step_of_an_epoch(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard, step: int
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS[:12])}
@@ -74,7 +74,7 @@ def test_resume_from_any_step_of_an_epoch(
     assert resumed == pytest.approx({s: expected[s] for s in resumed}, abs=1e-6)
 
 
-def test_an_incomplete_checkpoint_is_not_resumed_from(
+def test_training_does_not_resume_from_an_incomplete_checkpoint(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -94,7 +94,7 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(
     assert [m["step"] for m in heard.of_type("metrics")[count:]] == [*range(1, 7)]
 
 
-def test_no_pickle_is_written_or_read(
+def test_training_writes_and_reads_no_pickle(
     tiny_model: Path,
     make_dataset: MakeDataset,
     tmp_path: Path,
@@ -116,7 +116,7 @@ def test_no_pickle_is_written_or_read(
     assert suffixes <= {".safetensors", ".json", ".jinja", ".md", ".parquet", ".jsonl"}
 
 
-def test_a_stop_leaves_a_checkpoint_of_the_last_step(
+def test_stop_saves_a_checkpoint_of_the_last_step(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}

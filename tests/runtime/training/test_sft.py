@@ -1,4 +1,4 @@
-"""A whole training on a tiny model, in this process: what it learns, leaves and says."""
+"""Tests of whole trainings on a tiny model in this process: results, files and reports."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from tests.runtime.conftest import (
 from tests.runtime.training.conftest import ROWS, losses
 
 
-def test_a_training_learns_and_leaves_a_model(
+def test_training_reduces_the_loss_and_writes_a_model(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     data, held_out = make_dataset(ROWS), make_dataset(ROWS[:6], "held-out")
@@ -39,7 +39,7 @@ def test_a_training_learns_and_leaves_a_model(
     heard.report.traced = True
     result = run_sft(job, heard.report)
 
-    # What it returns.
+    # Result.
     assert result["steps"] == 30
     assert result["epochs"] == pytest.approx(5)
     assert (result["rows"], result["rows_truncated"], result["rows_dropped"]) == (24, 0, 0)
@@ -50,7 +50,7 @@ def test_a_training_learns_and_leaves_a_model(
     assert result["versions"]["torch"] == torch.__version__
     json.dumps(result)
 
-    # What it said.
+    # Messages.
     by_step = losses(heard)
     assert [*by_step] == [*range(1, 31)]
     assert by_step[1] == result["train_loss_first"]
@@ -72,7 +72,7 @@ def test_a_training_learns_and_leaves_a_model(
     (event,) = [m for m in heard.of_type("event") if m["name"] == "rows"]
     assert event["data"]["used"] == 24
 
-    # What it left.
+    # Files.
     output = Path(job.output_dir)
     files = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     assert files == {
@@ -97,7 +97,7 @@ def test_a_training_learns_and_leaves_a_model(
     assert after == before, "the base is read only"
 
 
-def test_card_names_base_and_data_as_people_know_them(
+def test_card_contains_names_and_uuids_of_base_and_data(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     result = {
@@ -121,7 +121,7 @@ def encoded_tokens(model: Path, data: Path) -> int:
     return encode_dataset(data, load_tokenizer(model / "weights"), max_length=128).tokens
 
 
-def test_adapter_and_merged_weights_are_the_same_model(
+def test_adapter_and_merged_weights_give_the_same_logits(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     job = make_job(
@@ -141,7 +141,7 @@ def test_adapter_and_merged_weights_are_the_same_model(
         assert not torch.allclose(merged(ids).logits, untouched, atol=1e-1)
 
 
-def test_the_tuned_model_answers_and_stops(
+def test_tuned_model_gives_the_learned_answer_and_stops(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     rows = [chat("Who are you?", "I am a tuned model.")] * 8
@@ -159,10 +159,10 @@ def test_the_tuned_model_answers_and_stops(
     assert text == "I am a tuned model.<|im_end|>", "it says what it learned, then ends"
 
 
-def test_the_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
+def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
-    """Against a loss computed here, plainly: rows of very unlike length make wrong means show."""
+    """Compares with a simple computation. Rows of very different lengths reveal wrong means."""
     rows = [chat("Hi", "yes " * n) for n in (1, 2, 30, 3, 1, 20, 2, 5)]
     data = make_dataset(rows)
     spec = training_spec(
@@ -184,7 +184,7 @@ def test_the_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
     assert losses(heard)[1] == pytest.approx(total / count, abs=1e-4)
 
 
-def test_a_model_that_cannot_select_logits_trains_alike(
+def test_model_that_cannot_select_logits_has_the_same_losses(
     tiny_model: Path,
     make_dataset: MakeDataset,
     tmp_path: Path,
@@ -203,7 +203,7 @@ def test_a_model_that_cannot_select_logits_trains_alike(
     assert both[:3] == pytest.approx(both[3:], abs=1e-5)
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_advice(
+def test_loss_of_nan_ends_the_training_with_advice(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     spec = training_spec(max_steps=200)
@@ -225,7 +225,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice(
     assert heard.of_type("metrics")[-1]["values"]["loss"] == "NaN", "the curve shows it"
 
 
-def test_a_wrong_target_module_is_said_in_words(
+def test_unknown_target_module_is_refused(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     spec = training_spec(max_steps=1, lora={"target_modules": ["no_such_module"]})
@@ -234,7 +234,7 @@ def test_a_wrong_target_module_is_said_in_words(
         run_sft(job, heard.report)
 
 
-def test_named_target_modules_are_the_only_ones_trained(
+def test_training_changes_only_the_given_target_modules(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     spec = training_spec(max_steps=1, lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]})
@@ -244,7 +244,7 @@ def test_named_target_modules_are_the_only_ones_trained(
     assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
 
 
-def test_a_dataset_without_a_usable_row_fails_before_the_model_is_loaded(
+def test_dataset_without_usable_rows_fails_before_the_model_is_loaded(
     tiny_model: Path,
     make_dataset: MakeDataset,
     tmp_path: Path,
@@ -258,7 +258,7 @@ def test_a_dataset_without_a_usable_row_fails_before_the_model_is_loaded(
         run_sft(job, heard.report)
 
 
-def test_the_same_seed_gives_the_same_losses_and_another_seed_does_not(
+def test_same_seed_gives_the_same_losses(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
@@ -271,7 +271,7 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_does_not(
     assert all_losses[:4] != all_losses[8:]
 
 
-def test_a_held_out_dataset_without_a_usable_row_is_named(
+def test_held_out_dataset_without_usable_rows_is_named(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     nobody = make_dataset([{"messages": [{"role": "user", "content": "Hi"}]}], "held-out")
@@ -280,7 +280,7 @@ def test_a_held_out_dataset_without_a_usable_row_is_named(
         run_sft(make_job(tmp_path, training_spec(), inputs), heard.report)
 
 
-def test_rows_are_cut_to_what_the_model_was_made_for(
+def test_rows_are_truncated_to_the_models_context_length(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
 ) -> None:
     data = make_dataset([chat("Hi", "yes " * 700)] * 4)
@@ -292,14 +292,14 @@ def test_rows_are_cut_to_what_the_model_was_made_for(
     assert result["tokens"] == 512
 
 
-def test_the_same_job_gives_the_same_loss_curve_to_the_last_bit(
+def test_same_job_gives_exactly_the_same_losses(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard_by: Callable[[], Heard]
 ) -> None:
     data = make_dataset(ROWS)
     curves = []
     for place, seed in enumerate((7, 7, 8)):
         heard = heard_by()
-        torch.manual_seed(place)  # what happened in the process before must not matter
+        torch.manual_seed(place)  # the earlier state of the generator must not matter
         spec = training_spec(max_steps=6, seed=seed)
         job = make_job(tmp_path / str(place), spec, {"base_model": tiny_model, "dataset": data})
         run_sft(job, heard.report)
