@@ -1,9 +1,9 @@
-"""Determine the address of a client, also behind proxies.
+"""Addresses of clients, also behind proxies.
 
 Only the address of the connection's peer is certain. ``X-Forwarded-For`` is read from its right
 end, where proxies append. An entry counts only if the address that added it is a proxy of
 ``AIPLATFORM_TRUSTED_PROXIES``. Reading stops at the first address that is not trusted. Entries that
-the client wrote itself stand further left, so they are never read.
+the client wrote itself are further left, so they are never read.
 
 The header ``Forwarded`` (RFC 7239) is not read. A proxy that is configured for one of the two
 headers passes the other one on as the client sent it, so reading both would let clients forge their

@@ -1,8 +1,8 @@
 """Encryption of stored secrets with AES-256-GCM. Each value is bound to the row it belongs to.
 
 The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. The first key
-encrypts, and all keys decrypt. To replace a key, add a new one at the top and run ``aiplatform db
-rotate-keys``. All processes of the platform read the same file.
+encrypts, and all keys decrypt. To replace a key, add a new one at the top and run the command
+``aiplatform db rotate-keys``. All processes of the platform read the same file.
 
 A sealed value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the remaining
 bytes. The id of a key is part of its hash, so the file needs to contain only keys.

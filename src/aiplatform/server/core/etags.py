@@ -39,7 +39,7 @@ def require_match(if_match: str | None, changed_at: datetime | None, resource: s
 
 
 def require_tag(if_match: str | None, tag: str, resource: str) -> None:
-    """Refuse an update unless ``If-Match`` names ``tag``, for versions that are no times.
+    """Refuse an update unless ``If-Match`` names ``tag``, for versions without a time.
 
     Raises:
         PreconditionRequired: the header is missing.

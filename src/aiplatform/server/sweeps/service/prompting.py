@@ -1,7 +1,7 @@
-"""Schedule the next step of a sweep after events that it depends on.
+"""Events that advance a sweep, such as the end of a trial's task.
 
-A worker does the step after the commit of the event. If the message is lost, the periodic work of
-the workers does the step later.
+A worker does the sweep's next step after the commit of the event. If the message is lost, the
+periodic work of the workers does the step later.
 """
 
 from collections.abc import Sequence
