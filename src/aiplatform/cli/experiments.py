@@ -67,7 +67,7 @@ def ls(
             "CREATED": lambda e: age_text(e.created_at),
         },
         as_json=json,
-        empty=tr("There is no experiment like that.")
+        empty=tr("No experiments match.")
         if asked or archived
         else tr("There is no experiment in this project yet. Begin one: aiplatform train --help"),
     )

@@ -69,7 +69,7 @@ def ls(
             "CREATED": lambda r: age_text(r.created_at),
         },
         as_json=json,
-        empty=tr("There is no run like that."),
+        empty=tr("No runs match."),
     )
 
 

@@ -167,7 +167,7 @@ def pack_commit(repository: Path, commit: str) -> Packed:
         ClientError: if git is missing, or there is no such commit.
     """
     if commit.startswith("-"):
-        raise ClientError(tr("{commit!r} is no commit", commit=commit))
+        raise ClientError(tr("{commit!r} is not a commit", commit=commit))
     sha = _git(repository, "rev-parse", "--verify", f"{commit}^{{commit}}").decode().strip()
     archive = _git(repository, "archive", "--format=tar", sha)
     buffer = io.BytesIO()

@@ -118,4 +118,4 @@ def reply_from(answer: Any) -> ChatReply:
             raw=answer,
         )
     except (KeyError, IndexError, TypeError) as error:
-        raise UnexpectedAnswer(tr("the server's answer is no chat completion")) from error
+        raise UnexpectedAnswer(tr("the server's answer is not a chat completion")) from error

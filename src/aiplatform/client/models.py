@@ -403,7 +403,7 @@ def _safe_parts(path: str) -> tuple[str, ...]:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or any(p == ".." or "\\" in p or ":" in p for p in parts):
         raise CorruptDownload(
-            tr("the server named a file {path!r}, which is no safe path", path=path)
+            tr("the server named a file {path!r}, which is not a safe path", path=path)
         )
     return parts
 

@@ -191,7 +191,7 @@ class Runs(Group):
         if isinstance(run, Run):
             return run.uuid
         if isinstance(run, Resource) and not isinstance(run, Task):
-            raise TypeError(f"a {type(run).__name__} is no run")
+            raise TypeError(f"a {type(run).__name__} is not a run")
         return self._client.tasks.resolve(run, project)
 
 

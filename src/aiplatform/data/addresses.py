@@ -107,7 +107,9 @@ def literal(host: str) -> Address | None:
         address = ip_address(host.strip("[]"))
     except ValueError:
         if not _NAME.fullmatch(host) or _ENDS_IN_A_NUMBER.search(host):
-            raise ValueError(f"{host} is no name, nor a usual way to write an address") from None
+            raise ValueError(
+                f"{host} is neither a host name nor an address in its usual form"
+            ) from None
         return None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise ValueError(f"{host} names a zone")

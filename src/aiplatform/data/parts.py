@@ -115,7 +115,7 @@ def unchain(blobs: Sequence[str], read: ReadBlob) -> bytes:
         blob = read(sha256)
         try:
             if zstandard.frame_content_size(blob) > MAX_UNPACKED_PART:
-                raise BlobDamagedError(f"{sha256} is no part of a file")
+                raise BlobDamagedError(f"{sha256} is not part of a file")
             data = zstandard.ZstdDecompressor(
                 dict_data=dictionary, max_window_size=1 << WINDOW_LOG
             ).decompress(blob, max_output_size=MAX_UNPACKED_PART)

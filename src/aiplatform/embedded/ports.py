@@ -29,7 +29,7 @@ def claim_port(host: str, port: int) -> int:
         )[0]
     except (OSError, UnicodeError) as error:
         raise PortUnavailableError(
-            tr("{host!r} is no address of this machine.", host=host),
+            tr("{host!r} is not an address of this machine.", host=host),
             tr(
                 "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
                 "others)."
@@ -66,7 +66,7 @@ def _explain(error: OSError, host: str, port: int) -> PortUnavailableError:
             )
         case errno.EADDRNOTAVAIL:
             return PortUnavailableError(
-                tr("{host} is no address of this machine.", host=host),
+                tr("{host} is not an address of this machine.", host=host),
                 tr(
                     "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
                     "others)."

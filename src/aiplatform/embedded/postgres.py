@@ -324,7 +324,7 @@ class Postgres:
             except OSError as error:
                 raise HomeUnusableError(
                     tr(
-                        "{data} holds files but no PG_VERSION: it is no data directory.",
+                        "{data} holds files but no PG_VERSION: it is not a data directory.",
                         data=self.data,
                     ),
                     tr(

@@ -107,7 +107,9 @@ class SweepSpec(Strict):
     def _consistent(self) -> "SweepSpec":
         for path in self.parameters:
             if not PATH.fullmatch(path):
-                raise ValueError(f"{path[:80]!r} is no path into a config, such as lora.rank")
+                raise ValueError(
+                    f"{path[:80]!r} is not a path in a config; write it like lora.rank"
+                )
         if self.method == "grid":
             for path, parameter in self.parameters.items():
                 if isinstance(parameter, FloatRange) and parameter.step is None:

@@ -538,7 +538,7 @@ OUTPUTS = {
         "(out / 'd').symlink_to('/root'); os.rename(out / 'd', out / 'e')",
         None,
     ),
-    "a pipe": ("os.mkfifo(out / 'pipe')", "it is no file of its own"),
+    "a pipe": ("os.mkfifo(out / 'pipe')", "it is not a regular file"),
     "a socket": (
         "import socket; socket.socket(socket.AF_UNIX).bind(str(out / 's'))",
         "can't be kept",

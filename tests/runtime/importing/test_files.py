@@ -150,8 +150,8 @@ REFUSALS = {
     lambda upload: (upload / "config.json").write_text("[]"): "config.json is not JSON",
     lambda upload: edit_config(
         upload, model_type="bert", architectures=["BertModel"]
-    ): "A BertModel is no language model",
-    lambda upload: edit_config(upload, model_type="vit"): "'vit' is no language model",
+    ): "A BertModel is not a language model",
+    lambda upload: edit_config(upload, model_type="vit"): "'vit' is not a language model",
     lambda upload: edit_config(
         upload, model_type="evil", auto_map={"AutoConfig": "evil.Config"}
     ): "code from outside is never run",

@@ -90,7 +90,9 @@ def artifact_path(path: str | PurePosixPath) -> str:
     """
     found = PurePosixPath(path)
     if found.is_absolute() or ".." in found.parts or not found.parts:
-        raise ValueError(f"{str(path)!r} is no path of an artifact: it must be relative")
+        raise ValueError(
+            f"{str(path)!r} is not a path of an artifact; use a relative path without `..`"
+        )
     return found.as_posix()
 
 

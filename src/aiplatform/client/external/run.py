@@ -233,7 +233,7 @@ class ExternalRun:
             except (TypeError, ValueError):
                 number = None
             if number is None:
-                self._warn(key, f"{key} is no number and is left out")
+                self._warn(key, f"{key} is not a number and is left out")
             else:
                 yield key, number
 

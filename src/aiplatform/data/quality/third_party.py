@@ -47,7 +47,7 @@ class Outside:
         """Import the check and create its instance for a report."""
         kind = self.point.load()
         if not (isinstance(kind, type) and issubclass(kind, Check)):
-            raise TypeError(f"{self.point.value} is no subclass of {Check.__qualname__}")
+            raise TypeError(f"{self.point.value} is not a subclass of {Check.__qualname__}")
         self.check = kind(context)
 
     def findings(self, taken: Iterable[str]) -> list[Finding]:
@@ -61,7 +61,7 @@ class Outside:
         found = list(self.check.findings())[:MOST_FINDINGS]
         for finding in found:
             if not isinstance(finding, Finding) or not isinstance(finding.severity, Severity):
-                raise TypeError(f"it returned {finding!r}, which is no finding")
+                raise TypeError(f"it returned {finding!r}, which is not a finding")
             if CODE.fullmatch(finding.code) is None or finding.code in taken:
                 raise ValueError(f"the code {finding.code!r} is not free or not a-z and _")
             finding.count = int(finding.count)

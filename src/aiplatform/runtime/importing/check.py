@@ -63,13 +63,15 @@ def _architecture(weights: Path) -> tuple[str, Any]:
                 f"Models of type {model_type!r} need code that comes with them, "
                 "and code from outside is never run."
             )
-        raise JobError(f"A model of type {model_type!r} is no language model that generates text.")
+        raise JobError(
+            f"A model of type {model_type!r} is not a language model that generates text."
+        )
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
     architecture = str((raw.get("architectures") or [known])[0])
     if architecture != known and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
         # Encoders and decoders may have the same type: BertModel makes embeddings, while
         # BertLMHeadModel generates text.
-        raise JobError(f"A {architecture} is no language model that generates text.")
+        raise JobError(f"A {architecture} is not a language model that generates text.")
     if raw.pop("auto_map", None) is not None:
         # transformers has code for this type, so the reference to the model's own code is removed.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")

@@ -94,7 +94,7 @@ def read_header(file: Path) -> dict[str, str | None]:
             return None if value is None else str(value.contents())
         except ValueError as error:
             raise JobError(
-                f"{file.name} is not a complete GGUF file: {key} is no text in UTF-8."
+                f"{file.name} is not a complete GGUF file: {key} is not UTF-8 text."
             ) from error
 
     return {

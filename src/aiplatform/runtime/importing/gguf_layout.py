@@ -99,7 +99,7 @@ class _Walk:
             places.append((self._integer("Q"), elements // block * size))
         alignment = self._numbers.get("general.alignment", 32)
         if alignment <= 0 or alignment & (alignment - 1):
-            raise BadLayout("its alignment is no power of two")
+            raise BadLayout("its alignment is not a power of two")
         room = len(self._data) - (self._at + -self._at % alignment)
         end = 0
         for offset, size in sorted(places):

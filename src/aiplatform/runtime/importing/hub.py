@@ -234,9 +234,9 @@ def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
             if entry.get("Type") != "tree"
         ]
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise JobError(f"ModelScope answers what is no list of files of {name}.") from error
+        raise JobError(f"ModelScope's answer is not a list of the files of {name}.") from error
     if not all(isinstance(file.path, str) and file.path and file.size >= 0 for file in files):
-        raise JobError(f"ModelScope answers what is no list of files of {name}.")
+        raise JobError(f"ModelScope's answer is not a list of the files of {name}.")
     return files
 
 

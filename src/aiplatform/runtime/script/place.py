@@ -281,7 +281,7 @@ def copy_own(source: Path, target: Path, uid: int, limit: int | None = None) -> 
             with os.fdopen(opened, "rb") as content:
                 found = os.fstat(opened)
                 if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
-                    raise JobError(f"{shown} can't be kept: it is no file of its own.")
+                    raise JobError(f"{shown} can't be stored: it is not a regular file.")
                 left.take(found.st_size, shown)
                 with (inside / name).open("xb") as output:
                     copy_bytes(content, output, found.st_size)

@@ -118,7 +118,9 @@ class Reports:
             reason = f"a checkpoint that can't be found: {error.strerror}"
             raise JobError(reason) from error
         if not below:
-            raise JobError(f"a checkpoint that is no directory below its own: {message.path!r}")
+            raise JobError(
+                f"a checkpoint outside of the directory of checkpoints: {message.path!r}"
+            )
         target = Path(self.job.checkpoint_dir) / path.relative_to(own)
         if self.place.uid is not None:  # a copy, so the script may change and announce it again
             target = target.with_name(f"{target.name}.{message.step}")

@@ -204,7 +204,7 @@ def _read(path: Path, _changed: int, _inode: int, size: int, mode: int) -> tuple
     except OSError as error:
         raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise KeyFileUnusable(f"the key file {path} holds something that is no key") from error
+        raise KeyFileUnusable(f"the key file {path} holds something that is not a key") from error
     keys = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()

@@ -187,7 +187,7 @@ def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | Non
         return None
     others = report.get("outside_checks") or ()
     if not others:
-        why = "is no finding of the platform, and no other check ran"
+        why = "is not a finding of the platform, and no other check ran"
         why_zh = "不是平台自带的问题，且没有运行其他检查"
         return (
             f"{pattern} {why}; correct the gate, or install the check and make the report again",

@@ -48,7 +48,7 @@ def fault_of_path(path: str) -> Words | None:
         if len(part) > 255:
             return Words("a part is longer than 255 characters", "某一部分超过 255 个字符")
         if part.startswith("."):
-            return Words("hidden files are no part of a model", "隐藏文件不属于模型")
+            return Words("hidden files can't be part of a model", "隐藏文件不属于模型")
         if not _PART.fullmatch(part):
             return Words(
                 "names are made of letters, digits and . _ + @ = -",

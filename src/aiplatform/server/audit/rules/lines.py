@@ -116,7 +116,7 @@ def parse_seal(said: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
             (str(item["key"]), bytes.fromhex(item["signature"])) for item in said["signatures"]
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise NotALine("it is no seal") from error
+        raise NotALine("it is not a seal") from error
     if size_of(seal.ranges) > MOST_ROWS:
         raise NotALine(f"its seal claims more than {MOST_ROWS} rows")
     return seal, signatures
@@ -132,7 +132,7 @@ def parse_proof(said: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
         path = [bytes.fromhex(step) for step in said["path"]]
         return int(said["row"]), int(said["seal"]), int(said["index"]), path
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise NotALine("it is no proof") from error
+        raise NotALine("it is not a proof") from error
 
 
 def _line(said: dict[str, Any]) -> str:

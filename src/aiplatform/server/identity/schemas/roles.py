@@ -14,7 +14,7 @@ from aiplatform.server.identity.schemas.accounts import EXAMPLE_UUID, no_uuid
 
 def _known(permission: str) -> str:
     if not is_permission(permission):
-        raise ValueError("is no permission; GET /api/v1/permissions lists them")
+        raise ValueError("is not a permission; GET /api/v1/permissions lists them")
     return permission
 
 

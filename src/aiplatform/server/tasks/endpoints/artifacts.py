@@ -60,7 +60,9 @@ def list_task_artifacts(
     ANY_PATH,
     summary="Upload a run's artifact",
     openapi_extra=described("the file's bytes"),
-    responses=problems("file", s409="The run has ended, or is no run that executes elsewhere"),
+    responses=problems(
+        "file", s409="The run has ended, or it does not run outside of the platform"
+    ),
 )
 async def put_task_artifact(
     task: UUID,

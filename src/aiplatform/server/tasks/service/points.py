@@ -73,7 +73,7 @@ def read_report(body: bytes) -> Report:
     for place, point in enumerate(report.points):
         if type(point.value) is str and point.value not in SPECIAL:
             raise MalformedPoints(
-                reason=f"`{point.value[:40]}` is no number - at `$.points[{place}].value`"
+                reason=f"`{point.value[:40]}` is not a number - at `$.points[{place}].value`"
             )
     return report
 
