@@ -155,7 +155,7 @@ REFUSALS = {
     lambda upload: edit_config(
         upload, model_type="evil", auto_map={"AutoConfig": "evil.Config"}
     ): "code from outside is never run",
-    lambda upload: edit_config(upload, model_type=None): "no language model",
+    lambda upload: edit_config(upload, model_type=None): "not a language model",
     lambda upload: edit_config(upload, hidden_size="x"): "does not describe a llama model",
     lambda upload: edit_config(upload, quantization_config={"quant_method": "gptq"}): (
         r"The weights are quantized \(gptq\)"
