@@ -23,7 +23,7 @@ CLOSED = [
 
 class TestIsOpen:
     @pytest.mark.parametrize("address", CLOSED)
-    def test_closed(self, address: str) -> None:
+    def test_is_open_internal_address_is_false(self, address: str) -> None:
         assert not is_open(ip_address(address), [])
 
     @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ class TestIsOpen:
         ["1.1.1.1", PUBLIC, "172.32.0.1", "2606:4700:4700::1111", "::ffff:1.1.1.1",
          "64:ff9b::1.1.1.1"],
     )  # fmt: skip
-    def test_public(self, address: str) -> None:
+    def test_is_open_public_address_is_true(self, address: str) -> None:
         assert is_open(ip_address(address), [])
 
-    def test_a_network_of_the_administrators(self) -> None:
+    def test_is_open_address_in_an_allowed_network_is_true(self) -> None:
         networks = [ip_network("10.1.0.0/16"), ip_network("fd12::/16")]
         for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd12::5"):
             assert is_open(ip_address(address), networks)
@@ -48,7 +48,7 @@ class TestIsOpen:
          ("168.63.129.16", "168.63.0.0/16"), ("fd00:ec2::254", "fc00::/7"),
          ("fd00:ec2::23", "fd00::/8"), ("fd20:ce::254", "fd20::/16")],
     )  # fmt: skip
-    def test_a_network_around_it_opens_no_clouds_credentials(
+    def test_is_open_metadata_address_needs_a_network_of_its_own(
         self, address: str, network: str
     ) -> None:
         assert not is_open(ip_address(address), [])
@@ -56,13 +56,13 @@ class TestIsOpen:
         assert is_open(ip_address(address), [ip_network(address)])
 
     @pytest.mark.parametrize("network", ["::1/128", "::/127", "::/0"])
-    def test_the_loopback_of_ipv6_can_be_opened(self, network: str) -> None:
+    def test_is_open_ipv6_loopback_can_be_allowed(self, network: str) -> None:
         assert is_open(ip_address("::1"), [ip_network(network)])
 
-    def test_and_is_no_address_of_ipv4(self) -> None:
+    def test_is_open_ipv6_loopback_is_not_in_an_ipv4_network(self) -> None:
         assert not is_open(ip_address("::1"), [ip_network("0.0.0.0/0")])
 
-    def test_no_wide_network_opens_the_clouds_credentials(self) -> None:
+    def test_is_open_metadata_address_in_the_widest_network_is_false(self) -> None:
         wide = [ip_network("0.0.0.0/0"), ip_network("::/0")]
         assert is_open(ip_address("10.0.0.1"), wide)
         for address in METADATA:

@@ -51,7 +51,7 @@ def put(store: BlobStore, folder: Path, content: bytes, *, move: bool = False) -
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 
 
-def test_what_is_put_is_read(store: BlobStore, tmp_path: Path) -> None:
+def test_read_returns_all_or_a_range_of_a_stored_blob(store: BlobStore, tmp_path: Path) -> None:
     sha256 = put(store, tmp_path, CONTENT)
     chunks = list(store.read(sha256))
     assert b"".join(chunks) == CONTENT
@@ -65,7 +65,7 @@ def test_what_is_put_is_read(store: BlobStore, tmp_path: Path) -> None:
     assert b"".join(store.read(sha256, 0, 0)) == b""
 
 
-def test_an_empty_blob(store: BlobStore, tmp_path: Path) -> None:
+def test_empty_blob_can_be_stored_read_and_fetched(store: BlobStore, tmp_path: Path) -> None:
     sha256 = put(store, tmp_path, b"")
     assert b"".join(store.read(sha256)) == b""
     store.fetch(sha256, tmp_path / "fetched")
@@ -73,7 +73,9 @@ def test_an_empty_blob(store: BlobStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("move", [False, True])
-def test_putting_twice_changes_nothing(store: BlobStore, tmp_path: Path, move: bool) -> None:
+def test_put_file_of_a_stored_blob_changes_nothing(
+    store: BlobStore, tmp_path: Path, move: bool
+) -> None:
     sha256 = put(store, tmp_path, CONTENT, move=move)
     [entry] = store.list()
     assert put(store, tmp_path, CONTENT, move=move) == sha256
@@ -82,7 +84,7 @@ def test_putting_twice_changes_nothing(store: BlobStore, tmp_path: Path, move: b
     assert entry.size == len(CONTENT)
 
 
-def test_listing_and_deleting(store: BlobStore, tmp_path: Path) -> None:
+def test_list_returns_sorted_blobs_without_deleted_ones(store: BlobStore, tmp_path: Path) -> None:
     put_hashes = sorted(put(store, tmp_path, b"x" * n) for n in range(5))
     assert [entry.sha256 for entry in store.list()] == put_hashes
     store.delete(put_hashes[2])
@@ -91,7 +93,7 @@ def test_listing_and_deleting(store: BlobStore, tmp_path: Path) -> None:
     assert not store.exists(put_hashes[2])
 
 
-def test_fetching_replaces_and_is_read_only(store: BlobStore, tmp_path: Path) -> None:
+def test_fetch_replaces_the_target_by_a_read_only_file(store: BlobStore, tmp_path: Path) -> None:
     sha256 = put(store, tmp_path, CONTENT)
     target = tmp_path / "fetched"
     target.write_bytes(b"older")
@@ -101,7 +103,7 @@ def test_fetching_replaces_and_is_read_only(store: BlobStore, tmp_path: Path) ->
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
-def test_what_is_absent_is_said_to_be(store: BlobStore, tmp_path: Path) -> None:
+def test_absent_blob_raises_not_found(store: BlobStore, tmp_path: Path) -> None:
     assert not store.exists(ABSENT)
     for use in (
         lambda: store.size(ABSENT),
@@ -114,7 +116,7 @@ def test_what_is_absent_is_said_to_be(store: BlobStore, tmp_path: Path) -> None:
     assert not (tmp_path / "fetched").exists()
 
 
-def test_a_wrong_hash_is_refused(store: BlobStore, tmp_path: Path) -> None:
+def test_put_file_with_wrong_hash_is_rejected(store: BlobStore, tmp_path: Path) -> None:
     path = tmp_path / "source"
     path.write_bytes(b"content")
     with pytest.raises(BlobDamagedError):
@@ -125,7 +127,7 @@ def test_a_wrong_hash_is_refused(store: BlobStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "A" * 64, "", "0" * 63, "0" * 64 + "\n"])
-def test_names_are_hashes_only(store: BlobStore, tmp_path: Path, name: str) -> None:
+def test_name_that_is_not_a_hash_is_rejected(store: BlobStore, tmp_path: Path, name: str) -> None:
     for use in (
         lambda: store.exists(name),
         lambda: store.delete(name),
@@ -136,7 +138,7 @@ def test_names_are_hashes_only(store: BlobStore, tmp_path: Path, name: str) -> N
             use()
 
 
-def test_the_directory_is_sharded_and_blobs_are_read_only(tmp_path: Path) -> None:
+def test_local_blob_is_read_only_in_a_sharded_directory(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     sha256 = put(store, tmp_path, b"content", move=True)
     path = tmp_path / "blobs" / sha256[:2] / sha256[2:4] / sha256
@@ -144,7 +146,7 @@ def test_the_directory_is_sharded_and_blobs_are_read_only(tmp_path: Path) -> Non
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
-def test_a_move_copies_nothing_and_a_fetch_links(tmp_path: Path) -> None:
+def test_local_move_renames_and_fetch_links(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     source = tmp_path / "source"
     source.write_bytes(b"content")
@@ -157,14 +159,14 @@ def test_a_move_copies_nothing_and_a_fetch_links(tmp_path: Path) -> None:
     assert path.stat().st_ino == (tmp_path / "fetched").stat().st_ino == inode
 
 
-def test_a_copy_is_independent_of_its_source(tmp_path: Path) -> None:
+def test_put_file_copy_is_independent_of_its_source(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     sha256 = put(store, tmp_path, b"content")
     (tmp_path / "source-7").write_bytes(b"changed")
     assert b"".join(store.read(sha256)) == b"content"
 
 
-def test_fetching_copies_where_links_are_refused(
+def test_fetch_copies_if_links_are_not_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -179,7 +181,7 @@ def test_fetching_copies_where_links_are_refused(
 
 
 @pytest.mark.parametrize("move", [False, True])
-def test_a_crash_at_any_step_leaves_no_half_blob(
+def test_put_file_failing_at_any_step_leaves_no_partial_blob(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: bool
 ) -> None:
     """Fail at the n-th call of the operating system, for every n."""
@@ -220,7 +222,7 @@ def test_a_crash_at_any_step_leaves_no_half_blob(
     assert step > 3
 
 
-def test_blobs_are_synced_before_they_are_visible(
+def test_put_file_syncs_content_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
@@ -236,7 +238,7 @@ def test_blobs_are_synced_before_they_are_visible(
     assert happened[2:] == ["fsync"] * 3
 
 
-def test_many_writers_of_the_same_content(tmp_path: Path) -> None:
+def test_concurrent_writers_of_the_same_content_store_one_blob(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     content = os.urandom(2_000_000)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -260,7 +262,7 @@ def test_many_writers_of_the_same_content(tmp_path: Path) -> None:
     assert b"".join(store.read(sha256)) == content
 
 
-def test_a_reader_outlives_a_deletion(tmp_path: Path) -> None:
+def test_read_of_a_deleted_blob_continues_to_its_end(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     sha256 = put(store, tmp_path, CONTENT)
     chunks = store.read(sha256)
@@ -269,7 +271,7 @@ def test_a_reader_outlives_a_deletion(tmp_path: Path) -> None:
     assert first + b"".join(chunks) == CONTENT
 
 
-def test_sweeping_takes_old_leftovers_only(tmp_path: Path) -> None:
+def test_sweep_deletes_only_old_incomplete_files(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     sha256 = put(store, tmp_path, b"content")
     old, new = (store.root / "incoming" / name for name in ("old", "new"))
@@ -282,7 +284,9 @@ def test_sweeping_takes_old_leftovers_only(tmp_path: Path) -> None:
     assert store.exists(sha256)
 
 
-def test_opening_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_store_accepts_file_and_s3_urls_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = open_store(f"file://{tmp_path}/with%20space")
     assert isinstance(local, LocalBlobStore)
     assert local.root == tmp_path / "with space"
@@ -294,7 +298,7 @@ def test_opening_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             open_store(url)
 
 
-def test_a_store_that_is_away_fails_as_a_file_system_does(tmp_path: Path) -> None:
+def test_unreachable_object_store_raises_an_os_error(tmp_path: Path) -> None:
     away = S3Store(
         "bucket", endpoint="http://127.0.0.1:1", region="x", access_key_id="x",
         secret_access_key="x", client_options={"allow_http": True},
@@ -317,7 +321,7 @@ def test_a_store_that_is_away_fails_as_a_file_system_does(tmp_path: Path) -> Non
     assert issubclass(StoreUnavailableError, OSError)
 
 
-def test_a_damaged_object_is_not_handed_out(tmp_path: Path) -> None:
+def test_fetch_of_a_damaged_object_is_rejected(tmp_path: Path) -> None:
     import obstore
 
     memory = MemoryStore()

@@ -34,7 +34,7 @@ def as_link(kind: bytes, target: str) -> Change:
     return change
 
 
-def test_files_and_directories(tmp_path: Path) -> None:
+def test_unpack_writes_files_and_keeps_only_the_executable_bit(tmp_path: Path) -> None:
     def executable(info: tarfile.TarInfo) -> None:
         info.mode, info.uid, info.uname = 0o4777, 0, "root"
 
@@ -67,7 +67,9 @@ def test_files_and_directories(tmp_path: Path) -> None:
         ("x" * 500, None, "longer than"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, name: str, change: Change | None, match: str) -> None:
+def test_bundle_with_unsafe_entry_is_rejected(
+    tmp_path: Path, name: str, change: Change | None, match: str
+) -> None:
     path = pack(tmp_path / "b.tar.gz", ("ok.py", b"1", None), (name, b"2", change))
     with pytest.raises(BundleError, match=match):
         inspect(path)
@@ -81,20 +83,22 @@ def test_what_is_refused(tmp_path: Path, name: str, change: Change | None, match
     [b"", b"no archive", gzip.compress(b"no tar either" * 100)],
     ids=["empty", "raw", "gz"],
 )
-def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
+def test_inspect_file_that_is_not_an_archive_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b").write_bytes(content)
     with pytest.raises(BundleError):
         inspect(tmp_path / "b")
 
 
-def test_a_cut_one(tmp_path: Path) -> None:
+def test_inspect_truncated_bundle_is_rejected(tmp_path: Path) -> None:
     path = pack(tmp_path / "b", ("a.py", bytes(range(256)) * 400, None))
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(BundleError, match=r"can't be read|unexpected end"):
         inspect(path)
 
 
-def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_decompression_bomb_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither many files, nor long ones, nor a header that would fill the memory."""
     monkeypatch.setattr(bundles, "MAX_FILES", 10)
     monkeypatch.setattr(bundles, "MAX_UNPACKED_BYTES", 1 << 20)

@@ -85,7 +85,7 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_how_rows_arrive_makes_no_difference(tmp_path: Path) -> None:
+def test_file_does_not_depend_on_batch_sizes(tmp_path: Path) -> None:
     rows = some_rows(5000)
     whole = write(tmp_path / "whole", rows, [])
     assert pq.read_metadata(tmp_path / "whole").num_row_groups > 5
@@ -97,7 +97,7 @@ def test_how_rows_arrive_makes_no_difference(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_slices_of_one_large_batch_make_no_difference(tmp_path: Path) -> None:
+def test_file_does_not_depend_on_slicing_of_a_large_batch(tmp_path: Path) -> None:
     rows = some_rows(3000)
     whole = write(tmp_path / "whole", rows, [])
     batch = pa.RecordBatch.from_pylist(rows, SCHEMA)
@@ -107,7 +107,7 @@ def test_slices_of_one_large_batch_make_no_difference(tmp_path: Path) -> None:
     assert (tmp_path / "sliced").read_bytes() == whole
 
 
-def test_how_rows_arrive_makes_no_difference_at_full_size(tmp_path: Path) -> None:
+def test_file_with_full_size_row_groups_does_not_depend_on_batch_sizes(tmp_path: Path) -> None:
     """Pages are a MiB: only large row groups have several, whose ends could tell of batches."""
     rng = random.Random(4)
     words = [f"w{rng.randrange(10**6)}" for _ in range(2000)]
@@ -129,7 +129,7 @@ def test_how_rows_arrive_makes_no_difference_at_full_size(tmp_path: Path) -> Non
         assert write(tmp_path / str(count), rows, cuts) == whole
 
 
-def test_row_groups_are_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_group_ends_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canonical, "CUT_BYTES", 1 << 32)  # no row chooses to end one
     rows = [{"messages": None, "note": "x" * 1_000_000, "score": 0.0, "good": True}] * 15
     write(tmp_path / "file", rows, [])
@@ -139,7 +139,7 @@ def test_row_groups_are_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert groups == [per_group, per_group, 15 - 2 * per_group]
 
 
-def test_nothing_tells_the_library_or_the_time(tmp_path: Path) -> None:
+def test_file_does_not_contain_the_library_version(tmp_path: Path) -> None:
     content = write(tmp_path / "file", some_rows(10), [])
     assert pa.__version__.encode() not in content
     assert b"parquet-cpp" not in content
@@ -148,7 +148,7 @@ def test_nothing_tells_the_library_or_the_time(tmp_path: Path) -> None:
     assert b"ARROW:schema" not in meta.metadata
 
 
-def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+def test_file_written_by_another_process_is_identical(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.data.test_canonical import *;"
         "sys.stdout.buffer.write(write(Path(sys.argv[1]), some_rows(500), [3]))"
@@ -179,7 +179,7 @@ def test_files_that_share_rows_share_bytes(tmp_path: Path) -> None:
     assert found > 0.8 * len(pieces)
 
 
-def test_metadata_says_what_the_rows_are(tmp_path: Path) -> None:
+def test_metadata_contains_row_count_shape_and_format(tmp_path: Path) -> None:
     write(tmp_path / "file", some_rows(10), [])
     assert row_count(tmp_path / "file") == 10
     assert shape_of(tmp_path / "file") is DataShape.CHAT
@@ -187,7 +187,7 @@ def test_metadata_says_what_the_rows_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_pages_of_rows(tmp_path: Path) -> None:
+def test_read_rows_returns_any_page(tmp_path: Path) -> None:
     rows = some_rows(3000)
     write(tmp_path / "file", rows, [])
     for offset, limit in [
@@ -205,7 +205,9 @@ def test_pages_of_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_a_page_reads_only_its_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_reads_only_the_row_groups_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "file", some_rows(3000), [])
     read: list[int] = []
     real = pq.ParquetFile.read_row_group
@@ -220,7 +222,7 @@ def test_a_page_reads_only_its_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_a_footer_that_is_known_is_not_read_again(tmp_path: Path) -> None:
+def test_given_footer_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write(path, some_rows(3000), [])
     footer = pq.read_metadata(path)
@@ -232,7 +234,7 @@ def test_a_footer_that_is_known_is_not_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_a_batch_never_gathers_several_row_groups(tmp_path: Path) -> None:
+def test_iter_batches_never_joins_row_groups(tmp_path: Path) -> None:
     write(tmp_path / "file", some_rows(2000), [])
     meta = pq.read_metadata(tmp_path / "file")
     groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
@@ -240,7 +242,7 @@ def test_a_batch_never_gathers_several_row_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_groups")
-def test_batches_and_columns(tmp_path: Path) -> None:
+def test_iter_batches_returns_the_chosen_columns(tmp_path: Path) -> None:
     rows = some_rows(2000)
     write(tmp_path / "file", rows, [])
     batches = list(iter_batches(tmp_path / "file", ["good", "note"]))
@@ -248,14 +250,14 @@ def test_batches_and_columns(tmp_path: Path) -> None:
     assert [v for b in batches for v in b.column("good").to_pylist()] == [r["good"] for r in rows]
 
 
-def test_other_libraries_read_it(tmp_path: Path) -> None:
+def test_file_is_readable_by_other_libraries(tmp_path: Path) -> None:
     rows = some_rows(50)
     write(tmp_path / "file", rows, [])
     assert pq.read_table(tmp_path / "file").to_pylist() == rows
     assert pl.read_parquet(tmp_path / "file").to_dicts() == rows
 
 
-def test_export_gives_what_was_uploaded(upload: Upload) -> None:
+def test_export_jsonl_returns_the_uploaded_rows(upload: Upload) -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"n": 10**25}]}
     rows = [
         {
@@ -270,7 +272,7 @@ def test_export_gives_what_was_uploaded(upload: Upload) -> None:
     assert lines(export_jsonl(upload.output)) == rows
 
 
-def test_what_json_lacks_is_exported_as_text(upload: Upload) -> None:
+def test_export_jsonl_writes_non_finite_numbers_as_text(upload: Upload) -> None:
     upload(b'{"a":NaN,"n":1}\n{"a":1.5}\n{"a":-1e999}\n{"a":null}\n', "x.jsonl")
     exported = b"".join(export_jsonl(upload.output))
     assert lines([exported]) == [
@@ -281,7 +283,7 @@ def test_what_json_lacks_is_exported_as_text(upload: Upload) -> None:
     ]
 
 
-def test_export_comes_in_pieces(tmp_path: Path) -> None:
+def test_export_jsonl_yields_pieces_of_whole_lines(tmp_path: Path) -> None:
     rows = some_rows(5000)
     write(tmp_path / "file", rows, [])
     pieces = list(export_jsonl(tmp_path / "file"))
@@ -290,7 +292,7 @@ def test_export_comes_in_pieces(tmp_path: Path) -> None:
     assert lines(pieces) == rows
 
 
-def test_a_failed_writer_says_why(tmp_path: Path) -> None:
+def test_writer_passes_on_the_error_inside_its_block(tmp_path: Path) -> None:
     def write_and_fail() -> None:
         with CanonicalWriter(tmp_path / "file", SCHEMA) as writer:
             writer.write(pa.RecordBatch.from_pylist(some_rows(3), SCHEMA))
@@ -301,7 +303,9 @@ def test_a_failed_writer_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
-def test_a_full_disk_says_so(upload: Upload, tmp_path: Path) -> None:
+def test_ingest_on_a_full_disk_raises_os_error_and_leaves_no_output(
+    upload: Upload, tmp_path: Path
+) -> None:
     full = tmp_path / "rows.parquet.partial"
     full.symlink_to("/dev/full")
     with pytest.raises(OSError, match=re.compile("space left", re.IGNORECASE)):
@@ -309,7 +313,7 @@ def test_a_full_disk_says_so(upload: Upload, tmp_path: Path) -> None:
     assert not (tmp_path / "rows.parquet").exists()
 
 
-def test_row_groups_end_where_they_always_did(tmp_path: Path) -> None:
+def test_row_group_ends_are_stable_across_releases(tmp_path: Path) -> None:
     """Versions that are stored share row groups with later ones only as long as this stays."""
     path = tmp_path / "rows.parquet"
     write(path, some_rows(30_000, seed=3), [7, 12_345, 12_346, 29_000])
@@ -318,7 +322,7 @@ def test_row_groups_end_where_they_always_did(tmp_path: Path) -> None:
     assert groups == [7887, 15272, 6841]
 
 
-def test_the_writer_knows_the_hash_of_its_file(tmp_path: Path) -> None:
+def test_writer_hash_and_size_equal_those_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     with CanonicalWriter(path, SCHEMA) as writer:
         for seed in range(4):
@@ -328,7 +332,7 @@ def test_the_writer_knows_the_hash_of_its_file(tmp_path: Path) -> None:
     assert (writer.sha256, writer.size) == hash_file(path)
 
 
-def test_an_empty_version_has_a_hash_as_well(tmp_path: Path) -> None:
+def test_writer_without_rows_has_the_hash_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     with CanonicalWriter(path, SCHEMA) as writer:
         pass

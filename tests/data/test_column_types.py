@@ -86,7 +86,7 @@ def test_text_that_training_reads_stays_text(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("last", ["7", "7.5", "seven", "2026-01-01", ""])
-def test_last_row_decides_as_much_as_the_first(
+def test_type_counts_the_last_row_like_the_first(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     """The type and the bytes of the output do not depend on how rows were cut into chunks."""
@@ -112,7 +112,7 @@ def test_last_row_decides_as_much_as_the_first(
     ],
 )
 @pytest.mark.parametrize("block", [1, 80, 160, 250, 400, 1 << 20])
-def test_share_of_phone_numbers_is_that_of_all_rows_whatever_the_chunks(
+def test_share_of_phone_numbers_does_not_depend_on_chunks(
     upload: Upload,
     monkeypatch: pytest.MonkeyPatch,
     parts: list[tuple[int, str]],
@@ -139,8 +139,8 @@ def test_evidence_does_not_depend_on_the_order_of_values() -> None:
         assert evidence.decide("c").label == "number"
 
 
-class TestTold:
-    def test_type_that_is_named_counts(self, upload: Upload) -> None:
+class TestUploaderTypes:
+    def test_given_types_replace_inferred_ones(self, upload: Upload) -> None:
         data = b"a,b,c,d,e\n1,yes,007,2026-01-01,5\n2,N,008,NA,6\n"
         told = {"a": "text", "b": "boolean", "c": "integer", "d": "timestamp", "e": "number"}
         rows = upload(data, "x.csv", types=told)
@@ -166,17 +166,17 @@ class TestTold:
         assert [row["c"] for row in rows] == [1]
         assert [row["reason"] for row in upload.aside()] == ["type_unfit"]
 
-    def test_column_that_is_not_there_is_refused(self, upload: Upload) -> None:
+    def test_type_of_an_unknown_column_is_refused(self, upload: Upload) -> None:
         fault = upload.fault(column("1"), "x.csv", types={"nosuch": "text"})
         assert fault.reason == "column_unknown"
 
-    def test_text_of_a_shape_has_no_other_type(self, upload: Upload) -> None:
+    def test_other_type_for_a_text_column_of_a_shape_is_refused(self, upload: Upload) -> None:
         fault = upload.fault(b"text,label\n1,2\n", "x.csv", types={"text": "integer"})
         assert fault.reason == "type_of_content"
         assert "type_of_content" in REASONS
 
 
-class TestHeld:
+class TestPreviousTypes:
     """Types of the version before."""
 
     def read(self, upload: Upload, data: bytes, held: dict[str, str], name: str = "x.csv") -> Any:
@@ -200,7 +200,7 @@ class TestHeld:
             ("json", ["1"], "integer"),
         ],
     )
-    def test_type_is_kept_where_all_values_fit(
+    def test_type_is_kept_if_all_values_fit(
         self, upload: Upload, held: str, values: list[str], kind: str
     ) -> None:
         self.read(upload, column(*values), {"c": held, "other": "text"})
@@ -215,7 +215,7 @@ class TestHeld:
         assert types(upload) == {"c": "text"}
 
 
-class TestNamedEarlier:
+class TestEarlierUploaderTypes:
     """Types that an uploader named for an earlier version."""
 
     def read(self, upload: Upload, data: bytes, name: str = "b.csv", **options: Any) -> None:
@@ -223,13 +223,13 @@ class TestNamedEarlier:
         source.write_bytes(data)
         upload.found = ingest(source, upload.output, filename=name, **options)
 
-    def test_type_is_kept_whatever_inference_says(self, upload: Upload) -> None:
+    def test_type_is_kept_instead_of_the_inferred_one(self, upload: Upload) -> None:
         named = {"c": "text", "other": "text", "gone": "date"}
         self.read(upload, column("1", "2"), held=named, named=named)
         assert types(upload) == {"c": "text", "other": "text"}
         assert upload.found["named"] == named
 
-    def test_wider_spellings_are_read_as_when_it_was_named(self, upload: Upload) -> None:
+    def test_spellings_that_inference_rejects_are_accepted(self, upload: Upload) -> None:
         self.read(upload, column("yes", "no"), held={"c": "boolean"}, named={"c": "boolean"})
         assert [row["c"] for row in iter_rows(upload.output)] == [True, False]
 
@@ -240,17 +240,17 @@ class TestNamedEarlier:
         assert all(part in text for part in ("line 3", "“c”", "integer", "x9", "--type"))
         assert refused.value.reason == "type_kept_unfit"
 
-    def test_type_named_now_counts_before_it(self, upload: Upload) -> None:
+    def test_type_given_now_takes_precedence(self, upload: Upload) -> None:
         reading = Reading(types={"c": "text"})
         self.read(upload, column("x9"), named={"c": "integer"}, reading=reading)
         assert (types(upload)["c"], upload.found["named"]) == ("text", {"c": "text"})
 
-    def test_it_does_not_bind_formats_that_have_types_of_their_own(self, upload: Upload) -> None:
+    def test_typed_formats_ignore_earlier_types(self, upload: Upload) -> None:
         self.read(upload, jsonl({"c": "x", "d": 1}), "b.jsonl", named={"c": "integer", "e": "date"})
         assert types(upload) == {"c": "text", "d": "integer"}
         assert upload.found["named"] == {"e": "date"}
 
-    def test_text_of_a_shape_stays_text(self, upload: Upload) -> None:
+    def test_text_column_of_a_shape_stays_text(self, upload: Upload) -> None:
         self.read(upload, b"prompt,completion\n1,2\n", named={"prompt": "integer"})
         assert types(upload)["prompt"] == "text"
 
@@ -260,7 +260,7 @@ class TestDates:
         where = [Condition(column="at", op=op, value=value)]  # type: ignore[arg-type]
         return search(upload.output, 0, 100, where=where, seconds=10).places
 
-    def test_comparisons_follow_time_rather_than_spelling(self, upload: Upload) -> None:
+    def test_comparisons_use_time_instead_of_spelling(self, upload: Upload) -> None:
         upload(
             b"at,n\n2026-01-31T23:00:00-02:00,1\n2026-02-01T00:30:00Z,2\n,3\n"
             b"2026-02-01T02:00:00.5Z,4\n",
@@ -275,7 +275,7 @@ class TestDates:
         assert self.places(upload, "missing", None) == [2]
         assert self.places(upload, ">=", "2026-02-01") == [0, 1, 3]
 
-    def test_value_that_is_no_date_is_refused(self, upload: Upload) -> None:
+    def test_comparison_with_a_value_that_is_no_date_is_refused(self, upload: Upload) -> None:
         upload(b"at\n2026-01-31\n", "x.csv")
         from aiplatform.data.errors import MalformedData
 
@@ -289,7 +289,7 @@ class TestDates:
         [({"at": "2026-02-01", "n": 2}, "date"), ({"at": "soon", "n": 2}, "text"),
          ({"at": None, "n": 2}, "date"), ({"n": 2}, "date")],
     )  # fmt: skip
-    def test_added_rows_keep_the_type_where_they_fit(
+    def test_added_rows_keep_the_type_if_they_fit(
         self, upload: Upload, tmp_path: Path, added: Any, kind: str
     ) -> None:
         upload(b"at,n\n2026-01-31,1\n", "x.csv")
@@ -312,7 +312,7 @@ class TestDates:
         (b"2026-01-01,x\n2026-01-02,y\n", True),
     ],
 )
-def test_header_that_looks_like_a_row_is_doubted(
+def test_header_that_looks_like_a_row_gives_a_warning(
     upload: Upload, data: bytes, doubted: bool
 ) -> None:
     upload(data, "x.csv")
@@ -321,7 +321,7 @@ def test_header_that_looks_like_a_row_is_doubted(
     assert "header_doubt" not in upload.found
 
 
-def test_numbers_of_a_csv_may_become_answers(upload: Upload, tmp_path: Path) -> None:
+def test_csv_numbers_mapped_to_an_answer_become_text(upload: Upload, tmp_path: Path) -> None:
     upload(b"frage,antwort\na b,42\nc d,7\n", "x.csv")
     assert types(upload)["antwort"] == "integer"
     mapped = {"frage": "prompt", "antwort": "completion"}

@@ -37,7 +37,7 @@ def test_null_conversations_and_texts_stay_null() -> None:
     array.validate(full=True)
 
 
-def test_texts_in_parts_are_whole() -> None:
+def test_text_parts_are_joined_by_line_breaks() -> None:
     def parts(*texts: str) -> list[dict[str, Any]]:
         return [{"type": "text", "text": text, "image_url": None} for text in texts]
 
@@ -49,7 +49,7 @@ def test_texts_in_parts_are_whole() -> None:
     ]
 
 
-def test_what_else_messages_hold_is_kept_as_text() -> None:
+def test_other_keys_of_messages_are_kept_as_json_text() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}], "name": None}
     array = built([USER], [call])
     assert array.type == CHAT.arrow_type(extra=True)
@@ -59,7 +59,7 @@ def test_what_else_messages_hold_is_kept_as_text() -> None:
     ]
 
 
-def test_both_types_can_share_a_column() -> None:
+def test_plain_conversations_fit_a_column_with_extras() -> None:
     plain = built(None, [USER, ANSWER], [], None, [ANSWER])
     wide = build_kind(plain, Kind.CHAT_EXTRA)
     assert wide.type == CHAT.arrow_type(extra=True)
@@ -98,7 +98,7 @@ def test_both_types_can_share_a_column() -> None:
         ),
     ],
 )
-def test_bad_conversations_are_named_by_line(value: Any, reason: str, said: str) -> None:
+def test_invalid_conversation_is_refused_with_its_line(value: Any, reason: str, said: str) -> None:
     with pytest.raises(MalformedData) as caught:
         built([USER], None, value)
     assert caught.value.reason == reason
@@ -106,7 +106,7 @@ def test_bad_conversations_are_named_by_line(value: Any, reason: str, said: str)
     assert said in caught.value.message
 
 
-def test_arrow_columns_pass_unless_something_is_odd() -> None:
+def test_arrow_column_is_used_unchanged_only_if_clean() -> None:
     plain = built([USER, ANSWER], [USER])
     assert is_clean(plain)
     assert build(Chunk({"m": plain}, 2, range(2)), "m", CHAT) is plain
@@ -119,7 +119,7 @@ def test_arrow_columns_pass_unless_something_is_odd() -> None:
     assert not is_clean(pa.array([[1]]))
 
 
-def test_spelling_is_told_by_the_first_message() -> None:
+def test_spelling_of_uses_the_first_message() -> None:
     assert spelling_of([None, [], "x", [USER]]) is CHAT
     assert spelling_of([[{"from": "human", "value": "x"}]]) is SHAREGPT
     assert spelling_of([[{"text": "x"}], "x", [5]]) is None

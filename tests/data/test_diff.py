@@ -81,7 +81,7 @@ A: Rows = [{"id": n, "text": f"t{n}", "m": {"n": n}} for n in range(6)]
 
 class TestByKey:
     @pytest.mark.parametrize("room_for_cells", [diff.CELLS_BYTES, 0])
-    def test_rows_and_cells(
+    def test_compare_finds_added_removed_and_changed_rows_with_cells(
         self, differ: Differ, room_for_cells: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(diff, "CELLS_BYTES", room_for_cells)
@@ -106,11 +106,11 @@ class TestByKey:
             {"kind": "removed", "before": 5, "after": None, "row": A[5]},
         ]  # fmt: skip
 
-    def test_order_says_nothing(self, differ: Differ) -> None:
+    def test_compare_ignores_the_order_of_rows(self, differ: Differ) -> None:
         summary, entries = differ(A, A[::-1], "id")
         assert (summary["unchanged"], entries) == (6, [])
 
-    def test_columns(self, differ: Differ) -> None:
+    def test_compare_finds_changed_columns(self, differ: Differ) -> None:
         b = [{"id": str(row["id"]), "text": row["text"], "new": 1} for row in A]
         summary, entries = differ(A, b, "text")
         assert summary["columns"] == {
@@ -121,14 +121,14 @@ class TestByKey:
         assert summary["changed"] == 6
         assert entries[0]["cells"]["id"] == {"before": 0, "after": "0"}
 
-    def test_repeated_and_missing_keys(self, differ: Differ) -> None:
+    def test_compare_pairs_repeated_and_missing_keys_in_order(self, differ: Differ) -> None:
         a: Rows = [{"id": 1, "t": "a"}, {"id": 1, "t": "b"}, {"id": None, "t": "c"}]
         b: Rows = [{"id": 1, "t": "a"}, {"id": None, "t": "d"}, {"id": 1, "t": "b"}]
         b.append({"id": 1, "t": "e"})
         summary, _ = differ(a, b, "id")
         assert (summary["added"], summary["changed"], summary["unchanged"]) == (1, 1, 2)
 
-    def test_a_missing_text_is_not_an_empty_one(self, differ: Differ) -> None:
+    def test_compare_missing_and_empty_text_differ(self, differ: Differ) -> None:
         def chat(content: str | None) -> Rows:
             call = {"role": "assistant", "content": content, "tool_calls": [1]}
             return [{"id": 1, "messages": [call]}]
@@ -139,7 +139,9 @@ class TestByKey:
     @pytest.mark.parametrize(
         ("key", "match"), [("no", "no column"), ("messages", "can't be a key")]
     )
-    def test_keys_that_are_none(self, differ: Differ, key: str, match: str) -> None:
+    def test_compare_by_an_invalid_key_is_refused(
+        self, differ: Differ, key: str, match: str
+    ) -> None:
         rows = [{"messages": [{"role": "user", "content": "q"}]}]
         with pytest.raises(MalformedData, match=match):
             differ(rows, rows, key)
@@ -155,7 +157,7 @@ relaxed = settings(
 
 @relaxed
 @given(a=rows, b=rows, keyed=st.booleans())
-def test_applied_to_the_one_it_gives_the_other(
+def test_diff_applied_to_the_first_version_gives_the_second(
     differ: Differ, a: Rows, b: Rows, keyed: bool
 ) -> None:
     _, entries = differ(a, b, "id" if keyed else None)
@@ -166,7 +168,9 @@ def test_applied_to_the_one_it_gives_the_other(
 
 @relaxed
 @given(a=rows, data=st.data())
-def test_edits_in_place_are_applied_in_order(differ: Differ, a: Rows, data: st.DataObject) -> None:
+def test_diff_of_edits_in_place_keeps_the_order(
+    differ: Differ, a: Rows, data: st.DataObject
+) -> None:
     a = [{**row, "id": place} for place, row in enumerate(a)]
     kept = data.draw(st.lists(st.sampled_from(range(len(a))), unique=True).map(sorted))
     b = [{**a[place], "x": data.draw(values)} for place in kept]
@@ -178,7 +182,7 @@ def test_edits_in_place_are_applied_in_order(differ: Differ, a: Rows, data: st.D
 class TestBrowse:
     ROWS: Rows = [{"n": n, "text": f"row {n} " + "x" * 3000} for n in range(6000)]
 
-    def test_places_searches_and_draws(self, make: Callable[[Rows], Path]) -> None:
+    def test_rows_at_and_search_return_matching_rows(self, make: Callable[[Rows], Path]) -> None:
         path = make(self.ROWS)
         assert [row["n"] for row in rows_at(path, [5999, 0, 3000])] == [5999, 0, 3000]
         with pytest.raises(IndexError):
@@ -193,7 +197,7 @@ class TestBrowse:
         assert search(path, 0, 50, where=where, seconds=9).places == list(range(5990, 6000))
         assert search(path, 0, 50, where=where, text="row 5995", seconds=9).places == [5995]
 
-    def test_a_search_that_takes_long_goes_on_later(self, make: Callable[[Rows], Path]) -> None:
+    def test_search_out_of_time_can_be_continued(self, make: Callable[[Rows], Path]) -> None:
         path = make(self.ROWS)
         found = search(path, 0, 5, text="row 5999", seconds=0)
         assert found.rows == []
@@ -205,7 +209,7 @@ class TestBrowse:
         assert found.places == [5999]
         assert turns > 1
 
-    def test_draws(self) -> None:
+    def test_drawn_is_reproducible_and_without_repeats(self) -> None:
         assert drawn(10, 20, 0) == list(range(10))
         first = drawn(10**7, 50, 3)
         assert first == drawn(10**7, 50, 3)

@@ -10,14 +10,14 @@ FIELD = re.compile(r"\{(\w+)")
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_both_languages_say_the_same_things(reason: str) -> None:
+def test_reason_has_the_same_parameters_in_both_languages(reason: str) -> None:
     words = REASONS[reason]
     assert words.en
     assert re.search("[\u4e00-\u9fff]", words.zh)
     assert set(FIELD.findall(words.en)) == set(FIELD.findall(words.zh))
 
 
-def test_a_fault_names_its_place_first() -> None:
+def test_message_begins_with_the_place() -> None:
     fault = MalformedData("csv_ragged", line=17, expected=3, found=4)
     assert str(fault) == fault.message == "line 17: 4 fields, but the header has 3"
     assert fault.message_zh == "第 17 行：该行有 4 个字段，而表头有 3 个"
@@ -30,14 +30,14 @@ def test_a_fault_names_its_place_first() -> None:
     }
 
 
-def test_all_places_are_named() -> None:
+def test_message_contains_all_places() -> None:
     fault = MalformedData("encoding_invalid", line=2, byte=9, encoding="UTF-8", value=0xFF)
     assert fault.message.startswith("line 2, byte 9: not valid UTF-8 (byte 0xff)")
     assert fault.message_zh.startswith("第 2 行，第 9 字节：")
     assert MalformedData("binary_value", row=3, column="c").message.startswith("row 3: ")
 
 
-def test_parameters_may_have_two_languages() -> None:
+def test_message_parameter_can_have_two_languages() -> None:
     fault = MalformedData("archive", kind=Words("a ZIP", "压缩包"))
     assert "a ZIP" in fault.message
     assert "压缩包" in fault.message_zh
@@ -48,5 +48,5 @@ def test_parameters_may_have_two_languages() -> None:
     [(None, "null"), (True, "a boolean"), (1, "a number"), (1.5, "a number"), ("", "text"),
      ([], "a list"), ({}, "an object")],
 )  # fmt: skip
-def test_types_have_names(value: object, word: str) -> None:
+def test_type_words_names_json_types(value: object, word: str) -> None:
     assert type_words(value).en == word

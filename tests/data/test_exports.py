@@ -50,7 +50,9 @@ def read(directory: Path, content: bytes, filename: str) -> tuple[str, Rows]:
 
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(row, min_size=1, max_size=8))
-def test_as_json_lines_and_as_parquet(tmp_path_factory: pytest.TempPathFactory, rows: Rows) -> None:
+def test_export_as_json_lines_or_parquet_and_upload_restores_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: Rows
+) -> None:
     directory = tmp_path_factory.mktemp("exports")
     sha256, found = read(directory, jsonl(*rows), "rows.jsonl")
     exported = b"".join(EXPORTS["jsonl"](directory / "rows"))
@@ -63,7 +65,7 @@ def test_as_json_lines_and_as_parquet(tmp_path_factory: pytest.TempPathFactory, 
 
 
 @pytest.mark.parametrize("text", ["{", "NaN", "[" * 3000, '{"a": 1}'])
-def test_parquet_that_only_says_it_is_ours(tmp_path: Path, text: str) -> None:
+def test_parquet_with_false_metadata_keeps_invalid_json_text(tmp_path: Path, text: str) -> None:
     metadata = {"aiplatform.version": "1", "aiplatform.json": '["text", "absent"]'}
     schema = pa.schema([("text", pa.string())], metadata=metadata)
     pq.write_table(pa.table({"text": [text, None]}, schema=schema), tmp_path / "file")
@@ -88,7 +90,9 @@ def test_parquet_that_only_says_it_is_ours(tmp_path: Path, text: str) -> None:
         max_size=8,
     )
 )
-def test_as_csv(tmp_path_factory: pytest.TempPathFactory, rows: Rows) -> None:
+def test_export_as_csv_and_upload_restores_rows_except_types_and_formulas(
+    tmp_path_factory: pytest.TempPathFactory, rows: Rows
+) -> None:
     directory = tmp_path_factory.mktemp("exports")
     read(directory, jsonl(*rows), "rows.jsonl")
     exported = b"".join(EXPORTS["csv"](directory / "rows"))
@@ -99,7 +103,7 @@ def test_as_csv(tmp_path_factory: pytest.TempPathFactory, rows: Rows) -> None:
     ]
 
 
-def test_what_could_become_a_formula_gets_an_apostrophe() -> None:
+def test_defused_puts_an_apostrophe_before_formulas() -> None:
     for text, safe in (
         ("=1", "'=1"), (" =1", "' =1"), ("＝1", "'＝1"), ("-1", "'-1"), ("\n@x", "'\n'@x"),
         ("a;=1", "a;'=1"), ("a\n+1", "a\n'+1"), ("a; -cmd|'x'!A0", "a; '-cmd|'x'!A0"),

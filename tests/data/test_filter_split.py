@@ -39,7 +39,9 @@ class TestFilter:
             ({"column": "text", "op": "max_length", "value": 5}, [1, 3]),
         ],
     )
-    def test_conditions(self, do: Do, condition: Any, left: list[int]) -> None:
+    def test_filter_by_condition_keeps_or_drops_matching_rows(
+        self, do: Do, condition: Any, left: list[int]
+    ) -> None:
         kept = do(self.ROWS, "filter", filter={"where": [condition]})["rows"][0]
         assert kept == [self.ROWS[n] for n in left]
         dropped = do(self.ROWS, "filter", filter={"where": [condition], "drop": True})["rows"][0]
@@ -64,19 +66,19 @@ class TestFilter:
             ('"n" > 0 and `ok` = true', [0]),
         ],
     )
-    def test_filters(self, do: Do, text: str, left: list[int]) -> None:
+    def test_filter_by_text_keeps_matching_rows(self, do: Do, text: str, left: list[int]) -> None:
         kept = do(self.ROWS, "filter", filter={"where": [text]})["rows"][0]
         assert kept == [self.ROWS[n] for n in left]
 
     @pytest.mark.usefixtures("small_groups")
-    def test_a_filter_reads_no_row_group_that_cannot_have_a_match(self, make: Make) -> None:
+    def test_search_finds_rows_in_many_row_groups(self, make: Make) -> None:
         path = make([{"n": n, "x": n % 3} for n in range(100)])
         found = search(path, 0, 10, where=["n >= 42 and n < 44 and x present"], seconds=9)
         assert found.places == [42, 43]
         assert search(path, 0, 10, where=["n = 99 or x = 7"], seconds=9).places == [99]
         assert search(path, 0, 10, where=["not n < 98"], seconds=9).places == [98, 99]
 
-    def test_in_conversations(self, do: Do) -> None:
+    def test_filter_by_conversation_searches_texts_and_counts_messages(self, do: Do) -> None:
         rows: Rows = [
             {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Y"}]},
             {"messages": []},
@@ -101,7 +103,7 @@ class TestFilter:
             {"column": "text", "op": "==", "value": None},
         ],
     )
-    def test_bad_conditions(self, do: Do, condition: Any) -> None:
+    def test_filter_by_invalid_condition_is_refused(self, do: Do, condition: Any) -> None:
         with pytest.raises(MalformedData):
             do(self.ROWS, "filter", filter={"where": [condition]})
 
@@ -114,7 +116,7 @@ class TestFilter:
             (2**53 + 1, "not_in", [0.5]),
         ],
     )
-    def test_integers_that_no_fraction_equals(
+    def test_filter_comparing_inexact_integers_with_fractions_is_refused(
         self, do: Do, held: float, op: str, value: Any
     ) -> None:
         where = [{"column": "x", "op": op, "value": value}]
@@ -126,7 +128,7 @@ class TestSplit:
     def rows(self) -> Rows:
         return [{"text": f"t{n}", "label": "ab"[n % 4 == 0], "user": n // 3} for n in range(1200)]
 
-    def test_sizes_and_seed(self, do: Do) -> None:
+    def test_split_depends_only_on_fractions_and_seed(self, do: Do) -> None:
         split = {"fractions": {"train": 0.9, "eval": 0.1}, "seed": 7}
         train, held = do(self.rows(), "split", split=split)["rows"]
         assert (len(train), len(held)) == (1080, 120)
@@ -137,7 +139,7 @@ class TestSplit:
         # The first of it, which must be the same in every version of the platform.
         assert [row["text"] for row in held[:5]] == ["t15", "t19", "t23", "t39", "t51"]
 
-    def test_stratified(self, do: Do) -> None:
+    def test_split_stratified_keeps_the_shares_of_labels(self, do: Do) -> None:
         split = {"fractions": {"a": 0.8, "b": 0.2}, "stratify": "label"}
         for part, share in zip(
             do(self.rows(), "split", split=split)["rows"], (0.8, 0.2), strict=True
@@ -145,7 +147,7 @@ class TestSplit:
             labels = Counter(row["label"] for row in part)
             assert labels == {"a": 900 * share, "b": 300 * share}
 
-    def test_groups_stay_together(self, do: Do) -> None:
+    def test_split_keeps_groups_together(self, do: Do) -> None:
         split = {"fractions": {"a": 0.5, "b": 0.3, "c": 0.2}, "group": "user"}
         parts = do(self.rows(), "split", split=split)["rows"]
         users = [{row["user"] for row in part} for part in parts]
@@ -155,7 +157,7 @@ class TestSplit:
         assert [len(part) for part in parts] == [600, 360, 240]
 
     @pytest.mark.parametrize("nested", [False, True])
-    def test_rows_without_a_group_are_dealt_out_one_by_one(self, do: Do, nested: bool) -> None:
+    def test_split_distributes_rows_without_a_group_singly(self, do: Do, nested: bool) -> None:
         rows: Rows = [{"text": f"t{n}", "user": n // 3 if n < 300 else None} for n in range(1200)]
         rows += rows[-100:]
         for row in rows:
@@ -173,12 +175,12 @@ class TestSplit:
             ]
             assert not held[0] & held[1] | held[1] & held[2] | held[0] & held[2]
 
-    def test_equal_rows_do_not_leak(self, do: Do) -> None:
+    def test_split_keeps_equal_rows_together(self, do: Do) -> None:
         rows = [{"text": f"t{n % 100}"} for n in range(1000)]
         train, held = do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})["rows"]
         assert not {row["text"] for row in train} & {row["text"] for row in held}
 
-    def test_answers_of_one_question_stay_together(self, do: Do) -> None:
+    def test_split_keeps_answers_to_one_question_together(self, do: Do) -> None:
         rows: Rows = [
             chat(f"u: {['What is', 'what  IS'][n % 2]} item {n // 4}?", f"a: It is {n}.")
             for n in range(400)
@@ -194,7 +196,7 @@ class TestSplit:
         asked = [{r["messages"][0]["content"].lower().split()[-1] for r in p} for p in apart]
         assert asked[0] & asked[1]
 
-    def test_groups_and_questions_are_joined(self, do: Do) -> None:
+    def test_split_into_an_empty_part_suggests_to_split_by_row(self, do: Do) -> None:
         rows: Rows = [
             {"prompt": f"q {n // 2}", "completion": f"a{n}", "user": (n + 1) // 2 % 30}
             for n in range(120)
@@ -206,15 +208,13 @@ class TestSplit:
         train, held = do(rows, "split", split=split)["rows"]
         assert len(train) + len(held) == 120
 
-    def test_rows_of_a_table_are_told_apart_by_their_numbers(self, do: Do) -> None:
+    def test_split_of_a_table_distinguishes_rows_by_numbers(self, do: Do) -> None:
         rows: Rows = [{"species": "ab"[n % 2], "size": n / 10} for n in range(100)]
         train, held = do(rows, "split", split={"fractions": {"t": 0.8, "e": 0.2}})["rows"]
         assert (len(train), len(held)) == (80, 20)
 
     @pytest.mark.parametrize("kind", ["chat", "pairs", "label", "text", "alpaca", "preference"])
-    def test_leakage_check_finds_nothing_between_the_parts(
-        self, do: Do, make: Make, kind: str
-    ) -> None:
+    def test_split_parts_pass_the_leakage_check(self, do: Do, make: Make, kind: str) -> None:
         draw = random.Random(20261127)
         words = [f"word{n}" for n in range(2000)]
 
@@ -255,7 +255,7 @@ class TestSplit:
         assert leaked() <= {"leakage_near"}
         assert leaked(by="row") & {"leakage_question", "leakage_near", "leakage_exact"}
 
-    def test_too_few(self, do: Do) -> None:
+    def test_split_of_too_few_units_is_refused(self, do: Do) -> None:
         rows = [{"text": "same"}] * 10
         with pytest.raises(MalformedData, match="would have no rows"):
             do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})

@@ -11,7 +11,7 @@ from tests.data.quality.test_third_party import ROWS, installed  # noqa: F401  (
 
 
 @pytest.mark.usefixtures("installed")
-def test_findings_of_other_distributions_have_rows(upload: Upload, tmp_path: Path) -> None:
+def test_index_contains_rows_of_third_party_findings(upload: Upload, tmp_path: Path) -> None:
     upload(jsonl(*ROWS), "x.jsonl")
     job = Job(rows=upload.output, output=tmp_path / "index.parquet")
     counts = index(job)

@@ -32,7 +32,7 @@ def run(source: Path, output: Path, *options: str) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(find_spec("pandas") is None, reason="there is no pandas to import")
-def test_pandas_is_not_imported_where_it_is_installed(tmp_path: Path) -> None:
+def test_program_does_not_import_an_installed_pandas(tmp_path: Path) -> None:
     source = tmp_path / "upload"
     # Of several blocks, since the later ones are read in another way than the first.
     source.write_bytes(jsonl(*({"text": "word " * 9, "score": n / 8} for n in range(100_000))))
@@ -44,7 +44,7 @@ def test_pandas_is_not_imported_where_it_is_installed(tmp_path: Path) -> None:
     assert b"pandas.core" not in done.stderr
 
 
-def test_one_line_of_json_says_what_the_file_is(tmp_path: Path) -> None:
+def test_program_prints_a_description_as_one_line_of_json(tmp_path: Path) -> None:
     source = tmp_path / "upload"
     source.write_bytes(jsonl(chat("u: 你好", "a: hello"), chat("u: x", "a: y")))
     answer = run(source, tmp_path / "rows.parquet", "--filename", "chats.jsonl")
@@ -65,7 +65,7 @@ def test_one_line_of_json_says_what_the_file_is(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "rows.parquet", 1, 5) == [chat("u: x", "a: y")]
 
 
-def test_one_line_of_json_says_what_is_wrong(tmp_path: Path) -> None:
+def test_program_prints_an_error_as_one_line_of_json(tmp_path: Path) -> None:
     source = tmp_path / "upload"
     source.write_bytes(b'{"a":1}\n{"a":\n')
     answer = run(source, tmp_path / "rows.parquet", "--filename", "x.jsonl", "--format", "jsonl")
@@ -80,14 +80,14 @@ def test_one_line_of_json_says_what_is_wrong(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_defect_is_no_verdict_on_the_file(tmp_path: Path) -> None:
+def test_program_that_crashes_prints_nothing(tmp_path: Path) -> None:
     command = [*PROGRAM, "--input", str(tmp_path / "absent"), "--output", str(tmp_path / "rows")]
     done = subprocess.run([*command, "--filename", "x"], capture_output=True, check=False)
     assert done.returncode != 0
     assert done.stdout == b""
 
 
-def test_names_of_files_are_only_names(tmp_path: Path) -> None:
+def test_program_uses_only_the_suffix_of_the_filename(tmp_path: Path) -> None:
     source = tmp_path / "upload"
     source.write_bytes(jsonl({"a": 1}))
     answer = run(source, tmp_path / "rows.parquet", "--filename=--format/../../etc/x.jsonl")
@@ -103,7 +103,9 @@ def endless(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_stopping_leaves_no_output(tmp_path: Path, number: signal.Signals) -> None:
+def test_program_stopped_by_a_signal_leaves_no_output(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     source, output = tmp_path / "upload", tmp_path / "rows.parquet"
     endless(source)
     command = [*PROGRAM, "--input", str(source), "--output", str(output), "--filename", "x.jsonl"]
@@ -126,7 +128,7 @@ def test_stopping_leaves_no_output(tmp_path: Path, number: signal.Signals) -> No
 
 
 @pytest.mark.slow
-def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+def test_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     """The strings of this file are 40 GB, by its dictionary; the reader has 4 GiB."""
     value = pa.array(["x" * 10_000_000])
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 4096, pa.int32()), value)
@@ -142,7 +144,7 @@ def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_columns_that_come_late_make_a_second_reading(
+def test_late_columns_give_the_same_file_as_early_ones(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (4000,))
@@ -158,7 +160,7 @@ def test_columns_that_come_late_make_a_second_reading(
     assert upload.output.read_bytes() == late
 
 
-def test_two_readings_are_enough(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_read_at_most_twice(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file in which every chunk brings a column and a type is still read twice at most."""
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (500,))
     conformed: list[int] = []
@@ -171,7 +173,9 @@ def test_two_readings_are_enough(upload: Upload, monkeypatch: pytest.MonkeyPatch
     assert sum(conformed) <= 2 * 2000 + 100
 
 
-def test_messages_with_extras_come_late(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_messages_with_extras_are_kept(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (4000,))
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     rows = [chat("u: hi", f"a: {n}") for n in range(500)]
@@ -180,13 +184,13 @@ def test_messages_with_extras_come_late(upload: Upload, monkeypatch: pytest.Monk
     assert upload(jsonl(*rows), "x.jsonl") == rows
 
 
-def test_renamed_columns_are_told(upload: Upload) -> None:
+def test_renamed_columns_are_reported(upload: Upload) -> None:
     rows = upload(jsonl({"id": 1, "question": "a", "answer": "b"}), "x.jsonl")
     assert rows == [{"id": 1, "prompt": "a", "completion": "b"}]
     assert upload.found["renamed"] == {"question": "prompt", "answer": "completion"}
 
 
-def test_a_late_column_of_the_canonical_name_is_refused(
+def test_late_column_with_a_canonical_name_in_use_is_refused(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (40,))
@@ -205,7 +209,7 @@ def test_a_late_column_of_the_canonical_name_is_refused(
           {"prompt": "a", "chosen": [], "rejected": "c"}], "text_expected", "“chosen”"),
     ],
 )  # fmt: skip
-def test_rows_that_are_not_of_the_shape(
+def test_row_of_another_shape_is_refused_with_its_line(
     upload: Upload, rows: list[dict[str, Any]], reason: str, said: str
 ) -> None:
     fault = upload.fault(jsonl(*rows), "x.jsonl")
@@ -213,7 +217,7 @@ def test_rows_that_are_not_of_the_shape(
     assert said in fault.message
 
 
-def test_too_deep_values_are_named_by_line(upload: Upload) -> None:
+def test_value_nested_too_deeply_is_refused_with_its_line(upload: Upload) -> None:
     deep = b'{"a":' + b"[" * 150 + b"]" * 150 + b"}\n"
     fault = upload.fault(b'{"a":[1]}\n' + deep, "x.jsonl")
     assert (fault.reason, fault.line) == ("json_too_deep", 2)
@@ -224,7 +228,7 @@ def test_too_deep_values_are_named_by_line(upload: Upload) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", [False, True])
-def test_memory_is_flat(tmp_path: Path, odd: bool) -> None:
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, odd: bool) -> None:
     """200 MB take no more than 50 MB do, by the fast path and by the careful one."""
     rng = random.Random(1)
     words = ["lorem", "ipsum", "好的", "dolor", "sit", "amet"]

@@ -30,31 +30,31 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_round_trip(value: object) -> None:
+def test_json_text_round_trip_keeps_any_value(value: object) -> None:
     assert parse_json_text(json_text(value)) == value
 
 
-def test_large_integers_stay_exact_beside_what_json_lacks() -> None:
+def test_large_integers_stay_exact_beside_non_finite_numbers() -> None:
     value = {"n": 10**30, "x": [float("nan"), float("-inf"), None, 1.5]}
     assert parse_json_text(json_text(value)) == {"n": 10**30, "x": ["NaN", "-Infinity", None, 1.5]}
     assert json_text([math.inf]) == '["Infinity"]'
     json.loads(json_text(value), parse_constant=pytest.fail)
 
 
-def test_scalars_of_parquet_become_text() -> None:
+def test_parquet_scalars_become_text() -> None:
     value = [Decimal("1.50"), date(2026, 1, 2), datetime(2026, 1, 2, 3, tzinfo=UTC), b"text"]
     assert json_text(value) == '["1.50","2026-01-02","2026-01-02T03:00:00+00:00","text"]'
 
 
 @pytest.mark.parametrize("value", [b"\xff", [{"a": b"\xff"}], [10**30, b"\xff"]])
-def test_binary_has_no_form(value: object) -> None:
+def test_binary_data_is_refused(value: object) -> None:
     with pytest.raises(NoJsonFormError) as caught:
         json_text(value)
     assert caught.value.reason == "binary_value"
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 300, 50_000])
-def test_depth_is_bounded(levels: int) -> None:
+def test_value_nested_too_deeply_is_refused(levels: int) -> None:
     deep: list[object] = []
     for _ in range(levels):
         deep = [deep]
@@ -63,6 +63,6 @@ def test_depth_is_bounded(levels: int) -> None:
     assert caught.value.reason == "json_too_deep"
 
 
-def test_wide_is_not_deep() -> None:
+def test_long_flat_list_is_accepted() -> None:
     value = [[] for _ in range(10 * MAX_DEPTH)]
     assert parse_json_text(json_text(value)) == value

@@ -32,7 +32,7 @@ from aiplatform.data.kinds import Kind, build, kind_of, unify
         ([{"a": 1}], Kind.JSON),
     ],
 )
-def test_kinds_of_values(values: list[Any], kind: Kind) -> None:
+def test_kind_of_python_values_is_the_narrowest(values: list[Any], kind: Kind) -> None:
     assert kind_of(values) is kind
 
 
@@ -48,7 +48,7 @@ def test_kinds_of_values(values: list[Any], kind: Kind) -> None:
         (pa.array([[1]]), Kind.JSON),
     ],
 )
-def test_kinds_of_arrays(array: pa.Array, kind: Kind) -> None:
+def test_kind_of_arrow_arrays_is_the_narrowest(array: pa.Array, kind: Kind) -> None:
     assert kind_of(array) is kind
 
 
@@ -72,7 +72,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(VALUES, max_size=12), st.data())
-def test_cutting_makes_no_difference(values: list[Any], data: st.DataObject) -> None:
+def test_kind_does_not_depend_on_chunks(values: list[Any], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(values)))
     parts = unify(kind_of(values[:cut]), kind_of(values[cut:]))
     assert parts is kind_of(values)
@@ -82,14 +82,14 @@ def test_cutting_makes_no_difference(values: list[Any], data: st.DataObject) -> 
             assert build(part, parts).to_pylist() == part
 
 
-def test_arrays_widen() -> None:
+def test_build_widens_arrays() -> None:
     assert build(pa.array([1, None]), Kind.FLOAT).to_pylist() == [1.0, None]
     assert build(pa.array([1, None]), Kind.JSON).to_pylist() == ["1", None]
     assert build(pa.nulls(2, pa.string()), Kind.INT).type == pa.int64()
     assert build(["x"], Kind.JSON).to_pylist() == ['"x"']
 
 
-def test_labels_are_for_people() -> None:
+def test_labels_are_the_documented_ones() -> None:
     assert {kind.label for kind in Kind} == {
         "null", "boolean", "integer", "number", "date", "timestamp", "text", "json", "messages",
     }  # fmt: skip

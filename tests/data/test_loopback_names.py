@@ -18,17 +18,17 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("host", SPELLINGS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_machine_itself_is_refused_at_once(scheme: str, host: str) -> None:
+def test_require_open_url_refuses_this_machine_without_lookup(scheme: str, host: str) -> None:
     with pytest.raises(OutgoingRefused):
         require_open_url(f"{scheme}://{host}:8080/hook")
 
 
 @pytest.mark.parametrize("host", ["localhost.example.com", "notlocalhost", "mylocalhost.org"])
-def test_names_that_only_look_like_it_are_not(host: str) -> None:
+def test_require_open_url_accepts_names_similar_to_localhost(host: str) -> None:
     require_open_url(f"https://{host}/hook")
 
 
-def test_an_administrator_can_open_it() -> None:
+def test_require_open_url_accepts_localhost_in_an_allowed_network() -> None:
     from ipaddress import ip_network
 
     require_open_url("http://localhost:8080/hook", [ip_network(LOOPBACK[0])])

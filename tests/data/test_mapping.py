@@ -32,14 +32,16 @@ from tests.data.conftest import Upload, jsonl
         ({"text": "x", "label": "y"}, {"text": "label", "label": "text"}, "classification"),
     ],
 )  # fmt: skip
-def test_shapes(upload: Upload, row: dict[str, Any], mapped: dict[str, str], shape: str) -> None:
+def test_mapping_columns_gives_the_shape(
+    upload: Upload, row: dict[str, Any], mapped: dict[str, str], shape: str
+) -> None:
     rows = upload(jsonl(row), "x.jsonl", map=mapped)
     assert upload.found["shape"] == shape
     assert rows == [{mapped.get(name, name): value for name, value in row.items()}]
     assert upload.found["map"] == mapped
 
 
-def test_a_mapped_conversation_is_trained_on(upload: Upload) -> None:
+def test_mapped_columns_become_messages(upload: Upload) -> None:
     data = b"frage,antwort\nwas?,das.\n"
     rows = upload(data, "x.csv", map={"frage": "prompt", "antwort": "completion"})
     assert to_messages(rows[0], DataShape.PROMPT_COMPLETION) == [
@@ -59,13 +61,13 @@ def test_a_mapped_conversation_is_trained_on(upload: Upload) -> None:
         ({"q": "x"}, {"q": "messages"}, "map_no_shape"),
     ],
 )
-def test_what_can_not_be_mapped(
+def test_mapping_that_fits_no_shape_is_refused(
     upload: Upload, row: dict[str, Any], mapped: dict[str, str], reason: str
 ) -> None:
     assert upload.fault(jsonl(row), "x.jsonl", map=mapped).reason == reason
 
 
-def test_a_mapped_column_is_held_to_its_shape(upload: Upload) -> None:
+def test_value_that_does_not_fit_the_mapping_is_refused_with_its_line(upload: Upload) -> None:
     data = jsonl({"q": "x", "a": "y"}, {"q": 1, "a": "y"})
     fault = upload.fault(data, "x.jsonl", map={"q": "prompt", "a": "completion"})
     assert (fault.reason, fault.line) == ("text_expected", 2)
@@ -85,12 +87,12 @@ def test_a_mapped_column_is_held_to_its_shape(upload: Upload) -> None:
         {"nonsense": 1},
     ],
 )
-def test_options_that_are_none(options: dict[str, Any]) -> None:
+def test_reading_with_invalid_options_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Reading(**options)
 
 
-def test_nothing_mapped_is_recognised_as_ever() -> None:
+def test_recognise_empty_mapping_is_no_mapping() -> None:
     columns: dict[str, Any] = {"question": ["x"], "answer": ["y"]}
     assert recognise(columns) == recognise(columns, {})
     with pytest.raises(MalformedData):

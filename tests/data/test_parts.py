@@ -80,7 +80,7 @@ def write(path: Path, rows: list[dict[str, object]], schema: pa.Schema = SCHEMA)
 
 
 class TestRows:
-    def test_scattered_changes_cost_about_their_share(self, store: Store, tmp_path: Path) -> None:
+    def test_scattered_changes_store_little(self, store: Store, tmp_path: Path) -> None:
         rows = texts(60_000)
         first, whole = store(tmp_path / "a", write(tmp_path / "a", rows))
         rng = random.Random(2)
@@ -91,7 +91,9 @@ class TestRows:
         assert max(len(part.blobs) for part in second.parts) == 2
 
     @pytest.mark.parametrize("at", [0, 30_000, 60_000])
-    def test_inserted_rows_cost_one_part(self, store: Store, tmp_path: Path, at: int) -> None:
+    def test_inserted_rows_store_at_most_two_parts(
+        self, store: Store, tmp_path: Path, at: int
+    ) -> None:
         rows = texts(60_000)
         first, _ = store(tmp_path / "a", write(tmp_path / "a", rows))
         assert len(first.parts) > 4
@@ -102,7 +104,7 @@ class TestRows:
         new = [part for part in second.parts if part.content not in known]
         assert len(new) <= 2
 
-    def test_scattered_deletions(self, store: Store, tmp_path: Path) -> None:
+    def test_scattered_deletions_store_little(self, store: Store, tmp_path: Path) -> None:
         rows = texts(60_000)
         first, whole = store(tmp_path / "a", write(tmp_path / "a", rows))
         rng = random.Random(3)
@@ -110,9 +112,7 @@ class TestRows:
         _, more = store(tmp_path / "b", write(tmp_path / "b", kept), tuple(first.parts))
         assert more < 0.06 * whole
 
-    def test_rows_of_many_columns_changed_put_in_and_taken_out(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    def test_mixed_changes_in_many_columns_store_little(self, store: Store, tmp_path: Path) -> None:
         """As tables of measurements change: each place of a change breaks every column."""
         rng = random.Random(4)
 
@@ -141,13 +141,15 @@ class TestRows:
         _, more = store(tmp_path / "b", write(tmp_path / "b", later, schema), tuple(first.parts))
         assert more < 0.05 * whole
 
-    def test_another_file_is_packed_alone(self, store: Store, tmp_path: Path) -> None:
+    def test_unrelated_file_is_stored_without_differences(
+        self, store: Store, tmp_path: Path
+    ) -> None:
         first, _ = store(tmp_path / "a", write(tmp_path / "a", texts(20_000)))
         ends = write(tmp_path / "b", texts(20_000, seed=9))
         second, _ = store(tmp_path / "b", ends, tuple(first.parts))
         assert all(len(part.blobs) == 1 for part in second.parts)
 
-    def test_long_row_groups_come_back(
+    def test_row_group_longer_than_a_part_is_restored(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One row may be longer than what a part may unpack to."""
@@ -165,7 +167,7 @@ class TestRows:
         again = row_group_ends(starts, (tmp_path / "more").stat().st_size)
         store(tmp_path / "more", again, tuple(packed.parts))
 
-    def test_chains_stay_short(self, store: Store, tmp_path: Path) -> None:
+    def test_chain_length_is_limited(self, store: Store, tmp_path: Path) -> None:
         rows = texts(8000)
         known: tuple[Part, ...] = ()
         for number in range(12):
@@ -175,7 +177,7 @@ class TestRows:
             assert max(len(part.blobs) for part in known) <= parts.MAX_CHAIN
         assert max(len(part.blobs) for part in known) > 1
 
-    def test_what_was_collected_is_not_built_on(
+    def test_parts_with_deleted_blobs_are_not_used_as_base(
         self, store: Store, tmp_path: Path, blobs: Blobs
     ) -> None:
         rows = texts(8000)
@@ -189,7 +191,7 @@ class TestRows:
 
 
 class TestLines:
-    def test_an_inserted_line_moves_little(
+    def test_inserted_line_stores_at_most_two_parts(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(parts, "SMALLEST_PART", 100_000)
@@ -208,7 +210,7 @@ class TestLines:
         max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(content=st.binary(min_size=1, max_size=3000), repeat=st.integers(1, 20))
-    def test_any_bytes(
+    def test_any_bytes_are_restored(
         self,
         store: Store,
         tmp_path: Path,
@@ -231,7 +233,7 @@ class TestReading:
     def packed(self, store: Store, tmp_path: Path) -> Packed:
         return store(tmp_path / "a", write(tmp_path / "a", texts(20_000)))[0]
 
-    def test_ranges_read_only_their_parts(
+    def test_read_parts_reads_only_the_parts_of_the_range(
         self, packed: Packed, blobs: Blobs, tmp_path: Path
     ) -> None:
         content = (tmp_path / "a").read_bytes()
@@ -250,7 +252,9 @@ class TestReading:
             found = b"".join(read_parts(packed.parts, blobs.__getitem__, start, length))
             assert found == content[start : start + length]
 
-    def test_as_a_file(self, packed: Packed, blobs: Blobs, tmp_path: Path) -> None:
+    def test_parts_file_can_seek_and_read(
+        self, packed: Packed, blobs: Blobs, tmp_path: Path
+    ) -> None:
         content = (tmp_path / "a").read_bytes()
         file = PartsFile(packed.parts, blobs.__getitem__, kept=1)
         assert file.seek(-4, 2) == len(content) - 4
@@ -259,7 +263,7 @@ class TestReading:
         assert file.read(6) == content[packed.parts[0].size - 3 :][:6]
         assert pa.parquet.read_table(file).num_rows == 20_000
 
-    def test_damage_shows(self, packed: Packed, blobs: Blobs) -> None:
+    def test_damaged_blob_is_refused(self, packed: Packed, blobs: Blobs) -> None:
         sha256 = packed.parts[0].blobs[0]
         good = blobs[sha256]
         blobs[sha256] = blobs[packed.parts[1].blobs[0]]

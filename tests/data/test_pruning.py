@@ -49,7 +49,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([("n", ">=", 5000), ("f", "missing", None)], 0),
     ],
 )
-def test_reads_what_it_must(
+def test_search_reads_only_row_groups_that_may_match(
     path: Path, where: list[Any], groups: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: set[int] = set()
@@ -97,7 +97,7 @@ def test_nan_equals_itself_and_has_no_order(path: Path, text: str, expected: str
     assert search(path, 0, ROWS, where=[text], seconds=60).places == sorted(wanted)
 
 
-def test_a_condition_that_is_none_is_told_though_nothing_is_read(path: Path) -> None:
+def test_search_invalid_condition_is_refused_even_if_nothing_is_read(path: Path) -> None:
     where = [Condition(column="n", op=">", value=9999), Condition(column="no", op="==")]
     with pytest.raises(MalformedData, match="no column"):
         search(path, 0, 5, where=where, seconds=9)

@@ -26,7 +26,7 @@ def brief(upload: Upload) -> list[tuple[Any, str, str]]:
     return [(row.get("line", row.get("row")), row["reason"], row["raw"]) for row in upload.aside()]
 
 
-def test_lines_that_are_no_json(upload: Upload) -> None:
+def test_invalid_json_lines_are_set_aside(upload: Upload) -> None:
     odd = b'{"a": \n[1]\n"x"\n\xff\xfe\n{"a": "\xc3"}\n{"\\u0000": 1}\n'
     data = jsonl(*GOOD[:5]) + odd + jsonl(*GOOD[5:])
     assert upload(data, "x.jsonl", **QUARANTINE) == GOOD
@@ -46,7 +46,7 @@ def test_lines_that_are_no_json(upload: Upload) -> None:
     assert upload.aside()[0]["message_zh"].startswith("第 6 行")
 
 
-def test_rows_that_are_not_of_the_shape(upload: Upload) -> None:
+def test_rows_of_another_shape_are_set_aside(upload: Upload) -> None:
     good = [chat("u: hi", f"a: {n}") for n in range(4)]
     bad = [
         {"messages": [{"role": "alien", "content": "x"}]},
@@ -61,7 +61,7 @@ def test_rows_that_are_not_of_the_shape(upload: Upload) -> None:
     ]
 
 
-def test_values_that_are_nested_too_deep(upload: Upload) -> None:
+def test_values_nested_too_deeply_are_set_aside(upload: Upload) -> None:
     deep: Any = []
     for _ in range(300):
         deep = [deep]
@@ -70,7 +70,7 @@ def test_values_that_are_nested_too_deep(upload: Upload) -> None:
     assert [reason for _, reason, _ in brief(upload)] == ["json_too_deep"]
 
 
-def test_records_of_csv(upload: Upload) -> None:
+def test_invalid_csv_records_are_set_aside(upload: Upload) -> None:
     data = b'a,b\r\n1,2\r\n1,2,3\r\n"x"y,4\r\n"multi\nline",\xff\r\n\x00,5\r\n6,"7\n8"\r\n'
     rows = upload(data, "x.csv", max_bad_share=0.9, **QUARANTINE)
     assert rows == [{"a": 1, "b": "2"}, {"a": 6, "b": "7\n8"}]
@@ -82,24 +82,24 @@ def test_records_of_csv(upload: Upload) -> None:
     ]
 
 
-def test_a_quote_that_never_ends_is_no_bad_row(upload: Upload) -> None:
+def test_unclosed_csv_quote_refuses_the_file(upload: Upload) -> None:
     data = b'a,b\n1,2\n"3,4\n5,6\n'
     assert upload.fault(data, "x.csv", **QUARANTINE).reason == "csv_quote"
 
 
-def test_lines_of_text(upload: Upload) -> None:
+def test_invalid_lines_of_text_are_set_aside(upload: Upload) -> None:
     data = b"one\n\xfftwo\nthree\nfo\x00ur\n"
     assert upload(data, "x.txt", **QUARANTINE) == [{"text": "one"}, {"text": "three"}]
     assert brief(upload) == [(2, "encoding_invalid", "\\xfftwo"), (4, "nul_byte", "fo\\x00ur")]
 
 
-def test_elements_of_an_array(upload: Upload) -> None:
+def test_invalid_elements_of_a_json_array_are_set_aside(upload: Upload) -> None:
     data = json.dumps(GOOD)[:-1].encode() + b',\n{"a": tru}]'
     assert upload(data, "x.json", **QUARANTINE) == GOOD
     assert brief(upload) == [(2, "json_invalid", '{"a": tru}')]
 
 
-def test_values_of_parquet(upload: Upload, tmp_path: Path) -> None:
+def test_invalid_parquet_values_are_set_aside(upload: Upload, tmp_path: Path) -> None:
     source = tmp_path / "upload"
     column = pa.array([b"one", b"\xff", b"three"], pa.binary())
     pq.write_table(pa.table({"x": column, "n": [1, 2, 3]}), source)
@@ -108,14 +108,14 @@ def test_values_of_parquet(upload: Upload, tmp_path: Path) -> None:
     assert brief(upload) == [(2, "binary_value", '{"x":"b\'\\\\xff\'","n":2}')]
 
 
-def test_nothing_bad_leaves_no_file(upload: Upload) -> None:
+def test_file_without_bad_rows_has_no_quarantine(upload: Upload) -> None:
     assert upload(jsonl(*GOOD), "x.jsonl", **QUARANTINE) == GOOD
     assert "quarantined" not in upload.found
     assert upload.aside() == []
 
 
 @pytest.mark.parametrize(("good", "share"), [(0, 1.0), (20, 0.04), (3, 0.24)])
-def test_too_many(upload: Upload, good: int, share: float) -> None:
+def test_too_many_bad_rows_refuse_the_file(upload: Upload, good: int, share: float) -> None:
     data = jsonl(*GOOD[:good]) + b"{\n"
     fault = upload.fault(data, "x.jsonl", max_bad_share=share, **QUARANTINE)
     assert fault.reason == "too_many_bad"
@@ -124,11 +124,11 @@ def test_too_many(upload: Upload, good: int, share: float) -> None:
     assert f"第 {good + 1} 行" in fault.message_zh
 
 
-def test_the_share_is_kept_to(upload: Upload) -> None:
+def test_share_of_bad_rows_at_the_limit_is_accepted(upload: Upload) -> None:
     assert len(upload(jsonl(*GOOD[:3]) + b"{\n", "x.jsonl", max_bad_share=0.25, **QUARANTINE)) == 3
 
 
-def test_rows_that_come_late_make_a_second_reading_and_one_report(
+def test_second_reading_sets_each_bad_row_aside_once(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (400,))
@@ -138,12 +138,12 @@ def test_rows_that_come_late_make_a_second_reading_and_one_report(
     assert [line for line, _, _ in brief(upload)] == [101, 203]
 
 
-def test_without_it_the_first_bad_row_refuses_the_file(upload: Upload) -> None:
+def test_without_quarantine_the_first_bad_row_refuses_the_file(upload: Upload) -> None:
     fault = upload.fault(jsonl(*GOOD) + b"{\n{\n", "x.jsonl")
     assert (fault.reason, fault.line) == ("json_invalid", 21)
 
 
-def test_memory_stays_flat_however_much_is_set_aside(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_rows_set_aside(tmp_path: Path) -> None:
     source, output = tmp_path / "upload", tmp_path / "rows"
     peaks = []
     for blocks in (2, 20):
@@ -166,7 +166,7 @@ def test_memory_stays_flat_however_much_is_set_aside(tmp_path: Path) -> None:
     block=st.sampled_from([7, 64, 10**6]),
     seed=st.integers(0, 1000),
 )
-def test_what_is_good_stays_and_what_is_bad_is_all_set_aside(
+def test_exactly_the_bad_rows_are_set_aside(
     tmp_path_factory: pytest.TempPathFactory, rows: list[bool], block: int, seed: int
 ) -> None:
     directory = tmp_path_factory.mktemp("aside")

@@ -66,7 +66,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_stands_alone_and_escapes_everything(language: Any) -> None:
+def test_page_is_self_contained_and_escapes_all_texts(language: Any) -> None:
     other = {**REPORT, "score": 80, "findings": REPORT["findings"][1:]}
     subject = Subject(NASTY, "2026-11-25", [NASTY], compared(other, REPORT), NASTY)
     text = page_of(REPORT, subject, language)
@@ -89,12 +89,12 @@ def test_the_page_stands_alone_and_escapes_everything(language: Any) -> None:
         ([], ["its score is 1"], "Do not train on this yet"),
     ],
 )
-def test_the_verdict(findings: list[Any], failures: list[str] | None, said: str) -> None:
+def test_page_shows_the_verdict(findings: list[Any], failures: list[str] | None, said: str) -> None:
     report = {"rows": 10, "score": 90, "findings": findings}
     assert f"<h1>{said}</h1>" in page_of(report, Subject("a@v1", failures=failures), "en")
 
 
-def test_an_example_says_of_which_row_it_is_a_copy() -> None:
+def test_page_example_of_a_copy_names_the_original_row() -> None:
     copies = finding("duplicates", 0.1, examples=[{"row": 11, "text": "= 1000"}])
     report = {"rows": 10, "score": 90, "findings": [copies]}
     assert "a copy of row 1,000<" in page_of(report, Subject("a@v1"), "en")
@@ -106,19 +106,19 @@ def test_an_example_says_of_which_row_it_is_a_copy() -> None:
     assert "<span>= 10: user: = 3: x<" in page_of(report, Subject("a@v1"), "en")
 
 
-def test_reports_of_older_programs_are_shown_too() -> None:
+def test_page_shows_incomplete_reports() -> None:
     Page(page_of({"score": "NaN", "findings": [{"code": "x", "share": "NaN"}]}, Subject("a"), "zh"))
     Page(page_of({}, Subject("a"), "en"))
 
 
-def test_words_come_in_both_languages() -> None:
+def test_words_have_the_same_parameters_in_both_languages() -> None:
     for english, chinese in WORDS.values():
         assert english.isascii()
         assert chinese
         assert english.count("{") == chinese.count("{")
 
 
-def test_changes() -> None:
+def test_compared_classifies_findings_by_their_change() -> None:
     before = {"score": 50, "rows": 10, "findings": [
         finding("gone", 0.1), finding("same", 0.1), finding("less", 0.2), finding("more", 0.1),
     ]}  # fmt: skip
@@ -135,7 +135,7 @@ def test_changes() -> None:
 
 
 @pytest.mark.parametrize(("counts", "lacks"), [("before", "after"), ("after", "before")])
-def test_what_was_not_counted_is_neither_new_nor_gone(counts: str, lacks: str) -> None:
+def test_compared_token_finding_missing_a_tokenizer_is_not_checked(counts: str, lacks: str) -> None:
     some = {"findings": [finding("over_length", 0.1), finding("empty", 0.1)], "tokens": {"max": 9}}
     reports = {counts: some, lacks: {"findings": [finding("empty", 0.1)], "tokens": None}}
     changes = compared(**reports)

@@ -32,13 +32,13 @@ BASE: Rows = [{"id": n, "text": f"text {n}", "meta": {"n": [n]}} for n in range(
 
 
 class TestAppend:
-    def test_behind_the_others(self, do: Do) -> None:
+    def test_append_adds_rows_at_the_end(self, do: Do) -> None:
         more = [{"id": 9, "text": "new", "meta": None}]
         answer = do(BASE, "append", more)
         assert answer["rows"][0] == [*BASE, *more]
         assert (answer["added"], answer["changed"], answer["deleted"]) == (1, 0, 0)
 
-    def test_other_columns_and_types(self, do: Do) -> None:
+    def test_append_other_columns_and_types_widen_the_schema(self, do: Do) -> None:
         base = [{"text": "a", "x": 1}, {"text": "b", "x": 2}]
         answer = do(base, "append", [{"text": "c", "x": 0.5, "y": True}])
         assert answer["rows"][0] == [
@@ -50,7 +50,7 @@ class TestAppend:
         assert [row["x"] for row in answer["rows"][0]] == [1, 2, "one"]
         assert answer["outputs"][0]["columns"][1] == {"name": "x", "type": "json"}
 
-    def test_conversations_with_and_without_extras(self, do: Do) -> None:
+    def test_append_conversations_with_and_without_extras_is_lossless(self, do: Do) -> None:
         plain = [{"messages": [{"role": "user", "content": "q"}]}, {"messages": None}]
         call = [{"messages": [{"role": "assistant", "content": None, "tool_calls": [1]}]}]
         for first, second in ((plain, call), (call, plain)):
@@ -70,7 +70,7 @@ class TestAppend:
         assert types == ["text", "integer", "number", "text"]
 
     @pytest.mark.usefixtures("small_groups")
-    def test_a_value_in_any_row_group_counts(self, do: Do) -> None:
+    def test_append_considers_values_of_all_row_groups(self, do: Do) -> None:
         more: Rows = [{"text": f"{n}", "x": None} for n in range(20)]
         more[3]["x"] = "three"
         answer = do([{"text": "a", "x": 1}], "append", more)
@@ -78,7 +78,7 @@ class TestAppend:
         assert answer["outputs"][0]["columns"][1]["type"] == "json"
 
     @pytest.mark.usefixtures("small_groups")
-    def test_the_new_file_is_not_read_at_once(
+    def test_append_reads_the_new_file_in_batches(
         self, do: Do, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         longest = []
@@ -96,11 +96,11 @@ class TestAppend:
         assert answer["added"] == 100
         assert max(longest[-10:]) <= 10
 
-    def test_rows_of_another_shape(self, do: Do) -> None:
+    def test_append_rows_of_another_shape_is_refused(self, do: Do) -> None:
         with pytest.raises(MalformedData, match="chat, the dataset holds text"):
             do([{"text": "a"}], "append", [{"messages": [{"role": "user", "content": "q"}]}])
 
-    def test_what_training_reads_stays_what_it_is(self, do: Do) -> None:
+    def test_adding_rows_that_change_a_content_type_is_refused(self, do: Do) -> None:
         asked = [{"role": "user", "content": "q"}]
         base = [{"prompt": "a", "completion": "b", "n": 1}]
         with pytest.raises(MalformedData, match="training reads “prompt”, which contains text"):
@@ -115,13 +115,13 @@ class TestAppend:
         made = do(labels, "upsert", [{"text": "a", "label": "one"}], key="text")
         assert [row["label"] for row in made["rows"][0]] == ["one", 2]
 
-    def test_equal_rows_give_equal_bytes(self, do: Do, make: Make) -> None:
+    def test_append_gives_the_same_bytes_as_one_upload(self, do: Do, make: Make) -> None:
         answer = do(BASE[:3], "append", BASE[3:])
         assert Path(answer["outputs"][0]["path"]).read_bytes() == make(BASE).read_bytes()
 
 
 class TestByKey:
-    def test_replace_and_add(self, do: Do) -> None:
+    def test_upsert_replaces_and_adds_rows(self, do: Do) -> None:
         answer = do(BASE, "upsert", [{"id": 8, "text": "new"}, {"id": 2, "text": "two"}], key="id")
         expected: Rows = [dict(row) for row in BASE]
         expected[2]["text"] = "two"
@@ -129,12 +129,12 @@ class TestByKey:
         assert answer["rows"][0] == expected
         assert (answer["added"], answer["changed"], answer["deleted"]) == (1, 1, 0)
 
-    def test_delete(self, do: Do) -> None:
+    def test_delete_removes_rows_by_key(self, do: Do) -> None:
         answer = do(BASE, "delete", [{"id": 1}, {"id": 99}], key="id")
         assert [row["id"] for row in answer["rows"][0]] == [0, 2, 3, 4, 5]
         assert answer["deleted"] == 1
 
-    def test_csv_keys_find_integers(self, do: Do) -> None:
+    def test_delete_with_text_keys_finds_integers(self, do: Do) -> None:
         """CSV has no types: its keys are text."""
         answer = do(BASE, "delete", [{"id": "1"}], key="id")
         assert answer["deleted"] == 1
@@ -150,7 +150,9 @@ class TestByKey:
             ([{"id": 1.5}], "id", "can't be a key"),
         ],
     )
-    def test_bad_keys(self, do: Do, rows: Rows, key: str, match: str) -> None:
+    def test_delete_with_invalid_keys_is_refused(
+        self, do: Do, rows: Rows, key: str, match: str
+    ) -> None:
         with pytest.raises(MalformedData, match=match):
             do(BASE, "delete", rows, key=key)
 
@@ -170,13 +172,13 @@ class TestByKey:
         assert answer["rows"][0] == [base[0], {"id": 2, "text": "b", "x": None}]
         assert answer["outputs"][0]["columns"][2]["type"] == "integer"
 
-    def test_nothing_left(self, do: Do) -> None:
+    def test_delete_of_all_rows_is_refused(self, do: Do) -> None:
         with pytest.raises(MalformedData, match="no rows"):
             do(BASE[:1], "delete", [{"id": 0}], key="id")
 
 
 class TestPatch:
-    def test_all_at_once(self, do: Do) -> None:
+    def test_patch_sets_adds_and_deletes_rows(self, do: Do) -> None:
         answer = do(
             BASE,
             "patch",
@@ -201,7 +203,7 @@ class TestPatch:
         assert answer["rows"][0] == [base[0], row]
         assert answer["outputs"][0]["columns"][1]["type"] == "number"
 
-    def test_judged_like_an_upload(self, do: Do) -> None:
+    def test_patch_with_an_invalid_row_is_refused(self, do: Do) -> None:
         chat = [{"messages": [{"role": "user", "content": "q"}]}] * 3
         bad = {"messages": [{"role": "wizard", "content": "q"}]}
         with pytest.raises(MalformedData, match=r"line 1: .*wizard"):
@@ -215,7 +217,9 @@ class TestPatch:
             ({"set": [{"row": 0, "values": {"texd": "x"}}]}, "no column “texd”"),
         ],
     )
-    def test_what_is_not_there(self, do: Do, patch: Any, match: str) -> None:
+    def test_patch_of_an_unknown_row_or_column_is_refused(
+        self, do: Do, patch: Any, match: str
+    ) -> None:
         with pytest.raises(MalformedData, match=match):
             do(BASE, "patch", patch=patch)
 
@@ -223,7 +227,7 @@ class TestPatch:
         max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(data=st.data())
-    def test_as_a_list_would_change(self, do: Do, data: st.DataObject) -> None:
+    def test_patch_changes_rows_like_a_list(self, do: Do, data: st.DataObject) -> None:
         values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
         base = data.draw(st.lists(st.fixed_dictionaries({"text": values}), min_size=1, max_size=20))
         places = st.sets(st.integers(0, len(base) - 1))
@@ -246,7 +250,7 @@ class TestPatch:
         assert do(base, "patch", patch=patch)["rows"][0] == expected
 
 
-def test_as_a_program(make: Make, tmp_path: Path) -> None:
+def test_program_prints_outputs_or_the_error_as_json(make: Make, tmp_path: Path) -> None:
     where = [{"column": "id", "op": "<", "value": 2}]
     job = {
         "base": str(make(BASE)),
@@ -291,12 +295,12 @@ def by_csv(tmp_path: Path, make: Make) -> Any:
     return by_csv
 
 
-class TestRowsOfCsv:
+class TestCsvRows:
     """Its values are texts, and numbers beside numbers."""
 
     KINDS = ("integer", "text", "number", "boolean", "json")
 
-    def test_take_the_types_of_those_they_come_to(self, by_csv: Any) -> None:
+    def test_added_csv_rows_take_the_types_of_the_base(self, by_csv: Any) -> None:
         content = "id,text,score,good,any\n2,007,1.50,FALSE,y\n9,new,,true,\n"
         new = [
             {"id": 2, "text": "007", "score": 1.5, "good": False, "any": "y"},
@@ -309,14 +313,16 @@ class TestRowsOfCsv:
         assert made["rows"] == [*TYPED, *new]
         assert tuple(made["types"]) == self.KINDS
 
-    def test_fractions_among_integers_make_fractions(self, by_csv: Any) -> None:
+    def test_fractions_added_to_integers_make_a_number_column(self, by_csv: Any) -> None:
         made = by_csv([{"id": 1, "text": "a", "n": 3}], "append", "id,text,n\n2,b,0.5\n")
         assert [row["n"] for row in made["rows"]] == [3.0, 0.5]
         assert made["types"] == ["integer", "text", "number"]
 
     @pytest.mark.usefixtures("small_groups")
     @pytest.mark.parametrize("operation", ["append", "upsert"])
-    def test_one_other_value_leaves_all_as_text(self, by_csv: Any, operation: str) -> None:
+    def test_one_value_that_does_not_fit_keeps_all_added_values_as_text(
+        self, by_csv: Any, operation: str
+    ) -> None:
         lines = [f"{n},b,{n}" for n in range(10, 40)]
         content = "\n".join(["id,text,n", *lines, "40,b,about 5"])
         key = {"key": "id"} if operation == "upsert" else {}
@@ -339,7 +345,7 @@ class TestRowsOfCsv:
         ],
     )
     @pytest.mark.parametrize("operation", ["append", "upsert"])
-    def test_append_and_upsert_take_what_a_whole_version_takes(
+    def test_added_rows_are_typed_like_a_new_version(
         self, by_csv: Any, upload: Any, operation: str, held: Any, values: list[str],
         read: list[Any], kind: str,
     ) -> None:  # fmt: skip
@@ -356,7 +362,7 @@ class TestRowsOfCsv:
         assert (found["columns"][2]["type"] == before) == (kind == before)
 
     @pytest.mark.parametrize("operation", ["append", "upsert"])
-    def test_types_that_the_uploader_names_win(self, by_csv: Any, operation: str) -> None:
+    def test_types_set_by_the_uploader_are_kept(self, by_csv: Any, operation: str) -> None:
         key = {"key": "id"} if operation == "upsert" else {}
         base: Rows = [{"id": 1, "text": "a", "zip": 7}]
         content = "id,text,zip\n2,b,9\n"
@@ -368,13 +374,13 @@ class TestRowsOfCsv:
 
     @pytest.mark.parametrize("operation", ["upsert", "delete"])
     @pytest.mark.parametrize("key", ["007", "0x7", "+7"])
-    def test_key_that_is_spelled_unlike_the_number_changes_no_row(
+    def test_key_with_another_spelling_of_the_number_is_refused(
         self, by_csv: Any, operation: str, key: str
     ) -> None:
         with pytest.raises(MalformedData, match="can't be a key"):
             by_csv([{"id": 7, "text": "a"}], operation, f"id,text\n{key},b\n", key="id")
 
-    def test_a_key_stays_of_one_type(self, by_csv: Any, do: Do) -> None:
+    def test_key_keeps_the_type_of_the_base(self, by_csv: Any, do: Do) -> None:
         """Also where the dataset came from CSV, and what changes it did not."""
         base: Rows = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
         made = do(base, "upsert", [{"id": 2, "text": "B"}, {"id": 3, "text": "C"}], key="id")

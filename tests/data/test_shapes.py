@@ -58,20 +58,22 @@ GPT = {"from": "gpt", "value": "hello"}
         ({}, DataShape.TABLE, {}),
     ],
 )  # fmt: skip
-def test_recognition(row: dict[str, Any], shape: DataShape, renames: dict[str, str]) -> None:
+def test_recognise_tells_shape_and_renames(
+    row: dict[str, Any], shape: DataShape, renames: dict[str, str]
+) -> None:
     found = recognise(columns(row))
     assert found.shape is shape
     assert found.renames == renames
 
 
-def test_one_good_row_among_the_first_decides() -> None:
+def test_recognise_one_valid_value_decides() -> None:
     found = recognise(columns({"messages": "oops"}, {"messages": None}, {"messages": [USER]}))
     assert found.shape is DataShape.CHAT
     assert found.conversations == {"messages": CHAT}
     assert recognise(columns({"text": 5}, {"text": "x"})).texts == {"text"}
 
 
-def test_what_a_shape_asks_of_its_columns() -> None:
+def test_recognise_tells_columns_of_conversations_and_texts() -> None:
     found = recognise(columns({"conversations": [HUMAN], "system": "x", "id": 1}))
     assert found.conversations == {"conversations": SHAREGPT}
     assert found.texts == {"system"}
@@ -81,14 +83,14 @@ def test_what_a_shape_asks_of_its_columns() -> None:
     assert recognise(columns({"text": "a", "label": 1})).texts == {"text"}
 
 
-def test_no_rename_onto_a_column_that_is_there() -> None:
+def test_recognise_never_renames_to_an_existing_column() -> None:
     found = recognise(columns({"messages": "note", "conversation": [USER]}))
     assert found.shape is DataShape.TABLE
     found = recognise(columns({"question": "a", "prompt": 5, "answer": "b"}))
     assert found.renames == {}
 
 
-def test_arrow_columns_are_recognised_too() -> None:
+def test_recognise_accepts_arrow_columns() -> None:
     array = pa.array([None, [USER, ANSWER]], CHAT.arrow_type(extra=False))
     assert recognise({"messages": array}).shape is DataShape.CHAT
     assert recognise({"text": pa.array(["x"])}).shape is DataShape.TEXT
@@ -125,7 +127,9 @@ def test_arrow_columns_are_recognised_too() -> None:
         ({"chosen": [USER, ANSWER], "rejected": [USER]}, DataShape.PREFERENCE, [USER, ANSWER]),
     ],
 )  # fmt: skip
-def test_messages(row: dict[str, Any], shape: DataShape, messages: list[dict[str, str]]) -> None:
+def test_to_messages_converts_each_shape(
+    row: dict[str, Any], shape: DataShape, messages: list[dict[str, str]]
+) -> None:
     assert to_messages(row, shape) == messages
 
 
@@ -145,10 +149,10 @@ def test_messages(row: dict[str, Any], shape: DataShape, messages: list[dict[str
         ({"messages": [USER]}, DataShape.TABLE),
     ],
 )
-def test_rows_that_are_no_conversation(row: dict[str, Any], shape: DataShape) -> None:
+def test_to_messages_incomplete_row_is_none(row: dict[str, Any], shape: DataShape) -> None:
     assert to_messages(row, shape) is None
 
 
-def test_the_rejected_side() -> None:
+def test_rejected_messages_end_with_the_rejected_side() -> None:
     row = {"prompt": "hi", "chosen": "hello", "rejected": "go"}
     assert rejected_messages(row) == [USER, {"role": "assistant", "content": "go"}]

@@ -139,7 +139,7 @@ def test_translation_links_to_chinese_pages(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_that_a_translation_repeats_are_in_blocks_of_their_own(page: str) -> None:
+def test_blocks_that_differ_in_a_translation_share_no_command(page: str) -> None:
     """A block that differs is run in both languages: what it has in common would run twice."""
     pairs = zip(runnable_blocks(ROOT / page), runnable_blocks(translation_of(page)), strict=True)
     for ours, theirs in pairs:
@@ -148,6 +148,6 @@ def test_commands_that_a_translation_repeats_are_in_blocks_of_their_own(page: st
             assert not repeated, f"{ours} and {theirs} both run {repeated}"
 
 
-def test_marked_blocks_have_reasons() -> None:
+def test_blocks_marked_as_not_run_have_reasons() -> None:
     marked = [b for page in PAGES for b in runnable_blocks(ROOT / page) if b.reason is not None]
     assert all(block.reason and len(block.reason) > 10 for block in marked)

@@ -52,7 +52,9 @@ def signed_in(platform: Platform, client: Client) -> Platform:
     return platform
 
 
-def test_what_passes_is_served(client: Client, signed_in: Platform, experiment: str) -> None:
+def test_chain_serves_the_model_if_its_evaluation_passes(
+    client: Client, signed_in: Platform, experiment: str
+) -> None:
     run, check, served = chain(signed_in, experiment, "loss<=1000", "passed")
     deployment = client.deployments.wait_ready(served["uuid"], 300)
     made = client.tasks.get(run["uuid"]).model
@@ -65,7 +67,9 @@ def test_what_passes_is_served(client: Client, signed_in: Platform, experiment: 
     deployment.stop()
 
 
-def test_what_does_not_pass_is_not(client: Client, signed_in: Platform, experiment: str) -> None:
+def test_chain_does_not_serve_the_model_if_its_evaluation_fails(
+    client: Client, signed_in: Platform, experiment: str
+) -> None:
     run, check, served = chain(signed_in, experiment, "loss<=0.001", "refused")
     with pytest.raises(NotReady, match="waited for the success of evaluate"):
         client.deployments.wait_ready(served["uuid"], 300)

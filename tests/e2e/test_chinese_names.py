@@ -69,7 +69,7 @@ def deployment(client: Client, tuned: Model) -> Deployment:
     return client.deployments.create("客服问答", "客服模型").wait_ready(120)
 
 
-def test_openai_client_asks_a_deployment_by_its_chinese_name(
+def test_openai_client_uses_a_deployment_with_a_chinese_name(
     client: Client, deployment: Deployment
 ) -> None:
     with OpenAI(base_url=client.openai_url, api_key=client.access_token()) as chat:
@@ -87,7 +87,7 @@ def test_openai_client_asks_a_deployment_by_its_chinese_name(
             assert {piece.model for piece in pieces} == {name}
 
 
-def test_sdk_finds_things_by_their_chinese_names(
+def test_sdk_finds_resources_by_their_chinese_names(
     client: Client, tuned: Model, deployment: Deployment, tmp_path: Path
 ) -> None:
     assert client.deployments.get("客服问答").uuid == deployment.uuid
@@ -104,7 +104,7 @@ def test_sdk_finds_things_by_their_chinese_names(
     assert "客服模型" in (where / "README.md").read_text(encoding="utf-8")
 
 
-def test_answer_offers_a_download_under_its_chinese_name(client: Client, tuned: Model) -> None:
+def test_download_has_its_chinese_file_name(client: Client, tuned: Model) -> None:
     dataset = client.datasets.get("问答集")
     answer = httpx.get(
         f"{client.url}/api/v1/datasets/{dataset.uuid}/versions/v1/content?format=csv",
@@ -115,9 +115,7 @@ def test_answer_offers_a_download_under_its_chinese_name(client: Client, tuned: 
     assert offered.endswith("filename*=UTF-8''%E9%97%AE%E7%AD%94%E9%9B%86-v1.csv")
 
 
-def test_code_in_a_chinese_directory_is_uploaded_and_downloaded(
-    client: Client, tmp_path: Path
-) -> None:
+def test_bundle_of_a_chinese_directory_keeps_its_name(client: Client, tmp_path: Path) -> None:
     directory = tmp_path / "我的 代码"
     directory.mkdir()
     (directory / "训练.py").write_text("print('你好')\n", encoding="utf-8")
@@ -151,7 +149,7 @@ def test_command_line_works_with_chinese_names(
     assert (tmp_path / "问答集-v1.jsonl").is_file()
 
 
-def test_metrics_and_audit_hold_chinese_names(
+def test_audit_trail_contains_chinese_names(
     platform: Platform, client: Client, deployment: Deployment
 ) -> None:
     with platform.client() as admin:

@@ -48,7 +48,7 @@ def wait_for_checkpoint(task: Task, count: int) -> None:
     pytest.fail(f"the task ended after {seen} checkpoints")
 
 
-def test_a_killed_worker_costs_no_step(
+def test_worker_killed_during_training_loses_no_step(
     client: Client, platform: Platform, experiment: Experiment
 ) -> None:
     undisturbed = experiment.run(name="undisturbed").wait(300)
@@ -73,7 +73,7 @@ def test_a_killed_worker_costs_no_step(
     assert (first[0], second[0]) == ("lost", "completed")
 
 
-def test_the_database_killed_in_mid_training(
+def test_database_killed_during_training_keeps_the_attempt(
     client: Client, platform: Platform, experiment: Experiment
 ) -> None:
     task = experiment.run(name="database killed")
@@ -84,7 +84,7 @@ def test_the_database_killed_in_mid_training(
     assert len(losses(ended)) == STEPS
 
 
-def test_everything_killed_at_once(
+def test_everything_killed_during_training_loses_no_data(
     client: Client, platform: Platform, experiment: Experiment
 ) -> None:
     before = client.datasets.get("rows")

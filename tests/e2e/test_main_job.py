@@ -45,7 +45,7 @@ def tuned(client: Client, base_model: Model) -> Model:
     return client.models.get(model.uuid)
 
 
-def test_the_tuned_model_is_better_and_knows_its_origin(client: Client, tuned: Model) -> None:
+def test_tuned_model_has_a_lower_loss_and_its_lineage(client: Client, tuned: Model) -> None:
     evaluation = tuned.metrics["evaluation"]
     assert evaluation["model"]["loss"] < evaluation["base"]["loss"]
     lineage = client.models.lineage(tuned)
@@ -56,7 +56,7 @@ def test_the_tuned_model_is_better_and_knows_its_origin(client: Client, tuned: M
     assert any(path.startswith("weights/") and path.endswith(".safetensors") for path in paths)
 
 
-def test_a_deployment_answers_the_official_client(
+def test_deployment_answers_the_openai_client(
     client: Client, platform: Platform, tuned: Model
 ) -> None:
     deployment = client.deployments.create("answers", tuned).wait_ready(120)
@@ -84,7 +84,7 @@ def test_a_deployment_answers_the_official_client(
     assert stopped.status in {"stopping", "stopped"}
 
 
-def test_the_twelve_tables_tell_the_story(platform: Platform, tuned: Model) -> None:
+def test_contract_tables_contain_the_whole_job(platform: Platform, tuned: Model) -> None:
     for table in TABLES:
         ((count,),) = platform.sql(f"SELECT count(*) FROM {table}")
         assert count > 0, table
@@ -111,14 +111,14 @@ def test_the_twelve_tables_tell_the_story(platform: Platform, tuned: Model) -> N
     assert usage["memory_mb"]["peak"] > 0
 
 
-def test_the_api_never_loads_torch(platform: Platform, tuned: Model) -> None:
+def test_api_never_loads_torch(platform: Platform, tuned: Model) -> None:
     api = psutil.Process(platform.pid("api"))
     mapped = {item.path for process in [api, *api.children(recursive=True)]
               for item in process.memory_maps()}  # fmt: skip
     assert not [path for path in mapped if "torch" in path]
 
 
-def test_health_and_language(platform: Platform) -> None:
+def test_health_is_ok_and_problems_are_translated(platform: Platform) -> None:
     health = httpx.get(f"{platform.url}/api/v1/health").json()
     assert health["status"] == "ok"
     assert {"database", "migrations", "broker", "workers", "storage"} <= set(health["checks"])

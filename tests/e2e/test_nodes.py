@@ -68,7 +68,7 @@ def until_sql(platform: Platform, statement: str, *parameters: object) -> list[t
     return rows
 
 
-def test_two_workers_train_together(tmp_path: Path) -> None:
+def test_two_workers_train_one_model_and_survive_failures(tmp_path: Path) -> None:
     with (
         running_platform(**HERE) as platform,
         second_worker(platform, tmp_path / "second") as second,

@@ -75,7 +75,7 @@ def within(seconds: float, ready: Any) -> None:
         time.sleep(0.05)
 
 
-def test_a_webhook_from_the_command_line(
+def test_webhook_commands_create_test_replay_and_remove(
     platform: Platform, client: Client, receiver: Receiver
 ) -> None:
     platform.environment["AIPLATFORM_TOKEN"] = client.access_token()
@@ -101,7 +101,7 @@ def test_a_webhook_from_the_command_line(
     platform.command("webhooks", "rm", "cli", "-p", "e2e", "--yes")
 
 
-def test_a_worker_killed_while_it_calls(
+def test_webhook_call_is_repeated_after_its_worker_was_killed(
     platform: Platform, client: Client, receiver: Receiver
 ) -> None:
     client.projects.set_member("e2e", "ann", "viewer")
@@ -121,7 +121,9 @@ def test_a_worker_killed_while_it_calls(
     hook.delete()
 
 
-def test_mail_and_stream(client: Client, platform: Platform, inbox: tuple[Inbox, int]) -> None:
+def test_notification_arrives_by_mail_and_stream(
+    client: Client, platform: Platform, inbox: tuple[Inbox, int]
+) -> None:
     ann = Client(platform.url, token="none").login("ann", "a quite long password of hers")
     seen: list[str] = []
 

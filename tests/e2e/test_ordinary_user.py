@@ -41,14 +41,14 @@ def platform() -> Iterator[Platform]:
         yield running
 
 
-def test_every_process_is_the_users(platform: Platform, client: Client) -> None:
+def test_all_processes_run_as_the_user(platform: Platform, client: Client) -> None:
     for name in ("api", "worker"):
         process = psutil.Process(platform.pid(name))
         for one in (process, *process.children(recursive=True)):
             assert one.uids().effective == NOBODY
 
 
-def test_script_is_refused_with_what_to_do(client: Client, tmp_path: Path) -> None:
+def test_script_is_refused_with_advice(client: Client, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("print('hello')\n")
     with pytest.raises(ApiError) as refused:
         client.scripts.run(["python", "main.py"], directory=tmp_path)

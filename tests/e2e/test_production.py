@@ -101,7 +101,7 @@ def last_step(task: Task) -> int:
     return points[-1].step if points else 0
 
 
-def test_a_dataset_is_checked(site: Site) -> None:
+def test_uploaded_dataset_gets_a_quality_report(site: Site) -> None:
     """Upload, wake-up over the broker, task, report; Celery's results land in the table."""
     dataset = site.client.datasets.upload("chats", chats(20)).wait_ready(60)
     report = site.client.datasets.get(dataset.uuid).quality_report
@@ -114,7 +114,7 @@ def test_a_dataset_is_checked(site: Site) -> None:
     assert dict(found).get("SUCCESS", 0) >= 1, found
 
 
-def test_a_training_pauses_goes_on_and_makes_a_model(
+def test_training_that_was_paused_continues_and_makes_a_model(
     site: Site, train: Callable[..., Task]
 ) -> None:
     task = train("patient", max_steps=120, checkpoint_steps=40, output_name="tuned")
@@ -132,7 +132,7 @@ def test_a_training_pauses_goes_on_and_makes_a_model(
     assert tuned.status == "ready"
 
 
-def test_what_waits_is_found_when_all_messages_are_lost(
+def test_waiting_tasks_run_after_all_wake_ups_were_lost(
     site: Site, train: Callable[..., Task]
 ) -> None:
     running = train("endless", max_steps=MANY)

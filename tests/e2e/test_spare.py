@@ -49,7 +49,7 @@ def started(client: Client, task: Task) -> bool:
     return bool(event["data"].get("warm", False))
 
 
-def test_trainings_run_in_spares_and_none_outlives_its_worker(
+def test_training_runs_in_a_spare_that_ends_with_its_worker(
     warm: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with warm.client() as client:

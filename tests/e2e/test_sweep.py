@@ -14,7 +14,7 @@ STEPS = 300
 """Some seconds of this model, long enough to be stopped in between."""
 
 
-def test_a_sweep_finds_the_better_learning_rate(client: Client, base_model: Model) -> None:
+def test_sweep_finds_the_better_learning_rate(client: Client, base_model: Model) -> None:
     train = client.datasets.upload("train", chats(4), base_model=base_model.uuid)
     held_out = client.datasets.upload("held-out", chats(1, tag="held out "))
     for dataset in (train, held_out):
@@ -42,7 +42,7 @@ def test_a_sweep_finds_the_better_learning_rate(client: Client, base_model: Mode
     assert sweep.register("answers-best").uuid == tuned.uuid
 
 
-def test_a_bad_trial_is_stopped_early_and_the_best_gets_a_name(
+def test_sweep_stops_a_bad_trial_early_and_registers_the_best(
     platform: Platform, client: Client, base_model: Model
 ) -> None:
     train = client.datasets.upload("pruned", chats(4), base_model=base_model.uuid)

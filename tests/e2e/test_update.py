@@ -100,7 +100,7 @@ def until(condition: Any, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_update_under_load_fails_no_request_and_the_former_server_ends(
+def test_update_under_load_fails_no_request_and_stops_the_old_server(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
     former = deployment.refresh().task
@@ -113,7 +113,7 @@ def test_update_under_load_fails_no_request_and_the_former_server_ends(
         assert deployment.update(models[0]).wait_updated(300).model == models[0].uuid
 
 
-def test_update_whose_server_is_killed_before_it_is_ready_fails_no_request(
+def test_failed_update_under_load_fails_no_request(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
     with asked(platform, deployment):
@@ -139,7 +139,7 @@ def pid_of(client: Client, task: Any) -> int:
     return found[0]
 
 
-def test_stream_begun_before_the_update_is_read_to_its_end_after_it(
+def test_stream_begun_before_an_update_is_not_cut(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
     """So short a stream may be on its way as a whole before the update ends; it must not be cut."""
@@ -154,7 +154,7 @@ def test_stream_begun_before_the_update_is_read_to_its_end_after_it(
     assert stream.finish_reason in {"length", "stop"}
 
 
-def test_command_updates_and_says_what_is_served(
+def test_update_command_prints_the_served_model(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment, tmp_path: Path
 ) -> None:
     platform.environment["AIPLATFORM_TOKEN"] = client.access_token()

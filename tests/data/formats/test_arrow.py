@@ -40,23 +40,23 @@ def written(table: pa.Table, kind: str, codec: str | None = None, rows: int = 1 
 
 @pytest.mark.parametrize("kind", ["file", "stream"])
 @pytest.mark.parametrize("codec", [None, "lz4", "zstd"])
-def test_both_kinds(upload: Upload, kind: str, codec: str | None) -> None:
+def test_file_and_stream_are_read(upload: Upload, kind: str, codec: str | None) -> None:
     assert upload(written(TABLE, kind, codec), "x.arrow") == ROWS
     assert (upload.found["format"], upload.found["encoding"]) == ("arrow", None)
 
 
 @pytest.mark.parametrize("name", ["x", "x.jsonl", "x.feather"])
-def test_content_beats_the_name(upload: Upload, name: str) -> None:
+def test_content_overrides_the_suffix(upload: Upload, name: str) -> None:
     assert upload(written(TABLE, "file"), name) == ROWS
 
 
-def test_compressed_outside(upload: Upload) -> None:
+def test_gzipped_stream_is_read(upload: Upload) -> None:
     assert upload(gzip.compress(written(TABLE, "stream")), "x.arrow.gz") == ROWS
     assert upload.found["compression"] == "gzip"
     assert not list(upload.directory.glob("*.unpacked"))
 
 
-def test_conversations_of_many_batches(
+def test_conversations_in_many_batches_are_read(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(plain, "BATCH_ROWS", 3)
@@ -75,18 +75,18 @@ def test_conversations_of_many_batches(
 
 @pytest.mark.parametrize("kind", ["file", "stream"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_cut_file(upload: Upload, kind: str, share: float) -> None:
+def test_truncated_file_is_refused(upload: Upload, kind: str, share: float) -> None:
     data = written(pa.table({"text": [str(n) for n in range(1000)]}), kind, rows=100)
     fault = upload.fault(data[: int(len(data) * share)], "x.arrow")
     assert fault.reason == "arrow_invalid"
 
 
 @pytest.mark.parametrize("data", [b"ARROW1\x00\x00", b"\xff\xff\xff\xff\x10\x00\x00\x00", b"{}\n"])
-def test_what_is_none(upload: Upload, data: bytes) -> None:
+def test_invalid_file_is_refused(upload: Upload, data: bytes) -> None:
     assert upload.fault(data, "x.arrow").reason == "arrow_invalid"
 
 
-def test_offsets_that_lead_outside_are_not_followed(upload: Upload) -> None:
+def test_offsets_outside_the_data_are_refused(upload: Upload) -> None:
     offsets = b"\x00\x00\x00\x00\xff\xff\xff\x7f"
     data = written(pa.table({"text": ["x" * 97]}), "stream")
     at = data.rindex(b"\x00\x00\x00\x00\x61\x00\x00\x00")
@@ -110,7 +110,7 @@ VALUES = st.fixed_dictionaries(
     kind=st.sampled_from(["file", "stream", "parquet"]),
     size=st.integers(1, 8),
 )
-def test_round_trip(
+def test_round_trip_keeps_rows(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], kind: str, size: int
 ) -> None:
     directory = tmp_path_factory.mktemp("arrow")

@@ -29,7 +29,7 @@ from tests.data.conftest import Upload
         ("", Dialect(",")),
     ],
 )
-def test_dialects(sample: str, dialect: Dialect) -> None:
+def test_sniff_detects_the_dialect(sample: str, dialect: Dialect) -> None:
     assert sniff(sample) == dialect
 
 
@@ -44,12 +44,12 @@ def test_values_of_text_columns_stay_the_text_they_are(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_line_ends(upload: Upload, ends: str) -> None:
+def test_any_line_end_is_read(upload: Upload, ends: str) -> None:
     data = ends.join(["a,b", "1,2", "", "3,4", ""]).encode()
     assert upload(data, "x.csv") == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
 
 
-def test_tabs_without_a_thought_of_quotes(upload: Upload) -> None:
+def test_tsv_without_quoting_is_read(upload: Upload) -> None:
     data = 'text\tlabel\n"Great" film\t1\n"Bad, she said\t0\n'
     assert upload(data.encode(), "x.tsv") == [
         {"text": '"Great" film', "label": 1},
@@ -59,7 +59,7 @@ def test_tabs_without_a_thought_of_quotes(upload: Upload) -> None:
     assert upload.found["shape"] == "classification"
 
 
-def test_headers_without_a_name_get_one(upload: Upload) -> None:
+def test_column_without_a_name_gets_one(upload: Upload) -> None:
     assert upload(b",b, \n1,2,3\n", "x.csv") == [{"column_1": 1, "b": 2, "column_3": 3}]
 
 
@@ -80,7 +80,7 @@ def test_headers_without_a_name_get_one(upload: Upload) -> None:
         ("a,b\né,2\n".encode() + b"\xff,2\n", "encoding_invalid", 3, "byte 9"),
     ],
 )
-def test_faults_name_their_line(
+def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
     fault = upload.fault(data, "x.csv")
@@ -89,7 +89,7 @@ def test_faults_name_their_line(
 
 
 @pytest.mark.parametrize("filler", [b"x" * 99 + b"\n", b'x\n","', b"x" * 99])
-def test_a_record_is_not_endless(upload: Upload, filler: bytes) -> None:
+def test_endless_record_is_refused(upload: Upload, filler: bytes) -> None:
     """A quote that never closes, or quoted fields without number, must not fill the memory."""
     data = b'a,b\n1,"' + filler * (MAX_ROW_BYTES // len(filler) + 2)
     fault = upload.fault(data, "x.csv")
@@ -97,7 +97,7 @@ def test_a_record_is_not_endless(upload: Upload, filler: bytes) -> None:
     assert fault.line == 2
 
 
-def test_blocks_make_no_difference(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_do_not_depend_on_blocks(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[f"{n}", "x\ny" * (n % 5), 'q"' * (n % 3)] for n in range(500)]
     text = io.StringIO()
     csv.writer(text).writerows([["id", "note", "quoted"], *rows])
@@ -116,7 +116,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=20))
-def test_round_trip(tmp_path_factory, rows: list[tuple[str, ...]]) -> None:
+def test_round_trip_keeps_texts(tmp_path_factory, rows: list[tuple[str, ...]]) -> None:
     upload = Upload(tmp_path_factory.mktemp("round"))
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)

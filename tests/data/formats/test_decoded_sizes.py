@@ -30,7 +30,7 @@ def sizes(array: pa.Array) -> list[int]:
     ],
     ids=lambda array: str(array.type),
 )
-def test_one_column_has_one_size_in_any_encoding(array: pa.Array) -> None:
+def test_batch_sizes_are_the_same_in_any_encoding(array: pa.Array) -> None:
     assert sizes(array) == LENGTHS
     assert sizes(array.slice(2, 3)) == LENGTHS[2:5]
     assert sizes(array.slice(0, 0)) == []
@@ -48,18 +48,18 @@ def test_one_column_has_one_size_in_any_encoding(array: pa.Array) -> None:
         (pa.nulls(2), [4, 4]),
     ],
 )
-def test_nested_values_are_added_up(array: pa.Array, expected: list[int]) -> None:
+def test_batch_sizes_include_nested_values(array: pa.Array, expected: list[int]) -> None:
     assert sizes(array) == expected
     assert sizes(array.slice(1)) == expected[1:]
 
 
-def test_unions_count_what_they_refer_to() -> None:
+def test_batch_sizes_of_unions_include_referenced_values() -> None:
     types, offsets = pa.array([0, 0, 1], pa.int8()), pa.array([0, 0, 0], pa.int32())
     union = pa.UnionArray.from_dense(types, offsets, [pa.array(["x" * 9]), pa.array([1])])
     assert sizes(union) == [11, 11, 9]
 
 
-def test_too_many_values_are_not_even_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_sizes_too_many_nested_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoded_sizes, "MAX_NESTED_VALUES", 10)
     with pytest.raises(ValueError, match="more than 10 nested values"):
         sizes(pa.array([list(range(11))]))
@@ -69,6 +69,6 @@ def test_too_many_values_are_not_even_counted(monkeypatch: pytest.MonkeyPatch) -
     "header",
     [b"", b"\x15", b"\x15\x04\x00", b"\x15\x04\x15\x03\x15\x02\x00", b"\x1c" * 40, b"\xff" * 40],
 )
-def test_page_headers_that_are_none_are_refused(header: bytes) -> None:
+def test_pages_of_invalid_header_is_refused(header: bytes) -> None:
     with pytest.raises(BrokenHeaderError):
         list(pages_of(io.BytesIO(header), 0, 100))

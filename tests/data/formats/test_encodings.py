@@ -37,7 +37,7 @@ def told(data: bytes) -> str:
         ((CHINESE * 30000).encode(), "UTF-8"),  # cut in the middle of a character
     ],
 )
-def test_recognition(data: bytes, name: str) -> None:
+def test_detect_recognises_encodings(data: bytes, name: str) -> None:
     assert told(data) == name
     assert told(data[: 2 * MIB]) == name
 
@@ -53,13 +53,13 @@ def test_recognition(data: bytes, name: str) -> None:
         bytes(range(128, 256)) * 10,
     ],
 )
-def test_other_encodings_are_not_taken_for_chinese(data: bytes) -> None:
+def test_detect_refuses_other_encodings(data: bytes) -> None:
     with pytest.raises(MalformedData) as caught:
         told(data)
     assert caught.value.reason == "encoding_unknown"
 
 
-def test_the_place_of_the_first_odd_byte() -> None:
+def test_detect_reports_the_place_of_the_first_invalid_byte() -> None:
     data = "好\nok\n".encode() + b"\xff" + "好".encode()
     with pytest.raises(MalformedData) as caught:
         told(data)
@@ -67,7 +67,7 @@ def test_the_place_of_the_first_odd_byte() -> None:
     assert (fault.reason, fault.line, fault.byte) == ("encoding_invalid", 3, 7)
 
 
-def test_chinese_behind_megabytes_of_ascii(upload: Upload) -> None:
+def test_chinese_after_megabytes_of_ascii_is_recognised(upload: Upload) -> None:
     ascii_lines = b'{"text":"%s"}\n' % (b"x" * 1000) * 3000
     data = ascii_lines + '{"text":"今天天气很好，我们一起去公园玩"}\n'.encode("gb18030")
     assert upload(data, "x.jsonl")[-1] == {"text": "今天天气很好，我们一起去公园玩"}
@@ -75,7 +75,7 @@ def test_chinese_behind_megabytes_of_ascii(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "gb18030", "utf-8-sig"])
-def test_any_cut_is_read_alike(codec: str) -> None:
+def test_to_utf8_does_not_depend_on_chunks(codec: str) -> None:
     text = CHINESE + "😀 end\n"
     data = text.encode(codec)
     encoding = detect(iter([data]))
@@ -87,7 +87,7 @@ def test_any_cut_is_read_alike(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "gb18030"])
-def test_the_place_of_damage_in_other_encodings(codec: str) -> None:
+def test_to_utf8_reports_the_place_of_an_invalid_byte(codec: str) -> None:
     before, after = (CHINESE * 3).encode(codec), CHINESE.encode(codec)
     broken = {"utf-16-le": b"\x00\xd8\x41\x00", "gb18030": b"\xff\xff"}[codec]
     encoding = detect(iter([before]))
@@ -100,7 +100,7 @@ def test_the_place_of_damage_in_other_encodings(codec: str) -> None:
         assert caught.value.byte == len(before)
 
 
-def test_a_text_cut_in_the_middle_of_a_character() -> None:
+def test_to_utf8_incomplete_character_at_the_end_is_refused() -> None:
     data = JSON.encode("utf-16-le")[:-1]
     with pytest.raises(MalformedData) as caught:
         list(to_utf8(iter([data]), detect(iter([data[:20]]))))
@@ -109,7 +109,7 @@ def test_a_text_cut_in_the_middle_of_a_character() -> None:
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-be", "gb18030"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_files_in_every_encoding(upload: Upload, codec: str, pack) -> None:
+def test_json_lines_are_read_in_every_encoding(upload: Upload, codec: str, pack) -> None:
     rows = [{"text": "今天天气很好，我们一起去公园玩。"}, {"text": "他说这个问题不是很难"}]
     data = "".join(f'{{"text":"{row["text"]}"}}\n' for row in rows).encode(codec)
     assert upload(pack(data), "x.jsonl") == rows

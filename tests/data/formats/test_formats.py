@@ -36,7 +36,7 @@ TABLE = b"a,b\n1,2\n"
         (gzip.compress(LINES, mtime=0), "x.jsonl", None, DataFormat.JSONL),
     ],
 )
-def test_formats(
+def test_format_is_found_by_claim_content_and_suffix(
     upload: Upload, data: bytes, filename: str, claimed: DataFormat | None, found: DataFormat
 ) -> None:
     upload(data, filename, claimed)
@@ -53,7 +53,7 @@ def test_formats(
         (b"PAR1....PAR1", DataFormat.CSV, "format_mismatch"),
     ],
 )
-def test_what_is_claimed_is_held_to(
+def test_file_of_another_format_than_claimed_is_refused(
     upload: Upload, data: bytes, claimed: DataFormat, reason: str
 ) -> None:
     assert upload.fault(data, "x", claimed).reason == reason

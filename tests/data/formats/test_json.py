@@ -21,13 +21,13 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("indent", [None, 0, 2])
 @pytest.mark.parametrize("space", ["", " ", "\r\n\t"])
-def test_any_layout(upload: Upload, indent: int | None, space: str) -> None:
+def test_array_in_any_layout_is_read(upload: Upload, indent: int | None, space: str) -> None:
     text = space + json.dumps(ROWS, indent=indent, ensure_ascii=False) + space
     assert upload(text.encode(), "x.json") == ROWS
     assert upload.found["format"] == "json"
 
 
-def test_objects_one_after_another(upload: Upload) -> None:
+def test_sequence_of_objects_is_read(upload: Upload) -> None:
     pretty = "\n".join(json.dumps(row, indent=2) for row in ROWS)
     assert upload(pretty.encode(), "x.json") == ROWS
     assert upload(jsonl(*ROWS), "x.json") == ROWS
@@ -58,7 +58,7 @@ def test_objects_one_after_another(upload: Upload) -> None:
         (b'\n{"n":2,"rows":[{"a":1}]}\n', "json_wrapped", None, '"rows"'),
     ],
 )
-def test_faults_name_their_line(
+def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
     fault = upload.fault(data, "x.json")
@@ -66,13 +66,13 @@ def test_faults_name_their_line(
     assert said in fault.message
 
 
-def test_one_conversation_is_no_wrapper(upload: Upload) -> None:
+def test_single_conversation_is_not_taken_for_a_wrapper(upload: Upload) -> None:
     assert upload(json.dumps(chat("u: data", "a: rows")).encode(), "x.json") == [
         chat("u: data", "a: rows")
     ]
 
 
-def test_an_element_may_be_long_but_not_endless(upload: Upload) -> None:
+def test_element_longer_than_the_limit_is_refused(upload: Upload) -> None:
     long = {"text": "x" * (MAX_ROW_BYTES - 100)}
     assert upload(json.dumps([long, long]).encode(), "x.json") == [long, long]
     for ending in ('"}]', ""):
@@ -87,7 +87,7 @@ def test_an_element_may_be_long_but_not_endless(upload: Upload) -> None:
     indent=st.sampled_from([None, 1]),
     block=st.integers(1, 200),
 )
-def test_round_trip(tmp_path_factory, rows, indent: int | None, block: int) -> None:
+def test_round_trip_keeps_rows(tmp_path_factory, rows, indent: int | None, block: int) -> None:
     if not any(rows):
         return
     upload = Upload(tmp_path_factory.mktemp("round"))
@@ -99,7 +99,7 @@ def test_round_trip(tmp_path_factory, rows, indent: int | None, block: int) -> N
 
 @given(st.text(alphabet='{}[]",:\\ \n1a', max_size=60))
 @settings(max_examples=300, deadline=None)
-def test_nonsense_is_refused_or_read_as_python_reads_it(tmp_path_factory, text: str) -> None:
+def test_any_text_is_refused_or_read_like_python(tmp_path_factory, text: str) -> None:
     upload = Upload(tmp_path_factory.mktemp("nonsense"))
     try:
         rows = upload(f"[{text}]".encode(), "x.json")

@@ -21,12 +21,12 @@ BLOCK = "aiplatform.data.formats.source.Source.chunks.__defaults__"
 """How large blocks are."""
 
 
-def test_rows_and_blank_lines(upload: Upload) -> None:
+def test_blank_lines_are_skipped(upload: Upload) -> None:
     assert upload(b'\n {"a": 1}\r\n\n\t\n{"a": 2}', "x.jsonl") == [{"a": 1}, {"a": 2}]
     assert upload.found["rows"] == 2
 
 
-def test_lines_are_counted_over_blank_ones(upload: Upload) -> None:
+def test_line_numbers_include_blank_lines(upload: Upload) -> None:
     gap = b"\n \t\r\n" * 200_000
     fault = upload.fault(b'{"a": 1}\n' + gap + b'  {"a": 2}\n' + gap + b'\v{"a": }\n', "x.jsonl")
     assert (fault.reason, fault.line) == ("json_invalid", 800_003)
@@ -75,7 +75,7 @@ def test_absent_keys_are_null_and_columns_are_in_order_of_appearance(upload: Upl
         (b" \n\n", "no_rows", None, "no rows"),
     ],
 )
-def test_faults_name_their_line(
+def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
     fault = upload.fault(data, "x.jsonl")
@@ -83,7 +83,9 @@ def test_faults_name_their_line(
     assert said in fault.message
 
 
-def test_faults_far_into_the_file(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_line_far_into_the_file_is_refused_with_its_line(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After the fast path has read many blocks, the careful one still knows the line."""
     monkeypatch.setattr(BLOCK, (100_000,))
     good = jsonl(*(chat("u: hi", f"a: {n}") for n in range(60_000)))
@@ -115,7 +117,7 @@ ENDLESS = b'{"a":"' + b"x" * 9000 + b'","n":1}\n'
     ],
     ids=["before", "behind", "far before", "many"],
 )
-def test_of_two_faults_the_first_is_told(
+def test_first_of_two_errors_is_reported(
     upload: Upload, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The block behind it is cut by then, and perhaps can't be."""
@@ -125,7 +127,7 @@ def test_of_two_faults_the_first_is_told(
     assert (fault.reason, fault.line) == (reason, 1001)
 
 
-def test_lines_that_are_set_aside_keep_their_numbers(
+def test_lines_set_aside_have_correct_line_numbers(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BLOCK, (2000,))
@@ -135,7 +137,7 @@ def test_lines_that_are_set_aside_keep_their_numbers(
 
 
 @pytest.mark.parametrize("how", ["closed", "forgotten", "a fault", "the end"])
-def test_reading_ahead_ends_with_the_reading(
+def test_threads_end_with_the_reading(
     tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BLOCK, (2000,))
@@ -165,7 +167,7 @@ def readers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("json")}
 
 
-def test_a_line_may_be_long_but_not_endless(upload: Upload) -> None:
+def test_line_longer_than_the_limit_is_refused(upload: Upload) -> None:
     long = b'{"text":"' + b"x" * (MAX_ROW_BYTES - 20) + b'"}\n'
     assert len(upload(b'{"text":""}\n' + long, "x.jsonl")[1]["text"]) == MAX_ROW_BYTES - 20
     for ending in (b'"}\n', b""):
@@ -174,12 +176,12 @@ def test_a_line_may_be_long_but_not_endless(upload: Upload) -> None:
         assert (fault.reason, fault.line) == ("line_too_long", 2)
 
 
-def test_marks_of_joined_files_are_skipped(upload: Upload) -> None:
+def test_byte_order_marks_of_concatenated_files_are_skipped(upload: Upload) -> None:
     part = b"\xef\xbb\xbf" + jsonl({"a": 1}, {"a": 2})
     assert upload(part + part, "x.jsonl") == [{"a": 1}, {"a": 2}] * 2
 
 
-def test_numbers_stay_what_they_are(upload: Upload) -> None:
+def test_numbers_stay_exact(upload: Upload) -> None:
     data = (
         b'{"big":123456789012345678901234567890,"edge":9223372036854775807,"f":1,"odd":-0.0}\n'
         b'{"big":-9223372036854775809,"edge":-9223372036854775808,"f":0.1,"odd":1e-400}\n'
@@ -194,30 +196,30 @@ def test_numbers_stay_what_they_are(upload: Upload) -> None:
     assert [r["odd"] for r in (first, second, third)] == [0.0, 0.0, 5e-324]
 
 
-def test_an_integer_that_a_double_would_round_makes_text_of_the_column(upload: Upload) -> None:
+def test_column_with_integers_inexact_as_doubles_becomes_json(upload: Upload) -> None:
     data = b'{"x":0.5}\n{"x":9007199254740993}\n'
     assert upload(data, "x.jsonl") == [{"x": 0.5}, {"x": 9007199254740993}]
     assert upload.found["columns"] == [{"name": "x", "type": "json"}]
 
 
-def test_what_python_writes_for_missing_numbers_is_read(upload: Upload) -> None:
+def test_nan_and_infinity_are_read(upload: Upload) -> None:
     rows = upload(b'{"x":NaN,"y":[NaN]}\n{"x":1e999,"y":null}\n{"x":-Infinity}\n', "x.jsonl")
     assert [str(row["x"]) for row in rows] == ["nan", "inf", "-inf"]
     assert rows[0]["y"] == ["NaN"]
 
 
-def test_of_a_repeated_key_the_last_one_counts(upload: Upload) -> None:
+def test_last_value_of_a_repeated_key_counts(upload: Upload) -> None:
     assert upload(b'{"a":1,"a":2}\n', "x.jsonl") == [{"a": 2}]
 
 
-def test_mixed_types_stay_apart(upload: Upload) -> None:
+def test_values_of_mixed_types_are_kept(upload: Upload) -> None:
     rows: list[dict[str, Any]] = [
         {"a": 1}, {"a": "1"}, {"a": None}, {"a": True}, {"a": [1, {"b": None}]}, {"a": {}},
     ]  # fmt: skip
     assert upload(jsonl(*rows), "x.jsonl") == rows
 
 
-def test_a_few_wide_rows_do_not_widen_a_million_narrow_ones(
+def test_chunk_cells_are_limited_if_few_rows_are_wide(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects, "MAX_CELLS", 1000)
@@ -275,7 +277,9 @@ def filled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @settings(max_examples=60, deadline=None)
 @given(rows=TYPED_ROWS | MIXED_ROWS, ascii_only=st.booleans(), block=st.integers(20, 400))
-def test_round_trip(tmp_path_factory, rows, ascii_only: bool, block: int) -> None:
+def test_round_trip_is_the_same_by_both_paths(
+    tmp_path_factory, rows, ascii_only: bool, block: int
+) -> None:
     """What goes in comes out, whatever the blocks and whichever path reads them."""
     data = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows).encode()
     if not any(rows):
@@ -292,7 +296,9 @@ def test_round_trip(tmp_path_factory, rows, ascii_only: bool, block: int) -> Non
     assert upload.output.read_bytes() == content
 
 
-def test_the_fast_path_is_taken(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_path_is_used_for_regular_rows(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken: list[bool] = []
     real = jsonl_module.arrow_json.parse
     monkeypatch.setattr(
@@ -329,7 +335,7 @@ def test_the_fast_path_is_taken(upload: Upload, monkeypatch: pytest.MonkeyPatch)
         b'{"a":"x","x":-1e999}\n',
     ],
 )
-def test_both_paths_judge_odd_lines_alike(
+def test_both_paths_give_the_same_result_for_unusual_lines(
     upload: Upload, odd: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BLOCK, (64,))
@@ -349,7 +355,7 @@ def test_both_paths_judge_odd_lines_alike(
 @given(
     st.lists(st.sampled_from([b"{", b"}", b"\r", b"\n", b"x", b"}\n{", b"}\r\n{"])).map(b"".join)
 )
-def test_lines_are_objects_when_each_end_stands_between_two(data: bytes) -> None:
+def test_is_one_per_line_checks_all_line_ends(data: bytes) -> None:
     said = jsonl_module.arrow_json.is_one_per_line(data)
     lines = data.removesuffix(b"\n").split(b"\n")
     first, last = lines[0], len(lines) - 1

@@ -24,7 +24,7 @@ from tests.data.conftest import Upload, jsonl
         ),
     ],
 )  # fmt: skip
-def test_dialects(
+def test_given_dialect_overrides_the_detected_one(
     upload: Upload, data: bytes, options: dict[str, Any], rows: list[Any], dialect: Any
 ) -> None:
     assert upload(data, "x.csv", **options) == rows
@@ -32,7 +32,7 @@ def test_dialects(
     assert (found["delimiter"], found["quote"], found["header"]) == dialect
 
 
-def test_a_delimiter_makes_csv_of_a_text(upload: Upload) -> None:
+def test_text_file_with_a_delimiter_is_read_as_csv(upload: Upload) -> None:
     assert upload(b"a~b\n1~2\n", "x.txt", delimiter="~") == [{"a": 1, "b": 2}]
     assert upload.found["format"] == "csv"
 
@@ -41,7 +41,9 @@ def test_a_delimiter_makes_csv_of_a_text(upload: Upload) -> None:
     "options",
     [{"delimiter": ";"}, {"quote": "none"}, {"header": False}, {"types": {"a": "text"}}],
 )
-def test_options_of_csv_are_for_csv(upload: Upload, options: dict[str, Any]) -> None:
+def test_csv_options_for_another_format_are_refused(
+    upload: Upload, options: dict[str, Any]
+) -> None:
     fault = upload.fault(jsonl({"a": 1}), "x.jsonl", **options)
     assert fault.reason == "option_misplaced"
 
@@ -60,7 +62,7 @@ def test_options_of_csv_are_for_csv(upload: Upload, options: dict[str, Any]) -> 
         ("utf-8", "utf-8-sig", "UTF-8"),
     ],
 )
-def test_encodings(upload: Upload, encoding: str, codec: str, name: str) -> None:
+def test_given_encoding_is_used(upload: Upload, encoding: str, codec: str, name: str) -> None:
     text = "漢字,b\n日本,語\n"
     assert upload(text.encode(codec), "x.csv", encoding=encoding) == [{"漢字": "日本", "b": "語"}]
     assert upload.found["encoding"] == name
@@ -73,6 +75,6 @@ def test_western_encodings_are_never_guessed(upload: Upload, encoding: str) -> N
     assert upload(data, "x.csv", encoding=encoding) == [{"name": "café"}]
 
 
-def test_an_encoding_that_it_is_not(upload: Upload) -> None:
+def test_file_in_another_encoding_than_given_is_refused(upload: Upload) -> None:
     fault = upload.fault("a\n中\n".encode("gb18030"), "x.csv", encoding="utf-8")
     assert (fault.reason, fault.line) == ("encoding_invalid", 2)

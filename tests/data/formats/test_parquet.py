@@ -60,7 +60,7 @@ def file_of(tmp_path: Path, columns: dict[str, pa.Array], **options: Any) -> Pat
     ],
     ids=str,
 )
-def test_types(
+def test_types_are_converted(
     upload: Upload, tmp_path: Path, array: pa.Array, values: list[Any], kind: str
 ) -> None:
     rows = upload(file_of(tmp_path, {"c": array}), "x.parquet")
@@ -79,14 +79,14 @@ def test_types(
         ),
     ],
 )
-def test_conversations(upload: Upload, tmp_path: Path, kind: pa.DataType) -> None:
+def test_conversations_are_read(upload: Upload, tmp_path: Path, kind: pa.DataType) -> None:
     rows = [chat("u: hi", "a: hello"), chat("u: bye"), {"messages": []}, {"messages": None}]
     array = pa.array([row["messages"] for row in rows], kind)
     assert upload(file_of(tmp_path, {"messages": array}), "x.parquet") == rows
     assert upload.found["shape"] == "chat"
 
 
-def test_many_row_groups_and_batches(
+def test_many_row_groups_and_batches_are_read(
     upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain, "BATCH_ROWS", 7)
@@ -96,12 +96,12 @@ def test_many_row_groups_and_batches(
 
 
 @pytest.mark.parametrize("codec", ["snappy", "gzip", "zstd", "lz4", "none"])
-def test_compressed_inside(upload: Upload, tmp_path: Path, codec: str) -> None:
+def test_any_column_compression_is_read(upload: Upload, tmp_path: Path, codec: str) -> None:
     path = file_of(tmp_path, {"text": pa.array(["x"])}, compression=codec)
     assert upload(path, "x.parquet") == [{"text": "x"}]
 
 
-def test_compressed_outside(upload: Upload, tmp_path: Path) -> None:
+def test_gzipped_file_is_read(upload: Upload, tmp_path: Path) -> None:
     data = gzip.compress(file_of(tmp_path, {"text": pa.array(["x"])}).read_bytes())
     assert upload(data, "x.parquet.gz") == [{"text": "x"}]
     assert upload.found["compression"] == "gzip"
@@ -110,7 +110,7 @@ def test_compressed_outside(upload: Upload, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_content_beats_the_name(upload: Upload, tmp_path: Path) -> None:
+def test_content_overrides_the_suffix(upload: Upload, tmp_path: Path) -> None:
     assert upload(file_of(tmp_path, {"text": pa.array(["x"])}), "x.csv") == [{"text": "x"}]
     assert upload.found["format"] == "parquet"
 
@@ -119,11 +119,11 @@ def test_content_beats_the_name(upload: Upload, tmp_path: Path) -> None:
     "data",
     [b"not at all", b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1", b"PAR1" + b"\xff" * 1000 + b"PAR1"],
 )
-def test_what_is_none(upload: Upload, data: bytes) -> None:
+def test_invalid_file_is_refused(upload: Upload, data: bytes) -> None:
     assert upload.fault(data, "x.parquet").reason == "parquet_invalid"
 
 
-def test_a_cut_or_damaged_file(upload: Upload, tmp_path: Path) -> None:
+def test_truncated_or_damaged_file_is_refused(upload: Upload, tmp_path: Path) -> None:
     words = pa.array([f"some {n} words" * 50 for n in range(2000)])
     data = file_of(tmp_path, {"text": words}).read_bytes()
     assert upload.fault(data[:-10], "x.parquet").reason == "parquet_invalid"
@@ -131,7 +131,7 @@ def test_a_cut_or_damaged_file(upload: Upload, tmp_path: Path) -> None:
     assert upload.fault(damaged, "x.parquet").reason == "parquet_invalid"
 
 
-def test_binary_is_named_by_row(upload: Upload, tmp_path: Path) -> None:
+def test_binary_data_is_refused_with_its_row(upload: Upload, tmp_path: Path) -> None:
     images = pa.array([b"ok", b"\x89PNG\xff"], pa.binary())
     fault = upload.fault(file_of(tmp_path, {"n": pa.array([1, 2]), "image": images}), "x.parquet")
     assert (fault.reason, fault.row) == ("binary_value", 2)
@@ -141,7 +141,7 @@ def test_binary_is_named_by_row(upload: Upload, tmp_path: Path) -> None:
     assert (fault.reason, fault.row) == ("binary_value", 2)
 
 
-def test_bad_columns(upload: Upload, tmp_path: Path) -> None:
+def test_invalid_columns_are_refused(upload: Upload, tmp_path: Path) -> None:
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     pq.write_table(twice, tmp_path / "twice.parquet")
     assert upload.fault(tmp_path / "twice.parquet", "x.parquet").reason == "column_twice"
@@ -152,7 +152,7 @@ def test_bad_columns(upload: Upload, tmp_path: Path) -> None:
     assert upload.fault(file_of(tmp_path, empty), "x.parquet").reason == "no_rows"
 
 
-def test_a_dictionary_of_one_huge_value_is_a_bomb(upload: Upload, tmp_path: Path) -> None:
+def test_dictionary_of_one_huge_value_is_refused_as_a_bomb(upload: Upload, tmp_path: Path) -> None:
     bomb = pa.DictionaryArray.from_arrays(
         pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 1_000_000])
     )

@@ -31,7 +31,7 @@ PACKED = {
 @pytest.mark.parametrize(
     ("data", "name"), [(CONTENT, None), *((data, name) for name, data in PACKED.items())]
 )
-def test_unpacking(tmp_path: Path, data: bytes, name: str | None) -> None:
+def test_chunks_unpacks_all_members(tmp_path: Path, data: bytes, name: str | None) -> None:
     source = made(tmp_path, data)
     assert source.compression == name
     chunks = list(source.chunks(1000))
@@ -44,7 +44,7 @@ def test_unpacking(tmp_path: Path, data: bytes, name: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "garbage behind it"])
-def test_damage_is_reported(tmp_path: Path, name: str, damage: str) -> None:
+def test_damaged_compression_is_refused(tmp_path: Path, name: str, damage: str) -> None:
     data = PACKED[name]
     match damage:
         case "cut":
@@ -71,12 +71,12 @@ def test_bombs_are_stopped_early(tmp_path: Path, pack, monkeypatch: pytest.Monke
     assert sum(seen) <= max(3_000_000, source.size * source_module.BOMB_RATIO) + 1_000_000
 
 
-def test_what_packs_well_is_no_bomb_while_it_is_small(tmp_path: Path) -> None:
+def test_small_repetitive_file_is_not_a_bomb(tmp_path: Path) -> None:
     source = made(tmp_path, gzip.compress(bytes(20_000_000)))
     assert sum(map(len, source.chunks())) == 20_000_000
 
 
-def test_there_is_a_limit_to_all_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_meter_beyond_the_unpacked_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_limits", limits.Limits(unpacked_bytes=1000))
     with pytest.raises(MalformedData) as caught:
         Meter(10**9).add(1001)
@@ -84,13 +84,13 @@ def test_there_is_a_limit_to_all_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(b"", mtime=0)])
-def test_empty_files(tmp_path: Path, data: bytes) -> None:
+def test_empty_file_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(MalformedData) as caught:
         made(tmp_path, data)
     assert caught.value.reason == "file_empty"
 
 
-def test_compressed_twice(tmp_path: Path) -> None:
+def test_file_compressed_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MalformedData) as caught:
         made(tmp_path, gzip.compress(zstandard.compress(b"x")))
     assert caught.value.reason == "nested_compression"
@@ -106,14 +106,14 @@ def test_compressed_twice(tmp_path: Path) -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Office"),
     ],
 )
-def test_other_files_are_called_by_name(tmp_path: Path, data: bytes, said: str) -> None:
+def test_archive_or_document_is_refused_by_its_name(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(MalformedData) as caught:
         made(tmp_path, data)
     assert caught.value.reason == "archive"
     assert said in caught.value.message
 
 
-def test_memory_stays_flat_on_a_bomb(tmp_path: Path) -> None:
+def test_chunks_of_a_bomb_are_never_larger_than_requested(tmp_path: Path) -> None:
     """10 GB of zeros in 10 MB: refused after 2.5 GB at most, which are never held."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = packer.compress(bytes(64 << 20))
@@ -123,7 +123,7 @@ def test_memory_stays_flat_on_a_bomb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("byte", [b"\x00", b"\n"])
-def test_ten_gigabytes_of_nothing(upload: Upload, byte: bytes) -> None:
+def test_ten_gigabytes_of_blank_data_are_refused(upload: Upload, byte: bytes) -> None:
     """Members of gzip one after another: 10 GB unpacked, refused long before."""
     member = gzip.compress(byte * (64 << 20))
     path = upload.directory / "upload"

@@ -6,7 +6,7 @@ from tests.data.conftest import Upload
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_a_line_is_a_row_and_blank_lines_are_none(upload: Upload, ends: str) -> None:
+def test_each_line_except_blank_ones_is_a_row(upload: Upload, ends: str) -> None:
     data = ends.join(["one", "", "  two ", " \t", "三\u2028\x0b\x1c"]).encode()
     assert [row["text"] for row in upload(data, "x.txt")] == ["one", "  two ", "三\u2028\x0b\x1c"]
     assert upload.found["shape"] == "text"
@@ -21,7 +21,9 @@ def test_a_line_is_a_row_and_blank_lines_are_none(upload: Upload, ends: str) -> 
         (b" \n\n", "no_rows", None),
     ],
 )
-def test_faults(upload: Upload, data: bytes, reason: str, line: int | None) -> None:
+def test_invalid_file_is_refused_with_its_line(
+    upload: Upload, data: bytes, reason: str, line: int | None
+) -> None:
     fault = upload.fault(data, "x.txt")
     assert (fault.reason, fault.line) == (reason, line)
 

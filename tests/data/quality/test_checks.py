@@ -35,7 +35,7 @@ def test_good_rows_have_no_findings(report: Report, shape: str) -> None:
     assert made["score"] == 100
 
 
-def test_missing_parts(report: Report) -> None:
+def test_missing_required_value_is_an_error(report: Report) -> None:
     made = report([{"prompt": "a", "completion": None}, {"prompt": "b", "completion": "c"}])
     finding = found(made, "missing")
     assert finding["column"] == "completion"
@@ -47,13 +47,13 @@ def test_missing_parts(report: Report) -> None:
 
 
 @pytest.mark.parametrize("value", [None, []])
-def test_missing_conversations(report: Report, value: Any) -> None:
+def test_missing_conversation_is_found(report: Report, value: Any) -> None:
     made = report([chat("u: a", "a: b"), {"messages": value}])
     assert codes(made) == ["missing"]
     assert found(made, "missing")["examples"][0]["row"] == 1
 
 
-def test_missing_elsewhere_is_only_mentioned(report: Report) -> None:
+def test_missing_value_in_another_column_is_information(report: Report) -> None:
     rows = [{"text": "a", "score": None, "url": None}, {"text": "b", "score": 0.5, "url": None}]
     made = report(rows)
     assert [(f["code"], f["column"], f["count"], f["severity"]) for f in made["findings"]] == [
@@ -72,7 +72,7 @@ def test_optional_parts_may_be_absent(report: Report) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " \n\t", "\u3000"])
-def test_empty_texts(report: Report, blank: str) -> None:
+def test_empty_text_is_an_error(report: Report, blank: str) -> None:
     made = report([{"text": "a"}, {"text": blank}, {"text": "b"}, {"text": "c"}])
     finding = found(made, "empty")
     assert (finding["count"], finding["column"], finding["severity"]) == (1, "text", "error")
@@ -80,14 +80,14 @@ def test_empty_texts(report: Report, blank: str) -> None:
     assert made["score"] == 75
 
 
-def test_empty_messages(report: Report) -> None:
+def test_empty_messages_are_found(report: Report) -> None:
     made = report([chat("u: a", "a: "), chat("u:   ", "a: b"), chat("u: a", "a: b")])
     finding = found(made, "empty_message")
     assert finding["count"] == 2
     assert [e["row"] for e in finding["examples"]] == [0, 1]
 
 
-def test_exact_duplicates(report: Report) -> None:
+def test_exact_duplicates_are_found_with_the_original_row(report: Report) -> None:
     rows = [chat("u: a", f"a: {n % 3}") | {"id": n} for n in range(8)]
     finding = found(report(rows), "duplicates")
     assert finding["count"] == 5
@@ -118,7 +118,7 @@ def test_rows_that_differ_are_no_duplicates(report: Report, rows: list[dict[str,
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.sampled_from(["", "x"]))))
-def test_digests_agree_with_equality(rows: list[tuple[str, str | None]]) -> None:
+def test_digests_are_equal_exactly_for_equal_rows(rows: list[tuple[str, str | None]]) -> None:
     table = {"a": pa.array([r[0] for r in rows]), "b": pa.array([r[1] for r in rows], pa.string())}
     batch = pa.record_batch(table)
     cut = len(rows) // 2
@@ -131,7 +131,7 @@ def test_digests_agree_with_equality(rows: list[tuple[str, str | None]]) -> None
     assert dict(zip(repeats.tolist(), firsts.tolist(), strict=True)) == expected
 
 
-def test_digests_are_sorted_quickly_enough() -> None:
+def test_repeated_finds_copies_among_many_digests() -> None:
     digests = np.random.default_rng(1).bytes(16 * 200_000)
     repeats, _ = repeated(halves_of(digests + digests[:160]))
     assert sorted(repeats.tolist()) == list(range(200_000, 200_010))
@@ -159,11 +159,11 @@ def test_digests_are_sorted_quickly_enough() -> None:
         ("sa", "role_order"),
     ],
 )
-def test_orders_of_turns(turns: str, fault: str | None) -> None:
+def test_fault_of_turns_returns_the_worst_problem(turns: str, fault: str | None) -> None:
     assert fault_of(turns) == fault
 
 
-def test_role_findings(report: Report) -> None:
+def test_wrong_roles_are_found(report: Report) -> None:
     rows = [
         chat("u: a"),
         chat("u: a", "a: b"),
@@ -184,14 +184,14 @@ def test_role_findings(report: Report) -> None:
     assert codes(report(sharegpt)) == ["no_answer"]
 
 
-def test_tool_calls_are_left_out(report: Report) -> None:
+def test_message_without_text_is_found(report: Report) -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}
     made = report([{"messages": [{"role": "user", "content": "a"}, call]}, chat("u: a", "a: b")])
     assert codes(made) == ["message_without_text"]
     assert found(made, "message_without_text")["count"] == 1
 
 
-def test_sides_without_a_preference(report: Report) -> None:
+def test_equal_chosen_and_rejected_sides_are_found(report: Report) -> None:
     rows = [
         {"prompt": "a", "chosen": "b", "rejected": "b"},
         {"prompt": "a", "chosen": "b", "rejected": "c"},
@@ -207,7 +207,7 @@ def test_sides_without_a_preference(report: Report) -> None:
     assert found(report(turns), "same_sides")["count"] == 1
 
 
-def test_a_table_is_not_trained_on(report: Report) -> None:
+def test_table_is_not_trainable(report: Report) -> None:
     made = report([{"a": 1, "b": [1]}, {"a": 2, "b": {}}])
     assert found(made, "not_trainable")["count"] == 2
     assert made["score"] == 0
@@ -223,7 +223,9 @@ def test_examples_are_short_and_few(report: Report) -> None:
 
 @pytest.mark.parametrize("value", ["hello", [], None, 5, [1]])
 @pytest.mark.parametrize("name", ["messages", "conversations", "conversation"])
-def test_a_column_that_is_only_called_so(report: Report, name: str, value: Any) -> None:
+def test_conversation_name_with_other_content_makes_a_table(
+    report: Report, name: str, value: Any
+) -> None:
     made = report([{name: value, "n": n} for n in range(3)])
     assert made["shape"] == "table"
     assert "not_trainable" in codes(made)

@@ -34,7 +34,7 @@ def is_damaged_plainly(text: str) -> bool:
 
 @settings(max_examples=500)
 @given(TEXTS)
-def test_runs_of_characters(text: str) -> None:
+def test_was_utf8_agrees_with_the_check_of_the_whole_run(text: str) -> None:
     for run in [*FOREIGN.findall(text), text]:
         if len(run) >= 3 and not run.isascii():
             assert was_utf8(run) == was_utf8_to_its_end(run)
@@ -42,12 +42,12 @@ def test_runs_of_characters(text: str) -> None:
 
 @settings(max_examples=300)
 @given(st.lists(st.none() | TEXTS))
-def test_texts(texts: list[str | None]) -> None:
+def test_damaged_of_agrees_with_the_plain_check(texts: list[str | None]) -> None:
     found = dict(damaged_of(pa.array(texts, pa.string())))
     assert found == {n: t for n, t in enumerate(texts) if t and is_damaged_plainly(t)}
 
 
-def test_each_sign_is_seen() -> None:
+def test_damaged_of_finds_each_kind_of_damage() -> None:
     wrong = "你好吗朋友们".encode().decode("gb18030", "ignore")
     texts = ["plain", "“quoted” …", "今天天气很好", "cafÃ©", "锟斤拷", "a\ufffd", wrong, None, ""]
     assert [place for place, _ in damaged_of(pa.array(texts))] == [3, 4, 5, 6]

@@ -52,7 +52,7 @@ def chat(*turns: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_several_at_once(fixed: Fixed) -> None:
+def test_several_fixes_are_applied_together(fixed: Fixed) -> None:
     rows = [
         chat("Who are you?", "A model."),
         chat("Who are you?", "A model."),
@@ -93,7 +93,7 @@ def test_several_at_once(fixed: Fixed) -> None:
         ("mixed_languages", [chat("今天的天气怎么样？", "The weather is fine today.")]),
     ],
 )
-def test_rows_are_dropped(
+def test_drop_removes_the_rows_of_a_finding(
     fixed: Fixed, report: Report, code: str, rows: list[dict[str, Any]]
 ) -> None:
     good = [chat(f"Question {n}", f"Answer {n}") for n in range(3)]
@@ -103,7 +103,7 @@ def test_rows_are_dropped(
     assert code not in answer["codes"]
 
 
-def test_text_columns_and_others_are_kept(fixed: Fixed) -> None:
+def test_mask_keeps_other_columns_and_missing_texts(fixed: Fixed) -> None:
     rows = [
         {"text": "to bob@gmail.com", "label": "a", "n": 1},
         {"text": None, "label": "b", "n": 2},
@@ -112,7 +112,7 @@ def test_text_columns_and_others_are_kept(fixed: Fixed) -> None:
     assert answer["rows"] == [{**rows[0], "text": "to [EMAIL]"}, rows[1]]
 
 
-def test_fields_of_messages_are_kept(fixed: Fixed) -> None:
+def test_fixes_keep_other_keys_of_messages(fixed: Fixed) -> None:
     row = chat("bob@gmail.com", "Yes.", "And?")
     row["messages"][1]["weight"] = 0
     answer = fixed([row], personal_email="mask", unanswered="trim")
@@ -125,13 +125,13 @@ def test_fields_of_messages_are_kept(fixed: Fixed) -> None:
 @pytest.mark.parametrize(
     "fixes", [{"duplicates": "mask"}, {"no_such": "drop"}, {"boilerplate": "drop"}]
 )
-def test_what_can_not_be_fixed_so(fixed: Fixed, fixes: dict[str, str]) -> None:
+def test_unknown_fix_is_refused(fixed: Fixed, fixes: dict[str, str]) -> None:
     with pytest.raises(MalformedData) as raised:
         fixed([chat("Who?", "Me.")], **fixes)
     assert raised.value.reason == "fix_unknown"
 
 
-def test_nothing_left(fixed: Fixed) -> None:
+def test_dropping_all_rows_is_refused(fixed: Fixed) -> None:
     with pytest.raises(MalformedData) as raised:
         fixed([chat("Who?")], no_answer="drop")
     assert raised.value.reason == "no_rows_left"
@@ -140,17 +140,17 @@ def test_nothing_left(fixed: Fixed) -> None:
 @pytest.mark.parametrize(
     "text", ["Größe, “quoted” – café", "你好，世界。今天天气很好", "plain", "Привет"]
 )
-def test_sound_text_is_not_repaired(text: str) -> None:
+def test_repaired_keeps_undamaged_text(text: str) -> None:
     assert repaired(text) == text
 
 
 @pytest.mark.parametrize("written", ["latin-1", "cp1252", "gb18030"])
-def test_repair_undoes_the_damage(written: str) -> None:
+def test_repaired_undoes_a_wrong_decoding(written: str) -> None:
     text = "天气很好" if written == "gb18030" else "Größe und Übermut"
     assert repaired(text.encode().decode(written)) == text
 
 
-def test_code_keeps_its_markup() -> None:
+def test_stripped_keeps_markup_in_code() -> None:
     assert stripped("<b>Use</b> `<div>`:\n```\n<p>&amp;</p>\n```\n<i>ok</i>") == (
         "Use `<div>`:\n```\n<p>&amp;</p>\n```\nok"
     )
@@ -198,18 +198,18 @@ class TestNestedValues:
         assert answer["changed"] == 6
         assert not mendable & answer["codes"]
 
-    def test_only_what_was_asked_for(self, fixed: Fixed) -> None:
+    def test_single_fix_changes_nothing_else(self, fixed: Fixed) -> None:
         rows = fixed(self.ROWS, personal_email="mask")["rows"]
         assert rows[2]["meta"] == [" [EMAIL] ", {"to": ["13812345678"]}]
         assert rows[:2] + rows[3:] == self.ROWS[:2] + self.ROWS[3:]
 
-    def test_the_history_of_alpaca(self, fixed: Fixed) -> None:
+    def test_alpaca_history_is_fixed(self, fixed: Fixed) -> None:
         history = [["Mail <b>whom</b>?", 'To "bob@gmail.com"\n\n\n\n\nSoon']]
         row = {"instruction": "And?", "output": "Yes.", "history": history}
         [mended] = fixed([row], **EVERY_MEND)["rows"]
         assert mended == {**row, "history": [["Mail whom?", 'To "[EMAIL]"\n\nSoon']]}
 
-    def test_what_does_not_change_stays_as_it_is_written(self) -> None:
+    def test_mended_nested_keeps_the_text_of_unchanged_values(self) -> None:
         written = ['{"b": 1.50, "a": "x"}', '"\\u0041"', "12", None, '{"a":"<b>"}']
         column = pa.array(written, pa.string())
         left = mended_nested(column, lambda text, _: text.replace("<b>", ""))
@@ -233,7 +233,9 @@ class TestNestedValues:
     @given(st.lists(JSON, min_size=1, max_size=4))
     @settings(max_examples=60, deadline=None,
               suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-    def test_rows_can_be_read_after_any_fix(self, fixed: Fixed, values: list[Any]) -> None:
+    def test_nested_values_keep_their_structure_after_all_fixes(
+        self, fixed: Fixed, values: list[Any]
+    ) -> None:
         rows = [{"n": n, "meta": value} for n, value in enumerate([{"k": 1}, *values])]
         left = fixed(rows, **EVERY_MEND)["rows"]
         assert [row["n"] for row in left] == [row["n"] for row in rows]
@@ -253,7 +255,7 @@ def bare(value: Any) -> Any:
     return value
 
 
-def test_every_fix_is_offered_where_it_works() -> None:
+def test_fixes_of_lists_the_possible_fixes() -> None:
     assert fixes_of("personal_email") == ("mask", "drop")
     assert fixes_of("unanswered") == ("trim", "drop")
     assert fixes_of("boilerplate") == ()

@@ -25,11 +25,11 @@ GERMAN = "Das Wetter in den Bergen war kalt und klar, als wir am Morgen losgegan
         ("Погода в горах была холодной и ясной, когда мы вышли утром.", "ru"),
     ],
 )
-def test_classified(text: str, language: str) -> None:
+def test_classified_recognises_languages(text: str, language: str) -> None:
     assert [ALL_NAMES[number] for number in classified([text, text])] == [language, language]
 
 
-def test_names_and_numbers_are_of_no_language() -> None:
+def test_classified_names_and_numbers_are_unknown() -> None:
     texts = [
         "Kubernetes Docker PostgreSQL Redis nginx Grafana Prometheus",
         "1. Paris 2. Berlin 3. Madrid 4. Roma 5. Lisboa 6. Wien",
@@ -37,7 +37,7 @@ def test_names_and_numbers_are_of_no_language() -> None:
     assert classified(texts).tolist() == [UNKNOWN, UNKNOWN]
 
 
-def test_the_model_answers_as_the_library_does() -> None:
+def test_language_model_agrees_with_the_library() -> None:
     texts = [
         "", "12345", "HELLO WORLD AND ALL WHO LIVE IN IT", "ДОБРЫЙ ДЕНЬ", "Café au lait, s'il",
         "Cafe\u0301 au lait", "Добар дан, како сте данас?", "Dobar dan, kako ste danas?",
@@ -52,7 +52,7 @@ def test_the_model_answers_as_the_library_does() -> None:
     assert [told[n] for n in read] == [library.classify(texts[n])[0] for n in read]
 
 
-def test_the_mix_and_what_is_rare(report: Report) -> None:
+def test_report_shows_language_shares_and_rare_languages(report: Report) -> None:
     rows = [{"text": ENGLISH.format(n)} for n in range(60)]
     rows[30] = {"text": GERMAN}
     made = report(rows)
@@ -62,7 +62,7 @@ def test_the_mix_and_what_is_rare(report: Report) -> None:
     assert "but in de" in finding["message"]
 
 
-def test_rare_rows_are_all_found_and_named() -> None:
+def test_all_rows_in_rare_languages_are_found() -> None:
     """Not in a sample of them."""
     texts = [ENGLISH.format(n) for n in range(12_000)]
     for row in (7, 5_001, 11_999):
@@ -79,13 +79,13 @@ def test_rare_rows_are_all_found_and_named() -> None:
     assert finding.fixes == ("drop",)
 
 
-def test_answers_say_the_language_not_what_stands_before_them(report: Report) -> None:
+def test_language_is_that_of_the_answers(report: Report) -> None:
     system = "s: You are a helpful assistant who answers each question truthfully and at length."
     rows = [chat(system, "u: Und?", f"a: {GERMAN} Nummer {n}.") for n in range(3)]
     assert report(rows)["languages"] == {"rows": 3, "shares": {"de": 1.0}}
 
 
-def test_code_is_of_no_language(report: Report) -> None:
+def test_code_is_ignored(report: Report) -> None:
     code = "```\nfor i in range(10): print(i) if i % 2 else None\n```"
     assert report([{"text": code + code}, {"text": f"{code}\n{GERMAN}"}])["languages"] == {
         "rows": 1,
@@ -93,13 +93,13 @@ def test_code_is_of_no_language(report: Report) -> None:
     }
 
 
-def test_a_script_is_a_language(report: Report) -> None:
+def test_script_of_one_language_decides(report: Report) -> None:
     texts = ("今天天气很好我们去公园", "これは日本語の文章です", "오늘은 날씨가 아주 좋습니다")
     rows = [{"text": text} for text in texts]
     assert set(report(rows)["languages"]["shares"]) == {"zh", "ja", "ko"}
 
 
-def test_answers_in_another_script(report: Report) -> None:
+def test_answer_in_another_script_is_found(report: Report) -> None:
     rows = [
         {"prompt": "今天的天气怎么样？", "completion": "今天天气很好。"},
         {"prompt": "今天的天气怎么样？", "completion": "The weather is fine today."},
@@ -110,7 +110,7 @@ def test_answers_in_another_script(report: Report) -> None:
     assert (finding["count"], finding["examples"][0]["row"]) == (1, 1)
 
 
-def test_nothing_to_tell(report: Report) -> None:
+def test_report_without_clear_languages_has_no_shares(report: Report) -> None:
     assert report([{"text": "42"}, {"text": "…"}])["languages"] is None
 
 
@@ -130,5 +130,5 @@ HAN = "然后我们沿着河边走了几个小时谈论天气和工作"
     ],
     ids=["Han", "Latin", "quoted", "words", "terms", "damaged", "Japanese"],
 )
-def test_a_sentence_in_another_script(report: Report, text: str, switches: bool) -> None:
+def test_sentence_in_another_script_is_found(report: Report, text: str, switches: bool) -> None:
     assert ("language_switches" in codes(report([{"text": text}]))) == switches

@@ -38,7 +38,7 @@ def test_wrong_labels_are_found(report: Report) -> None:
     assert "→" in finding["examples"][0]["text"]
 
 
-def test_right_labels_and_labels_by_lot_accuse_nobody(report: Report) -> None:
+def test_correct_or_random_labels_have_no_finding(report: Report) -> None:
     rows = labelled(300)
     assert "label_errors" not in codes(report(rows))
     rng = random.Random(3)
@@ -47,7 +47,7 @@ def test_right_labels_and_labels_by_lot_accuse_nobody(report: Report) -> None:
     assert "label_errors" not in codes(report(rows))
 
 
-def test_the_confident_joint() -> None:
+def test_off_diagonal_finds_rows_with_another_confident_label() -> None:
     chances = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
     labels = np.array([0, 0, 1, 1, 1])
     # Rows of label 0 are given for it at 0.8 on average: 0.95 is more, so the last one is meant.
@@ -55,7 +55,7 @@ def test_the_confident_joint() -> None:
     assert (wrong.tolist(), meant.tolist()) == ([4], [0])
 
 
-def test_rebalancing(fixed: Fixed) -> None:  # noqa: F811
+def test_rebalance_drops_rows_of_frequent_labels(fixed: Fixed) -> None:  # noqa: F811
     counts = {"a": 700, "b": 20, "c": 3}
     labels = [label for label in counts for _ in range(counts[label])]
     rows = [{"text": f"{label} {n}", "label": label} for n, label in enumerate(labels)]
@@ -76,18 +76,18 @@ def test_rebalancing(fixed: Fixed) -> None:  # noqa: F811
         ("a\n\n\nb", "a\n\n\nb"),
     ],
 )
-def test_white_space(report: Report, text: str, tidy: str) -> None:
+def test_white_space_is_found_and_tidied(report: Report, text: str, tidy: str) -> None:
     assert tidied(text) == tidy
     assert ("whitespace" in codes(report([chat("u: x", f"a:{text}")]))) == (text != tidy)
 
 
-def test_white_space_is_trimmed_and_turns_stay(fixed: Fixed) -> None:  # noqa: F811
+def test_white_space_fix_keeps_all_turns(fixed: Fixed) -> None:  # noqa: F811
     answer = fixed([chat("u: hi ", "a: hello\n", "u: and?")], whitespace="trim")
     assert answer["rows"] == [chat("u: hi", "a: hello", "u: and?")]
     assert answer["codes"] == {"unanswered"}
 
 
-def test_values_of_several_types(report: Report) -> None:
+def test_values_of_another_type_are_found(report: Report) -> None:
     rows = [{"text": f"t {n}", "score": n} for n in range(8)]
     rows[3]["score"] = "high"  # type: ignore[assignment]
     rows[5]["score"] = [1]  # type: ignore[assignment]
@@ -97,7 +97,7 @@ def test_values_of_several_types(report: Report) -> None:
     assert "mostly number" in finding["message"]
 
 
-def test_one_text_in_two_scripts(report: Report) -> None:
+def test_text_in_two_scripts_is_found(report: Report) -> None:
     english = "Then we walked along the river for hours and talked about the weather. "
     chinese = "然后我们沿着河边走了几个小时，谈论天气和工作，还有明天要做的许多事情。"
     rows = [
@@ -111,7 +111,7 @@ def test_one_text_in_two_scripts(report: Report) -> None:
     assert (finding["count"], finding["examples"][0]["row"]) == (1, 0)
 
 
-def test_phrases_that_many_answers_begin_with(report: Report) -> None:
+def test_phrase_at_the_beginning_of_many_answers_is_found(report: Report) -> None:
     phrase = "Thank you very much for this excellent question! "
     answers = [f"{phrase}Here is number {n}, explained at length: {n * 7}." for n in range(25)]
     answers += [f"{n} things are to be said of the number {n * n} as it is." for n in range(25)]

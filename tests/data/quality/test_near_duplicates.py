@@ -28,7 +28,7 @@ def edited(rng: random.Random, words: list[str], share: float, write: Any) -> li
 
 
 @pytest.mark.parametrize("write", [latin, chinese])
-def test_planted_ones_are_found_and_no_others(report: Report, write: Any) -> None:
+def test_edited_copies_are_found_and_nothing_else(report: Report, write: Any) -> None:
     rng = random.Random(7)
     originals = [write(rng, 80) for _ in range(200)]
     copies = [edited(rng, words, 0.08, write) for words in originals[:60]]
@@ -44,7 +44,7 @@ def test_planted_ones_are_found_and_no_others(report: Report, write: Any) -> Non
     assert f"in {finding['count']} groups" in finding["message"]
 
 
-def test_exact_copies_are_not_reported_twice(report: Report) -> None:
+def test_exact_copies_are_not_near_duplicates(report: Report) -> None:
     rng = random.Random(3)
     rows = [{"text": "".join(latin(rng, 30))}] * 50 + [{"text": "".join(latin(rng, 30))}]
     codes = {finding["code"]: finding["count"] for finding in report(rows)["findings"]}
@@ -52,7 +52,7 @@ def test_exact_copies_are_not_reported_twice(report: Report) -> None:
     assert "near_duplicates" not in codes
 
 
-def test_a_chain_is_one_group(report: Report) -> None:
+def test_chain_of_similar_rows_is_one_group(report: Report) -> None:
     rng = random.Random(4)
     words = latin(rng, 60)
     rows = []
@@ -66,12 +66,12 @@ def test_a_chain_is_one_group(report: Report) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_rows_without_words(report: Report, rows: int) -> None:
+def test_rows_without_words_are_not_near_duplicates(report: Report, rows: int) -> None:
     codes = [f["code"] for f in report([{"text": "…"}] * rows)["findings"]]
     assert "near_duplicates" not in codes
 
 
-def test_batches_do_not_matter() -> None:
+def test_shingles_do_not_depend_on_batches() -> None:
     """The same rows in other batches hash to the same."""
     rng = random.Random(5)
     table = pa.table({"text": ["".join(latin(rng, 40)) for _ in range(30)] + [None, "", "好"]})
@@ -85,7 +85,7 @@ def test_batches_do_not_matter() -> None:
         start = end
 
 
-def test_many_alike_rows_end_soon() -> None:
+def test_thousands_of_similar_rows_are_found_quickly() -> None:
     """A bucket that holds everything is compared with neighbours, not all with all."""
     rng = random.Random(6)
     words = latin(rng, 40)
@@ -97,7 +97,7 @@ def test_many_alike_rows_end_soon() -> None:
     assert finding.count == 4999
 
 
-def test_nul_in_texts_is_no_end_of_them(report: Report) -> None:
+def test_texts_with_nul_are_compared_completely(report: Report) -> None:
     rng = random.Random(5)
     texts = [latin(rng, 40) for _ in range(20)]
     rows = [{"text": "\x00".join(words)} for words in texts]

@@ -52,7 +52,7 @@ def told(seed: int, count: int = 40) -> str:
     return " ".join(words(seed, count))
 
 
-def test_rows_questions_and_near_rows(compared: Compared) -> None:
+def test_leaked_rows_questions_and_similar_rows_are_found(compared: Compared) -> None:
     edited = words(3, 40)
     edited[20] = "another"
     rows = [
@@ -82,7 +82,7 @@ def test_rows_questions_and_near_rows(compared: Compared) -> None:
     assert counted == {"rows": 4, "exact": 1, "question": 1, "near": 1}
 
 
-def test_short_questions_are_asked_everywhere(compared: Compared) -> None:
+def test_short_equal_questions_are_no_leakage(compared: Compared) -> None:
     made = compared(
         [chat("u: Who are you?", "a: A model.")], [chat("u: who are you", "a: Nobody.")]
     )
@@ -90,14 +90,14 @@ def test_short_questions_are_asked_everywhere(compared: Compared) -> None:
     assert made["compared_with"][0]["question"] == 0
 
 
-def test_nothing_to_compare(compared: Compared) -> None:
+def test_different_rows_are_no_leakage(compared: Compared) -> None:
     rows = [{"text": told(n), "label": n % 2} for n in range(20)]
     made = compared(rows, [{"text": told(n + 100), "label": 1} for n in range(20)])
     assert made["findings"] == []
 
 
 @pytest.mark.parametrize(("alphabet", "joint", "run"), [(WORDS, " ", 13), (HAN, "", 20)])
-def test_passages_of_benchmarks(
+def test_passage_of_a_benchmark_is_found(
     compared: Compared, alphabet: list[str], joint: str, run: int
 ) -> None:
     def text(seed: int, count: int = 60) -> list[str]:
@@ -127,7 +127,7 @@ def test_short_benchmarks_are_compared_by_shorter_runs(compared: Compared) -> No
     assert made["compared_with"][0]["too_short"] == 1
 
 
-def test_phrases_that_very_many_rows_have_are_no_contamination(
+def test_phrase_in_many_rows_is_no_contamination(
     compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phrase = told(1, 15)

@@ -33,7 +33,7 @@ from tests.data.quality.conftest import Report, found
         ("-----BEGIN PRIVATE KEY----- bob@gmail.com", ["secret", "email"]),
     ],
 )
-def test_what_is_found(text: str, kinds: list[str]) -> None:
+def test_spans_finds_personal_data(text: str, kinds: list[str]) -> None:
     assert [span.kind for span in spans(text)] == kinds
 
 
@@ -57,7 +57,7 @@ def test_what_is_found(text: str, kinds: list[str]) -> None:
         "3.14159265358979323846",
     ],
 )
-def test_what_is_nobodys(text: str) -> None:
+def test_spans_ignores_invalid_and_reserved_values(text: str) -> None:
     assert spans(text) == []
 
 
@@ -85,7 +85,7 @@ def international_numbers(count: int) -> list[str]:
     return [number() for _ in range(count)]
 
 
-def test_numbers_in_international_form_are_found_whatever_their_area_code() -> None:
+def test_international_phone_numbers_are_found_with_any_area_code() -> None:
     numbers = international_numbers(1000)
     texts = [f"Call {number}, or write." for number in numbers]
     hits = [[text[s.start : s.end] for s in spans(text) if s.kind == "phone"] for text in texts]
@@ -94,7 +94,7 @@ def test_numbers_in_international_form_are_found_whatever_their_area_code() -> N
     assert spans("+1 (431) 553-0912")[0].kind == "phone"
 
 
-def test_other_digits_behind_a_plus_are_no_numbers() -> None:
+def test_other_digits_after_a_plus_are_no_phone_numbers() -> None:
     draw = random.Random(912)
     texts: list[str] = []
     for _ in range(300):
@@ -142,12 +142,12 @@ def test_rows_are_counted_once_and_examples_keep_the_secret(report: Report) -> N
     assert "gmail" not in json.dumps(made)
 
 
-def test_messages_are_read_too(report: Report) -> None:
+def test_personal_data_in_messages_is_found(report: Report) -> None:
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "13812345678"}]
     assert found(report([{"messages": messages}]), "personal_phone")["count"] == 1
 
 
-def test_no_example_of_anything_tells_them(report: Report) -> None:
+def test_examples_of_other_findings_mask_personal_data(report: Report) -> None:
     """What else is wrong with such rows is shown without what is in them, and so are copies."""
     text = "Write to bob@gmail.com or 13812345678, <b>please</b>. "
     made = report([{"text": f"{text}{'It is so. ' * 5}{n // 2}"} for n in range(6)])
@@ -167,33 +167,33 @@ class TestPrivateKeys:
 
     @pytest.mark.parametrize("name", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])
     @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
-    def test_to_the_end_line(self, name: str, line_break: str) -> None:
+    def test_mask_key_with_its_end_line(self, name: str, line_break: str) -> None:
         lines = [f"-----BEGIN {name}PRIVATE KEY-----", *LINES, f"-----END {name}PRIVATE KEY-----"]
         assert mask(f"Look: {line_break.join(lines)}, bob@gmail.com") == "Look: [SECRET], [EMAIL]"
 
-    def test_whatever_stands_in_between(self) -> None:
+    def test_mask_key_with_other_lines_in_its_body(self) -> None:
         header, end = "-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----"
         body = "Version: GnuPG v2\n\n" + "\n".join(LINES) + "\n=xXxX"
         assert mask(f"{header}\n{body}\n{end}\nDone.") == "[SECRET]\nDone."
 
     @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
     @pytest.mark.parametrize("left", [1000, 700, 64, 50, 20])
-    def test_without_an_end_line(self, line_break: str, left: int) -> None:
+    def test_mask_key_without_an_end_line(self, line_break: str, left: int) -> None:
         body = line_break.join(wrap("".join(LINES)[:left], 64))
         text = f"-----BEGIN RSA PRIVATE KEY-----{line_break}{body}"
         assert mask(text) == "[SECRET]"
         assert mask(f"{text}{line_break}Keep it safe.") == f"[SECRET]{line_break}Keep it safe."
 
-    def test_fields_before_the_body(self) -> None:
+    def test_mask_key_with_fields_before_its_body(self) -> None:
         fields = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A1B2C3D\n\n"
         text = f"-----BEGIN RSA PRIVATE KEY-----\n{fields}" + "\n".join(LINES)
         assert mask(f"{text}\n\nThat was it.") == "[SECRET]\n\nThat was it."
 
-    def test_prose_is_no_body(self) -> None:
+    def test_mask_header_in_prose_keeps_the_prose(self) -> None:
         text = "-----BEGIN PRIVATE KEY----- is the first line: it says what follows, for instance."
         assert mask(text) == text.replace("-----BEGIN PRIVATE KEY-----", "[SECRET]")
 
-    def test_another_block_is_not_its_end(self) -> None:
+    def test_mask_header_keeps_a_certificate_after_it(self) -> None:
         text = "-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"
         assert mask(text).count("CERTIFICATE") == 2
 
@@ -209,7 +209,7 @@ class TestPrivateKeys:
             "-----BEGIN PRIVATE KEY----------END ",
         ],
     )
-    def test_hostile_texts_take_no_longer(self, junk: str) -> None:
+    def test_spans_of_hostile_text_takes_linear_time(self, junk: str) -> None:
         """Eight times the text is not near 64 times the time."""
 
         def seconds(size: int) -> float:

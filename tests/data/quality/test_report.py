@@ -23,7 +23,7 @@ def finding(severity: Severity, count: int) -> Finding:
     return Finding("code", severity, count, Words("", ""), Words("", ""))
 
 
-def test_the_score_follows_its_formula() -> None:
+def test_score_follows_its_formula() -> None:
     assert score([], 10) == 100
     assert score([finding(Severity.INFO, 10)], 10) == 100
     assert score([finding(Severity.ERROR, 1)], 10) == 90
@@ -33,7 +33,7 @@ def test_the_score_follows_its_formula() -> None:
     assert score([finding(Severity.WARNING, 1)], 10**6) == 99  # 100 means: nothing found
 
 
-def test_the_report_is_plain_json_in_both_languages(report: Report) -> None:
+def test_report_is_json_in_both_languages(report: Report) -> None:
     made = report([chat("u: a"), chat("u: a"), {"messages": None}])
     assert json.loads(dumps(made)) == made
     assert made["score_formula"] == FORMULA
@@ -49,7 +49,7 @@ def test_the_report_is_plain_json_in_both_languages(report: Report) -> None:
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
 
 
-def test_batches_make_no_difference(
+def test_report_does_not_depend_on_batches(
     upload: Upload, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(1)
@@ -93,7 +93,7 @@ def test_progress_goes_from_0_to_1(upload: Upload, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_memory_is_flat(tmp_path: Path) -> None:
+def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
     """A report of 240 MB takes little more than one of 30 MB: 16 bytes a row."""
     program = (
         "import sys, pathlib; from aiplatform.data.quality.report import make_report;"

@@ -34,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_equal_keys_meet_in_the_order_of_adding() -> None:
+def test_buckets_return_equal_keys_together_in_order() -> None:
     rng = np.random.default_rng(1)
     keys = rng.choice(rng.integers(0, 1 << 64, 200, dtype=np.uint64), 1000)
     buckets = Buckets(1000, [("key", "<u8"), ("row", "<u4")])
@@ -54,7 +54,7 @@ def test_equal_keys_meet_in_the_order_of_adding() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 99))))
-def test_a_set_of_rows(parts: list[list[int]]) -> None:
+def test_row_set_contains_the_added_rows(parts: list[list[int]]) -> None:
     rows, plain = RowSet(100), set()
     for part in parts:
         rows.add(np.array(part, np.int64))
@@ -66,7 +66,7 @@ def test_a_set_of_rows(parts: list[list[int]]) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kinds", [1, 3, 40, 5000])
-def test_copies(kinds: int) -> None:
+def test_copies_finds_repeated_rows(kinds: int) -> None:
     rng = random.Random(kinds)
     texts = [f"text {rng.randrange(kinds)}" for _ in range(1000)]
     firsts: dict[str, int] = {}
@@ -82,7 +82,7 @@ def test_copies(kinds: int) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_clusters() -> None:
+def test_clusters_join_rows_like_a_plain_union_find() -> None:
     rng = random.Random(8)
     pairs = [(rng.randrange(500), rng.randrange(500)) for _ in range(200)]
     clusters = Clusters(500)
@@ -101,7 +101,7 @@ def test_clusters() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_similarities_of_many_pairs_are_those_of_each() -> None:
+def test_similarities_of_many_pairs_equal_those_of_single_pairs() -> None:
     rng = np.random.default_rng(2)
     rows = [np.unique(rng.integers(0, 90, rng.integers(0, 150), np.uint32)) for _ in range(60)]
     file = ShingleFile()
@@ -146,7 +146,7 @@ def both_sizes(request: pytest.FixtureRequest) -> Any:
     return both
 
 
-def test_near_duplicates_among_many_rows(both_sizes: Any) -> None:
+def test_near_duplicates_do_not_depend_on_bucket_size(both_sizes: Any) -> None:
     batch = pa.record_batch({"text": alike_texts(900)})
     context = Context(DataShape.TEXT, batch.schema, 900)
     ordinary, small = both_sizes(lambda: found_by(NearDuplicates(context), batch))
@@ -154,7 +154,7 @@ def test_near_duplicates_among_many_rows(both_sizes: Any) -> None:
     assert small == ordinary
 
 
-def test_a_bucket_that_is_too_large_is_compared_in_parts(both_sizes: Any) -> None:
+def test_near_duplicates_in_an_overfull_bucket_are_found(both_sizes: Any) -> None:
     texts = [" ".join([*map(str, range(1000, 1040)), f"number{n}"]) for n in range(500)]
     batch = pa.record_batch({"text": texts})
     context = Context(DataShape.TEXT, batch.schema, 500)
@@ -163,7 +163,7 @@ def test_a_bucket_that_is_too_large_is_compared_in_parts(both_sizes: Any) -> Non
     assert small == ordinary
 
 
-def test_repeated_answers_among_many_rows(both_sizes: Any) -> None:
+def test_repeated_answers_do_not_depend_on_bucket_size(both_sizes: Any) -> None:
     rng = random.Random(3)
     rows = [(f"q {n}", f"a {rng.randrange(12)}" if n % 3 else f"b {n}") for n in range(600)]
     rows += [rows[1]] * 30
@@ -177,11 +177,11 @@ def test_repeated_answers_among_many_rows(both_sizes: Any) -> None:
 
 
 @given(st.text(st.sampled_from(" \n\taAZß.\x1cé\u3000")))
-def test_answers_are_compared_without_case_and_spaces(text: str) -> None:
+def test_plain_of_ignores_case_and_white_space(text: str) -> None:
     assert plain_of(text) == " ".join(text.split()).casefold()
 
 
-def test_a_report_keeps_no_rows(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_keeps_no_row_numbers(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
     as_dict = near_duplicates.Finding.as_dict
 

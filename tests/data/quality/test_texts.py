@@ -29,7 +29,7 @@ def wrongly(text: str, written: str, read: str) -> str:
         "lost \ufffd here",
     ],
 )
-def test_damage_is_seen(text: str) -> None:
+def test_is_damaged_finds_damage(text: str) -> None:
     assert is_damaged(text)
 
 
@@ -41,7 +41,7 @@ MARKED = st.one_of(
 
 @given(st.text(MARKED, max_size=16))
 @settings(max_examples=500, deadline=None)
-def test_what_lies_around_marks_is_as_bad_as_the_whole(text: str) -> None:
+def test_around_marks_is_bad_exactly_if_the_whole_text_is(text: str) -> None:
     assert any(map(is_bad, around_marks(text))) == is_bad(text)
 
 
@@ -56,7 +56,7 @@ def test_what_lies_around_marks_is_as_bad_as_the_whole(text: str) -> None:
         "plain",
     ],
 )
-def test_sound_text_is_left_alone(text: str) -> None:
+def test_is_damaged_accepts_undamaged_text(text: str) -> None:
     assert not is_damaged(text)
 
 
@@ -74,7 +74,7 @@ def test_sound_text_is_left_alone(text: str) -> None:
         ("AT&T; R&D", False),
     ],
 )
-def test_markup(text: str, seen: bool) -> None:
+def test_find_markup_ignores_code(text: str, seen: bool) -> None:
     assert (find_markup(text) is not None) == seen
 
 
@@ -93,7 +93,7 @@ def test_markup(text: str, seen: bool) -> None:
         ("人不能两次踏进同一条河流。", False),
     ],
 )
-def test_refusals(text: str, refuses: bool) -> None:
+def test_refusal_pattern_matches_refusals_only(text: str, refuses: bool) -> None:
     assert bool(REFUSAL.search(text)) == refuses
 
 
@@ -106,13 +106,13 @@ def chat(question: str, answer: str) -> dict[str, Any]:
     }
 
 
-def test_questions_do_not_refuse(report: Report) -> None:
+def test_refusal_in_a_question_is_ignored(report: Report) -> None:
     rows = [chat("I'm sorry, but I can't sleep.", "Try tea."), chat("Why?", "I can't help you.")]
     finding = found(report(rows), "refusals")
     assert (finding["count"], finding["examples"][0]["row"]) == (1, 1)
 
 
-def test_one_answer_for_all(report: Report) -> None:
+def test_repeated_answer_is_found(report: Report) -> None:
     rows = [chat(f"Question {n}?", "Please  ask our hotline.") for n in range(12)]
     rows += [chat(f"Other {n}?", f"Answer {n}.") for n in range(12)]
     finding = found(report(rows), "repeated_answers")
@@ -120,12 +120,12 @@ def test_one_answer_for_all(report: Report) -> None:
     assert finding["examples"] == [{"row": 0, "text": "12 rows give this answer"}]
 
 
-def test_copies_of_a_row_are_no_repeated_answer(report: Report) -> None:
+def test_copies_of_a_row_are_no_repeated_answers(report: Report) -> None:
     codes = [f["code"] for f in report([chat("Who?", "Me.")] * 30)["findings"]]
     assert "repeated_answers" not in codes
 
 
-def test_scarce_labels(report: Report) -> None:
+def test_scarce_label_is_found(report: Report) -> None:
     rows = [{"text": f"good thing {n}", "label": "good"} for n in range(60)]
     rows += [{"text": f"bad thing {n}", "label": "bad"} for n in range(40)]
     rows.insert(50, {"text": "odd", "label": "odd"})

@@ -73,7 +73,7 @@ ROWS = [
 
 
 @pytest.mark.usefixtures("installed")
-def test_they_are_part_of_the_report_and_their_faults_are_named(report: Report) -> None:
+def test_report_contains_findings_and_errors_of_third_party_checks(report: Report) -> None:
     made = report(ROWS)
     finding = found(made, "shouting")
     assert (finding["count"], finding["checked_by"], finding["fixes"]) == (2, "shouting", ["drop"])
@@ -89,9 +89,9 @@ def test_they_are_part_of_the_report_and_their_faults_are_named(report: Report) 
 
 
 @pytest.mark.usefixtures("installed")
-def test_their_rows_can_be_dropped(fixed: Fixed) -> None:  # noqa: F811
+def test_rows_of_a_third_party_finding_can_be_dropped(fixed: Fixed) -> None:  # noqa: F811
     assert fixed(ROWS, shouting="drop")["rows"] == [ROWS[0]]
 
 
-def test_without_any_nothing_is_said(report: Report) -> None:
+def test_report_without_third_party_checks_has_none(report: Report) -> None:
     assert report(ROWS)["outside_checks"] == []

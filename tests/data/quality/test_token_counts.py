@@ -62,7 +62,7 @@ PARTS = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(PARTS | st.characters(codec="utf-8"), max_size=30).map("".join)))
-def test_counts_are_those_of_the_tokenizer(made: Tokenizer, texts: list[str]) -> None:
+def test_of_returns_the_counts_of_the_tokenizer(made: Tokenizer, texts: list[str]) -> None:
     counter = TokenCounts(made)
     assert counter._cuts
     alone = [len(e) for e in made.encode_batch_fast(texts, add_special_tokens=False)]
@@ -70,7 +70,9 @@ def test_counts_are_those_of_the_tokenizer(made: Tokenizer, texts: list[str]) ->
     assert counter.of(texts[::-1]) == alone[::-1]
 
 
-def test_real_texts(made: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_real_texts_is_correct_with_a_full_cache(
+    made: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = [TEXT, TEXT[7:], TEXT.replace(". ", ".\n"), f" {TEXT} ", TEXT * 30, "", " ", "\n"]
     alone = [len(e) for e in made.encode_batch_fast(texts, add_special_tokens=False)]
     counter = TokenCounts(made)
@@ -79,7 +81,7 @@ def test_real_texts(made: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [counter.of([text])[0] for text in texts] == alone
 
 
-def test_what_was_counted_is_not_counted_again(made: Tokenizer) -> None:
+def test_of_known_words_does_not_tokenize(made: Tokenizer) -> None:
     counter = TokenCounts(made)
     first = counter.of([TEXT])
     counter._whole = lambda texts: [0] * len(texts)  # type: ignore[method-assign]
@@ -102,7 +104,7 @@ def test_what_was_counted_is_not_counted_again(made: Tokenizer) -> None:
                            "invert": False}},
     ],
 )  # fmt: skip
-def test_other_tokenizers_count_whole_texts(change: dict[str, Any]) -> None:
+def test_cuts_at_spaces_is_false_for_other_tokenizers(change: dict[str, Any]) -> None:
     config = json.loads(tokenizer(STEPS["gpt2"]).to_str())
     assert cuts_at_spaces(config)
     assert not cuts_at_spaces({**config, **change})
@@ -113,7 +115,7 @@ def test_other_tokenizers_count_whole_texts(change: dict[str, Any]) -> None:
     [{"content": "<a b>"}, {"content": "a，"}, {"lstrip": True}, {"rstrip": True},
      {"single_word": True}],
 )  # fmt: skip
-def test_tokens_that_reach_over_spaces_need_whole_texts(token: dict[str, Any]) -> None:
+def test_cuts_at_spaces_is_false_with_tokens_across_spaces(token: dict[str, Any]) -> None:
     config = json.loads(tokenizer(STEPS["gpt2"]).to_str())
     config["added_tokens"][0].update(token)
     assert not cuts_at_spaces(config)

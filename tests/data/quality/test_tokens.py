@@ -32,7 +32,7 @@ def with_template(weights: Path, tmp_path: Path, template: Any) -> Path:
     return copy
 
 
-def test_statistics(report: Report, weights: Path) -> None:
+def test_report_has_statistics_of_token_counts(report: Report, weights: Path) -> None:
     texts = ["hello", "hello world", "你好，世界 " * 10]
     made = report([{"text": text} for text in texts], weights, max_length=20)["tokens"]
     counts = sorted(length(weights, text + "<|im_end|>") for text in texts)
@@ -50,7 +50,7 @@ def test_statistics(report: Report, weights: Path) -> None:
     assert len(expected) <= 20
 
 
-def test_long_rows_are_found(report: Report, weights: Path) -> None:
+def test_rows_longer_than_the_limit_are_found(report: Report, weights: Path) -> None:
     rows = [chat("u: hi", "a: " + "word " * n) for n in (1, 50, 2, 60)]
     finding = found(report(rows, weights, max_length=40), "over_length")
     assert finding["count"] == 2
@@ -58,7 +58,7 @@ def test_long_rows_are_found(report: Report, weights: Path) -> None:
     assert "longer than 40 tokens" in finding["message"]
 
 
-def test_conversations_are_counted_through_the_template(report: Report, weights: Path) -> None:
+def test_conversations_are_counted_with_the_chat_template(report: Report, weights: Path) -> None:
     made = report([chat("s: brief", "u: hi", "a: hello")], weights)["tokens"]
     text = (
         "<|im_start|>system\nbrief<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
@@ -68,13 +68,13 @@ def test_conversations_are_counted_through_the_template(report: Report, weights:
     assert made["template"] == "model"
 
 
-def test_what_comes_after_the_last_answer_does_not_count(report: Report, weights: Path) -> None:
+def test_messages_after_the_last_answer_do_not_count(report: Report, weights: Path) -> None:
     whole = report([chat("u: hi", "a: hello")], weights)["tokens"]
     longer = report([chat("u: hi", "a: hello", "u: and then? " + "x " * 50)], weights)["tokens"]
     assert longer["total"] == whole["total"]
 
 
-def test_models_without_a_template_get_the_plain_one(
+def test_model_without_a_template_uses_the_plain_one(
     report: Report, weights: Path, tmp_path: Path
 ) -> None:
     plain = with_template(weights, tmp_path, None)
@@ -83,7 +83,7 @@ def test_models_without_a_template_get_the_plain_one(
     assert made["total"] == length(weights, "User: hi\nAssistant: hello<|im_end|>\n")
 
 
-def test_an_answer_that_no_token_ends_gets_one(
+def test_answer_without_an_end_token_gets_one(
     report: Report, weights: Path, tmp_path: Path
 ) -> None:
     bare = with_template(
@@ -93,7 +93,7 @@ def test_an_answer_that_no_token_ends_gets_one(
     assert made["total"] == length(weights, "hi\nhello<|im_end|>")
 
 
-def test_a_preference_pair_counts_as_its_longer_side(report: Report, weights: Path) -> None:
+def test_preference_pair_counts_as_its_longer_side(report: Report, weights: Path) -> None:
     long, short = "word " * 30, "no"
     totals = [
         report([{"prompt": "hi", "chosen": a, "rejected": b}], weights)["tokens"]["total"]
@@ -102,13 +102,15 @@ def test_a_preference_pair_counts_as_its_longer_side(report: Report, weights: Pa
     assert totals[0] == totals[1] > totals[2]
 
 
-def test_rows_that_are_no_conversation_do_not_count(report: Report, weights: Path) -> None:
+def test_rows_without_a_conversation_do_not_count(report: Report, weights: Path) -> None:
     made = report([chat("u: hi", "a: hello"), {"messages": None}], weights)
     assert made["tokens"]["rows"] == 1
     assert report([{"a": 1}, {"a": 2}], weights)["tokens"] is None
 
 
-def test_refused_rows_are_found(report: Report, weights: Path, tmp_path: Path) -> None:
+def test_rows_that_the_template_refuses_are_found(
+    report: Report, weights: Path, tmp_path: Path
+) -> None:
     strict = with_template(
         weights,
         tmp_path,
@@ -124,12 +126,14 @@ def test_refused_rows_are_found(report: Report, weights: Path, tmp_path: Path) -
     assert "template_refuses" not in codes(report([chat("s: be", "u: hi", "a: x")], strict))
 
 
-def test_a_broken_template_is_an_error(report: Report, weights: Path, tmp_path: Path) -> None:
+def test_template_that_does_not_compile_is_an_error(
+    report: Report, weights: Path, tmp_path: Path
+) -> None:
     with pytest.raises(TemplateRefusedError):
         report([chat("u: hi", "a: x")], with_template(weights, tmp_path, "{% for %}"))
 
 
-def test_templates_are_found_where_models_keep_them(weights: Path, tmp_path: Path) -> None:
+def test_of_model_finds_named_and_separate_templates(weights: Path, tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "hi"}]
     several = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
     model = with_template(weights, tmp_path, several)
@@ -147,7 +151,7 @@ def test_templates_are_found_where_models_keep_them(weights: Path, tmp_path: Pat
         "{{ cycler.__init__.__globals__ }}",
     ],
 )
-def test_templates_are_sandboxed(template: str) -> None:
+def test_render_of_an_unsafe_template_is_refused(template: str) -> None:
     with pytest.raises((TemplateRefusedError, OverflowError)):
         ChatTemplate(template, {}).render([{"role": "user", "content": "hi"}])
 
@@ -177,7 +181,7 @@ def test_long_texts_are_counted_in_pieces(
         min_size=1,
     )
 )
-def test_the_plain_template_needs_no_jinja(messages: Any) -> None:
+def test_plain_rendering_equals_the_plain_template(messages: Any) -> None:
     special = {"eos_token": "</s>"}
     assert ChatTemplate(None, special).render(messages) == ChatTemplate(
         PLAIN_TEMPLATE, special
@@ -206,9 +210,7 @@ TEMPLATES = [
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_rendering_equals_that_of_transformers(
-    weights: Path, tmp_path: Path, template: str
-) -> None:
+def test_render_equals_transformers(weights: Path, tmp_path: Path, template: str) -> None:
     transformers = pytest.importorskip("transformers")
     model = with_template(weights, tmp_path, template)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(model))
@@ -222,7 +224,7 @@ def test_rendering_equals_that_of_transformers(
         assert ours.render(messages) == theirs
 
 
-def test_neither_torch_nor_transformers_is_imported(weights: Path) -> None:
+def test_tokens_import_neither_torch_nor_transformers(weights: Path) -> None:
     program = (
         "import sys, pathlib;"
         "import aiplatform.data.ingest, aiplatform.data.blobs, aiplatform.data.quality.report;"

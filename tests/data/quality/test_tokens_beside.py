@@ -86,7 +86,7 @@ def table(rng: random.Random) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("rows_of", [conversations, pairs, texts, table])
 @pytest.mark.parametrize("template", ["model", STRICT, None])
-def test_reports_and_rows_are_the_same(
+def test_report_equals_that_of_a_single_process(
     rows_of: Any,
     template: str | None,
     upload: Upload,
@@ -124,7 +124,7 @@ def test_small_files_start_no_process(
     assert made["tokens"]["rows"] == 1
 
 
-def test_progress_waits_for_the_slower(
+def test_progress_is_that_of_the_slower_process(
     upload: Upload, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
@@ -148,7 +148,7 @@ def counters() -> Callable[[], set[int]]:
     return lambda: set(children_of(os.getpid())) - before
 
 
-def test_it_ends_when_the_report_is_given_up(
+def test_process_ends_when_the_report_is_abandoned(
     slow: tuple[Path, Path], counters: Callable[[], set[int]]
 ) -> None:
     rows, model = slow
@@ -168,7 +168,7 @@ def test_it_ends_when_the_report_is_given_up(
     assert not any(map(is_alive, children))
 
 
-def test_that_it_was_killed_is_said(
+def test_killed_process_is_reported(
     slow: tuple[Path, Path], counters: Callable[[], set[int]]
 ) -> None:
     rows, model = slow
@@ -181,7 +181,7 @@ def test_that_it_was_killed_is_said(
         make_report(rows, tokenizer=model, max_length=50, progress=progress)
 
 
-def test_it_leaves_it_to_its_starter_to_obey_signals(slow: tuple[Path, Path]) -> None:
+def test_process_ignores_termination_signals(slow: tuple[Path, Path]) -> None:
     with TokensBeside(*slow, 50, keeps_rows=False) as counting:
         deadline = time.monotonic() + 30
         while not counting.rows:
@@ -194,7 +194,7 @@ def test_it_leaves_it_to_its_starter_to_obey_signals(slow: tuple[Path, Path]) ->
         counting.check()
 
 
-def test_it_does_not_outlive_its_starter(slow: tuple[Path, Path]) -> None:
+def test_process_ends_with_its_starter(slow: tuple[Path, Path]) -> None:
     program = (
         "import pathlib, sys, time;"
         "from aiplatform.data.quality.tokens_beside import TokensBeside;"
@@ -220,7 +220,7 @@ def test_it_does_not_outlive_its_starter(slow: tuple[Path, Path]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_its_errors_are_raised_here(upload: Upload, weights: Path, tmp_path: Path) -> None:
+def test_errors_of_the_process_are_raised(upload: Upload, weights: Path, tmp_path: Path) -> None:
     upload(jsonl(chat("u: hi", "a: x")), "x.jsonl")
     broken = with_template(weights, tmp_path, "{% for %}")
 

@@ -41,21 +41,21 @@ def trimmed(upload: Upload, tmp_path: Path, weights: Path) -> Trimmed:
     return trim
 
 
-def test_texts_end_with_a_sentence(trimmed: Trimmed) -> None:
+def test_trimmed_text_ends_with_a_sentence(trimmed: Trimmed) -> None:
     rows = trimmed({"text": LONG}, {"text": "Short."}, {"text": None}, changed=1)
     assert LONG.startswith(rows[0]["text"])
     assert rows[0]["text"].endswith(" is here.")
     assert rows[1:] == [{"text": "Short."}, {"text": None}]
 
 
-def test_as_long_as_it_can_be(trimmed: Trimmed) -> None:
+def test_trimmed_text_is_as_long_as_possible(trimmed: Trimmed) -> None:
     [cut] = trimmed({"text": LONG}, changed=1)
     more = LONG[: LONG.index(".", len(cut["text"])) + 1]
     [again] = trimmed({"text": more}, changed=1)
     assert again == cut
 
 
-def test_conversations_end_with_an_answer(trimmed: Trimmed) -> None:
+def test_trimmed_conversation_ends_with_an_answer(trimmed: Trimmed) -> None:
     turns = [f"{'ua'[n % 2]}: turn {n} of a talk" for n in range(20)]
     [row] = trimmed(chat("s: be brief", *turns), changed=1)
     whole = chat("s: be brief", *turns)["messages"]
@@ -64,7 +64,7 @@ def test_conversations_end_with_an_answer(trimmed: Trimmed) -> None:
     assert 3 <= len(row["messages"]) < 21
 
 
-def test_a_first_answer_that_is_too_long(trimmed: Trimmed) -> None:
+def test_first_answer_that_is_too_long_is_cut_after_a_sentence(trimmed: Trimmed) -> None:
     long = chat("u: Tell me.", f"a: {LONG}", "u: More.", "a: No.")
     long["messages"][1]["weight"] = 1
     row, other = trimmed(long, chat("u: Hi.", "a: Ho."), changed=1)
@@ -86,14 +86,16 @@ def test_a_first_answer_that_is_too_long(trimmed: Trimmed) -> None:
     ],
     ids=["alpaca", "completion", "preference", "sharegpt"],
 )  # fmt: skip
-def test_each_shape(trimmed: Trimmed, row: dict[str, Any], column: str) -> None:
+def test_trim_cuts_the_answer_of_each_shape(
+    trimmed: Trimmed, row: dict[str, Any], column: str
+) -> None:
     [cut] = trimmed(row, changed=1)
     assert {**cut, column: None} == {**row, column: None}
     text = cut[column][-1]["value"] if isinstance(cut[column], list) else cut[column]
     assert text.endswith(" is here.")
 
 
-def test_nothing_else_is_lost(trimmed: Trimmed) -> None:
+def test_trim_keeps_everything_else(trimmed: Trimmed) -> None:
     """Other columns, what messages have beside their texts, and rows that fit."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"x": [1, None]}}}]
     talk = chat("s: be brief", "u: Tell me.", "a: Yes.", f"u: {LONG}", "a: No.")["messages"]
@@ -115,7 +117,7 @@ def test_nothing_else_is_lost(trimmed: Trimmed) -> None:
     assert left == [{"messages": talk[:3], **rest}, *rows[1:]]
 
 
-def test_the_models_own_tokens_decide(
+def test_trim_uses_tokenizer_and_template_of_the_model(
     trimmed: Trimmed, weights: Path, tmp_path: Path, upload: Upload
 ) -> None:
     """Words that the tokenizer knows whole are many characters of a token, others are not."""
@@ -140,7 +142,7 @@ def test_the_models_own_tokens_decide(
     assert len(row["messages"][1]["content"]) < len(own)
 
 
-def test_a_question_that_is_too_long_stays(trimmed: Trimmed) -> None:
+def test_row_with_a_question_that_is_too_long_stays(trimmed: Trimmed) -> None:
     rows = [chat(f"u: {LONG}", "a: Yes."), {"messages": [{"role": "user", "content": LONG}]}]
     assert trimmed(*rows, changed=0, stay=2) == rows
 
@@ -155,12 +157,12 @@ def test_a_question_that_is_too_long_stays(trimmed: Trimmed) -> None:
         ("", None),
     ],
 )
-def test_where_texts_are_cut(text: str, kept: str | None) -> None:
+def test_shorter_text_ends_with_a_sentence_or_word(text: str, kept: str | None) -> None:
     limit = 10 if "。" in text else 14
     assert shorter_text(text, 100, lambda t: len(t) <= limit) == kept
 
 
-def test_only_with_a_base_model(upload: Upload, tmp_path: Path) -> None:
+def test_trim_without_a_base_model_is_refused(upload: Upload, tmp_path: Path) -> None:
     upload(jsonl({"text": LONG}), "x.jsonl")
     do = {"operation": "fix", "fix": {"fixes": {"over_length": "trim"}}}
     job = Job.model_validate({"base": upload.output, "output": tmp_path / "fixed", "do": do})
