@@ -1,4 +1,4 @@
-"""Files to read, and what reading them gives."""
+"""Fixtures and helpers for tests that ingest and rework files."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def jsonl(*rows: Any) -> bytes:
 
 
 def chat(*turns: str) -> dict[str, Any]:
-    """A conversation; a turn is ``u: text``, ``a: text``, ``s: text`` or ``t: text``."""
+    """Return a conversation of turns such as ``u: text``, ``a: text``, ``s: text``, ``t: text``."""
     roles = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
     return {
         "messages": [
@@ -37,7 +37,7 @@ def chat(*turns: str) -> dict[str, Any]:
 
 
 class Upload:
-    """Ingests bytes under a file name and keeps what came of it."""
+    """A helper that ingests bytes under a file name and keeps the result."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -68,7 +68,7 @@ class Upload:
         return list(iter_rows(self.output))
 
     def aside(self) -> list[dict[str, Any]]:
-        """What the last upload set aside."""
+        """Return the rows that the last upload set aside."""
         quarantined = self.output.with_name(f"{self.output.name}.quarantine")
         return lines([quarantined.read_bytes()]) if quarantined.exists() else []
 
@@ -79,7 +79,7 @@ class Upload:
         claimed: DataFormat | None = None,
         **options: Any,
     ) -> MalformedData:
-        """The fault of a file; nothing may be left of the attempt."""
+        """Return the error of a file, and check that the failed upload leaves no files."""
         source = data if isinstance(data, Path) else self.directory / "upload"
         before = {*self.directory.iterdir(), source}
         with pytest.raises(MalformedData) as caught:
@@ -98,7 +98,7 @@ def lines(rows: Iterable[bytes]) -> list[Any]:
 
 
 def peak_of(command: list[str]) -> int:
-    """The peak resident size of a command, in MiB, by a process that measures only it."""
+    """Return the peak memory of a command in MiB, measured by a separate process."""
     program = (
         "import resource, subprocess, sys;"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
@@ -120,7 +120,7 @@ numbers = count()
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Canonical rows on disk."""
+    """Return a function that writes rows to a canonical Parquet file."""
 
     def make(rows: Rows) -> Path:
         source = tmp_path / f"{next(numbers)}.jsonl"
@@ -133,7 +133,7 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
-    """Rework rows; returns the answer, with the rows of the first output."""
+    """Return a function that reworks rows, and returns the answer with the rows of all outputs."""
 
     def do(base: Rows, operation: str, rows: Rows | None = None, **facts: Any) -> Any:
         if rows is not None:

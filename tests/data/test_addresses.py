@@ -1,4 +1,4 @@
-"""Which addresses lead to the public internet."""
+"""Tests of the rules for public and internal network addresses."""
 
 from ipaddress import ip_address, ip_network
 
@@ -14,7 +14,7 @@ CLOSED = [
     "192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "192.88.99.1",
     "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "100::1",
     "2001:db8::1", "3fff::1", "4000::1", "64:ff9b:1::1",
-    # An IPv4 address inside: mapped, compatible, NAT64, 6to4, Teredo, ISATAP.
+    # With an embedded IPv4 address: mapped, compatible, NAT64, 6to4, Teredo, ISATAP.
     "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::10.0.0.1",
     "64:ff9b::169.254.169.254", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:7f00:1::",
     "2a00:1450:4001::5efe:127.0.0.1", "2a00:1450:4001:0:200:5efe:10.0.0.1",

@@ -1,4 +1,4 @@
-"""Blobs are there whole or not at all, once, and read-only; in a directory and in object stores."""
+"""Tests of the blob stores: blobs are complete or absent, stored once, and read-only."""
 
 import hashlib
 import os
@@ -184,7 +184,7 @@ def test_fetch_copies_if_links_are_not_allowed(
 def test_put_file_failing_at_any_step_leaves_no_partial_blob(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: bool
 ) -> None:
-    """Fail at the n-th call of the operating system, for every n."""
+    """The n-th call of the operating system fails, for every n."""
     content = os.urandom(100_000)
     step = 0
     while True:
@@ -234,7 +234,7 @@ def test_put_file_syncs_content_before_the_rename(
     )
     put(store, tmp_path, b"content")
     assert happened[:2] == ["fsync", "rename"]
-    # ab/cd, ab and the root have a new name each.
+    # The directories ab/cd, ab and the root contain one new name each.
     assert happened[2:] == ["fsync"] * 3
 
 

@@ -1,4 +1,4 @@
-"""Code bundles: what one may hold, and that nothing else is ever unpacked."""
+"""Tests of code bundles: only valid ones are unpacked."""
 
 import gzip
 import io
@@ -15,7 +15,13 @@ Change = Callable[[tarfile.TarInfo], None]
 
 
 def pack(path: Path, *entries: tuple[str, bytes | None, Change | None]) -> Path:
-    """A .tar.gz of (name, content or None for a directory, what is odd about it)."""
+    """Write a .tar.gz file.
+
+    Args:
+        path: The file to write.
+        *entries: For each entry its name, its content (None for a directory), and a function that
+            changes its header.
+    """
     with tarfile.open(path, "w:gz") as archive:
         for name, content, change in entries:
             info = tarfile.TarInfo(name)
@@ -99,7 +105,7 @@ def test_inspect_truncated_bundle_is_rejected(tmp_path: Path) -> None:
 def test_inspect_decompression_bomb_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither many files, nor long ones, nor a header that would fill the memory."""
+    """Covers too many files, a file that is too long, and a header that would fill the memory."""
     monkeypatch.setattr(bundles, "MAX_FILES", 10)
     monkeypatch.setattr(bundles, "MAX_UNPACKED_BYTES", 1 << 20)
     many = pack(tmp_path / "many", *((f"{n}.py", b"", None) for n in range(11)))

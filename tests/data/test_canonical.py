@@ -1,4 +1,4 @@
-"""The canonical Parquet: equal bytes for equal rows, and any page of rows without the rest."""
+"""Tests of the canonical Parquet file: equal rows give equal bytes, and pages are read alone."""
 
 import random
 import re
@@ -108,7 +108,7 @@ def test_file_does_not_depend_on_slicing_of_a_large_batch(tmp_path: Path) -> Non
 
 
 def test_file_with_full_size_row_groups_does_not_depend_on_batch_sizes(tmp_path: Path) -> None:
-    """Pages are a MiB: only large row groups have several, whose ends could tell of batches."""
+    """Only large row groups have several pages of 1 MiB, whose ends could depend on batches."""
     rng = random.Random(4)
     words = [f"w{rng.randrange(10**6)}" for _ in range(2000)]
     rows = [
@@ -130,7 +130,7 @@ def test_file_with_full_size_row_groups_does_not_depend_on_batch_sizes(tmp_path:
 
 
 def test_row_group_ends_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canonical, "CUT_BYTES", 1 << 32)  # no row chooses to end one
+    monkeypatch.setattr(canonical, "CUT_BYTES", 1 << 32)  # No hash ends a row group.
     rows = [{"messages": None, "note": "x" * 1_000_000, "score": 0.0, "good": True}] * 15
     write(tmp_path / "file", rows, [])
     meta = pq.read_metadata(tmp_path / "file")
@@ -160,7 +160,7 @@ def test_file_written_by_another_process_is_identical(tmp_path: Path) -> None:
 
 
 def test_files_that_share_rows_share_bytes(tmp_path: Path) -> None:
-    """Row groups are cut by content, so an inserted row moves little."""
+    """The content decides where row groups end, so an inserted row changes few bytes."""
     rng = random.Random(3)
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [
@@ -314,7 +314,7 @@ def test_ingest_on_a_full_disk_raises_os_error_and_leaves_no_output(
 
 
 def test_row_group_ends_are_stable_across_releases(tmp_path: Path) -> None:
-    """Versions that are stored share row groups with later ones only as long as this stays."""
+    """Stored versions share row groups with later ones only if these ends never change."""
     path = tmp_path / "rows.parquet"
     write(path, some_rows(30_000, seed=3), [7, 12_345, 12_346, 29_000])
     with pq.ParquetFile(path) as file:

@@ -1,4 +1,4 @@
-"""Columns of conversations."""
+"""Tests of columns of conversations."""
 
 from typing import Any
 

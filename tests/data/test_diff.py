@@ -1,4 +1,4 @@
-"""Differences: applying them to the one version gives the other."""
+"""Tests of the diff of two versions, and of browsing rows."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ numbers = count()
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[Rows], Path]:
-    """Canonical rows on disk."""
+    """Return a function that writes rows to a canonical Parquet file."""
 
     def make(rows: Rows) -> Path:
         source = tmp_path / f"{next(numbers)}.jsonl"
@@ -38,7 +38,7 @@ def make(tmp_path: Path) -> Callable[[Rows], Path]:
 
 @pytest.fixture
 def differ(tmp_path: Path, make: Callable[[Rows], Path]) -> Callable[..., Any]:
-    """Compare rows; returns summary and entries."""
+    """Return a function that compares rows, and returns the summary and all entries."""
 
     def differ(a: Rows, b: Rows, key: str | None = None) -> tuple[dict[str, Any], Rows]:
         before, after, index = make(a), make(b), tmp_path / f"{next(numbers)}.index"
@@ -58,7 +58,7 @@ Differ = Callable[..., Any]
 
 
 def applied(rows: Rows, entries: Rows) -> Rows:
-    """What the entries make of ``rows``: unchanged rows keep their order, others go to theirs."""
+    """Apply the entries of a diff to ``rows``; unchanged rows keep their order."""
     gone = {e["before"] for e in entries if e["before"] is not None}
     placed = {e["after"]: e for e in entries if e["after"] is not None}
     rest = iter([row for place, row in enumerate(rows) if place not in gone])

@@ -1,4 +1,4 @@
-"""Every fault has words in both languages."""
+"""Tests of the error messages in both languages."""
 
 import re
 

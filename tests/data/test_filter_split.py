@@ -1,4 +1,4 @@
-"""Filtering and splitting rows: what a list in memory would become, and nothing else."""
+"""Tests of filtering and splitting rows."""
 
 import random
 from collections import Counter
@@ -136,7 +136,7 @@ class TestSplit:
         assert do(self.rows(), "split", split=split)["rows"] == [train, held]
         other = do(self.rows(), "split", split={**split, "seed": 8})["rows"]
         assert other[1] != held
-        # The first of it, which must be the same in every version of the platform.
+        # The first rows must be the same in every release of the platform.
         assert [row["text"] for row in held[:5]] == ["t15", "t19", "t23", "t39", "t51"]
 
     def test_split_stratified_keeps_the_shares_of_labels(self, do: Do) -> None:
@@ -201,7 +201,7 @@ class TestSplit:
             {"prompt": f"q {n // 2}", "completion": f"a{n}", "user": (n + 1) // 2 % 30}
             for n in range(120)
         ]
-        # Users and questions overlap: they are two chains of sixty rows, or one.
+        # Users and questions overlap, so that they connect the rows to one or two large units.
         with pytest.raises(MalformedData, match="--by-row"):
             do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}, "group": "user"})
         split = {"fractions": {"t": 0.9, "e": 0.1}, "group": "user", "by": "row"}

@@ -1,4 +1,4 @@
-"""The index of rows by finding."""
+"""Tests of the index of rows by finding."""
 
 from pathlib import Path
 

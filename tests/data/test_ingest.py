@@ -1,4 +1,4 @@
-"""The program that reads untrusted files."""
+"""Tests of the program that reads untrusted files."""
 
 import json
 import random
@@ -34,7 +34,7 @@ def run(source: Path, output: Path, *options: str) -> dict[str, Any]:
 @pytest.mark.skipif(find_spec("pandas") is None, reason="there is no pandas to import")
 def test_program_does_not_import_an_installed_pandas(tmp_path: Path) -> None:
     source = tmp_path / "upload"
-    # Of several blocks, since the later ones are read in another way than the first.
+    # The file has several blocks, because all but the first are read by the fast path.
     source.write_bytes(jsonl(*({"text": "word " * 9, "score": n / 8} for n in range(100_000))))
     command = [*PROGRAM, f"--input={source}", f"--output={tmp_path / 'rows'}", "--filename=x.jsonl"]
     command.insert(1, "-Ximporttime")
@@ -121,7 +121,7 @@ def test_program_stopped_by_a_signal_leaves_no_output(
     assert process.returncode == (143 if number == signal.SIGTERM else -9)
     assert not output.exists()
     assert partial.exists() is (number == signal.SIGKILL)
-    # What a killed predecessor left does not disturb the next.
+    # Files left by a killed process do not disturb the next one.
     source.write_bytes(jsonl({"a": 1}))
     assert run(source, output, "--filename", "x.jsonl")["rows"] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.parquet", "upload"]
@@ -129,11 +129,11 @@ def test_program_stopped_by_a_signal_leaves_no_output(
 
 @pytest.mark.slow
 def test_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    """The strings of this file are 40 GB, by its dictionary; the reader has 4 GiB."""
+    """The file decodes to 40 GB of text through its dictionary; the reader may use 4 GiB."""
     value = pa.array(["x" * 10_000_000])
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 4096, pa.int32()), value)
     source = tmp_path / "upload"
-    # Without Arrow's own schema the column reads as plain text, spelt out by the reader itself.
+    # Without Arrow's own schema, the column is read as plain text, which the reader decodes.
     pq.write_table(
         pa.table({"text": column}), source, dictionary_pagesize_limit=1 << 30, store_schema=False
     )
@@ -154,14 +154,14 @@ def test_late_columns_give_the_same_file_as_early_ones(
     filled = [{"a": r["a"], "b": r["b"], "c": r.get("c")} for r in rows]
     assert upload(jsonl(*rows), "x.jsonl") == filled
     late = upload.output.read_bytes()
-    # The same rows with nothing late: the types are known from the first chunk.
+    # The same rows in a single chunk, from which all types are known at once.
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (10**7,))
     assert upload(jsonl(*rows), "x.jsonl") == filled
     assert upload.output.read_bytes() == late
 
 
 def test_file_is_read_at_most_twice(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file in which every chunk brings a column and a type is still read twice at most."""
+    """Every chunk adds a column and a type, but the file is still read at most twice."""
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (500,))
     conformed: list[int] = []
     real = Plan.conform
@@ -229,7 +229,7 @@ def test_value_nested_too_deeply_is_refused_with_its_line(upload: Upload) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", [False, True])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, odd: bool) -> None:
-    """200 MB take no more than 50 MB do, by the fast path and by the careful one."""
+    """A file of 200 MB needs no more memory than one of 50 MB, on the fast and the slow path."""
     rng = random.Random(1)
     words = ["lorem", "ipsum", "好的", "dolor", "sit", "amet"]
     rows = [chat("u: " + " ".join(rng.choices(words, k=40)), f"a: {n}") for n in range(20_000)]

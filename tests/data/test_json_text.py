@@ -1,4 +1,4 @@
-"""JSON text keeps nested values exactly."""
+"""Tests of JSON text, which must keep nested values exactly."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A column's kind holds every value, and does not depend on how rows are cut into chunks."""
+"""Tests of kinds: they hold all values of a column and do not depend on chunks."""
 
 import itertools
 from typing import Any
@@ -77,7 +77,7 @@ def test_kind_does_not_depend_on_chunks(values: list[Any], data: st.DataObject) 
     parts = unify(kind_of(values[:cut]), kind_of(values[cut:]))
     assert parts is kind_of(values)
     if parts is not Kind.JSON:
-        # The values survive in the kind of the whole, from either part.
+        # Both parts keep their values in the kind of the whole column.
         for part in (values[:cut], values[cut:], values):
             assert build(part, parts).to_pylist() == part
 

@@ -1,4 +1,4 @@
-"""Names and spellings of the machine itself, which nothing outside may call."""
+"""Tests of names and spellings of this machine, which users must not be able to call."""
 
 import pytest
 

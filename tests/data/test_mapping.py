@@ -1,4 +1,4 @@
-"""Columns that somebody says what they are."""
+"""Tests of column mappings that a user gives."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.data.conftest import Upload, jsonl
         ({"talk": [{"role": "user", "content": "x"}]}, {"talk": "messages"}, "chat"),
         ({"talk": [{"from": "human", "value": "x"}], "who": "z"},
          {"talk": "conversations", "who": "system"}, "sharegpt"),
-        # What would be taken for something else counts as what it is said to be.
+        # The mapping overrides the shape that would be recognised without it.
         ({"instruction": "x", "output": "y"},
          {"instruction": "prompt", "output": "completion"}, "prompt_completion"),
         ({"text": "x", "label": "y"}, {"text": "label", "label": "text"}, "classification"),

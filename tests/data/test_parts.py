@@ -1,4 +1,4 @@
-"""Parts: what changed little costs little, and every file comes back byte for byte."""
+"""Tests of parts: small changes need little storage, and files are restored byte for byte."""
 
 import hashlib
 import random
@@ -37,7 +37,11 @@ def blobs() -> Blobs:
 
 @pytest.fixture
 def store(tmp_path: Path, blobs: Blobs) -> Callable[..., tuple[Packed, int]]:
-    """Pack a file against a known one; returns it and the bytes that were stored for it."""
+    """Return a function that packs a file, given the parts of a known file.
+
+    It returns the packed file and the number of new bytes stored, and checks that the file can be
+    restored.
+    """
     count = iter(range(1000))
 
     def store(path: Path, ends: list[int], known: tuple[Part, ...] = ()) -> tuple[Packed, int]:
@@ -97,7 +101,7 @@ class TestRows:
         rows = texts(60_000)
         first, _ = store(tmp_path / "a", write(tmp_path / "a", rows))
         assert len(first.parts) > 4
-        # Ids would shift nothing: rows keep theirs.
+        # The other rows keep their ids, so they do not change.
         rows[at:at] = [{"id": -1, "text": "put in"}] * 50
         second, _ = store(tmp_path / "b", write(tmp_path / "b", rows), tuple(first.parts))
         known = {part.content for part in first.parts}
@@ -113,7 +117,7 @@ class TestRows:
         assert more < 0.06 * whole
 
     def test_mixed_changes_in_many_columns_store_little(self, store: Store, tmp_path: Path) -> None:
-        """As tables of measurements change: each place of a change breaks every column."""
+        """Rows change as in tables of measurements: each change concerns every column."""
         rng = random.Random(4)
 
         def row(number: int) -> dict[str, object]:
@@ -152,7 +156,7 @@ class TestRows:
     def test_row_group_longer_than_a_part_is_restored(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One row may be longer than what a part may unpack to."""
+        """A single row may be longer than the largest part."""
         path = tmp_path / "rows"
         rows: list[dict[str, object]] = [{"id": 1, "text": "long" * 100_000}, *texts(100)]
         whole = write(path, rows)

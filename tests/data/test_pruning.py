@@ -1,4 +1,4 @@
-"""Row groups that a condition rules out are not read, and nothing is missed by that."""
+"""Tests of pruning: row groups without matches are not read, and no match is missed."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ ROWS = 6000
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six row groups of a thousand rows."""
+    """Create a file of six row groups of a thousand rows each."""
     directory = tmp_path_factory.mktemp("pruning")
     with (directory / "rows.jsonl").open("w") as file:
         for n in range(ROWS):
@@ -85,7 +85,7 @@ def test_search_reads_only_row_groups_that_may_match(
     ],
 )
 def test_nan_equals_itself_and_has_no_order(path: Path, text: str, expected: str) -> None:
-    """As in filters of runs: a comparison of order with NaN is met by no row."""
+    """Filters of runs behave in the same way."""
     sets = {"odd": set(range(3001, ROWS, 2)), "even": set(range(3000, ROWS, 2)),
             "all": set(range(ROWS))}  # fmt: skip
     wanted: set[int] = set()

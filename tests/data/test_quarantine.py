@@ -1,4 +1,4 @@
-"""Bad rows set aside: which, with what reason and text, and when they are too many."""
+"""Tests of setting bad rows aside, with their reasons and texts, and of the limit for them."""
 
 import json
 import random

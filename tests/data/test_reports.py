@@ -1,4 +1,4 @@
-"""Reports as people read them: changes from one to another, and the page."""
+"""Tests of the comparison of reports, and of the HTML page."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -43,7 +43,7 @@ REPORT: dict[str, Any] = {
 
 
 class Page(HTMLParser):
-    """The tags of a page, each of which must be closed; and its attributes."""
+    """The tags and attributes of an HTML page, in which every tag must be closed."""
 
     VOID = {"meta", "br"}
 

@@ -1,4 +1,4 @@
-"""Reworking rows: what a list in memory would become, and nothing else."""
+"""Tests of operations on rows."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.data.conftest import Do, Make, Rows
 
 
 class SchemasOnly:
-    """What an operation that streams may ask of a Parquet."""
+    """A replacement for ``pyarrow.parquet`` with only the functions that streaming may use."""
 
     read_schema = staticmethod(pq.read_schema)
 
@@ -135,7 +135,7 @@ class TestByKey:
         assert answer["deleted"] == 1
 
     def test_delete_with_text_keys_finds_integers(self, do: Do) -> None:
-        """CSV has no types: its keys are text."""
+        """Keys from a CSV file are text, because CSV has no types."""
         answer = do(BASE, "delete", [{"id": "1"}], key="id")
         assert answer["deleted"] == 1
 
@@ -158,7 +158,7 @@ class TestByKey:
 
     @pytest.mark.parametrize("operation", ["upsert", "delete"])
     def test_keys_of_several_types_are_refused(self, do: Do, operation: str) -> None:
-        """They would find nothing: a text is quoted where it stands among numbers."""
+        """In a column of mixed types, text is quoted as JSON, so that it would match nothing."""
         mixed: Rows = [{"id": 1, "text": "a"}, {"id": "b", "text": "b"}]
         texts: Rows = [{"id": "b", "text": "new"}]
         with pytest.raises(MalformedData, match="can't be a key"):
@@ -277,7 +277,7 @@ TYPED: Rows = [
 
 @pytest.fixture
 def by_csv(tmp_path: Path, make: Make) -> Any:
-    """Rework rows by those of a CSV; the answer has its rows."""
+    """Return a function that reworks rows with those of a CSV, and returns the answer and rows."""
 
     def by_csv(
         base: Rows, operation: str, content: str, reading: Reading | None = None, **facts: Any
@@ -296,7 +296,7 @@ def by_csv(tmp_path: Path, make: Make) -> Any:
 
 
 class TestCsvRows:
-    """Its values are texts, and numbers beside numbers."""
+    """Tests of adding rows of CSV, whose values are typed by the column to which they are added."""
 
     KINDS = ("integer", "text", "number", "boolean", "json")
 
@@ -349,7 +349,7 @@ class TestCsvRows:
         self, by_csv: Any, upload: Any, operation: str, held: Any, values: list[str],
         read: list[Any], kind: str,
     ) -> None:  # fmt: skip
-        """Values lose nothing, and rows that are added are typed as a version of them would be."""
+        """Added rows keep their values exactly, with the types that a new version would have."""
         content = "\n".join(["id,text,n", *(f"{n},b,{v}" for n, v in enumerate(values, 10)), ""])
         key = {"key": "id"} if operation == "upsert" else {}
         made = by_csv([{"id": 1, "text": "a", "n": held}], operation, content, **key)
@@ -381,7 +381,7 @@ class TestCsvRows:
             by_csv([{"id": 7, "text": "a"}], operation, f"id,text\n{key},b\n", key="id")
 
     def test_key_keeps_the_type_of_the_base(self, by_csv: Any, do: Do) -> None:
-        """Also where the dataset came from CSV, and what changes it did not."""
+        """This also holds if the base came from CSV and the added rows did not."""
         base: Rows = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
         made = do(base, "upsert", [{"id": 2, "text": "B"}, {"id": 3, "text": "C"}], key="id")
         assert made["rows"][0] == [

@@ -1,4 +1,4 @@
-"""Shapes are recognised, and every conversation shape gives messages."""
+"""Tests of recognising shapes and converting rows to messages."""
 
 from typing import Any
 

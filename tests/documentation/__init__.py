@@ -1,1 +1,1 @@
-"""The commands and Python code of the documentation, run as they are written."""
+"""Tests that run the commands and Python code of the documentation."""

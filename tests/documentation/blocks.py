@@ -1,9 +1,9 @@
-"""Reading the code blocks of a page, and comparing shown outputs with real ones.
+"""Read the code blocks of a page, and compare shown outputs with real ones.
 
 A `text` block that follows a `bash` or `python` block without prose in between is its output. In
-it, `…` stands for what differs from run to run: inside a line for any characters, alone on a line
-for any lines. A block that can't run in a test is marked by a comment in front of it, which readers
-don't see: `<!-- not run: REASON -->`.
+it, `…` matches text that differs from run to run: inside a line any characters, alone on a line any
+lines. A block that can't run in a test is marked by a comment in front of it, which readers don't
+see: `<!-- not run: REASON -->`.
 """
 
 import re
@@ -26,12 +26,12 @@ class Block:
     language: str
     code: str
     reason: str | None = None
-    """Why it is not run; None for a block that is."""
+    """Reason why the block is not run; None for a block that is run."""
     output: str | None = None
 
     @property
     def is_runnable(self) -> bool:
-        """Return True if the block holds commands or Python code."""
+        """True if the block contains commands or Python code."""
         return self.language in RUNNABLE
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ def _pattern(lines: list[str]) -> str:
 
 
 def has_same_code(ours: Block, theirs: Block) -> bool:
-    """Return True if two blocks do the same: their code is equal, apart from comments."""
+    """Return True if two blocks have the same code, apart from comments."""
     return code_lines(ours) == code_lines(theirs)
 
 

@@ -1,4 +1,4 @@
-"""A platform as a reader of the documentation starts it, in directories of its own."""
+"""A reader who follows the documentation, with a separate platform and separate directories."""
 
 import contextlib
 import io
@@ -25,18 +25,18 @@ PREPARE = Path(__file__).with_name("prepare")
 PASSWORD = "a long enough passphrase"
 FIRST_PASSWORD = "admin123"
 PATIENCE = 1500
-"""Seconds for one block. It only ends a hang: no result depends on how fast the machine is."""
+"""Largest number of seconds for one block. It only ends a block that hangs."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def public_python() -> Path | None:
-    """Return a Python that every user of this machine can run, as scripts of tasks must."""
+    """Return a Python that every user of this machine can run, which tasks with scripts need."""
     for program in (Path(sys.executable), Path("/usr/bin/python3")):
         folders = program.resolve().parents
         if program.exists() and all(folder.stat().st_mode & 0o001 for folder in folders):
@@ -45,21 +45,21 @@ def public_python() -> Path | None:
 
 
 class Reader:
-    """Somebody who follows the documentation on a machine of their own."""
+    """A simulated reader who follows the documentation on their own machine."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.desk = directory / "desk"
         self.namespace: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
-        self.has_library = False  # the platform on which guides share a base model
+        self.has_library = False  # True while the platform runs on which guides share a model.
         self.environment = {
             **{key: text for key, text in os.environ.items() if not key.startswith("AIPLATFORM_")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "AIPLATFORM_WARM_RUNTIME": "off",
             "AIPLATFORM_SCRIPTS": "true",
-            # What isolates scripts has tests of its own; not every machine for tests has it.
+            # The isolation of scripts has separate tests, and not every test machine supports it.
             "AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION": "true",
             # The documentation starts the platform on its usual port, which may be taken here.
             "AIPLATFORM_PORT": str(free_port()),
@@ -79,7 +79,12 @@ class Reader:
             self.environment["AIPLATFORM_SCRIPT_ENVIRONMENTS"] = f"default={programs.parent}"
 
     def sit_down(self, *, fresh: bool, project: str | None) -> None:
-        """Begin a page: at an empty desk with the examples, on a fresh or a running platform."""
+        """Begin a page with an empty working directory, on a new or a running platform.
+
+        Args:
+            fresh: True if the page itself starts a platform.
+            project: The name of the project to create; None for no project.
+        """
         shutil.rmtree(self.desk, ignore_errors=True)
         self.desk.mkdir()
         shutil.copytree(ROOT / "examples", self.desk / "examples")
@@ -104,12 +109,15 @@ class Reader:
 
     @property
     def login_script(self) -> str:
-        """Commands that log in without a terminal."""
+        """Shell commands that log in without a terminal."""
         passwords = f"{FIRST_PASSWORD}\\n{PASSWORD}\\n"
         return f"printf '{passwords}' | aiplatform login -u admin --password-stdin"
 
     def prepare(self, page: str) -> None:
-        """Make what a page takes for granted; a file `environment` names shell variables."""
+        """Run the programs in `prepare` that create what a page assumes.
+
+        If they write a file `environment`, its lines become shell variables.
+        """
         for suffix in (".sh", ".py"):
             program = PREPARE / f"{page}{suffix}"
             if not program.exists():
@@ -125,7 +133,7 @@ class Reader:
             self.variables = dict(line.split("=", 1) for line in lines)
 
     def stop_deployments(self) -> None:
-        """Stop all deployments, so that the next page has the machine's cores."""
+        """Stop all deployments, so that the next page can use all cores of the machine."""
         with self.surroundings():
             client = Client()
             for project in client.projects.list():
@@ -134,7 +142,7 @@ class Reader:
                         deployment.stop()
 
     def leave(self) -> None:
-        """Stop the platform and forget its home."""
+        """Stop the platform and delete its home."""
         self.run("aiplatform down")
         self.has_library = False
         for name in ("home", "cache", "runs"):
@@ -154,7 +162,7 @@ class Reader:
             assert missing is None, f"{block} does not print {missing!r}, but:\n{printed}"
 
     def run(self, script: str, name: str = "") -> str:
-        """Run a shell script; return what it prints."""
+        """Run a shell script and return its output."""
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
             cwd=self.desk,
@@ -172,7 +180,7 @@ class Reader:
         return done.stdout
 
     def type(self, script: str) -> str:
-        """Run a script that asks for a login, in a terminal, and answer as a person does."""
+        """Run a script in a terminal, answer its login prompts, and return its output."""
         child = pexpect.spawn(
             "bash",
             ["-e", "-c", script],
@@ -198,7 +206,7 @@ class Reader:
         return printed.getvalue().replace("\r\n", "\n")
 
     def run_python(self, block: Block) -> str:
-        """Run Python code with the names that earlier blocks of the page have defined."""
+        """Run Python code with the names defined by earlier blocks; return its output."""
         printed = io.StringIO()
         with self.surroundings(), contextlib.redirect_stdout(printed):
             try:
@@ -221,9 +229,9 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    """The reader of all pages of this run."""
+    """Create the reader of all pages of this test run."""
     directory = Path(tempfile.mkdtemp(prefix="aip-docs-"))
-    directory.chmod(0o755)  # PostgreSQL runs as another user when this is root
+    directory.chmod(0o755)  # If the test runs as root, PostgreSQL runs as another user.
     reader = Reader(directory)
     reader.desk.mkdir()
     yield reader

@@ -1,4 +1,4 @@
-"""How code blocks are read and outputs compared."""
+"""Tests of reading code blocks and comparing outputs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The example data that the documentation uses."""
+"""Tests of the example data of the documentation."""
 
 import json
 from pathlib import Path

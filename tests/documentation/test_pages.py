@@ -1,8 +1,8 @@
-"""Every command and every piece of Python code in the documentation works as it is written.
+"""Tests that every command and all Python code in the documentation work as written.
 
-Each page is followed from top to bottom, as a reader would. What a guide takes for granted (a
-dataset, an experiment) is made by `prepare/PAGE.sh` and `prepare/PAGE.py`. Translations have the
-same code; where theirs differs, it is run too.
+Each page is followed from top to bottom. `prepare/PAGE.sh` and `prepare/PAGE.py` create what a
+guide assumes, such as a dataset or an experiment. Translations have the same code; blocks that
+differ are run as well.
 """
 
 import re
@@ -18,9 +18,9 @@ from tests.documentation.conftest import ROOT, Reader, public_python
 from tests.e2e.production import missing
 
 GENERATED = {"api.md", "cli.md", "settings.md"}
-"""Reference pages: lists of what there is, without instructions."""
+"""Reference pages, which contain no instructions."""
 FIRST = ("README.md", "docs/getting-started.md")
-"""Pages that start a platform; the first thing that a reader does with them."""
+"""Pages that start a platform themselves."""
 GUIDES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "docs").glob("*.md")
@@ -34,27 +34,27 @@ TRANSLATED = [
         if path.name not in GENERATED | {"index.md"}
     ),
 ]
-"""Pages that exist in Chinese, too: all but the reference pages and the front page of both."""
+"""Pages that have a Chinese version: all except the reference pages and the front page."""
 PROGRAMS = ("curl", "jq")
-"""Programs of others that commands of the guides use, and a bare machine may lack."""
+"""Other programs that commands of the guides use, and that a machine may lack."""
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
 
 def translation_of(page: str) -> Path:
-    """Return the Chinese page that belongs to an English one."""
+    """Return the Chinese version of an English page."""
     if page == "README.md":
         return ROOT / "README.zh.md"
     return ROOT / "docs/zh" / Path(page).name
 
 
 def name_of_page(link: str) -> str:
-    """Return the file that a link leads to, the same for both languages."""
+    """Return the name of the file to which a link leads, in the same form for both languages."""
     return link.partition("#")[0].rpartition("/")[2].replace(".zh.", ".")
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a page and its translation have in common, whatever their words."""
+    """The structure of a page, which its translation must share."""
 
     headings: list[str]
     table_rows: int
@@ -64,7 +64,7 @@ class Structure:
 
     @classmethod
     def read(cls, page: Path) -> "Structure":
-        """Return the structure of a page. Links keep the name of the page only."""
+        """Return the structure of a page, in which links are reduced to the name of the page."""
         prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
         links = re.findall(r"\]\(([^)\s]+)\)", prose)
         return cls(
@@ -77,7 +77,7 @@ class Structure:
 
 
 def runnable_blocks(page: Path) -> list[Block]:
-    """Return the blocks of a page that hold commands or Python code."""
+    """Return the blocks of a page that contain commands or Python code."""
     return [block for block in read_blocks(page) if block.is_runnable]
 
 
@@ -124,7 +124,7 @@ def test_translation_has_the_same_code_blocks(page: str) -> None:
 
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_translation_has_the_same_structure(page: str) -> None:
-    """A paragraph that is missing shows in headings, tables, lists, links or settings."""
+    """A missing paragraph changes the headings, tables, lists, links or settings."""
     ours, theirs = Structure.read(ROOT / page), Structure.read(translation_of(page))
     assert theirs == ours
 
@@ -140,7 +140,7 @@ def test_translation_links_to_chinese_pages(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_that_differ_in_a_translation_share_no_command(page: str) -> None:
-    """A block that differs is run in both languages: what it has in common would run twice."""
+    """A block that differs is run in both languages, so that common commands would run twice."""
     pairs = zip(runnable_blocks(ROOT / page), runnable_blocks(translation_of(page)), strict=True)
     for ours, theirs in pairs:
         if ours.language != "python" and not has_same_code(ours, theirs):

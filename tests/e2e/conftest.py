@@ -1,4 +1,4 @@
-"""The whole platform as a user starts it: its own servers, processes, SDK."""
+"""Fixtures that start the whole platform like a user: servers, processes and SDK."""
 
 import json
 import os
@@ -33,13 +33,13 @@ QUESTIONS = [
 
 @dataclass
 class Platform:
-    """One home, and what runs in it."""
+    """A running platform with its own home directory."""
 
     home: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
-    """What every command is run by, such as a program that changes the user."""
+    """Command that runs every command, such as a program that changes the user."""
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class Platform:
     def command(
         self, *arguments: str, check: bool = True, given: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``aiplatform`` as a user would, who types ``given``."""
+        """Run ``aiplatform`` like a user, with ``given`` as standard input."""
         environment = {
             **os.environ,
             "AIPLATFORM_ADMIN_PASSWORD": PASSWORD,
@@ -81,17 +81,17 @@ class Platform:
         return found
 
     def pid(self, service: str) -> int:
-        """The process id of a service."""
+        """Return the process id of a service."""
         services = self.status()["platform"]["services"]
         return next(int(item["pid"]) for item in services if item["name"] == service)
 
     def client(self) -> Client:
-        """Signed in as the administrator."""
+        """Return a client that is signed in as the administrator."""
         client = Client(self.url, credentials=self.home / "sdk.json")
         return client.login("admin", PASSWORD)
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Ask the database of the home, as the API does."""
+        """Return the rows of an SQL statement in the platform's database."""
         with psycopg.connect(self.status()["platform"]["database_url"]) as connection:
             return connection.execute(statement, parameters).fetchall()
 
@@ -106,7 +106,7 @@ def free_port() -> int:
 def running_platform(
     *, prefix: tuple[str, ...] = (), owner: int | None = None, **environment: str
 ) -> Iterator[Platform]:
-    """Start a platform of its own; ``owner`` is the user that its directory belongs to."""
+    """Run a separate platform; ``owner`` is the id of the user who owns its directory."""
     with tempfile.TemporaryDirectory(prefix="aip-e2e-") as directory:
         Path(directory).chmod(0o755)
         if owner is not None:
@@ -141,7 +141,7 @@ def base_model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Mode
 
 
 def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
-    """Rows of a chat dataset; no two are the same."""
+    """Return rows of a chat dataset, all of which are different."""
     return [
         {
             "messages": [
@@ -155,7 +155,7 @@ def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
 
 
 def command_of(process: psutil.Process) -> list[str]:
-    """A process's command line; nothing of one that has just ended."""
+    """Return the command line of a process; an empty list if it has just ended."""
     try:
         return process.cmdline()
     except psutil.Error:

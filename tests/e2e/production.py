@@ -1,4 +1,4 @@
-"""The platform as an administrator runs it: the distribution's servers, our entry points."""
+"""Run the platform like an administrator: with servers of the distribution and our programs."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ from tests.e2e.conftest import PASSWORD, free_port
 from tests.servers import scratch_directory, stop
 
 PROMISED = "TEST_SERVERS"
-"""Environment variable; ``required`` means that the distribution's servers are installed."""
+"""Environment variable; ``required`` means that the distribution's servers must be installed."""
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Where Debian's package has it; the one on the path insists on the package's own user."""
+"""Path of the server in Debian's package; the program on ``PATH`` runs only as its own user."""
 
 
 def missing(what: str) -> NoReturn:
-    """Skip where a developer lacks a server; fail where it was promised, as in CI."""
+    """Skip the test because of a missing server; fail if servers are required, as in CI."""
     if os.environ.get(PROMISED) == "required":
         pytest.fail(what)
     pytest.skip(what)
@@ -40,7 +40,7 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
-    """A fresh RabbitMQ on loopback; its URL, as Celery wants it."""
+    """Run a new RabbitMQ on loopback, and yield its URL for Celery."""
     epmd = shutil.which("epmd") or ""
     if not epmd or not RABBITMQ.exists():
         missing("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")
@@ -80,7 +80,7 @@ def rabbitmq() -> Iterator[str]:
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until something answers AMQP there; RabbitMQ takes some seconds to come up."""
+    """Wait until a server answers AMQP on a port; RabbitMQ takes some seconds to start."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -96,7 +96,7 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> N
 
 @contextmanager
 def production(home: Path, **settings: str) -> Iterator[str]:
-    """Migrates, then runs one API and one worker; the API's URL."""
+    """Migrate the database, run one API and one worker, and yield the API's URL."""
     port = free_port()
     environment = {
         **os.environ,
@@ -123,7 +123,7 @@ def production(home: Path, **settings: str) -> Iterator[str]:
 
 
 def wait_until_healthy(url: str, running: "list[subprocess.Popen[bytes]]", log: Path) -> None:
-    """Until the API says that database, broker, storage and a worker are there."""
+    """Wait until the API reports that database, broker, storage and a worker are ready."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and all(one.poll() is None for one in running):
         try:
@@ -136,7 +136,7 @@ def wait_until_healthy(url: str, running: "list[subprocess.Popen[bytes]]", log: 
 
 
 def debian_postgres() -> PostgresBinaries:
-    """PostgreSQL as the distribution packages it, the newest that is there."""
+    """Return the newest PostgreSQL that the distribution has installed."""
     if not debian_directories():
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     return find_postgres({POSTGRES_SETTING: str(debian_directories()[0])})

@@ -1,4 +1,4 @@
-"""Train, evaluate what was trained, and serve it if it passes; queued at once, on a tiny model."""
+"""Tests of a chain that is queued at once: train, evaluate, and deploy if the evaluation passes."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def experiment(client: Client, base_model: Model) -> str:
-    """The name of an experiment whose data is there."""
+    """Create an experiment with its datasets, and return its name."""
     for name, rows in (("train", chats(8)), ("held-out", chats(2, tag="held out "))):
         client.datasets.upload(name, rows).wait_ready(120)
     client.experiments.create(
@@ -32,7 +32,7 @@ def experiment(client: Client, base_model: Model) -> str:
 
 
 def chain(platform: Platform, experiment: str, condition: str, name: str) -> tuple[Any, Any, Any]:
-    """What a nightly script does, before any of it has run."""
+    """Queue training, evaluation and deployment, as a nightly script does."""
 
     def queued(*arguments: str) -> Any:
         return json.loads(platform.command(*arguments, "--project", "e2e", "--json").stdout)

@@ -1,4 +1,4 @@
-"""Killed in mid-work: training goes on from its checkpoint, and nothing committed is lost."""
+"""Tests of crashes during training: it continues from a checkpoint, and no data is lost."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def losses(task: Task) -> dict[int, float]:
 
 
 def wait_for_checkpoint(task: Task, count: int) -> None:
-    """Until the platform has stored so many checkpoints of the task."""
+    """Wait until the platform has stored ``count`` checkpoints of the task."""
     seen = 0
     for event in task.watch():
         if event.kind == "event" and event.data["kind"] == "checkpoint":
@@ -92,7 +92,7 @@ def test_everything_killed_during_training_loses_no_data(
     wait_for_checkpoint(task, 1)
     supervisor = psutil.Process(platform.status()["platform"]["pid"])
     for process in [supervisor, *supervisor.children(recursive=True)]:
-        # Some end by themselves once their parent is gone.
+        # Some processes end by themselves after their parent.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     time.sleep(1)

@@ -1,4 +1,4 @@
-"""Two workers train one model: one loss, and the death of one ends both, but not the task."""
+"""Test of a training on two workers, one of which is killed and starts again."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ HERE = {"AIPLATFORM_NODE_HOST": "127.0.0.1"}
 
 
 class Second:
-    """A second worker of the platform, with a home of its own."""
+    """A second worker of the platform, with its own home directory."""
 
     def __init__(self, platform: Platform, home: Path) -> None:
         home.mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def second_worker(platform: Platform, home: Path) -> Iterator[Second]:
 
 
 def until_sql(platform: Platform, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-    """What the statement finds, as soon as it finds something."""
+    """Wait until an SQL statement returns rows, and return them."""
     deadline = time.monotonic() + 60
     while not (rows := platform.sql(statement, *parameters)):
         assert time.monotonic() < deadline, statement
@@ -90,7 +90,7 @@ def train_and_lose_one(client: Client, platform: Platform, second: Second, direc
     dataset = client.datasets.upload("rows", chats(40))
     until_sql(platform, "SELECT 1 FROM workers WHERE name = 'second'")
     (ours,) = (worker for worker in client.workers.list() if worker.name == "second")
-    client.workers.cordon(ours)  # so that it joins what the other one took
+    client.workers.cordon(ours)  # It must join the training that the other worker claims.
     experiment = client.experiments.create(
         "two nodes",
         base_model=base,
@@ -123,7 +123,7 @@ def train_and_lose_one(client: Client, platform: Platform, second: Second, direc
         platform,
         "SELECT 1 FROM task_attempts WHERE attempt = 1 AND outcome IS NOT NULL"
         " AND task_id = (SELECT max(id) FROM tasks)",
-    )  # before it is back
+    )  # The attempt must end before the worker is back.
     second.start()
     task = task.wait(120)
     assert (task.status, task.error_message) == ("completed", None)
@@ -131,8 +131,10 @@ def train_and_lose_one(client: Client, platform: Platform, second: Second, direc
 
 
 def lose_a_rank(client: Client, platform: Platform, second: Second) -> None:
-    """One process of the other node is killed: that is nobody's lease that ran out, but a fault of
-    the training, which fails as a whole, once, and says where."""
+    """Kill one process of the training on the second worker.
+
+    No lease expires. The training fails as a whole, exactly once, and the error names the rank.
+    """
     base = client.models.list(name="tiny").first()
     dataset = client.datasets.list(name="rows").first()
     assert base is not None
@@ -169,7 +171,7 @@ def lose_a_rank(client: Client, platform: Platform, second: Second) -> None:
 
 
 def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
-    """The worker's processes of a training."""
+    """Return the training processes of a worker."""
     return [
         process
         for process in worker.children(recursive=True)
@@ -178,7 +180,7 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
 
 
 def judge(platform: Platform, task: Task) -> None:
-    """Two attempts, on two nodes each; every step's loss was told once in each."""
+    """Check that a later attempt continued the failed one, and that each step was reported once."""
     outcomes = [
         row[0]
         for row in platform.sql(

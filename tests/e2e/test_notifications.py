@@ -1,4 +1,4 @@
-"""Webhooks, mail and streams of a whole platform, with its worker killed in the middle."""
+"""Tests of webhooks, mail and streams, also with the worker killed during a call."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 class Inbox:
-    """Keeps the mails that come."""
+    """A mail server that keeps all messages."""
 
     def __init__(self) -> None:
         self.got: list[str] = []
@@ -106,13 +106,14 @@ def test_webhook_call_is_repeated_after_its_worker_was_killed(
 ) -> None:
     client.projects.set_member("e2e", "ann", "viewer")
     hook = client.webhooks.create("killed", receiver.url, events=["member:changed"])
-    worker = platform.pid("worker")  # asked before the call, which it must not outlast
+    # Looked up first, because the call must still be running when the worker is killed.
+    worker = platform.pid("worker")
     receiver.wait = 10.0
     client.projects.set_member("e2e", "ann", "developer")
     receiver.until(lambda: len(receiver.got) == 1)
     os.kill(worker, signal.SIGKILL)
     receiver.wait = 0.0
-    # The lease of the dead one, and a restart of the worker.
+    # This takes until the lease of the killed worker expires and a new worker has started.
     receiver.until(lambda: len(receiver.got) == 2, seconds=240)
     assert len(set(receiver.ids())) == 1
     within(10, lambda: hook.deliveries().first().status == "delivered")  # type: ignore[union-attr]

@@ -1,7 +1,8 @@
-"""A platform of an ordinary user: models are trained, scripts are refused with what to do.
+"""Tests of a platform run by an ordinary user: training works, scripts are refused with advice.
 
-Root becomes nobody for it, who keeps one privilege of root: to read files, since the interpreter of
-a test machine may be closed to others. It gives no right to change users or to isolate anything.
+Root changes to the user nobody, but keeps one capability: to read all files, because the Python
+interpreter of a test machine may not be readable for others. It does not allow changing users or
+isolating processes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A sweep of real trainings, on the platform as a user starts it."""
+"""Tests of sweeps with real trainings."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.e2e.conftest import Platform, chats
 pytestmark = pytest.mark.slow
 
 STEPS = 300
-"""Some seconds of this model, long enough to be stopped in between."""
+"""Steps of a training that takes some seconds, so that it can be stopped before its end."""
 
 
 def test_sweep_finds_the_better_learning_rate(client: Client, base_model: Model) -> None:
@@ -35,7 +35,7 @@ def test_sweep_finds_the_better_learning_rate(client: Client, base_model: Model)
     assert (sweep.status, sweep.error) == ("completed", None)
     assert [trial.state for trial in sweep.trials] == ["completed", "completed"]
     assert sweep.best is not None
-    # The trial that learns is the better one, on rows that it has not seen.
+    # On held-out rows, the trial with the larger learning rate is better.
     assert sweep.best.params == {"learning_rate": 1e-2}
     tuned = sweep.register("answers-best")
     assert (tuned.name, tuned.version, tuned.status) == ("answers-best", "1", "ready")

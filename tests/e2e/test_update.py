@@ -1,4 +1,4 @@
-"""A deployment is updated while many ask it: no request fails, and no stream breaks off."""
+"""Tests of updating a deployment under load: no request fails, and no stream is cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ WORDS = 60
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    # Without a spare, a server takes seconds to start, so that it can be killed before it is ready.
+    # Without a spare, a model server takes seconds to start, so it can be killed before it is
+    # ready.
     with running_platform(AIPLATFORM_WARM_RUNTIME="off") as running:
         yield running
 
@@ -44,7 +45,7 @@ def deployment(client: Client, models: list[Model]) -> Deployment:
 
 
 class Load:
-    """People who ask without a pause, whole answers and streams in turn."""
+    """Threads that send requests without a pause, alternately with and without streaming."""
 
     def __init__(self, platform: Platform, deployment: Deployment, askers: int = 4) -> None:
         self.platform = platform
@@ -127,7 +128,7 @@ def test_failed_update_under_load_fails_no_request(
 
 
 def pid_of(client: Client, task: Any) -> int:
-    """The process of a task's runtime, as soon as it has begun."""
+    """Wait until the runtime of a task has started, and return its process id."""
     found: list[int] = []
 
     def look() -> bool:
@@ -142,7 +143,7 @@ def pid_of(client: Client, task: Any) -> int:
 def test_stream_begun_before_an_update_is_not_cut(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
-    """So short a stream may be on its way as a whole before the update ends; it must not be cut."""
+    """A stream this short may be sent completely before the update ends, but it must not be cut."""
     before = deployment.refresh()
     stream = before.chat("Who are you?", stream=True, max_tokens=200)
     pieces = iter(stream)

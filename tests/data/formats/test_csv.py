@@ -1,4 +1,4 @@
-"""CSV and TSV: dialects, values as they are, and ragged rows by their line."""
+"""Tests of the reader of CSV and TSV."""
 
 import csv
 import io
@@ -90,7 +90,7 @@ def test_invalid_file_is_refused_with_its_line(
 
 @pytest.mark.parametrize("filler", [b"x" * 99 + b"\n", b'x\n","', b"x" * 99])
 def test_endless_record_is_refused(upload: Upload, filler: bytes) -> None:
-    """A quote that never closes, or quoted fields without number, must not fill the memory."""
+    """An unclosed quote, or an endless number of quoted fields, must not fill the memory."""
     data = b'a,b\n1,"' + filler * (MAX_ROW_BYTES // len(filler) + 2)
     fault = upload.fault(data, "x.csv")
     assert fault.reason in {"csv_quote", "line_too_long"}

@@ -1,4 +1,4 @@
-"""Sizes of rows as they will be, however the array says it."""
+"""Tests of computing the decoded size of rows in any encoding."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Encodings are recognised, or refused with the place; never guessed."""
+"""Tests of detecting encodings, which are recognised with certainty or refused."""
 
 import codecs
 import gzip
@@ -34,7 +34,7 @@ def told(data: bytes) -> str:
         (CHINESE.encode("gb18030"), "GB18030"),
         (CHINESE.encode("gbk"), "GB18030"),
         ("姓名,年龄\n张三,20\n".encode("gb2312"), "GB18030"),
-        ((CHINESE * 30000).encode(), "UTF-8"),  # cut in the middle of a character
+        ((CHINESE * 30000).encode(), "UTF-8"),  # Cut below in the middle of a character.
     ],
 )
 def test_detect_recognises_encodings(data: bytes, name: str) -> None:

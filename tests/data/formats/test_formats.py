@@ -1,4 +1,4 @@
-"""Which reader a file gets: by what is claimed, by content, by name, in that order."""
+"""Tests of choosing the reader of a file by the claimed format, the content and the name."""
 
 import gzip
 
@@ -60,7 +60,7 @@ def test_file_of_another_format_than_claimed_is_refused(
 
 
 def test_equal_rows_give_equal_columns_in_every_format(upload: Upload) -> None:
-    """Only the format's own name differs between the files."""
+    """The files differ only in the name of their format."""
     contents = set()
     for data, name in ((LINES, "x.jsonl"), (ARRAY, "x.json"), (gzip.compress(LINES), "x.jsonl")):
         upload(data, name)

@@ -1,4 +1,4 @@
-"""JSON arrays and sequences of objects, streamed."""
+"""Tests of the reader of JSON arrays and sequences of objects."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Parquet of any types, made plain; what is none, refused."""
+"""Tests of the reader of Parquet files."""
 
 import datetime as dt
 import gzip

@@ -1,4 +1,4 @@
-"""Compression is recognised by content, metered, and never trusted."""
+"""Tests of reading compressed files, and of the limits against decompression bombs."""
 
 import gzip
 import os
@@ -39,7 +39,7 @@ def test_chunks_unpacks_all_members(tmp_path: Path, data: bytes, name: str | Non
     assert {len(chunk) for chunk in chunks[:-1]} == {1000}
     assert source.head(10) == CONTENT[:10]
     assert source.head(10**9) == CONTENT
-    assert b"".join(source.chunks()) == CONTENT  # again, from the beginning
+    assert b"".join(source.chunks()) == CONTENT  # Reading again starts from the beginning.
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
@@ -114,7 +114,7 @@ def test_archive_or_document_is_refused_by_its_name(tmp_path: Path, data: bytes,
 
 
 def test_chunks_of_a_bomb_are_never_larger_than_requested(tmp_path: Path) -> None:
-    """10 GB of zeros in 10 MB: refused after 2.5 GB at most, which are never held."""
+    """A long run of zeros is unpacked in pieces, never as a whole."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = packer.compress(bytes(64 << 20))
     data = block + packer.flush()
@@ -124,7 +124,7 @@ def test_chunks_of_a_bomb_are_never_larger_than_requested(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("byte", [b"\x00", b"\n"])
 def test_ten_gigabytes_of_blank_data_are_refused(upload: Upload, byte: bytes) -> None:
-    """Members of gzip one after another: 10 GB unpacked, refused long before."""
+    """The file consists of many gzip members, and is refused long before 10 GB are unpacked."""
     member = gzip.compress(byte * (64 << 20))
     path = upload.directory / "upload"
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Plain text, a line a row."""
+"""Tests of the reader of plain text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reports of a few rows, and a small tokenizer."""
+"""Fixtures for quality reports of a few rows, and a small tokenizer."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Report = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def report(upload: Upload) -> Report:
-    """The report of rows; ``tokenizer`` and ``max_length`` as :func:`make_report` has them."""
+    """Return a function that makes the quality report of rows, see :func:`make_report`."""
 
     def make(
         rows: list[dict[str, Any]], tokenizer: Path | None = None, max_length: int = 100
@@ -35,7 +35,7 @@ def report(upload: Upload) -> Report:
 
 
 def found(report: dict[str, Any], code: str) -> dict[str, Any]:
-    """The finding of a code; there must be just one."""
+    """Return the only finding with a code."""
     [finding] = [f for f in report["findings"] if f["code"] == code]
     return finding
 
@@ -46,7 +46,7 @@ def codes(report: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model's directory with a byte-level tokenizer and a ChatML template."""
+    """Create a model's directory with a byte-level tokenizer and a ChatML template."""
     directory = tmp_path_factory.mktemp("weights")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

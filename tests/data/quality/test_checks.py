@@ -1,4 +1,4 @@
-"""What each check finds, and that it finds nothing in good rows."""
+"""Tests of the findings of checks, and that good rows have none."""
 
 from typing import Any
 

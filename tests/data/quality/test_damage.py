@@ -1,4 +1,4 @@
-"""What is asked first, because it is cheap, changes no verdict about damage."""
+"""Tests that the fast pre-checks for damaged text do not change the result."""
 
 import pyarrow as pa
 from ftfy.badness import is_bad

@@ -1,4 +1,4 @@
-"""Fixes of findings: what goes, what is mended, and that the finding is gone afterwards."""
+"""Tests of fixes: rows are dropped or texts changed, and the finding is gone afterwards."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ Fixed = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def fixed(upload: Upload, tmp_path: Path) -> Fixed:
-    """The answer of a fix, with the rows it leaves and their report."""
+    """Return a function that fixes rows, and returns the answer, the rows and the codes left."""
 
     def fix(rows: list[dict[str, Any]], **fixes: str) -> dict[str, Any]:
         upload(jsonl(*rows), "x.jsonl")
@@ -163,7 +163,7 @@ EVERY_MEND = {
 
 
 class TestNestedValues:
-    """Strings inside nested values are texts; what is around them is none."""
+    """Tests of fixes inside nested values, of which only the strings are changed."""
 
     ROWS: list[dict[str, Any]] = [
         {"id": 1, "meta": {"html": "<p>say &quot;x&quot;</p>", "n": [1, 2**70, 0.5, None, True]}},
@@ -244,7 +244,7 @@ class TestNestedValues:
 
 
 def bare(value: Any) -> Any:
-    """A nested value with its strings taken out."""
+    """Return a nested value with all strings replaced by empty ones."""
     match value:
         case str():
             return ""

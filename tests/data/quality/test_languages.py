@@ -1,4 +1,4 @@
-"""The language mix, rows in a rare one, and answers in another script than the question."""
+"""Tests of language shares, rare languages, and answers in another script than the question."""
 
 import pyarrow as pa
 import pytest
@@ -63,7 +63,7 @@ def test_report_shows_language_shares_and_rare_languages(report: Report) -> None
 
 
 def test_all_rows_in_rare_languages_are_found() -> None:
-    """Not in a sample of them."""
+    """The check must not look only at a sample of the rows."""
     texts = [ENGLISH.format(n) for n in range(12_000)]
     for row in (7, 5_001, 11_999):
         texts[row] = GERMAN

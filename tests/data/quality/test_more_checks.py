@@ -1,4 +1,4 @@
-"""Labels, mixed types and scripts, white space, phrases; and what fixes them."""
+"""Tests of checks for labels, mixed types and scripts, white space and phrases; and of fixes."""
 
 import random
 from typing import Any
@@ -50,7 +50,7 @@ def test_correct_or_random_labels_have_no_finding(report: Report) -> None:
 def test_off_diagonal_finds_rows_with_another_confident_label() -> None:
     chances = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
     labels = np.array([0, 0, 1, 1, 1])
-    # Rows of label 0 are given for it at 0.8 on average: 0.95 is more, so the last one is meant.
+    # Rows of label 0 have an average probability of 0.8 for it. The last row has 0.95 for label 0.
     wrong, meant = off_diagonal(chances, labels)
     assert (wrong.tolist(), meant.tolist()) == ([4], [0])
 
@@ -61,7 +61,7 @@ def test_rebalance_drops_rows_of_frequent_labels(fixed: Fixed) -> None:  # noqa:
     rows = [{"text": f"{label} {n}", "label": label} for n, label in enumerate(labels)]
     answer = fixed(rows, label_imbalance="rebalance")
     left = [row["label"] for row in answer["rows"]]
-    # Ten times the twenty of b; the three of c are too few to decide.
+    # Ten times the 20 rows of b; c has too few rows to count as the scarcest.
     assert {label: left.count(label) for label in "abc"} == {"a": 200, "b": 20, "c": 3}
     assert answer["deleted"] == 500
     assert fixed(rows, label_imbalance="rebalance")["rows"] == answer["rows"]

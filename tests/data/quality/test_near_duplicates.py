@@ -1,4 +1,4 @@
-"""Near duplicates: planted ones are found, in both kinds of script, and nothing else."""
+"""Tests of finding near duplicates, in scripts with and without spaces."""
 
 import random
 from typing import Any
@@ -72,7 +72,7 @@ def test_rows_without_words_are_not_near_duplicates(report: Report, rows: int) -
 
 
 def test_shingles_do_not_depend_on_batches() -> None:
-    """The same rows in other batches hash to the same."""
+    """The shingles of a row are the same in any batch."""
     rng = random.Random(5)
     table = pa.table({"text": ["".join(latin(rng, 40)) for _ in range(30)] + [None, "", "好"]})
     whole, bounds = shingles_of(table.to_batches()[0], ["text"])
@@ -86,7 +86,7 @@ def test_shingles_do_not_depend_on_batches() -> None:
 
 
 def test_thousands_of_similar_rows_are_found_quickly() -> None:
-    """A bucket that holds everything is compared with neighbours, not all with all."""
+    """All rows are in one bucket, in which each row is compared only with its neighbours."""
     rng = random.Random(6)
     words = latin(rng, 40)
     texts = ["".join([*words[:-1], f"number{n} "]) for n in range(5000)]

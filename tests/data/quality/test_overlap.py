@@ -1,4 +1,4 @@
-"""Rows that are also in evaluation data, and passages of benchmarks."""
+"""Tests of the checks for leaked evaluation data and passages of benchmarks."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ HAN = [chr(0x4E00 + n) for n in range(3000)]
 
 @pytest.fixture
 def compared(tmp_path: Path) -> Compared:
-    """The report of rows beside other rows."""
+    """Return a function that makes the report of rows with other rows as reference."""
 
     def stored(name: str, rows: list[dict[str, Any]]) -> Path:
         source = tmp_path / f"{name}.jsonl"
@@ -62,7 +62,7 @@ def test_leaked_rows_questions_and_similar_rows_are_found(compared: Compared) ->
         chat("u: Hello?", f"a: {told(4)}"),
         chat("u: Hello?", f"a: {told(5)}"),
     ]
-    # Other columns, capitals and full stops: it is what is said that counts.
+    # Names of columns, capitals and punctuation make no difference.
     held = [
         {"instruction": told(6, 8), "output": told(66)},
         {"instruction": told(1, 8).upper(), "output": f"{told(11)}."},

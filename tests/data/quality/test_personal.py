@@ -1,4 +1,4 @@
-"""Personal data: what is found, what is not, and that examples don't repeat it."""
+"""Tests of finding and masking personal data, which examples must not repeat."""
 
 import json
 import random
@@ -42,12 +42,12 @@ def test_spans_finds_personal_data(text: str, kinds: list[str]) -> None:
     [
         "user@example.com, git@github.com, a@b",
         "order 20241124123456 on 2024-11-24 10:30:00",
-        "4111 1111 1111 1112",  # a wrong check digit
-        "110105194912310021",  # a wrong check digit
-        "11010519491331002X",  # no such month
+        "4111 1111 1111 1112",  # Wrong check digit.
+        "110105194912310021",  # Wrong check digit.
+        "11010519491331002X",  # Invalid month.
         "version 1.2.3.4.5, 10.0.0.1, 127.0.0.1, 192.168.1.1, 999.8.8.8",
-        "123-456-7890",  # no such area
-        "12812345678",  # no such prefix
+        "123-456-7890",  # Invalid area code.
+        "12812345678",  # Invalid prefix.
         'api_key = "your-api-key-here1"',
         'token: "xxxxxxxxxxxx"',
         "token=max_new_tokens_2048, token=generate_token_v212(user), password=your_password_12345",
@@ -62,7 +62,7 @@ def test_spans_ignores_invalid_and_reserved_values(text: str) -> None:
 
 
 def international_numbers(count: int) -> list[str]:
-    """Numbers in international form, most of them with area codes that nobody has."""
+    """Return numbers in international form, most of them with unassigned area codes."""
     draw = random.Random(431)
 
     def digits(length: int) -> str:
@@ -115,7 +115,7 @@ def test_other_digits_after_a_plus_are_no_phone_numbers() -> None:
         for span in spans(text)
         if span.kind == "phone"
     ]
-    # Some are numbers of a country's plan by chance, and were found as such before.
+    # By chance, some are valid numbers in the plan of a country; these do not count.
     by_form = [
         each for each in found if not phonenumbers.is_valid_number(phonenumbers.parse(each, None))
     ]
@@ -148,7 +148,7 @@ def test_personal_data_in_messages_is_found(report: Report) -> None:
 
 
 def test_examples_of_other_findings_mask_personal_data(report: Report) -> None:
-    """What else is wrong with such rows is shown without what is in them, and so are copies."""
+    """Examples of other findings, and of copies, do not show personal data of the same rows."""
     text = "Write to bob@gmail.com or 13812345678, <b>please</b>. "
     made = report([{"text": f"{text}{'It is so. ' * 5}{n // 2}"} for n in range(6)])
     codes = {finding["code"] for finding in made["findings"]}
@@ -163,7 +163,7 @@ LINES = wrap(b64encode(KEY).decode(), 64)
 
 
 class TestPrivateKeys:
-    """The body goes with the header: it is what is secret."""
+    """Tests of masking private keys with their body, which is the secret."""
 
     @pytest.mark.parametrize("name", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])
     @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
@@ -210,7 +210,7 @@ class TestPrivateKeys:
         ],
     )
     def test_spans_of_hostile_text_takes_linear_time(self, junk: str) -> None:
-        """Eight times the text is not near 64 times the time."""
+        """Eight times the text must not take nearly 64 times as long."""
 
         def seconds(size: int) -> float:
             text = junk * (size // len(junk))

@@ -1,4 +1,4 @@
-"""The report as a whole."""
+"""Tests of the quality report as a whole."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_score_follows_its_formula() -> None:
     assert score([finding(Severity.WARNING, 1)], 10) == 95
     assert score([finding(Severity.ERROR, 5), finding(Severity.WARNING, 10)], 10) == 25
     assert score([finding(Severity.ERROR, 10)], 10) == 0
-    assert score([finding(Severity.WARNING, 1)], 10**6) == 99  # 100 means: nothing found
+    assert score([finding(Severity.WARNING, 1)], 10**6) == 99  # 100 only without any warning.
 
 
 def test_report_is_json_in_both_languages(report: Report) -> None:
@@ -94,7 +94,7 @@ def test_progress_goes_from_0_to_1(upload: Upload, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
-    """A report of 240 MB takes little more than one of 30 MB: 16 bytes a row."""
+    """A report of 240 MB needs at most 40 MiB more memory than one of 30 MB."""
     program = (
         "import sys, pathlib; from aiplatform.data.quality.report import make_report;"
         "make_report(pathlib.Path(sys.argv[1]), tokenizer=None, max_length=8,"

@@ -1,4 +1,4 @@
-"""What is kept on disk gives the same answers as what was kept in memory."""
+"""Tests that per-row data on disk gives the same results as in memory."""
 
 import random
 from typing import Any
@@ -23,7 +23,7 @@ from tests.data.quality.conftest import Report
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if a few hundred rows were many millions."""
+    """Reduce the limits, so that a few hundred rows need as many buckets as millions."""
     for module in (spilled, clusters_module, repeated_answers):
         monkeypatch.setattr(module, "BUCKET_RECORDS", 32)
     monkeypatch.setattr(spilled, "MOST_RECORDS", 64)

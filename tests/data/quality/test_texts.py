@@ -1,4 +1,4 @@
-"""What texts can suffer from: damage, markup, refusals, one answer for all; and scarce labels."""
+"""Tests of checks for damaged text, markup, refusals, repeated answers and scarce labels."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Checks of other distributions, installed for real in a directory of their own."""
+"""Tests of checks of other distributions, which are installed in a separate directory."""
 
 import sys
 from pathlib import Path
@@ -53,7 +53,7 @@ POINTS = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pip leaves of a distribution, where Python finds it."""
+    """Install a distribution with checks, with the files that pip would create."""
     site = tmp_path / "site"
     info = site / "shouting_check-1.2.dist-info"
     info.mkdir(parents=True)

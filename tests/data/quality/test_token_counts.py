@@ -1,4 +1,4 @@
-"""Counts by words are those of the tokenizer."""
+"""Tests that counting tokens by words gives the counts of the tokenizer."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tokens that another process counts: what comes of it is the same, however it ends."""
+"""Tests of counting tokens in another process, with the same results, and of its end."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ def always_beside(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow(
     upload: Upload, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
-    """Rows, and a model by which the first group of them is counted at once, the others never."""
+    """Create rows and a model with which only the first row group is ever counted."""
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
     rows = [chat("u: hi", f"a: {n}") for n in range(10)] + [chat("u: slow", "a: x")] * 30
     upload(jsonl(*rows), "x.jsonl")
@@ -133,7 +133,7 @@ def test_progress_is_that_of_the_slower_process(
     make_report(upload.output, tokenizer=weights, max_length=50, progress=seen.append)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
-    # All rows are checked before the other process has imported what it needs.
+    # All rows are checked before the other process has finished its imports.
     assert seen[9] == 0.0
 
 
@@ -143,7 +143,10 @@ class Enough(Exception):
 
 @pytest.fixture
 def counters() -> Callable[[], set[int]]:
-    """Processes that were started since; the servers of other tests are children, too."""
+    """Return a function that returns the child processes started since.
+
+    Servers of other tests are children of this process, too.
+    """
     before = set(children_of(os.getpid()))
     return lambda: set(children_of(os.getpid())) - before
 

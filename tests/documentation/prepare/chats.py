@@ -1,4 +1,4 @@
-"""Write small datasets of the prepare scripts: `python chats.py FILE COUNT [FIRST NUMBER]`."""
+"""Write a small chat dataset for the prepare programs: `python chats.py FILE COUNT [FIRST]`."""
 
 import json
 import sys

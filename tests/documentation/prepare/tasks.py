@@ -12,7 +12,7 @@ def begin(name):
     return answer.json()["uuid"]
 
 
-begin("3f0c9b1e")  # it runs on, so that what comes after it waits
+begin("3f0c9b1e")  # It never ends, so that a task submitted with `--after` waits for it.
 task = begin("TASK")
 points = [{"key": "loss", "step": step, "value": 1 / step} for step in range(1, 11)]
 client.transport.request("POST", f"tasks/{task}/metrics", json={"points": points})
