@@ -149,7 +149,7 @@ def test_command_line_works_with_chinese_names(
     assert (tmp_path / "问答集-v1.jsonl").is_file()
 
 
-def test_audit_trail_contains_chinese_names(
+def test_metrics_and_audit_trail_work_with_chinese_names(
     platform: Platform, client: Client, deployment: Deployment
 ) -> None:
     with platform.client() as admin:

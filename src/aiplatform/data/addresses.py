@@ -67,7 +67,7 @@ def plain(address: Address) -> Address:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
-        # :: and ::1 are addresses of their own, not embedded IPv4 addresses.
+        # :: and ::1 are IPv6 addresses, not embedded IPv4 addresses.
         compatible = address.packed[:12] == bytes(12) and int(address) > 1
         if address in _NAT64 or compatible:
             return IPv4Address(address.packed[12:])

@@ -81,7 +81,9 @@ class BlobStore(ABC):
 
     @abstractmethod
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield ``length`` bytes of a blob (default: all) from ``offset``, at most 1 MiB at a time.
+        """Return an iterator over ``length`` bytes of a blob (default: all) from ``offset``.
+
+        Its chunks have at most 1 MiB.
 
         Raises:
             BlobNotFoundError: there is no such blob; raised by the call itself, before iteration.

@@ -37,7 +37,7 @@ def columns_of(conditions: Sequence[Condition | str]) -> set[str]:
 
 
 def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
-    """Yield simple conditions that all ``conditions`` together imply."""
+    """Yield the simple conditions that every row must meet to match ``conditions``."""
     for condition in conditions:
         if not isinstance(condition, str):
             yield condition

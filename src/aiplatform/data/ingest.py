@@ -95,8 +95,8 @@ def ingest_all(
         reading: The uploader's options for reading.
         max_bad_share: The share of all rows that may be set aside, from 0 to 1.
         held: The column types of the previous version. Columns keep them if all values fit.
-        named: The column types that uploaders have set explicitly, now or earlier. A value that
-            does not fit is an error.
+        named: The types in ``held`` that an uploader has set explicitly. In CSV and TSV, a value
+            that does not fit is an error.
 
     Returns:
         A description with rows, format, shape, columns, encoding, compression, the rows set aside,

@@ -80,7 +80,10 @@ def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
 
 
 def line_ends(path: Path) -> Iterator[int]:
-    """Yield the offsets at which the parts of any other file end: after lines chosen by a hash."""
+    """Yield the offsets at which the parts of any other file end.
+
+    A part ends after a line chosen by its hash, at the latest after ``LARGEST_PART`` bytes.
+    """
     start = at = 0
     with path.open("rb") as file:
         while True:
@@ -145,7 +148,9 @@ def blob_reader(store: BlobStore) -> ReadBlob:
 def read_parts(
     parts: Sequence[Part], read: ReadBlob, offset: int = 0, length: int | None = None
 ) -> Iterator[bytes]:
-    """Yield ``length`` bytes of a file (default: all) from ``offset``; only their parts are read.
+    """Return an iterator over ``length`` bytes of a file (default: all) from ``offset``.
+
+    Only the parts that contain these bytes are read.
 
     Raises:
         BlobNotFoundError: a blob does not exist. For the first part, the call itself raises this.

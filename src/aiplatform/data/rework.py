@@ -63,7 +63,8 @@ class Change:
 
     Attributes:
         source: Returns for each row of a batch the index in ``rows`` of the row that replaces it;
-            -1 if it stays, -2 if it is deleted. Its first argument is the position of the batch.
+            -1 if it stays, -2 if it is deleted. Its first argument is the position of the first row
+            of the batch.
         rows: The replacing and the added rows.
         added: The indices in ``rows`` of those to add after the base.
     """

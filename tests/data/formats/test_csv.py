@@ -33,7 +33,7 @@ def test_sniff_detects_the_dialect(sample: str, dialect: Dialect) -> None:
     assert sniff(sample) == dialect
 
 
-def test_values_of_text_columns_stay_the_text_they_are(upload: Upload) -> None:
+def test_values_of_text_columns_are_unchanged(upload: Upload) -> None:
     data = 'id,price,note\n007,1.10,"say ""hi"", ok"\n1e3,NaN,\n true , ,"a\nb"\n'
     assert upload(data.encode(), "x.csv", types={"price": "text"}) == [
         {"id": "007", "price": "1.10", "note": 'say "hi", ok'},

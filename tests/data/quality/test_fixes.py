@@ -176,7 +176,7 @@ class TestNestedValues:
         {"id": 8, "meta": {"pem": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqh\n"}},
     ]
 
-    def test_what_is_found_is_mended(self, fixed: Fixed, report: Report) -> None:
+    def test_all_fixes_change_the_strings_of_findings(self, fixed: Fixed, report: Report) -> None:
         mendable = {"whitespace", "damaged_text", "markup", "personal_secret", "personal_email",
                     "personal_phone"}  # fmt: skip
         found = {f["code"]: f["count"] for f in report(self.ROWS)["findings"]}

@@ -122,14 +122,14 @@ def test_other_digits_after_a_plus_are_no_phone_numbers() -> None:
     assert by_form == []
 
 
-def test_masking_leaves_the_rest() -> None:
+def test_mask_keeps_the_rest_of_the_text() -> None:
     text = "Mail bob@gmail.com, then call 13812345678!"
     assert mask(text) == "Mail [EMAIL], then call [PHONE]!"
     assert mask(mask(text)) == mask(text)
     assert text[spans(text)[0].start : spans(text)[0].end] == "bob@gmail.com"
 
 
-def test_rows_are_counted_once_and_examples_keep_the_secret(report: Report) -> None:
+def test_rows_are_counted_once_and_examples_are_masked(report: Report) -> None:
     rows = [
         {"prompt": "Who?", "completion": "bob@gmail.com and eve@gmail.com"},
         {"prompt": "Mail amy@gmail.com", "completion": "No."},

@@ -31,7 +31,7 @@ from aiplatform.data.quality.shingles import shingled, tokens_of
 from aiplatform.protocol.enums import DataShape
 
 SAMPLE = 10_000
-"""Approximate largest number of rows that are examined; of larger datasets, every n-th row."""
+"""Largest number of rows that are examined; of larger datasets, every n-th row."""
 FOLDS = 5
 LEAST_ROWS = 20
 """Number of rows that a label needs; rarer labels are ignored, as they can't be learned."""

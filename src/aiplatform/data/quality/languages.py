@@ -68,7 +68,7 @@ class Languages(Check):
         self._within.add_where(pa.array(split), batch, first_row)
         languages = self._languages_of(batch, clear_scripts(looked.sides.sum(axis=0)))
         self._counts += np.bincount(languages, minlength=len(self._counts))
-        # An answer in another script than the question is a finding of its own.
+        # An answer in another script than the question is a separate finding.
         languages[mixed] = UNKNOWN
         self._alike += np.bincount(languages, minlength=len(self._alike))
         if self.context.keeps_rows:

@@ -93,7 +93,7 @@ def _tokens(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     if not len(points):
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    # Characters beyond the table (emoji, rare ideographs) are tokens of their own.
+    # Each character beyond the table (emoji, rare ideographs) is a token.
     kinds = np.where(points < _SIZE, _CLASSES[np.minimum(points, _SIZE - 1)], np.uint8(2))
     before = np.concatenate(([np.uint8(0)], kinds[:-1]))
     starts = np.flatnonzero((kinds == 2) | ((kinds == 1) & (before != 1)))
