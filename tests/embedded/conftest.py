@@ -1,4 +1,4 @@
-"""A platform with stand-in programs, on real PostgreSQL and Valkey, in a home of its own."""
+"""A platform with fake programs and real PostgreSQL and Valkey, in its own home."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ COMMAND = Path(__file__).with_name("command.py")
 
 
 class Platform:
-    """One home, and the commands on it as a user runs them."""
+    """A home, with the commands that a user runs in it."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
@@ -48,7 +48,7 @@ class Platform:
         )
 
     def up(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> State:
-        """Start it in the background; it must come up."""
+        """Start it in the background, and check that it becomes ready."""
         done = self.command("up", "--detach", "--port", "0", *arguments, env=env, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.state
@@ -88,7 +88,7 @@ class Platform:
         return pid
 
     def kill(self, *names: str) -> list[tuple[int, str]]:
-        """SIGKILL these at once; what was killed."""
+        """Send SIGKILL to these processes, and return pid and identity of each."""
         victims = [self.service(name) for name in names]
         for victim in victims:
             assert victim.pid is not None
@@ -119,7 +119,7 @@ class Platform:
         return (self.home.logs / f"{name}.log").read_text()
 
     def write_row(self) -> int:
-        """Commit a row; its number."""
+        """Commit a row and return its number."""
         with psycopg.connect(self.state.database_url) as connection:
             row = connection.execute("INSERT INTO ledger DEFAULT VALUES RETURNING n").fetchone()
         assert row is not None
@@ -130,7 +130,7 @@ class Platform:
             return [row[0] for row in connection.execute("SELECT n FROM ledger ORDER BY n")]
 
     def broker(self, command: str) -> str:
-        """One inline command to Valkey."""
+        """Send an inline command to Valkey, and return its answer."""
         import socket
 
         path = self.state.broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -149,7 +149,7 @@ class Platform:
 
 
 def ended(process: psutil.Process) -> bool:
-    """Gone, or a zombie that only its new parent can remove."""
+    """Return True if a process is gone, or is a zombie that only its new parent can reap."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -162,7 +162,10 @@ def all_gone(state: State) -> bool:
 
 @pytest.fixture
 def new_platform() -> Iterator[Callable[..., Platform]]:
-    """Makes platforms, and ends them; not in pytest's own directories, which only root enters."""
+    """Return a function that creates platforms; they are ended and removed afterwards.
+
+    They are not in pytest's own directories, because only root may enter those.
+    """
     made: list[Platform] = []
 
     def make(name: str = "home") -> Platform:

@@ -1,7 +1,7 @@
-"""Small processes in the place of ``db upgrade``, ``server`` and ``worker``.
+"""Small fake programs in place of ``db upgrade``, ``server`` and ``worker``.
 
-They use what the supervisor gives them as the real ones do: the database, the broker's socket, the
-address to listen on. ``FAULT_<NAME>`` in the environment makes one misbehave.
+They use the database, the broker's socket and the address that the supervisor gives them, like the
+real ones. The environment variable ``FAULT_<NAME>`` makes one of them fail.
 """
 
 import http.server
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def health(checks: dict[str, str]) -> tuple[int, dict[str, object]]:
-    """Return status and body of the answer of the application's health route."""
+    """Return status and body of an answer like that of the API's health route."""
     word = "ok" if set(checks.values()) == {"ok"} else "degraded"
     if checks["database"] != "ok":
         word = "down"
@@ -73,8 +73,8 @@ class Health(http.server.BaseHTTPRequestHandler):
 def server() -> None:
     address = (os.environ["AIPLATFORM_HOST"], int(os.environ["AIPLATFORM_PORT"]))
     listener = http.server.ThreadingHTTPServer(address, Health)
-    # A second process on the same socket, as servers with several workers have: when the first is
-    # killed, it must not keep the port.
+    # A second process with the same socket, like in servers with several workers. When the first
+    # one is killed, it must not keep the port.
     if os.fork() == 0:
         time.sleep(3600)
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))

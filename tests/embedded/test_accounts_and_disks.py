@@ -1,4 +1,4 @@
-"""As root and as a normal user; closed directories, read-only and full disks."""
+"""Tests of ``up`` as root and as a normal user, with closed directories and unusable disks."""
 
 import os
 import pwd
@@ -19,8 +19,8 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @AS_ROOT
 @pytest.mark.slow
-def test_root_copies_postgres_out_of_a_closed_directory(platform: Platform) -> None:
-    """A virtual environment below root's home is closed to the user that PostgreSQL runs as."""
+def test_up_as_root_copies_postgres_out_of_a_closed_directory(platform: Platform) -> None:
+    """The user that PostgreSQL runs as can't enter a virtual environment below root's home."""
     from aiplatform.embedded.binaries import find_postgres
 
     source = find_postgres({}).directory
@@ -38,7 +38,7 @@ def test_root_copies_postgres_out_of_a_closed_directory(platform: Platform) -> N
 
 
 @AS_ROOT
-def test_a_home_below_a_closed_directory_is_explained_to_root(platform: Platform) -> None:
+def test_up_as_root_below_a_closed_directory_is_refused_with_a_remedy(platform: Platform) -> None:
     platform.home.root.parent.chmod(0o700)
     done = platform.command("up", "--port", "0")
     assert done.returncode == 6
@@ -48,7 +48,7 @@ def test_a_home_below_a_closed_directory_is_explained_to_root(platform: Platform
 
 @AS_ROOT
 @pytest.mark.slow
-def test_a_restored_backup_that_is_roots(platform: Platform) -> None:
+def test_up_as_root_accepts_a_restored_backup_owned_by_root(platform: Platform) -> None:
     platform.up()
     row = platform.write_row()
     platform.down()
@@ -61,7 +61,7 @@ def test_a_restored_backup_that_is_roots(platform: Platform) -> None:
 
 @AS_ROOT
 @pytest.mark.parametrize("extra", [(), ("--detach",)])
-def test_read_only_home(platform: Platform, extra: tuple[str, ...]) -> None:
+def test_up_in_a_read_only_home_is_refused(platform: Platform, extra: tuple[str, ...]) -> None:
     with mounted(platform.home.root, "ro"):
         done = platform.command("up", *extra, "--port", "0")
     assert done.returncode == 6
@@ -69,7 +69,7 @@ def test_read_only_home(platform: Platform, extra: tuple[str, ...]) -> None:
 
 
 @AS_ROOT
-def test_full_disk(platform: Platform) -> None:
+def test_up_on_a_full_disk_is_refused(platform: Platform) -> None:
     with mounted(platform.home.root, "size=20m"):
         done = platform.command("up", "--port", "0")
         assert done.returncode == 6
@@ -78,7 +78,7 @@ def test_full_disk(platform: Platform) -> None:
 
 @AS_ROOT
 @pytest.mark.slow
-def test_disk_that_fills_up_while_running(platform: Platform) -> None:
+def test_platform_recovers_after_its_disk_was_full(platform: Platform) -> None:
     with mounted(platform.home.root, "size=400m"):
         platform.up()
         row = platform.write_row()
@@ -94,7 +94,7 @@ def test_disk_that_fills_up_while_running(platform: Platform) -> None:
 
 @AS_ROOT
 @pytest.mark.slow
-def test_as_a_normal_user(new_platform: Callable[..., Platform]) -> None:
+def test_platform_of_a_normal_user_runs_and_recovers(new_platform: Callable[..., Platform]) -> None:
     platform = new_platform()
     nobody = pwd.getpwnam("nobody")
     parent = platform.home.root.parent
@@ -142,7 +142,7 @@ def test_as_a_normal_user(new_platform: Callable[..., Platform]) -> None:
 
 
 def readable_python(parent: Path) -> Path:
-    """An interpreter that anybody can run: ours, or a copy of it."""
+    """Return an interpreter that all users can run: ours, or a copy of it."""
     nobody = pwd.getpwnam("nobody")
 
     def runs(python: Path) -> bool:
@@ -179,7 +179,7 @@ def readable_python(parent: Path) -> Path:
 
 
 class mounted:  # noqa: N801
-    """A file system of its own at ``path``."""
+    """A context in which a separate file system is mounted at ``path``."""
 
     def __init__(self, path: Path, options: str) -> None:
         self.path = path

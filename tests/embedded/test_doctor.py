@@ -38,7 +38,7 @@ def home(new_platform: Callable[..., Platform]) -> Home:
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Puts a program on the PATH."""
+    """Return a function that puts a program on the PATH."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
     def make(name: str, script: str) -> None:
@@ -49,16 +49,18 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     return make
 
 
-def test_a_machine_that_is_fit(home: Home) -> None:
+def test_doctor_finds_no_failure_on_a_fit_machine(home: Home) -> None:
     checks = by_name(examine(home, "127.0.0.1", 0, NOWHERE))
     failed = [check for check in checks.values() if check.outcome is Outcome.FAIL]
     assert failed == []
     assert checks["hub"].outcome is Outcome.WARN
     assert "hf-mirror" in checks["hub"].remedy
-    assert not home.root.exists()  # looking changes nothing
+    assert not home.root.exists()  # the checks change nothing
 
 
-def test_every_problem_has_a_remedy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_a_remedy_for_each_problem(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doctor, "DISK_WANTED", 1 << 60)
     monkeypatch.setattr(doctor, "MEMORY_WANTED", 1 << 60)
     monkeypatch.setattr(doctor, "missing_packages", lambda extra: [f"part-of-{extra}"])
@@ -128,7 +130,7 @@ ELSEWHERE = {"AIPLATFORM_SCRIPT_ENVIRONMENTS": "default=/opt/envs/scripts"}
         ({**ISOLATED, "closed": "/root"}, ELSEWHERE, Outcome.OK, "isolated: own user", ""),
     ],
 )
-def test_isolation_of_scripts_is_reported_with_its_remedy(
+def test_judge_isolation_reports_the_result_with_a_remedy(
     found: dict[str, object],
     environ: dict[str, str],
     outcome: Outcome,
@@ -145,7 +147,7 @@ def test_isolation_of_scripts_is_reported_with_its_remedy(
     assert (off.outcome, off.message) == (Outcome.OK, check.message.replace("on; ", "off; ", 1))
 
 
-def test_isolation_of_scripts_is_tried_on_this_machine() -> None:
+def test_check_scripts_tries_the_isolation_on_this_machine() -> None:
     check = check_scripts({"AIPLATFORM_SCRIPTS": "true"})
     if os.geteuid() == 0:
         assert "isolate" in check.message
@@ -153,7 +155,9 @@ def test_isolation_of_scripts_is_tried_on_this_machine() -> None:
         assert "can't isolate them: it runs as an ordinary user" in check.message
 
 
-def test_gpus(tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_gpu_reports_gpus_and_broken_drivers(
+    tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tools("nvidia-smi", "echo 'NVIDIA H100, 81559 MiB'")
     monkeypatch.setattr(doctor, "_version", lambda name: "2.9.0+cu128")
     assert check_gpu().outcome is Outcome.OK
@@ -165,7 +169,9 @@ def test_gpus(tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
     assert "driver" in check_gpu().remedy
 
 
-def test_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_traces_reports_missing_collectors_and_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert check_traces({}).message == "off"
     with socket.socket() as collector:
         collector.bind(("127.0.0.1", 0))
@@ -181,7 +187,7 @@ def test_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "aiplatform[otel]" in found.remedy
 
 
-def test_a_hub_that_answers() -> None:
+def test_check_hub_accepts_a_hub_that_answers() -> None:
     class Hub(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(200)
@@ -198,13 +204,11 @@ def test_a_hub_that_answers() -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "http://[", "ftp://x", "http://\x00"])
-def test_a_hub_setting_that_is_no_address(address: str) -> None:
+def test_check_hub_warns_of_an_invalid_address(address: str) -> None:
     assert check_hub({"HF_ENDPOINT": address}).outcome is Outcome.WARN
 
 
-def test_a_hub_that_never_answers_does_not_hold_the_doctor_up(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_does_not_wait_for_a_silent_hub(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "HUB_SECONDS", 0.1)
     monkeypatch.setattr(doctor, "check_hub", lambda environ: time.sleep(30))
     began = time.monotonic()
@@ -212,7 +216,7 @@ def test_a_hub_that_never_answers_does_not_hold_the_doctor_up(
     assert time.monotonic() - began < 10
 
 
-def test_command(platform: Platform) -> None:
+def test_doctor_command_prints_json_and_remedies(platform: Platform) -> None:
     state = platform.up()
     done = platform.command("doctor", "--json", "--port", str(state.port), env=NOWHERE)
     assert done.returncode == 0, done.stderr

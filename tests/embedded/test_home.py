@@ -24,7 +24,7 @@ def short_temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_given_then_environment_then_default(tmp_path: Path) -> None:
+def test_resolve_prefers_argument_then_environment_then_default(tmp_path: Path) -> None:
     environ = {"AIPLATFORM_HOME": str(tmp_path / "named")}
     assert Home.resolve(tmp_path / "given", environ).root == tmp_path / "given"
     assert Home.resolve(None, environ).root == tmp_path / "named"
@@ -32,7 +32,7 @@ def test_given_then_environment_then_default(tmp_path: Path) -> None:
     assert Home.resolve(None, {"AIPLATFORM_HOME": ""}).root == default_home().resolve()
 
 
-def test_command_names_the_home_unless_it_is_found_by_itself(
+def test_command_contains_the_home_unless_it_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home.resolve(tmp_path / "my home")
@@ -41,21 +41,21 @@ def test_command_names_the_home_unless_it_is_found_by_itself(
     assert home.command("down") == "aiplatform down"
 
 
-def test_tilde_and_links_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolve_follows_tilde_and_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "link").symlink_to(tmp_path / "target")
     assert Home.resolve(Path("~/x"), {}).root == tmp_path / "x"
     assert Home.resolve(tmp_path / "link", {}).root == tmp_path / "target"
 
 
-def test_a_loop_of_links_is_said_in_words(tmp_path: Path) -> None:
+def test_resolve_of_a_loop_of_links_raises_home_unusable(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(HomeUnusableError):
         Home.resolve(tmp_path / "a", {}).prepare()
 
 
-def test_prepare_makes_the_layout_and_can_be_repeated(home: Home) -> None:
+def test_prepare_creates_the_directories_and_can_be_repeated(home: Home) -> None:
     home.prepare()
     home.prepare()
     names = {path.name for path in home.root.iterdir()}
@@ -66,20 +66,22 @@ def test_prepare_makes_the_layout_and_can_be_repeated(home: Home) -> None:
     assert list(home.run.iterdir()) == []
 
 
-def test_too_little_room(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_with_too_little_space_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(home_module, "MINIMUM_FREE_BYTES", 1 << 60)
     with pytest.raises(HomeUnusableError, match="full"):
         home.prepare()
 
 
-def test_a_file_in_the_way(home: Home) -> None:
+def test_prepare_with_a_file_in_the_way_is_refused(home: Home) -> None:
     home.root.mkdir()
     home.blobs.write_text("")
     with pytest.raises(HomeUnusableError, match="blobs is in the way"):
         home.prepare()
 
 
-def test_the_lock_has_one_holder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_has_only_one_holder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home_module, "LOCK_PATIENCE", 0.1)
     home.prepare()
     first = home.lock()
@@ -91,14 +93,14 @@ def test_the_lock_has_one_holder(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     os.close(second)
 
 
-def test_sockets_of_two_homes_lie_apart(tmp_path: Path, short_temp: Path) -> None:
+def test_socket_directories_of_two_homes_differ(tmp_path: Path, short_temp: Path) -> None:
     one, two = socket_directory(Home(tmp_path / "1")), socket_directory(Home(tmp_path / "2"))
     assert one != two
     assert one.parent == short_temp
     assert socket_directory(Home(tmp_path / "1")) == one
 
 
-def test_sockets_fit_however_long_the_paths_are(
+def test_socket_path_is_short_enough_for_long_homes(
     tmp_path: Path, short_temp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = short_temp / ("x" * 90)
@@ -111,7 +113,7 @@ def test_sockets_fit_however_long_the_paths_are(
         made.rmdir()
 
 
-def test_a_squatted_socket_directory_is_not_used(tmp_path: Path, short_temp: Path) -> None:
+def test_socket_directory_of_someone_else_is_not_used(tmp_path: Path, short_temp: Path) -> None:
     home = Home(tmp_path)
     first = socket_directory(home)
     first.rmdir()

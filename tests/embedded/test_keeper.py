@@ -1,4 +1,4 @@
-"""Restarting, giving up, stopping, with processes that take no time to start."""
+"""Tests of the keeper (restarts, failures, stops), with processes that start quickly."""
 
 import signal
 import sys
@@ -51,7 +51,7 @@ def python(code: str, tmp_path: Path, name: str = "one", **options: object) -> S
     )
 
 
-def test_what_dies_is_started_again(keeper: Keeper, tmp_path: Path) -> None:
+def test_keeper_restarts_an_ended_process(keeper: Keeper, tmp_path: Path) -> None:
     keeper.starting = False
     child = keeper.start(shell("echo x >> starts; sleep 0.1", tmp_path))
     assert keeper.until(lambda: child.record.restarts >= 2, 10)
@@ -59,7 +59,7 @@ def test_what_dies_is_started_again(keeper: Keeper, tmp_path: Path) -> None:
     assert child.record.last_exit == "exit code 0"
 
 
-def test_pauses_grow_up_to_a_limit() -> None:
+def test_pause_grows_up_to_a_limit() -> None:
     pauses = [pause(failures) for failures in range(1, 12)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.5
@@ -67,13 +67,15 @@ def test_pauses_grow_up_to_a_limit() -> None:
     assert pause(5000) == LONGEST_PAUSE
 
 
-def test_while_starting_it_gives_up_and_quotes_the_log(keeper: Keeper, tmp_path: Path) -> None:
+def test_keeper_gives_up_during_the_start_and_quotes_the_log(
+    keeper: Keeper, tmp_path: Path
+) -> None:
     keeper.start(shell("echo because of this; exit 7", tmp_path))
     with pytest.raises(StartFailedError, match=r"(?s)one ended 3 times .*exit code 7.*of this"):
         keeper.until(lambda: False, 10)
 
 
-def test_only_the_output_of_the_last_start_is_quoted(keeper: Keeper, tmp_path: Path) -> None:
+def test_keeper_quotes_only_the_output_of_the_last_start(keeper: Keeper, tmp_path: Path) -> None:
     (tmp_path / "one.log").write_text("yesterday's trouble\n")
     keeper.start(shell("echo new; exit 1", tmp_path))
     with pytest.raises(StartFailedError) as caught:
@@ -81,7 +83,7 @@ def test_only_the_output_of_the_last_start_is_quoted(keeper: Keeper, tmp_path: P
     assert "yesterday" not in caught.value.message
 
 
-def test_a_diagnosis_ends_the_attempts(keeper: Keeper, tmp_path: Path) -> None:
+def test_diagnosis_ends_further_attempts(keeper: Keeper, tmp_path: Path) -> None:
     def diagnose(log: str) -> HomeUnusableError | None:
         return HomeUnusableError("full") if "No space" in log else None
 
@@ -91,7 +93,7 @@ def test_a_diagnosis_ends_the_attempts(keeper: Keeper, tmp_path: Path) -> None:
     assert child.record.restarts == 0
 
 
-def test_a_passing_cause_is_waited_out(keeper: Keeper, tmp_path: Path) -> None:
+def test_transient_failures_are_repeated_until_success(keeper: Keeper, tmp_path: Path) -> None:
     script = (
         "echo x >> starts; if [ $(wc -l < starts) -lt 6 ]; then echo busy; exit 1; fi; sleep 60"
     )
@@ -106,7 +108,7 @@ def test_a_passing_cause_is_waited_out(keeper: Keeper, tmp_path: Path) -> None:
     assert keeper.until(lambda: child.record.state is ServiceState.RUNNING, 15)
 
 
-def test_run_returns_when_it_is_done(keeper: Keeper, tmp_path: Path) -> None:
+def test_run_returns_when_the_process_has_ended(keeper: Keeper, tmp_path: Path) -> None:
     keeper.run(shell("echo done > result", tmp_path))
     assert (tmp_path / "result").exists()
     assert keeper.children == {}
@@ -114,7 +116,7 @@ def test_run_returns_when_it_is_done(keeper: Keeper, tmp_path: Path) -> None:
         keeper.run(shell("exit 2", tmp_path))
 
 
-def test_others_are_minded_while_something_runs(keeper: Keeper, tmp_path: Path) -> None:
+def test_run_supervises_other_processes_meanwhile(keeper: Keeper, tmp_path: Path) -> None:
     flaky = keeper.start(
         shell("if [ -e seen ]; then sleep 60; fi; touch seen; exit 1", tmp_path, "flaky")
     )
@@ -123,12 +125,12 @@ def test_others_are_minded_while_something_runs(keeper: Keeper, tmp_path: Path) 
     assert flaky.alive
 
 
-def test_a_program_that_does_not_exist(keeper: Keeper, tmp_path: Path) -> None:
+def test_start_of_a_missing_program_is_refused(keeper: Keeper, tmp_path: Path) -> None:
     with pytest.raises(HomeUnusableError, match="nonexistent"):
         keeper.start(Service("one", ("/nonexistent",), tmp_path))
 
 
-def test_stop_takes_the_next_signal(
+def test_stop_sends_the_next_signal_after_a_timeout(
     keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = tmp_path / "ready"
@@ -146,7 +148,7 @@ def test_stop_takes_the_next_signal(
     assert child.record.state is ServiceState.STOPPED
 
 
-def test_what_was_stopped_is_not_started_again(keeper: Keeper, tmp_path: Path) -> None:
+def test_stopped_process_is_not_restarted(keeper: Keeper, tmp_path: Path) -> None:
     child = keeper.start(shell("sleep 60", tmp_path))
     keeper.stop(["one"])
     keeper.tick(0.5)
@@ -154,7 +156,7 @@ def test_what_was_stopped_is_not_started_again(keeper: Keeper, tmp_path: Path) -
     assert child.record.restarts == 0
 
 
-def test_stop_also_ends_what_waits_for_its_restart(keeper: Keeper, tmp_path: Path) -> None:
+def test_stop_cancels_a_pending_restart(keeper: Keeper, tmp_path: Path) -> None:
     keeper.starting = False
     child = keeper.start(shell("exit 1", tmp_path))
     keeper.until(lambda: child.start_at is not None, 5)
@@ -163,7 +165,7 @@ def test_stop_also_ends_what_waits_for_its_restart(keeper: Keeper, tmp_path: Pat
     assert child.record.restarts == 0
 
 
-def test_a_request_to_stop_interrupts(keeper: Keeper, tmp_path: Path) -> None:
+def test_stop_request_interrupts_tick(keeper: Keeper, tmp_path: Path) -> None:
     keeper.start(shell("sleep 60", tmp_path))
     began = time.monotonic()
     signal.raise_signal(signal.SIGTERM)
@@ -172,7 +174,7 @@ def test_a_request_to_stop_interrupts(keeper: Keeper, tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_children_of_a_stopped_process_are_killed(keeper: Keeper, tmp_path: Path) -> None:
+def test_stop_kills_the_children_of_the_process(keeper: Keeper, tmp_path: Path) -> None:
     keeper.start(shell("sleep 60 & echo $! > inner; wait", tmp_path))
     assert keeper.until((tmp_path / "inner").exists, 5)
     time.sleep(0.1)
@@ -183,7 +185,7 @@ def test_children_of_a_stopped_process_are_killed(keeper: Keeper, tmp_path: Path
     assert wait_gone(inner, known, 5)
 
 
-def test_a_stable_process_has_earned_a_quick_restart(
+def test_stable_process_is_restarted_quickly(
     keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper_module, "STABLE_SECONDS", 0.1)
@@ -193,7 +195,7 @@ def test_a_stable_process_has_earned_a_quick_restart(
     assert child.failures == 1
 
 
-def test_libpq_variables_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_environment_leaves_out_libpq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere")
     monkeypatch.setenv("PGpassword_hint", "kept")
     found = child_environment({"AIPLATFORM_HOME": "/x"})

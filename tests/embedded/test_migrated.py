@@ -9,7 +9,7 @@ from aiplatform.embedded.migrated import needs_upgrade, note_upgrade, scripts_fi
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout's migrations, beside ``src/aiplatform``."""
+    """Create migrations beside ``src/aiplatform``, like in a checkout; return their directory."""
     package = tmp_path / "src" / "aiplatform"
     versions = tmp_path / "migrations" / "versions"
     package.mkdir(parents=True)
@@ -27,14 +27,14 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def test_an_upgrade_is_needed_once(home: Home, scripts: Path) -> None:
+def test_upgrade_is_needed_once(home: Home, scripts: Path) -> None:
     assert needs_upgrade(home, None)
-    assert needs_upgrade(home, "0001")  # by whom, nobody knows
+    assert needs_upgrade(home, "0001")  # no upgrade was recorded
     note_upgrade(home, "0001")
     assert not needs_upgrade(home, "0001")
 
 
-def test_new_and_changed_scripts_are_run(home: Home, scripts: Path) -> None:
+def test_new_or_changed_migrations_need_an_upgrade(home: Home, scripts: Path) -> None:
     note_upgrade(home, "0001")
     (scripts / "0002.py").write_text("revision = '0002'")
     assert needs_upgrade(home, "0001")
@@ -43,13 +43,13 @@ def test_new_and_changed_scripts_are_run(home: Home, scripts: Path) -> None:
     assert needs_upgrade(home, "0002")
 
 
-def test_an_older_database_put_back_is_upgraded(home: Home, scripts: Path) -> None:
+def test_restored_older_database_needs_an_upgrade(home: Home, scripts: Path) -> None:
     note_upgrade(home, "0002")
     assert needs_upgrade(home, "0001")
     assert needs_upgrade(home, None)
 
 
-def test_a_damaged_note_or_missing_scripts_mean_yes(
+def test_damaged_note_or_missing_migrations_need_an_upgrade(
     home: Home, scripts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note_upgrade(home, "0001")
@@ -60,5 +60,5 @@ def test_a_damaged_note_or_missing_scripts_mean_yes(
     assert needs_upgrade(home, "0001")
 
 
-def test_scripts_of_this_installation_are_found() -> None:
+def test_scripts_fingerprint_finds_the_installed_migrations() -> None:
     assert scripts_fingerprint() is not None

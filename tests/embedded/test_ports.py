@@ -8,13 +8,13 @@ from aiplatform.embedded.health import base_url
 from aiplatform.embedded.ports import claim_port, port_owner
 
 
-def test_port_0_takes_a_free_one() -> None:
+def test_claim_port_0_returns_a_free_port() -> None:
     port = claim_port("127.0.0.1", 0)
     assert port > 0
     assert claim_port("127.0.0.1", port) == port
 
 
-def test_a_used_port_names_its_user() -> None:
+def test_claim_port_of_a_used_port_names_its_process() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -26,7 +26,7 @@ def test_a_used_port_names_its_user() -> None:
             claim_port("0.0.0.0", port)
 
 
-def test_closing_connections_do_not_count() -> None:
+def test_claim_port_ignores_closing_connections() -> None:
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("127.0.0.1", 0))
@@ -34,18 +34,18 @@ def test_closing_connections_do_not_count() -> None:
         port = server.getsockname()[1]
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = server.accept()
-        accepted.close()  # the side that closes first waits in TIME_WAIT
+        accepted.close()  # the side that closes first stays in TIME_WAIT
         client.close()
     assert claim_port("127.0.0.1", port) == port
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "no such host", "", "x" * 300])
-def test_addresses_of_others(host: str) -> None:
+def test_claim_port_on_a_foreign_address_is_refused(host: str) -> None:
     with pytest.raises(PortUnavailableError, match="no address of this machine"):
         claim_port(host, 0)
 
 
-def test_addresses_to_open() -> None:
+def test_base_url_is_an_address_to_open() -> None:
     assert base_url("127.0.0.1", 8400) == "http://127.0.0.1:8400"
     assert base_url("0.0.0.0", 1) == "http://127.0.0.1:1"
     assert base_url("::", 1) == "http://[::1]:1"

@@ -1,4 +1,4 @@
-"""The data directory, the extensions and the role, on a server started by hand."""
+"""Tests of the data directory, extensions and roles of PostgreSQL, without a supervisor."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ from tests.embedded.conftest import Platform
 
 @pytest.fixture
 def start(new_platform: Callable[..., Platform]) -> Iterator[Callable[..., Postgres]]:
-    """Starts a server on a fresh home and makes its database."""
+    """Return a function that starts a server in a new home and creates its database."""
     sockets: list[Path] = []
     with Signals() as signals:
         keepers: list[Keeper] = []
@@ -56,7 +56,7 @@ def start(new_platform: Callable[..., Platform]) -> Iterator[Callable[..., Postg
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_extensions_in_sql_stand_in_for_the_libraries(start: Callable[..., Postgres]) -> None:
+def test_extensions_in_sql_replace_the_c_libraries(start: Callable[..., Postgres]) -> None:
     postgres = start()
     if postgres.binaries.major < 18:
         pytest.skip("needs extension_control_path")
@@ -85,7 +85,7 @@ def test_extensions_in_sql_stand_in_for_the_libraries(start: Callable[..., Postg
             connection.execute("SELECT digest('abc', 'crc32')")
 
 
-def test_the_role_is_no_superuser_and_owns_the_database(start: Callable[..., Postgres]) -> None:
+def test_owner_role_is_not_a_superuser(start: Callable[..., Postgres]) -> None:
     with psycopg.connect(start().owner_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE t (x int)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -96,16 +96,16 @@ def test_the_role_is_no_superuser_and_owns_the_database(start: Callable[..., Pos
             connection.execute("COPY t FROM PROGRAM 'id'")
 
 
-def test_the_running_role_owns_nothing(start: Callable[..., Postgres]) -> None:
+def test_runtime_role_owns_nothing(start: Callable[..., Postgres]) -> None:
     postgres = start()
-    postgres.ensure_database()  # again, as at every start
+    postgres.ensure_database()  # again, like at each start
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         for forbidden in ("CREATE TABLE t (x int)", "SET ROLE aiplatform", "CREATE ROLE other"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden)
 
 
-def test_the_revision_is_alembics(start: Callable[..., Postgres]) -> None:
+def test_revision_is_read_from_alembics_table(start: Callable[..., Postgres]) -> None:
     postgres = start()
     assert postgres.revision() is None
     with psycopg.connect(postgres.owner_url) as connection:
@@ -114,7 +114,7 @@ def test_the_revision_is_alembics(start: Callable[..., Postgres]) -> None:
     assert postgres.revision() == "0002"
 
 
-def test_chinese_and_time(start: Callable[..., Postgres]) -> None:
+def test_database_uses_utf8_and_utc(start: Callable[..., Postgres]) -> None:
     with psycopg.connect(start().url) as connection:
         row = connection.execute(
             "SELECT upper('ä'), length('数据集'), current_setting('timezone'), "
@@ -123,22 +123,24 @@ def test_chinese_and_time(start: Callable[..., Postgres]) -> None:
         assert row == ("Ä", 3, "UTC", "UTF8")
 
 
-def test_a_data_directory_never_appears_half_made(start: Callable[..., Postgres]) -> None:
+def test_data_directory_is_renamed_when_complete(start: Callable[..., Postgres]) -> None:
     postgres = start()
     assert not (postgres.home.postgres / "data.new").exists()
     assert "max_connections = 200" in (postgres.data / "postgresql.conf").read_text()
 
 
 @pytest.mark.parametrize("directory", debian_directories(), ids=str)
-def test_postgres_of_the_system(start: Callable[..., Postgres], directory: Path) -> None:
+def test_setting_selects_postgres_of_the_system(
+    start: Callable[..., Postgres], directory: Path
+) -> None:
     postgres = start({"AIPLATFORM_POSTGRES_BIN": str(directory)})
     assert postgres.binaries.directory == directory
     with psycopg.connect(postgres.url) as connection:
         assert connection.info.server_version // 10000 == int(directory.parent.name)
 
 
-def test_another_user_can_not_connect(start: Callable[..., Postgres]) -> None:
-    """``trust`` is enough because of the directory around the socket."""
+def test_another_user_cannot_enter_the_socket_directory(start: Callable[..., Postgres]) -> None:
+    """The directory of the socket is closed, so ``trust`` is safe."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become somebody else")
     import subprocess
@@ -156,7 +158,7 @@ def test_another_user_can_not_connect(start: Callable[..., Postgres]) -> None:
     assert "Permission denied" in done.stderr
 
 
-def test_versions_must_fit(tmp_path: Path) -> None:
+def test_check_version_refuses_other_versions(tmp_path: Path) -> None:
     binaries = find_postgres({})
     check_version(tmp_path, binaries)
     (tmp_path / "PG_VERSION").write_text(f"{binaries.major}\n")
@@ -168,12 +170,12 @@ def test_versions_must_fit(tmp_path: Path) -> None:
         assert "AIPLATFORM_POSTGRES_BIN" in caught.value.remedy
 
 
-def test_a_setting_is_an_order(tmp_path: Path) -> None:
+def test_find_postgres_with_a_wrong_setting_tries_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match=str(tmp_path)):
         find_postgres({"AIPLATFORM_POSTGRES_BIN": str(tmp_path)})
 
 
-def test_programs_that_are_too_old_are_refused(tmp_path: Path) -> None:
+def test_find_postgres_refuses_old_versions(tmp_path: Path) -> None:
     for name in ("postgres", "initdb"):
         program = tmp_path / name
         program.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n")
@@ -194,7 +196,7 @@ def test_programs_that_are_too_old_are_refused(tmp_path: Path) -> None:
         ("FATAL: database files are incompatible with server", WrongDataVersionError, "built"),
     ],
 )
-def test_what_the_log_says_in_words(
+def test_diagnose_translates_messages_of_the_log(
     tmp_path: Path, log: str, error: type[Exception], words: str
 ) -> None:
     postgres = Postgres(Home(tmp_path), find_postgres({}), None, Path(tempfile.gettempdir()))

@@ -29,7 +29,7 @@ def wait_ended(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-def test_a_process_keeps_its_identity_and_no_other_has_it() -> None:
+def test_identity_is_stable_and_differs_between_processes() -> None:
     own = identity(os.getpid())
     assert own is not None
     assert identity(os.getpid()) == own
@@ -39,7 +39,7 @@ def test_a_process_keeps_its_identity_and_no_other_has_it() -> None:
     assert not is_same_process(None, None)
 
 
-def test_a_zombie_counts_as_gone() -> None:
+def test_identity_of_a_zombie_is_none() -> None:
     process = subprocess.Popen(["sleep", "60"])
     known = identity(process.pid)
     assert is_same_process(process.pid, known)
@@ -50,8 +50,8 @@ def test_a_zombie_counts_as_gone() -> None:
     assert identity(process.pid) is None
 
 
-def test_a_name_that_looks_like_a_field_does_not_confuse(tmp_path: Path) -> None:
-    """The second field of /proc/PID/stat is the program's name, which may hold anything."""
+def test_identity_works_with_a_misleading_program_name(tmp_path: Path) -> None:
+    """The second field of /proc/PID/stat is the program's name, with any characters."""
     script = tmp_path / ") Z 1 2 3"
     script.symlink_to("/bin/sleep")
     process = subprocess.Popen([script, "60"])
@@ -62,7 +62,7 @@ def test_a_name_that_looks_like_a_field_does_not_confuse(tmp_path: Path) -> None
         process.wait()
 
 
-def test_a_spawned_process_leads_its_own_session(tmp_path: Path) -> None:
+def test_spawned_process_leads_its_own_session(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         process = spawn(["sleep", "60"], env={}, log=log, cwd=tmp_path)
     try:
@@ -72,7 +72,7 @@ def test_a_spawned_process_leads_its_own_session(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_the_group_of_an_ended_process_is_killed(tmp_path: Path) -> None:
+def test_ended_kills_the_rest_of_the_process_group(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; sleep 0.2; exit 3"
     process = spawn(["sh", "-c", script], env=dict(os.environ), log=-3, cwd=tmp_path)
     wait_ended(process)
@@ -98,7 +98,7 @@ def test_children_of_a_killed_parent_get_the_death_signal(tmp_path: Path) -> Non
     assert wait_gone(child, known, 5)
 
 
-def test_end_process_takes_the_next_signal_when_one_is_ignored(tmp_path: Path) -> None:
+def test_end_process_sends_the_next_signal_if_one_is_ignored(tmp_path: Path) -> None:
     code = "import signal as s, time; s.signal(15, s.SIG_IGN); print(1, flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -109,7 +109,7 @@ def test_end_process_takes_the_next_signal_when_one_is_ignored(tmp_path: Path) -
     assert process.wait() == -signal.SIGKILL
 
 
-def test_end_process_leaves_a_pid_of_somebody_else_alone() -> None:
+def test_end_process_does_not_signal_a_reused_pid() -> None:
     process = subprocess.Popen(["sleep", "60"])
     try:
         assert end_process(process.pid, "another boot:1", [(signal.SIGKILL, 1)])
@@ -119,7 +119,7 @@ def test_end_process_leaves_a_pid_of_somebody_else_alone() -> None:
         process.wait()
 
 
-def test_processes_are_found_by_their_environment() -> None:
+def test_processes_with_finds_processes_by_environment() -> None:
     process = subprocess.Popen(["sleep", "60"], env={"MARK": f"run-{os.getpid()}"})
     try:
         time.sleep(0.2)
@@ -130,7 +130,7 @@ def test_processes_are_found_by_their_environment() -> None:
         process.wait()
 
 
-def test_exits_in_words() -> None:
+def test_describe_exit_names_codes_and_signals() -> None:
     assert describe_exit(3) == "exit code 3"
     assert describe_exit(-9) == "signal SIGKILL"
     assert describe_exit(-200) == "signal 200"

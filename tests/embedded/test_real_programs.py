@@ -1,4 +1,4 @@
-"""The platform's own API and worker under the supervisor, not stand-ins."""
+"""Test of the platform's own API and worker under the supervisor, without fake programs."""
 
 import os
 import signal
@@ -22,11 +22,11 @@ def real(new_platform: Callable[..., Platform]) -> Platform:
 
 
 def mapped(pid: int) -> str:
-    """Which libraries a process has loaded."""
+    """Return the memory map of a process, which lists its loaded libraries."""
     return Path(f"/proc/{pid}/maps").read_text()
 
 
-def test_from_a_fresh_home_through_kills_and_restarts(real: Platform) -> None:
+def test_real_platform_starts_and_recovers_from_kills(real: Platform) -> None:
     began = time.monotonic()
     state = real.up()
     fresh = time.monotonic() - began
@@ -40,7 +40,8 @@ def test_from_a_fresh_home_through_kills_and_restarts(real: Platform) -> None:
         real.kill(*names)
         real.wait(lambda name=names[0], pid=before: real.pid(name) != pid and real.healthy(), 60)
 
-    os.kill(state.pid, signal.SIGSTOP)  # it must not restart one while the others are killed
+    # Stopped, so that the supervisor restarts nothing while the others are killed.
+    os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
         os.kill(real.pid(name), signal.SIGKILL)
     os.kill(state.pid, signal.SIGKILL)
@@ -51,5 +52,5 @@ def test_from_a_fresh_home_through_kills_and_restarts(real: Platform) -> None:
     real.up()
     existing = time.monotonic() - began
     assert real.log("supervisor").count("migrating") == 1
-    # The targets are 15 and 6 seconds on an idle machine; tests share theirs.
+    # The targets are 15 and 6 seconds on an idle machine; tests may run on a busy one.
     assert (fresh < 60, existing < 30) == (True, True), (fresh, existing)

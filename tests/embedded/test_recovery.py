@@ -1,4 +1,4 @@
-"""Killing things, in every combination, and coming back with nothing committed lost."""
+"""Tests of the recovery after kills of processes: no committed data is lost."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey", "api", "worker"])
-def test_a_killed_process_is_started_again(platform: Platform, name: str) -> None:
+def test_killed_process_is_restarted(platform: Platform, name: str) -> None:
     platform.up()
     row = platform.write_row()
     before = platform.pid(name)
@@ -27,7 +27,7 @@ def test_a_killed_process_is_started_again(platform: Platform, name: str) -> Non
     assert platform.write_row() > row
 
 
-def test_all_children_killed_at_once(platform: Platform) -> None:
+def test_platform_recovers_after_all_children_were_killed(platform: Platform) -> None:
     platform.up()
     row = platform.write_row()
     old = platform.kill("postgres", "valkey", "api", "worker")
@@ -37,7 +37,7 @@ def test_all_children_killed_at_once(platform: Platform) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the kernel's death signal")
-def test_children_die_with_a_killed_supervisor(platform: Platform) -> None:
+def test_children_end_with_a_killed_supervisor(platform: Platform) -> None:
     platform.up()
     state = platform.kill_supervisor()
     platform.wait(lambda: all_gone(state), 10)
@@ -56,8 +56,9 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
     state = platform.up()
     row = platform.write_row()
     assert platform.broker("SET wake-up now") == "+OK\r\n"
-    time.sleep(1.2)  # Valkey writes through to the disk every second
-    os.kill(state.pid, signal.SIGSTOP)  # else it would restart one while the next is killed
+    time.sleep(1.2)  # Valkey syncs to the disk once a second
+    # Stopped, so that the supervisor restarts nothing while the others are killed.
+    os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
         os.kill(platform.pid(name), signal.SIGKILL)
     os.kill(state.pid, signal.SIGKILL)
@@ -67,11 +68,11 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
 
 
 def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> None:
-    """Where no death signal exists, and where a child ignores it."""
+    """This happens on systems without a death signal, or if a child doesn't react to it."""
     state = platform.up(env={"FAULT_WORKER_SLOW_STOP": "60"})
     for record in state.services:
         assert record.pid is not None
-        os.kill(record.pid, signal.SIGSTOP)  # can't act on its death signal
+        os.kill(record.pid, signal.SIGSTOP)  # so it can't react to its death signal
     platform.kill_supervisor()
     postgres, valkey = platform.pid("postgres"), platform.pid("valkey")
     for pid in (postgres, valkey):
@@ -81,8 +82,8 @@ def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> No
     assert all_gone(state)
 
 
-def test_no_process_of_a_killed_api_keeps_its_port(platform: Platform) -> None:
-    """The stand-in's second process holds the listening socket, as a server's workers do."""
+def test_killed_api_leaves_no_process_with_its_port(platform: Platform) -> None:
+    """The fake server has a second process with the listening socket, like real servers."""
     state = platform.up()
     second = psutil.Process(platform.pid("api")).children()
     assert second
@@ -92,7 +93,7 @@ def test_no_process_of_a_killed_api_keeps_its_port(platform: Platform) -> None:
     assert platform.state.port == state.port
 
 
-def test_a_second_process_of_a_killed_api_is_found_by_its_environment(platform: Platform) -> None:
+def test_up_ends_descendants_of_a_killed_api_by_their_environment(platform: Platform) -> None:
     state = platform.up()
     second = psutil.Process(platform.pid("api")).children()
     assert second
@@ -104,8 +105,8 @@ def test_a_second_process_of_a_killed_api_is_found_by_its_environment(platform: 
     assert all(ended(child) for child in second)
 
 
-def test_a_stale_pid_file_that_names_a_living_process(platform: Platform) -> None:
-    """After a reboot the recorded pid is often somebody else's; PostgreSQL alone would refuse."""
+def test_up_ignores_a_stale_pid_file_with_a_reused_pid(platform: Platform) -> None:
+    """After a reboot, another process often has the pid, and PostgreSQL would refuse to start."""
     platform.up()
     row = platform.write_row()
     platform.kill_supervisor()
@@ -118,7 +119,7 @@ def test_a_stale_pid_file_that_names_a_living_process(platform: Platform) -> Non
     assert platform.rows() == [row]
 
 
-def test_recorded_pids_that_belong_to_others_now_are_left_alone(platform: Platform) -> None:
+def test_up_leaves_processes_with_reused_pids_alone(platform: Platform) -> None:
     import subprocess
 
     platform.up()
@@ -155,7 +156,7 @@ def test_recorded_pids_that_belong_to_others_now_are_left_alone(platform: Platfo
         bystander.wait()
 
 
-def test_an_unreadable_state_file_is_no_obstacle(platform: Platform) -> None:
+def test_up_ignores_an_unreadable_state_file(platform: Platform) -> None:
     platform.up()
     row = platform.write_row()
     platform.kill_supervisor()
@@ -164,7 +165,7 @@ def test_an_unreadable_state_file_is_no_obstacle(platform: Platform) -> None:
     assert platform.rows() == [row]
 
 
-def test_interrupted_making_of_the_database_starts_over(platform: Platform) -> None:
+def test_up_starts_again_after_an_interrupted_initdb(platform: Platform) -> None:
     unfinished = platform.home.postgres / "data.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -173,7 +174,7 @@ def test_interrupted_making_of_the_database_starts_over(platform: Platform) -> N
     assert not unfinished.exists()
 
 
-def test_a_damaged_queue_is_set_aside(platform: Platform) -> None:
+def test_damaged_queue_is_set_aside_and_replaced(platform: Platform) -> None:
     platform.up()
     platform.broker("SET a b")
     platform.down()
@@ -184,7 +185,7 @@ def test_a_damaged_queue_is_set_aside(platform: Platform) -> None:
     assert list(platform.home.valkey.glob("appendonlydir.damaged-*"))
 
 
-def test_down_ends_what_a_killed_run_left(platform: Platform) -> None:
+def test_down_ends_processes_of_a_killed_run(platform: Platform) -> None:
     platform.up()
     state = platform.state
     worker = platform.service("worker")

@@ -1,4 +1,4 @@
-"""What keeps a platform from starting is named, with its remedy; nothing is touched."""
+"""Tests of failed starts: the cause and a remedy are shown, and nothing is changed."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.embedded.conftest import Platform, said
 @pytest.mark.slow
 @pytest.mark.parametrize("detach", [(), ("--detach",)])
 @pytest.mark.parametrize("name", ["db", "server", "worker"])
-def test_a_program_that_fails_is_named_with_its_reason(
+def test_up_names_the_failed_program_and_its_reason(
     platform: Platform, name: str, detach: tuple[str, ...]
 ) -> None:
     done = platform.command("up", *detach, "--port", "0", env={f"FAULT_{name.upper()}": "exit"})
@@ -23,7 +23,7 @@ def test_a_program_that_fails_is_named_with_its_reason(
     platform.up()
 
 
-def test_port_in_use(platform: Platform) -> None:
+def test_up_on_a_used_port_is_refused(platform: Platform) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -36,7 +36,7 @@ def test_port_in_use(platform: Platform) -> None:
     assert not (platform.home.postgres / "data").exists()
 
 
-def test_errors_as_json(platform: Platform) -> None:
+def test_up_with_json_prints_errors_as_json(platform: Platform) -> None:
     done = platform.command("up", "--json", "--host", "192.0.2.7")
     assert done.returncode == 5
     problem = json.loads(done.stderr)["error"]
@@ -45,11 +45,11 @@ def test_errors_as_json(platform: Platform) -> None:
     assert "--host" in problem["hint"]
 
 
-def test_wrong_usage(platform: Platform) -> None:
+def test_up_with_an_invalid_port_is_a_usage_error(platform: Platform) -> None:
     assert platform.command("up", "--port", "99999").returncode == 2
 
 
-def test_data_of_another_version_is_refused_untouched(platform: Platform) -> None:
+def test_up_on_data_of_another_version_is_refused(platform: Platform) -> None:
     data = platform.home.postgres / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("13\n")
@@ -60,7 +60,7 @@ def test_data_of_another_version_is_refused_untouched(platform: Platform) -> Non
     assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
 
 
-def test_a_directory_that_is_no_data_directory_is_left_alone(platform: Platform) -> None:
+def test_up_on_foreign_files_in_the_data_directory_is_refused(platform: Platform) -> None:
     data = platform.home.postgres / "data"
     data.mkdir(parents=True)
     (data / "precious").write_text("yes")
@@ -70,7 +70,7 @@ def test_a_directory_that_is_no_data_directory_is_left_alone(platform: Platform)
     assert (data / "precious").read_text() == "yes"
 
 
-def test_home_is_a_file(platform: Platform) -> None:
+def test_up_with_a_file_as_home_is_refused(platform: Platform) -> None:
     platform.home.root.write_text("")
     for extra in ((), ("--detach",)):
         done = platform.command("up", *extra, "--port", "0")
@@ -79,14 +79,14 @@ def test_home_is_a_file(platform: Platform) -> None:
     platform.home.root.unlink()
 
 
-def test_unknown_postgres_setting(platform: Platform) -> None:
+def test_up_with_a_wrong_postgres_setting_is_refused(platform: Platform) -> None:
     done = platform.command("up", "--port", "0", env={"AIPLATFORM_POSTGRES_BIN": "/nowhere"})
     assert done.returncode == 1
     assert "/nowhere" in said(done)
     assert "AIPLATFORM_POSTGRES_BIN" in done.stderr
 
 
-def test_settings_of_another_platform_are_ignored_and_named(platform: Platform) -> None:
+def test_up_ignores_settings_of_another_platform_with_a_warning(platform: Platform) -> None:
     elsewhere = {"AIPLATFORM_DATABASE_URL": "postgresql://elsewhere/x"}
     libpq = {"PGPORT": "1", "PGHOST": "192.0.2.7", "PGUSER": "x", "PGDATABASE": "y"}
     state = platform.up(env=elsewhere | libpq)

@@ -1,4 +1,4 @@
-"""The stand-in of the server answers as the application does."""
+"""Test of the fake server: it answers like the application."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.embedded.stand_ins import health
 
 
 @pytest.mark.parametrize("down", [None, "broker", "database"])
-def test_health_of_the_stand_in_is_as_described(down: str | None) -> None:
+def test_fake_health_matches_the_openapi_description(down: str | None) -> None:
     checks = {name: "down" if name == down else "ok" for name in ("database", "broker", "workers")}
     status, body = health(checks)
     headers = {"content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""``up``, ``down`` and ``status`` as a user sees them: order, exit codes, words."""
+"""Tests of ``up``, ``down`` and ``status`` as users see them: order, exit codes and messages."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from aiplatform.embedded.state import Phase
 from tests.embedded.conftest import COMMAND, Platform, all_gone, said
 
 
-def test_fresh_home_until_down(platform: Platform) -> None:
+def test_up_in_a_new_home_starts_everything_and_down_stops_it(platform: Platform) -> None:
     state = platform.up()
     assert state.phase is Phase.READY
     assert state.fresh
@@ -36,7 +36,7 @@ def test_fresh_home_until_down(platform: Platform) -> None:
         assert listening == ("",)
     assert platform.broker("CONFIG GET maxmemory-policy").split()[-1] == "noeviction"
     assert platform.broker("CONFIG GET appendfsync").split()[-1] == "everysec"
-    assert psutil.Process(platform.pid("postgres")).uids().effective != 0  # which it refuses
+    assert psutil.Process(platform.pid("postgres")).uids().effective != 0  # never root
     for name in ("postgres", "valkey"):
         process = psutil.Process(platform.pid(name))
         assert not [c for c in process.net_connections("inet") if c.status == "LISTEN"]
@@ -48,13 +48,13 @@ def test_fresh_home_until_down(platform: Platform) -> None:
     assert "is stopped" in done.stdout
     assert all_gone(state)
     assert not is_same_process(state.pid, state.identity)
-    assert (platform.home.run / "worker-finished").exists()  # it was asked, not killed
+    assert (platform.home.run / "worker-finished").exists()  # it was not killed
     assert not platform.home.state_file.exists()
     assert not (platform.home.postgres / "data" / "postmaster.pid").exists()
     assert not Path(state.socket_dir).exists()
 
 
-def test_status(platform: Platform) -> None:
+def test_status_reports_running_and_stopped_platforms(platform: Platform) -> None:
     done = platform.command("status")
     assert done.returncode == 3
     assert "is not running" in said(done)
@@ -74,7 +74,7 @@ def test_status(platform: Platform) -> None:
 
 
 @pytest.mark.slow
-def test_data_outlives_a_restart(platform: Platform) -> None:
+def test_data_survives_a_restart(platform: Platform) -> None:
     platform.up()
     rows = [platform.write_row(), platform.write_row()]
     platform.broker("SET wake-up now")
@@ -84,16 +84,14 @@ def test_data_outlives_a_restart(platform: Platform) -> None:
     assert "now" in platform.broker("GET wake-up")
 
 
-def test_down_when_nothing_runs_is_no_failure(platform: Platform) -> None:
+def test_down_without_a_running_platform_succeeds(platform: Platform) -> None:
     done = platform.down()
     assert done.returncode == 0
     assert "is not running" in done.stdout
     assert not platform.home.root.exists()
 
 
-def test_up_prints_the_commands_that_reach_this_platform(
-    platform: Platform, tmp_path: Path
-) -> None:
+def test_up_prints_commands_for_this_platform(platform: Platform, tmp_path: Path) -> None:
     login_file = {"AIPLATFORM_CREDENTIALS": str(tmp_path / "none.json")}
     done = platform.command("up", "--detach", "--port", "0", env=login_file)
     url = platform.state.url
@@ -113,7 +111,7 @@ def test_up_prints_the_commands_that_reach_this_platform(
     assert f"Start: `{platform.home.command('up')}`" in said(platform.command("status"))
 
 
-def test_a_second_up_on_the_same_home_names_the_first(platform: Platform) -> None:
+def test_second_up_in_the_same_home_is_refused(platform: Platform) -> None:
     state = platform.up()
     done = platform.command("up", "--port", "0")
     assert done.returncode == 4
@@ -125,7 +123,7 @@ def test_a_second_up_on_the_same_home_names_the_first(platform: Platform) -> Non
 
 
 @pytest.mark.slow
-def test_two_homes_side_by_side(new_platform: Callable[..., Platform]) -> None:
+def test_platforms_in_two_homes_run_independently(new_platform: Callable[..., Platform]) -> None:
     one, two = new_platform(), new_platform("a second, with spaces — 第二")
     one.up()
     two.up()
@@ -140,7 +138,7 @@ def test_two_homes_side_by_side(new_platform: Callable[..., Platform]) -> None:
 def test_ctrl_c_stops_everything_in_order(platform: Platform) -> None:
     process = platform.up_attached()
     state = platform.state
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole foreground group
     assert process.wait(30) == 0
     assert all_gone(state)
     log = platform.log("supervisor")
@@ -150,7 +148,7 @@ def test_ctrl_c_stops_everything_in_order(platform: Platform) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_hurries(platform: Platform) -> None:
+def test_second_ctrl_c_stops_faster(platform: Platform) -> None:
     process = platform.up_attached(env={"FAULT_WORKER_SLOW_STOP": "60"})
     state = platform.state
     process.send_signal(signal.SIGINT)
@@ -164,7 +162,7 @@ def test_a_second_ctrl_c_hurries(platform: Platform) -> None:
     assert "postgres: ended, exit code 0" in platform.log("supervisor")
 
 
-def test_ctrl_c_before_it_is_ready(platform: Platform) -> None:
+def test_ctrl_c_before_ready_stops_everything(platform: Platform) -> None:
     process = subprocess.Popen(
         [sys.executable, COMMAND, "up", "--port", "0", "--home", platform.home.root],
         stdout=subprocess.PIPE,
@@ -181,7 +179,7 @@ def test_ctrl_c_before_it_is_ready(platform: Platform) -> None:
     assert all_gone(state)
 
 
-def test_ctrl_c_while_waiting_for_the_background(platform: Platform) -> None:
+def test_ctrl_c_while_waiting_stops_the_background_platform(platform: Platform) -> None:
     process = subprocess.Popen(
         [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root],
         stdout=subprocess.PIPE,
@@ -199,7 +197,7 @@ def test_ctrl_c_while_waiting_for_the_background(platform: Platform) -> None:
     assert all_gone(state)
 
 
-def test_down_before_it_is_ready(platform: Platform) -> None:
+def test_down_before_ready_ends_the_waiting_up(platform: Platform) -> None:
     process = subprocess.Popen(
         [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root],
         stderr=subprocess.PIPE,
@@ -216,7 +214,7 @@ def test_down_before_it_is_ready(platform: Platform) -> None:
 
 
 @pytest.mark.slow
-def test_of_many_ups_at_once_one_wins(platform: Platform) -> None:
+def test_one_of_several_simultaneous_ups_succeeds(platform: Platform) -> None:
     command = [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root]
     rivals = [
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -227,8 +225,8 @@ def test_of_many_ups_at_once_one_wins(platform: Platform) -> None:
 
 
 @pytest.mark.slow
-def test_a_removed_home_ends_its_platform(platform: Platform) -> None:
-    """Or its processes would be restarted for ever, on nothing."""
+def test_removed_home_ends_its_platform(platform: Platform) -> None:
+    """Otherwise, its processes would be restarted forever without any data."""
     state = platform.up()
     shutil.rmtree(platform.home.root)
     assert wait_gone(state.pid, state.identity, 30)

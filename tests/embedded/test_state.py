@@ -41,7 +41,7 @@ def a_state() -> State:
     )
 
 
-def test_what_is_written_is_read(home: Home) -> None:
+def test_read_state_returns_the_written_state(home: Home) -> None:
     assert read_state(home) is None
     write_state(home, a_state())
     assert read_state(home) == a_state()
@@ -52,18 +52,18 @@ def test_what_is_written_is_read(home: Home) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phase": "unheard of"}', "null", "\xff"])
-def test_a_damaged_state_is_none(home: Home, text: str) -> None:
+def test_read_state_of_a_damaged_file_is_none(home: Home, text: str) -> None:
     home.state_file.write_bytes(text.encode("latin-1"))
     assert read_state(home) is None
 
 
-def test_a_newer_program_may_write_more(home: Home) -> None:
+def test_from_dict_ignores_unknown_fields(home: Home) -> None:
     data = a_state().as_dict() | {"novelty": 1}
     data["services"][0]["novelty"] = 2
     assert State.from_dict(data).phase is Phase.STARTING
 
 
-def test_health_names_what_is_wanting() -> None:
+def test_wanting_names_the_parts_that_do_not_work() -> None:
     health = Health(
         "degraded",
         {"database": HealthCheck(True, "answers"), "workers": HealthCheck(False, "no heartbeat")},
@@ -72,7 +72,7 @@ def test_health_names_what_is_wanting() -> None:
     assert health.wanting == ["workers (no heartbeat)"]
 
 
-def test_overgrown_logs_are_set_aside(tmp_path: Path) -> None:
+def test_open_log_renames_a_large_log(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"old" + b"x" * MAX_BYTES)
     with open_log(path) as log:
@@ -84,10 +84,11 @@ def test_overgrown_logs_are_set_aside(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new\nmore\n"
 
 
-def test_the_tail_of_a_log(tmp_path: Path) -> None:
+def test_tail_returns_the_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     assert tail(path) == ""
     path.write_bytes(b"one\ntwo\n\xff three\n")
     assert tail(path, lines=2) == "two\n\ufffd three"
     assert tail(path, since=4) == "two\n\ufffd three"
-    assert tail(path, since=10_000) == "one\ntwo\n\ufffd three"  # it was set aside meanwhile
+    # A position behind the end means that the log was renamed meanwhile.
+    assert tail(path, since=10_000) == "one\ntwo\n\ufffd three"

@@ -1,8 +1,8 @@
-"""A runtime that works for a moment and keeps a journal of it, in a file outside the platform.
+"""A runtime with a short fake job that keeps a journal in a file outside of the platform.
 
-The real launcher, channel and stop; only the job is the suite's. Every line of the journal is one
-write to a file of the task, with the machine's monotonic clock, so what ran when can be told
-without believing the platform.
+Launcher, channel and stop requests are the real ones. Each line of the journal is one write to a
+file of the task, with the time of the monotonic clock. So the journal shows what ran when, without
+any data of the platform.
 """
 
 import json
@@ -53,7 +53,7 @@ def work(job, report):
     return {"attempt": job.attempt}
 
 
-# In place of the module that knows the real jobs; it is imported by the child, after `hello`.
+# Replaces the module with the real jobs, which the child would import after `hello`.
 jobs = ModuleType("aiplatform.runtime.jobs")
 jobs.run = work  # type: ignore[attr-defined]
 sys.modules[jobs.__name__] = jobs

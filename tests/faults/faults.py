@@ -1,4 +1,4 @@
-"""What may go wrong, by name. Each fault says what it hit; None: there was nothing to hit."""
+"""The faults by name. Each is a function that returns what it broke, or None if it couldn't."""
 
 import contextlib
 import os
@@ -20,12 +20,12 @@ def _some_worker(site: Site, choose: random.Random) -> Program | None:
 
 
 def kill_child(site: Site, choose: random.Random) -> str | None:
-    """The process that does the task's work. The task fails: a crash is its own doing."""
+    """Kill the process that runs a task. The task fails, because a crash is its own fault."""
     return _kill(site, choose, lambda launcher, child: child)
 
 
 def kill_launcher(site: Site, choose: random.Random) -> str | None:
-    """The process around it; its guardian must end the child."""
+    """Kill the launcher of a task; its guardian must end the child."""
     return _kill(site, choose, lambda launcher, child: launcher)
 
 
@@ -46,7 +46,7 @@ def _kill(
 
 
 def kill_worker(site: Site, choose: random.Random) -> str | None:
-    """It comes back at once, or so late that others have its tasks."""
+    """Kill a worker. It restarts at once, or so late that others have claimed its tasks."""
     worker = _some_worker(site, choose)
     if worker is None:
         return None
@@ -55,7 +55,7 @@ def kill_worker(site: Site, choose: random.Random) -> str | None:
 
 
 def freeze_worker(site: Site, choose: random.Random) -> str | None:
-    """For a moment, or beyond its leases."""
+    """Freeze a worker, for a moment or until its leases have expired."""
     worker = _some_worker(site, choose)
     if worker is None or len(site.frozen) + 1 >= len(site.workers):
         return None
@@ -65,7 +65,7 @@ def freeze_worker(site: Site, choose: random.Random) -> str | None:
 
 
 def cut_network(site: Site, choose: random.Random) -> str | None:
-    """Connections of one worker to the database are reset, or nothing passes on them."""
+    """Reset or stall the connections of one worker to the database."""
     name = choose.choice([worker.name for worker in site.workers])
     network = site.networks[name]
     seconds = choose.choice([1.0, DEADLINE + 1, LEASE + 3])
@@ -89,7 +89,7 @@ def kill_broker(site: Site, choose: random.Random) -> str | None:
 
 
 def flush_broker(site: Site, choose: random.Random) -> str | None:
-    """All messages are gone."""
+    """Delete all messages of the broker."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
@@ -101,7 +101,7 @@ def flush_broker(site: Site, choose: random.Random) -> str | None:
 
 
 def kill_postgres(site: Site, choose: random.Random) -> str | None:
-    """All of it at once, as when memory runs out, or one of its processes, which restarts all."""
+    """Kill all processes of PostgreSQL, or one of them, after which it restarts all others."""
     pid = site.postgres.pid
     if pid is None:
         return None
@@ -122,7 +122,7 @@ def kill_postgres(site: Site, choose: random.Random) -> str | None:
 
 
 def step_clock(site: Site, choose: random.Random) -> str | None:
-    """The clock of database, API and workers jumps, by up to a quarter of an hour either way."""
+    """Set the clock of database, API and workers forward or back, by up to 15 minutes."""
     if not site.fakes_time:
         return None
     offset = choose.choice([-900, -120, -10, 0, 10, 120, 900])

@@ -1,4 +1,4 @@
-"""A network that can be cut: a small TCP proxy between one worker and the database."""
+"""A network that can be interrupted: a small TCP proxy between one worker and the database."""
 
 import contextlib
 import socket
@@ -9,10 +9,10 @@ CHUNK = 65536
 
 
 class Network:
-    """Forwards connections on a port of its own to a unix socket, as long as it is whole.
+    """A proxy that forwards connections from a port to a unix socket.
 
-    ``cut`` resets what is open and refuses what is new; ``stall`` lets nothing pass and tells
-    nobody, as a network does that drops packets; ``heal`` ends either, and what was held arrives.
+    ``cut`` resets open connections and refuses new ones. ``stall`` silently holds all data back,
+    like a network that drops packets. ``heal`` ends both, and the data that was held back arrives.
     """
 
     def __init__(self, upstream: Path) -> None:
@@ -27,7 +27,7 @@ class Network:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Reset all connections, and refuse others."""
+        """Reset all connections, and refuse new ones."""
         with self._lock:
             self._whole = False
             victims, self._open = self._open, set()
@@ -35,17 +35,17 @@ class Network:
             _end(connection)
 
     def stall(self) -> None:
-        """Hold everything back."""
+        """Hold all data back."""
         self._passes.clear()
 
     def heal(self) -> None:
-        """Work again."""
+        """Forward again."""
         with self._lock:
             self._whole = True
         self._passes.set()
 
     def close(self) -> None:
-        """End it for good."""
+        """Stop the proxy."""
         self._listener.close()
         self.cut()
         self._passes.set()
@@ -91,7 +91,7 @@ class Network:
 
 
 def _end(connection: socket.socket) -> None:
-    # Shut down first: a close alone does not wake a thread that reads from it.
+    # A close alone doesn't wake a thread that reads from the connection; a shutdown does.
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()

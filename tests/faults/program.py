@@ -1,4 +1,4 @@
-"""API and worker as they are started in earnest, with a kind of task that keeps a journal."""
+"""The real API and worker, with an additional kind of task that keeps a journal."""
 
 import sys
 from typing import Any
@@ -16,7 +16,7 @@ from aiplatform.server.tasks.service.kinds import Inputs, Prepared, TaskKind
 
 
 class Journalled(TaskKind):
-    """Reads nothing and leaves nothing."""
+    """A kind of task without inputs and results."""
 
     type = TaskType.DATA_QUALITY
     checkpoints = True

@@ -1,4 +1,4 @@
-"""The loop: faults one after the other, a hundred tasks in flight, and the verdict at the end."""
+"""The main loop: cause faults one after the other while tasks run, then judge the outcome."""
 
 import contextlib
 import queue
@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'fail
 
 
 class Users:
-    """They submit, and now and then cancel; whatever the API does, they ask until it answers."""
+    """Users that submit tasks and sometimes cancel one. They repeat requests until they succeed."""
 
     def __init__(self, site: Site, seed: int) -> None:
         self.site = site
@@ -52,13 +52,13 @@ class Users:
             thread.start()
 
     def want(self, count: int) -> None:
-        """So many tasks more."""
+        """Request the submission of ``count`` more tasks."""
         for _ in range(count):
             self._number += 1
             self.wanted.put(f"task-{self._number}")
 
     def stop(self) -> None:
-        """When all that was wanted has been answered."""
+        """Stop after all requested tasks have been submitted."""
         self.wanted.join()
         self.stopped.set()
         for thread in self._threads:
@@ -89,7 +89,7 @@ class Users:
                 json=body,
                 headers={**self.headers, "Idempotency-Key": name},
             )
-            if answer.status_code == 401:  # the clock has jumped
+            if answer.status_code == 401:  # the token has expired, because the clock was set
                 self._sign_in(client)
                 return False
         except httpx.HTTPError:
@@ -107,7 +107,7 @@ class Users:
 
 @dataclass
 class Outcome:
-    """What was done, and what came of it."""
+    """The number of each fault, and the verdict."""
 
     faults: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
@@ -133,7 +133,7 @@ def run_faults(
     keep: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Break things ``faults`` times, then wait until every task has ended, and judge."""
+    """Cause this number of faults, wait until all tasks have ended, and judge the outcome."""
     outcome = Outcome()
     began = time.monotonic()
     choose = random.Random(seed)
@@ -172,7 +172,7 @@ def run_faults(
 
 
 def tend(site: Site, users: Users, in_flight: int) -> None:
-    """One turn of everything that goes on beside the faults."""
+    """Restart what is down, and submit tasks so that ``in_flight`` are unfinished."""
     site.tend()
     if time.monotonic() < users.look_again:
         return
@@ -183,7 +183,7 @@ def tend(site: Site, users: Users, in_flight: int) -> None:
 
 
 def settle(site: Site, users: Users, seconds: float) -> None:
-    """Until every task has ended, or it takes too long, which the verdict will tell."""
+    """Wait until all tasks have ended, at most ``seconds``; the verdict shows unfinished ones."""
     stopper = threading.Thread(target=users.stop)
     stopper.start()
     deadline = time.monotonic() + seconds
@@ -191,7 +191,7 @@ def settle(site: Site, users: Users, seconds: float) -> None:
         site.tend()
         with contextlib.suppress(psycopg.Error):
             if not stopper.is_alive() and site.sql(UNFINISHED) == [(0,)]:
-                # The last child may have said its last word and not yet be gone.
+                # The last child may have reported its result but not have ended yet.
                 time.sleep(1)
                 return
         time.sleep(0.3)

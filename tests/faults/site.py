@@ -1,4 +1,4 @@
-"""The platform as several machines run it, made so that anything of it can be broken."""
+"""A platform with several workers, like on several machines, in which all parts can be broken."""
 
 import contextlib
 import os
@@ -27,16 +27,16 @@ from tests.servers import EXTENSIONS, OWNER, RUNTIME
 
 PASSWORD = "a long enough passphrase"
 LEASE, DEADLINE, RENEW, SWEEP = 6.0, 4.0, 1.0, 0.5
-"""Seconds; in the same relation to each other as the defaults, but for tasks of seconds."""
+"""Intervals in seconds, in the same proportion as the defaults, but for tasks of a few seconds."""
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-"""Debian's libfaketime, of the package `faketime`: it makes a clock that can be set."""
+"""Debian's libfaketime, from the package `faketime`, by which a process's clock can be set."""
 
 ROOT = Path(__file__).parents[2]
 
 
 class Program:
-    """A process that is started again whenever it is to run and does not."""
+    """A process that :meth:`keep_running` restarts when it has ended."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Program:
             )
 
     def kill(self, down_for: float = 0.0) -> None:
-        """SIGKILL, and nothing else of its family."""
+        """Kill only this process, not its children; restart it after ``down_for`` seconds."""
         self.down_until = time.monotonic() + down_for
         if self.process is not None:
             self.process.kill()
@@ -88,7 +88,7 @@ class Program:
             self.process = None
 
     def keep_running(self) -> None:
-        """What a service manager does."""
+        """Restart it if it has ended, like a service manager."""
         if self.process is not None and self.process.poll() is not None:
             self.ended_by_itself += 1
             self.process = None
@@ -106,7 +106,7 @@ class Program:
 
 
 class Site:
-    """PostgreSQL, Valkey, one API and some workers, each worker with a network of its own."""
+    """PostgreSQL, Valkey, one API and some workers, each worker with its own network."""
 
     def __init__(self, directory: Path, workers: int) -> None:
         self.directory = directory
@@ -142,8 +142,8 @@ class Site:
         return f"postgresql://{role}@/{database}?host={quote(str(self.sockets), safe='/')}"
 
     def set_clock(self, offset: int) -> None:
-        """How far (seconds) the clock of database, API and workers is off."""
-        # Replaced, not written over: nobody may read half of it.
+        """Set the clock of database, API and workers to the real time plus ``offset`` seconds."""
+        # The file is replaced, so that no process reads an incomplete one.
         fresh = self.clock.with_suffix(".new")
         fresh.write_text(f"{offset:+d}s\n")
         fresh.chmod(0o644)
@@ -159,7 +159,7 @@ class Site:
         self.wait_until_healthy(60)
 
     def tend(self) -> None:
-        """Start again whatever is down and should not be, and let the frozen go on."""
+        """Restart what has ended, thaw what was frozen long enough, and run due actions."""
         for name, until in list(self.frozen.items()):
             if time.monotonic() >= until:
                 self.thaw(name)
@@ -172,7 +172,7 @@ class Site:
                 program.keep_running()
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Have :meth:`tend` do it when it is time."""
+        """Let :meth:`tend` call ``action`` after ``seconds``."""
         self._due.append((time.monotonic() + seconds, action))
 
     def freeze(self, worker: Program, seconds: float) -> None:
@@ -187,7 +187,7 @@ class Site:
             worker.process.send_signal(signal.SIGCONT)
 
     def heal(self) -> None:
-        """Everything works from now on."""
+        """End all faults, so that everything works again."""
         for network in self.networks.values():
             network.heal()
         self.set_clock(0)
@@ -205,10 +205,10 @@ class Site:
             program.end()
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Ask the database directly.
+        """Run a query on the database, and return its rows.
 
         Raises:
-            psycopg.Error: also when it is away.
+            psycopg.Error: If the query fails or the database is down.
         """
         url = self.database_url("postgres")
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
@@ -216,7 +216,7 @@ class Site:
             return connection.execute(statement, parameters).fetchall()
 
     def children(self) -> list[tuple[psutil.Process, psutil.Process]]:
-        """Launchers that run now, each with its child."""
+        """Return the running launchers, each with its child."""
         found = []
         for worker in self.workers:
             if worker.pid is None:
@@ -230,7 +230,7 @@ class Site:
         return found
 
     def wait_until_healthy(self, seconds: float) -> None:
-        """Until the API finds database, broker and a worker."""
+        """Wait until the API reports database, broker and a worker as healthy."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.tend()
@@ -274,7 +274,7 @@ class Site:
             "listen_addresses": "",
             "unix_socket_directories": str(self.sockets),
             "extension_control_path": f"$system:{share}",
-            # Processes die here, the machine does not: what was handed to the kernel is safe.
+            # Only processes are killed, not the machine, so data in the kernel's cache is safe.
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": "200",
@@ -317,7 +317,7 @@ class Site:
             "AIPLATFORM_RENEW_SECONDS": str(RENEW),
             "AIPLATFORM_STORAGE_URL": (self.directory / "blobs").as_uri(),
             "AIPLATFORM_REAPER_SECONDS": str(SWEEP),
-            "AIPLATFORM_WARM_RUNTIME": "off",  # no task here is of a kind that one takes
+            "AIPLATFORM_WARM_RUNTIME": "off",  # the tasks here are not of a kind that uses spares
             "AIPLATFORM_WORKER_CPUS": "6",
             "AIPLATFORM_WORKER_NAME": name,
             "AIPLATFORM_WORKER_THREADS": "12",
@@ -328,7 +328,7 @@ class Site:
             **self._faked(),
         }
         if program == "worker":
-            # Shorter than a lease, so that a path with a cut network in it is tried again.
+            # Shorter than a lease, so that a connection over a cut network is tried again in time.
             env["PGCONNECT_TIMEOUT"] = "2"
         return Program(name, [sys.executable, "-m", "tests.faults.program", program], env, home)
 
@@ -359,7 +359,7 @@ class Site:
 
 @contextmanager
 def running_site(workers: int, *, keep: bool = False) -> Iterator[Site]:
-    """A fresh site, gone at the end; with ``keep``, its directory stays to be looked at."""
+    """Yield a new running site, and remove it afterwards; with ``keep``, keep its directory."""
     directory = Path(tempfile.mkdtemp(prefix="aip-faults-"))
     directory.chmod(0o755)
     site = Site(directory, workers)

@@ -1,4 +1,4 @@
-"""A short run of the fault suite; ``make faults`` is the long one."""
+"""A short run of the fault injection; ``make faults`` does a long one."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.faults.verdict import overlaps
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_and_nothing_is_done_twice():
+def test_faults_lose_no_task_and_double_none():
     outcome = run_faults(12, seed=20, in_flight=20, workers=2, pause=(0.2, 1.5), settle_seconds=120)
     assert outcome.faults.total() == 12
     assert outcome.verdict.lost == []
@@ -16,8 +16,8 @@ def test_nothing_is_lost_and_nothing_is_done_twice():
     assert outcome.verdict.ended.get("completed", 0) > outcome.verdict.tasks / 2
 
 
-def test_a_journal_tells_who_ran_when(tmp_path):
-    """The suite would find nothing if this did not notice."""
+def test_overlaps_finds_processes_that_ran_at_the_same_time(tmp_path):
+    """The verdict depends on this check."""
     journal = tmp_path / "task.jsonl"
 
     def write(*notes: tuple[int, int, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the database and the journal of the children say about what happened."""
+"""The verdict about a run with faults, from the database and the journals of the children."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ ENDS = ("completed", "failed", "cancelled")
 
 @dataclass
 class Verdict:
-    """``lost`` and ``doubled`` name tasks, with what is wrong about each."""
+    """The result of a run. ``lost`` and ``doubled`` describe what is wrong with each task."""
 
     tasks: int = 0
     attempts: int = 0
@@ -23,7 +23,7 @@ class Verdict:
 
 
 def judge(site: Site, submitted: dict[str, list[str]]) -> Verdict:
-    """``submitted``: for each name, the uuids that the API has answered."""
+    """Return the verdict. ``submitted`` has the uuids that the API returned, for each task name."""
     found = Verdict()
     rows = site.sql("SELECT id, uuid::text, name, status FROM tasks ORDER BY id")
     found.tasks = len(rows)
@@ -46,7 +46,7 @@ def judge(site: Site, submitted: dict[str, list[str]]) -> Verdict:
 
 
 def _judge_ends(site: Site, found: Verdict) -> None:
-    """Every task has ended once, in its timeline and in the audit."""
+    """Check that each task has ended once in its timeline and in the audit trail."""
     for name, events, audited in site.sql(
         """
         SELECT t.name,
@@ -68,7 +68,7 @@ def _judge_ends(site: Site, found: Verdict) -> None:
 
 
 def _judge_writes(site: Site, found: Verdict) -> None:
-    """No attempt's write is accepted after the next one was claimed, or its task had ended."""
+    """Check that no write of an attempt was accepted after the next claim or the task's end."""
     held: dict[str, int] = {}
     over: set[str] = set()
     for name, kind, data in site.sql(
@@ -94,7 +94,7 @@ def _judge_writes(site: Site, found: Verdict) -> None:
 
 
 def overlaps(journal: Path) -> list[str]:
-    """Where two processes of a task ran at the same time, by what they wrote themselves."""
+    """Return the cases in which two processes of a task ran at the same time, by their journal."""
     if not journal.exists():
         return []
     spans: dict[tuple[int, int], list[float]] = {}

@@ -151,7 +151,7 @@ def test_fetch_with_another_hash_is_refused(fetch: Any) -> None:
     assert caught.value.retryable
 
 
-class TestWhere:
+class TestAddresses:
     def test_redirect_to_another_host_is_followed_without_the_token(
         self, fetch: Any, there: Elsewhere
     ) -> None:
