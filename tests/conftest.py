@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from aiplatform.server.identity.models import User
-    from tests.described import CheckedClient
+    from tests.openapi_checks import CheckedClient
     from tests.servers import PostgresServer
 
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -148,7 +148,7 @@ def forget_caches() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_home_of_ours() -> Iterator[None]:
+def _isolated_home() -> Iterator[None]:
     """Keep the tests away from the developer's own home directory and settings."""
     before = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
     directory = tempfile.mkdtemp(prefix="aip-home-")
@@ -163,7 +163,7 @@ def _no_home_of_ours() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _settings_as_before() -> Iterator[None]:
+def _check_settings_restored() -> Iterator[None]:
     """Fail a module that leaves changed settings behind: the next modules would read them."""
     before = _settings()
     yield
@@ -181,17 +181,17 @@ def _settings() -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def _answers_as_described() -> Iterator[None]:
+def _check_openapi_differences() -> Iterator[None]:
     """Fail a test in which an answer contradicted the OpenAPI document.
 
     Most differences raise an error where the answer is read. Those behind a socket or in a thread
     are only noted, and fail the test here.
     """
     yield
-    described = sys.modules.get("tests.described")
-    if described is not None and described.FOUND:
-        found = list(described.FOUND)
-        described.FOUND.clear()
+    checks = sys.modules.get("tests.openapi_checks")
+    if checks is not None and checks.DIFFERENCES:
+        found = list(checks.DIFFERENCES)
+        checks.DIFFERENCES.clear()
         pytest.fail("\n".join(str(fault) for fault in found), pytrace=False)
 
 
@@ -250,7 +250,7 @@ def scratch_database(server: "PostgresServer", template: str, home: Path) -> Ite
     """
     name = f"aip_test_{os.getpid()}_{next(_number)}"
     owner = server.create_database(name, template)
-    server.forbid_shadows(name)
+    server.protect_table_names(name)
     url = server.url_of(name, role=server.runtime)
     with environment(
         AIPLATFORM_DATABASE_URL=url,
@@ -320,7 +320,7 @@ def app(database_url: str) -> "FastAPI":
 @pytest.fixture(scope="module")
 def client(app: "FastAPI") -> "Iterator[CheckedClient]":
     """Start the application and return a client for it that is not signed in."""
-    from tests.described import CheckedClient
+    from tests.openapi_checks import CheckedClient
 
     with CheckedClient(
         app, base_url="http://127.0.0.1:8400", client=("127.0.0.1", 50000)
@@ -400,7 +400,7 @@ def server_url(app: "FastAPI") -> Iterator[str]:
     """
     import uvicorn
 
-    from tests.described import CheckedApp
+    from tests.openapi_checks import CheckedApp
 
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

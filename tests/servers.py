@@ -37,7 +37,7 @@ RUNTIME = "aiplatform_runtime"
 EXTENSIONS = Path(__file__).parents[1] / "src/aiplatform/embedded/extensions/extension"
 
 # The data is deleted after the tests, so no statement needs to wait for the disk.
-HASTE = {
+FAST_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -79,15 +79,15 @@ class PostgresServer:
             connection.execute(statement)
         return self.url_of(name)
 
-    def forbid_shadows(self, name: str) -> None:
+    def protect_table_names(self, name: str) -> None:
         """Protect table names from being shadowed, as ``db upgrade`` does.
 
         These settings belong to the template database itself, so a copy does not have them.
         """
-        from aiplatform.server.core.roles import NO_SHADOWS
+        from aiplatform.server.core.roles import TABLE_NAME_PROTECTION
 
         with self.connect() as connection:
-            for statement in NO_SHADOWS:
+            for statement in TABLE_NAME_PROTECTION:
                 connection.execute(sql.SQL(statement).format(database=sql.Identifier(name)))
 
     def drop_database(self, name: str) -> None:
@@ -145,7 +145,7 @@ def private_postgres(
             ],
             directory,
         )
-        options = {**HASTE, "listen_addresses": "", "unix_socket_directories": str(sockets)}
+        options = {**FAST_SETTINGS, "listen_addresses": "", "unix_socket_directories": str(sockets)}
         if extensions and binaries.major >= 18:
             share = directory / "share"
             shutil.copytree(EXTENSIONS, share / "extension")

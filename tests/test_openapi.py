@@ -23,9 +23,9 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy.orm import Session
 
 from tests.access_table import TABLE, Access
-from tests.described import CheckedClient
 from tests.factories import make_key
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.slow
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")

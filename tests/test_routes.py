@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.description import Shortcut
 from aiplatform.server.identity.access import PublicGuard
 from tests.access_table import PUBLIC, TABLE, UNGUARDED, Access
-from tests.described import CheckedClient
 from tests.matrix.asking import BY_KEY, admits, ask, check, check_silent, sent_in
 from tests.matrix.world import PEOPLE, Stage
+from tests.openapi_checks import CheckedClient
 
 
 def all_routes(app: FastAPI) -> list[Any]:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import send
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 UNASKED: dict[str, Any] = {
     "id": 1, "uuid": "00000000-0000-4000-8000-000000000000", "owner": "admin", "owner_id": 1,

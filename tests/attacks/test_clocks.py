@@ -29,8 +29,8 @@ from aiplatform.server.tasks.models import ExternalRun
 from aiplatform.server.tasks.service.attempts import Chunk
 from aiplatform.server.tasks.service.flooding import within_rate
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
+from tests.openapi_checks import CheckedClient
 from tests.server.audit.conftest import superuser, url
 from tests.server.audit.trail import seal, write
 from tests.server.identity.conftest import age_use, me, renew, sign_in

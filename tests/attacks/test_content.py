@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.settings import get_settings
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import make_blob, make_model
 from tests.matrix.world import World
+from tests.openapi_checks import CheckedClient
 
 MARKUP = (
     "<script>alert(1)</script>",

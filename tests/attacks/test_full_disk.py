@@ -12,7 +12,7 @@ from aiplatform.server.core.disks import DiskChecks, examine
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.tasks.endpoints import health
 from tests.conftest import environment
-from tests.described import CheckedClient
+from tests.openapi_checks import CheckedClient
 
 FULL = """
 import sys

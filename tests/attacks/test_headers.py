@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import make_user
+from tests.openapi_checks import CheckedClient
 
 CLAIMS: tuple[dict[str, str], ...] = (
     {"X-Forwarded-For": "203.0.113.9"},

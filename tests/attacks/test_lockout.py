@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.identity import rules
 from aiplatform.server.identity.models import User
-from tests.described import CheckedClient
 from tests.factories import make_user, number
+from tests.openapi_checks import CheckedClient
 from tests.server.identity.conftest import sign_in
 
 ADDRESSES = 34

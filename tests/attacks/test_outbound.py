@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from tests.access_table import TABLE, Access
 from tests.attacks.test_text_fields import texts
 from tests.conftest import Api, environment
-from tests.described import CheckedClient
 from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import put, send
 from tests.matrix.world import World
+from tests.openapi_checks import CheckedClient
 from tests.server.core.test_outgoing import ODD, PUBLIC, Inside, inside, names
 
 __all__ = ["inside", "names"]  # fixtures

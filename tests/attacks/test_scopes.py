@@ -25,7 +25,6 @@ from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.runner.confidential import take_secrets
 from tests.conftest import Api, environment
-from tests.described import CheckedClient
 from tests.factories import (
     make_dataset,
     make_experiment,
@@ -37,6 +36,7 @@ from tests.factories import (
     make_task,
     make_version,
 )
+from tests.openapi_checks import CheckedClient
 
 WORK = ("tasks:*", "training:*", "inference:*", "datasets:write", "models:write")
 """Scopes that allow starting tasks of all kinds, but not reading their inputs."""

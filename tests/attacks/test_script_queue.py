@@ -16,8 +16,8 @@ from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.entering import new_task
 from tests.conftest import Api, environment
-from tests.described import CheckedClient
 from tests.factories import make_deployment, make_model, make_project, number
+from tests.openapi_checks import CheckedClient
 from tests.server.experiments.hand import Hand
 
 QUEUE = "scripts"

@@ -29,8 +29,8 @@ from aiplatform.server.tasks.service.attempts import Chunk, Claim
 from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.telemetry import Block
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import make_token, make_user
+from tests.openapi_checks import CheckedClient
 from tests.server.core.test_ratelimits import FEW, middle_of_the_hour
 from tests.server.identity.conftest import age_use, me, renew, sign_in
 from tests.server.identity.test_invitations import accept, invite

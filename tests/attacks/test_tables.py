@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.matrix.world import World
+from tests.openapi_checks import CheckedClient
 
 FORMULAS = (
     "=cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1+1)", "=HYPERLINK(\"http://x\")",

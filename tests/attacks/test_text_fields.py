@@ -9,11 +9,11 @@ from fastapi import FastAPI
 
 from tests.access_table import TABLE, Access
 from tests.attacks.test_content import MARKUP, assert_inert
-from tests.described import CheckedClient
 from tests.matrix.asking import admits, ask
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import Place, put, send
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
 OWN_WORDS = {"GET /metrics"}

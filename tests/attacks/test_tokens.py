@@ -10,8 +10,8 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.notifications.models import Notification
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
+from tests.openapi_checks import CheckedClient
 
 
 def sign_in(client: CheckedClient, user: User, **headers: str) -> dict[str, Any]:

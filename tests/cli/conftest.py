@@ -18,7 +18,7 @@ from aiplatform.cli.localised import FIXED
 from aiplatform.cli.main import main
 from aiplatform.client.transport import Transport
 from tests.client.fake import FakeServer, answer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 class Ran(NamedTuple):
@@ -29,12 +29,12 @@ class Ran(NamedTuple):
 
 Run = Callable[..., Ran]
 P, D, M, E, T = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6))
-PROJECT = Some(
+PROJECT = Partial(
     {"uuid": P, "name": "demo", "status": "active", "created_at": "2026-11-01T00:00:00Z"}
 )
-DATASET = Some({"uuid": D, "name": "faq", "version": "v1", "status": "ready", "row_count": 3})
-MODEL = Some({"uuid": M, "name": "base", "version": "1", "status": "ready", "project": P})
-TASK = Some({"uuid": T, "name": "train", "type": "training", "status": "completed", "model": M})
+DATASET = Partial({"uuid": D, "name": "faq", "version": "v1", "status": "ready", "row_count": 3})
+MODEL = Partial({"uuid": M, "name": "base", "version": "1", "status": "ready", "project": P})
+TASK = Partial({"uuid": T, "name": "train", "type": "training", "status": "completed", "model": M})
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from tests.cli.conftest import PROJECT, P, Ran, posted
 from tests.client.fake import FakeServer, answer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 K = "00000000-0000-4000-8000-00000000000a"
-KEY = Some(
+KEY = Partial(
     {
         "uuid": K,
         "name": "ci",
@@ -21,7 +21,7 @@ KEY = Some(
         "user": {"uuid": K, "username": "ann"},
     }
 )
-ROLE = Some({"uuid": K, "name": "labeler", "permissions": ["datasets:read"], "is_system": False})
+ROLE = Partial({"uuid": K, "name": "labeler", "permissions": ["datasets:read"], "is_system": False})
 
 
 def test_keys_create_prints_key_once_on_last_line_of_stdout(run: Run, server: FakeServer) -> None:
@@ -39,7 +39,7 @@ def test_keys_create_prints_key_once_on_last_line_of_stdout(run: Run, server: Fa
 def test_keys_are_listed_and_revoked_by_name(run: Run, server: FakeServer) -> None:
     server.on("GET users/me/keys", page(KEY))
     server.on("GET users/ann/keys", page(KEY))
-    server.on("GET users/me", answer(Some({"uuid": K, "username": "root"})))
+    server.on("GET users/me", answer(Partial({"uuid": K, "username": "root"})))
     server.on(f"DELETE users/me/keys/{K}", answer(None, 204))
     server.on(f"DELETE users/ann/keys/{K}", answer(None, 204))
     assert "aip_key_abcd…" in run("keys", "ls").out

@@ -10,11 +10,11 @@ import pytest
 
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 U, P, S = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
-ANN = Some(
+ANN = Partial(
     {"uuid": U, "username": "ann", "email": "ann@example.org", "role": "user", "is_active": True}
 )
 LINK = {
@@ -77,7 +77,7 @@ def test_users_rm_of_a_project_owner_prints_the_server_error(run: Run, ann: Fake
 
 
 def test_users_invite_prints_only_the_link_on_stdout(run: Run, server: FakeServer) -> None:
-    invitation = Some({"uuid": S, "email": "x@example.org"})
+    invitation = Partial({"uuid": S, "email": "x@example.org"})
     secret = {"link": LINK["link"], "token": "t"}
     server.on("POST invitations", answer(invitation | secret, 201))
     ran = run("users", "invite", "x@example.org", "--project", P, "--project-role", "viewer")
@@ -105,7 +105,7 @@ def test_users_reset_password_end_sessions_and_reset_totp(run: Run, ann: FakeSer
 
 def test_account_sessions_are_listed_and_ended(run: Run, server: FakeServer) -> None:
     server.on(
-        "GET users/me/sessions", page(Some({"uuid": S, "current": True, "user_agent": "phone"}))
+        "GET users/me/sessions", page(Partial({"uuid": S, "current": True, "user_agent": "phone"}))
     )
     assert "phone" in run("account", "sessions").out
     server.on(f"DELETE users/me/sessions/{S}", answer(status=204))
@@ -160,7 +160,7 @@ def test_account_totp_commands(
 def test_login_with_second_factor_needs_a_code(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
+    token = Partial({"access_token": "a", "refresh_token": "r", "expires_in": 900})
     server.on("POST auth/token", problem(401, "totp_required", "A code too."), answer(token))
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
     ran = run("login", "-u", "ann", "--password-stdin")

@@ -15,10 +15,10 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import get_settings
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
-ENTRY = Some(
+ENTRY = Partial(
     {
         "uuid": "00000000-0000-4000-8000-000000000009",
         "action": "dataset:created",
@@ -65,7 +65,7 @@ def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None
         f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
     )
 
-    def entry(uuid: str, kind: str = "dataset", **details: object) -> Some:
+    def entry(uuid: str, kind: str = "dataset", **details: object) -> Partial:
         return ENTRY | {"resource_type": kind, "resource_id": uuid, "details": details}
 
     server.on("GET audit", page(
@@ -73,9 +73,9 @@ def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None
         entry(first, name="faq", version={"before": "v1", "after": "v2"}), entry(user, "user"),
         entry(session, "session"),
     ))  # fmt: skip
-    server.on(f"GET datasets/{second}", answer(Some({"uuid": second, "name": "other"})))
+    server.on(f"GET datasets/{second}", answer(Partial({"uuid": second, "name": "other"})))
     server.on(f"GET datasets/{gone}", problem(404, "not_found", "gone"))
-    server.on(f"GET users/{user}", answer(Some({"uuid": user, "username": "lin"})))
+    server.on(f"GET users/{user}", answer(Partial({"uuid": user, "username": "lin"})))
     done = run("audit", "ls")
     shown = [line.split("success")[1].split("192.")[0].strip()
              for line in done.out.splitlines()[1:]]  # fmt: skip

@@ -7,12 +7,12 @@ import pytest
 
 from tests.cli.conftest import MODEL, TASK, D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 TRAINING = TASK | {"status": "running", "model": None, "config": {"output_name": "tuned"}}
 OTHER = "00000000-0000-4000-8000-000000000009"
 EVALUATION = TASK | {"uuid": OTHER, "name": "evaluate", "type": "evaluation"}
-DEPLOYMENT = Some({"uuid": OTHER, "name": "tuned", "status": "starting", "model": None})
+DEPLOYMENT = Partial({"uuid": OTHER, "name": "tuned", "status": "starting", "model": None})
 
 
 @pytest.fixture

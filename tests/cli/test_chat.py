@@ -8,11 +8,13 @@ import pytest
 
 from tests.cli.conftest import D, Run
 from tests.client.fake import Broken, FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 def test_chat_answers_a_question(run: Run, server: FakeServer) -> None:
-    server.on(f"GET deployments/{D}", answer(Some({"uuid": D, "name": "bot", "status": "ready"})))
+    server.on(
+        f"GET deployments/{D}", answer(Partial({"uuid": D, "name": "bot", "status": "ready"}))
+    )
     pieces = (("Par", None), ("is\x1b", None), (None, "stop"))
     chunks = [{"choices": [{"delta": {"content": text}, "finish_reason": end}]}
               for text, end in pieces]  # fmt: skip
@@ -33,8 +35,10 @@ def test_chat_answers_a_question(run: Run, server: FakeServer) -> None:
 def test_chat_reads_a_piped_question(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.on(f"GET deployments/{D}", answer(Some({"uuid": D, "name": "bot", "status": "ready"})))
-    whole = Some({"choices": [{"message": {"content": "Paris"}, "finish_reason": "stop"}]})
+    server.on(
+        f"GET deployments/{D}", answer(Partial({"uuid": D, "name": "bot", "status": "ready"}))
+    )
+    whole = Partial({"choices": [{"message": {"content": "Paris"}, "finish_reason": "stop"}]})
     server.on("POST /v1/chat/completions", answer(whole))
     monkeypatch.setattr("sys.stdin", io.StringIO("Capital?"))
     assert json.loads(run("chat", D, "--json").out)["choices"] == whole["choices"]

@@ -14,7 +14,7 @@ from aiplatform.cli import completion
 from aiplatform.cli.main import app
 from tests.cli.conftest import D, Ran, Run
 from tests.client.fake import FakeServer, answer, malformed, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 HOSTILE = ["my data; rm -rf x", "$(touch x)", "back\\$(touch y)", "it's", 'a "quote"', "`id`"]
 NAMED = {
@@ -51,8 +51,8 @@ def ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     return ask
 
 
-def dataset(name: str) -> Some:
-    return Some({"uuid": D, "name": name, "version": "v1", "status": "ready"})
+def dataset(name: str) -> Partial:
+    return Partial({"uuid": D, "name": name, "version": "v1", "status": "ready"})
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_completion_does_not_wait_for_a_slow_platform(
 
     def late(_: httpx.Request) -> httpx.Response:
         given_up.wait()
-        return page(Some({"uuid": D, "name": "demo"}))
+        return page(Partial({"uuid": D, "name": "demo"}))
 
     world.on("GET projects", late)
     monkeypatch.setenv(completion.TIMEOUT_VARIABLE, "0.1")

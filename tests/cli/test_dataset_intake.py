@@ -8,9 +8,9 @@ import pytest
 
 from tests.cli.conftest import TASK, D, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-VERSION = Some({"uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 4,
+VERSION = Partial({"uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 4,
            "shape": "text"})  # fmt: skip
 IMPORT = TASK | {"type": "dataset_import", "name": "import x", "result": {
     "dataset": D, "version": "v2"}}  # fmt: skip

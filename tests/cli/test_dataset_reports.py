@@ -6,11 +6,11 @@ import pytest
 
 from tests.cli.conftest import DATASET, D, E, Run
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-VERSION = Some({"uuid": E, "dataset": D, "version": "v1", "row_count": 40})
+VERSION = Partial({"uuid": E, "dataset": D, "version": "v1", "row_count": 40})
 LONG = "一句很长的话" * 40
-REPORT: dict[str, Any] = Some(
+REPORT: dict[str, Any] = Partial(
     {
         "score": 71,
         "rows": 40,
@@ -55,7 +55,7 @@ REPORT: dict[str, Any] = Some(
         ],
     }
 )
-REFUSED = Some(
+REFUSED = Partial(
     {
         "passed": False,
         "failures": [{"rule": "score", "text": "its score is 71, at least 90 is asked for"}],

@@ -7,14 +7,14 @@ import pytest
 
 from tests.cli.conftest import DATASET, D, Run
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 ROWS = [{"text": "一"}, {"text": "two"}]
 
 
 @pytest.fixture
 def filled(world: FakeServer) -> FakeServer:
-    found = Some({"items": ROWS, "places": [7, 4100], "next_cursor": None})
+    found = Partial({"items": ROWS, "places": [7, 4100], "next_cursor": None})
     world.on(f"GET datasets/{D}/versions/v1/rows", answer(found))
     world.on(f"GET datasets/{D}/versions/v1/findings/empty/rows", answer(found))
     return world

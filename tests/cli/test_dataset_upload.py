@@ -8,9 +8,9 @@ import pytest
 
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-VERSION = Some({"uuid": E, "dataset": D, "version": "v1"})
+VERSION = Partial({"uuid": E, "dataset": D, "version": "v1"})
 
 
 def head(status: str) -> httpx.Response:
@@ -118,9 +118,9 @@ def test_upload_with_parent_follows_an_older_version(
 
 
 UPLOADS = [
-    Some({"uuid": E, "name": "new", "filename": "rows.jsonl", "length": 200_000_000,
+    Partial({"uuid": E, "name": "new", "filename": "rows.jsonl", "length": 200_000_000,
      "offset": 64_000_000, "status": "receiving"}),
-    Some({"uuid": "7f000000-0000-4000-8000-000000000001", "dataset": D, "length": 5, "offset": 5,
+    Partial({"uuid": "7f000000-0000-4000-8000-000000000001", "dataset": D, "length": 5, "offset": 5,
      "status": "committed"}),
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, problem, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
         "header_doubt": {"en": "the first line looks like a row", "zh": "…"},
         "retyped": [{"column": "day", "before": "date", "after": "text"}],
     }
-    version = Some({"uuid": D, "dataset": D, "version": "v1", "read_as": read_as})
+    version = Partial({"uuid": D, "dataset": D, "version": "v1", "read_as": read_as})
     world.on(f"GET datasets/{D}/versions/v1", answer(version))
     world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
     ran = run("datasets", "upload", str(file))
@@ -43,7 +43,7 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
     assert "aiplatform datasets report new@v1" in ran.err
     assert b'{"text": "a"}\n' in world.bodies
 
-    version = Some({"uuid": E, "dataset": D, "version": "v2"})
+    version = Partial({"uuid": E, "dataset": D, "version": "v2"})
     world.on(f"POST datasets/{D}/versions", answer(version, 201))
     assert run("datasets", "upload", str(file), "--name", "faq", "--no-wait").code == 0
     assert world.count(f"POST datasets/{D}/versions") == 1
@@ -64,14 +64,14 @@ def test_rm_asks_for_confirmation(
 
 
 class TestDatasetChanges:
-    MADE = Some({
+    MADE = Partial({
         "uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 5,
         "made_by": {"operation": "patch", "from": "v1", "added": 1, "changed": 2, "deleted": 0},
     })  # fmt: skip
 
-    def made(self, change: str, *parts: Some) -> httpx.Response:
+    def made(self, change: str, *parts: Partial) -> httpx.Response:
         """Return the answer to a change: a version, or the parts of a split."""
-        return answer(Some({"datasets": list(parts)}) if change == "split" else self.MADE, 201)
+        return answer(Partial({"datasets": list(parts)}) if change == "split" else self.MADE, 201)
 
     def test_patch_sends_changes_by_row_number(
         self, world: FakeServer, run: Callable[..., Any]
@@ -331,7 +331,7 @@ def test_diff_accepts_all_ways_to_name_versions(
     world: FakeServer, run: Run, arguments: tuple[str, ...], before: str, after: str | None
 ) -> None:
     summary = {"added": 0, "removed": 0, "changed": 0, "unchanged": 3, "columns": {}}
-    found = Some(
+    found = Partial(
         {"before": "v1", "after": "v2", "summary": summary, "items": [], "next_cursor": None}
     )
     world.on(f"GET datasets/{D}/diff", answer(found))

@@ -8,11 +8,11 @@ import pytest
 
 from tests.cli.conftest import MODEL, TASK, Run, T, posted
 from tests.client.fake import FakeServer, answer, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 BOT = "00000000-0000-4000-8000-000000000019"
 NEXT = {"model": MODEL["uuid"], "model_name": "faq@2", "task": T}
-SERVED = Some({"uuid": BOT, "name": "faq", "status": "ready", "model_name": "faq@1"})
+SERVED = Partial({"uuid": BOT, "name": "faq", "status": "ready", "model_name": "faq@1"})
 UPDATING = SERVED | {"updating": NEXT}
 FULL = "needs 0.1 CPU cores, 0 of 2 free: training night"
 

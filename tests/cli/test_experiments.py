@@ -6,10 +6,10 @@ from typing import Any
 from aiplatform.client import git_state
 from tests.cli.conftest import E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-EXPERIMENT: dict[str, Any] = Some({"uuid": E, "name": "x", "tags": ["a"], "note": "# N"})
-RUN: dict[str, Any] = Some(
+EXPERIMENT: dict[str, Any] = Partial({"uuid": E, "name": "x", "tags": ["a"], "note": "# N"})
+RUN: dict[str, Any] = Partial(
     {
         "uuid": T,
         "name": "x #1",
@@ -21,7 +21,7 @@ RUN: dict[str, Any] = Some(
 
 
 def test_runs_ls_sends_filter_and_shows_the_sorted_metric(run: Run, world: FakeServer) -> None:
-    world.on(f"GET projects/{P}/runs", answer(Some({"items": [RUN], "next_cursor": None})))
+    world.on(f"GET projects/{P}/runs", answer(Partial({"items": [RUN], "next_cursor": None})))
     ran = run("runs", "ls", "--filter", "metrics.loss < 3", "--sort", "-metrics.loss")
     assert ran.code == 0, ran.err
     assert "2.5" in ran.out
@@ -46,7 +46,7 @@ def test_runs_show_prints_the_record(run: Run, world: FakeServer) -> None:
 
 def test_runs_compare_prints_differences_and_metrics(run: Run, world: FakeServer) -> None:
     column = {"kind": "run", "uuid": T, "name": "x #1", "status": "completed", "run": T}
-    found = Some(
+    found = Partial(
         {"items": [column], "differs": {"lora.rank": [8]}, "metrics": {"eval_loss": [1.25]}}
     )
     world.on(f"GET projects/{P}/comparison", answer(found))

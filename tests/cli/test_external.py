@@ -10,7 +10,7 @@ import pytest
 from aiplatform.client.external.journal import LOG, POINTS, Journal, Records
 from tests.cli.conftest import D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Runs = list[Journal]
 
@@ -33,10 +33,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) ->
         if status is not None:
             journal.note_end({"status": status, "error": None, "result": {}})
         found.append(journal)
-        running = answer(Some({"status": "running", "taken": 1, "dropped_bytes": 0}))
+        running = answer(Partial({"status": "running", "taken": 1, "dropped_bytes": 0}))
         server.on(f"POST tasks/{task}/metrics", running)
         server.on(f"POST tasks/{task}/heartbeat", running)
-        server.on(f"POST tasks/{task}/end", answer(Some({"status": "completed"})))
+        server.on(f"POST tasks/{task}/end", answer(Partial({"status": "completed"})))
     monkeypatch.setenv("AIPLATFORM_RUNS", str(parent))
     return found
 

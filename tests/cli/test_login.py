@@ -9,13 +9,13 @@ import pytest
 from aiplatform.client.credentials import default_path
 from tests.cli.conftest import P, Run
 from tests.client.fake import FakeServer, answer, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
+    token = Partial({"access_token": "a", "refresh_token": "r", "expires_in": 900})
     server.on("POST auth/token", answer(token | {"must_change_password": True}))
     server.on("PUT users/me/password", answer(status=204))
     monkeypatch.setattr("sys.stdin", io.StringIO("admin123\nbetter\n"))
@@ -27,7 +27,7 @@ def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
         "new_password": "better",
     }
     assert stat.S_IMODE(default_path().stat().st_mode) == 0o600
-    server.on("GET users/me", answer(Some({"uuid": P, "username": "admin"})))
+    server.on("GET users/me", answer(Partial({"uuid": P, "username": "admin"})))
     assert "admin" in run("whoami").out
     server.on("POST auth/logout", answer(status=204))
     assert run("logout").code == 0
@@ -37,7 +37,7 @@ def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
 def test_login_without_a_new_password_says_that_it_must_be_replaced(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
+    token = Partial({"access_token": "a", "refresh_token": "r", "expires_in": 900})
     server.on("POST auth/token", answer(token | {"must_change_password": True}))
     monkeypatch.setattr("sys.stdin", io.StringIO("admin123\n"))
     ran = run("login", "-u", "admin", "--password-stdin")

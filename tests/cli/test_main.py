@@ -16,12 +16,12 @@ from typer.main import get_command
 from aiplatform.cli.main import app
 from tests.cli.conftest import Ran
 from tests.client.fake import Broken, FakeServer, answer, malformed, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 Start = Callable[..., subprocess.Popen[str]]
 P, T = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
-TASK = Some({"uuid": T, "name": "train faq", "type": "training", "status": "running"})
+TASK = Partial({"uuid": T, "name": "train faq", "type": "training", "status": "running"})
 
 
 def test_help_imports_no_large_packages() -> None:
@@ -143,7 +143,7 @@ def test_command_without_login_exits_with_4(run: Run, monkeypatch: pytest.Monkey
 
 
 def test_upload_of_a_missing_file_names_it(run: Run, server: FakeServer) -> None:
-    server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
+    server.on("GET projects", page(Partial({"uuid": P, "name": "demo"})))
     server.on(f"GET projects/{P}/datasets", page())
     ran = run("datasets", "upload", "/nowhere/rows.jsonl")
     assert ran.code == 1
@@ -165,7 +165,7 @@ def test_server_texts_with_control_characters_are_printed_plain(
     run: Run, server: FakeServer
 ) -> None:
     name = "evil\x1b]0;title\x07[bold]x[/bold]"
-    server.on("GET projects", page(Some({"uuid": P, "name": name})))
+    server.on("GET projects", page(Partial({"uuid": P, "name": name})))
     ran = run("projects", "ls")
     assert "\x1b" not in ran.out
     assert "\x07" not in ran.out
@@ -184,8 +184,8 @@ def test_url_option_and_locale_are_used_for_requests(
 
 def test_closed_output_pipe_is_no_error(start: Start, server: FakeServer) -> None:
     rows = [{"text": "x" * 1000} for _ in range(500)]
-    server.on(f"GET datasets/{T}", answer(Some({"uuid": T, "name": "d", "version": "v1"})))
-    found = Some({"items": rows, "places": list(range(500)), "next_cursor": None})
+    server.on(f"GET datasets/{T}", answer(Partial({"uuid": T, "name": "d", "version": "v1"})))
+    found = Partial({"items": rows, "places": list(range(500)), "next_cursor": None})
     server.on(f"GET datasets/{T}/versions/v1/rows", answer(found))
     process = start("datasets", "rows", T, "-n", "500")
     assert process.stdout is not None
@@ -262,6 +262,6 @@ def test_client_install_names_the_missing_extra(arguments: list[str], tmp_path: 
 
 
 def test_client_install_can_use_the_sdk(url: str, server: FakeServer) -> None:
-    server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
+    server.on("GET projects", page(Partial({"uuid": P, "name": "demo"})))
     done = bare("projects", "ls", "--json", AIPLATFORM_URL=url, AIPLATFORM_TOKEN="t")
     assert json.loads(done.stdout)[0]["name"] == "demo"

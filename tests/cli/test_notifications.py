@@ -6,20 +6,20 @@ from typing import Any
 
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 P, W, D = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 4))
-PROJECT = Some({"uuid": P, "name": "demo", "status": "active"})
-HOOK = Some({"uuid": W, "project": P, "name": "chat", "url": "https://a.test/x", "events": []})
-NOTE = Some(
+PROJECT = Partial({"uuid": P, "name": "demo", "status": "active"})
+HOOK = Partial({"uuid": W, "project": P, "name": "chat", "url": "https://a.test/x", "events": []})
+NOTE = Partial(
     {"uuid": D, "type": "task:failed", "title": "tune: failed", "message": "no \x1b[31mmemory"}
 )
-LISTED = Some({
+LISTED = Partial({
     "uuid": D, "message_id": D, "type": "task:failed", "status": "delivered", "attempts": 1,
     "created_at": "2026-11-24T08:00:00Z",
 })  # fmt: skip
-DELIVERY = LISTED | Some({
+DELIVERY = LISTED | Partial({
     "body": "{}",
     "calls": [{"attempt": 1, "started_at": "2026-11-24T08:00:00Z", "duration_ms": 7,
                "status_code": 204}],
@@ -75,7 +75,7 @@ class TestNotifications:
         assert len(sent(server, "DELETE")) == 1
 
     def test_preferences_sends_the_changed_channels(self, server: FakeServer, run: Run) -> None:
-        found = Some({
+        found = Partial({
             "email": "daily", "language": "en",
             "types": [{"type": "task:failed", "label": "Task failed", "inbox": True,
                        "email": False, "mandatory": False}],

@@ -8,7 +8,7 @@ from rich.console import Console
 from aiplatform.cli import output
 from tests.cli.conftest import MODEL, TASK, D, E, M, P, Run, T
 from tests.client.fake import FakeServer, answer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOW = "2026-11-27T12:00:00Z"
@@ -37,15 +37,15 @@ def full(world: FakeServer) -> FakeServer:
     task = TASK | {"name": name, "project": P, "experiment": E, "config": config}
     series = {"loss": {"max": 3.294070243835449, "points": 1}}
     task |= {"result": {"eval_loss": 0.18999999999999997, "metrics": series}, "created_at": NOW}
-    experiment = Some(
+    experiment = Partial(
         {"uuid": E, "name": "tune", "project": P, "config": config, "base_model": "base@1"}
     )
     experiment |= {"metrics": {"eval_loss": 1.5, "metrics": series}}
-    entry = Some({"uuid": T, "action": "experiment:created", "outcome": "success",
+    entry = Partial({"uuid": T, "action": "experiment:created", "outcome": "success",
              "created_at": NOW,
              "user": {"uuid": E, "username": "admin"}, "resource_type": "experiment",
              "resource_id": E, "details": {"name": "tune"}, "ip_address": "127.0.0.1"})  # fmt: skip
-    told: dict[str, object] = Some(
+    told: dict[str, object] = Partial(
         {
             "uuid": T,
             "title": "import of a model: failed",
@@ -54,8 +54,8 @@ def full(world: FakeServer) -> FakeServer:
         }
     )
     told |= {"created_at": NOW, "is_read": False}
-    file = Some({"path": "weights/generation_config.json", "size": 216, "sha256": "a8" * 32})
-    compared = Some(
+    file = Partial({"path": "weights/generation_config.json", "size": 216, "sha256": "a8" * 32})
+    compared = Partial(
         {
             "items": [
                 {"uuid": uuid, "name": name, "kind": "run", "status": "completed"}
@@ -66,13 +66,13 @@ def full(world: FakeServer) -> FakeServer:
         }
     )
     model = MODEL | {"task": T, "experiment": E, "size": 272596742}
-    world.on(f"GET projects/{P}", answer(Some({"uuid": P, "name": "demo", "status": "active"})))
+    world.on(f"GET projects/{P}", answer(Partial({"uuid": P, "name": "demo", "status": "active"})))
     world.on(f"GET projects/{P}/tasks", page(task, task)).on(f"GET tasks/{T}", answer(task))
     world.on(f"GET projects/{P}/experiments", page(experiment))
     world.on(f"GET experiments/{E}", answer(experiment))
     world.on(f"GET models/{M}", answer(model)).on(f"GET models/{M}/files", page(file))
-    world.on(f"GET models/{M}/lineage", answer(Some({"dataset_versions": []})))
-    world.on(f"GET tasks/{T}/usage", answer(Some({"attempts": []})))
+    world.on(f"GET models/{M}/lineage", answer(Partial({"dataset_versions": []})))
+    world.on(f"GET tasks/{T}/usage", answer(Partial({"attempts": []})))
     world.on("GET audit", page(entry)).on("GET notifications", page(told))
     world.on(f"GET projects/{P}/comparison", answer(compared))
     return world

@@ -9,7 +9,7 @@ import typer.main
 from aiplatform.cli.main import app
 from tests.cli.conftest import TASK, D, P, Ran, T
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 
@@ -106,7 +106,7 @@ def test_check_with_detach_prints_how_to_watch(run: Run, world: FakeServer) -> N
 
 
 def test_deploy_create_sets_fields_of_the_spec(run: Run, world: FakeServer) -> None:
-    made = Some({"uuid": D, "name": "base", "status": "starting"})
+    made = Partial({"uuid": D, "name": "base", "status": "starting"})
     world.on(f"POST projects/{P}/deployments", answer(made, 201))
     assigned = ("--set", "resources.gpus=1", "--set", "max_length=64")
     done = run("deploy", "create", "base", "--detach", *assigned)

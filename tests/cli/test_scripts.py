@@ -9,13 +9,13 @@ import pytest
 
 from tests.cli.conftest import D, M, P, Ran, T, posted
 from tests.client.fake import FakeServer, answer, page, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 Run = Callable[..., Ran]
 B = "00000000-0000-4000-8000-0000000000b0"
-BUNDLE = Some({"uuid": B, "name": "code", "sha256": "0" * 64, "size": 300, "files": 1,
+BUNDLE = Partial({"uuid": B, "name": "code", "sha256": "0" * 64, "size": 300, "files": 1,
           "unpacked_bytes": 9, "source": {"commit": "1f0c2a9d11"}})  # fmt: skip
-TASK = Some(
+TASK = Partial(
     {"uuid": T, "name": "python main.py", "type": "script", "status": "pending", "project": P}
 )
 
@@ -56,7 +56,7 @@ def test_run_sends_command_inputs_and_limits(run: Run, scripts: FakeServer) -> N
 
 
 def printed(seq: int, text: str, stream: str = "stdout") -> tuple[str, str, dict[str, Any]]:
-    chunk = Some({"seq": seq, "attempt": 1, "stream": stream, "level": None, "text": text,
+    chunk = Partial({"seq": seq, "attempt": 1, "stream": stream, "level": None, "text": text,
              "kept_bytes": 0, "time": None})  # fmt: skip
     return f"0-0-{seq}", "log", chunk
 

@@ -7,12 +7,12 @@ import pytest
 from aiplatform.cli import sweeps
 from tests.cli.conftest import E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 S = "00000000-0000-4000-8000-0000000000f1"
 SPEC = {"objective": "eval_loss", "max_trials": 2, "parameters": {"lora.rank": {}}}
-SWEEP = Some({"uuid": S, "name": "search", "status": "running", "spec": SPEC, "project": P})
-TRIAL = Some(
+SWEEP = Partial({"uuid": S, "name": "search", "status": "running", "spec": SPEC, "project": P})
+TRIAL = Partial(
     {"number": 1, "state": "completed", "params": {"lora.rank": 4}, "value": 1.5, "task": T}
 )
 
@@ -21,7 +21,7 @@ TRIAL = Some(
 def searching(world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     """Return the scripted server with a sweep that has ended at the third request."""
     monkeypatch.setattr(sweeps, "_LOOK_SECONDS", 0.01)
-    world.on(f"GET projects/{P}/experiments", page(Some({"uuid": E, "name": "faq"})))
+    world.on(f"GET projects/{P}/experiments", page(Partial({"uuid": E, "name": "faq"})))
     world.on(f"GET projects/{P}/sweeps", page(SWEEP))
     world.on(f"POST projects/{P}/sweeps", answer(SWEEP, 201))
     second = TRIAL | {"number": 2, "state": "running", "value": None}

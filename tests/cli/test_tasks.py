@@ -9,11 +9,11 @@ import pytest
 
 from tests.cli.conftest import TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 def test_logs_are_printed_without_control_characters(run: Run, server: FakeServer) -> None:
-    chunk = Some({"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"})
+    chunk = Partial({"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"})
     server.on(f"GET tasks/{T}/logs", page(chunk))
     assert run("tasks", "logs", T).out == " 10%\n 20%\n[red]a\ufffd[2J\n"
     assert json.loads(run("tasks", "logs", T, "--json").out)["seq"] == 1
@@ -25,7 +25,7 @@ def test_metrics_prints_a_summary_or_all_steps(run: Run, server: FakeServer) -> 
     loss = {"points": 3, "last": 1.25, "last_step": 3, "best": 1.25, "best_step": 3}
     summed = {"task": T, "name": "train", "status": "completed", "metrics": {"loss": loss}}
     server.on(f"GET tasks/{T}", answer(TASK | {"project": P}))
-    server.on(f"GET projects/{P}/metrics/summary", answer(Some({"tasks": [summed]})))
+    server.on(f"GET projects/{P}/metrics/summary", answer(Partial({"tasks": [summed]})))
     assert run("tasks", "metrics", T).out.split()[-6:] == ["train", "loss", "3", *["1.25"] * 2, "3"]
     steps = run("tasks", "metrics", T, "-k", "loss").out.split()
     assert steps == ["STEP", "loss", "1", "4", "2", "nan", "3", "1.25"]
@@ -229,7 +229,7 @@ def test_ls_sends_the_name(run: Run, server: FakeServer) -> None:
 
 def test_workers_are_listed_drained_and_resumed(run: Run, server: FakeServer) -> None:
     devices = [{"id": "0", "name": "T4", "memory_mb": 16000, "task": T}, {"id": "1", "task": None}]
-    worker = Some({"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
+    worker = Partial({"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
               "cpus_free": 6.5, "devices": devices, "running": [{"task": T}],
               "queues": ["default"], "labels": ["gpu:t4"]})  # fmt: skip
     server.on("GET workers", page(worker, worker | {"name": "old", "alive": False}))

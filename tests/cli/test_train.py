@@ -12,7 +12,7 @@ from aiplatform.cli.train import train
 from aiplatform.protocol.specs import LoraSpec, TrainingSpec
 from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 
 def unfolded(text: str) -> str:
@@ -22,7 +22,7 @@ def unfolded(text: str) -> str:
 
 @pytest.fixture
 def trainable(world: FakeServer) -> FakeServer:
-    world.on(f"POST projects/{P}/experiments", answer(Some({"uuid": E, "name": "x"}), 201))
+    world.on(f"POST projects/{P}/experiments", answer(Partial({"uuid": E, "name": "x"}), 201))
     world.on(f"POST experiments/{E}/runs", answer(TASK | {"status": "pending"}, 202))
     result = {"steps": 60, "train_loss_first": 4.25, "train_loss_last": 1.5}
     world.on(f"GET tasks/{T}", answer(TASK | {"result": result}))

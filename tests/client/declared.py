@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.client.fake import Broken
-from tests.described import SOME_UUID as U
-from tests.described import Description, Operation
+from tests.openapi_checks import SAMPLE_UUID as U
+from tests.openapi_checks import Description, Operation
 
 __all__ = ["Declared", "U"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.described import Some, checked_answer, platform
+from tests.openapi_checks import Partial, checked_answer, platform
 
 Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
@@ -31,7 +31,7 @@ class Broken(httpx.SyncByteStream):
 
 
 def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Response:
-    """Return an answer; the server adds headers, and members that a :class:`Some` lacks."""
+    """Return an answer; the server adds headers, and members that a :class:`Partial` lacks."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
 
     if data is None:
@@ -41,7 +41,7 @@ def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Respons
 
 def problem(status: int, code: str, detail: str, **params: Any) -> httpx.Response:
     body = {"type": f"urn:aiplatform:problem:{code}", "title": "Title", "status": status}
-    data = Some({**body, "detail": detail, "code": code, **params})
+    data = Partial({**body, "detail": detail, "code": code, **params})
     media_type = "application/problem+json"
     return answer(data, status, content_type=media_type)
 

@@ -9,11 +9,11 @@ import pytest
 
 from aiplatform.client import ApiError, ChatReply, ChatStream, Client, ServerUnavailable
 from tests.client.fake import Broken, FakeServer, answer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 P, D = UUID(int=1), UUID(int=2)
 CHAT = "POST /v1/chat/completions"
-BOT = Some({"uuid": str(D), "name": "bot", "status": "ready"})
+BOT = Partial({"uuid": str(D), "name": "bot", "status": "ready"})
 
 
 def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> str:
@@ -29,7 +29,7 @@ def streamed(*parts: str, error: Exception | None = None) -> httpx.Response:
 def test_chat_returns_the_answer(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
-    server.on(CHAT, answer(Some({"choices": [choice], "usage": {"total_tokens": 7}})))
+    server.on(CHAT, answer(Partial({"choices": [choice], "usage": {"total_tokens": 7}})))
     reply = client.deployments.chat("bot", "What?", project=P, base=True, max_tokens=5)
     assert isinstance(reply, ChatReply)
     assert (str(reply), reply.finish_reason, reply.usage["total_tokens"]) == ("42", "stop", 7)
@@ -45,7 +45,7 @@ def test_chat_waits_longer_for_a_complete_answer_than_other_requests(
     """Check the timeout: a complete answer is sent only after its last token."""
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
-    server.on(CHAT, answer(Some({"choices": [choice]})))
+    server.on(CHAT, answer(Partial({"choices": [choice]})))
     client.deployments.chat("bot", "What?", project=P)
     listing, asking = (request.extensions["timeout"]["read"] for request in server.requests)
     assert asking >= 1800 > listing

@@ -58,7 +58,7 @@ from aiplatform.client import (
 )
 from aiplatform.protocol.specs import QualitySpec
 from tests.client.declared import Declared, U
-from tests.described import Some, platform
+from tests.openapi_checks import Partial, platform
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_datasets(client: Client) -> None:
 
 def test_reading_options_of_uploads_changes_and_imports(client: Client) -> None:
     """Uploads, changes by a file, and imports have the same options."""
-    told: dict[str, Any] = Some({
+    told: dict[str, Any] = Partial({
         "map": {"q": "prompt"}, "bad_rows": "quarantine", "encoding": "gb18030",
         "delimiter": ";", "quote": "none", "header": False,
     })  # fmt: skip

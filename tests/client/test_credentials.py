@@ -18,9 +18,9 @@ from aiplatform.client.credentials import default_path
 from aiplatform.client.tokens import SessionTokens
 from tests.client.conftest import URL
 from tests.client.fake import FakeServer, answer, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-ME = Some({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
+ME = Partial({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
 Connect = Callable[..., Client]
 
 
@@ -49,7 +49,7 @@ class Rotating:
     def refresh(self, request: httpx.Request) -> httpx.Response:
         token = json.loads(request.content)["refresh_token"]
         try:
-            return answer(Some(self.exchange(token)))
+            return answer(Partial(self.exchange(token)))
         except Unauthenticated:
             return problem(401, "auth.token_reused", "Log in again.")
 
@@ -67,7 +67,7 @@ def rotating(server: FakeServer) -> Rotating:
 
 
 def test_login_is_stored_only_with_remember(server: FakeServer, connect: Connect) -> None:
-    token = Some(
+    token = Partial(
         {
             "access_token": "a",
             "refresh_token": "r",

@@ -8,10 +8,10 @@ import pytest
 
 from aiplatform.client import Client
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 P, D, T = (UUID(int=n) for n in (1, 2, 3))
-TASK = Some({"uuid": str(T), "name": "import", "type": "dataset_import", "status": "pending"})
+TASK = Partial({"uuid": str(T), "name": "import", "type": "dataset_import", "status": "pending"})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from rich.pretty import pretty_repr
 from aiplatform.client import Client, Dataset, Model, Pages, Resource, Task
 from aiplatform.client.base import UserRef
 from tests.client.fake import FakeServer, malformed, page
-from tests.described import Description, Some
+from tests.openapi_checks import Description, Partial
 from tests.surface.recorder import classes
 
 U = UUID(int=5)
@@ -143,7 +143,7 @@ def test_html_of_a_resource_is_escaped() -> None:
 def test_list_is_shown_as_lines_or_rows(client: Client, server: FakeServer) -> None:
     server.on(
         "GET projects",
-        page(*(Some({"uuid": str(UUID(int=n)), "name": f"<script>{n}"}) for n in range(3))),
+        page(*(Partial({"uuid": str(UUID(int=n)), "name": f"<script>{n}"}) for n in range(3))),
     )
     listed = client.projects.list()
     assert repr(listed) == (

@@ -18,12 +18,12 @@ from aiplatform.client import Client, NotFound, RunCancelled, UnexpectedAnswer
 from aiplatform.client.external import sender as sending
 from aiplatform.client.external.journal import END, LOG, POINTS, Journal, Reader, Records
 from tests.client.fake import FakeServer, answer, malformed, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 RUN = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 PROJECT = "1b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 BEGIN = f"POST projects/{PROJECT}/runs"
-TASK = Some({"uuid": RUN, "project": PROJECT, "status": "running"})
+TASK = Partial({"uuid": RUN, "project": PROJECT, "status": "running"})
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ class Platform(FakeServer):
 
     def _end(self, request: httpx.Request) -> httpx.Response:
         self.ends.append(json.loads(request.read()))
-        return answer(Some({"uuid": RUN, "status": self.ends[-1]["status"]}))
+        return answer(Partial({"uuid": RUN, "status": self.ends[-1]["status"]}))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from aiplatform.client.transfers import body_of
 from aiplatform.protocol.enums import LogStream
 from tests.client.fake import answer, problem
 from tests.client.test_external import PROJECT, RUN, Platform, until
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 PREFIX = f"PUT tasks/{RUN}/artifacts/"
 
@@ -290,7 +290,7 @@ def test_artifact_sent_by_another_process_is_removed(
 ) -> None:
     def by_another(_: httpx.Request) -> httpx.Response:
         (run.journal.directory / "artifacts" / "a.txt").unlink()
-        return problem(409, "quota_exceeded", "full") if server.kept else answer(Some({}))
+        return problem(409, "quota_exceeded", "full") if server.kept else answer(Partial({}))
 
     server.on(PREFIX + "a.txt", by_another)
     (tmp_path / "a.txt").write_text("a")

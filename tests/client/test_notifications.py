@@ -8,7 +8,7 @@ import pytest
 
 from aiplatform.client import Client, PermissionDenied, following
 from tests.client.fake import FakeServer, answer, page
-from tests.described import Some, checked_answer
+from tests.openapi_checks import Partial, checked_answer
 
 U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
@@ -56,7 +56,7 @@ def test_watch_without_permission_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_webhook_is_found_by_name() -> None:
-    hook = Some({"uuid": U, "project": U, "name": "chat", "url": "https://a.test"})
+    hook = Partial({"uuid": U, "project": U, "name": "chat", "url": "https://a.test"})
     server = FakeServer().on(f"GET projects/{U}/webhooks", page(hook))
     server.on(f"GET webhooks/{U}", answer(hook))
     with Client("http://platform.test", token="t", project=U, transport=server) as client:

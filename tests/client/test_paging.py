@@ -7,7 +7,7 @@ import pytest
 
 from aiplatform.client import Client, Pages
 from tests.client.fake import FakeServer, page
-from tests.described import Some
+from tests.openapi_checks import Partial
 from tests.surface.recorder import classes, methods_of
 
 LISTS = [
@@ -71,7 +71,7 @@ def test_limit_below_zero_is_refused() -> None:
 
 
 def test_limit_of_a_list_is_sent_as_page_size(client: Client, server: FakeServer) -> None:
-    server.on("GET users", page(Some({"uuid": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
+    server.on("GET users", page(Partial({"uuid": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
                                  "username": "ann", "email": "a@b.c", "role": "user",
                                  "is_active": True}), next_cursor="more"))  # fmt: skip
     assert [user.username for user in client.users.list(limit=1)] == ["ann"]

@@ -18,18 +18,18 @@ from aiplatform.client import (
     UnexpectedAnswer,
 )
 from tests.client.fake import FakeServer, answer, malformed, page, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 P, D, M = (UUID(int=n) for n in (1, 2, 3))
 
 
-def project(name: str = "demo", uuid: UUID = P, **more: Any) -> Some:
-    return Some({"uuid": str(uuid), "name": name, "status": "active", **more})
+def project(name: str = "demo", uuid: UUID = P, **more: Any) -> Partial:
+    return Partial({"uuid": str(uuid), "name": name, "status": "active", **more})
 
 
-def model(name: str, version: str, status: str = "ready", **more: Any) -> Some:
+def model(name: str, version: str, status: str = "ready", **more: Any) -> Partial:
     members = {"uuid": str(uuid4()), "name": name, "version": version, "status": status}
-    return Some({**members, **more})
+    return Partial({**members, **more})
 
 
 def test_list_fetches_pages_on_demand(client: Client, server: FakeServer) -> None:
@@ -162,7 +162,7 @@ def test_shared_models_are_found_but_not_those_of_other_projects(
 
 
 def test_change_of_a_version_sends_it_as_parent(client: Client, server: FakeServer) -> None:
-    version = Some({"uuid": str(M), "dataset": str(D), "version": "v1"})
+    version = Partial({"uuid": str(M), "dataset": str(D), "version": "v1"})
     server.on(f"GET datasets/{D}/versions/v1", answer(version))
     server.on(f"POST datasets/{D}/versions", answer(version | {"version": "v3"}, 201))
     server.on(f"POST datasets/{D}/patch", answer(version | {"version": "v3"}, 201))
@@ -182,8 +182,8 @@ def test_experiment_is_created_by_names(client: Client, server: FakeServer) -> N
     base = model("base", "1")
     server.on("GET projects", page(project()))
     server.on(f"GET projects/{P}/models", page(base))
-    server.on(f"GET projects/{P}/datasets", page(Some({"uuid": str(D), "name": "faq"})))
-    server.on(f"POST projects/{P}/experiments", answer(Some({"uuid": str(M), "name": "x"}), 201))
+    server.on(f"GET projects/{P}/datasets", page(Partial({"uuid": str(D), "name": "faq"})))
+    server.on(f"POST projects/{P}/experiments", answer(Partial({"uuid": str(M), "name": "x"}), 201))
     client.experiments.create(
         "x", project="demo", base_model="base", dataset="faq@v3", max_steps=60, lora={"rank": 4}
     )
@@ -206,7 +206,7 @@ def test_wait_ready_returns_or_raises_by_status(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
     def head(status: str) -> httpx.Response:
-        return answer(Some({"uuid": str(D), "name": "faq", "version": "v1", "status": status}))
+        return answer(Partial({"uuid": str(D), "name": "faq", "version": "v1", "status": status}))
 
     server.on(f"GET datasets/{D}", head("processing"), head("processing"), head("ready"))
     assert client.datasets.wait_ready(D).status == "ready"
@@ -235,14 +235,14 @@ def test_rows_with_places(client: Client, server: FakeServer) -> None:
     assert client.datasets.sample(D, 1, version="v1", places=True) == [(40, {"a": 2})]
     assert client.datasets.sample(D, 1, version="v1") == [{"a": 2}]
     server.on(
-        f"GET datasets/{D}/versions/v1/rows", answer(Some({"items": [{"a": 1}], "places": []}))
+        f"GET datasets/{D}/versions/v1/rows", answer(Partial({"items": [{"a": 1}], "places": []}))
     )
     with pytest.raises(UnexpectedAnswer, match="without their places"):
         client.datasets.rows(D, "v1", places=True).all()
 
 
 def test_wait_ready_for_a_crashed_deployment_raises(client: Client, server: FakeServer) -> None:
-    down = Some({"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"})
+    down = Partial({"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"})
     server.on(f"GET deployments/{D}", answer(down))
     with pytest.raises(NotReady, match="bot is crashed: out of memory"):
         client.deployments.wait_ready(D)

@@ -14,7 +14,7 @@ import pytest
 from aiplatform.client import Client, ClientError
 from aiplatform.client.transfers import body_of
 from tests.client.fake import FakeServer, answer
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 ROWS = [{"question": "who?", "score": 0.5}, {"question": "你好", "score": None}]
 COLUMNS = {"question": ["who?", "你好"], "score": [0.5, None]}
@@ -65,7 +65,7 @@ def test_table_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 def test_upload_names_the_format_of_a_table(client: Client, server: FakeServer) -> None:
     project = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
-    made = Some({"uuid": project, "name": "faq", "version": "v1", "status": "processing"})
+    made = Partial({"uuid": project, "name": "faq", "version": "v1", "status": "processing"})
     server.on(f"POST projects/{project}/datasets", answer(made, 201))
     client.datasets.upload("faq", TABLES["pandas"], project=project)
     assert server.requests[0].url.params["filename"] == "table.parquet"

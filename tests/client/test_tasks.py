@@ -17,16 +17,16 @@ from aiplatform.client import (
     WaitTimeout,
 )
 from tests.client.fake import Broken, FakeServer, answer, page, problem, sse
-from tests.described import Some
+from tests.openapi_checks import Partial
 
 P, T = UUID(int=1), UUID("7f000000-0000-4000-8000-000000000001")
 TASK, EVENTS = f"GET tasks/{T}", f"GET tasks/{T}/events"
 LOST = httpx.ReadError("reset")
 
 
-def task(status: str = "running", **more: Any) -> Some:
+def task(status: str = "running", **more: Any) -> Partial:
     members = {"uuid": str(T), "name": "train", "type": "training", "status": status}
-    return Some({**members, **more})
+    return Partial({**members, **more})
 
 
 def test_watch_continues_after_broken_connections(
@@ -127,7 +127,7 @@ def test_followed_log_continues_after_a_broken_connection(
 
 
 def test_log_is_read_page_by_page(client: Client, server: FakeServer) -> None:
-    first, second = ([Some(event[2]) for event in log(*numbers)] for numbers in ((1, 2), (3,)))
+    first, second = ([Partial(event[2]) for event in log(*numbers)] for numbers in ((1, 2), (3,)))
     server.on(f"GET tasks/{T}/logs", page(*first, next_cursor="n"), page(*second))
     assert [chunk.seq for chunk in client.tasks.logs(T)] == [1, 2, 3]
 

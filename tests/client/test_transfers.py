@@ -20,11 +20,11 @@ import pytest
 from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable, resumable
 from aiplatform.client.transfers import body_of
 from tests.client.fake import Broken, FakeServer, answer, malformed, page, problem
-from tests.described import Some, checked_answer
+from tests.openapi_checks import Partial, checked_answer
 
 P, D, M = (UUID(int=n) for n in (1, 2, 3))
-HEAD = Some({"uuid": str(D), "name": "faq", "version": "v1", "status": "processing"})
-VERSION = Some({"uuid": str(M), "dataset": str(D), "version": "v1", "format": "csv"})
+HEAD = Partial({"uuid": str(D), "name": "faq", "version": "v1", "status": "processing"})
+VERSION = Partial({"uuid": str(M), "dataset": str(D), "version": "v1", "format": "csv"})
 UPLOAD = f"POST projects/{P}/datasets"
 CONTENT = f"GET datasets/{D}/versions/v1/content"
 
@@ -269,11 +269,11 @@ def test_model_upload_sends_each_file_and_retries(
     (tmp_path / "m/sub/vocab.txt").write_text("words")
     (tmp_path / "m/.git").mkdir()
     (tmp_path / "m/.git/secret").write_text("no")
-    pending = Some({"uuid": str(M), "name": "m", "version": "1", "status": "pending"})
-    task = Some({"uuid": str(D), "name": "import", "type": "model_import", "status": "pending"})
+    pending = Partial({"uuid": str(M), "name": "m", "version": "1", "status": "pending"})
+    task = Partial({"uuid": str(D), "name": "import", "type": "model_import", "status": "pending"})
     server.on(f"POST projects/{P}/models", answer(pending, 201))
     # A PUT of a file may be repeated.
-    stored = answer(Some({"path": "config.json", "size": 2}))
+    stored = answer(Partial({"path": "config.json", "size": 2}))
     server.on(f"PUT models/{M}/files/config.json", httpx.ReadError("reset"), stored)
     server.on(f"PUT models/{M}/files/sub/vocab.txt", stored)
     server.on(f"POST models/{M}/import", answer(task, 202))
@@ -305,11 +305,11 @@ def test_resumable_upload_continues_after_an_error(
     if status == 500:
         refusal = malformed("a fault of the server", refusal)
     server.on(f"PATCH {place}", answer(status=204, **TUS), refusal)
-    server.on(f"GET {place}", answer(Some({"status": "receiving", "offset": 4})))
+    server.on(f"GET {place}", answer(Partial({"status": "receiving", "offset": 4})))
     with pytest.raises(ClientError, match="Not now"):
         client.datasets.upload("faq", file, project=P, resumable=True)
-    made = Some({"status": "committed", "offset": 8, "result": {"dataset": str(D)}})
-    waiting = answer(Some({"status": "receiving", "offset": 4}))
+    made = Partial({"status": "committed", "offset": 8, "result": {"dataset": str(D)}})
+    waiting = answer(Partial({"status": "receiving", "offset": 4}))
     server.on(f"GET {place}", waiting, answer(made)).on(f"PATCH {place}", answer(status=204, **TUS))
     server.on(f"GET datasets/{D}", answer(HEAD))
     assert client.datasets.upload("faq", file, project=P, resumable=True).uuid == D

@@ -6,9 +6,9 @@ import pytest
 from aiplatform.client import Client, ServerUnavailable
 from aiplatform.client.transport import back_off, normalised
 from tests.client.fake import FakeServer, answer, malformed, problem
-from tests.described import Some
+from tests.openapi_checks import Partial
 
-ME = Some({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
+ME = Partial({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
 LOST = httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
 
@@ -93,5 +93,5 @@ def test_repr_of_a_client_shows_no_token(client: Client) -> None:
 
 
 def test_health_of_an_unhealthy_server_is_returned(client: Client, server: FakeServer) -> None:
-    server.on("GET health", answer(Some({"status": "down"}), 503))
+    server.on("GET health", answer(Partial({"status": "down"}), 503))
     assert client.health()["status"] == "down"

@@ -18,7 +18,7 @@ import pytest
 
 from aiplatform import Client
 from aiplatform.client.models import Model
-from tests.described import checked_sdk
+from tests.openapi_checks import checked_sdk
 from tests.tiny_model import make_tiny_model
 
 PASSWORD = "a long enough passphrase"

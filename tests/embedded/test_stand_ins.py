@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.described import platform
 from tests.embedded.stand_ins import health
+from tests.openapi_checks import platform
 
 
 @pytest.mark.parametrize("down", [None, "broker", "database"])

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.matrix.tally import TALLY
 from tests.matrix.world import World
+from tests.openapi_checks import CheckedClient
 
 BY_KEY = {access.key: access for access in TABLE}
 FINE = {200, 201, 202, 204, 409, 412, 422, 428}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.described import CheckedClient
 from tests.matrix.world import Stage
+from tests.openapi_checks import CheckedClient
 
 
 @pytest.fixture

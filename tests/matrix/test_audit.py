@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import number
 from tests.matrix.asking import ask
 from tests.matrix.bodies import bodies_of, operation_of
 from tests.matrix.scenes import SCENES, Scene, wait_for_rows
 from tests.matrix.unrecorded import ANSWERED_BEFORE, contents, records_refused
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 CHANGING = [
     access

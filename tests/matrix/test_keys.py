@@ -10,10 +10,10 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
-from tests.described import CheckedClient
 from tests.factories import make_key, make_project
 from tests.matrix.asking import FINE, ask, case, check_silent, sent_in
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 IN_PROJECTS = [access for access in TABLE if access.kind == "project" and access.takes_keys]
 ALL = tuple(str(permission) for permission in Permission)

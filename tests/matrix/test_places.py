@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from tests.access_table import TABLE, Access
-from tests.described import CheckedClient
 from tests.matrix.asking import admits, ask, case, check, check_silent, names_of, sent_in
 from tests.matrix.world import PEOPLE, Stage, World
+from tests.openapi_checks import CheckedClient
 
 IN_PROJECTS = [access for access in TABLE if access.kind == "project"]
 WITH_PARAMETERS = [access for access in IN_PROJECTS if "{" in access.path]

@@ -13,10 +13,10 @@ from fastapi import FastAPI
 
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.matrix.asking import BY_KEY, admits, case, check_silent, sent_in
 from tests.matrix.bodies import bodies_of, parameters_of
 from tests.matrix.world import PEOPLE, Stage, World
+from tests.openapi_checks import CheckedClient
 
 ADMITTED = {200, 201, 202, 204}
 OF_A_STATE = {

@@ -11,7 +11,6 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import (
     PASSWORD,
     make_task,
@@ -19,6 +18,7 @@ from tests.factories import (
     number,
 )
 from tests.matrix.world import Stage, World
+from tests.openapi_checks import CheckedClient
 
 Act = Callable[[], Any]
 NEW_PASSWORD = "violet harbour engine 93"

@@ -12,7 +12,7 @@ from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.fetching.hubs import Hub, is_data
 from aiplatform.runtime.fetching.s3 import locate
 from aiplatform.runtime.fetching.web import Web
-from tests.elsewhere import Elsewhere, elsewhere
+from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 
 CARD = b"""---
 configs:
@@ -36,13 +36,15 @@ CARDED = {
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
-    with elsewhere() as server:
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
+    with fake_remote_server() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
 
 
-def located(hub: str, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, **source: Any) -> Any:
+def located(
+    hub: str, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, **source: Any
+) -> Any:
     monkeypatch.setenv("AIPLATFORM_HUB", hub)
     found = Hub()
     web = Web(Reporter(-1), frozenset({found.origin}))
@@ -79,7 +81,7 @@ def located(hub: str, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, **sourc
     ],
 )  # fmt: skip
 def test_locate_returns_the_files_of_the_wanted_split_or_subset(
-    there: Elsewhere,
+    there: FakeRemoteServer,
     monkeypatch: pytest.MonkeyPatch,
     hub: str,
     files: dict[str, bytes],
@@ -112,7 +114,7 @@ def test_locate_returns_the_files_of_the_wanted_split_or_subset(
     ],
 )
 def test_locate_raises_if_files_are_missing_or_ambiguous(
-    there: Elsewhere,
+    there: FakeRemoteServer,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, bytes],
     source: dict[str, str],
@@ -125,14 +127,14 @@ def test_locate_raises_if_files_are_missing_or_ambiguous(
 
 @pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
 def test_locate_of_a_missing_dataset_raises_job_error(
-    there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str
+    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str
 ) -> None:
     with pytest.raises(JobError):
         located(hub, there, monkeypatch)
 
 
 def test_locate_reads_all_pages_of_modelscope(
-    there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {f"train/{n:04d}.jsonl": str(n).encode() for n in range(450)}
     there.repositories["a/b"] = files
@@ -144,7 +146,7 @@ def test_locate_reads_all_pages_of_modelscope(
     ("hub", "variable"), [("huggingface", "HF_TOKEN"), ("modelscope", "MODELSCOPE_API_TOKEN")]
 )
 def test_locate_sends_the_token_of_the_hub(
-    there: Elsewhere, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
+    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
 ) -> None:
     there.repositories["a/b"] = {"train.csv": b"x"}
     there.token = "hub-secret"

@@ -11,16 +11,16 @@ import pytest
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.fetching import web as web_module
 from aiplatform.runtime.fetching.web import Fetched, Remote, Web
-from tests.elsewhere import Elsewhere, elsewhere, sha
+from tests.fake_remote_server import FakeRemoteServer, fake_remote_server, sha
 
 CONTENT = random.Random(3).randbytes(3 << 20)
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
     monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "127.0.0.0/8")
     monkeypatch.setattr(web_module, "FIRST_WAIT_SECONDS", 0.01)
-    with elsewhere() as server:
+    with fake_remote_server() as server:
         server.files["/rows.jsonl"] = CONTENT
         yield server
 
@@ -33,7 +33,7 @@ def report() -> Iterator[Reporter]:
 
 
 @pytest.fixture
-def fetch(there: Elsewhere, report: Reporter, tmp_path: Path) -> Any:
+def fetch(there: FakeRemoteServer, report: Reporter, tmp_path: Path) -> Any:
     def fetch(path: str = "/rows.jsonl", *, sha256: str | None = None, **more: Any) -> Fetched:
         fetcher = Web(report)
         remote = Remote(f"{there.url}{path}", "", sha256=sha256, **more)
@@ -51,44 +51,46 @@ def test_fetch_returns_file_name_size_and_hash(fetch: Any) -> None:
     assert (fetched.name, fetched.size, fetched.sha256) == ("rows.jsonl", 3 << 20, sha(CONTENT))
 
 
-def test_fetch_takes_the_name_from_content_disposition(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_takes_the_name_from_content_disposition(fetch: Any, there: FakeRemoteServer) -> None:
     there.headers["Content-Disposition"] = 'attachment; filename="chats.csv"'
     assert fetch().name == "chats.csv"
 
 
-def test_fetch_continues_after_interruptions(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_continues_after_interruptions(fetch: Any, there: FakeRemoteServer) -> None:
     there.cuts = [1 << 20, 100, 0, 1 << 20]
     assert fetch().path.read_bytes() == CONTENT
-    assert there.starts() == [0, 1 << 20, (1 << 20) + 100, (1 << 20) + 100, (2 << 20) + 100]
+    assert there.range_starts() == [0, 1 << 20, (1 << 20) + 100, (1 << 20) + 100, (2 << 20) + 100]
 
 
-def test_fetch_starts_again_if_the_server_has_no_ranges(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_if_the_server_has_no_ranges(
+    fetch: Any, there: FakeRemoteServer
+) -> None:
     there.ranges = False
     there.cuts = [1 << 20, 2 << 20]
     assert fetch().path.read_bytes() == CONTENT
 
 
-def test_fetch_starts_again_if_the_file_has_changed(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_if_the_file_has_changed(fetch: Any, there: FakeRemoteServer) -> None:
     other = CONTENT[::-1]
     there.cuts = [1 << 20]
     real = there.files
 
     class Changing(dict[str, bytes]):
         def __getitem__(self, key: str) -> bytes:
-            return other if len(there.asked) > 1 else real[key]
+            return other if len(there.requests) > 1 else real[key]
 
     there.files = Changing(real)
     assert fetch().path.read_bytes() == other
 
 
-def test_fetch_starts_again_without_validator_and_hash(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_starts_again_without_validator_and_hash(fetch: Any, there: FakeRemoteServer) -> None:
     there.validators = False
     there.cuts = [1 << 20]
     assert fetch().path.read_bytes() == CONTENT
-    assert there.starts() == [0, 0]
+    assert there.range_starts() == [0, 0]
 
 
-def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: Elsewhere) -> None:
+def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: FakeRemoteServer) -> None:
     there.validators = False
     there.cuts = [1 << 20]
     assert fetch(sha256=sha(CONTENT)).size == len(CONTENT)
@@ -97,39 +99,43 @@ def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: Elsewh
 
 
 @pytest.mark.parametrize("codes", [[503], [429, 500, 502, 504]])
-def test_fetch_repeats_transient_errors(fetch: Any, there: Elsewhere, codes: list[int]) -> None:
-    there.answers = codes
+def test_fetch_repeats_transient_errors(
+    fetch: Any, there: FakeRemoteServer, codes: list[int]
+) -> None:
+    there.statuses = codes
     assert fetch().size == len(CONTENT)
 
 
-def test_fetch_gives_up_after_repeated_errors(fetch: Any, there: Elsewhere) -> None:
-    there.answers = [503] * 20
+def test_fetch_gives_up_after_repeated_errors(fetch: Any, there: FakeRemoteServer) -> None:
+    there.statuses = [503] * 20
     with pytest.raises(JobError, match="503") as caught:
         fetch()
     assert caught.value.retryable
-    assert len(there.asked) == web_module.PATIENCE
+    assert len(there.requests) == web_module.PATIENCE
 
 
 @pytest.mark.parametrize(
     ("code", "said"), [(401, "token"), (403, "denied"), (404, "nothing"), (410, "410")]
 )
-def test_fetch_does_not_repeat_refusals(fetch: Any, there: Elsewhere, code: int, said: str) -> None:
-    there.answers = [code]
+def test_fetch_does_not_repeat_refusals(
+    fetch: Any, there: FakeRemoteServer, code: int, said: str
+) -> None:
+    there.statuses = [code]
     with pytest.raises(JobError, match=said) as caught:
         fetch()
     assert not caught.value.retryable
-    assert len(there.asked) == 1
+    assert len(there.requests) == 1
 
 
-def test_fetch_from_a_wrong_region_names_the_right_one(fetch: Any, there: Elsewhere) -> None:
-    there.answers, there.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
+def test_fetch_from_a_wrong_region_names_the_right_one(fetch: Any, there: FakeRemoteServer) -> None:
+    there.statuses, there.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
     with pytest.raises(JobError, match="eu-west-1"):
         fetch()
 
 
 @pytest.mark.parametrize("lengths", [True, False])
 def test_fetch_of_a_too_large_file_is_refused(
-    fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, lengths: bool
+    fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, lengths: bool
 ) -> None:
     monkeypatch.setenv("AIPLATFORM_MAX_UPLOAD_BYTES", "1000000")
     there.lengths = lengths
@@ -138,7 +144,7 @@ def test_fetch_of_a_too_large_file_is_refused(
 
 
 def test_fetch_of_more_than_the_disk_has_is_refused(
-    fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+    fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_module, "SPARE_BYTES", 1 << 60)
     with pytest.raises(JobError, match="disk"):
@@ -153,17 +159,17 @@ def test_fetch_with_another_hash_is_refused(fetch: Any) -> None:
 
 class TestAddresses:
     def test_redirect_to_another_host_is_followed_without_the_token(
-        self, fetch: Any, there: Elsewhere
+        self, fetch: Any, there: FakeRemoteServer
     ) -> None:
-        with elsewhere() as other:
+        with fake_remote_server() as other:
             other.files["/there"] = CONTENT
             there.redirects["/here"] = f"{other.url}/there"
             fetched = fetch("/here", headers={"Authorization": "Bearer secret"})
             assert fetched.size == len(CONTENT)
-            assert there.asked[0][1]["authorization"] == "Bearer secret"
-            assert "authorization" not in other.asked[0][1]
+            assert there.requests[0][1]["authorization"] == "Bearer secret"
+            assert "authorization" not in other.requests[0][1]
 
-    def test_endless_redirect_is_refused(self, fetch: Any, there: Elsewhere) -> None:
+    def test_endless_redirect_is_refused(self, fetch: Any, there: FakeRemoteServer) -> None:
         there.redirects["/a"] = "/a"
         with pytest.raises(JobError, match="redirects"):
             fetch("/a")
@@ -177,24 +183,24 @@ class TestAddresses:
         ],
     )  # fmt: skip
     def test_redirect_to_a_forbidden_address_is_refused(
-        self, fetch: Any, there: Elsewhere, target: str
+        self, fetch: Any, there: FakeRemoteServer, target: str
     ) -> None:
         there.redirects["/here"] = target
         with pytest.raises(JobError):
             fetch("/here")
-        assert len(there.asked) == 1
+        assert len(there.requests) == 1
 
     def test_private_address_is_refused(
-        self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+        self, fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "")
         with pytest.raises(JobError, match="not a public address") as caught:
             fetch()
         assert not caught.value.retryable
-        assert there.asked == []
+        assert there.requests == []
 
     def test_host_name_that_changes_to_a_private_address_is_refused(
-        self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+        self, fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each connection resolves the name and checks the address."""
         from ipaddress import ip_address
@@ -207,4 +213,4 @@ class TestAddresses:
         with pytest.raises(JobError, match="not a public address"):
             fetch()
         assert answers == []
-        assert len(there.asked) == 1
+        assert len(there.requests) == 1

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 
 from aiplatform.server.core.boundary import Boundary, host_name, is_loopback
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import make_token, make_user
+from tests.openapi_checks import CheckedClient
 
 
 def boundary(*hosts: str, origins: tuple[str, ...] = ()) -> Boundary:

@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core import direct as direct_module
 from aiplatform.server.core.direct import Batches, Direct
 from tests.conftest import Api, environment
-from tests.described import CheckedClient
 from tests.factories import make_project, make_token, make_user
 from tests.faults.network import Network
+from tests.openapi_checks import CheckedClient
 
 REQUESTS = 60
 

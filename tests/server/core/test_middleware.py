@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import make_token, make_user
+from tests.openapi_checks import CheckedClient
 
 
 @pytest.fixture

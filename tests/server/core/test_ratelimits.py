@@ -10,8 +10,8 @@ from aiplatform.server.core import ratelimits
 from aiplatform.server.core.ratelimits import storage_url
 from aiplatform.server.core.settings import limit_of
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_token, make_user
+from tests.openapi_checks import CheckedClient
 
 FEW = {
     "AIPLATFORM_RATE_LIMIT_LOGIN": "3/hour",

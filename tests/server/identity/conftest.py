@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import AuthToken, User
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import PASSWORD
+from tests.openapi_checks import CheckedClient
 from tests.server.identity.lying_provider import ME, Flow, LyingProvider
 
 

@@ -13,8 +13,8 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.identity.access import actor_of
 from aiplatform.server.identity.models import User
-from tests.described import CheckedClient
 from tests.factories import make_member, make_project, make_role, make_token, make_user
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 

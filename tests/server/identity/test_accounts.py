@@ -16,8 +16,8 @@ from aiplatform.server.identity import service
 from aiplatform.server.identity.models import User, UserSecurity
 from aiplatform.server.identity.service.passwords import verify
 from tests.conftest import ADMIN_PASSWORD, environment
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_role, make_user, number
+from tests.openapi_checks import CheckedClient
 from tests.server.seed import DATA
 
 

@@ -16,7 +16,6 @@ from aiplatform.server.identity.service.accounts import lock_accounts
 from aiplatform.server.identity.service.passwords import hash_password
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import (
     PASSWORD,
     make_dataset,
@@ -29,6 +28,7 @@ from tests.factories import (
     make_version,
     number,
 )
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[[User | None], Api]

@@ -13,8 +13,8 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import Invitation, Role, User
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_member, make_project, make_role, make_user, number
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[[User | None], Api]

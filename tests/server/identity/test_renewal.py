@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
-from tests.described import CheckedClient
 from tests.factories import make_user
+from tests.openapi_checks import CheckedClient
 from tests.server.identity.conftest import actions, age_use, me, renew, sign_in
 
 pytestmark = pytest.mark.usefixtures("client")

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import PasswordReset, User
 from aiplatform.server.identity.service import hooks
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user, number
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[[User | None], Api]

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import RecoveryCode, Totp, User
 from aiplatform.server.identity.service import second_factor
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[[User | None], Api]

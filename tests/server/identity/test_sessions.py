@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import AuthSession
 from aiplatform.server.identity.service import standing
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import make_token, make_user
+from tests.openapi_checks import CheckedClient
 from tests.server.identity.conftest import actions, me, sign_in
 
 pytestmark = pytest.mark.usefixtures("client")

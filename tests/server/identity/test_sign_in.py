@@ -15,8 +15,8 @@ from aiplatform.server.identity import rules
 from aiplatform.server.identity.models import AuthSession, LoginFailure, User
 from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.passwords import hash_password
-from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_token, make_user, number
+from tests.openapi_checks import CheckedClient
 from tests.server.identity.conftest import actions, me, renew, sign_in
 
 pytestmark = pytest.mark.usefixtures("client")

@@ -12,7 +12,6 @@ from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import BinHome, Project
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import (
     make_binned_dataset,
     make_binned_project,
@@ -28,6 +27,7 @@ from tests.factories import (
     make_version,
     references,
 )
+from tests.openapi_checks import CheckedClient
 from tests.server.projects.conftest import Act, audited
 
 pytestmark = pytest.mark.usefixtures("client")

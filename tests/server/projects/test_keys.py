@@ -17,7 +17,6 @@ from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import ProjectPermission
 from aiplatform.server.projects.service import keys
 from tests.conftest import Api
-from tests.described import CheckedClient
 from tests.factories import (
     make_dataset,
     make_member,
@@ -27,6 +26,7 @@ from tests.factories import (
     make_user,
     number,
 )
+from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[..., Any]

@@ -26,8 +26,8 @@ from aiplatform.server.tasks.service import attempts
 from aiplatform.server.tasks.service.kinds import Prepared
 from tests.collector import Collector, collector
 from tests.conftest import environment
-from tests.described import CheckedClient
 from tests.factories import make_token
+from tests.openapi_checks import CheckedClient
 from tests.server.tasks.conftest import NOWHERE
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -98,7 +98,7 @@ def upgrade() -> tuple[str | None, str]:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.commit()
-            roles.forbid_shadows(connection)
+            roles.protect_table_names(connection)
             connection.commit()
             if role is not None:
                 roles.grant(connection, role)

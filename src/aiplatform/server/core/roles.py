@@ -60,7 +60,7 @@ SELECT current_database(), pg_has_role(datdba, 'USAGE')
 FROM pg_database WHERE datname = current_database()
 """
 
-NO_SHADOWS = (
+TABLE_NAME_PROTECTION = (
     "REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC",
     "ALTER DATABASE {database} SET search_path = public, pg_temp",
 )
@@ -69,7 +69,7 @@ NO_SHADOWS = (
 They change properties of the database itself, which neither a dump nor a copy of it contains.
 """
 
-_SHADOWS = """
+_CAN_SHADOW = """
 SELECT has_database_privilege(current_database(), 'TEMPORARY')
     OR has_database_privilege(current_database(), 'CREATE')
     OR has_schema_privilege('public', 'CREATE')
@@ -108,7 +108,7 @@ def runtime_role(settings: Settings) -> str | None:
     return None if running is None or running == migrating else unquote(running)
 
 
-def forbid_shadows(connection: Connection) -> None:
+def protect_table_names(connection: Connection) -> None:
     """Revoke the right to create temporary tables or schemas from everybody but the owner.
 
     Runs as the migrating role. If that role does not own the database, nothing is changed, and
@@ -119,7 +119,7 @@ def forbid_shadows(connection: Connection) -> None:
     row = raw.execute(_OWNS_DATABASE).fetchone()
     if row is None or not row[1]:
         return
-    for statement in NO_SHADOWS:
+    for statement in TABLE_NAME_PROTECTION:
         raw.execute(sql.SQL(statement).format(database=sql.Identifier(row[0])))
 
 
@@ -192,7 +192,7 @@ def examine() -> RunningRole:
         with engine.connect() as connection:
             tables = connection.scalars(text(_POWERS), {"tables": list(APPEND_ONLY)}).all()
             name = connection.scalar(text("SELECT current_user"))
-            shadows = connection.scalar(text(_SHADOWS))
+            shadows = connection.scalar(text(_CAN_SHADOW))
     finally:
         engine.dispose()
     return RunningRole(name=str(name), could_rewrite=tuple(tables), could_shadow=bool(shadows))

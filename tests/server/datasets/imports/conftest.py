@@ -15,8 +15,8 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.service import attempts, workers
 from tests.conftest import Api, environment
-from tests.elsewhere import Elsewhere, elsewhere
 from tests.factories import number
+from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 from tests.server.datasets.conftest import jsonl
 
 Ask = Callable[..., Any]
@@ -25,8 +25,8 @@ ROWS = [{"question": f"q{n}", "answer": f"a{n}"} for n in range(3000)]
 
 
 @pytest.fixture
-def there() -> Iterator[Elsewhere]:
-    with elsewhere() as server, environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
+def there() -> Iterator[FakeRemoteServer]:
+    with fake_remote_server() as server, environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
         server.files["/rows.jsonl"] = jsonl(ROWS)
         yield server
 
@@ -88,7 +88,7 @@ def run(session: Session, mine: Api, home: Path) -> Callable[..., dict[str, Any]
     return run
 
 
-def url(there: Elsewhere, path: str = "/rows.jsonl") -> dict[str, Any]:
+def url(there: FakeRemoteServer, path: str = "/rows.jsonl") -> dict[str, Any]:
     return {"kind": "url", "url": there.url + path}
 
 

@@ -10,8 +10,8 @@ from aiplatform.client import Client
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.conftest import Api
-from tests.elsewhere import Elsewhere
 from tests.factories import make_token
+from tests.fake_remote_server import FakeRemoteServer
 from tests.server.datasets.conftest import jsonl
 from tests.server.datasets.imports.conftest import Ask, RunTask, forget_reports, url
 
@@ -20,7 +20,7 @@ ROWS = [{"id": n, "text": f"t{n}", "label": "ab"[n % 2]} for n in range(30)]
 
 
 def test_import_keeps_named_column_types(
-    there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
+    there: FakeRemoteServer, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
 ) -> None:
     first = upload(b"n,z,m\n1,2,3.5\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
     uuid = first.json()["uuid"]
@@ -45,7 +45,7 @@ def test_import_keeps_named_column_types(
 
 
 def test_import_appends_or_upserts_rows_of_current_version(
-    there: Elsewhere,
+    there: FakeRemoteServer,
     ask: Ask,
     run: RunTask,
     mine: Api,
@@ -84,7 +84,7 @@ def test_import_appends_or_upserts_rows_of_current_version(
 
 
 def test_import_in_delete_mode_deletes_rows_by_key(
-    there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
+    there: FakeRemoteServer, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
 ) -> None:
     uuid = upload(jsonl(ROWS)).json()["uuid"]
     forget_reports()
@@ -103,7 +103,12 @@ def test_import_in_delete_mode_deletes_rows_by_key(
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "delete"])
 def test_import_in_each_mode_applies_reading_options(
-    there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any], mode: str
+    there: FakeRemoteServer,
+    ask: Ask,
+    run: RunTask,
+    mine: Api,
+    upload: Callable[..., Any],
+    mode: str,
 ) -> None:
     """Mapped columns, rows set aside and the CSV dialect work as for an uploaded file."""
     first = [{"text": f"t{n}", "label": "a"} for n in range(30)]
@@ -139,7 +144,7 @@ def sdk(server_url: str, session: Session, owner: User, project: Project) -> Ite
 
 
 def test_import_by_sdk_changes_dataset(
-    there: Elsewhere, run: RunTask, upload: Callable[..., Any], sdk: Client
+    there: FakeRemoteServer, run: RunTask, upload: Callable[..., Any], sdk: Client
 ) -> None:
     upload(jsonl(ROWS), name="faq")
     there.files["/more.csv"] = b"id,words,label\n1,one,b\n77,new,b\n"
@@ -162,7 +167,7 @@ def test_import_by_sdk_changes_dataset(
     ids=["broken", "no text", "no key"],
 )
 def test_failed_import_leaves_nothing(
-    there: Elsewhere, ask: Ask, run: RunTask, upload: Callable[..., Any], traces: Traces,
+    there: FakeRemoteServer, ask: Ask, run: RunTask, upload: Callable[..., Any], traces: Traces,
     mine: Api, content: bytes, said: str,
 ) -> None:  # fmt: skip
     uuid = upload(jsonl(ROWS)).json()["uuid"]

@@ -18,8 +18,8 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.tasks.models import Task
 from tests.conftest import Api, environment
-from tests.elsewhere import Elsewhere, elsewhere
 from tests.factories import make_member, make_secret
+from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 from tests.server.datasets.conftest import jsonl
 from tests.server.datasets.imports.conftest import ROWS, forget_reports, url
 
@@ -29,7 +29,7 @@ Traces = Callable[[], dict[str, Any]]
 class TestUrls:
     def test_fetched_file_becomes_a_version(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         mine: Api,
@@ -60,7 +60,7 @@ class TestUrls:
         assert original.content == there.files["/rows.jsonl"]
         aside = mine.get(content, params={"format": "quarantine"}).content
         assert json.loads(aside)["line"] == 3001
-        assert there.starts() == [0, 100_000]
+        assert there.range_starts() == [0, 100_000]
         actions = session.scalars(
             select(AuditLog.action).where(AuditLog.resource_id == made["dataset"])
         ).all()
@@ -70,7 +70,7 @@ class TestUrls:
 
     def test_import_into_dataset_with_token_adds_a_version(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         mine: Api,
@@ -97,7 +97,7 @@ class TestUrls:
 
     def test_malformed_file_fails_and_leaves_nothing(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         traces: Traces,
@@ -112,7 +112,7 @@ class TestUrls:
 
     def test_name_taken_meanwhile_fails_the_import(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         upload: Callable[..., Any],
@@ -126,7 +126,7 @@ class TestUrls:
 
     def test_author_who_lost_membership_commits_nothing(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         api: Callable[..., Api],
@@ -145,7 +145,7 @@ class TestUrls:
 
     def test_cancelled_import_leaves_nothing(
         self,
-        there: Elsewhere,
+        there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         mine: Api,
@@ -156,7 +156,7 @@ class TestUrls:
 
         def cancel(uuid: str) -> None:
             deadline = time.monotonic() + 30
-            while not there.asked and time.monotonic() < deadline:
+            while not there.requests and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert mine.post(f"tasks/{uuid}/cancel").status_code in {200, 202}
 
@@ -166,7 +166,7 @@ class TestUrls:
 
 
 def test_import_from_s3_uses_secrets_and_does_not_reveal_them(
-    there: Elsewhere,
+    there: FakeRemoteServer,
     ask: Callable[..., Any],
     run: Callable[..., dict[str, Any]],
     session: Session,
@@ -183,7 +183,7 @@ def test_import_from_s3_uses_secrets_and_does_not_reveal_them(
     )
     assert ended["status"] == "completed", ended["error_message"]
     assert ended["result"]["rows"] == 2
-    asked = there.asked[0][0]
+    asked = there.requests[0][0]
     assert "X-Amz-Credential=AKIAEXAMPLE" in asked
     assert "X-Amz-Signature=" in asked
     kept = json.dumps(ended)
@@ -207,14 +207,14 @@ def test_import_of_hub_split_fetches_all_its_files(
         files[f"data/train-0000{number_of}-of-00003.parquet"] = path.read_bytes()
     files["data/test.jsonl"] = b'{"text": "held"}\n'
     files["load.py"] = b"raise SystemExit"
-    with elsewhere() as server:
+    with fake_remote_server() as server:
         server.repositories["someone/talk"] = files
         # AIPLATFORM_OUTGOING_NETWORKS is not set: the hub in the settings is always allowed.
         with environment(AIPLATFORM_HUB=hub, AIPLATFORM_HUB_ENDPOINT=server.url):
             source = {"kind": "hub", "repository": "someone/talk", "split": "train"}
             ended = run(ask(source, name="talk"))
         assert ended["status"] == "completed", ended["error_message"]
-        assert not any("load.py" in path for path, _ in server.asked)
+        assert not any("load.py" in path for path, _ in server.requests)
     made = ended["result"]
     assert made["rows"] == 30
     assert made["source"]["repository"] == "someone/talk"
@@ -227,7 +227,7 @@ def test_bad_rows_of_several_files_are_kept(
     ask: Callable[..., Any], run: Callable[..., dict[str, Any]], mine: Api
 ) -> None:
     files = {f"train-{n}.jsonl": jsonl(ROWS[:200]) + b"{%d\n" % n for n in range(2)}
-    with elsewhere() as server:
+    with fake_remote_server() as server:
         server.repositories["someone/talk"] = files
         with environment(AIPLATFORM_HUB="huggingface", AIPLATFORM_HUB_ENDPOINT=server.url):
             source = {"kind": "hub", "repository": "someone/talk", "split": "train"}

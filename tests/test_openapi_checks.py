@@ -12,11 +12,18 @@ from pydantic import BaseModel
 
 from aiplatform.server.core.description import DescribedApp, sends
 from tests.client.fake import FakeServer, answer, malformed
-from tests.described import FOUND, AnswerDiffers, CheckedClient, Description, Some, platform
+from tests.openapi_checks import (
+    DIFFERENCES,
+    AnswerDiffers,
+    CheckedClient,
+    Description,
+    Partial,
+    platform,
+)
 
 TESTS = Path(__file__).parent
-OF_THEIR_OWN = {
-    "described.py": "it is made of it",
+OTHER_TEST_CLIENTS = {
+    "openapi_checks.py": "CheckedClient is a subclass of it",
     "server/core/test_database.py": "an application of three routes that fail",
     "server/core/test_description.py": "applications of a few routes, to route requests",
     "server/core/test_pagination.py": "an application of three routes, to compare them",
@@ -121,7 +128,7 @@ def test_fake_with_valid_answers_sends_them_completed(
     ask: Callable[[httpx.Response], httpx.Response],
 ) -> None:
     assert ask(answer(COUNTS)).json() == COUNTS
-    assert set(ask(answer(Some({"accepted": 1}))).json()) == set(COUNTS)
+    assert set(ask(answer(Partial({"accepted": 1}))).json()) == set(COUNTS)
     assert ask(malformed("another service", answer([1]))).json() == [1]
 
 
@@ -133,7 +140,7 @@ def test_fake_with_valid_answers_sends_them_completed(
             '"dropped_bytes" is a required property',
         ),
         (COUNTS | {"colour": "blue"}, "'colour' was unexpected"),
-        (Some({"accepted": "many"}), "accepted: "),
+        (Partial({"accepted": "many"}), "accepted: "),
     ],
 )
 def test_fake_with_invalid_answer_fails_the_test(
@@ -141,8 +148,8 @@ def test_fake_with_invalid_answer_fails_the_test(
 ) -> None:
     with pytest.raises(AnswerDiffers, match=re.escape(fault)):
         ask(answer(given))
-    assert len(FOUND) == 1  # also where a client swallows the error
-    FOUND.clear()
+    assert len(DIFFERENCES) == 1  # also where a client swallows the error
+    DIFFERENCES.clear()
 
 
 def test_each_example_of_the_document_is_valid() -> None:
@@ -192,4 +199,4 @@ def test_tests_use_no_other_test_client() -> None:
             r"^ *from (starlette|fastapi)\.testclient import", path.read_text(), re.MULTILINE
         )
     }
-    assert using == set(OF_THEIR_OWN)
+    assert using == set(OTHER_TEST_CLIENTS)

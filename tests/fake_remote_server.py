@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 BLOCK = 64 << 10
 
 
-class Elsewhere(ThreadingHTTPServer):
+class FakeRemoteServer(ThreadingHTTPServer):
     """A fake server: its files, its faults, and the requests that it has received.
 
     Attributes:
@@ -25,7 +25,7 @@ class Elsewhere(ThreadingHTTPServer):
         repositories: repositories of the hubs, each with its files by path.
         redirects: target by path.
         cuts: numbers of bytes after which the next answers end, one number for each answer.
-        answers: status codes of the next answers, which are then empty.
+        statuses: status codes of the next answers, which are then empty.
         stalls: paths whose answer stops after one block, until :attr:`released` is set.
     """
 
@@ -36,7 +36,7 @@ class Elsewhere(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.redirects: dict[str, str] = {}
         self.cuts: list[int] = []
-        self.answers: list[int] = []
+        self.statuses: list[int] = []
         self.stalls: set[str] = set()
         self.released = threading.Event()
         self.ranges = True
@@ -44,26 +44,26 @@ class Elsewhere(ThreadingHTTPServer):
         self.lengths = True
         self.headers: dict[str, str] = {}
         self.token: str | None = None
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def starts(self) -> list[int]:
+    def range_starts(self) -> list[int]:
         """Return the offset of the first byte that each request asked for."""
         found = []
-        for _, headers in self.asked:
+        for _, headers in self.requests:
             span = re.match(r"bytes=(\d+)-", headers.get("range", ""))
             found.append(int(span[1]) if span else 0)
         return found
 
 
 @contextmanager
-def elsewhere() -> Iterator[Elsewhere]:
+def fake_remote_server() -> Iterator[FakeRemoteServer]:
     """Run a fake server inside the ``with`` block."""
-    server = Elsewhere()
+    server = FakeRemoteServer()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server
@@ -78,24 +78,24 @@ def sha(content: bytes) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Elsewhere
+    server: FakeRemoteServer
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        there = self.server
+        remote = self.server
         self.close_connection = True
-        there.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-        if there.answers:
-            self._end(there.answers.pop(0))
+        remote.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        if remote.statuses:
+            self._end(remote.statuses.pop(0))
             return
         parts = urlsplit(self.path)
         path, query = unquote(parts.path), parse_qs(parts.query)
-        if there.token and self.headers.get("authorization") != f"Bearer {there.token}":
+        if remote.token and self.headers.get("authorization") != f"Bearer {remote.token}":
             self._end(401)
-        elif path in there.redirects:
-            self._end(302, Location=there.redirects[path])
-        elif path in there.files:
-            self._send(there.files[path])
+        elif path in remote.redirects:
+            self._end(302, Location=remote.redirects[path])
+        elif path in remote.files:
+            self._send(remote.files[path])
         elif found := re.fullmatch(r"/api/datasets/(.+)/revision/(.+)", path):
             self._list_huggingface(found[1], found[2])
         elif found := re.fullmatch(r"/datasets/(.+?)/resolve/(.+?)/(.+)", path):
@@ -151,28 +151,28 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, content: bytes) -> None:
-        there = self.server
+        remote = self.server
         tag = f'"{sha(content)[:16]}"'
         start = 0
         span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
-        if span and there.ranges and self.headers.get("if-range", tag) == tag:
+        if span and remote.ranges and self.headers.get("if-range", tag) == tag:
             start = int(span[1])
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if there.validators:
+        if remote.validators:
             self.send_header("ETag", tag)
-        if there.lengths:
+        if remote.lengths:
             self.send_header("Content-Length", str(len(content) - start))
-        for name, value in there.headers.items():
+        for name, value in remote.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        cut = there.cuts.pop(0) if there.cuts else None
+        cut = remote.cuts.pop(0) if remote.cuts else None
         body = content[start:] if cut is None else content[start : start + cut]
-        if urlsplit(self.path).path in there.stalls:
+        if urlsplit(self.path).path in remote.stalls:
             self.wfile.write(body[:BLOCK])
             self.wfile.flush()
-            there.released.wait(30)
+            remote.released.wait(30)
             return
         for at in range(0, len(body), BLOCK):
             self.wfile.write(body[at : at + BLOCK])

@@ -21,21 +21,21 @@ from starlette.testclient import TestClient
 
 from aiplatform.client.transport import Transport
 
-UNDESCRIBED = {
+UNDOCUMENTED_PATHS = {
     "/api/v1/openapi.json": "the document itself",
 }
 """Paths that are left out of the document on purpose, each with the reason."""
 
-UNKNOWN_ADDRESS = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
+UNROUTED_STATUSES = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
 """Statuses that middleware and router may answer with for a path that has no route.
 
 307 redirects from a path with a trailing slash to the one without.
 """
 
-CALLER_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 """Status of an answer that nobody reads, because the client has closed the connection."""
 
-EVERYWHERE = frozenset({
+COMMON_HEADERS = frozenset({
     "cache-control", "connection", "content-encoding", "content-language", "content-length",
     "content-type", "date", "server", "transfer-encoding", "vary",
     "content-security-policy", "cross-origin-opener-policy", "cross-origin-resource-policy",
@@ -57,19 +57,19 @@ class AnswerDiffers(AssertionError):
         self.faults = faults
 
 
-SOME_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+SAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 """The value of every uuid in samples."""
 
 
-class Some(dict[str, Any]):
+class Partial(dict[str, Any]):
     """A JSON object with only the members that matter to a test.
 
     The fake fills in the other required members with minimal values.
     """
 
-    def __or__(self, other: Any) -> "Some":
+    def __or__(self, other: Any) -> "Partial":
         """Return a copy with the members of ``other`` added or replaced."""
-        return Some({**self, **other})
+        return Partial({**self, **other})
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Description:
         Raises:
             AnswerDiffers: the answer differs; the error names every difference.
         """
-        if path in UNDESCRIBED or status == CALLER_LEFT:
+        if path in UNDOCUMENTED_PATHS or status == CLIENT_CLOSED_REQUEST:
             return
         if faults := self._faults(method, path, status, headers, body):
             raise AnswerDiffers(f"{method} {path} {status}", faults)
@@ -149,7 +149,7 @@ class Description:
         operation = self.operation(method, path)
         if operation is None:
             preflight = method == "OPTIONS" and "access-control-allow-origin" in headers
-            if status in UNKNOWN_ADDRESS or preflight:
+            if status in UNROUTED_STATUSES or preflight:
                 return []
             return ["the document has no such route"]
         response = operation.response(status)
@@ -160,7 +160,7 @@ class Description:
             for name, header in response.get("headers", {}).items()
         }
         needed = [name for name, header in declared.items() if header.get("required")]
-        unknown = {name.lower() for name in headers} - set(declared) - EVERYWHERE
+        unknown = {name.lower() for name in headers} - set(declared) - COMMON_HEADERS
         return [
             *(f"the header {name} is missing" for name in needed if name not in headers),
             *(f"the header {name} is not declared" for name in sorted(unknown)),
@@ -217,7 +217,7 @@ class Description:
             )
         if validator.is_valid(value):
             return []
-        return [_told(error) for error in validator.iter_errors(value)]
+        return [_message(error) for error in validator.iter_errors(value)]
 
     def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema itself, or the one that its reference points to."""
@@ -225,25 +225,26 @@ class Description:
             schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return schema
 
-    def sample(self, schema: dict[str, Any], *, least: bool = False) -> Any:
+    def sample(self, schema: dict[str, Any], *, minimal: bool = False) -> Any:
         """Return the example of a schema, or a valid value if it has no example.
 
-        With ``least``, prefer null and empty lists to examples.
+        With ``minimal``, prefer null and empty lists to examples.
         """
         schema = self.resolve(schema)
-        if schema.get("examples") and not least:
+        if schema.get("examples") and not minimal:
             return schema["examples"][0]
         choices = schema.get("anyOf", schema.get("oneOf", ()))
         if choices:
-            empty = [choice for choice in choices if least and choice.get("type") == "null"]
-            return None if empty else self.sample(choices[0], least=least)
+            empty = [choice for choice in choices if minimal and choice.get("type") == "null"]
+            return None if empty else self.sample(choices[0], minimal=minimal)
         if "const" in schema or "enum" in schema:
             return schema.get("const", schema.get("enum", [None])[0])
         match schema.get("type"):
             case "object" if "properties" in schema:
-                wanted = schema.get("required", ()) if least else schema["properties"]
+                wanted = schema.get("required", ()) if minimal else schema["properties"]
                 made = {
-                    name: self.sample(schema["properties"][name], least=least) for name in wanted
+                    name: self.sample(schema["properties"][name], minimal=minimal)
+                    for name in wanted
                 }
                 return {**made, "next_cursor": None} if "next_cursor" in made else made
             case "object":
@@ -252,9 +253,9 @@ class Description:
                 return [self.sample(item) for item in schema["prefixItems"]]
             case "array":
                 items = schema.get("items")
-                return [] if least or not items else [self.sample(items)]
+                return [] if minimal or not items else [self.sample(items)]
             case "string":
-                formats = {"uuid": SOME_UUID, "date-time": "2026-11-24T08:00:00Z"}
+                formats = {"uuid": SAMPLE_UUID, "date-time": "2026-11-24T08:00:00Z"}
                 return formats.get(schema.get("format", ""), "text")
             case "integer" | "number":
                 return schema.get("minimum", 1)
@@ -281,11 +282,11 @@ class Description:
         }
 
     def complete(self, schema: dict[str, Any], value: Any, *, partly: bool = False) -> Any:
-        """Return a value in which each :class:`Some` has all members that the schema requires.
+        """Return a value in which each :class:`Partial` has all members that the schema requires.
 
-        With ``partly``, treat all objects like :class:`Some`. The members of one are treated so.
+        With ``partly``, every object is completed, as are the members of a :class:`Partial`.
         """
-        partly = partly or isinstance(value, Some)
+        partly = partly or isinstance(value, Partial)
         schema = self.resolve(schema)
         for choice in schema.get("anyOf", schema.get("oneOf", ())):
             inner = self.resolve(choice)
@@ -308,7 +309,7 @@ class Description:
         if not partly:
             return given
         missing = [name for name in schema.get("required", ()) if name not in given]
-        return {name: self.sample(members[name], least=True) for name in missing} | given
+        return {name: self.sample(members[name], minimal=True) for name in missing} | given
 
     def _needed(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the components that a schema refers to, directly or not."""
@@ -331,14 +332,14 @@ def is_json(media_type: str) -> bool:
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-def _told(error: Any) -> str:
+def _message(error: Any) -> str:
     branches = [
         branch
         for branch in getattr(error.kind, "context", ())
         if not any(inner.kind.name in ("type", "const") for inner in branch)
     ]
     if len(branches) == 1:  # the only alternative of a union whose type fits
-        return "; ".join(_told(inner) for inner in branches[0])
+        return "; ".join(_message(inner) for inner in branches[0])
     place = ".".join(str(part) for part in error.instance_path) or "the body"
     return f"{place}: {error.message[:400]}"
 
@@ -407,7 +408,7 @@ def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Re
         declared = (operation.response(status) or {}).get("content", {})
         schema = declared.get(_media_type(headers), {}).get("schema", {})
         data = description.complete(schema, response.extensions["data"])
-        if isinstance(response.extensions["data"], Some):
+        if isinstance(response.extensions["data"], Partial):
             headers = httpx.Headers(description.sample_headers(operation, status))
             headers.update(response.headers)
         headers.pop("content-length", None)
@@ -416,7 +417,7 @@ def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Re
     try:
         description.check(method, path, status, response.headers, body)
     except AnswerDiffers as found:
-        FOUND.append(found)
+        DIFFERENCES.append(found)
         raise
     return response
 
@@ -475,23 +476,23 @@ class CheckedApp:
 
         def check() -> None:
             content = None if body is None else b"".join(body)
-            with noting():
+            with collect_differences():
                 self._description.check(scope["method"], scope["path"], status, headers, content)
 
         await self.app(scope, receive, checked)
 
 
-FOUND: list[AnswerDiffers] = []
+DIFFERENCES: list[AnswerDiffers] = []
 """Differences found in a thread or behind a socket, where raising an error fails no test."""
 
 
 @contextmanager
-def noting() -> Iterator[None]:
+def collect_differences() -> Iterator[None]:
     """Note an :class:`AnswerDiffers` instead of raising it; the running test fails at its end."""
     try:
         yield
     except AnswerDiffers as found:
-        FOUND.append(found)
+        DIFFERENCES.append(found)
 
 
 @contextmanager
@@ -503,7 +504,7 @@ def checked_sdk() -> Iterator[None]:
     def check(response: httpx.Response) -> None:
         body = response.read() if is_json(_media_type(response.headers)) else None
         method, path = response.request.method, response.request.url.path
-        with noting():
+        with collect_differences():
             description.check(method, path, response.status_code, response.headers, body)
 
     def made(self: Transport, url: str, **options: Any) -> None:
