@@ -1,15 +1,17 @@
-"""A small resource asked for by 64 clients at once; and what of that goes into letting them in.
+"""Requests of 64 simultaneous clients for a small resource, and the share of permission checks.
 
-A member of a project reads it, ``GET /api/v1/projects/{project}``, over 64 connections that stay
-open, on one API process. Client, API and database share the machine.
+A member of a project reads the project, ``GET /api/v1/projects/{project}``, over 64 open
+connections to one API process. Client, API and database share the machine.
 
-The share of authentication and permission checks is measured by leaving them out: two processes
-serve the same application from the same database, one as it is, one where the guard of this route
-is replaced by a constant (``common/doors.py``). The two take turns. What is compared is the CPU
-time of the API and of the database for one request, which other work on the machine does not count
-into, and besides the requests per second. The check is the whole guard: the token is taken from the
-header and hashed, session or key, account, global role, project and membership are read in one
-statement, and permissions are worked out; and the thread that this takes.
+The share of authentication and permission checks is measured by leaving them out. Two processes
+serve the same application with the same database. In one of them, the guard of this route is
+replaced by a constant (``common/doors.py``). They take turns. The CPU time of API and database per
+request is compared, because other work on the machine doesn't change it, and also the requests per
+second.
+
+The guard takes the token from the header and hashes it; it reads session or key, account, global
+role, project and membership in one statement, and computes the permissions. The thread that this
+needs counts, too.
 """
 
 import asyncio
@@ -42,7 +44,7 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Door:
-    """One API process and what was measured of it."""
+    """One API process and its measurements."""
 
     url: str
     pid: int
@@ -53,12 +55,12 @@ class Door:
 
     @property
     def cpu(self) -> float:
-        """Seconds of API and database for one request, by the median turn."""
+        """CPU seconds of API and database per request, of the median turn."""
         return statistics.median(self.api) + statistics.median(self.database)
 
 
 async def ask(url: str, path: str, token: str, until: float) -> list[float]:
-    """Ask one after the other on each of the connections; how long each answer took, in seconds."""
+    """Send requests on all connections, one after the other on each; return their seconds."""
     where = urlsplit(url)
     head = (
         f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -83,22 +85,22 @@ async def ask(url: str, path: str, token: str, until: float) -> list[float]:
 
 
 def load(url: str, path: str, token: str, seconds: float) -> list[float]:
-    """The same, in a process of its own."""
+    """Run :func:`ask` for some seconds; called in a process of its own."""
     return uvloop.run(ask(url, path, token, time.monotonic() + seconds))
 
 
 def cpu_of(pids: list[int]) -> float:
-    """CPU seconds that the processes have used so far."""
+    """Return the CPU seconds that the processes have used so far."""
     used = 0.0
     for pid in pids:
         with suppress(FileNotFoundError):  # ended since it was listed
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            used += sum(map(int, fields[11:15])) / TICK  # its own, and its children's that ended
+            used += sum(map(int, fields[11:15])) / TICK  # includes children that have ended
     return used
 
 
 def measure(door: Door, database: int, path: str, token: str) -> None:
-    """One turn."""
+    """Measure one turn."""
     before = cpu_of([door.pid]), cpu_of([database, *descendants(database)])
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         taken = pool.apply(load, (door.url, path, token, TURN_SECONDS))
@@ -111,7 +113,7 @@ def measure(door: Door, database: int, path: str, token: str) -> None:
 
 @contextmanager
 def serving(kind: str, started: Started) -> Iterator[Door]:
-    """An API process of the benchmark's own beside the platform's."""
+    """Start an additional API process of the platform, and end it afterwards."""
     state = started.state
     port = claim_port("127.0.0.1", 0)
     environment = os.environ | {
@@ -137,7 +139,7 @@ def serving(kind: str, started: Started) -> Iterator[Door]:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Until it answers."""
+    """Wait until the API process answers."""
     deadline = time.monotonic() + 60
     while True:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -149,14 +151,14 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def reader(client: Client, url: str, project: str) -> str:
-    """A token of somebody who may read the project, being a member with the role viewer."""
+    """Create a member of the project with the role viewer, and return an access token."""
     client.users.create("reader", "reader@example.com", PASSWORD)
     client.projects.set_member(project, "reader", "viewer")
     return Client(url, token="none").login("reader", PASSWORD).access_token()
 
 
 def main() -> int:
-    """Both doors, in turns."""
+    """Measure both processes in turns."""
     with running_platform() as (client, started):
         project = client.projects.create("small")
         token = reader(client, started.url, "small")

@@ -1,8 +1,8 @@
-"""Pages of the audit trail at ten million rows, by each filter; and how fast rows are sealed.
+"""Pages of an audit trail of ten million rows, with each filter; and how fast rows are sealed.
 
-The rows are made by the server itself, with the triggers off, spread over a year: 200 people and 50
-projects of very different diligence, 40 actions. Each filter is asked for over HTTP, page by page
-at changing places, by one client after another, authentication included. What writing a row costs
+PostgreSQL creates the rows itself, without triggers, spread over a year, with 40 actions, and 200
+users and 50 projects of very different activity. One client requests pages at different positions
+over HTTP with each filter, one after the other, including authentication. The cost of writing a row
 is measured before and after.
 """
 
@@ -45,7 +45,7 @@ CREATE TABLE bench_users AS
     WHERE username LIKE 'person%%'
 """
 
-# A random number squared prefers small ones: the first of each kind has most, the last hardly any.
+# Powers of random numbers prefer small ones: the first of each kind gets most rows, the last few.
 FILL = """
 WITH dice AS MATERIALIZED (
     SELECT n, %(begin)s::timestamptz + ((n - %(base)s)::float8 / %(rows)s)
@@ -78,7 +78,7 @@ UNIQUE = "audit_entries_uuid_key"
 
 
 def main() -> int:
-    """Fill, seal, ask."""
+    """Create the rows, seal some, and request pages."""
     with running_platform() as (client, started):
         state = started.state
         os.environ["AIPLATFORM_DATABASE_URL"] = state["database_url"]
@@ -97,7 +97,7 @@ def main() -> int:
         everything: list[float] = []
 
         def sign(request: httpx.Request) -> httpx.Request:
-            # The token of the log-in is nearly as old as the loading took, and may end meanwhile.
+            # The token may expire, because loading the rows has taken long.
             request.headers["Authorization"] = f"Bearer {client.access_token()}"
             return request
 
@@ -123,7 +123,7 @@ def main() -> int:
 def ask(
     http: httpx.Client, asked: dict[str, Any], path: str = "/api/v1/audit"
 ) -> tuple[list[float], int]:
-    """Milliseconds of some pages, after a few that warm up; and the rows of the last."""
+    """Request some pages; return their milliseconds, and the number of rows on the last one."""
     taken, count = [], 0
     for number in range(PAGES + WARM):
         params = {key: value() if callable(value) else value for key, value in asked.items()}
@@ -136,12 +136,12 @@ def ask(
 
 
 def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
-    """Make the rows, the indexes last; and say what is in them."""
+    """Create the rows, then the indexes, and return facts about the rows."""
     actions = [action.value for action in AuditAction][:40]
     connection.execute("SET session_replication_role = replica")
     connection.execute("SET maintenance_work_mem = '1GB'")
     connection.execute("SET synchronous_commit = off")
-    # Checkpoints of small steps write most pages of the indexes several times.
+    # With frequent checkpoints, most pages of the indexes would be written several times.
     connection.execute("ALTER SYSTEM SET max_wal_size = '8GB'")
     connection.execute("SELECT pg_reload_conf()")
     for statement in PREPARE.split(";"):
@@ -183,7 +183,7 @@ def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
 
 
 def written() -> float:
-    """Rows a second, a hundred a transaction, as the platform writes them."""
+    """Return the rows per second that the platform writes, in transactions of 100."""
     dice = random.Random(11)
 
     def event() -> Event:
@@ -203,7 +203,7 @@ def written() -> float:
 
 
 def seal(connection: "psycopg.Connection[Any]") -> None:
-    """Let some rows wait for a seal, and seal them, beside the worker that may do so too."""
+    """Measure the sealing of some rows. The platform's worker may seal some of them, too."""
     connection.execute(
         "INSERT INTO audit_unsealed SELECT id FROM audit_logs ORDER BY id DESC LIMIT %s"
         " ON CONFLICT DO NOTHING",
@@ -219,7 +219,7 @@ def seal(connection: "psycopg.Connection[Any]") -> None:
 
 
 def questions(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Names of filters and their parameters; callables give another value each time."""
+    """Return the parameters of each filter by name; callables return a new value each time."""
     dice = random.Random(7)
 
     def moment() -> datetime:

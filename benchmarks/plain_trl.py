@@ -1,11 +1,11 @@
-"""The baseline: LoRA SFT as a plain TRL script has it, with the figures that the comparison needs.
+"""The baseline of ``training_overhead``: LoRA SFT as a plain TRL program.
 
     python benchmarks/plain_trl.py MODEL_DIRECTORY ROWS.parquet STEPS OUTPUT [--lean]
 
-With ``--lean`` the loss is computed as the platform computes it, and nothing else differs: the
-platform's loss is faster than TRL's, which would hide what the rest of the platform costs.
+With ``--lean``, only the loss is computed as on the platform. The platform's loss is faster than
+TRL's, which would hide the cost of the rest of the platform.
 
-Prints one JSON object on stdout: the time of each step and the loss by step.
+Prints a JSON object on stdout, with time and loss of each step.
 """
 
 import json
@@ -24,7 +24,7 @@ from aiplatform.runtime.training.trainer import PlatformTrainer
 
 
 class StepTimes(TrainerCallback):
-    """What each step took, from the end of the one before it."""
+    """A callback that measures the seconds of each step, from the end of the previous one."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -43,7 +43,7 @@ class StepTimes(TrainerCallback):
 
 
 class LeanTrainer(SFTTrainer):
-    """TRL's trainer with the platform's loss."""
+    """A trainer of TRL with the platform's loss."""
 
     compute_loss = PlatformTrainer.compute_loss
 
@@ -57,7 +57,7 @@ def main() -> None:
     chosen = LeanTrainer if "--lean" in sys.argv[5:] else SFTTrainer
     tokenizer = AutoTokenizer.from_pretrained(model_directory)
     model = AutoModelForCausalLM.from_pretrained(model_directory, dtype=torch.bfloat16)
-    # Prompt and completion, so that the loss is on the assistant's tokens, as the platform has it.
+    # With prompt and completion, the loss is on the assistant's tokens, like on the platform.
     dataset = Dataset.from_parquet(rows, keep_in_memory=True).map(
         lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
         remove_columns=["messages"],
@@ -94,7 +94,7 @@ def main() -> None:
         ),
         callbacks=[times],
     )
-    # Everything that the trainer prints goes to stderr: stdout is for the figures.
+    # The trainer's output goes to stderr, because stdout is for the figures.
     stdout, sys.stdout = sys.stdout, sys.stderr
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -1,8 +1,8 @@
-"""Precision, recall and F1 of the quality checks on planted faults, and what a report costs.
+"""Precision, recall and F1 of the quality checks on planted faults, and the cost of a report.
 
-The rows are conversations made of sentences that people wrote: the English, German, French, Spanish
-and Chinese parts of chatterbot-corpus, shuffled by a fixed seed. Each fault is planted into rows of
-its own at a known rate; all other rows are the clean text on which false alarms are counted.
+The rows are conversations of real sentences: the English, German, French, Spanish and Chinese parts
+of chatterbot-corpus, shuffled with a fixed seed. Each fault is planted into its own rows at a known
+rate. The other rows are clean, and show false alarms.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from aiplatform.protocol.enums import DataShape
 ROWS = 20_000
 MIXED_ROWS = 5_000
 MAX_LENGTH = 450
-"""Tokens; clean rows have some 200, the planted ones more than 500."""
+"""Limit in tokens; clean rows have about 200, planted long ones more than 500."""
 
 
 def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:
-    """The rows of each finding, by its code."""
+    """Return the rows of each finding by its code."""
     context = Context(DataShape.CHAT, pq.read_schema(path), canonical.row_count(path), references)
     looked = Look(context, CHECKS, weights, MAX_LENGTH)
     looked.at(path, lambda _: None)
@@ -47,7 +47,7 @@ def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> 
 
 
 def clean_rates(name: str, found: dict[str, set[int]], rows: int) -> None:
-    """Print the share of clean rows that each check names."""
+    """Print the share of clean rows in which each check finds something."""
     for code, named in sorted(found.items()):
         figure(f"quality.{name}.{code}", round(len(named) / rows, 5), unit="of rows")
     if not found:
@@ -74,11 +74,11 @@ def accuracy(found: dict[str, set[int]], truth: dict[str, set[int]]) -> None:
 
 
 UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
-"""Checks of which no figure is asked; what the corpus itself has of such faults counts as wrong."""
+"""Checks without a target, because the corpus itself has such faults, which count as wrong here."""
 
 
 def labels(w: Writer, scratch: Path) -> None:
-    """Print how many of the labels that were changed are found, and how many others."""
+    """Print precision and recall of the check that finds wrong labels."""
     rows = [
         {"text": w.text(1, 3, language), "label": language}
         for language in ("english", "german", "french", "spanish", "chinese")
@@ -101,7 +101,7 @@ def labels(w: Writer, scratch: Path) -> None:
 
 
 def cost(path: Path) -> None:
-    """Print what a whole report without token counts takes."""
+    """Print time and memory of a whole report without token counts."""
     started = time.monotonic()
     report: dict[str, Any] = make_report(
         path, tokenizer=None, max_length=2048, progress=lambda _: None
@@ -113,7 +113,7 @@ def cost(path: Path) -> None:
 
 
 def main() -> int:
-    """Plant, look, compare; then time a report of 100,000 rows."""
+    """Measure the checks on rows with planted faults, then a report of 100,000 rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=20, help="of the sentences and the faults")
     writer = Writer(parser.parse_args().seed)

@@ -1,11 +1,12 @@
-"""What a quality report costs: seconds, with and without exact token counts, and memory.
+"""Time and memory of a quality report, with and without exact token counts.
 
-Conversations as in ``quality``, one report each in a process of its own. Memory is the sum of the
-peaks of that process and of those it starts, whenever each of them had its own. With token counts
-the baseline is the tokenizer alone over the same texts in batches, in the same process;
-``tokens_add`` is what counting adds to a report, in times of that. ``--large`` adds a
-million rows, and ``--short`` so many million of a dozen words each, some of them copies, to show
-that memory does not grow with them.
+The conversations are those of ``quality``. Each report is made in its own process. Its memory is
+the sum of the peaks of this process and its children, even if they were at different times. With
+token counts, the baseline is the tokenizer alone on the same texts in batches, in the same process.
+``tokens_add`` is the time that counting adds to a report, as a multiple of this baseline.
+
+``--large`` adds a report of a million rows. ``--short N`` adds one of N million rows of twelve
+words, some of them copies. It shows that memory doesn't grow with the number of rows.
 """
 
 import argparse
@@ -33,13 +34,13 @@ from aiplatform.runtime.launcher import children_of
 
 ROWS = 100_000
 LARGE = 10
-"""Times as many rows."""
+"""Factor of the number of rows with ``--large``."""
 
 BATCH = 1000
 
 
 def main() -> int:
-    """Make the rows, then have each report made in a process of its own."""
+    """Create the rows, and measure each report in its own process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", action="store_true", help="a million rows as well")
     parser.add_argument("--short", type=int, default=0, help="so many million short rows as well")
@@ -89,7 +90,7 @@ def main() -> int:
 
 
 def write_short(path: Path, rows: int) -> None:
-    """Texts of twelve words; of a hundred rows two are copies, and two differ in a word."""
+    """Write texts of twelve words; of 100 rows, two are copies, and two differ in one word."""
     schema = pa.schema(
         [("text", pa.string())], metadata={"aiplatform.shape": "text", "aiplatform.json": "[]"}
     )
@@ -101,7 +102,7 @@ def write_short(path: Path, rows: int) -> None:
 
 
 def short_texts() -> Iterator[str]:
-    """Such texts without end."""
+    """Yield the texts of :func:`write_short` without end."""
     rng = random.Random(7)
     known = words()
     kept = [rng.choices(known, k=12) for _ in range(1000)]
@@ -116,7 +117,7 @@ def short_texts() -> Iterator[str]:
 
 
 def apart(rows: Path, weights: Path | None) -> dict[str, float]:
-    """:func:`one` in a process of its own."""
+    """Run :func:`one` in its own process."""
     command = [
         sys.executable,
         __file__,
@@ -131,7 +132,7 @@ def apart(rows: Path, weights: Path | None) -> dict[str, float]:
 
 
 def one(rows: Path, weights: Path | None) -> dict[str, float]:
-    """Seconds and peak memory of a report, and what the tokenizer takes for the same texts."""
+    """Return seconds and peak memory of a report, and the tokenizer's time for the same texts."""
     most = Memory()
     began = time.perf_counter()
     make_report(rows, tokenizer=weights, max_length=2048, progress=lambda _: None)
@@ -142,7 +143,7 @@ def one(rows: Path, weights: Path | None) -> dict[str, float]:
 
 
 class Memory:
-    """The memory of this process and of its children, looked at ten times a second."""
+    """A measurement of the memory of this process and its children, ten times a second."""
 
     def __init__(self) -> None:
         self._peaks: dict[int, float] = {}
@@ -161,14 +162,14 @@ class Memory:
             try:
                 said = status(pid)
             except OSError:
-                continue  # it ended meanwhile
-            # The most so far. What `getrusage` says of a child begins with its parent's.
+                continue  # it has ended meanwhile
+            # The peak so far. That of `getrusage` would begin with the memory of the parent.
             self._peaks[pid] = said.get("VmHWM", self._peaks.get(pid, 0.0))
             own += said.get("RssAnon", 0.0)
         self._most_own = max(self._most_own, own)
 
     def stop(self) -> dict[str, float]:
-        """MiB: the sum of all peaks, and the most that was not of mapped files at one time."""
+        """Stop, and return in MiB the sum of all peaks, and the peak without mapped files."""
         self._stopped.set()
         self._thread.join()
         self._look()
@@ -176,14 +177,14 @@ class Memory:
 
 
 def status(pid: int) -> dict[str, float]:
-    """What Linux says of the memory of a process, in MiB; nothing of one that has ended."""
+    """Return the memory figures of a process in MiB, from /proc; empty if it has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     said = (line.split() for line in lines if line.endswith(" kB"))
     return {name.rstrip(":"): int(value) / 1024 for name, value, _ in said}
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:
-    """Seconds that the tokenizer takes for all texts, or the contents of all messages."""
+    """Return the seconds that the tokenizer takes for all texts or contents of messages."""
     from tokenizers import Tokenizer
 
     alone = Tokenizer.from_file(str(weights / "tokenizer.json"))
@@ -198,7 +199,7 @@ def tokenizer_alone(rows: Path, weights: Path) -> float:
 
 
 def text_of(row: dict[str, Any]) -> str:
-    """What is counted of a row."""
+    """Return the text of a row whose tokens are counted."""
     if "messages" in row:
         return "\n".join(message["content"] for message in row["messages"])
     return str(row["text"])

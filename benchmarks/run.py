@@ -1,10 +1,11 @@
-"""Runs the benchmarks of this folder and prints what they measured, as a table and as JSON.
+"""Run the benchmarks of this directory, and print their figures as a table and as JSON.
 
-``python benchmarks/run.py [NAME …]``; by default all. Each is a program that prints one JSON object
-a line: ``name``, ``value``, ``unit``, ``target`` (an operator and a number, or a number not to be
-exceeded), ``baseline`` and ``baseline_name``. The figures also go to ``bench-results.json``.
+Usage: ``python benchmarks/run.py [NAME …]``; without names, all are run. Each benchmark is a
+program that prints lines of JSON with ``name``, ``value``, ``unit``, ``target`` (an operator and a
+number, or a maximum), ``baseline`` and ``baseline_name``. All figures are written to
+``bench-results.json``.
 
-Exit code 1 when a benchmark did not run to its end, 3 with ``--strict`` when a target was missed.
+The exit code is 1 if a benchmark failed, and 3 with ``--strict`` if a target was missed.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "bench-results.json"
 PARTS = {"run", "plain_trl"}
-"""Programs of this folder that are no benchmarks: this one, and the other side of a comparison."""
+"""Programs in this directory that are no benchmarks of their own."""
 
 LIMIT_SECONDS = 1800
 OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
 def main() -> int:
-    """Run what was asked for and report it."""
+    """Run the chosen benchmarks and print their figures."""
     known = {path.stem: path for path in sorted(HERE.glob("*.py")) if path.stem not in PARTS}
     parser = argparse.ArgumentParser(description="Run benchmarks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
@@ -68,7 +69,7 @@ def main() -> int:
         + "\n",
         encoding="utf-8",
     )
-    # Where nobody looks, in a log, lines may be as long as they are.
+    # In a log, the table may be wider than in a terminal.
     Console(width=None if sys.stdout.isatty() else 160).print(table(figures))
     print(f"As JSON: {RESULTS.name}")
     if failed:
@@ -79,8 +80,8 @@ def main() -> int:
 
 
 def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
-    """Run one benchmark and add what it prints; false when it fails or takes too long."""
-    # A session of its own: what it started can be ended with it.
+    """Run one benchmark and add its figures; return False if it fails or takes too long."""
+    # It gets its own session, so that the processes that it starts can be ended with it.
     with subprocess.Popen(
         [sys.executable, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -103,7 +104,7 @@ def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
 
 
 def _end(process: "subprocess.Popen[str]") -> str:
-    """SIGINT first, so that it can stop the platform it started."""
+    """End a benchmark and return its output. SIGINT lets it stop its platform first."""
     for number, seconds in ((signal.SIGINT, 60), (signal.SIGKILL, 10)):
         os.killpg(process.pid, number)
         try:
@@ -114,7 +115,7 @@ def _end(process: "subprocess.Popen[str]") -> str:
 
 
 def is_met(value: float, target: Any) -> bool | None:
-    """Whether a figure meets its target; None without one."""
+    """Return True if a figure meets its target; None without a target."""
     match target:
         case None:
             return None
@@ -128,12 +129,12 @@ def is_met(value: float, target: Any) -> bool | None:
 
 
 def ratio(value: float, baseline: float | None) -> float | None:
-    """How many times the baseline; None without one."""
+    """Return a figure as a multiple of its baseline; None without a baseline."""
     return round(value / baseline, 3) if baseline else None
 
 
 def table(figures: list[dict[str, Any]]) -> Table:
-    """The figures, for people."""
+    """Return the figures as a table to print."""
     drawn = Table(box=None, pad_edge=False)
     for title in ("figure", "value", "target", "", "baseline", "ratio"):
         drawn.add_column(title, justify="right" if title in {"value", "ratio"} else "left")
@@ -156,7 +157,7 @@ def table(figures: list[dict[str, Any]]) -> Table:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return a description of this machine."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

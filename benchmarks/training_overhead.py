@@ -1,12 +1,12 @@
-"""What the platform adds to a training step: the same work in a plain TRL script beside it.
+"""What the platform adds to a training step, against a plain TRL program.
 
-The platform's figure comes from a whole platform at work: API, database, broker, worker, launcher,
-metrics after every step, checkpoints into the blob store. The script has nothing of that. They run
-one after the other, each alone on the machine; the medians of the steps are compared, so the first
-steps, a checkpoint or a hiccup of the machine decide nothing.
+The platform is complete: API, database, broker, worker, launcher, metrics after each step, and
+checkpoints in the blob store. The plain program has none of that. They run one after the other,
+each alone on the machine. The medians of the steps are compared, so that the first steps, a
+checkpoint or a short disturbance of the machine don't matter.
 
-The platform's trainer computes its loss faster than TRL's does. So that this does not hide what the
-platform costs, the script runs twice: as anybody would write it, and with the platform's loss.
+The platform's loss is faster than TRL's. So that this doesn't hide the platform's cost, the program
+runs twice: with TRL's loss, and with the platform's.
 """
 
 import json
@@ -35,7 +35,7 @@ ROWS = [
 
 
 def main() -> int:
-    """Train on the platform, then by the script."""
+    """Train on the platform, then with the plain program."""
     with tempfile.TemporaryDirectory(prefix="aip-overhead-") as scratch:
         directory = Path(scratch)
         ours, losses = on_the_platform(directory)
@@ -67,7 +67,10 @@ def main() -> int:
 
 
 def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
-    """Seconds and loss of each step; leaves the weights and the rows for the script behind."""
+    """Train on the platform; return seconds and loss of each step.
+
+    Weights and rows are written to ``directory`` for the plain program.
+    """
     with running_platform() as (client, _):
         project = client.projects.create("overhead")
         progress(f"importing {PACKAGE}")
@@ -96,7 +99,7 @@ def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
 
 
 def by_the_script(directory: Path, *options: str) -> dict[str, list[float]]:
-    """Seconds and loss of each step of the plain script."""
+    """Train with the plain program, and return seconds and loss of each step."""
     done = subprocess.run(
         [
             sys.executable,

@@ -1,8 +1,8 @@
-"""A large upload: how fast it becomes a dataset version, and what the API needs of memory for it.
+"""Throughput of a large upload until it is a version, and the memory of the API meanwhile.
 
-The time runs from the first byte sent until the version is there: received, hashed, every row
-parsed and checked, written as canonical Parquet and stored. Baseline: reading and hashing the file,
-which is the least that any store by content has to do.
+The time begins with the first byte and ends when the version exists: the file was received and
+hashed, all rows were parsed and checked, written as canonical Parquet and stored. Baseline: reading
+and hashing the file, which any content-addressed store has to do.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ MIB = 2**20
 
 
 def main() -> int:
-    """Write a file, upload it, compare."""
+    """Write a file, upload it, and compare with the baseline."""
     with fresh_home() as home:
         home.directory.parent.mkdir(exist_ok=True)
         file = home.directory.parent / "rows.jsonl"
@@ -55,7 +55,7 @@ def main() -> int:
         if memory.reason:
             progress(f"memory not measured: {memory.reason}")
             return 0
-        # What the API has for itself, and its share of what others have in memory, too.
+        # PSS: memory of the API alone, plus its part of memory shared with others.
         figure("upload.api_memory", memory.proportional / MIB, "MiB PSS", target="< 300")
         figure("upload.api_peak_memory", memory.api / MIB, "MiB RSS")
         figure("upload.parser_peak_memory", memory.children / MIB, "MiB RSS")
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def write_rows(path: Path) -> int:
-    """A JSONL file of chats; the number of its rows. No two rows are the same."""
+    """Write a JSONL file of different chats, and return the number of rows."""
     answer = "The quick brown fox jumps over the lazy dog, and nobody asks the dog. " * 6
     rows = 0
     with path.open("w", encoding="utf-8", buffering=MIB) as file:
@@ -78,7 +78,7 @@ def write_rows(path: Path) -> int:
 
 
 def hash_seconds(path: Path) -> float:
-    """Reading and hashing the file, from the page cache as the upload reads it."""
+    """Return the seconds to read and hash the file; like the upload, from the page cache."""
     began = time.perf_counter()
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
@@ -86,10 +86,10 @@ def hash_seconds(path: Path) -> float:
 
 
 class Memory:
-    """The most memory of the API process, and of the largest process that it starts meanwhile.
+    """The peak memory of the API process, and of the largest process that it starts meanwhile.
 
-    Linux counts the peak of what is resident; of the proportional size this keeps the largest of
-    twenty readings a second.
+    Linux records the peak of resident memory. The proportional size (PSS) is read twenty times a
+    second, and the largest value is kept.
     """
 
     def __init__(self, started: Started) -> None:
@@ -102,7 +102,7 @@ class Memory:
         self.reason = ""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start to measure."""
         try:
             forget_peak(self._pid)
         except NotMeasurable as reason:
@@ -112,7 +112,7 @@ class Memory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the last reading."""
+        """Stop, and read the last value."""
         if self.reason:
             return
         self._done.set()

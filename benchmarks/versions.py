@@ -1,7 +1,8 @@
-"""Versions of datasets: reading a file, committing the next version, comparing, browsing.
+"""Reading a file, committing the next version, comparing and browsing versions of datasets.
 
-Floors are run between our own turns, in the same process where ours has none of its own. Peers
-(Oxen, DVC) are installed into directories of their own; where that can't be, figures stand without.
+Baselines run between our own measurements, in the same process unless ours needs another one. Oxen
+and DVC, for comparison, are installed into their own directories; if that is not possible, the
+figures have no comparison.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ PAGES = 60
 
 
 def main() -> int:
-    """All figures, in a directory that is deleted at the end."""
+    """Measure everything, in a directory that is deleted at the end."""
     with fresh_home() as home:
         directory = home.directory.parent / "rows"
         directory.mkdir(parents=True)
@@ -54,14 +55,14 @@ def main() -> int:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds."""
+    """Return the seconds that a function takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def against(name: str, ours: list[float], floor: list[float], most: float, what: str) -> None:
-    """A figure whose target is so many times its floor; of both the median of turns beside."""
+    """Print a figure with a target of ``most`` times its baseline, from the median of all turns."""
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     seconds = statistics.median(floor)
     figure(
@@ -75,7 +76,7 @@ def against(name: str, ours: list[float], floor: list[float], most: float, what:
 
 
 def reading(directory: Path, before: Path, after: Path) -> None:
-    """A file is hashed and becomes canonical Parquet, in a process of its own."""
+    """Measure how a file is hashed and converted to canonical Parquet, in its own process."""
     files = [
         ("100k_chats", directory / "chats.jsonl", chats(100_000), 3),
         ("1m_chats", directory / "many.jsonl", chats(MILLION), 2),
@@ -87,7 +88,7 @@ def reading(directory: Path, before: Path, after: Path) -> None:
         ours, floor = [], []
         for _ in range(turns):
             floor.append(timed(lambda path=path: hash_and_scan(path)))
-            # An upload replaces nothing; to free the pages of an old file takes time.
+            # An upload replaces no file, and freeing the pages of an old one would take time.
             path.with_suffix(".parquet").unlink(missing_ok=True)
             ours.append(timed(lambda path=path: ingest(path)))
         against(f"versions.ingest_{name}", ours, floor, 2.5, "SHA-256 and a Polars scan")
@@ -99,14 +100,14 @@ def reading(directory: Path, before: Path, after: Path) -> None:
 
 
 def hash_and_scan(path: Path) -> None:
-    """The least that reading rows from a file costs."""
+    """Hash a file and scan it with Polars: the minimum that reading rows costs."""
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
     pl.scan_ndjson(path).collect(engine="streaming")
 
 
 def ingest(path: Path) -> None:
-    """The program that the API runs."""
+    """Run the program that the API runs for an upload."""
     subprocess.run(
         [sys.executable, "-P", "-m", "aiplatform.data.ingest", "--input", str(path),
          "--output", str(path.with_suffix(".parquet")), f"--filename={path.name}"],
@@ -118,7 +119,7 @@ def ingest(path: Path) -> None:
 def run_peer(
     package: str, program: str, place: Path, versions: list[Path]
 ) -> dict[str, Any] | None:
-    """What a peer takes to commit the second version, and what both cost on its disk."""
+    """Measure how another program commits the second version: seconds, and share of disk space."""
     place.mkdir()
     found = peers.measured(package, program, place, *map(str, versions), str(place))
     if found is None:
@@ -129,7 +130,7 @@ def run_peer(
 
 
 def committing(directory: Path, before: Path, after: Path, peer: dict[str, Any]) -> None:
-    """Cutting and packing the second version, and storing what is new of it, synced."""
+    """Measure how the second version is cut and packed, and its new parts are stored and synced."""
     seconds, shares = [], []
     for turn in range(3):
         store = LocalBlobStore(directory / f"store{turn}")
@@ -161,7 +162,7 @@ def committing(directory: Path, before: Path, after: Path, peer: dict[str, Any])
 def commit(
     path: Path, store: LocalBlobStore, known: tuple[Part, ...] | list[Part]
 ) -> tuple[Packed, int]:
-    """The file in parts, and bytes that are new in the store."""
+    """Store a file in parts; return them, and the number of new bytes in the store."""
     ends = row_group_ends(row_group_starts(path), path.stat().st_size)
     prefix = path.with_suffix(".pack")
     packed = pack(path, ends, prefix, known=known, read=blob_reader(store))
@@ -171,7 +172,7 @@ def commit(
 
 
 def comparing(directory: Path, before: Path, after: Path, oxen: float | None) -> None:
-    """Which rows and cells differ, by the key and by content."""
+    """Measure the comparison of two versions, by key and by content."""
 
     def ours(key: str | None) -> None:
         job = diff.Job(before=before, after=after, output=directory / "index", key=key)
@@ -206,11 +207,11 @@ def comparing(directory: Path, before: Path, after: Path, oxen: float | None) ->
 
 
 def over_http(home: Home, directory: Path, before: Path, after: Path) -> None:
-    """The same as people see it: requests to a running platform."""
+    """Measure requests to a running platform."""
     started = home.up()
     with home.client(started) as client:
         project = client.projects.create("versions")
-        # No reports meanwhile: this measures requests, not how they compete with tasks.
+        # No quality reports must run meanwhile and compete with the requests.
         client.projects.set_quota(project, concurrent_tasks=0)
         client.datasets.upload("rows", before, project=project)
         rows = client.datasets.get("rows", project=project)
@@ -232,7 +233,7 @@ def over_http(home: Home, directory: Path, before: Path, after: Path) -> None:
 
 
 def pulling(client: Client, project: Project, directory: Path) -> None:
-    """The next version after one that is here."""
+    """Measure the download of a version when the previous one is in the cache."""
     from aiplatform.client import DataCache
 
     cache = DataCache(directory / "cache")
@@ -250,7 +251,7 @@ def pulling(client: Client, project: Project, directory: Path) -> None:
 
 
 def browsing(client: Client, project: Project) -> None:
-    """Pages, conditions and searches on ten million rows."""
+    """Measure pages, conditions and searches on ten million rows."""
     chosen = random.Random(1)
     path = f"datasets/{client.datasets.get('large', project=project).uuid}/versions/v1/rows"
 

@@ -1,9 +1,9 @@
-"""Two thousand people watch their inboxes on one API process: memory of each, and delays.
+"""Two thousand open inboxes on one API process: memory per inbox, and delays.
 
-A hundred accounts watch from twenty places each. Then members of a project get another role, one
-after the other, and the time is taken from before the request that does it until each of the
-twenty has the event in its hands; so the request, its commit and the wake-up are in it. Client,
-API, worker and database share the machine.
+A hundred users have twenty open inboxes each. Then each user gets another role in a project, one
+after the other. The delay is measured from before this request until each of the twenty inboxes has
+received the event, so it includes the request, its commit and the wake-up. Client, API, worker and
+database share the machine.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ PASSWORD = "a password for watchers"
 
 
 class Watcher:
-    """One open stream, read as it comes, on a bare socket: the client must not be what is slow."""
+    """One open event stream, read from a plain socket, so that the client is fast enough."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()
@@ -52,7 +52,7 @@ class Watcher:
 
 
 def accounts(client: Client, url: str) -> list[tuple[str, str]]:
-    """Names and tokens of people who are members of a project."""
+    """Create users who are members of a project; return their names and tokens."""
     client.projects.create("watched")
     found = []
     for number in range(ACCOUNTS):
@@ -65,7 +65,7 @@ def accounts(client: Client, url: str) -> list[tuple[str, str]]:
 
 
 async def measure(client: Client, url: str, people: list[tuple[str, str]], pid: int) -> None:
-    """Open the streams, then change roles and see when the news arrives."""
+    """Open the streams, then change roles and measure the delays of the events."""
     before = proportional_bytes(pid)
     watchers = [[Watcher() for _ in range(PLACES)] for _ in people]
     tasks = []
@@ -106,10 +106,10 @@ async def measure(client: Client, url: str, people: list[tuple[str, str]], pid: 
 
 
 def main() -> int:
-    """Start a platform, make people, watch."""
+    """Start a platform, create the users, and measure."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * WATCHERS + 500)), hard))
-    # A hundred people, all from this one address.
+    # All users log in from the same address.
     limits = {"AIPLATFORM_RATE_LIMIT_LOGIN": "off", "AIPLATFORM_RATE_LIMIT_ANONYMOUS": "off"}
     with running_platform(**limits) as (client, started):
         progress(f"making {ACCOUNTS} accounts")

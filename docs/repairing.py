@@ -1,7 +1,7 @@
-"""Write ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
+"""Generate ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
 
-The rows in ``examples`` are read, checked and fixed by the code of the platform, and printed by the
-code of the command line, so the page always shows the real output.
+The platform's own code reads, checks and fixes the rows in ``examples``, and the code of the
+command line prints the results. So the page always shows the real output.
 """
 
 import io

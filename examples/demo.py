@@ -1,7 +1,7 @@
-"""The whole story in one file: real questions and answers go in, a tuned model answers.
+"""A complete example: from real questions and answers to a deployed fine-tuned model.
 
-`make demo` runs it on a fresh platform; elsewhere set AIPLATFORM_URL. Each step is a few lines of
-the SDK, recorded under your name: look around afterwards with `aiplatform tasks ls`.
+`make demo` runs it on a new platform. To use another platform, set AIPLATFORM_URL. Each step takes
+a few lines of the SDK. Afterwards, list its tasks with `aiplatform tasks ls`.
 """
 
 import os
@@ -21,15 +21,15 @@ from rich.table import Table
 from aiplatform import Client
 from aiplatform.client import ClientError, Model, TaskEvent, Unauthenticated
 
-MAX_LENGTH = 128  # tokens; the few longer rows are cut, and the report says how many
-RUN = f"{datetime.now().astimezone():%m%d-%H%M%S}"  # names of this run: it can be repeated
+MAX_LENGTH = 128  # in tokens; longer rows are truncated, and the report counts them
+RUN = f"{datetime.now().astimezone():%m%d-%H%M%S}"  # makes names unique, so it can be repeated
 STARTED = time.monotonic()
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    """Data, training, evaluation, deployment, answers."""
+    """Prepare data, train, evaluate and deploy a model, and ask it questions."""
     client = sign_in()
     client.project = client.projects.get_or_create("demo", description="Small talk, fine-tuned")
 
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def sign_in() -> Client:
-    """As the administrator, whose first password is replaced at the first login."""
+    """Log in as the administrator, and replace the initial password at the first login."""
     client = Client()
     password = os.environ.get("AIPLATFORM_ADMIN_PASSWORD", "admin123")
     try:
@@ -102,7 +102,7 @@ def sign_in() -> Client:
 
 
 def base_model(client: Client) -> Model:
-    """The base model, imported from a package unless an earlier run did so."""
+    """Return the base model; import it from a package if it is not there yet."""
     for model in client.models.list(name="smollm2"):
         if model.status == "ready":
             return model
@@ -110,7 +110,7 @@ def base_model(client: Client) -> Model:
 
 
 def read_corpus() -> list[Row]:
-    """Questions and answers of chatterbot-corpus (BSD): YAML files of a package, read as data."""
+    """Read questions and answers of chatterbot-corpus (BSD) from YAML files in the package."""
     rows = []
     for file in files("chatterbot-corpus") or []:
         if "/data/english/" not in str(file) or file.suffix != ".yml":
@@ -127,18 +127,18 @@ def read_corpus() -> list[Row]:
 
 
 def unique(rows: list[Row]) -> list[Row]:
-    """The rows without exact repetitions, in their order."""
+    """Return the rows without exact duplicates, in their order."""
     return list({str(row["messages"]): row for row in rows}.values())
 
 
 def three_of(rows: list[Row]) -> list[Row]:
-    """One short question each of three topics."""
+    """Return one row with a short answer for each of three topics."""
     short = {row["topic"]: row for row in rows if len(row["messages"][1]["content"]) < 80}
     return [short[topic] for topic in ("tech_support", "literature", "trivia")]
 
 
 def ask(client: Client, deployment: str, rows: list[Row]) -> list[tuple[str, str, str, str]]:
-    """Question, expected answer, the base model's and the tuned model's."""
+    """Return question, expected answer, base model's answer and tuned model's answer per row."""
     answers = []
     with OpenAI(base_url=client.openai_url, api_key=client.access_token) as chat:
         for row in rows:
@@ -155,7 +155,7 @@ def ask(client: Client, deployment: str, rows: list[Row]) -> list[tuple[str, str
 
 
 def show_loss(event: TaskEvent) -> None:
-    """A line every ten steps."""
+    """Print the loss every ten steps."""
     loss = event.data.get("values", {}).get("loss")
     if event.kind == "metrics" and loss is not None and event.data["step"] % 10 == 0:
         say(f"  step {event.data['step']}: loss {float(loss):.3f}")
@@ -168,7 +168,7 @@ def print_outcome(
     evaluation: Row,
     answers: list[tuple[str, str, str, str]],
 ) -> None:
-    """The closing tables."""
+    """Print the results as tables."""
     base, tuned = evaluation["base"], evaluation["model"]
     findings = [f"{finding['count']} rows: {finding['message']}" for finding in raw["findings"]]
     outcome = Table(title="Outcome", show_header=False)
@@ -190,7 +190,7 @@ def print_outcome(
 
 
 def say(text: str) -> None:
-    """One line, with the seconds since the start."""
+    """Print a line with the seconds since the start."""
     print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that ``aiplatform.server.core.migrate`` opened."""
+"""Run the migrations on the connection that ``aiplatform.server.core.migrate`` has opened."""
 
 from alembic import context
 

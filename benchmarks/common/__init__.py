@@ -1,1 +1,1 @@
-"""What the benchmarks share; nothing in here is a benchmark of its own."""
+"""Modules that the benchmarks share."""

@@ -1,4 +1,4 @@
-"""Plain Celery on a broker: how long after `delay()` a task that does nothing begins."""
+"""Latency of plain Celery: from `delay()` until a task that does nothing begins."""
 
 import os
 import subprocess
@@ -23,21 +23,21 @@ app.conf.update(
 
 
 def connection(broker_url: str) -> Redis:
-    """The broker as a plain server."""
+    """Return a direct connection to the broker."""
     path = broker_url.removeprefix("redis+socket://").partition("?")[0]
     return Redis(unix_socket_path=path)
 
 
 @app.task  # type: ignore[untyped-decorator]  # Celery ships no types
 def noop(key: str) -> None:
-    """Say when it began."""
+    """Send the time at which it began."""
     began = time.time()
     with connection(os.environ[BROKER]) as server:
         server.lpush(key, repr(began))
 
 
 def noop_latencies(broker_url: str, count: int) -> list[float]:
-    """Seconds from `delay()` to the first line of the task, one task at a time."""
+    """Return the seconds from `delay()` to the first line of the task, one task at a time."""
     environment = os.environ | {BROKER: broker_url}
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "common.celery_noop", "worker", "-c", "1",
@@ -50,7 +50,7 @@ def noop_latencies(broker_url: str, count: int) -> list[float]:
     app.conf.broker_url = broker_url
     try:
         with connection(broker_url) as server:
-            _latency(server, limit=60)  # the worker's start
+            _latency(server, limit=60)  # includes the start of the worker
             return [_latency(server, limit=10) for _ in range(count)]
     finally:
         worker.terminate()

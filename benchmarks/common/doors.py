@@ -1,6 +1,7 @@
-"""The API in one process, as it is or with one guard replaced by a constant; for ``access.py``.
+"""An API process for ``access.py``, unchanged or with one guard replaced by a constant.
 
-``python -m common.doors real|constant PORT``, with a running platform's settings as environment.
+Usage: ``python -m common.doors real|constant PORT``, with the settings of a running platform in the
+environment.
 """
 
 import sys
@@ -23,16 +24,15 @@ known: list[ProjectContext] = []
 
 
 async def constant(request: Request) -> ProjectContext:
-    """Whoever was let in first.
+    """Return the context of the first request, without a check and without parsing the token.
 
-    Asynchronous, so that the constant costs no thread: what the real guard spends on changing into
-    one is its own. The token is not parsed either.
+    It is asynchronous, so that it needs no thread: the cost of the real guard's thread is measured.
     """
     if not known:
         token = request.headers["authorization"].removeprefix("Bearer ")
         with transaction() as session:
             known.append(GUARD.authorize(request, session, token))
-    # Whom the rate limits count; they are no part of what is measured.
+    # The rate limits need the user. They are not measured, so both processes have them.
     request.state.user_id = known[0].principal.user_id
     return known[0]
 
@@ -40,12 +40,12 @@ async def constant(request: Request) -> ProjectContext:
 def read(
     context: Annotated[ProjectContext, Depends(constant)], session: SessionDep, response: Response
 ) -> ProjectOut:
-    """The same as the route that it takes the place of."""
+    """Return the same as the original route."""
     return read_project(context, session, response)
 
 
 def with_a_constant(app: FastAPI) -> FastAPI:
-    """Put the route without a guard where the one with it was."""
+    """Replace the route by one without a guard, and return the application."""
     routes = app.router.routes
     for place, route in enumerate(routes):
         if isinstance(route, APIRoute) and route.endpoint is read_project:
@@ -55,7 +55,7 @@ def with_a_constant(app: FastAPI) -> FastAPI:
 
 
 def main() -> None:
-    """Serve until a signal ends it, as ``aiplatform server`` does."""
+    """Serve until a signal arrives, like ``aiplatform server``."""
     kind, port = sys.argv[1:]
     app = create_app()
     if kind == "constant":

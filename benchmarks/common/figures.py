@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: one JSON object a line on stdout, progress on stderr."""
+"""Output of a benchmark: figures as lines of JSON on stdout, and progress on stderr."""
 
 import json
 import math
@@ -18,12 +18,12 @@ def figure(
     """Print one figure.
 
     Args:
-        name: ``benchmark.what``.
-        value: what was measured, in ``unit``.
-        unit: seconds as ``s``, milliseconds as ``ms``, and so on.
-        target: an operator and a number in ``unit``, such as ``"<= 250"``.
-        baseline: the same quantity of something else, measured on this machine in this run.
-        baseline_name: what that is.
+        name: Name of the figure, such as ``benchmark.figure``.
+        value: Measured value in ``unit``.
+        unit: Unit, such as ``s`` or ``ms``.
+        target: An operator and a number in ``unit``, such as ``"<= 250"``.
+        baseline: Value to compare with, normally measured on this machine in this run.
+        baseline_name: Name of the baseline.
     """
     line = {
         "name": name,
@@ -37,11 +37,11 @@ def figure(
 
 
 def progress(text: str) -> None:
-    """Tell whoever waits what is going on."""
+    """Print a line about the progress."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least ``share`` (0 to 1) of all values do not exceed."""
+    """Return the smallest value that at least ``share`` (0 to 1) of all values don't exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -1,4 +1,4 @@
-"""Other people's programs to compare with, installed into directories of their own."""
+"""Other programs to compare with, each installed into its own directory."""
 
 import json
 import os
@@ -17,7 +17,7 @@ RUN_SECONDS = 240
 
 
 def installed(package: str) -> Path | None:
-    """Where a package lies; None, with a word why, when it can't be installed."""
+    """Install a package if needed, and return its directory; None if it can't be installed."""
     target = HOME / package
     if not (target / ".complete").exists():
         command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), package]
@@ -31,7 +31,7 @@ def installed(package: str) -> Path | None:
 
 
 def measured(package: str, program: str, directory: Path, *arguments: str) -> Any:
-    """What a program that may import the package prints as its last line, in JSON; or None."""
+    """Run a program that may import the package; return the JSON of its last line, or None."""
     place = installed(package)
     if place is None:
         return None
@@ -98,5 +98,5 @@ print(json.dumps({"commit": commits[1]}))
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Return the bytes of all files below a directory."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

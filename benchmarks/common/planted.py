@@ -1,7 +1,7 @@
-"""Conversations of sentences that people wrote, and faults that are planted into them.
+"""Generated conversations with planted faults.
 
-The sentences are the English, German, French, Spanish and Chinese parts of chatterbot-corpus,
-shuffled by a seed. Each fault is planted into rows of its own at a known rate.
+They consist of real sentences: the English, German, French, Spanish and Chinese parts of
+chatterbot-corpus, shuffled with a seed. Each fault is planted into its own rows at a known rate.
 """
 
 import random
@@ -16,19 +16,19 @@ Row = list[dict[str, str]]
 
 
 def sentences(language: str) -> list[str]:
-    """What the corpus has in a language, of the length that sentences have."""
+    """Return the sentences of the corpus in a language, without very short and long texts."""
     found: set[str] = set()
     for file in files("chatterbot-corpus") or []:
         if f"/{language}/" in str(file) and file.suffix == ".yml":
             loaded = yaml.safe_load(Path(str(file.locate())).read_text("utf-8"))
             for turn in loaded["conversations"]:
                 found.update(str(text).strip() for text in turn)
-    # A long piece of code in two rows would make near duplicates of them that nobody planted.
+    # The same long piece of code in two rows would make them near duplicates by accident.
     return sorted(text for text in found if 6 <= len(text) <= 160 and "\n" not in text)
 
 
 class Writer:
-    """Writes conversations in a language."""
+    """A generator of conversations in a language."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -36,26 +36,26 @@ class Writer:
             language: sentences(language)
             for language in ("english", "german", "french", "spanish", "chinese")
         }
-        # A benchmark's sentences stand nowhere else; those that all rows are made of would.
+        # The sentences of the benchmark data must not be in other rows.
         english = self.sentences["english"]
         self.rng.shuffle(english)
         self.sentences["benchmark"] = [s for s in english[:600] if len(s.split()) >= 8]
         self.sentences["english"] = sorted(english[600:])
 
     def text(self, least: int, most: int, language: str = "english") -> str:
-        """Some sentences in a row."""
+        """Return a text of ``least`` to ``most`` sentences."""
         chosen = self.rng.sample(self.sentences[language], self.rng.randint(least, most))
         return ("" if language == "chinese" else " ").join(chosen)
 
     def row(self, language: str = "english") -> Row:
-        """A question and an answer."""
+        """Return a question and an answer."""
         return [
             {"role": "user", "content": self.text(1, 3, language)},
             {"role": "assistant", "content": self.text(6, 14, language)},
         ]
 
     def chinese_with_terms(self) -> Row:
-        """Chinese as people write it about foreign things: with a few words of English."""
+        """Return a Chinese conversation with a few English words, as is common."""
         row = self.row("chinese")
         text, terms = row[-1]["content"], self.rng.randint(2, 6)
         for place in sorted(self.rng.sample(range(len(text)), terms), reverse=True):
@@ -65,7 +65,7 @@ class Writer:
         return [row[0], {**row[-1], "content": text}]
 
     def english_with_quotations(self) -> Row:
-        """English with a few quoted pieces of Chinese."""
+        """Return an English conversation with a few Chinese quotations."""
         row = self.row()
         for _ in range(self.rng.randint(1, 4)):
             said = self.rng.choice(self.sentences["chinese"])
@@ -73,17 +73,17 @@ class Writer:
         return row
 
     def put(self, row: Row, what: str) -> Row:
-        """The row with something put between two words of its answer."""
+        """Return the row with a text inserted between two words of its answer."""
         words = row[-1]["content"].split(" ")
         words.insert(self.rng.randrange(len(words) + 1), what)
         return [*row[:-1], {**row[-1], "content": " ".join(words)}]
 
     def digits(self, count: int) -> str:
-        """Random digits."""
+        """Return random digits."""
         return "".join(self.rng.choices("0123456789", k=count))
 
     def edited(self, row: Row, share: float) -> Row:
-        """The row with that share of its words replaced by others."""
+        """Return the row with a share of its answer's words replaced by others."""
         vocabulary = self.rng.choice(self.sentences["english"]).split()
         words = row[-1]["content"].split(" ")
         for index in self.rng.sample(range(len(words)), max(int(len(words) * share), 1)):
@@ -93,7 +93,7 @@ class Writer:
 
 
 def luhn(digits: str) -> str:
-    """``digits`` with the check digit that Luhn asks for."""
+    """Return ``digits`` with the check digit of Luhn's algorithm."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) * (2 - place % 2)
@@ -102,7 +102,7 @@ def luhn(digits: str) -> str:
 
 
 def china_id(w: Writer) -> str:
-    """A resident identity number with its check digit."""
+    """Return a Chinese resident identity number with its check digit."""
     rng = w.rng
     head = rng.choice(["110105", "310101", "440305", "510107"])
     head += f"{rng.randint(1940, 2010)}{rng.randint(1, 12):02}{rng.randint(1, 28):02}{w.digits(3)}"
@@ -111,12 +111,12 @@ def china_id(w: Writer) -> str:
 
 
 def grouped(digits: str) -> str:
-    """In fours, as cards have it."""
+    """Return digits in groups of four, as on bank cards."""
     return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
 
 def mojibake(w: Writer, row: Row) -> Row:
-    """Wrongly decoded text of one of the usual kinds."""
+    """Insert wrongly decoded text of one of the usual kinds."""
     kind = w.rng.randrange(3)
     if kind == 0:
         accented = [s for s in w.sentences["french"] if any("à" <= c <= "ÿ" for c in s)]
@@ -130,7 +130,7 @@ def mojibake(w: Writer, row: Row) -> Row:
 
 
 def put(make: Callable[[Writer], str]) -> Callable[[Writer, Row], Row]:
-    """Plants what ``make`` makes into an answer."""
+    """Return a function that inserts the text of ``make`` into an answer."""
     return lambda w, row: w.put(row, make(w))
 
 
@@ -173,7 +173,7 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
         )
     ),
     "damaged_text": mojibake,
-    # In front of the answer: some answers of the corpus hold code, where markup is no remains.
+    # Put in front of the answer: some answers of the corpus contain code, where markup is no fault.
     "markup": lambda w, row: [
         row[0],
         {
@@ -197,7 +197,7 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
             + row[-1]["content"],
         },
     ],
-    # As long as an answer: two short questions may well be the same sentence.
+    # As long as an answer, because two short questions may be the same sentence by accident.
     "no_answer": lambda w, _: [{"role": "user", "content": w.text(6, 14)}],
     "unanswered": lambda w, row: [*row, {"role": "user", "content": w.text(1, 1)}],
     "role_order": lambda _, row: [row[0], row[0], row[1]],
@@ -218,16 +218,16 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
             "content": w.rng.choice(["{}\n", " {}", "{}\n\n\n\n\nBye."]).format(row[-1]["content"]),
         },
     ],
-    # Five answers' worth: no other row comes near that.
+    # As long as five answers, which no other row is.
     "over_length": lambda w, row: [row[0], {**row[-1], "content": w.text(70, 80)}],
 }
 
 
 def planted(w: Writer, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
-    """Conversations, and which of them have which fault."""
+    """Return conversations, and the rows with each fault."""
     made = [w.row() for _ in range(rows)]
     each = int(rows * RATE)
-    # The first half stays clean: copies are made of it, and a copy is the later row.
+    # The first half stays clean. It has the originals of copies, which are later rows.
     places = iter(w.rng.sample(range(rows // 2, rows), each * (len(FAULTS) + 2)))
     truth: dict[str, set[int]] = {}
     for code, plant in FAULTS.items():
@@ -247,7 +247,7 @@ def planted(w: Writer, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
 def overlapping(
     w: Writer, made: list[Row], truth: dict[str, set[int]]
 ) -> tuple[list[Row], list[Row]]:
-    """Evaluation data and a benchmark, pieces of which are planted into the rows."""
+    """Return evaluation data and a benchmark; parts of both are planted into the rows."""
     each = int(len(made) * RATE)
     taken = set().union(*truth.values())
     places = iter(
@@ -256,7 +256,7 @@ def overlapping(
     held = [w.row() for _ in range(4 * each)]
     sources = iter(held)
     passages = [[{"role": "user", "content": w.text(3, 4, "benchmark")}] for _ in range(each)]
-    # Short questions are asked everywhere; the planted ones are of five words and more.
+    # Short questions are the same everywhere, so those of the evaluation data are longer.
     for row in held:
         row[0]["content"] = w.text(3, 5)
     for code in ("leakage_exact", "leakage_question", "leakage_near", "contamination"):
@@ -267,7 +267,7 @@ def overlapping(
         made[index] = [next(sources)[0], made[index][1]]
     for index in truth["leakage_near"]:
         source = w.edited(next(sources), w.rng.uniform(0.02, 0.10))
-        # Its question is another one by a word, or it would be found by that.
+        # The question gets another word, or the row would be found by its equal question.
         made[index] = [{**source[0], "content": f"So: {source[0]['content']}"}, source[1]]
     for index in truth["contamination"]:
         words = w.rng.choice(passages)[0]["content"].split(" ")

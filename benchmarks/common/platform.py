@@ -1,4 +1,4 @@
-"""A platform of the benchmark's own: a fresh home in a temporary directory, started by the CLI."""
+"""A platform for a benchmark: a new home in a temporary directory, started by the CLI."""
 
 import json
 import os
@@ -22,33 +22,33 @@ STOP_SECONDS = 180
 
 
 class NotMeasurable(Exception):
-    """This machine can't show what the benchmark measures."""
+    """This machine lacks something that the measurement needs."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A running platform. ``seconds`` from the command line to its return, interpreter included."""
+    """A running platform. ``seconds`` is the time that ``aiplatform up`` took, in total."""
 
     seconds: float
     state: dict[str, Any]
 
     @property
     def url(self) -> str:
-        """Where the API listens."""
+        """The URL of the API."""
         return str(self.state["url"])
 
     @property
     def owner_url(self) -> str:
-        """The database as its owner, who may vacuum what was just filled, as autovacuum would."""
+        """The database URL of the owner, who may run VACUUM on new rows, like autovacuum."""
         return str(self.state["migration_database_url"])
 
     @property
     def broker_url(self) -> str:
-        """The private Valkey."""
+        """The URL of the private Valkey."""
         return str(self.state["broker_url"])
 
     def pids(self, service: str) -> list[int]:
-        """The processes of one service: the one that was started, and its descendants."""
+        """Return the process ids of one service: the started process and its descendants."""
         first = next(
             record["pid"] for record in self.state["services"] if record["name"] == service
         )
@@ -56,7 +56,7 @@ class Started:
 
 
 class Home:
-    """A home and how to start and stop the platform in it."""
+    """A home, with functions that start and stop the platform in it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,7 +64,7 @@ class Home:
         self.password = secrets.token_urlsafe(16)
 
     def environment(self) -> dict[str, str]:
-        """Nothing of the caller's own platform leaks in, no login leaks out."""
+        """Return the environment, independent of the caller's own settings and logins."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AIPLATFORM_")}
         for name in ("AIPLATFORM_POSTGRES_BIN", "AIPLATFORM_VALKEY_BIN"):
             if name in os.environ:
@@ -77,18 +77,18 @@ class Home:
         }
 
     def up(self) -> Started:
-        """Start it in the background, on a free port."""
+        """Start the platform in the background on a free port."""
         began = time.perf_counter()
         answer = self._aiplatform("up", "--detach", "--json", "--port", "0", limit=START_SECONDS)
         seconds = time.perf_counter() - began
         return Started(seconds, json.loads(answer.splitlines()[-1]))
 
     def down(self) -> None:
-        """Stop it; nothing happens when it does not run."""
+        """Stop the platform; do nothing if it doesn't run."""
         self._aiplatform("down", limit=STOP_SECONDS)
 
     def client(self, started: Started) -> Client:
-        """Logged in as the administrator; the login is not kept."""
+        """Return a client that is logged in as the administrator."""
         return Client(started.url, credentials=self.directory.parent / "credentials.json").login(
             "admin", self.password
         )
@@ -109,11 +109,11 @@ class Home:
 
 @contextmanager
 def fresh_home() -> Iterator[Home]:
-    """A home that does not exist yet; stopped and deleted at the end, whatever happens."""
-    # A benchmark that is told to end still has a platform to stop.
+    """Yield a home that doesn't exist yet; stop its platform and delete it afterwards."""
+    # A benchmark that gets a SIGTERM must still stop its platform.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     directory = Path(tempfile.mkdtemp(prefix="aip-bench-"))
-    # As root, PostgreSQL runs as another user, who must be able to pass through.
+    # If this process is root, PostgreSQL runs as another user, who must be able to enter it.
     directory.chmod(0o755)
     home = Home(directory / "home")
     try:
@@ -127,7 +127,7 @@ def fresh_home() -> Iterator[Home]:
 
 @contextmanager
 def running_platform(**settings: str) -> Iterator[tuple[Client, Started]]:
-    """A fresh platform with some settings (``AIPLATFORM_…``), and a client that is logged in."""
+    """Yield a client that is logged in, and a new platform with these ``AIPLATFORM_…`` settings."""
     with fresh_home() as home:
         home.settings = settings
         started = home.up()
@@ -136,7 +136,7 @@ def running_platform(**settings: str) -> Iterator[tuple[Client, Started]]:
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below ``pid``, by Linux's /proc."""
+    """Return the process ids of all descendants of ``pid``, from Linux's /proc."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
@@ -145,10 +145,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_bytes(pid: int) -> int:
-    """PSS: memory of a process, shared pages divided among those who share them.
+    """Return the memory of a process in bytes as PSS: shared pages are divided among processes.
 
     Raises:
-        NotMeasurable: without Linux's smaps_rollup.
+        NotMeasurable: If the system has no smaps_rollup, which only Linux has.
     """
     path = Path(f"/proc/{pid}/smaps_rollup")
     if not path.exists():
@@ -157,7 +157,11 @@ def proportional_bytes(pid: int) -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """The largest resident memory of a process since :func:`forget_peak`, or since it began."""
+    """Return a process's largest resident memory since :func:`forget_peak` or its start.
+
+    Raises:
+        NotMeasurable: If the system is not Linux.
+    """
     path = Path(f"/proc/{pid}/status")
     if not path.exists():
         raise NotMeasurable("peak memory needs Linux's /proc/PID/status")
@@ -165,7 +169,11 @@ def peak_bytes(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak be counted anew."""
+    """Reset the peak memory of a process.
+
+    Raises:
+        NotMeasurable: If the system is not Linux.
+    """
     path = Path(f"/proc/{pid}/clear_refs")
     if not path.exists():
         raise NotMeasurable("peak memory needs Linux's /proc/PID/clear_refs")
@@ -180,7 +188,11 @@ def _kibibytes(path: Path, key: str) -> int:
 
 
 def mapped_files(pid: int) -> set[str]:
-    """The files that a process has in memory, libraries among them."""
+    """Return the files that a process has mapped, which includes libraries.
+
+    Raises:
+        NotMeasurable: If the system is not Linux.
+    """
     path = Path(f"/proc/{pid}/maps")
     if not path.exists():
         raise NotMeasurable("loaded libraries need Linux's /proc/PID/maps")

@@ -1,4 +1,4 @@
-"""Rows for benchmarks: real sentences, shuffled by a fixed seed, and edits of them."""
+"""Rows for benchmarks, from real sentences that are shuffled with a fixed seed."""
 
 import random
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ SEED = 4
 
 @cache
 def sentences() -> list[str]:
-    """English sentences that people wrote, from chatterbot-corpus."""
+    """Return real English sentences, from chatterbot-corpus."""
     found: set[str] = set()
     for file in files("chatterbot-corpus") or []:
         if "/english/" in str(file) and file.suffix == ".yml":
@@ -26,19 +26,19 @@ def sentences() -> list[str]:
 
 @cache
 def words() -> list[str]:
-    """The words of those sentences, as often as they are in them."""
+    """Return all words of those sentences, with repetitions."""
     return " ".join(sentences()).split()
 
 
 @cache
 def phrases(length: int) -> list[str]:
-    """A hundred thousand rows of so many of those words."""
+    """Return 100,000 texts, each of ``length`` words."""
     rng = random.Random(SEED)
     return [" ".join(rng.choices(words(), k=length)) for _ in range(100_000)]
 
 
 def chats(count: int) -> Iterator[bytes]:
-    """Conversations of some 930 bytes, as lines of JSON."""
+    """Yield conversations of about 930 bytes, as lines of JSON."""
     rng = random.Random(SEED)
     known = phrases(24)
     for number in range(count):
@@ -54,11 +54,11 @@ def chats(count: int) -> Iterator[bytes]:
 
 
 def texts(count: int, changed: float = 0.0) -> Iterator[bytes]:
-    """Rows of an id, a text, a label and a score, some 180 bytes, as lines of JSON.
+    """Yield rows with id, text, label and score, of about 180 bytes, as lines of JSON.
 
     Args:
-        count: how many.
-        changed: the share of rows, scattered, whose text is another.
+        count: Number of rows.
+        changed: Share of the rows (scattered) that have another text than without this argument.
     """
     rng = random.Random(SEED)
     edits = random.Random(SEED + 1)
@@ -72,7 +72,7 @@ def texts(count: int, changed: float = 0.0) -> Iterator[bytes]:
 
 
 def short_texts(count: int) -> Iterator[bytes]:
-    """The same in some 80 bytes; the text of the last row has the word ``needle``."""
+    """Yield rows with id, text and label, of about 80 bytes; the last text is ``needle``."""
     rng = random.Random(SEED)
     known = phrases(6)
     for number in range(count):
@@ -81,7 +81,7 @@ def short_texts(count: int) -> Iterator[bytes]:
 
 
 def write_lines(path: Path, lines: Iterator[bytes]) -> int:
-    """Write lines to a file; its size in bytes."""
+    """Write lines to a file, and return its size in bytes."""
     with path.open("wb", buffering=1 << 20) as file:
         for line in lines:
             file.write(line + b"\n")

@@ -1,5 +1,6 @@
-"""A platform whose quality reports run a script of the benchmark's instead: real launcher, pipes,
-runner and database, and a child that does nothing but what is measured.
+"""A platform whose quality reports run a program of the benchmark instead.
+
+Launcher, pipes, runner and database are the real ones, but the child does only what is measured.
 """
 
 import tempfile
@@ -24,9 +25,10 @@ if "aiplatform.runtime" in sys.orig_argv:
 
 @contextmanager
 def scripted(script: str) -> Iterator[dict[str, str]]:
-    """Environment variables with which a platform's children run ``script``.
+    """Yield environment variables with which a platform's children run the code ``script``.
 
-    It sees ``job`` and ``report``. Python imports ``sitecustomize`` from the path on its own.
+    The code has the variables ``job`` and ``report``. This works because Python imports a module
+    ``sitecustomize`` from the path by itself.
     """
     with tempfile.TemporaryDirectory(prefix="aip-script-") as directory:
         customize = Path(directory, "sitecustomize.py")

@@ -1,4 +1,4 @@
-"""The contract: twelve tables, nine indexes and the three system roles, exactly as given.
+"""Tables of the contract: twelve tables, nine indexes and three system roles, exactly as given.
 
 Revision ID: 0001
 """
@@ -10,8 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Where the extension is at hand it is created. Where it is not, or this role may not create it, the
-# one function that the tables' defaults call is made instead.
+# Creates the extension if it is available and this role may create it. Otherwise, only the function
+# that the tables' defaults call is created.
 UUID_FUNCTION = """
 DO $migration$
 BEGIN
@@ -250,7 +250,7 @@ SYSTEM_ROLES = (
 
 
 def upgrade() -> None:
-    """Create the twelve tables. The first administrator is made by the first start."""
+    """Create the twelve tables. The first administrator is created at the first start."""
     for statement in (UUID_FUNCTION, PGCRYPTO, *TABLES, *INDEXES):
         op.execute(statement)
     connection = op.get_bind()
@@ -263,9 +263,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refused: going below the contract would delete everything.
+    """Refuse to go back, which would delete everything.
 
     Raises:
-        RuntimeError: always.
+        RuntimeError: Always.
     """
     raise RuntimeError("the contract's tables are not dropped; restore a backup instead")

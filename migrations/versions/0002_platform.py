@@ -1481,6 +1481,6 @@ def downgrade() -> None:
     """Refuse to go back, which would delete data that the contract's tables can't hold.
 
     Raises:
-        RuntimeError: always.
+        RuntimeError: Always.
     """
     raise RuntimeError("the platform's tables are not dropped; restore a backup instead")
