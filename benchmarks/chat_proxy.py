@@ -1,4 +1,4 @@
-"""What the API adds to a chat: time to the first token, and tokens per second.
+"""Overhead of the API for a chat: time to the first token, and tokens per second.
 
 Each figure compares the same requests, once directly to the unix socket of the model server, and
 once to the API, which authenticates, finds the deployment, relays the answer and audits it. The two

@@ -1,4 +1,4 @@
-"""What the platform adds to a training step, against a plain TRL program.
+"""Overhead of the platform in a training step, compared with a plain TRL program.
 
 The platform is complete: API, database, broker, worker, launcher, metrics after each step, and
 checkpoints in the blob store. The plain program has none of that. They run one after the other,

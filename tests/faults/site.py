@@ -80,7 +80,7 @@ class Program:
             )
 
     def kill(self, down_for: float = 0.0) -> None:
-        """Kill only this process, not its children; restart it after ``down_for`` seconds."""
+        """Kill only this process, not its children; keep it down for ``down_for`` seconds."""
         self.down_until = time.monotonic() + down_for
         if self.process is not None:
             self.process.kill()

@@ -19,8 +19,9 @@ from aiplatform.language import tr
 def server_account(data: Path) -> Account | None:
     """Return the user that PostgreSQL must run as; None for the user of this process.
 
-    PostgreSQL refuses to run as root. If this process runs as root, PostgreSQL runs as the owner
-    of the data directory, or as ``postgres`` or ``nobody`` if there is none yet.
+    PostgreSQL refuses to run as root. If this process runs as root, PostgreSQL runs as the owner of
+    the data directory. If there is none, or it belongs to root, PostgreSQL runs as the user
+    ``postgres`` or ``nobody``.
 
     Raises:
         EmbeddedError: If this process runs as root and no other user was found.

@@ -41,7 +41,7 @@ class Home:
 
     @classmethod
     def resolve(cls, given: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Home":
-        """Return the home ``given``, else ``AIPLATFORM_HOME``, else the one in the user's data.
+        """Return the home ``given``, else that of ``AIPLATFORM_HOME``, else the user's default one.
 
         Raises:
             HomeUnusableError: If the path can't be resolved.

@@ -1,9 +1,9 @@
 """A quick check of whether ``db upgrade`` has migrations to run.
 
 ``db upgrade`` takes more than a second even if there is nothing to do, because it imports
-SQLAlchemy and Alembic. An existing home should be ready in six. So after an upgrade, the home
-stores a hash of the migrations and the revision that they led to. While both are the same, the
-upgrade is skipped. API and worker check the revision in any case.
+SQLAlchemy and Alembic, but an existing home should be ready within six seconds. So after an
+upgrade, the home stores a hash of the migrations and the revision that they led to. While both are
+the same, the upgrade is skipped. API and worker check the revision in any case.
 """
 
 import contextlib

@@ -31,7 +31,7 @@ EXTRAS = {"deepspeed": "deepspeed"}
 
 
 def run_job(job_file: str, messages_fd: int) -> int:
-    """Run the job and return the exit code: 0 if it succeeded, or stopped because it was asked."""
+    """Run the job and return the exit code: 0 if it succeeded, or stopped on request."""
     stop = StopRequest()
     stop.listen()  # before the imports, which take seconds: a cancellation may come during them
     stand_back()

@@ -94,7 +94,7 @@ def launch(arguments: Arguments) -> int:
     _close(arguments.messages_fd, lifeline, starting_line)
     try:
         watch = Watch(child, guardian, arguments.control_fd, starter)
-        with contextlib.suppress(BrokenPipeError):  # the child ended before it began
+        with contextlib.suppress(BrokenPipeError):  # the child has ended already
             os.write(starter, b"!")
         return watch.run()
     finally:
@@ -216,7 +216,7 @@ class Watch:
             flags = fcntl.fcntl(end, fcntl.F_GETFL)
             fcntl.fcntl(end, fcntl.F_SETFL, flags | os.O_NONBLOCK)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # only to be woken from select
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # needed only to wake select()
         signal.signal(signal.SIGTERM, self._on_terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner handles Ctrl-C
         self._adopt_orphans = _become_subreaper()

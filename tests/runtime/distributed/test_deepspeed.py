@@ -83,7 +83,7 @@ def run(
 ) -> Runner:
     tmp_path.mkdir(exist_ok=True)
     job = make_job(tmp_path, training_spec(**spec), inputs, ranks={"processes": processes}, **more)
-    # An empty PATH shows that nothing is compiled: workers need no compiler.
+    # Compilers can't be found with this PATH, and workers must not need one.
     with Runner.of_job(job, tmp_path, PATH="/nowhere") as runner:
         assert runner.finish(200) == 0, runner.log
     return runner

@@ -33,7 +33,7 @@ UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
 MOST_NAME_BYTES = 255
 
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
-"""Quantizations of GGUF files, best quality first. F32 is not listed, and so is preferred last."""
+"""Quantizations of GGUF files, most preferred first; all others, such as F32, come after these."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def run_import(job: Job, report: Reporter) -> dict[str, Any]:
     output = Path(job.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     incoming = output / ".incoming"
-    for left_over in (incoming, output / WEIGHTS):  # of an attempt that was killed
+    for left_over in (incoming, output / WEIGHTS):  # left by a killed attempt
         shutil.rmtree(left_over, ignore_errors=True)
     try:
         fetched = fetch(spec, job, incoming, report)

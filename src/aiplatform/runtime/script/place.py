@@ -60,7 +60,9 @@ class Place:
         return {self.root / "tmp", self.root / "var-tmp"} if self.uid is not None else set()
 
     def take(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Copy files of the script to ``target``. If it has no user of its own, they are there.
+        """Copy files of a script with its own user to ``target``.
+
+        Other scripts write their files to the final directories themselves, so nothing is done.
 
         Raises:
             JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.

@@ -119,7 +119,7 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
     if address.socket is not None:
         path = Path(address.socket)
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-            path.unlink()  # of an attempt that was killed
+            path.unlink()  # left by a killed attempt
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             # A chmod after bind() would be too late: others could connect in between.
             mask = os.umask(0o177)

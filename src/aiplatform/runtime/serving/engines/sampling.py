@@ -73,7 +73,7 @@ class Text:
         return shown
 
     def rest(self) -> str:
-        """Return the text that was held back, at the end of the answer."""
+        """Return the text that is still held back; called at the end of an answer."""
         held, self._held = self._held, ""
         return held
 
