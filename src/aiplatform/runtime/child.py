@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
 OFFLINE = {
-    # Only imports from a hub may use a network.
+    # The libraries may only use a hub in imports of models from it.
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
 }

@@ -73,7 +73,7 @@ class Fetched:
 class Web:
     """A client that downloads files of any size with little memory.
 
-    The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (allowed networks beside the public ones) and
+    The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (allowed networks besides the public ones) and
     ``AIPLATFORM_MAX_UPLOAD_BYTES`` (largest size of an import).
 
     Args:

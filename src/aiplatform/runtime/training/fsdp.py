@@ -9,7 +9,7 @@ from aiplatform.runtime.training.whole import Shared, stored_as, trained
 
 
 class Fsdp(Shared):
-    """FSDP2 shards weights, gradients and the optimizer's state, layer by layer."""
+    """Weights, gradients and optimizer state that FSDP2 shards, layer by layer."""
 
     evenly = True
 

@@ -48,7 +48,7 @@ def save_tuned_model(
 
 
 def stop_at(model: Any, turn_ends: list[int]) -> None:
-    """Add tokens to those at which the model stops to generate."""
+    """Add tokens to those that end the model's generation."""
     known = model.generation_config.eos_token_id
     known = known if isinstance(known, list) else [] if known is None else [known]
     ends = [*known, *(token for token in turn_ends if token not in known)]

@@ -15,7 +15,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Zero(Shared):
-    """ZeRO of any stage; only stage 3 shards the weights themselves.
+    """The weights of a training with ZeRO of any stage; only stage 3 shards the weights themselves.
 
     ZeRO's optimizer keeps the trained weights in fp32. Those in the model may be copies in bf16.
     """
