@@ -18,7 +18,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import KeyGone
 from aiplatform.server.projects.models import Project
-from aiplatform.server.projects.service.acting import acting_for
+from aiplatform.server.projects.service.delegation import acting_for
 from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.sweeps.models import Sweep

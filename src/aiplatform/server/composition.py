@@ -7,7 +7,7 @@ import aiplatform.server
 from aiplatform.server.core import rotation
 from aiplatform.server.core.rotation import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
-from aiplatform.server.datasets.service.discarding import BinnedDatasets
+from aiplatform.server.datasets.service.bin import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.inference import jobs as inference_jobs

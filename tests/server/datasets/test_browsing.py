@@ -14,7 +14,7 @@ from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.service import content
 from tests.conftest import Api
 from tests.server.datasets.conftest import jsonl
-from tests.server.datasets.test_changes import Changed
+from tests.server.datasets.test_derived_versions import Changed
 
 Rows = list[dict[str, Any]]
 ROWS: Rows = [{"id": n, "text": f"Text {n}", "score": n / 10} for n in range(100)]

@@ -31,7 +31,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.projects.service.acting import acting_for
+from aiplatform.server.projects.service.delegation import acting_for
 from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring

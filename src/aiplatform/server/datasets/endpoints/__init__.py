@@ -1,32 +1,32 @@
 """HTTP routes of datasets.
 
-``heads`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the request
+``datasets`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the request
 body that both take, ``changes`` versions made from other versions, ``tags`` tags, ``storage`` parts
 and costs, and ``findings`` the rows of a finding.
 """
 
 from fastapi import APIRouter
 
-from aiplatform.server.datasets.endpoints.browsing import router as browsing_router
 from aiplatform.server.datasets.endpoints.changes import router as changes_router
+from aiplatform.server.datasets.endpoints.datasets import router as datasets_router
 from aiplatform.server.datasets.endpoints.findings import router as findings_router
 from aiplatform.server.datasets.endpoints.gates import router as gates_router
-from aiplatform.server.datasets.endpoints.heads import router as heads_router
 from aiplatform.server.datasets.endpoints.imports import router as imports_router
 from aiplatform.server.datasets.endpoints.reports import router as reports_router
 from aiplatform.server.datasets.endpoints.resumable import router as resumable_router
+from aiplatform.server.datasets.endpoints.row_selection import router as row_selection_router
 from aiplatform.server.datasets.endpoints.storage import router as storage_router
 from aiplatform.server.datasets.endpoints.tags import router as tags_router
 from aiplatform.server.datasets.endpoints.versions import router as versions_router
 
 router = APIRouter(tags=["datasets"])
-router.include_router(heads_router)
+router.include_router(datasets_router)
 router.include_router(gates_router)
 router.include_router(versions_router)
 router.include_router(reports_router)
 router.include_router(changes_router)
 router.include_router(tags_router)
-router.include_router(browsing_router)
+router.include_router(row_selection_router)
 router.include_router(resumable_router)
 router.include_router(imports_router)
 router.include_router(storage_router)

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from aiplatform.server.core import downloads
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access
-from aiplatform.server.datasets.endpoints.browsing import RowsWanted, rows_wanted
+from aiplatform.server.datasets.endpoints.row_selection import RowsWanted, rows_wanted
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
 from aiplatform.server.datasets.endpoints.versions import Label
 from aiplatform.server.datasets.schemas import RowPage

@@ -24,9 +24,9 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
-from aiplatform.server.datasets.endpoints.browsing import RowsWanted, rows_wanted
 from aiplatform.server.datasets.endpoints.commits import UploadChange, commit_upload, upload_change
 from aiplatform.server.datasets.endpoints.rendering import render_version as render
+from aiplatform.server.datasets.endpoints.row_selection import RowsWanted, rows_wanted
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import Commit

@@ -39,7 +39,7 @@ from aiplatform.server.datasets.rules import (
     ROWS_PATH,
     version_label,
 )
-from aiplatform.server.datasets.service import comparing, quality
+from aiplatform.server.datasets.service import comparison, quality
 from aiplatform.server.datasets.service.ingest import Ingested
 from aiplatform.server.datasets.service.packing import Known, pack_upload
 from aiplatform.server.projects import queries as projects_queries
@@ -264,7 +264,7 @@ def _commit(
     if base_model is not None:
         context.require(Permission.MODELS_READ)
     if base_model is None and parent is not None:
-        base_model, before = comparing.counted_as_before(session, context, dataset, parent.version)
+        base_model, before = comparison.counted_as_before(session, context, dataset, parent.version)
         max_length = max_length or before
     quality.request_report(
         session,

@@ -20,7 +20,7 @@ from aiplatform.server.datasets.errors import MalformedFile
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import ROWS_PATH
-from aiplatform.server.datasets.service import comparing
+from aiplatform.server.datasets.service import comparison
 from aiplatform.server.datasets.service.commits import Upload, add_version
 from aiplatform.server.datasets.service.ingest import ingested_of
 from aiplatform.server.datasets.service.packing import pack_rows
@@ -61,7 +61,7 @@ def request_fix(
         branch=parent is not None,
         base_model=made.get("base_model") if TOKEN_FINDINGS & fixes.keys() else None,
         max_length=made.get("max_length", 512),
-        against=comparing.still_there(session, context, before),
+        against=comparison.still_there(session, context, before),
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
@@ -83,7 +83,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
         if code in TOKEN_FINDINGS and spec.base_model is None:
             raise _impossible("fix_needs_model", finding=code)
     ref, rows = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparing.pinned(session, context, ref, spec.against)
+    compared = comparison.pinned(session, context, ref, spec.against)
     inputs = [rows, *counting_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(

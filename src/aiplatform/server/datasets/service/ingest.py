@@ -23,7 +23,7 @@ from aiplatform.server.core.errors import InsufficientStorage
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
-from aiplatform.server.datasets.service.turns import turn
+from aiplatform.server.datasets.service.concurrency import turn
 
 log = structlog.get_logger(__name__)
 

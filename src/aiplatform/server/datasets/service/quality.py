@@ -26,7 +26,7 @@ from aiplatform.server.datasets.models import (
 from aiplatform.server.datasets.queries import base_models
 from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
 from aiplatform.server.datasets.rules import gate_failures, status_after_report
-from aiplatform.server.datasets.service import comparing
+from aiplatform.server.datasets.service import comparison
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -73,7 +73,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
         BaseModelNotReady: while the model's files are incomplete.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparing.pinned(session, context, ref, spec.against)
+    compared = comparison.pinned(session, context, ref, spec.against)
     inputs = [dataset, *counting_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(
@@ -131,7 +131,7 @@ def request_report(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
         base_model=base_model,
         max_length=max_length,
-        against=comparing.as_before(session, context, dataset) if against is None else against,
+        against=comparison.as_before(session, context, dataset) if against is None else against,
     )
     prepared = prepare(session, context, spec)
     if version.version == dataset.version and queries.report_of(session, version.id) is None:
@@ -162,9 +162,9 @@ def compare_with_held_out(
     """
     dataset, version = pin_version(session, context, ref.dataset, ref.version)
     _, other = pin_version(session, context, held_out.dataset, held_out.version)
-    if comparing.lacks(session, version, other):
+    if comparison.lacks(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
-        before = comparing.as_before(session, context, dataset)
+        before = comparison.as_before(session, context, dataset)
         request_report(
             session,
             context,
@@ -172,7 +172,7 @@ def compare_with_held_out(
             version.version,
             base_model=base_model,
             max_length=max_length,
-            against=comparing.newest([*before, wanted])[-comparing.MOST :],
+            against=comparison.newest([*before, wanted])[-comparison.MOST :],
         )
 
 

@@ -9,7 +9,6 @@ from aiplatform.server.projects.service.accounts import (
 )
 from aiplatform.server.projects.service.bin import purge_overdue
 from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
-from aiplatform.server.projects.service.handover import OnHandover, on_handover
 from aiplatform.server.projects.service.invitations import accept, decline
 from aiplatform.server.projects.service.keys import create_key, revoke_key
 from aiplatform.server.projects.service.members import leave, remove_member, set_member, transfer
@@ -22,6 +21,7 @@ from aiplatform.server.projects.service.projects import (
     set_archived,
     update_project,
 )
+from aiplatform.server.projects.service.transfer_checks import OnHandover, on_handover
 
 __all__ = [
     "Explanation",

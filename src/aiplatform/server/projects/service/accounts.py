@@ -24,7 +24,7 @@ from aiplatform.server.projects.errors import NewOwnerIsNoMember, ProjectArchive
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
 from aiplatform.server.projects.queries import is_member, stands
 from aiplatform.server.projects.rules import DELETED
-from aiplatform.server.projects.service.handover import check_handover
+from aiplatform.server.projects.service.transfer_checks import check_handover
 
 NAMED = 10
 """Maximum number of projects that a refusal names; its count includes all."""

@@ -25,7 +25,7 @@ from aiplatform.server.projects.errors import (
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.queries import InvitationRow
 from aiplatform.server.projects.service import invitations
-from aiplatform.server.projects.service.handover import check_handover
+from aiplatform.server.projects.service.transfer_checks import check_handover
 
 
 def set_member(

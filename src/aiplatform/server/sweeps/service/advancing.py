@@ -24,7 +24,7 @@ from aiplatform.server.experiments.errors import ConfigInvalid
 from aiplatform.server.experiments.rules import number_of
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
-from aiplatform.server.projects.service.acting import acting_for
+from aiplatform.server.projects.service.delegation import acting_for
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
 from aiplatform.server.sweeps.rules import HOPELESS, goes_on, rung_steps

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.service.comparing import MOST
+from aiplatform.server.datasets.service.comparison import MOST
 from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
