@@ -222,7 +222,7 @@ def test_expired_uploads_are_deleted(mine: Api, project: Project, session: Sessi
     past = datetime.now(UTC) - timedelta(seconds=1)
     session.execute(update(DatasetUpload).where(DatasetUpload.uuid == uuid).values(expires_at=past))
     session.commit()
-    resumable.forget_expired()
+    resumable.delete_expired_uploads()
     session.rollback()
     assert session.scalar(select(DatasetUpload.id).where(DatasetUpload.uuid == uuid)) is None
     resumable.file_of(begun.headers["location"].rpartition("/")[2]).unlink()

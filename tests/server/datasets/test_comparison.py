@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.service.comparison import MOST
+from aiplatform.server.datasets.service.comparison import MAX_COMPARED
 from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
@@ -70,7 +70,7 @@ def test_held_out_data_is_compared_even_if_the_list_is_full(
     session: Session, project: Project, mine: Api, stored: Stored, gated: Dataset
 ) -> None:
     dataset = stored(jsonl(ROWS))
-    many = [stored(jsonl(ROWS[:1]), name=f"held {n}") for n in range(MOST)]
+    many = [stored(jsonl(ROWS[:1]), name=f"held {n}") for n in range(MAX_COMPARED)]
     against = [{"dataset": str(each.uuid)} for each in many]
     quality = f"datasets/{dataset.uuid}/versions/v1/quality"
     full = compared(mine.post(quality, json={"against": against}))
@@ -86,7 +86,7 @@ def test_held_out_data_is_compared_even_if_the_list_is_full(
         commit(session)
         spec = session.scalars(select(Task.config).order_by(Task.id.desc()).limit(1)).one()
         found = [(each["dataset"], each["version"]) for each in spec["against"]]
-        assert len(found) == MOST
+        assert len(found) == MAX_COMPARED
         assert found[0] == (str(gated.uuid), "v1")
         assert found[-1] == (str(held.uuid), "v2")
         assert [uuid for uuid, _ in found].count(str(held.uuid)) == 1

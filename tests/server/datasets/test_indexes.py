@@ -34,7 +34,7 @@ def _empty_spool() -> None:
 
 
 async def _make() -> Path:
-    return await indexes.made_once(NAME, "no.module", dict, _never)
+    return await indexes.get_or_build_index(NAME, "no.module", dict, _never)
 
 
 def test_index_built_twice_concurrently_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:

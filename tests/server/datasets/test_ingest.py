@@ -41,7 +41,12 @@ async def read(directory: Path, gone: Any = never, **options: Any) -> Any:
     source = directory / "upload"
     source.write_bytes(b'{"text": "a"}\n')
     return await ingest(
-        source, directory / "rows.parquet", filename="a.jsonl", format=None, gone=gone, **options
+        source,
+        directory / "rows.parquet",
+        filename="a.jsonl",
+        format=None,
+        disconnected=gone,
+        **options,
     )
 
 
@@ -99,7 +104,13 @@ def test_excessive_cpu_time_is_blamed_on_the_file(
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
     with pytest.raises(MalformedFile) as caught:
         asyncio.run(
-            ingest(source, tmp_path / "rows.parquet", filename="x.jsonl", format=None, gone=never)
+            ingest(
+                source,
+                tmp_path / "rows.parquet",
+                filename="x.jsonl",
+                format=None,
+                disconnected=never,
+            )
         )
     assert "AIPLATFORM_INGEST_CPU_SECONDS" in caught.value.params["message"]
     assert "AIPLATFORM_INGEST_CPU_SECONDS" in caught.value.params["message_zh"]
@@ -213,7 +224,7 @@ class TestExport:
         seen = []
 
         async def run() -> None:
-            async for chunk in content.exported(tmp_path / "rows.parquet", "jsonl"):
+            async for chunk in content.export_rows(tmp_path / "rows.parquet", "jsonl"):
                 seen.append(chunk)  # noqa: PERF401  (chunks before the error are checked)
 
         with pytest.raises(ExportFailed, match="SIGKILL"):
@@ -231,7 +242,7 @@ class TestExport:
         )
 
         async def run() -> int:
-            chunks = content.exported(tmp_path / "rows.parquet", "jsonl")
+            chunks = content.export_rows(tmp_path / "rows.parquet", "jsonl")
             await anext(chunks)
             await chunks.aclose()  # type: ignore[attr-defined]
             return int((tmp_path / "pid").read_text())

@@ -46,7 +46,7 @@ def test_many_versions_are_found_by_one_statement(
     ]
     sent.clear()
     with asked_once(session):
-        ask_ahead(session, [pins.pins_asked(context, [*refs, *refs])])
+        ask_ahead(session, [pins.pins_query(context, [*refs, *refs])])
         found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
     assert len(sent) == 1
     assert [(head.id, version.id) for head, version in found] == [
@@ -66,8 +66,8 @@ def test_tags_and_missing_versions_are_looked_up_one_by_one(
     wanted = [(uuid, "@prod"), (uuid, "v2"), (uuid4(), None)]
     with asked_once(session):
         refs = [DatasetRef(dataset=dataset, version=label) for dataset, label in wanted]
-        there = pins.pins_asked(elsewhere, [DatasetRef(dataset=uuid)])
-        ask_ahead(session, [pins.pins_asked(here, refs), there])
+        there = pins.pins_query(elsewhere, [DatasetRef(dataset=uuid)])
+        ask_ahead(session, [pins.pins_query(here, refs), there])
         assert pins.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
         for context, (dataset, label), noun in (
             (here, wanted[1], "dataset version"),
@@ -99,7 +99,7 @@ def test_current_version_need_not_be_the_newest(
     session.commit()
     refs = [DatasetRef(dataset=dataset.uuid, version=label) for label in (None, "v2")]
     with asked_once(session):
-        ask_ahead(session, [pins.pins_asked(context, refs)])
+        ask_ahead(session, [pins.pins_query(context, refs)])
         found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
     assert [version.version for _, version in found] == ["v1", "v2"]
 
@@ -118,7 +118,7 @@ def test_pinned_datasets_are_locked_until_the_commit(
 
     lock()
     with asked_once(session):
-        ask_ahead(session, [pins.pins_asked(context, refs)])
+        ask_ahead(session, [pins.pins_query(context, refs)])
     with pytest.raises(OperationalError, match="could not obtain lock"):
         lock()
     session.commit()

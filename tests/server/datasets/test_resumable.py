@@ -269,7 +269,7 @@ class TestFaults:
         session.execute(update(DatasetUpload).values(expires_at=datetime.now(UTC)))
         session.commit()
         clean_directory(get_settings().spool_dir, timedelta(days=1))
-        resumable.forget_expired()
+        resumable.delete_expired_uploads()
         assert spooled() == []
         assert tus.send(place, len(CONTENT), b"").status_code == 404
 
@@ -333,7 +333,7 @@ class TestFaults:
             raise IngestFailed(ending="signal SIGKILL")
 
         with monkeypatch.context() as patch:
-            patch.setattr("aiplatform.server.datasets.endpoints.resumable.finish", die)
+            patch.setattr("aiplatform.server.datasets.endpoints.resumable.finish_upload", die)
             assert tus.send(place, 0, CONTENT).status_code == 500
         assert tus.api.get(place).json()["status"] == "receiving"
         assert tus.offset(place) == len(CONTENT)

@@ -200,7 +200,7 @@ def test_upload_after_a_crash_is_committed_once(
         raise IngestFailed(ending="signal SIGKILL")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aiplatform.server.datasets.endpoints.resumable.finish", die)
+        patch.setattr("aiplatform.server.datasets.endpoints.resumable.finish_upload", die)
         assert tus.send(place, 0, CONTENT).status_code == 500
     before = traces()
     headers = {
@@ -241,7 +241,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
 ) -> None:
     """End the upload after the request read its row, before or after its file is opened."""
     place = tus.begin()
-    real = resumable.writing
+    real = resumable.open_locked
 
     def end(uuid: UUID) -> None:
         result = {"dataset": str(uuid), "version": "v1", "detail": "line 1"}
@@ -261,7 +261,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
             end(uuid)
             yield descriptor
 
-    monkeypatch.setattr(resumable, "writing", writing)
+    monkeypatch.setattr(resumable, "open_locked", writing)
     told = tus.send(place, offset, CONTENT[offset:])
     assert told.status_code == answer[0], told.text
     assert answer[1] is None or told.json()["code"] == answer[1]

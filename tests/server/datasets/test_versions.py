@@ -99,7 +99,7 @@ class TestCommits:
             with transaction() as own:
                 together.wait()
                 head, version = service.add_version(own, context, uuid, upload)
-                return version.version, queries.get_commit(own, head, version.version).parent
+                return version.version, queries.get_version_row(own, head, version.version).parent
 
         with ThreadPoolExecutor(6) as pool:
             made = sorted(pool.map(add, uploads))

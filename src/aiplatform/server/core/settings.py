@@ -143,7 +143,7 @@ class ServerSettings(BaseSettings):
         return self.home / "spool"
 
     @property
-    def turns_dir(self) -> Path:
+    def ingest_locks_dir(self) -> Path:
         """The directory of lock files that bound how many uploads are read at the same time."""
         return self.home / "turns"
 

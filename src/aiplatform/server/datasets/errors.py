@@ -176,7 +176,7 @@ class FindingWithoutRows(Invalid):
     }
 
 
-class VersionMoved(Conflict):
+class StaleParentVersion(Conflict):
     """A commit that lost a race: the dataset got another version meanwhile.
 
     To build on the older version on purpose, name it in ``parent``.
@@ -191,7 +191,7 @@ class VersionMoved(Conflict):
     }
 
 
-class VersionKept(Conflict):
+class VersionNotDeletable(Conflict):
     """A refusal to delete a version that has children, a tag or readers, or is the first one."""
 
     code = "dataset.version_kept"
@@ -213,7 +213,7 @@ class TagIsVersion(Invalid):
     }
 
 
-class ConditionUnreadable(Invalid):
+class InvalidCondition(Invalid):
     """A condition in a query string that is not valid JSON of a condition."""
 
     code = "dataset.condition_unreadable"
@@ -234,7 +234,7 @@ class ImportRefused(Invalid):
     detail = {"en": "{reason}", "zh": "不允许访问该地址：{reason}"}
 
 
-class ReadingUnreadable(Invalid):
+class InvalidReadingOption(Invalid):
     """Contradictory or invalid options for reading a file."""
 
     code = "dataset.reading_unreadable"

@@ -36,9 +36,9 @@ class DataQuality(TaskKind):
 
         The gate is needed because it names further datasets to compare with.
         """
-        gate = gates.gate_asked(context.project_id)
+        gate = gates.gate_query(context.project_id)
         refs = [ref for spec in specs for ref in (spec.dataset, *spec.against)]
-        return pins.pins_asked(context, refs), gate
+        return pins.pins_query(context, refs), gate
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the version's rows and, if tokens are counted, the tokenizer."""
@@ -98,7 +98,7 @@ class DataFix(TaskKind):
 
 def register() -> None:
     """Register the task kinds and the hourly deletion of expired uploads; run at start-up."""
-    on_hour("uploads", resumable.forget_expired)
+    on_hour("uploads", resumable.delete_expired_uploads)
     kinds.register(DataFix())
     kinds.register(DatasetImport())
     kinds.register(DataQuality())

@@ -106,7 +106,7 @@ class QualityReport(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
-class QualityReportMade(Identified, Created, Base):
+class QualityReportHistory(Identified, Created, Base):
     """One of all quality reports that were made of a version, the newest included."""
 
     __tablename__ = "quality_reports_made"

@@ -94,7 +94,7 @@ class GateFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RequiredComparison:
     """A version that a report should have been compared with.
 
     ``version`` is a label or tag; None accepts any version of the dataset.
@@ -111,7 +111,7 @@ def gate_failures(
     report: Mapping[str, Any] | None,
     *,
     dataset: UUID | None = None,
-    held_out: Compared | None = None,
+    held_out: RequiredComparison | None = None,
 ) -> list[GateFailure]:
     """Return the rules of the gate that a report breaks.
 
@@ -147,7 +147,7 @@ def gate_failures(
     for finding in report.get("findings") or ():
         # Reports may come from outside the server, so missing values count against the data.
         code, share = str(finding.get("code")), _number(finding.get("share"), 1)
-        allowed = [limit.max_share for limit in gate.limits if _names(limit.finding, code)]
+        allowed = [limit.max_share for limit in gate.limits if _matches(limit.finding, code)]
         if allowed and share > min(allowed):
             failures.append(
                 GateFailure(
@@ -177,13 +177,13 @@ def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
 def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why a report can't contain a finding, in English and Chinese; None if it can."""
     found = {str(finding.get("code")) for finding in report.get("findings") or ()}
-    if any(_names(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):
+    if any(_matches(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):
         do = "`aiplatform datasets check DATASET@VERSION -m MODEL`"
         return (
             f"{pattern} takes a tokenizer; check the version with a base model: {do}",
             f"{pattern} 需要分词器，请指定基础模型重新检查：{do}",
         )
-    if is_ours(pattern) or pattern in found:
+    if is_platform_finding(pattern) or pattern in found:
         return None
     others = report.get("outside_checks") or ()
     if not others:
@@ -203,22 +203,22 @@ def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | Non
     )
 
 
-def is_ours(pattern: str) -> bool:
+def is_platform_finding(pattern: str) -> bool:
     """Return True if a limit names a finding of the platform's own checks."""
-    return any(_names(pattern, code) for code in OURS)
+    return any(_matches(pattern, code) for code in OURS)
 
 
-def nearest_codes(pattern: str, likeness: float = 0.5) -> list[str]:
+def nearest_codes(pattern: str, min_similarity: float = 0.5) -> list[str]:
     """Return up to three finding codes of the platform that resemble a limit, most similar first.
 
     Args:
         pattern: the finding that the limit names, perhaps with a final ``*``.
-        likeness: required similarity, from 0 (accept anything) to 1 (only the same code).
+        min_similarity: required similarity, from 0 (accept anything) to 1 (only the same code).
     """
-    return get_close_matches(pattern.removesuffix("*"), sorted(OURS), n=3, cutoff=likeness)
+    return get_close_matches(pattern.removesuffix("*"), sorted(OURS), n=3, cutoff=min_similarity)
 
 
-def suggested(finding: str) -> tuple[str, str]:
+def suggestion(finding: str) -> tuple[str, str]:
     """Return a hint in English and Chinese about what to write in place of an unknown code."""
     near = ", ".join(nearest_codes(finding))
     if near:
@@ -228,16 +228,22 @@ def suggested(finding: str) -> tuple[str, str]:
 
 
 def _not_compared(
-    gate: Gate, report: Mapping[str, Any], held_out: Compared | None
+    gate: Gate, report: Mapping[str, Any], held_out: RequiredComparison | None
 ) -> list[GateFailure]:
     wanted = [
-        *(Compared(r.dataset, r.version, "evaluation", str(r.dataset)) for r in gate.evaluation),
-        *(Compared(r.dataset, r.version, "benchmark", str(r.dataset)) for r in gate.benchmarks),
+        *(
+            RequiredComparison(r.dataset, r.version, "evaluation", str(r.dataset))
+            for r in gate.evaluation
+        ),
+        *(
+            RequiredComparison(r.dataset, r.version, "benchmark", str(r.dataset))
+            for r in gate.benchmarks
+        ),
     ]
-    minds_leakage = gate.forbid_errors or any(
-        _names(limit.finding, code) for limit in gate.limits for code in LEAKAGE
+    checks_leakage = gate.forbid_errors or any(
+        _matches(limit.finding, code) for limit in gate.limits for code in LEAKAGE
     )
-    if held_out is not None and (minds_leakage or gate.evaluation):
+    if held_out is not None and (checks_leakage or gate.evaluation):
         wanted.append(held_out)
     return [
         GateFailure(
@@ -250,7 +256,7 @@ def _not_compared(
     ]
 
 
-def is_compared(report: Mapping[str, Any], wanted: Compared) -> bool:
+def is_compared(report: Mapping[str, Any], wanted: RequiredComparison) -> bool:
     """Return True if a report compared the rows with the given version.
 
     If a tag was given, a comparison with any version of the dataset counts, since the report can't
@@ -269,5 +275,5 @@ def _number(value: object, otherwise: float) -> float:
     return value if isinstance(value, int | float) else otherwise
 
 
-def _names(pattern: str, code: str) -> bool:
+def _matches(pattern: str, code: str) -> bool:
     return code.startswith(pattern[:-1]) if pattern.endswith("*") else code == pattern

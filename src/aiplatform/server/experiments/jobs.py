@@ -75,7 +75,7 @@ class Evaluation(TaskKind):
 
     def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
         """Return the queries for the datasets of the specs."""
-        return (pins.pins_asked(context, [spec.dataset for spec in specs]),)
+        return (pins.pins_query(context, [spec.dataset for spec in specs]),)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
         """See :func:`evaluations.read_made`."""

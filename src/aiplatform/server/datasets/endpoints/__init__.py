@@ -1,7 +1,8 @@
 """HTTP routes of datasets.
 
-``datasets`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the request
-body that both take, ``changes`` versions made from other versions, ``tags`` tags, ``storage`` parts
+``datasets`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the
+request body that both take, ``row_selection`` the rows that a request selects and differences
+between versions, ``changes`` versions made from other versions, ``tags`` tags, ``storage`` parts
 and costs, and ``findings`` the rows of a finding.
 """
 

@@ -13,9 +13,9 @@ from aiplatform.server.core.description import sends
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints.commits import change_rows, committing
+from aiplatform.server.datasets.endpoints.commits import change_rows, make_committer
 from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_disconnected
 from aiplatform.server.datasets.errors import PartNameInvalid
 from aiplatform.server.datasets.schemas import (
     MAX_NAME,
@@ -31,7 +31,11 @@ from aiplatform.server.datasets.schemas import (
     SplitRequest,
 )
 from aiplatform.server.datasets.service import Upload, fixes, history
-from aiplatform.server.datasets.service.changes import Reworked, base_of, reworked
+from aiplatform.server.datasets.service.changes import (
+    TransformedRows,
+    base_version,
+    transformed_rows,
+)
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.endpoints import render as render_task
@@ -63,9 +67,9 @@ async def patch_dataset_rows(
     made_by = {"operation": "patch"}
     # Places belong to one version. If somebody commits in between, the change is refused, not
     # applied to the wrong rows.
-    base = await run_in_threadpool(base_of, context, dataset, body.parent)
-    commit = committing(context, dataset, body.parent, body.message, made_by)
-    async with reworked(base, do, client_gone(request)) as made:
+    base = await run_in_threadpool(base_version, context, dataset, body.parent)
+    commit = make_committer(context, dataset, body.parent, body.message, made_by)
+    async with transformed_rows(base, do, client_disconnected(request)) as made:
         created = await run_in_threadpool(commit, base, made[0])
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
@@ -84,7 +88,7 @@ async def filter_dataset_rows(
             read_filter(condition)
     wanted = body.model_dump(include={"where", "drop"}, mode="json")
     do = {"operation": "filter", "filter": wanted}
-    commit = committing(
+    commit = make_committer(
         context, dataset, body.parent, body.message, {"operation": "filter", **wanted}
     )
     created = await change_rows(request, context, dataset, body.parent, do, commit)
@@ -138,7 +142,7 @@ async def map_dataset_columns(
     mapped = {"map": dict(body.map)}
     message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
     do = {"operation": "map", **mapped}
-    commit = committing(context, dataset, body.parent, message, do)
+    commit = make_committer(context, dataset, body.parent, message, do)
     created = await change_rows(request, context, dataset, body.parent, do, commit)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
@@ -160,18 +164,18 @@ async def split_dataset(
     differ in a few words stay together, too; with `by=row`, only equal rows do. The same seed gives
     the same split.
     """
-    base = await run_in_threadpool(base_of, context, dataset, body.version)
+    base = await run_in_threadpool(base_version, context, dataset, body.version)
     names = _names_of_parts(base.name, body)
     split = body.model_dump(
         include={"fractions", "seed", "stratify", "group", "by", "near"}, mode="json"
     )
 
-    def look_ahead() -> None:
+    def check_in_advance() -> None:
         with transaction() as session:
             for name in names:
-                service.foresee(session, context, name=name)
+                service.check_upload_allowed(session, context, name=name)
 
-    def commit(made: list[Reworked]) -> list[DatasetOut]:
+    def commit(made: list[TransformedRows]) -> list[DatasetOut]:
         with transaction() as session:
             access.confirm(session, context, Permission.DATASETS_WRITE)
             created = []
@@ -189,12 +193,12 @@ async def split_dataset(
                     made_by=origin,
                 )
                 head = service.create_dataset(session, context, name=name, upload=upload)
-                created.append(render_dataset(queries.get_head(session, context, head.uuid)))
+                created.append(render_dataset(queries.get_dataset_row(session, context, head.uuid)))
             return created
 
-    await run_in_threadpool(look_ahead)
+    await run_in_threadpool(check_in_advance)
     do = {"operation": "split", "split": split}
-    async with reworked(base, do, client_gone(request)) as made:
+    async with transformed_rows(base, do, client_disconnected(request)) as made:
         return SplitOut(datasets=await run_in_threadpool(commit, made))
 
 
@@ -233,4 +237,4 @@ def restore_dataset_version(
     """Commit the rows of an earlier version as the next one. The versions in between stay."""
     head, version = history.restore(session, context, dataset, body.version, body.message)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{version.version}"
-    return render_version(queries.get_commit(session, head, version.version))
+    return render_version(queries.get_version_row(session, head, version.version))

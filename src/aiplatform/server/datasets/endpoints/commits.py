@@ -14,22 +14,22 @@ from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core.database import transaction
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_version
-from aiplatform.server.datasets.endpoints.uploads import client_gone
-from aiplatform.server.datasets.errors import KeyNeeded, VersionMoved
+from aiplatform.server.datasets.endpoints.uploads import client_disconnected
+from aiplatform.server.datasets.errors import KeyNeeded, StaleParentVersion
 from aiplatform.server.datasets.schemas import DatasetVersionOut
 from aiplatform.server.datasets.service import Upload, resumable
 from aiplatform.server.datasets.service.changes import (
-    Base,
-    Reworked,
-    base_of,
-    changed,
-    operation,
-    reworked,
+    BaseVersion,
+    TransformedRows,
+    base_version,
+    transformed_rows,
+    upload_operation,
+    with_transformed_rows,
 )
-from aiplatform.server.datasets.service.ingest import Gone
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect, never_disconnected
 from aiplatform.server.projects.access import ProjectContext
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 """Attempts to apply a change; each time another commit is faster, it is applied to that one."""
 
 
@@ -39,35 +39,35 @@ async def change_rows(
     dataset: UUID,
     parent: str | None,
     do: dict[str, Any],
-    commit: Callable[[Base, Reworked], DatasetVersionOut],
-    gone: Gone | None = None,
+    commit: Callable[[BaseVersion, TransformedRows], DatasetVersionOut],
+    disconnected: WaitForDisconnect | None = None,
 ) -> DatasetVersionOut:
     """Apply a change to ``parent`` or the current version, and return the new version.
 
     If another commit makes a newer version current meanwhile, the change is applied to that one.
     """
-    tries = TRIES
+    attempts = MAX_ATTEMPTS
     while True:
-        tries -= 1
-        base = await run_in_threadpool(base_of, context, dataset, parent)
-        async with reworked(base, do, gone or client_gone(request)) as made:
+        attempts -= 1
+        base = await run_in_threadpool(base_version, context, dataset, parent)
+        async with transformed_rows(base, do, disconnected or client_disconnected(request)) as made:
             try:
                 return await run_in_threadpool(commit, base, made[0])
-            except VersionMoved:
-                if parent is not None or not tries:
+            except StaleParentVersion:
+                if parent is not None or not attempts:
                     raise
 
 
-def committing(
+def make_committer(
     context: ProjectContext,
     dataset: UUID,
     parent: str | None,
     message: str | None,
     made_by: dict[str, Any],
-) -> Callable[[Base, Reworked], DatasetVersionOut]:
+) -> Callable[[BaseVersion, TransformedRows], DatasetVersionOut]:
     """Return a function that commits changed rows."""
 
-    def commit(base: Base, made: Reworked) -> DatasetVersionOut:
+    def commit(base: BaseVersion, made: TransformedRows) -> DatasetVersionOut:
         upload = Upload(
             filename=None,
             spooled=None,
@@ -86,7 +86,7 @@ def committing(
                 parent_label=base.label,
                 expected=base.label if parent is None else None,
             )
-            return render_version(queries.get_commit(session, head, version.version))
+            return render_version(queries.get_version_row(session, head, version.version))
 
     return commit
 
@@ -135,19 +135,19 @@ async def commit_upload(
     upload: Upload,
     change: UploadChange,
     *,
-    settles: UUID | None = None,
+    resumable_upload: UUID | None = None,
 ) -> DatasetVersionOut:
     """Commit a parsed upload, as the new rows or as a change to those of the parent.
 
-    With ``settles``, the resumable upload of that uuid is marked as committed in the same
+    With ``resumable_upload``, the resumable upload of that uuid is marked as committed in the same
     transaction.
     """
 
-    def commit(base: Base | None, rows: Reworked | None) -> DatasetVersionOut:
+    def commit(base: BaseVersion | None, rows: TransformedRows | None) -> DatasetVersionOut:
         whole = upload
         parent, expected = change.parent, None
         if base is not None and rows is not None:
-            whole = changed(upload, rows, change.mode, change.key)
+            whole = with_transformed_rows(upload, rows, change.mode, change.key)
             parent, expected = base.label, base.label if change.parent is None else None
         with transaction() as session:
             access.confirm(session, context, Permission.DATASETS_WRITE)
@@ -160,14 +160,14 @@ async def commit_upload(
                 parent_label=parent,
                 expected=expected,
             )
-            if settles is not None:
+            if resumable_upload is not None:
                 result = {"dataset": str(head.uuid), "version": version.version}
-                resumable.settle(session, context, settles, "committed", result)
-            return render_version(queries.get_commit(session, head, version.version))
+                resumable.record_end(session, context, resumable_upload, "committed", result)
+            return render_version(queries.get_version_row(session, head, version.version))
 
     if change.mode == "replace":
         return await run_in_threadpool(commit, None, None)
     key = None if change.mode == "append" else change.key
-    do = operation(change.mode, upload.ingested, key)
-    gone = None if settles is None else resumable.forever
-    return await change_rows(request, context, dataset, change.parent, do, commit, gone)
+    do = upload_operation(change.mode, upload.ingested, key)
+    disconnected = None if resumable_upload is None else never_disconnected
+    return await change_rows(request, context, dataset, change.parent, do, commit, disconnected)

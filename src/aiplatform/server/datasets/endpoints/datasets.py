@@ -20,7 +20,12 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
+from aiplatform.server.datasets.endpoints.uploads import (
+    PROBLEMS,
+    RAW_BODY,
+    UploadParametersDep,
+    receive_upload,
+)
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange, DatasetOut
 from aiplatform.server.datasets.service import Upload
@@ -45,9 +50,9 @@ def list_datasets(
 ) -> Page[DatasetOut]:
     """List the project's datasets, newest first."""
     rows, following = page_by_id(
-        session, queries.heads(context, name=name), Dataset.id, limit=limit, cursor=cursor
+        session, queries.select_datasets(context, name=name), Dataset.id, limit=limit, cursor=cursor
     )
-    return render_page(rows, following, lambda row: render(queries.head_of(row)))
+    return render_page(rows, following, lambda row: render(queries.dataset_row(row)))
 
 
 @router.post(
@@ -63,7 +68,7 @@ async def create_dataset(
     request: Request,
     response: Response,
     name: Name,
-    facts: Facts,
+    parameters: UploadParametersDep,
 ) -> DatasetOut:
     """Store the file as `v1` of a new dataset and queue its quality report.
 
@@ -75,9 +80,9 @@ async def create_dataset(
         with transaction() as session:
             access.confirm(session, context, Permission.DATASETS_WRITE)
             dataset = service.create_dataset(session, context, name=name, upload=upload)
-            return render(queries.get_head(session, context, dataset.uuid))
+            return render(queries.get_dataset_row(session, context, dataset.uuid))
 
-    async with received(request, context, facts, name=name) as upload:
+    async with receive_upload(request, context, parameters, name=name) as upload:
         created = await run_in_threadpool(commit, upload)
     set_etag(response, created.updated_at)
     response.headers["Location"] = f"/api/v1/datasets/{created.uuid}"
@@ -93,7 +98,7 @@ def get_dataset(
     response: Response,
 ) -> DatasetOut:
     """Return a dataset with the quality report of its current version."""
-    found = render(queries.get_head(session, context, dataset))
+    found = render(queries.get_dataset_row(session, context, dataset))
     set_etag(response, found.updated_at)
     return found
 
@@ -112,7 +117,7 @@ def update_dataset(
     locked = queries.lock_dataset(session, context, dataset)
     require_match(if_match, locked.updated_at, "dataset")
     service.rename(session, context, locked, body.name)
-    changed = render(queries.get_head(session, context, dataset))
+    changed = render(queries.get_dataset_row(session, context, dataset))
     set_etag(response, changed.updated_at)
     return changed
 

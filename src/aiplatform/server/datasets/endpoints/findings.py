@@ -9,12 +9,12 @@ from fastapi.concurrency import run_in_threadpool
 from aiplatform.server.core import downloads
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access
-from aiplatform.server.datasets.endpoints.row_selection import RowsWanted, rows_wanted
+from aiplatform.server.datasets.endpoints.row_selection import RowSelection, row_selection
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
 from aiplatform.server.datasets.endpoints.versions import Label
 from aiplatform.server.datasets.schemas import RowPage
 from aiplatform.server.datasets.service import findings
-from aiplatform.server.datasets.service.changes import base_of
+from aiplatform.server.datasets.service.changes import base_version
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions/{version}/findings/{finding}")
@@ -28,7 +28,7 @@ async def list_finding_rows(
         str, Path(pattern=r"^[a-z][a-z0-9_]{0,98}$", description="a code of the report")
     ],
     context: Annotated[ProjectContext, Depends(access.READ)],
-    wanted: Annotated[RowsWanted, Depends(rows_wanted)],
+    wanted: Annotated[RowSelection, Depends(row_selection)],
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
@@ -43,14 +43,16 @@ async def list_finding_rows(
     offset = wanted.offset
     if cursor is not None:
         (offset,) = decode_cursor(cursor, int)
-    base = await run_in_threadpool(base_of, context, dataset, version)
-    counted = await run_in_threadpool(findings.reported, context, dataset, base.label, finding)
+    base = await run_in_threadpool(base_version, context, dataset, version)
+    counted = await run_in_threadpool(
+        findings.reported_count, context, dataset, base.label, finding
+    )
     with downloads.content_expected(base.rows):
         index = await findings.index_of(base.rows, finding)
         await run_in_threadpool(findings.require_rows, index, finding, counted)
         if wanted.sample is not None:
             found = await run_in_threadpool(
-                findings.drawn, index, base.rows, finding, wanted.sample, wanted.seed
+                findings.sample, index, base.rows, finding, wanted.sample, wanted.seed
             )
         else:
             found = await run_in_threadpool(

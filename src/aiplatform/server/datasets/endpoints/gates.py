@@ -40,7 +40,7 @@ def get_dataset_version_gate(
 ) -> GateVerdict:
     """Return whether the version may be used for training, and if not, which rules it breaks."""
     head = queries.get_dataset(session, context, dataset)
-    found = queries.version_labelled(session, head, version)
+    found = queries.get_version(session, head, version)
     failures = gates.failures_of(session, context, found.id)
     return GateVerdict(
         passed=not failures,

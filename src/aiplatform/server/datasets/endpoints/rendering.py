@@ -4,7 +4,7 @@ from typing import Any
 
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.server.datasets.models import DatasetVersionDetails
-from aiplatform.server.datasets.queries import Commit, Head
+from aiplatform.server.datasets.queries import DatasetRow, VersionRow
 from aiplatform.server.datasets.schemas import DatasetOut, DatasetVersionOut
 from aiplatform.server.identity.schemas import UserRef
 
@@ -21,7 +21,7 @@ READ_AS = (
 )
 
 
-def render_dataset(head: Head) -> DatasetOut:
+def render_dataset(head: DatasetRow) -> DatasetOut:
     """Return the answer body of a dataset."""
     dataset = head.dataset
     return DatasetOut(
@@ -54,7 +54,7 @@ def _was_read(details: DatasetVersionDetails) -> bool:
     return details.filename is not None or bool(details.upload.get("source"))
 
 
-def render_version(commit: Commit) -> DatasetVersionOut:
+def render_version(commit: VersionRow) -> DatasetVersionOut:
     """Return the answer body of a version."""
     version, details = commit.version, commit.details
     return DatasetVersionOut(

@@ -21,7 +21,7 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.models import DatasetVersion, QualityReportMade
+from aiplatform.server.datasets.models import DatasetVersion, QualityReportHistory
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import safe_filename
 from aiplatform.server.datasets.schemas import QualityRequest, ReportChanges, ReportOut
@@ -39,10 +39,10 @@ Label = Annotated[
 Since = Annotated[
     str, Query(pattern=VERSION_OR_TAG, description="the version or tag to compare with")
 ]
-Made = Annotated[
+ReportUuid = Annotated[
     UUID | None, Query(description="one of all reports that were made; by default the newest")
 ]
-SinceMade = Annotated[
+SinceReportUuid = Annotated[
     UUID | None,
     Query(description="one of the reports of `since`; by default its newest"),
 ]
@@ -63,11 +63,11 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 @router.get("/{version}/report", summary="Read the quality report", responses=BEING_MADE)
 def get_dataset_report(
-    dataset: UUID, version: Label, context: Reader, session: SessionDep, made: Made = None
+    dataset: UUID, version: Label, context: Reader, session: SessionDep, made: ReportUuid = None
 ) -> dict[str, Any]:
     """Return the report of a version. 409 while it is being made, 404 if there is none."""
     found = queries.get_dataset(session, context, dataset)
-    return _report(session, queries.version_labelled(session, found, version), made)
+    return _report(session, queries.get_version(session, found, version), made)
 
 
 @router.get("/{version}/reports", summary="List the quality reports")
@@ -82,9 +82,13 @@ def list_dataset_reports(
 ) -> Page[ReportOut]:
     """List all reports that were ever made of a version, newest first."""
     head = queries.get_dataset(session, context, dataset)
-    found = queries.version_labelled(session, head, version)
+    found = queries.get_version(session, head, version)
     rows, following = page_by_id(
-        session, reports.reports_made(found), QualityReportMade.id, limit=limit, cursor=cursor
+        session,
+        reports.select_report_history(found),
+        QualityReportHistory.id,
+        limit=limit,
+        cursor=cursor,
     )
     return render_page(rows, following, _render)
 
@@ -98,16 +102,16 @@ def compare_dataset_reports(
     since: Since,
     context: Reader,
     session: SessionDep,
-    made: Made = None,
-    since_made: SinceMade = None,
+    made: ReportUuid = None,
+    since_made: SinceReportUuid = None,
 ) -> ReportChanges:
     """Compare the report of `since` with that of the version: what got better and what got worse.
 
     With `made` and `since_made`, two reports of one version can be compared.
     """
     head = queries.get_dataset(session, context, dataset)
-    before = queries.version_labelled(session, head, since)
-    after = queries.version_labelled(session, head, version)
+    before = queries.get_version(session, head, since)
+    after = queries.get_version(session, head, version)
     changes = compared(_report(session, before, since_made), _report(session, after, made))
     return ReportChanges(before=before.version, after=after.version, **changes)
 
@@ -131,26 +135,26 @@ def get_dataset_report_page(
     lang: Annotated[
         Literal["en", "zh"] | None, Query(description="by default as `Accept-Language` says")
     ] = None,
-    made: Made = None,
-    since_made: SinceMade = None,
+    made: ReportUuid = None,
+    since_made: SinceReportUuid = None,
 ) -> Response:
     """Return the report as one self-contained HTML file.
 
     It is always sent as an attachment, because it contains rows that other people wrote.
     """
     head = queries.get_dataset(session, context, dataset)
-    found = queries.version_labelled(session, head, version)
+    found = queries.get_version(session, head, version)
     report = _report(session, found, made)
     language = lang or language_of(request)
     changes, before = None, None
     if since is not None:
-        before = queries.version_labelled(session, head, since)
+        before = queries.get_version(session, head, since)
         changes = compared(_report(session, before, since_made), report)
     page = page_of(
         report,
         Subject(
             label=f"{head.name}@{found.version}",
-            made=reports.made_at(session, found, made).strftime("%Y-%m-%d %H:%M UTC"),
+            made=reports.report_time(session, found, made).strftime("%Y-%m-%d %H:%M UTC"),
             failures=_failures(session, context, found, language) if made is None else None,
             changes=changes,
             since="" if before is None else before.version,
@@ -197,10 +201,10 @@ def check_dataset_quality(
 
 def _report(session: Session, version: DatasetVersion, made: UUID | None = None) -> dict[str, Any]:
     if made is not None:
-        return reports.report_made(session, version, made).report
+        return reports.get_report(session, version, made).report
     found = queries.report_of(session, version.id)
     if found is None:
-        raise reports.no_report(session, version)
+        raise reports.missing_report_error(session, version)
     return found.report
 
 

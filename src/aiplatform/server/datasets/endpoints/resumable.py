@@ -20,7 +20,7 @@ from aiplatform.server.core.spool import Spooled, room_needed, workplace
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.commits import commit_upload, upload_change
 from aiplatform.server.datasets.endpoints.rendering import render_dataset
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, as_upload
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, parse_upload
 from aiplatform.server.datasets.errors import (
     IdenticalContent,
     InvalidTusHeader,
@@ -32,22 +32,23 @@ from aiplatform.server.datasets.errors import (
     UploadRefused,
 )
 from aiplatform.server.datasets.models import DatasetUpload
-from aiplatform.server.datasets.schemas import TusFacts, UploadOut
+from aiplatform.server.datasets.schemas import TusMetadata, UploadOut
 from aiplatform.server.datasets.service import resumable
+from aiplatform.server.datasets.service.ingest import never_disconnected
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1")
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
-OF_CONTENT = (Invalid, TooLarge, IdenticalContent)
+CONTENT_PROBLEMS = (Invalid, TooLarge, IdenticalContent)
 """Problems caused by the content of the file: the same bytes would be refused again."""
 
-PIECE = "application/offset+octet-stream"
-PIECES: dict[str, Any] = {
+PIECE_MEDIA_TYPE = "application/offset+octet-stream"
+PIECE_BODY: dict[str, Any] = {
     "requestBody": {
         "description": "the bytes from `Upload-Offset` on",
-        "content": {PIECE: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {PIECE_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 Creator = Annotated[ProjectContext, Depends(access.CREATE)]
@@ -67,10 +68,10 @@ TUS_PROBLEMS = {
 
 PROGRESS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
 OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
-"""Headers of :func:`headers_of`: those always sent, and those sent once the upload is committed."""
+"""Headers of :func:`set_headers`: those always sent, and those of committed uploads."""
 
 
-def speaks(request: Request) -> None:
+def require_protocol_version(request: Request) -> None:
     """Refuse other versions of the protocol. A client that names no version is accepted.
 
     Raises:
@@ -80,7 +81,7 @@ def speaks(request: Request) -> None:
         raise TusVersion(version=VERSION)
 
 
-def headers_of(response: Response, upload: DatasetUpload, offset: int) -> None:
+def set_headers(response: Response, upload: DatasetUpload, offset: int) -> None:
     """Set the headers that every answer about an upload has."""
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Upload-Offset"] = str(offset)
@@ -119,9 +120,9 @@ def list_uploads(
 ) -> Page[UploadOut]:
     """List uploads in progress, and for a day those that have ended; newest first."""
     rows, following = page_by_id(
-        session, resumable.uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
+        session, resumable.select_uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
     )
-    kept = [upload for upload in rows if resumable.is_whole(upload)]
+    kept = [upload for upload in rows if resumable.is_available(upload)]
     return Page(
         items=[_render(upload, resumable.offset_of(upload)) for upload in kept],
         next_cursor=following,
@@ -132,7 +133,7 @@ def list_uploads(
     "/projects/{project}/uploads",
     status_code=status.HTTP_201_CREATED,
     summary="Begin a resumable upload",
-    openapi_extra=PIECES,
+    openapi_extra=PIECE_BODY,
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
@@ -145,35 +146,35 @@ async def create_upload(context: Creator, request: Request) -> Response:
     `max_length`, `mode`, `key`, `parent`, `allow_identical`. Send the pieces by `PATCH` to the
     address in `Location`.
     """
-    speaks(request)
-    length = resumable.number_of("Upload-Length", request.headers.get("upload-length"))
+    require_protocol_version(request)
+    length = resumable.parse_byte_count("Upload-Length", request.headers.get("upload-length"))
     try:
-        metadata = resumable.metadata_of(request.headers.get("upload-metadata", ""))
-        facts = TusFacts.model_validate(metadata)
+        decoded = resumable.parse_metadata(request.headers.get("upload-metadata", ""))
+        metadata = TusMetadata.model_validate(decoded)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = place_of(first) or "name"
         raise InvalidTusMetadata(key=key, reason=message_of(first)) from error
-    upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
+    upload_change(metadata.mode, metadata.key, metadata.parent, metadata.allow_identical)
 
     def create() -> DatasetUpload:
         with transaction() as session:
-            if facts.dataset is not None:
-                queries.get_dataset(session, context, facts.dataset)
-            service.foresee(
-                session, context, name=facts.name, base_model=facts.base_model, size=length
+            if metadata.dataset is not None:
+                queries.get_dataset(session, context, metadata.dataset)
+            service.check_upload_allowed(
+                session, context, name=metadata.name, base_model=metadata.base_model, size=length
             )
-            return resumable.create(session, context, length, facts.model_dump(mode="json"))
+            return resumable.create(session, context, length, metadata.model_dump(mode="json"))
 
     upload = await run_in_threadpool(create)
     response = Response(status_code=status.HTTP_201_CREATED)
     offset = 0
-    if request.headers.get("content-type") == PIECE:
-        with resumable.writing(upload.uuid) as descriptor:
-            offset, upload = await _piece(request, context, upload, descriptor, 0)
+    if request.headers.get("content-type") == PIECE_MEDIA_TYPE:
+        with resumable.open_locked(upload.uuid) as descriptor:
+            offset, upload = await _receive_piece(request, context, upload, descriptor, 0)
     elif length == 0:
-        upload = await finish(request, context, upload.uuid)
-    headers_of(response, upload, offset)
+        upload = await finish_upload(request, context, upload.uuid)
+    set_headers(response, upload, offset)
     response.headers["Location"] = f"/api/v1/uploads/{upload.uuid}"
     return response
 
@@ -185,11 +186,11 @@ async def create_upload(context: Creator, request: Request) -> Response:
 @sends(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """Return the number of bytes that have arrived in `Upload-Offset`; continue from there."""
-    speaks(request)
+    require_protocol_version(request)
     with transaction() as session:
         found = resumable.find(session, context, upload)
         response = Response(status_code=status.HTTP_200_OK)
-        headers_of(response, found, resumable.offset_of(found))
+        set_headers(response, found, resumable.offset_of(found))
     return response
 
 
@@ -200,7 +201,7 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     with transaction() as session:
         found = resumable.find(session, context, upload)
         offset = resumable.offset_of(found)
-        headers_of(response, found, offset)
+        set_headers(response, found, offset)
         return _render(found, offset)
 
 
@@ -208,7 +209,7 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     "/uploads/{upload}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Send a piece",
-    openapi_extra=PIECES,
+    openapi_extra=PIECE_BODY,
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
@@ -222,10 +223,10 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     a crash of the server, send an empty piece at the end. `Upload-Checksum` (`sha1` or `sha256`)
     verifies a piece.
     """
-    speaks(request)
-    if request.headers.get("content-type") != PIECE:
+    require_protocol_version(request)
+    if request.headers.get("content-type") != PIECE_MEDIA_TYPE:
         raise InvalidTusHeader(header="Content-Type")
-    offset = resumable.number_of("Upload-Offset", request.headers.get("upload-offset"))
+    offset = resumable.parse_byte_count("Upload-Offset", request.headers.get("upload-offset"))
 
     def find() -> DatasetUpload:
         with transaction() as session:
@@ -235,19 +236,19 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     end = None
     if found.status == "receiving":
         try:
-            with resumable.writing(upload) as descriptor:
+            with resumable.open_locked(upload) as descriptor:
                 # The writer that held the lock until now may have ended the upload.
                 found = await run_in_threadpool(find)
                 if found.status == "receiving":
-                    end, found = await _piece(request, context, found, descriptor, offset)
+                    end, found = await _receive_piece(request, context, found, descriptor, offset)
         except UploadExpired:
             # The bytes of an upload that has ended are gone, too: find out whether it ended or
             # expired.
             found = await run_in_threadpool(find)
     if end is None:
-        end = _end_of(found, offset)
+        end = _final_offset(found, offset)
     response = Response(status_code=status.HTTP_204_NO_CONTENT)
-    headers_of(response, found, end)
+    set_headers(response, found, end)
     return response
 
 
@@ -260,7 +261,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
 @sends("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
     """Delete an upload with its bytes. A dataset that was made from it stays."""
-    speaks(request)
+    require_protocol_version(request)
     with transaction() as session:
         resumable.remove(session, context, upload)
     response.headers["Tus-Resumable"] = VERSION
@@ -282,7 +283,7 @@ def _render(upload: DatasetUpload, offset: int) -> UploadOut:
     )
 
 
-def _end_of(upload: DatasetUpload, offset: int) -> int:
+def _final_offset(upload: DatasetUpload, offset: int) -> int:
     """Return the final offset of an ended upload, for a client that repeats the last piece.
 
     Raises:
@@ -296,7 +297,7 @@ def _end_of(upload: DatasetUpload, offset: int) -> int:
     return offset
 
 
-async def _piece(
+async def _receive_piece(
     request: Request,
     context: ProjectContext,
     upload: DatasetUpload,
@@ -304,7 +305,7 @@ async def _piece(
     offset: int,
 ) -> tuple[int, DatasetUpload]:
     """Receive a piece, and read the file and commit it when it is the last one."""
-    checksum = resumable.checksum_of(request.headers.get("upload-checksum"))
+    checksum = resumable.parse_checksum(request.headers.get("upload-checksum"))
     end = await resumable.receive_piece(
         descriptor, request.stream(), offset=offset, length=upload.length, checksum=checksum
     )
@@ -317,11 +318,11 @@ async def _piece(
 
     upload = await run_in_threadpool(extend)
     if end == upload.length:
-        upload = await finish(request, context, upload.uuid)
+        upload = await finish_upload(request, context, upload.uuid)
     return end, upload
 
 
-async def finish(request: Request, context: ProjectContext, uuid: UUID) -> DatasetUpload:
+async def finish_upload(request: Request, context: ProjectContext, uuid: UUID) -> DatasetUpload:
     """Read the whole file and commit it, even if the client disconnects meanwhile.
 
     Raises:
@@ -338,7 +339,7 @@ async def finish(request: Request, context: ProjectContext, uuid: UUID) -> Datas
     if upload.status == "committed":
         return upload
     path = resumable.file_of(uuid)
-    facts = TusFacts.model_validate(upload.facts)
+    metadata = TusMetadata.model_validate(upload.facts)
     async with workplace(get_settings().spool_dir) as prefix:
         linked = prefix.with_suffix(".upload")
 
@@ -352,34 +353,38 @@ async def finish(request: Request, context: ProjectContext, uuid: UUID) -> Datas
 
         try:
             spooled = await run_in_threadpool(hashed)
-            read = await as_upload(
+            read = await parse_upload(
                 prefix,
                 spooled,
-                facts.upload_facts(),
+                metadata.upload_parameters(),
                 context,
-                facts.dataset,
-                resumable.forever,
-                parent=facts.parent,
+                metadata.dataset,
+                never_disconnected,
+                parent=metadata.parent,
             )
-            if facts.dataset is None:
+            if metadata.dataset is None:
 
                 def commit() -> dict[str, Any]:
                     with transaction() as session:
                         access.confirm(session, context, Permission.DATASETS_WRITE)
                         head = service.create_dataset(
-                            session, context, name=facts.name or "", upload=read
+                            session, context, name=metadata.name or "", upload=read
                         )
-                        shown = render_dataset(queries.get_head(session, context, head.uuid))
+                        shown = render_dataset(queries.get_dataset_row(session, context, head.uuid))
                         result = {"dataset": str(shown.uuid), "version": shown.version}
-                        resumable.settle(session, context, uuid, "committed", result)
+                        resumable.record_end(session, context, uuid, "committed", result)
                         return result
 
                 await run_in_threadpool(commit)
             else:
-                change = upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
-                await commit_upload(request, context, facts.dataset, read, change, settles=uuid)
+                change = upload_change(
+                    metadata.mode, metadata.key, metadata.parent, metadata.allow_identical
+                )
+                await commit_upload(
+                    request, context, metadata.dataset, read, change, resumable_upload=uuid
+                )
         except Problem as problem:
-            if isinstance(problem, OF_CONTENT):
+            if isinstance(problem, CONTENT_PROBLEMS):
                 await run_in_threadpool(_refuse, context, uuid, problem)
             elif problem.status < status.HTTP_500_INTERNAL_SERVER_ERROR:
                 problem.also = _kept_until(upload)
@@ -401,5 +406,5 @@ def _kept_until(upload: DatasetUpload) -> dict[Language, str]:
 def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
     with transaction() as session:
         result = {"code": problem.code, "detail": problem.text("en")}
-        resumable.settle(session, context, uuid, "refused", result)
+        resumable.record_end(session, context, uuid, "refused", result)
     resumable.file_of(uuid).unlink(missing_ok=True)

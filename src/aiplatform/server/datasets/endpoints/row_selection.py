@@ -13,11 +13,11 @@ from aiplatform.protocol.rows import Condition
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
-from aiplatform.server.datasets.errors import ConditionUnreadable
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_disconnected
+from aiplatform.server.datasets.errors import InvalidCondition
 from aiplatform.server.datasets.schemas import DiffPage
 from aiplatform.server.datasets.service import differences
-from aiplatform.server.datasets.service.changes import base_of
+from aiplatform.server.datasets.service.changes import base_version
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}")
@@ -25,7 +25,7 @@ MAX_SAMPLE = 200
 _conditions = TypeAdapter(Condition)
 
 
-class RowsWanted(BaseModel):
+class RowSelection(BaseModel):
     """The rows of a version that a request selects."""
 
     offset: int
@@ -35,7 +35,7 @@ class RowsWanted(BaseModel):
     seed: int
 
 
-def rows_wanted(
+def row_selection(
     offset: Annotated[int, Query(ge=0, lt=2**31, description="the place of the first")] = 0,
     search: Annotated[
         str | None, Query(min_length=1, max_length=1000, description="in any text, in any case")
@@ -53,11 +53,11 @@ def rows_wanted(
         int | None, Query(ge=1, le=MAX_SAMPLE, description="draw so many instead")
     ] = None,
     seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
-) -> RowsWanted:
+) -> RowSelection:
     """Return the rows that a request selects.
 
     Raises:
-        ConditionUnreadable: for an invalid condition.
+        InvalidCondition: for an invalid condition.
         FilterInvalid: for an invalid filter text.
     """
     conditions: list[Condition | str] = []
@@ -70,8 +70,8 @@ def rows_wanted(
             conditions.append(_conditions.validate_json(text))
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
-            raise ConditionUnreadable(condition=text[:200], reason=message_of(found)) from error
-    return RowsWanted(offset=offset, search=search, where=conditions, sample=sample, seed=seed)
+            raise InvalidCondition(condition=text[:200], reason=message_of(found)) from error
+    return RowSelection(offset=offset, search=search, where=conditions, sample=sample, seed=seed)
 
 
 @router.get("/diff", summary="Compare two versions", responses=PROBLEMS)
@@ -101,9 +101,9 @@ async def diff_dataset_versions(
     offset = 0
     if cursor is not None:
         (offset,) = decode_cursor(cursor, int)
-    first = await run_in_threadpool(base_of, context, dataset, before)
-    second = await run_in_threadpool(base_of, context, dataset, after)
-    index = await differences.index_of(first.rows, second.rows, key, client_gone(request))
+    first = await run_in_threadpool(base_version, context, dataset, before)
+    second = await run_in_threadpool(base_version, context, dataset, after)
+    index = await differences.index_of(first.rows, second.rows, key, client_disconnected(request))
     summary, items, following = await run_in_threadpool(
         differences.page,
         index, first.rows, second.rows, offset=offset, limit=limit, kinds=kind,

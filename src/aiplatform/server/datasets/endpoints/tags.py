@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/datasets/{dataset}/tags")
 TagName = Annotated[str, Path(pattern=TAG, description="lower-case, as in `prod`")]
 
 
-def listed(session: Session, context: ProjectContext, dataset: UUID) -> TagList:
+def render_tags(session: Session, context: ProjectContext, dataset: UUID) -> TagList:
     """Return the answer body with all tags of a dataset."""
     head = queries.get_dataset(session, context, dataset)
     return TagList(
@@ -42,7 +42,7 @@ def list_dataset_tags(
     session: SessionDep,
 ) -> TagList:
     """List all tags of a dataset by name."""
-    return listed(session, context, dataset)
+    return render_tags(session, context, dataset)
 
 
 @router.put("/{tag}", summary="Set or move a tag")
@@ -57,7 +57,7 @@ def set_dataset_tag(
     if is_label(tag):
         raise TagIsVersion(tag=tag)
     history.set_tag(session, context, dataset, tag, body.version)
-    return listed(session, context, dataset)
+    return render_tags(session, context, dataset)
 
 
 @router.delete("/{tag}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a tag")

@@ -29,12 +29,16 @@ from aiplatform.server.core.spool import (
     workplace,
 )
 from aiplatform.server.datasets import service
-from aiplatform.server.datasets.errors import ReadingUnreadable
+from aiplatform.server.datasets.errors import InvalidReadingOption
 from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import UploadFacts
+from aiplatform.server.datasets.schemas import UploadParameters
 from aiplatform.server.datasets.service import Upload
-from aiplatform.server.datasets.service.ingest import Gone, ingest
-from aiplatform.server.datasets.service.packing import held_types, known, pack_upload
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect, ingest
+from aiplatform.server.datasets.service.packing import (
+    pack_upload,
+    previous_column_types,
+    reusable_files,
+)
 from aiplatform.server.projects.access import ProjectContext
 
 RAW_BODY: dict[str, Any] = {
@@ -58,7 +62,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def upload_facts(
+def upload_parameters(
     filename: Annotated[
         str | None, Query(max_length=1000, description="its ending tells the format")
     ] = None,
@@ -124,9 +128,9 @@ def upload_facts(
     x_content_sha256: Annotated[
         str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
     ] = None,
-) -> UploadFacts:
+) -> UploadParameters:
     """Return the parameters of an upload."""
-    return UploadFacts(
+    return UploadParameters(
         filename=filename,
         format=format,
         message=message,
@@ -151,27 +155,27 @@ def _reading(**options: Any) -> Reading:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = place_of(first) or "delimiter"
-        raise ReadingUnreadable(option=option, reason=message_of(first)) from error
+        raise InvalidReadingOption(option=option, reason=message_of(first)) from error
 
 
-Facts = Annotated[UploadFacts, Depends(upload_facts)]
+UploadParametersDep = Annotated[UploadParameters, Depends(upload_parameters)]
 
 
-def client_gone(request: Request) -> Gone:
+def client_disconnected(request: Request) -> WaitForDisconnect:
     """Return an async function that returns when the client has disconnected."""
 
-    async def gone() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    return gone
+    return disconnected
 
 
 @asynccontextmanager
-async def received(
+async def receive_upload(
     request: Request,
     context: ProjectContext,
-    facts: UploadFacts,
+    parameters: UploadParameters,
     *,
     name: str | None = None,
     dataset: UUID | None = None,
@@ -187,17 +191,17 @@ async def received(
     limit = settings.max_upload_bytes
     check_headers(headers.get("content-type"), headers.get("content-length"), limit)
 
-    def look_ahead() -> None:
+    def check_in_advance() -> None:
         with transaction() as session:
-            service.foresee(
+            service.check_upload_allowed(
                 session,
                 context,
                 name=name,
-                base_model=facts.base_model,
+                base_model=parameters.base_model,
                 size=declared_size(headers.get("content-length")),
             )
 
-    await run_in_threadpool(look_ahead)
+    await run_in_threadpool(check_in_advance)
 
     async with workplace(settings.spool_dir) as prefix:
         try:
@@ -205,22 +209,28 @@ async def received(
                 request.stream(),
                 prefix.with_suffix(".upload"),
                 limit=limit,
-                expected=facts.digest,
+                expected=parameters.digest,
             )
         except ClientDisconnect as error:
             raise UploadAborted from error
-        yield await as_upload(
-            prefix, spooled, facts, context, dataset, client_gone(request), parent=parent
+        yield await parse_upload(
+            prefix,
+            spooled,
+            parameters,
+            context,
+            dataset,
+            client_disconnected(request),
+            parent=parent,
         )
 
 
-async def as_upload(
+async def parse_upload(
     prefix: Path,
     spooled: Spooled,
-    facts: UploadFacts,
+    parameters: UploadParameters,
     context: ProjectContext,
     dataset: UUID | None,
-    gone: Gone,
+    disconnected: WaitForDisconnect,
     *,
     parent: str | None = None,
 ) -> Upload:
@@ -233,28 +243,28 @@ async def as_upload(
         MalformedFile: the content does not match the format.
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
     """
-    filename = safe_filename(facts.filename or "")
+    filename = safe_filename(parameters.filename or "")
     ingested = await ingest(
         spooled.path,
         prefix.with_suffix(".parquet"),
         filename=filename,
-        format=facts.format,
-        gone=gone,
-        reading=facts.reading,
-        held=await run_in_threadpool(held_types, context, dataset, parent),
+        format=parameters.format,
+        disconnected=disconnected,
+        reading=parameters.reading,
+        previous_types=await run_in_threadpool(previous_column_types, context, dataset, parent),
         project=context.project_uuid,
     )
 
     def packed() -> dict[str, Packed]:
         with room_needed():
-            return pack_upload(ingested, spooled, filename, known(context, dataset))
+            return pack_upload(ingested, spooled, filename, reusable_files(context, dataset))
 
     return Upload(
         filename=filename,
         spooled=spooled,
         ingested=ingested,
-        message=facts.message,
-        base_model=facts.base_model,
-        max_length=facts.max_length,
+        message=parameters.message,
+        base_model=parameters.base_model,
+        max_length=parameters.max_length,
         packed=await run_in_threadpool(packed),
     )

@@ -26,10 +26,15 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
 from aiplatform.server.datasets.endpoints.commits import UploadChange, commit_upload, upload_change
 from aiplatform.server.datasets.endpoints.rendering import render_version as render
-from aiplatform.server.datasets.endpoints.row_selection import RowsWanted, rows_wanted
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
+from aiplatform.server.datasets.endpoints.row_selection import RowSelection, row_selection
+from aiplatform.server.datasets.endpoints.uploads import (
+    PROBLEMS,
+    RAW_BODY,
+    UploadParametersDep,
+    receive_upload,
+)
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
-from aiplatform.server.datasets.queries import Commit
+from aiplatform.server.datasets.queries import VersionRow
 from aiplatform.server.datasets.rules import ENDINGS, MEDIA_TYPES, safe_filename
 from aiplatform.server.datasets.schemas import DatasetVersionOut, RowPage
 from aiplatform.server.datasets.service import content, history
@@ -59,9 +64,9 @@ def list_dataset_versions(
     """List all versions, newest first."""
     found = queries.get_dataset(session, context, dataset)
     rows, following = page_by_id(
-        session, queries.commits(found), DatasetVersion.id, limit=limit, cursor=cursor
+        session, queries.select_versions(found), DatasetVersion.id, limit=limit, cursor=cursor
     )
-    return render_page(rows, following, lambda row: render(queries.commit_of(row)))
+    return render_page(rows, following, lambda row: render(queries.version_row(row)))
 
 
 @router.post(
@@ -77,7 +82,7 @@ async def create_dataset_version(
     context: Annotated[ProjectContext, Depends(access.WRITE)],
     request: Request,
     response: Response,
-    facts: Facts,
+    parameters: UploadParametersDep,
     change: Annotated[UploadChange, Depends(upload_change)],
 ) -> DatasetVersionOut:
     """Store the file as the next version and queue its quality report.
@@ -86,7 +91,9 @@ async def create_dataset_version(
     they replace rows with the same key (`upsert`; columns that the file lacks stay), or they name
     the rows to delete (`delete`).
     """
-    async with received(request, context, facts, dataset=dataset, parent=change.parent) as upload:
+    async with receive_upload(
+        request, context, parameters, dataset=dataset, parent=change.parent
+    ) as upload:
         created = await commit_upload(request, context, dataset, upload, change)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
@@ -98,7 +105,7 @@ def get_dataset_version(
 ) -> DatasetVersionOut:
     """Return one version with its quality report."""
     found = queries.get_dataset(session, context, dataset)
-    return render(queries.get_commit(session, found, version))
+    return render(queries.get_version_row(session, found, version))
 
 
 @router.delete("/{version}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a version")
@@ -122,7 +129,7 @@ def list_dataset_rows(
     version: Label,
     context: Reader,
     session: SessionDep,
-    wanted: Annotated[RowsWanted, Depends(rows_wanted)],
+    wanted: Annotated[RowSelection, Depends(row_selection)],
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
@@ -187,7 +194,7 @@ def get_dataset_content(
     if format in {"jsonl", "csv"}:
         filename = safe_filename(f"{name}.{ENDINGS[format]}")
         with downloads.content_expected(file):
-            chunks = content.exported(content.local_rows(file), format)
+            chunks = content.export_rows(content.local_rows(file), format)
         response = downloads.send_stream(request, chunks, file, filename, media_type)
     elif format == "original":
         original = queries.upload_file(session, commit.version.id)
@@ -222,9 +229,9 @@ def get_dataset_content(
 
 def _rows_of(
     session: Session, context: ProjectContext, dataset: UUID, version: str
-) -> tuple[Dataset, Commit, StoredFile]:
+) -> tuple[Dataset, VersionRow, StoredFile]:
     head = queries.get_dataset(session, context, dataset)
-    commit = queries.get_commit(session, head, version)
+    commit = queries.get_version_row(session, head, version)
     file = queries.rows_file(session, commit.version.id)
     if file is None:
         raise NotFound(resource="dataset version")

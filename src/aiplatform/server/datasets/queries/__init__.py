@@ -33,14 +33,14 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
-LOOKED_AT = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
+NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
 """Tasks that read a version and don't prevent its deletion, once they have ended."""
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class DatasetRow:
     """A dataset with the facts that other tables have about it."""
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class VersionRow:
     """A version with the facts that other tables have about it."""
 
     version: DatasetVersion
@@ -61,8 +61,8 @@ class Commit:
     report: dict[str, Any] | None
 
 
-def heads(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """Return a statement for the project's datasets with the columns of :class:`Head`."""
+def select_datasets(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
+    """Return a statement for the project's datasets with the columns of :class:`DatasetRow`."""
     statement: Any = (
         select(Dataset, Project.uuid, DatasetDetails.shape, DatasetVersion.row_count)
         .outerjoin(Project, Project.id == Dataset.project_id)
@@ -82,21 +82,21 @@ def heads(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
     return found
 
 
-def head_of(row: Any) -> Head:
-    """Return a row of :func:`heads` as an object."""
-    return Head(row[0], row[1], row[2], row[3] or 0)
+def dataset_row(row: Any) -> DatasetRow:
+    """Return a row of :func:`select_datasets` as an object."""
+    return DatasetRow(row[0], row[1], row[2], row[3] or 0)
 
 
-def get_head(session: Session, context: ProjectContext, uuid: UUID) -> Head:
+def get_dataset_row(session: Session, context: ProjectContext, uuid: UUID) -> DatasetRow:
     """Return a dataset of the project with the facts of other tables.
 
     Raises:
         NotFound: when the project has no such dataset.
     """
-    row = session.execute(heads(context).where(Dataset.uuid == uuid)).one_or_none()
+    row = session.execute(select_datasets(context).where(Dataset.uuid == uuid)).one_or_none()
     if row is None:
         raise NotFound(resource="dataset")
-    return head_of(row)
+    return dataset_row(row)
 
 
 def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:
@@ -161,8 +161,8 @@ def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datas
     return found
 
 
-def commits(dataset: Dataset) -> Select[Any]:
-    """Return a statement for the versions of a dataset with the columns of :class:`Commit`."""
+def select_versions(dataset: Dataset) -> Select[Any]:
+    """Return a statement for the versions of a dataset with the columns of :class:`VersionRow`."""
     return (
         select(
             DatasetVersion,
@@ -182,23 +182,25 @@ def commits(dataset: Dataset) -> Select[Any]:
     )
 
 
-def commit_of(row: Any) -> Commit:
-    """Return a row of :func:`commits` as an object."""
+def version_row(row: Any) -> VersionRow:
+    """Return a row of :func:`select_versions` as an object."""
     author = None if row[4] is None else (row[4], row[5])
-    return Commit(row[0], row[1], row[2], row[3], author, row[6])
+    return VersionRow(row[0], row[1], row[2], row[3], author, row[6])
 
 
-def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
+def get_version_row(session: Session, dataset: Dataset, label: str) -> VersionRow:
     """Return a version by its label or tag, with the facts of other tables.
 
     Raises:
         NotFound: when the dataset has no such version.
     """
     label = label_of(session, dataset, label)
-    row = session.execute(commits(dataset).where(DatasetVersion.version == label)).one_or_none()
+    row = session.execute(
+        select_versions(dataset).where(DatasetVersion.version == label)
+    ).one_or_none()
     if row is None:
         raise no_such_version(session, dataset, label)
-    return commit_of(row)
+    return version_row(row)
 
 
 def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
@@ -232,7 +234,7 @@ def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
     ).all()
 
 
-def version_labelled(session: Session, dataset: Dataset, name: str) -> DatasetVersion:
+def get_version(session: Session, dataset: Dataset, name: str) -> DatasetVersion:
     """Return a version by its label or tag.
 
     Raises:
@@ -267,7 +269,7 @@ def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVers
     return NoSuchVersion(dataset=dataset.name, version=name, known=known)
 
 
-def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
+def deletion_obstacle(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
     """Return why a version may not be deleted, in English and Chinese; None if it may."""
     child = session.scalar(
         select(DatasetVersion.version)
@@ -286,7 +288,7 @@ def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] |
         .join(TaskInput, TaskInput.task_id == Task.id)
         .where(
             TaskInput.dataset_version_id == version.id,
-            Task.type.not_in(LOOKED_AT) | Task.status.in_(UNFINISHED),
+            Task.type.not_in(NON_BLOCKING_TASK_TYPES) | Task.status.in_(UNFINISHED),
         )
         .limit(1)
     ).one_or_none()
@@ -320,7 +322,7 @@ def highest_version(session: Session, dataset: Dataset) -> int:
 
 def is_name_taken(session: Session, context: ProjectContext, name: str) -> bool:
     """Return True if the project has a dataset with this name."""
-    return session.scalar(heads(context, name=name).limit(1)) is not None
+    return session.scalar(select_datasets(context, name=name).limit(1)) is not None
 
 
 def report_of(session: Session, version_id: int) -> QualityReport | None:
@@ -358,8 +360,10 @@ def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
     ).all()
 
 
-def a_check_waits(session: Session, version_id: int, *, but: int | None = None) -> bool:
-    """Return True if a version has unfinished quality tasks other than the task ``but``."""
+def has_unfinished_check(
+    session: Session, version_id: int, *, excluding: int | None = None
+) -> bool:
+    """Return True if a version has unfinished quality tasks other than the task ``excluding``."""
     statement = (
         select(Task.id)
         .join(TaskInput, TaskInput.task_id == Task.id)
@@ -370,6 +374,6 @@ def a_check_waits(session: Session, version_id: int, *, but: int | None = None) 
         )
         .limit(1)
     )
-    if but is not None:
-        statement = statement.where(Task.id != but)
+    if excluding is not None:
+        statement = statement.where(Task.id != excluding)
     return session.scalar(statement) is not None

@@ -58,10 +58,10 @@ def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: st
     return once(session, _key(context, ref), lambda: _pin(session, context, ref))
 
 
-def pins_asked(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Question:
+def pins_query(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Question:
     """Return one query that answers :func:`pin_version` for all references ``wanted``."""
     refs = {(ref.dataset, ref.version) for ref in wanted}
-    asked = _asked(context, [ref for ref in refs if _is_plain(ref)])
+    asked = _parameters(context, [ref for ref in refs if _is_plain(ref)])
     return Question(
         _pins(), asked, lambda rows: {_key(context, ref): pin for ref, pin in _by_ref(rows).items()}
     )
@@ -101,7 +101,7 @@ def _pins() -> Compiled:
     )
 
 
-def _asked(context: ProjectContext, refs: Sequence[Ref]) -> dict[str, Any]:
+def _parameters(context: ProjectContext, refs: Sequence[Ref]) -> dict[str, Any]:
     return {
         "project": context.project_id,
         "uuids": [uuid for uuid, _ in refs],
@@ -124,7 +124,7 @@ def _by_ref(rows: Sequence[Any]) -> dict[Ref, Pin]:
 def _pin(session: Session, context: ProjectContext, ref: Ref) -> Pin:
     uuid, label = ref
     if _is_plain(ref):
-        found = _by_ref(_pins().all(session, **_asked(context, [ref])))
+        found = _by_ref(_pins().all(session, **_parameters(context, [ref])))
         if pin := found.get(ref):
             return pin
     dataset = session.scalar(

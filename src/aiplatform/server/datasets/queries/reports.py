@@ -15,9 +15,9 @@ from aiplatform.server.datasets.models import (
     Dataset,
     DatasetVersion,
     QualityReport,
-    QualityReportMade,
+    QualityReportHistory,
 )
-from aiplatform.server.datasets.rules import Compared
+from aiplatform.server.datasets.rules import RequiredComparison
 from aiplatform.server.tasks.models import Task, TaskInput
 
 
@@ -30,7 +30,7 @@ def dataset_of_version(session: Session, version_id: int) -> UUID | None:
     )
 
 
-def evaluation_data(session: Session, version_id: int) -> Compared | None:
+def evaluation_data(session: Session, version_id: int) -> RequiredComparison | None:
     """Return a version as evaluation data that a report should be compared with."""
     row = session.execute(
         select(Dataset.uuid, Dataset.name, DatasetVersion.version)
@@ -39,29 +39,29 @@ def evaluation_data(session: Session, version_id: int) -> Compared | None:
     ).one_or_none()
     if row is None:
         return None
-    return Compared(row[0], row[2], "evaluation", f"{row[1]}@{row[2]}")
+    return RequiredComparison(row[0], row[2], "evaluation", f"{row[1]}@{row[2]}")
 
 
-def reports_made(version: DatasetVersion) -> Select[Any]:
+def select_report_history(version: DatasetVersion) -> Select[Any]:
     """Return a statement for all reports of a version, each with the task that made it."""
     made: Any = (
-        select(QualityReportMade, Task.uuid)
-        .outerjoin(Task, Task.id == QualityReportMade.task_id)
-        .where(QualityReportMade.version_id == version.id)
+        select(QualityReportHistory, Task.uuid)
+        .outerjoin(Task, Task.id == QualityReportHistory.task_id)
+        .where(QualityReportHistory.version_id == version.id)
     )
     found: Select[Any] = made
     return found
 
 
-def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> QualityReportMade:
+def get_report(session: Session, version: DatasetVersion, uuid: UUID) -> QualityReportHistory:
     """Return one report of a version.
 
     Raises:
         NotFound: when the version has no report with that uuid.
     """
     found = session.scalar(
-        select(QualityReportMade).where(
-            QualityReportMade.version_id == version.id, QualityReportMade.uuid == uuid
+        select(QualityReportHistory).where(
+            QualityReportHistory.version_id == version.id, QualityReportHistory.uuid == uuid
         )
     )
     if found is None:
@@ -69,7 +69,7 @@ def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> Qualit
     return found
 
 
-def no_report(session: Session, version: DatasetVersion) -> Problem:
+def missing_report_error(session: Session, version: DatasetVersion) -> Problem:
     """Return the error for a version without a report: it is being made, or there is none."""
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     making = session.execute(
@@ -89,7 +89,7 @@ def no_report(session: Session, version: DatasetVersion) -> Problem:
     return ReportBeingMade(version=version.version, task=str(making[0]), status=making[1])
 
 
-def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> datetime:
+def report_time(session: Session, version: DatasetVersion, uuid: UUID | None) -> datetime:
     """Return the time when a report of a version was made, by default the newest.
 
     Raises:
@@ -97,14 +97,14 @@ def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> dat
         ReportBeingMade: when the first report is not finished.
     """
     if uuid is not None:
-        return report_made(session, version, uuid).created_at
+        return get_report(session, version, uuid).created_at
     newest = session.get(QualityReport, version.id)
     if newest is None:
-        raise no_report(session, version)
+        raise missing_report_error(session, version)
     return newest.created_at
 
 
-def newest_check(session: Session, dataset_id: int, label: str | None = None) -> Any:
+def last_quality_spec(session: Session, dataset_id: int, label: str | None = None) -> Any:
     """Return the spec of the last quality task of a dataset or version; None if there is none."""
     statement = (
         select(Task.config)

@@ -5,7 +5,7 @@ from aiplatform.server.datasets.schemas.datasets import (
     EXAMPLE_HASH,
     MAX_NAME,
     NAME_PATTERN,
-    ChangeFacts,
+    CommitOptions,
     DatasetChange,
     DatasetOut,
     DatasetVersionOut,
@@ -30,14 +30,14 @@ from aiplatform.server.datasets.schemas.reports import (
     ReportChanges,
     ReportOut,
 )
-from aiplatform.server.datasets.schemas.uploads import TusFacts, UploadFacts, UploadOut
+from aiplatform.server.datasets.schemas.uploads import TusMetadata, UploadOut, UploadParameters
 
 __all__ = [
     "EXAMPLE",
     "EXAMPLE_HASH",
     "MAX_NAME",
     "NAME_PATTERN",
-    "ChangeFacts",
+    "CommitOptions",
     "DatasetChange",
     "DatasetOut",
     "DatasetVersionOut",
@@ -59,7 +59,7 @@ __all__ = [
     "TagList",
     "TagMove",
     "TagOut",
-    "TusFacts",
-    "UploadFacts",
+    "TusMetadata",
     "UploadOut",
+    "UploadParameters",
 ]

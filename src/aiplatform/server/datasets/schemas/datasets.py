@@ -175,7 +175,7 @@ class DiffPage(Page[dict[str, Any]]):
     )  # fmt: skip
 
 
-class ChangeFacts(Strict):
+class CommitOptions(Strict):
     """The message and parent of a commit that changes rows."""
 
     message: str | None = Field(None, max_length=10_000, description="what this version is")
@@ -184,7 +184,7 @@ class ChangeFacts(Strict):
     )
 
 
-class PatchRequest(RowPatch, ChangeFacts):
+class PatchRequest(RowPatch, CommitOptions):
     """A commit that adds, changes and deletes rows."""
 
     model_config = ConfigDict(
@@ -201,7 +201,7 @@ class PatchRequest(RowPatch, ChangeFacts):
     )
 
 
-class FilterRequest(RowFilter, ChangeFacts):
+class FilterRequest(RowFilter, CommitOptions):
     """A commit that keeps only some rows."""
 
     model_config = ConfigDict(
@@ -213,7 +213,7 @@ class FilterRequest(RowFilter, ChangeFacts):
     )
 
 
-class MapRequest(ChangeFacts):
+class MapRequest(CommitOptions):
     """A commit that renames columns to those of a data shape."""
 
     map: ColumnMap = Field(min_length=1, description="columns and what they are")
@@ -229,7 +229,7 @@ class MapRequest(ChangeFacts):
         return value
 
 
-class FixRequest(RowFix, ChangeFacts):
+class FixRequest(RowFix, CommitOptions):
     """A task that fixes findings of the quality report and commits the result."""
 
     model_config = ConfigDict(

@@ -12,7 +12,7 @@ from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.datasets.schemas.datasets import EXAMPLE, NAME_PATTERN
 
 
-class UploadFacts(BaseModel):
+class UploadParameters(BaseModel):
     """The parameters of an upload. ``digest`` is the SHA-256 of the file in hexadecimal."""
 
     filename: str | None
@@ -24,7 +24,7 @@ class UploadFacts(BaseModel):
     reading: Reading = Reading()
 
 
-class TusFacts(Reading):
+class TusMetadata(Reading):
     """The metadata of a resumable upload; the keys are the parameters of a plain one."""
 
     name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
@@ -43,17 +43,17 @@ class TusFacts(Reading):
     allow_identical: bool = False
 
     @model_validator(mode="after")
-    def _one_place(self) -> "TusFacts":
+    def _one_place(self) -> "TusMetadata":
         if (self.name is None) == (self.dataset is None):
             raise ValueError("give name, for a new dataset, or dataset, for a version of one")
         return self
 
-    def upload_facts(self) -> UploadFacts:
+    def upload_parameters(self) -> UploadParameters:
         """Return the parameters as a plain upload has them.
 
         There is no digest: each piece is checked by its own checksum.
         """
-        return UploadFacts(
+        return UploadParameters(
             filename=self.filename,
             format=self.format,
             message=self.message,

@@ -7,9 +7,9 @@ reports and stores them, and ``content`` reads the rows of a version.
 from aiplatform.server.datasets.service.commits import (
     Upload,
     add_version,
+    check_upload_allowed,
     create_dataset,
     delete_dataset,
-    foresee,
     rename,
 )
 from aiplatform.server.datasets.service.quality import pinned_input, request_report
@@ -17,9 +17,9 @@ from aiplatform.server.datasets.service.quality import pinned_input, request_rep
 __all__ = [
     "Upload",
     "add_version",
+    "check_upload_allowed",
     "create_dataset",
     "delete_dataset",
-    "foresee",
     "pinned_input",
     "rename",
     "request_report",

@@ -21,7 +21,12 @@ from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.datasets.service.commits import Upload
 from aiplatform.server.datasets.service.content import local_rows
-from aiplatform.server.datasets.service.ingest import Gone, Ingested, answer_of, ingested_of
+from aiplatform.server.datasets.service.ingest import (
+    Ingested,
+    WaitForDisconnect,
+    answer_of,
+    ingested_of,
+)
 from aiplatform.server.datasets.service.packing import pack_rows
 from aiplatform.server.projects.access import ProjectContext
 
@@ -29,7 +34,7 @@ FACTS = ("added", "changed", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaseVersion:
     """The version that new rows are made from."""
 
     dataset: UUID
@@ -40,7 +45,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Reworked:
+class TransformedRows:
     """New rows, packed in parts, and a record of how they were made."""
 
     ingested: Ingested
@@ -48,7 +53,7 @@ class Reworked:
     made_by: dict[str, Any]
 
 
-def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
+def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> BaseVersion:
     """Return a version by its label or tag, by default the current one.
 
     Raises:
@@ -56,15 +61,17 @@ def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
     """
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
-        version = queries.version_labelled(session, head, name or head.version)
+        version = queries.get_version(session, head, name or head.version)
         rows = queries.rows_file(session, version.id)
         if rows is None:
             raise NotFound(resource="dataset version")
-        return Base(head.uuid, head.name, version.version, version.version == head.version, rows)
+        return BaseVersion(
+            head.uuid, head.name, version.version, version.version == head.version, rows
+        )
 
 
-def operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
-    """Return the operation for :func:`reworked` that applies the rows of an uploaded file."""
+def upload_operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
+    """Return the operation that applies an uploaded file, see :func:`transformed_rows`."""
     do: dict[str, Any] = {"operation": mode, "rows": str(given.path)}
     if key is not None:
         do["key"] = key
@@ -74,7 +81,9 @@ def operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
     return do
 
 
-def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Upload:
+def with_transformed_rows(
+    upload: Upload, made: TransformedRows, mode: str, key: str | None
+) -> Upload:
     """Return an upload with the rows that resulted from applying it to the version before."""
     by = {"operation": mode, **made.made_by}
     return replace(
@@ -86,7 +95,9 @@ def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Uploa
 
 
 @asynccontextmanager
-async def reworked(base: Base, do: dict[str, Any], gone: Gone) -> AsyncIterator[list[Reworked]]:
+async def transformed_rows(
+    base: BaseVersion, do: dict[str, Any], disconnected: WaitForDisconnect
+) -> AsyncIterator[list[TransformedRows]]:
     """Yield the rows that an operation makes from a version, on disk until the block ends.
 
     The operations are those of :mod:`aiplatform.data.rework`.
@@ -96,11 +107,13 @@ async def reworked(base: Base, do: dict[str, Any], gone: Gone) -> AsyncIterator[
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
     """
     async with workplace(get_settings().spool_dir) as prefix:
-        yield await rework(base, do, prefix, gone)
+        yield await transform_rows(base, do, prefix, disconnected)
 
 
-async def rework(base: Base, do: dict[str, Any], prefix: Path, gone: Gone) -> list[Reworked]:
-    """Return the rows that an operation makes from a version, as :func:`reworked` does.
+async def transform_rows(
+    base: BaseVersion, do: dict[str, Any], prefix: Path, disconnected: WaitForDisconnect
+) -> list[TransformedRows]:
+    """Return the rows that an operation makes from a version, as :func:`transformed_rows` does.
 
     The names of all files begin with ``prefix``; the caller removes them.
     """
@@ -113,16 +126,16 @@ async def rework(base: Base, do: dict[str, Any], prefix: Path, gone: Gone) -> li
 
     await to_thread.run_sync(write_job)
     command = [sys.executable, "-P", "-m", "aiplatform.data.rework", "--job", str(job)]
-    answer = await answer_of(command, prefix.parent, gone)
+    answer = await answer_of(command, prefix.parent, disconnected)
     counts = {fact: answer[fact] for fact in FACTS if fact in answer}
 
-    def pack_all() -> list[Reworked]:
+    def pack_all() -> list[TransformedRows]:
         made = []
         for output in answer["outputs"]:
             rows = ingested_of(output, Path(output.pop("path")))
             with room_needed():
                 packed = {ROWS_PATH: pack_rows(rows, base.rows)}
-            made.append(Reworked(rows, packed, {"from": base.label, **counts}))
+            made.append(TransformedRows(rows, packed, {"from": base.label, **counts}))
         return made
 
     return await to_thread.run_sync(pack_all)

@@ -24,8 +24,8 @@ from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import (
     DatasetInUse,
     IdenticalContent,
+    StaleParentVersion,
     TooManyRows,
-    VersionMoved,
 )
 from aiplatform.server.datasets.models import (
     Dataset,
@@ -41,7 +41,7 @@ from aiplatform.server.datasets.rules import (
 )
 from aiplatform.server.datasets.service import comparison, quality
 from aiplatform.server.datasets.service.ingest import Ingested
-from aiplatform.server.datasets.service.packing import Known, pack_upload
+from aiplatform.server.datasets.service.packing import ReusableFiles, pack_upload
 from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry
@@ -72,7 +72,7 @@ class Upload:
     made_by: dict[str, Any] | None = None
 
 
-def foresee(
+def check_upload_allowed(
     session: Session,
     context: ProjectContext,
     *,
@@ -171,18 +171,18 @@ def add_version(
 
     Raises:
         IdenticalContent: when the rows are those of the parent and that was not allowed.
-        VersionMoved: when the current version is not the expected one.
+        StaleParentVersion: when the current version is not the expected one.
         TooManyRows: see :func:`check_rows`.
         NotFound: when there is no such parent.
     """
     check_rows(upload.ingested.rows)
     dataset = queries.lock_dataset(session, context, uuid)
     if expected is not None and dataset.version != expected:
-        raise VersionMoved(current=dataset.version, expected=expected)
+        raise StaleParentVersion(current=dataset.version, expected=expected)
     if parent_label is None:
         parent = queries.current_version(session, dataset)
     else:
-        parent = queries.version_labelled(session, dataset, parent_label)
+        parent = queries.get_version(session, dataset, parent_label)
     if parent is not None and parent.file_hash == upload.ingested.sha256 and not allow_identical:
         raise IdenticalContent(version=parent.version, can_allow=allow_identical is not None)
     number = next_number(session, dataset)
@@ -264,7 +264,9 @@ def _commit(
     if base_model is not None:
         context.require(Permission.MODELS_READ)
     if base_model is None and parent is not None:
-        base_model, before = comparison.counted_as_before(session, context, dataset, parent.version)
+        base_model, before = comparison.previous_token_settings(
+            session, context, dataset, parent.version
+        )
         max_length = max_length or before
     quality.request_report(
         session,
@@ -288,7 +290,7 @@ def _keep_files(
     with room_needed():
         packed = upload.packed
         if packed is None:
-            packed = pack_alone(upload)
+            packed = pack_without_reuse(upload)
         owner = {"project_id": context.project_id, "dataset_version_id": version.id}
         new = sum(size for file in packed.values() for _, _, size in file.new)
         with quotas.charging(session, context.project_id, at_least=new):
@@ -298,7 +300,7 @@ def _keep_files(
                     session.flush()
             except BlobGone:
                 # The version that the files were packed against was deleted meanwhile.
-                packed = pack_alone(upload)
+                packed = pack_without_reuse(upload)
                 keep_parts(session, packed, **owner)
     session.flush()
 
@@ -313,9 +315,9 @@ def _facts(upload: Upload) -> dict[str, Any]:
     return facts
 
 
-def pack_alone(upload: Upload) -> dict[str, Packed]:
+def pack_without_reuse(upload: Upload) -> dict[str, Packed]:
     """Return all parts of an upload, without reusing any that are stored already."""
-    return pack_upload(upload.ingested, upload.spooled, upload.filename, Known())
+    return pack_upload(upload.ingested, upload.spooled, upload.filename, ReusableFiles())
 
 
 def rename(session: Session, context: ProjectContext, dataset: Dataset, name: str) -> Dataset:

@@ -15,33 +15,33 @@ from aiplatform.server.datasets.errors import BaseModelNotReady
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.queries import base_models, reports
 from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
-from aiplatform.server.datasets.rules import Compared, is_compared
+from aiplatform.server.datasets.rules import RequiredComparison, is_compared
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.service.kinds import InputRef
 
 Role = Literal["evaluation", "benchmark"]
 
-MOST = 20
+MAX_COMPARED = 20
 INPUT = "against_"
 """Prefix of the roles of comparison inputs. A number follows; the runtime finds inputs by it."""
 
 
-def pinned(
+def pin_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
     """Return the data to compare with, each with an exact version, and the task inputs for it.
 
     The data that the gate names comes first, then ``against``, without duplicates. If there are
-    more than :data:`MOST`, the first ones of ``against`` are dropped.
+    more than :data:`MAX_COMPARED`, the first ones of ``against`` are dropped.
 
     Raises:
         NotFound: for data that the project does not have.
     """
-    named = _exact(session, context, named_by_gate(session, context, dataset))
-    others = _exact(session, context, against)
+    named = _pin_all(session, context, gate_comparisons(session, context, dataset))
+    others = _pin_all(session, context, against)
     left = [key for key in others if key not in named]
-    kept = {**named, **{key: others[key] for key in left[-(MOST - len(named)) :]}}
+    kept = {**named, **{key: others[key] for key in left[-(MAX_COMPARED - len(named)) :]}}
     return [
         (
             ComparedRef(dataset=uuid, version=version.version, role=role, label=label),
@@ -56,7 +56,7 @@ def pinned(
     ]
 
 
-def _exact(
+def _pin_all(
     session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
 ) -> dict[tuple[UUID, Role, str], PinnedVersion]:
     found = {}
@@ -66,7 +66,7 @@ def _exact(
     return found
 
 
-def named_by_gate(
+def gate_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef
 ) -> list[ComparedRef]:
     """Return the data that the project's gate wants every dataset compared with.
@@ -80,22 +80,22 @@ def named_by_gate(
     ]
     if any(ref.dataset == dataset.dataset for ref in refs):
         return []
-    return still_there(session, context, refs)
+    return existing_references(session, context, refs)
 
 
-def as_before(
+def previous_comparisons(
     session: Session, context: ProjectContext, dataset: Dataset | PinnedDataset
 ) -> list[ComparedRef]:
     """Return what the last report of the dataset was compared with, except what the gate names."""
-    config = reports.newest_check(session, dataset.id) or {}
+    config = reports.last_quality_spec(session, dataset.id) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
-    gate = named_by_gate(session, context, DatasetRef(dataset=dataset.uuid))
+    gate = gate_comparisons(session, context, DatasetRef(dataset=dataset.uuid))
     named = {(ref.dataset, ref.role) for ref in gate}
     others = [ref for ref in refs if (ref.dataset, ref.role) not in named]
-    return still_there(session, context, newest(others))
+    return existing_references(session, context, newest_references(others))
 
 
-def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
+def newest_references(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
     """Return only the last reference to each dataset in each role.
 
     Otherwise each new report of a dataset would compare with more versions of the same data.
@@ -107,7 +107,7 @@ def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
     return list(last.values())
 
 
-def counted_as_before(
+def previous_token_settings(
     session: Session, context: ProjectContext, dataset: Dataset, label: str
 ) -> tuple[UUID | None, int | None]:
     """Return the model and maximum length in tokens that the last report of a version used.
@@ -115,7 +115,7 @@ def counted_as_before(
     Both are None if no tokens were counted or the model can't be used any more. That is no error,
     since the caller did not ask for this model.
     """
-    config = reports.newest_check(session, dataset.id, label) or {}
+    config = reports.last_quality_spec(session, dataset.id, label) or {}
     found = config.get("base_model")
     if found is not None:
         with suppress(NotFound, BaseModelNotReady):
@@ -124,7 +124,7 @@ def counted_as_before(
     return None, None
 
 
-def still_there(
+def existing_references(
     session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
 ) -> list[ComparedRef]:
     """Return the references whose data still exists.
@@ -140,8 +140,8 @@ def still_there(
     return left
 
 
-def lacks(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
+def is_not_compared(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
     """Return True if the newest report of a version is not compared with this evaluation data."""
     report = queries.report_of(session, version.id)
-    wanted: Compared | None = reports.evaluation_data(session, held_out.id)
+    wanted: RequiredComparison | None = reports.evaluation_data(session, held_out.id)
     return wanted is not None and (report is None or not is_compared(report.report, wanted))

@@ -27,7 +27,7 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphor
 
 
 @asynccontextmanager
-async def turn(project: UUID | None = None) -> AsyncIterator[None]:
+async def ingest_slot(project: UUID | None = None) -> AsyncIterator[None]:
     """Hold a slot of this machine and, if a project is named, first one of the project's slots.
 
     Within a process, requests are served in the order of their arrival. A project that waits for
@@ -36,33 +36,33 @@ async def turn(project: UUID | None = None) -> AsyncIterator[None]:
     settings = get_settings()
     machine = settings.ingest_at_once or max(1, (os.cpu_count() or 1) // 2)
     if project is None:
-        async with _one_of(settings.turns_dir, "machine", machine):
+        async with _slot(settings.ingest_locks_dir, "machine", machine):
             yield
         return
     own = min(machine, settings.ingest_at_once_per_project or max(1, machine // 2))
     name = hashlib.sha256(project.bytes).hexdigest()[:16]
     async with (
-        _one_of(settings.turns_dir, name, own),
-        _one_of(settings.turns_dir, "machine", machine),
+        _slot(settings.ingest_locks_dir, name, own),
+        _slot(settings.ingest_locks_dir, "machine", machine),
     ):
         yield
 
 
 @asynccontextmanager
-async def _one_of(directory: Path, name: str, count: int) -> AsyncIterator[None]:
+async def _slot(directory: Path, name: str, count: int) -> AsyncIterator[None]:
     """Hold one of ``count`` locks of this name."""
     await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
     queues = _queues.setdefault(asyncio.get_running_loop(), {})
     async with queues.setdefault(f"{directory}/{name}/{count}", asyncio.Semaphore(count)):
-        while (held := _lock(directory, name, count)) is None:  # noqa: ASYNC110  (other processes)
+        while (lock := _try_lock(directory, name, count)) is None:  # noqa: ASYNC110  (other processes)
             await asyncio.sleep(POLL_SECONDS)
         try:
             yield
         finally:
-            os.close(held)
+            os.close(lock)
 
 
-def _lock(directory: Path, name: str, count: int) -> int | None:
+def _try_lock(directory: Path, name: str, count: int) -> int | None:
     """Return the descriptor of a file that is now locked; None when all are taken."""
     for number in range(count):
         file = os.open(directory / f"{name}.{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

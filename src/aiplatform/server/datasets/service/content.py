@@ -44,12 +44,12 @@ from aiplatform.data.exports import EXPORTS
 for chunk in EXPORTS[sys.argv[2]](pathlib.Path(sys.argv[1])):
     sys.stdout.buffer.write(chunk)
 """
-EXPORTS_AT_ONCE = 8
+MAX_CONCURRENT_EXPORTS = 8
 CHUNK_BYTES = 1 << 18
 
 _footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
 _footers_lock = Lock()
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_export_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 def local_rows(file: StoredFile) -> Path:
@@ -149,7 +149,7 @@ def find_rows(
         )
     except MalformedData as fault:
         raise MalformedFile(**fault.as_dict()) from fault
-    return _fitting(found)
+    return _truncate_to_page(found)
 
 
 def draw_rows(
@@ -168,14 +168,14 @@ def draw_rows(
     if among is not None:
         places = [int(among[place]) for place in places]
     source = open_file(file) or local_rows(file)
-    found = _fitting(
+    found = _truncate_to_page(
         Found(browse.rows_at(source, places, footer=_footer_of(file, source)), places, None)
     )
     found.following = None
     return found
 
 
-def _fitting(found: Found) -> Found:
+def _truncate_to_page(found: Found) -> Found:
     """Return as many rows as fit a page, but at least one if there are any."""
     kept = Found([], [], found.following)
     size = 0
@@ -189,7 +189,7 @@ def _fitting(found: Found) -> Found:
     return kept
 
 
-async def exported(path: Path, kind: str) -> AsyncIterator[bytes]:
+async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
     """Yield the rows as ``jsonl`` or ``csv`` text, produced while it is read.
 
     A child process does it, because converting gigabytes in this process would delay all other
@@ -199,7 +199,7 @@ async def exported(path: Path, kind: str) -> AsyncIterator[bytes]:
         ExportFailed: when the child fails; the answer is then incomplete.
     """
     loop = asyncio.get_running_loop()
-    async with _turns.setdefault(loop, asyncio.Semaphore(EXPORTS_AT_ONCE)):
+    async with _export_slots.setdefault(loop, asyncio.Semaphore(MAX_CONCURRENT_EXPORTS)):
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-c", EXPORT, str(path), kind),
             stdin=DEVNULL,

@@ -10,8 +10,8 @@ from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.server.core.files import open_file
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.content import local_rows
-from aiplatform.server.datasets.service.indexes import made_once
-from aiplatform.server.datasets.service.ingest import Gone
+from aiplatform.server.datasets.service.indexes import get_or_build_index
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect
 
 LAYOUT = "1"
 """Version of the index layout; increase it when the same input would give another index."""
@@ -19,20 +19,22 @@ LAYOUT = "1"
 PAGE_BYTES = 8 << 20
 
 
-async def index_of(before: StoredFile, after: StoredFile, key: str | None, gone: Gone) -> Path:
-    """Return the path of the index of two files; see :func:`made_once`.
+async def index_of(
+    before: StoredFile, after: StoredFile, key: str | None, disconnected: WaitForDisconnect
+) -> Path:
+    """Return the path of the index of two files; see :func:`get_or_build_index`.
 
     Raises:
         MalformedFile: there is no such key column.
-        UploadAborted, InsufficientStorage, IngestFailed: see :func:`made_once`.
+        UploadAborted, InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
     """
     about = dumps([LAYOUT, before.sha256, after.sha256, key]).encode()
 
-    def facts() -> dict[str, Any]:
+    def make_input() -> dict[str, Any]:
         return {"before": str(local_rows(before)), "after": str(local_rows(after)), "key": key}
 
     name = f"diff-{hashlib.sha256(about).hexdigest()}.parquet"
-    return await made_once(name, "aiplatform.data.diff", facts, gone)
+    return await get_or_build_index(name, "aiplatform.data.diff", make_input, disconnected)
 
 
 def page(

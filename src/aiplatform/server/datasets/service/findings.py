@@ -1,6 +1,5 @@
 """Rows that a finding of a report concerns: a child process makes an index once."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import FindingWithoutRows, NoSuchFinding
-from aiplatform.server.datasets.rules import LEAKAGE, suggested
+from aiplatform.server.datasets.rules import LEAKAGE, suggestion
 from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service.content import local_rows
-from aiplatform.server.datasets.service.indexes import made_once
+from aiplatform.server.datasets.service.indexes import get_or_build_index
+from aiplatform.server.datasets.service.ingest import never_disconnected
 from aiplatform.server.projects.access import ProjectContext
 
 LAYOUT = "2"
@@ -25,32 +25,32 @@ LAYOUT = "2"
 
 NEAR = "near_duplicates"
 
-COMPARED = frozenset({*LEAKAGE, "contamination"})
+COMPARISON_FINDINGS = frozenset({*LEAKAGE, "contamination"})
 """Findings that can only be seen by comparing with other data."""
 
 
-async def _never() -> None:
-    await asyncio.Event().wait()
-
-
 async def index_of(rows: StoredFile, finding: str) -> Path:
-    """Return the path of the index of a version's findings; see :func:`made_once`.
+    """Return the path of the index of a version's findings; see :func:`get_or_build_index`.
 
     The child continues when the client disconnects, so that the next request finds the index.
 
     Raises:
-        InsufficientStorage, IngestFailed: see :func:`made_once`.
+        InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
     """
 
-    def facts() -> dict[str, Any]:
+    def make_input() -> dict[str, Any]:
         return {"rows": str(local_rows(rows)), "near_duplicates": finding == NEAR}
 
     kind = "near" if finding == NEAR else "all"
     name = f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
-    return await made_once(name, "aiplatform.data.findings", facts, _never)
+    return await get_or_build_index(
+        name, "aiplatform.data.findings", make_input, never_disconnected
+    )
 
 
-def reported(context: ProjectContext, dataset: UUID, version: str, finding: str) -> int | None:
+def reported_count(
+    context: ProjectContext, dataset: UUID, version: str, finding: str
+) -> int | None:
     """Return the number of rows that the newest report counts for a finding; None without a report.
 
     Raises:
@@ -60,12 +60,12 @@ def reported(context: ProjectContext, dataset: UUID, version: str, finding: str)
     """
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
-        found = queries.version_labelled(session, head, version)
+        found = queries.get_version(session, head, version)
         report = queries.report_of(session, found.id)
         made = None if report is None else report.report
     if finding in TOKEN_FINDINGS:
         raise _without_rows(finding, "it takes a tokenizer to see them", "需要分词器才能识别")
-    if finding in COMPARED:
+    if finding in COMPARISON_FINDINGS:
         raise _without_rows(
             finding,
             "it takes the data that the report compared with to see them",
@@ -75,7 +75,7 @@ def reported(context: ProjectContext, dataset: UUID, version: str, finding: str)
         return None
     counts = [each.get("count") for each in made.get("findings") or () if each["code"] == finding]
     if not counts and finding not in OURS:
-        raise _unknown(finding)
+        raise _unknown_finding(finding)
     return sum(count for count in counts if isinstance(count, int))
 
 
@@ -91,7 +91,7 @@ def require_rows(index: Path, finding: str, counted: int | None) -> None:
     if counted:
         raise _without_rows(finding, "the check only counts them", "该检查只统计数量")
     if counted is None and finding not in OURS:
-        raise _unknown(finding)
+        raise _unknown_finding(finding)
 
 
 def _without_rows(finding: str, why: str, why_zh: str) -> FindingWithoutRows:
@@ -108,12 +108,12 @@ def _without_rows(finding: str, why: str, why_zh: str) -> FindingWithoutRows:
     )
 
 
-def _unknown(finding: str) -> NoSuchFinding:
-    known, known_zh = suggested(finding)
+def _unknown_finding(finding: str) -> NoSuchFinding:
+    known, known_zh = suggestion(finding)
     return NoSuchFinding(finding=finding, known=known, known_zh=known_zh)
 
 
-def drawn(index: Path, file: StoredFile, finding: str, count: int, seed: int) -> Found:
+def sample(index: Path, file: StoredFile, finding: str, count: int, seed: int) -> Found:
     """Return random rows of a finding, as :func:`content.draw_rows` does."""
     among = places_of(index, finding)
     return content.draw_rows(file, len(among), count, seed, among=among)

@@ -24,7 +24,7 @@ from aiplatform.server.datasets.service import comparison
 from aiplatform.server.datasets.service.commits import Upload, add_version
 from aiplatform.server.datasets.service.ingest import ingested_of
 from aiplatform.server.datasets.service.packing import pack_rows
-from aiplatform.server.datasets.service.quality import DATASET, counting_inputs, pinned_input
+from aiplatform.server.datasets.service.quality import DATASET, pinned_input, tokenizer_inputs
 from aiplatform.server.projects.access import ProjectContext, confirm_author
 from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import submit
@@ -52,7 +52,7 @@ def request_fix(
     """
     context.require(Permission.DATASETS_READ)
     dataset, version = pin_version(session, context, uuid, parent)
-    made = reports.newest_check(session, dataset.id, version.version) or {}
+    made = reports.last_quality_spec(session, dataset.id, version.version) or {}
     before = [ComparedRef.model_validate(ref) for ref in made.get("against") or ()]
     spec = FixSpec(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
@@ -61,7 +61,7 @@ def request_fix(
         branch=parent is not None,
         base_model=made.get("base_model") if TOKEN_FINDINGS & fixes.keys() else None,
         max_length=made.get("max_length", 512),
-        against=comparison.still_there(session, context, before),
+        against=comparison.existing_references(session, context, before),
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
@@ -79,12 +79,12 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
     """
     for code, action in spec.fixes.items():
         if (code in OURS or action != "drop") and action not in fixes_of(code):
-            raise _impossible("fix_unknown", finding=code, action=action)
+            raise _invalid_fix("fix_unknown", finding=code, action=action)
         if code in TOKEN_FINDINGS and spec.base_model is None:
-            raise _impossible("fix_needs_model", finding=code)
+            raise _invalid_fix("fix_needs_model", finding=code)
     ref, rows = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparison.pinned(session, context, ref, spec.against)
-    inputs = [rows, *counting_inputs(session, context, spec.base_model)]
+    compared = comparison.pin_comparisons(session, context, ref, spec.against)
+    inputs = [rows, *tokenizer_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(
         spec=spec.model_copy(update=pinned), inputs=[*inputs, *(each for _, each in compared)]
@@ -100,7 +100,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
 
     def look(session: Session) -> tuple[FixSpec, StoredFile | None]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
-        _author(session, found)
+        _author_context(session, found)
         spec = FixSpec.model_validate(found.config)
         version_id = session.scalar(
             select(TaskInput.dataset_version_id).where(
@@ -117,20 +117,20 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
     with room_needed():
         packed = pack_rows(ingested, before)
         for path, sha256, size in packed.new:
-            write(_keeping(path, sha256, size))
+            write(_store_blob(path, sha256, size))
         packed.new.clear()
     facts = {"from": spec.dataset.version, "task": str(task), **result}
     return Upload(
         filename=None,
         spooled=None,
         ingested=ingested,
-        message=spec.message or _said(spec, result),
+        message=spec.message or _default_message(spec, result),
         packed={ROWS_PATH: packed},
         made_by={"operation": "fix", "fixes": dict(spec.fixes), **facts},
     )
 
 
-def _keeping(path: Path, sha256: str, size: int) -> Any:
+def _store_blob(path: Path, sha256: str, size: int) -> Any:
     return lambda session: storage.keep(session, path, sha256, size)
 
 
@@ -144,7 +144,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if not isinstance(upload, Upload):
         return
     spec = FixSpec.model_validate(task.config)
-    context = _author(session, task)
+    context = _author_context(session, task)
     dataset, version = add_version(
         session,
         context,
@@ -158,7 +158,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     }  # fmt: skip
 
 
-def _said(spec: FixSpec, counts: dict[str, Any]) -> str:
+def _default_message(spec: FixSpec, counts: dict[str, Any]) -> str:
     done = ", ".join(f"{code} ({action})" for code, action in sorted(spec.fixes.items()))
     return (
         f"Fixed in {spec.dataset.version}: {done}. "
@@ -166,10 +166,10 @@ def _said(spec: FixSpec, counts: dict[str, Any]) -> str:
     )
 
 
-def _author(session: Session, task: Task) -> ProjectContext:
+def _author_context(session: Session, task: Task) -> ProjectContext:
     author = task.scheduling.created_by
     return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
 
 
-def _impossible(reason: str, **params: Any) -> MalformedFile:
+def _invalid_fix(reason: str, **params: Any) -> MalformedFile:
     return MalformedFile(**MalformedData(reason, **params).as_dict())

@@ -21,16 +21,16 @@ from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import (
-    Compared,
     GateFailure,
+    RequiredComparison,
     gate_failures,
-    is_ours,
+    is_platform_finding,
     nearest_codes,
-    suggested,
+    suggestion,
 )
 from aiplatform.server.projects.access import ProjectContext
 
-MISSPELT = 0.85
+TYPO_SIMILARITY = 0.85
 """Similarity (0 to 1) above which an unknown code counts as a typo of one of the platform's."""
 
 
@@ -44,15 +44,15 @@ def gate_of(session: Session, project_id: int) -> Gate:
     """Return the project's gate, or one without rules if none was set."""
 
     def read() -> Gate:
-        return _gate_in(_gate().all(session, project=project_id))
+        return _gate_from(_gate().all(session, project=project_id))
 
     return once(session, _key(project_id), read)
 
 
-def gate_asked(project_id: int) -> Question:
+def gate_query(project_id: int) -> Question:
     """Return the query of :func:`gate_of`, to be sent with others."""
     return Question(
-        _gate(), {"project": project_id}, lambda rows: {_key(project_id): _gate_in(rows)}
+        _gate(), {"project": project_id}, lambda rows: {_key(project_id): _gate_from(rows)}
     )
 
 
@@ -60,7 +60,7 @@ def _key(project_id: int) -> Key:
     return ("gate", project_id)
 
 
-def _gate_in(rows: Sequence[Any]) -> Gate:
+def _gate_from(rows: Sequence[Any]) -> Gate:
     return Gate.model_validate(rows[0].gate) if rows else Gate()
 
 
@@ -101,12 +101,12 @@ def _require_known(session: Session, finding: str) -> None:
     Checks of other distributions don't announce their codes, they only report them. So where such
     checks exist, any code is accepted that is not an obvious typo of one of the platform's.
     """
-    if is_ours(finding) or reports.is_reported(session, finding):
+    if is_platform_finding(finding) or reports.is_reported(session, finding):
         return
     others = bool(entry_points(group=CHECKS_GROUP)) or reports.outside_check_ran(session)
-    if others and not nearest_codes(finding, MISSPELT):
+    if others and not nearest_codes(finding, TYPO_SIMILARITY):
         return
-    known, known_zh = suggested(finding)
+    known, known_zh = suggestion(finding)
     raise UnknownFinding(finding=finding, known=known, known_zh=known_zh)
 
 
@@ -114,7 +114,7 @@ def failures_of(
     session: Session,
     context: ProjectContext,
     version_id: int,
-    held_out: Compared | None = None,
+    held_out: RequiredComparison | None = None,
 ) -> list[GateFailure]:
     """Return the rules of the project's gate that a version breaks."""
     gate, report = gate_of(session, context.project_id), queries.report_of(session, version_id)

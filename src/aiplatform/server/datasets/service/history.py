@@ -14,7 +14,7 @@ from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.files import keep_parts
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import IdenticalContent, VersionKept
+from aiplatform.server.datasets.errors import IdenticalContent, VersionNotDeletable
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
@@ -36,7 +36,7 @@ def set_tag(session: Session, context: ProjectContext, uuid: UUID, name: str, ve
         NotFound: when there is no such dataset or version.
     """
     dataset = queries.lock_dataset(session, context, uuid)
-    target = queries.version_labelled(session, dataset, version)
+    target = queries.get_version(session, dataset, version)
     before = next((row[1] for row in queries.tags(session, dataset) if row[0].name == name), None)
     row = insert(DatasetTag).values(
         dataset_id=dataset.id,
@@ -104,7 +104,7 @@ def restore(
         QuotaExceeded: when the project may not store that much more.
     """
     dataset = queries.lock_dataset(session, context, uuid)
-    source = queries.version_labelled(session, dataset, name)
+    source = queries.get_version(session, dataset, name)
     parent = queries.current_version(session, dataset)
     if parent is not None and parent.file_hash == source.file_hash:
         raise IdenticalContent(version=parent.version, can_allow=False)
@@ -146,7 +146,7 @@ def restore(
     head = session.get_one(DatasetDetails, dataset.id)
     head.last_number = number
     session.flush()
-    _point(session, dataset, version)
+    _make_current(session, dataset, version)
     audit.record(
         session,
         context.actor,
@@ -161,7 +161,7 @@ def restore(
         file_hash=version.file_hash,
         made_by=made_by,
     )
-    base_model, max_length = comparison.counted_as_before(
+    base_model, max_length = comparison.previous_token_settings(
         session, context, dataset, (parent or source).version
     )
     quality.request_report(
@@ -182,19 +182,19 @@ def delete_version(session: Session, context: ProjectContext, uuid: UUID, name: 
 
     Raises:
         NotFound: when there is no such dataset or version.
-        VersionKept: when something depends on it.
+        VersionNotDeletable: when something depends on it.
     """
     dataset = queries.lock_dataset(session, context, uuid)
-    found = queries.version_labelled(session, dataset, name)
+    found = queries.get_version(session, dataset, name)
     # Submitting a task locks the version that it reads, so no reader can appear after this check.
     version = session.get_one(DatasetVersion, found.id, with_for_update=True)
-    reason = queries.kept_because(session, version)
+    reason = queries.deletion_obstacle(session, version)
     if reason is not None:
-        raise VersionKept(version=version.version, reason=reason[0], reason_zh=reason[1])
+        raise VersionNotDeletable(version=version.version, reason=reason[0], reason_zh=reason[1])
     label, file_hash = version.version, version.file_hash
     parent = session.get_one(DatasetVersion, version.parent_version_id)
     if dataset.version == label:
-        _point(session, dataset, parent)
+        _make_current(session, dataset, parent)
     session.expunge(version)
     session.execute(delete(DatasetVersion).where(DatasetVersion.id == found.id))
     audit.record(
@@ -211,7 +211,7 @@ def delete_version(session: Session, context: ProjectContext, uuid: UUID, name: 
     )
 
 
-def _point(session: Session, dataset: Dataset, version: DatasetVersion) -> None:
+def _make_current(session: Session, dataset: Dataset, version: DatasetVersion) -> None:
     """Make a version the current one."""
     details = session.get(DatasetVersionDetails, version.id)
     report = queries.report_of(session, version.id)
@@ -229,5 +229,5 @@ def _point(session: Session, dataset: Dataset, version: DatasetVersion) -> None:
 def _status_of(session: Session, version: DatasetVersion, *, reported: bool) -> DatasetStatus:
     if reported:
         return DatasetStatus.READY
-    waiting = queries.a_check_waits(session, version.id)
+    waiting = queries.has_unfinished_check(session, version.id)
     return DatasetStatus.PROCESSING if waiting else DatasetStatus.UPLOADED

@@ -25,16 +25,20 @@ from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import ImportRefused
 from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.service import resumable
-from aiplatform.server.datasets.service.changes import base_of, changed, operation, rework
+from aiplatform.server.datasets.service.changes import (
+    base_version,
+    transform_rows,
+    upload_operation,
+    with_transformed_rows,
+)
 from aiplatform.server.datasets.service.commits import (
     Upload,
     add_version,
+    check_upload_allowed,
     create_dataset,
-    foresee,
 )
-from aiplatform.server.datasets.service.ingest import ingested_of
-from aiplatform.server.datasets.service.packing import known, pack_upload, types_before
+from aiplatform.server.datasets.service.ingest import ingested_of, never_disconnected
+from aiplatform.server.datasets.service.packing import column_types_of, pack_upload, reusable_files
 from aiplatform.server.projects.access import ProjectContext, confirm_author
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submit
@@ -49,7 +53,7 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
     """Check that an import could be committed, as far as that is known before it runs.
 
     Raises:
-        NameTaken, QuotaExceeded, BaseModelNotReady: see :func:`foresee`.
+        NameTaken, QuotaExceeded, BaseModelNotReady: see :func:`check_upload_allowed`.
         NotFound: there is no such dataset, parent or base model.
         ImportRefused: the platform does not connect to the address.
     """
@@ -57,10 +61,10 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
     if spec.dataset is not None:
         head = queries.get_dataset(session, context, spec.dataset)
         if spec.parent is not None:
-            queries.version_labelled(session, head, spec.parent)
-        before = types_before(session, head, spec.parent)
+            queries.get_version(session, head, spec.parent)
+        before = column_types_of(session, head, spec.parent)
     spec = spec.model_copy(update={"before": before})
-    foresee(session, context, name=spec.name, base_model=spec.base_model)
+    check_upload_allowed(session, context, name=spec.name, base_model=spec.base_model)
     source = spec.source
     if not isinstance(source, DataHubSource):
         address = source.endpoint if isinstance(source, S3Source) else source.url
@@ -92,7 +96,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
 
     def look(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
-        return _author(session, found), _spec(found)
+        return _author_context(session, found), _spec(found)
 
     context, spec = write(look)
     ingested = ingested_of(dict(result["ingested"]), output / ROWS)
@@ -102,7 +106,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         filename = safe_filename(files[0]["name"])
         spooled = Spooled(output / UPLOAD, files[0]["sha256"], files[0]["size"])
     with room_needed():
-        packed = pack_upload(ingested, spooled, filename, known(context, spec.dataset))
+        packed = pack_upload(ingested, spooled, filename, reusable_files(context, spec.dataset))
     upload = Upload(
         filename=filename,
         spooled=spooled,
@@ -114,19 +118,19 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
     )
     if spec.dataset is not None and spec.mode != "replace":
         # Apply the rows to the version that is current now: fetching may have taken hours.
-        base = base_of(context, spec.dataset, spec.parent)
-        do = operation(spec.mode, ingested, spec.key)
-        [made] = asyncio.run(rework(base, do, output / "changed", resumable.forever))
-        upload = changed(upload, made, spec.mode, spec.key)
+        base = base_version(context, spec.dataset, spec.parent)
+        do = upload_operation(spec.mode, ingested, spec.key)
+        [made] = asyncio.run(transform_rows(base, do, output / "changed", never_disconnected))
+        upload = with_transformed_rows(upload, made, spec.mode, spec.key)
     with room_needed():
         for file in (upload.packed or {}).values():
             for path, sha256, size in file.new:
-                write(_keeping(path, sha256, size))
+                write(_store_blob(path, sha256, size))
             file.new.clear()
     return upload
 
 
-def _keeping(path: Path, sha256: str, size: int) -> Any:
+def _store_blob(path: Path, sha256: str, size: int) -> Any:
     return lambda session: storage.keep(session, path, sha256, size)
 
 
@@ -140,7 +144,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if not isinstance(upload, Upload):
         return
     spec = _spec(task)
-    context = _author(session, task)
+    context = _author_context(session, task)
     if spec.dataset is not None:
         made_from = None if upload.made_by is None else str(upload.made_by["from"])
         dataset, version = add_version(
@@ -168,7 +172,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     }
 
 
-def _author(session: Session, task: Task) -> ProjectContext:
+def _author_context(session: Session, task: Task) -> ProjectContext:
     author = task.scheduling.created_by
     return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
 

@@ -12,11 +12,14 @@ from anyio import to_thread
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import room_needed
-from aiplatform.server.datasets.service.ingest import Gone, answer_of
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect, answer_of
 
 
-async def made_once(
-    name: str, module: str, facts: Callable[[], dict[str, Any]], gone: Gone
+async def get_or_build_index(
+    name: str,
+    module: str,
+    make_input: Callable[[], dict[str, Any]],
+    disconnected: WaitForDisconnect,
 ) -> Path:
     """Return the path of the index ``name``; have ``module`` make it if it does not exist.
 
@@ -26,8 +29,8 @@ async def made_once(
     Args:
         name: the file name of the index in the spool.
         module: the program that makes it.
-        facts: returns the program's input, to which the path of the output is added.
-        gone: returns when the client has disconnected.
+        make_input: returns the program's input, to which the path of the output is added.
+        disconnected: returns when the client has disconnected.
 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see
@@ -47,7 +50,7 @@ async def made_once(
         else:
             return True
         with room_needed():
-            known = {**facts(), "output": str(partial)}
+            known = {**make_input(), "output": str(partial)}
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             job.write_text(dumps(known))
         return False
@@ -55,7 +58,7 @@ async def made_once(
     if not await to_thread.run_sync(prepare):
         command = [sys.executable, "-P", "-m", module, "--job", str(job)]
         try:
-            await answer_of(command, directory, gone)
+            await answer_of(command, directory, disconnected)
             partial.replace(index)
         finally:
             job.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from anyio import sleep_forever
 
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.encoding import dumps
@@ -23,11 +24,11 @@ from aiplatform.server.core.errors import InsufficientStorage
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
-from aiplatform.server.datasets.service.concurrency import turn
+from aiplatform.server.datasets.service.concurrency import ingest_slot
 
 log = structlog.get_logger(__name__)
 
-PASSED_ON = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
+INHERITED_VARIABLES = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
 """Environment variables that the child inherits.
 
 There are no settings among them, so no credentials of database, broker or store.
@@ -35,8 +36,13 @@ There are no settings among them, so no credentials of database, broker or store
 
 NO_SPACE = b"[Errno 28]"
 
-Gone = Callable[[], Awaitable[None]]
+WaitForDisconnect = Callable[[], Awaitable[None]]
 """An async function that returns when the client no longer waits for the answer."""
+
+
+async def never_disconnected() -> None:
+    """Wait forever: for work that continues whether or not the client still waits."""
+    await sleep_forever()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +71,15 @@ async def ingest(
     *,
     filename: str,
     format: DataFormat | None,  # noqa: A002  (the name in the API)
-    gone: Gone,
+    disconnected: WaitForDisconnect,
     reading: Reading | None = None,
-    held: ColumnTypesBefore | None = None,
+    previous_types: ColumnTypesBefore | None = None,
     project: UUID | None = None,
 ) -> Ingested:
     """Make the canonical Parquet file ``output`` from an uploaded file.
 
-    The child is killed when this coroutine is cancelled or ``gone`` returns. ``held`` are the
-    column types of the version before.
+    The child is killed when this coroutine is cancelled or ``disconnected`` returns.
+    ``previous_types`` are the column types of the version before.
 
     Raises:
         MalformedFile: the content does not match the format; the messages name the place.
@@ -86,10 +92,10 @@ async def ingest(
         *("--input", str(source), "--output", str(output), f"--filename={filename}"),
         *(() if format is None else ("--format", format.value)),
         *reading_arguments(reading or Reading()),
-        *([] if held is None else held.arguments()),
+        *([] if previous_types is None else previous_types.arguments()),
         *limit_arguments(),
     ]
-    answer = await answer_of(command, output.parent, gone, project)
+    answer = await answer_of(command, output.parent, disconnected, project)
     return ingested_of(answer, output)
 
 
@@ -117,17 +123,17 @@ def limit_arguments() -> list[str]:
 
 
 async def answer_of(
-    command: list[str], scratch: Path, gone: Gone, project: UUID | None = None
+    command: list[str], scratch: Path, disconnected: WaitForDisconnect, project: UUID | None = None
 ) -> dict[str, Any]:
     """Return the answer that a row program of :mod:`aiplatform.data` prints.
 
-    The child is killed when this coroutine is cancelled or ``gone`` returns.
+    The child is killed when this coroutine is cancelled or ``disconnected`` returns.
 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
     """
     working = asyncio.ensure_future(_in_turn(command, scratch, project))
-    watching = asyncio.ensure_future(gone())
+    watching = asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -158,12 +164,12 @@ def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
 
 def environment(scratch: Path) -> dict[str, str]:
     """Return the environment of the child."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
 
 
 async def _in_turn(command: list[str], scratch: Path, project: UUID | None) -> dict[str, Any]:
-    async with turn(project):
+    async with ingest_slot(project):
         return await _run(command, scratch)
 
 

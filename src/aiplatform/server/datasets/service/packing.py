@@ -25,27 +25,27 @@ from aiplatform.server.projects.access import ProjectContext
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ReusableFiles:
     """The files of the version before, whose parts can be reused."""
 
     rows: StoredFile | None = None
     upload: StoredFile | None = None
 
 
-def known(context: ProjectContext, dataset: UUID | None) -> Known:
+def reusable_files(context: ProjectContext, dataset: UUID | None) -> ReusableFiles:
     """Return the files of a dataset's current version."""
     if dataset is None:
-        return Known()
+        return ReusableFiles()
     with transaction() as session:
         version = queries.current_version(session, queries.get_dataset(session, context, dataset))
         if version is None:
-            return Known()
-        return Known(
+            return ReusableFiles()
+        return ReusableFiles(
             queries.rows_file(session, version.id), queries.upload_file(session, version.id)
         )
 
 
-def held_types(
+def previous_column_types(
     context: ProjectContext, dataset: UUID | None, parent: str | None
 ) -> ColumnTypesBefore | None:
     """Return the types of the columns of a version, by default the current one.
@@ -56,13 +56,15 @@ def held_types(
         return None
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
-        return types_before(session, head, parent)
+        return column_types_of(session, head, parent)
 
 
-def types_before(session: Session, head: Dataset, parent: str | None) -> ColumnTypesBefore | None:
-    """Return the types of the columns of a version; see :func:`held_types`."""
+def column_types_of(
+    session: Session, head: Dataset, parent: str | None
+) -> ColumnTypesBefore | None:
+    """Return the types of the columns of a version; see :func:`previous_column_types`."""
     try:
-        version = queries.version_labelled(session, head, parent or head.version)
+        version = queries.get_version(session, head, parent or head.version)
     except NotFound:
         return None
     details = session.get(DatasetVersionDetails, version.id)
@@ -91,7 +93,7 @@ def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
 
 
 def pack_upload(
-    rows: Ingested, raw: Spooled | None, filename: str | None, before: Known
+    rows: Ingested, raw: Spooled | None, filename: str | None, before: ReusableFiles
 ) -> dict[str, Packed]:
     """Return the parts of rows, uploaded bytes and rows that were set aside, by path."""
     with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:

@@ -21,7 +21,7 @@ from aiplatform.server.datasets.models import (
     DatasetVersion,
     DatasetVersionDetails,
     QualityReport,
-    QualityReportMade,
+    QualityReportHistory,
 )
 from aiplatform.server.datasets.queries import base_models
 from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
@@ -73,15 +73,15 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
         BaseModelNotReady: while the model's files are incomplete.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparison.pinned(session, context, ref, spec.against)
-    inputs = [dataset, *counting_inputs(session, context, spec.base_model)]
+    compared = comparison.pin_comparisons(session, context, ref, spec.against)
+    inputs = [dataset, *tokenizer_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(
         spec=spec.model_copy(update=pinned), inputs=[*inputs, *(each for _, each in compared)]
     )
 
 
-def counting_inputs(
+def tokenizer_inputs(
     session: Session, context: ProjectContext, base_model: UUID | None
 ) -> list[InputRef]:
     """Return the task input for the model whose tokenizer counts, if one was named.
@@ -131,7 +131,9 @@ def request_report(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
         base_model=base_model,
         max_length=max_length,
-        against=comparison.as_before(session, context, dataset) if against is None else against,
+        against=comparison.previous_comparisons(session, context, dataset)
+        if against is None
+        else against,
     )
     prepared = prepare(session, context, spec)
     if version.version == dataset.version and queries.report_of(session, version.id) is None:
@@ -162,9 +164,9 @@ def compare_with_held_out(
     """
     dataset, version = pin_version(session, context, ref.dataset, ref.version)
     _, other = pin_version(session, context, held_out.dataset, held_out.version)
-    if comparison.lacks(session, version, other):
+    if comparison.is_not_compared(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
-        before = comparison.as_before(session, context, dataset)
+        before = comparison.previous_comparisons(session, context, dataset)
         request_report(
             session,
             context,
@@ -172,7 +174,7 @@ def compare_with_held_out(
             version.version,
             base_model=base_model,
             max_length=max_length,
-            against=comparison.newest([*before, wanted])[-comparison.MOST :],
+            against=comparison.newest_references([*before, wanted])[-comparison.MAX_COMPARED :],
         )
 
 
@@ -217,17 +219,17 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if ended is TaskStatus.COMPLETED and not isinstance(report, dict):
         ended = TaskStatus.FAILED
     if ended is TaskStatus.COMPLETED:
-        _keep_report(session, task, dataset, version, report or {})
+        _store_report(session, task, dataset, version, report or {})
     if dataset.version == version.version:
         dataset.status = status_after_report(
             ended,
             reported=queries.report_of(session, version.id) is not None,
-            others_waiting=queries.a_check_waits(session, version.id, but=task.id),
+            others_waiting=queries.has_unfinished_check(session, version.id, excluding=task.id),
         )
     session.flush()
 
 
-def _keep_report(
+def _store_report(
     session: Session,
     task: Task,
     dataset: Dataset,
@@ -249,7 +251,9 @@ def _keep_report(
     session.execute(
         row.on_conflict_do_update(index_elements=[QualityReport.version_id], set_=changes)
     )
-    session.add(QualityReportMade(version_id=version.id, report=jsonable(report), task_id=task.id))
+    session.add(
+        QualityReportHistory(version_id=version.id, report=jsonable(report), task_id=task.id)
+    )
     if dataset.version == version.version:
         dataset.quality_report = report
     label = f"{dataset.name}@{version.version}"

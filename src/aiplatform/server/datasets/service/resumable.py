@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from anyio import CancelScope, sleep_forever, to_thread
+from anyio import CancelScope, to_thread
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
@@ -56,7 +56,7 @@ def create(
     limit = get_settings().max_upload_bytes
     if length > limit:
         raise TooLarge(limit=limit)
-    _forget_expired(session)
+    _delete_expired(session)
     upload = DatasetUpload(
         project_id=context.project_id,
         user_id=context.principal.user_id,
@@ -84,13 +84,13 @@ def create(
     return upload
 
 
-def forget_expired() -> None:
+def delete_expired_uploads() -> None:
     """Delete the rows of expired uploads; the cleanup of the spool deletes their bytes."""
     with transaction() as session:
-        _forget_expired(session)
+        _delete_expired(session)
 
 
-def _forget_expired(session: Session) -> None:
+def _delete_expired(session: Session) -> None:
     session.execute(delete(DatasetUpload).where(DatasetUpload.expires_at < func.clock_timestamp()))
 
 
@@ -108,23 +108,23 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
         .execution_options(populate_existing=True)
     )
     row = session.execute(statement).one_or_none()
-    if row is not None and not is_whole(row[0]):
+    if row is not None and not is_available(row[0]):
         # The upload may have ended since it was read, which deletes its bytes.
         row = session.execute(statement).one_or_none()
     if row is None:
         raise NotFound(resource="upload")
     upload, has_expired = row
-    if has_expired or not is_whole(upload):
+    if has_expired or not is_available(upload):
         raise UploadExpired
     return upload
 
 
-def is_whole(upload: DatasetUpload) -> bool:
+def is_available(upload: DatasetUpload) -> bool:
     """Return True if the upload has ended, or its bytes are still there to continue with."""
     return upload.status != "receiving" or file_of(upload.uuid).exists()
 
 
-def uploads(context: ProjectContext) -> Select[Any]:
+def select_uploads(context: ProjectContext) -> Select[Any]:
     """Return a statement for the project's uploads that have not expired."""
     statement: Any = select(DatasetUpload).where(
         DatasetUpload.project_id == context.project_id,
@@ -149,11 +149,11 @@ def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:
     )
     session.flush()
     if upload.status == "receiving":
-        with writing(uuid):
+        with open_locked(uuid):
             file_of(uuid).unlink(missing_ok=True)
 
 
-def settle(
+def record_end(
     session: Session, context: ProjectContext, uuid: UUID, status: str, result: dict[str, Any]
 ) -> None:
     """Record the end of an upload; the result can be read for another :data:`LIFETIME`.
@@ -202,7 +202,7 @@ def offset_of(upload: DatasetUpload) -> int:
 
 
 @contextmanager
-def writing(uuid: UUID) -> Iterator[int]:
+def open_locked(uuid: UUID) -> Iterator[int]:
     """Yield a descriptor of the upload's file, locked against writers of all processes.
 
     Raises:
@@ -279,16 +279,16 @@ async def receive_piece(
         kept = end
     finally:
         with CancelScope(shield=True):
-            await to_thread.run_sync(_settle_file, descriptor, kept)
+            await to_thread.run_sync(_truncate_and_sync, descriptor, kept)
     return kept
 
 
-def _settle_file(descriptor: int, size: int) -> None:
+def _truncate_and_sync(descriptor: int, size: int) -> None:
     os.ftruncate(descriptor, size)
     os.fsync(descriptor)
 
 
-def metadata_of(header: str) -> dict[str, str]:
+def parse_metadata(header: str) -> dict[str, str]:
     """Return the keys and decoded values of an ``Upload-Metadata`` header.
 
     Raises:
@@ -306,7 +306,7 @@ def metadata_of(header: str) -> dict[str, str]:
     return found
 
 
-def checksum_of(header: str | None) -> tuple[str, bytes] | None:
+def parse_checksum(header: str | None) -> tuple[str, bytes] | None:
     """Return the algorithm and digest of an ``Upload-Checksum`` header.
 
     Raises:
@@ -324,12 +324,7 @@ def checksum_of(header: str | None) -> tuple[str, bytes] | None:
     return algorithm, digest
 
 
-async def forever() -> None:
-    """Wait forever: for work that continues whether or not the client still waits."""
-    await sleep_forever()
-
-
-def number_of(name: str, header: str | None) -> int:
+def parse_byte_count(name: str, header: str | None) -> int:
     """Return the value of a header that counts bytes.
 
     Raises:

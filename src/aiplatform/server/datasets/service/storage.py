@@ -28,7 +28,7 @@ def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -
         NotFound: when there is no such dataset or version.
     """
     dataset = queries.get_dataset(session, context, uuid)
-    version = queries.version_labelled(session, dataset, name)
+    version = queries.get_version(session, dataset, name)
     file = queries.rows_file(session, version.id)
     if file is None:
         raise NotFound(resource="dataset version")
