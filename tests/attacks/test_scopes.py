@@ -18,7 +18,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import KeyGone
 from aiplatform.server.projects.models import Project
-from aiplatform.server.projects.service.delegation import acting_for
+from aiplatform.server.projects.service.delegation import context_on_behalf_of
 from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.sweeps.models import Sweep
@@ -234,7 +234,7 @@ def test_sweep_keeps_the_limits_of_the_key_that_created_it(
 
 
 def _acting(session: Session, row: Schedule | Sweep) -> ProjectContext:
-    return acting_for(session, row.created_by, row.project_id, key_id=row.key_id)
+    return context_on_behalf_of(session, row.created_by, row.project_id, key_id=row.key_id)
 
 
 def _revoke(session: Session, key_id: int | None) -> None:

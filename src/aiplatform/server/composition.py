@@ -38,12 +38,12 @@ def compose() -> None:
     ):
         domain.register()
     projects_service.on_delete(cancel_project_tasks)
-    projects_service.on_handover(refuse_shared_names)
-    identity_service.on_user_delete(projects_service.settle_projects)
+    projects_service.on_transfer(refuse_shared_names)
+    identity_service.on_user_delete(projects_service.transfer_projects_of)
     # Schedules and sweeps come first, because they would submit the cancelled tasks again.
     for stop in (switch_off_schedules, stop_author_sweeps, stop_author_tasks):
         identity_service.on_deactivation(stop)
-    identity_service.on_management(projects_service.holds_more)
+    identity_service.on_management(projects_service.has_more_permissions)
     identity_service.on_invitation(
         projects_service.check_invitation,
         projects_service.join_invited,

@@ -25,9 +25,9 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import (
     ProjectContext,
     ProjectGuard,
-    Via,
+    ResourcePath,
+    find_revocations,
     project_permissions,
-    who_may_no_more,
 )
 from aiplatform.server.projects.errors import ProjectArchived
 from tests.factories import (
@@ -41,7 +41,7 @@ from tests.factories import (
     make_user,
 )
 
-DATASET = Via(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
+DATASET = ResourcePath(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
 Ask = Callable[..., ProjectContext]
 
 
@@ -73,7 +73,7 @@ def ask(session: Session) -> Ask:
         user: User | None,
         project: Any,
         permission: Permission = Permission.DATASETS_READ,
-        via: Via | None = None,
+        via: ResourcePath | None = None,
         **options: Any,
     ) -> ProjectContext:
         token = None if user is None else make_token(session, user)
@@ -147,7 +147,7 @@ def test_refusals_of_earlier_evidence_follow_later_changes(
     hidden = NotFound(resource="task")
     heard = [
         None if refusal is None else refusal.code
-        for refusal in who_may_no_more(session, contexts, Permission.DATASETS_READ, hidden=hidden)
+        for refusal in find_revocations(session, contexts, Permission.DATASETS_READ, hidden=hidden)
     ]
     assert heard == [code, code if ":project" in change else None]
     session.rollback()
@@ -200,7 +200,7 @@ class TestProjectGuard:
     def test_resource_without_project_is_not_found(self, session: Session, ask: Ask) -> None:
         from aiplatform.server.registry.models import Model
 
-        via = Via(Model.uuid, Model.project_id, "dataset", "model")
+        via = ResourcePath(Model.uuid, Model.project_id, "dataset", "model")
         shared = make_model(session, None)
         with pytest.raises(NotFound):
             ask(make_user(session, role="admin"), shared, Permission.MODELS_READ, via=via)

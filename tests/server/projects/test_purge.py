@@ -81,7 +81,7 @@ class TestOverdue:
                 raise StillUsed(users="many")
             real(own, actor, entry)
 
-        monkeypatch.setattr(service, "PURGED_AT_ONCE", 1)
+        monkeypatch.setattr(service, "PURGE_BATCH_SIZE", 1)
         monkeypatch.setattr(service, "purge", purge)
         assert purge_overdue() == 1
         assert [item["uuid"] for item in binned(mine, project)] == [str(kept)]

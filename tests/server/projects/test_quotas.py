@@ -212,7 +212,7 @@ class TestStorage:
         def charge(model_id: int) -> bool:
             start.wait()
             try:
-                with transaction() as own, quotas.charging(own, project.id):
+                with transaction() as own, quotas.charge_added_storage(own, project.id):
                     refer(own, file, project_id=project.id, model_id=model_id)
             except QuotaExceeded:
                 return False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aiplatform.server.schedules.rules import NoTimes, times_after, was_missed
+from aiplatform.server.schedules.rules import CronExpressionError, times_after, was_missed
 
 
 def at(text: str) -> datetime:
@@ -37,7 +37,7 @@ def test_times_after_follow_zone_and_daylight_saving(
     "cron", ["* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", ""]
 )
 def test_expression_without_times_is_invalid(cron: str) -> None:
-    with pytest.raises(NoTimes):
+    with pytest.raises(CronExpressionError):
         times_after(cron, "UTC", at("2026-11-25T00:00"))
 
 

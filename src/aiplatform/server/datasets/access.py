@@ -2,10 +2,10 @@
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.datasets.models import Dataset, DatasetUpload
-from aiplatform.server.projects.access import ProjectGuard, Via, confirm
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath, confirm
 
-DATASET = Via(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
-RESUMABLE = Via(DatasetUpload.uuid, DatasetUpload.project_id, "upload", "upload")
+DATASET = ResourcePath(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
+RESUMABLE = ResourcePath(DatasetUpload.uuid, DatasetUpload.project_id, "upload", "upload")
 
 LIST = ProjectGuard(Permission.DATASETS_READ)
 SET_GATE = ProjectGuard(Permission.DATASETS_OVERRIDE, writes=True)

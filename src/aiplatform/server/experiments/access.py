@@ -2,11 +2,11 @@
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.experiments.models import Experiment
-from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 from aiplatform.server.tasks.models import Task
 
-EXPERIMENT = Via(Experiment.uuid, Experiment.project_id, "experiment", "experiment")
-RUN = Via(Task.uuid, Task.project_id, "run", "run")
+EXPERIMENT = ResourcePath(Experiment.uuid, Experiment.project_id, "experiment", "experiment")
+RUN = ResourcePath(Task.uuid, Task.project_id, "run", "run")
 
 LIST = ProjectGuard(Permission.TRAINING_READ)
 CREATE = ProjectGuard(Permission.TRAINING_WRITE)

@@ -2,9 +2,9 @@
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 
-DEPLOYMENT = Via(Deployment.uuid, Deployment.project_id, "deployment", "deployment")
+DEPLOYMENT = ResourcePath(Deployment.uuid, Deployment.project_id, "deployment", "deployment")
 
 LIST = ProjectGuard(Permission.INFERENCE_READ)
 CREATE = ProjectGuard(Permission.INFERENCE_WRITE)

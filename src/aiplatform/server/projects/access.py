@@ -85,7 +85,7 @@ class ProjectContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Via:
+class ResourcePath:
     """The way from a resource to its project: uuid column, project column and path parameter.
 
     ``noun`` is the name of the resource in a 404.
@@ -93,7 +93,7 @@ class Via:
 
     uuid: InstrumentedAttribute[UUID]
     project_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]
-    param: str
+    parameter: str
     noun: str
 
 
@@ -109,10 +109,10 @@ def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None
         return principal.within(frozenset({WILDCARD}))
     if row.member_permissions is None:
         return None
-    return principal.within(reaching(row.member_permissions))
+    return principal.within(filter_project_permissions(row.member_permissions))
 
 
-def reaching(permissions: Iterable[str]) -> frozenset[str]:
+def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
     """Return those permissions of a role that have an effect in a project."""
     return frozenset(
         held
@@ -144,12 +144,12 @@ def add_membership(statement: Select[Any]) -> Select[Any]:
 
 
 @cache
-def _statement(via: Via | None, *, binned: bool = False) -> Compiled:
+def _statement(resource: ResourcePath | None, *, binned: bool = False) -> Compiled:
     named = bindparam("named", type_=PG_UUID(as_uuid=True))
-    if via is None:
+    if resource is None:
         found = Project.uuid == named
     else:
-        owner = select(via.project_id).where(via.uuid == named).scalar_subquery()
+        owner = select(resource.project_id).where(resource.uuid == named).scalar_subquery()
         found = Project.id == owner
     # The project that holds deleted datasets and models has no bin entry, so no guard admits
     # anybody to it.
@@ -226,7 +226,7 @@ def confirm_author(
     return confirm(session, context, permission)
 
 
-def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
+def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
     """Return the signature of a guard's ``__call__`` with the path parameter that it reads.
 
     Guards read the parameter from the request, because its name differs. FastAPI must still know
@@ -244,7 +244,7 @@ def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signatur
     return signature.replace(parameters=[*kept, read])
 
 
-def uuid_or_none_such(text: str) -> UUID:
+def uuid_or_unknown(text: str) -> UUID:
     """Return the uuid, or for invalid text one that no resource has.
 
     Authentication comes first: an anonymous caller learns nothing from the format of an id.
@@ -260,7 +260,8 @@ class ProjectGuard(Guard[ProjectContext]):
 
     Args:
         permission: the permission needed; None admits all members.
-        via: the resource that leads to the project, if the path does not name the project itself.
+        resource: the resource that leads to the project, if the path does not name the project
+            itself.
         writes: True to refuse archived projects; by default True for permissions that end in
             ``:write``.
         everything: True to also require ``*``: only the owner and administrators of the project may
@@ -274,7 +275,7 @@ class ProjectGuard(Guard[ProjectContext]):
     def __init__(
         self,
         permission: Permission | None,
-        via: Via | None = None,
+        resource: ResourcePath | None = None,
         *,
         writes: bool | None = None,
         everything: bool = False,
@@ -285,23 +286,23 @@ class ProjectGuard(Guard[ProjectContext]):
         self.permission = permission
         self.owner = owner
         self.accepts_keys = accepts_keys
-        self.via = via
+        self.resource = resource
         self.everything = everything
         self.binned = binned
         self.writes = (permission or "").endswith(":write") if writes is None else writes
-        self.__signature__ = with_path_parameter(type(self).__call__, self.param)
+        self.__signature__ = signature_with_path_parameter(type(self).__call__, self.parameter)
 
     @property
-    def param(self) -> str:
+    def parameter(self) -> str:
         """The name of the path parameter that is read."""
         if self.binned:
             return "binned"
-        return "project" if self.via is None else self.via.param
+        return "project" if self.resource is None else self.resource.parameter
 
     @property
     def statement(self) -> Compiled:
         """The statement that decides about access, with parameters ``token_hash`` and ``named``."""
-        return _statement(self.via, binned=self.binned)
+        return _statement(self.resource, binned=self.binned)
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
         """Return the evidence for a request.
@@ -314,7 +315,7 @@ class ProjectGuard(Guard[ProjectContext]):
 
     def named(self, request: Request) -> dict[str, UUID]:
         """Return the statement's parameter for the resource that the path names."""
-        return {"named": uuid_or_none_such(request.path_params[self.param])}
+        return {"named": uuid_or_unknown(request.path_params[self.parameter])}
 
     def evidence(self, principal: Principal, row: Any) -> ProjectContext:
         """Return the evidence for a principal, from the row that the statement returned.
@@ -326,7 +327,7 @@ class ProjectGuard(Guard[ProjectContext]):
         """
         held = None if row.project_id is None else project_permissions(row, principal)
         if held is None:
-            raise NotFound(resource="project" if self.via is None else self.via.noun)
+            raise NotFound(resource="project" if self.resource is None else self.resource.noun)
         context = ProjectContext(
             principal=principal,
             project_id=row.project_id,
@@ -345,7 +346,7 @@ class ProjectGuard(Guard[ProjectContext]):
         return context
 
 
-def require_also(
+def require_additional(
     session: Session, context: ProjectContext, permission: Permission, request: Request
 ) -> None:
     """Require a permission in addition to the route's guard, and audit a refusal.
@@ -359,7 +360,7 @@ def require_also(
         raise deny(session, context.principal, permission, request, project=context.project_uuid)
 
 
-def who_may_no_more(
+def find_revocations(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
     """Return what each context would be refused with now, in one statement.

@@ -77,7 +77,7 @@ class NotAMember(Conflict):
     }
 
 
-class UnfitOwner(Conflict):
+class NewOwnerInactive(Conflict):
     """A transfer to a deactivated account, which could not sign in."""
 
     code = "unfit_owner"

@@ -37,8 +37,8 @@ from aiplatform.server.projects.access import (
     ProjectGuard,
     add_membership,
     project_permissions,
-    uuid_or_none_such,
-    with_path_parameter,
+    signature_with_path_parameter,
+    uuid_or_unknown,
 )
 from aiplatform.server.projects.errors import ProjectArchived
 from aiplatform.server.projects.models import Project
@@ -121,7 +121,7 @@ class ModelGuard(Guard[ModelContext]):
 
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
-        self.__signature__ = with_path_parameter(type(self).__call__, "model")
+        self.__signature__ = signature_with_path_parameter(type(self).__call__, "model")
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ModelContext:
         """Return the evidence.
@@ -140,7 +140,7 @@ class ModelGuard(Guard[ModelContext]):
 
     def named(self, request: Request) -> dict[str, UUID]:
         """Return the parameter with the uuid of the model in the path."""
-        return {"named": uuid_or_none_such(request.path_params["model"])}
+        return {"named": uuid_or_unknown(request.path_params["model"])}
 
     def evidence(self, principal: Principal, row: Any) -> ModelContext:
         """Return the evidence of a row, see :func:`_decide`."""

@@ -1,10 +1,10 @@
 """Permission guards of schedules."""
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 from aiplatform.server.schedules.models import Schedule
 
-SCHEDULE = Via(Schedule.uuid, Schedule.project_id, "schedule", "schedule")
+SCHEDULE = ResourcePath(Schedule.uuid, Schedule.project_id, "schedule", "schedule")
 
 LIST = ProjectGuard(Permission.TASKS_READ)
 CREATE = ProjectGuard(Permission.TASKS_WRITE)

@@ -83,7 +83,7 @@ def _show(
     session: Session, context: ProjectContext, schedule: Schedule, response: Response
 ) -> ScheduleOut:
     set_etag(response, schedule.updated_at)
-    return _render(context, queries.shown(session, context, schedule))
+    return _render(context, queries.get_row(session, context, schedule))
 
 
 @router.get("/projects/{project}/schedules", summary="List schedules")

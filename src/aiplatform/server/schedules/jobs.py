@@ -4,17 +4,17 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.schedules.service import fire_next
 from aiplatform.server.tasks.service.periodic import on_sweep
 
-AT_ONCE = 100
+BATCH_SIZE = 100
 """Maximum number of schedules per call; the others follow in the next."""
 
 
 def fire_due() -> int:
     """Fire all schedules that are due, and return their number."""
-    for fired in range(AT_ONCE):
+    for fired in range(BATCH_SIZE):
         with transaction() as session:
             if fire_next(session) is None:
                 return fired
-    return AT_ONCE
+    return BATCH_SIZE
 
 
 def register() -> None:

@@ -51,7 +51,7 @@ def list_schedules(context: ProjectContext, *, name: str | None = None) -> Selec
     return found if name is None else found.where(Schedule.name == name)
 
 
-def shown(session: Session, context: ProjectContext, schedule: Schedule) -> Row[Any]:
+def get_row(session: Session, context: ProjectContext, schedule: Schedule) -> Row[Any]:
     """Return one schedule as a row of :func:`list_schedules`."""
     return session.execute(list_schedules(context).where(Schedule.id == schedule.id)).one()
 
@@ -137,7 +137,7 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
     )
 
 
-def forget_old_firings(session: Session, schedule: Schedule) -> None:
+def delete_old_firings(session: Session, schedule: Schedule) -> None:
     """Delete old firings of a schedule; the audit trail keeps all.
 
     The last :data:`FIRINGS_KEPT` stay, and those since the last submitted task, which may still

@@ -10,7 +10,7 @@ MISSED_AFTER = timedelta(minutes=5)
 """Delay after which a firing counts as missed; due schedules are looked for every few seconds."""
 
 
-class NoTimes(ValueError):
+class CronExpressionError(ValueError):
     """A cron expression that can't be read, or that never matches a time."""
 
 
@@ -34,18 +34,18 @@ def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> l
     due once.
 
     Raises:
-        NoTimes: for an expression without five fields, or one that never matches.
+        CronExpressionError: for an expression without five fields, or one that never matches.
         LookupError: for an unknown zone.
     """
     zone = zone_of(timezone)
     if len(cron.split()) != 5:
-        raise NoTimes("it must have five fields: minute, hour, day, month, weekday")
+        raise CronExpressionError("it must have five fields: minute, hour, day, month, weekday")
     try:
         found = list(islice(CronSim(cron, moment.astimezone(zone)), count))
     except CronSimError as error:
-        raise NoTimes(str(error)) from error
+        raise CronExpressionError(str(error)) from error
     if not found:
-        raise NoTimes("it is never due")
+        raise CronExpressionError("it is never due")
     return [time.astimezone(UTC) for time in found]
 
 

@@ -31,11 +31,11 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.projects.service.delegation import acting_for
+from aiplatform.server.projects.service.delegation import context_on_behalf_of
 from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
-from aiplatform.server.schedules.rules import NoTimes, times_after, was_missed
+from aiplatform.server.schedules.rules import CronExpressionError, times_after, was_missed
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.tasks.errors import WrongTaskType
 from aiplatform.server.tasks.models import Task
@@ -43,7 +43,7 @@ from aiplatform.server.tasks.service import Wanted, require_readable, submit_che
 from aiplatform.server.tasks.service.kinds import kind_of
 
 actions: TypeAdapter[Action] = TypeAdapter(Action)
-PLAN = ("cron", "timezone")
+TIME_FIELDS = ("cron", "timezone")
 """Fields that determine when a schedule is due."""
 
 
@@ -105,7 +105,7 @@ def update_schedule(
     name = changes.get("name", schedule.name)
     if name != schedule.name and queries.name_in_use(session, context, name):
         raise NameTaken(resource="schedule", name=name)
-    cron, timezone = (changes.get(field, getattr(schedule, field)) for field in PLAN)
+    cron, timezone = (changes.get(field, getattr(schedule, field)) for field in TIME_FIELDS)
     first = require_times(session, cron, timezone)
     if changes != {"enabled": False}:
         action = changes.get("action") or actions.validate_python(schedule.action)
@@ -115,7 +115,7 @@ def update_schedule(
     for field, value in changes.items():
         setattr(schedule, field, jsonable(value))
     # Times that were due before the plan was changed, or while the schedule was off, don't count.
-    if not changes.keys().isdisjoint({*PLAN, "enabled"}):
+    if not changes.keys().isdisjoint({*TIME_FIELDS, "enabled"}):
         schedule.next_at = first if schedule.enabled else None
     _record(session, context, AuditAction.SCHEDULE_UPDATED, schedule, changed=sorted(changes))
     session.flush()
@@ -163,7 +163,7 @@ def require_times(session: Session, cron: str, timezone: str) -> datetime:
     """
     try:
         return times_after(cron, timezone, queries.database_time(session))[0]
-    except NoTimes as error:
+    except CronExpressionError as error:
         raise CronInvalid(cron=cron, reason=str(error)) from None
     except LookupError:
         raise TimezoneInvalid(timezone=timezone) from None
@@ -226,8 +226,8 @@ def fire_next(session: Session) -> Schedule | None:
     schedule.next_at = times_after(schedule.cron, schedule.timezone, now)[0]
     session.add(firing)
     session.flush()
-    queries.forget_old_firings(session, schedule)
-    _tell(session, schedule, firing, task, before)
+    queries.delete_old_firings(session, schedule)
+    _report_firing(session, schedule, firing, task, before)
     return schedule
 
 
@@ -242,7 +242,9 @@ def _submit(session: Session, schedule: Schedule) -> Task:
     Raises:
         Problem: what the owner would be answered when submitting it by hand.
     """
-    context = acting_for(session, schedule.created_by, schedule.project_id, key_id=schedule.key_id)
+    context = context_on_behalf_of(
+        session, schedule.created_by, schedule.project_id, key_id=schedule.key_id
+    )
     context.require(Permission.TASKS_WRITE)
     action = actions.validate_python(schedule.action)
     match action:
@@ -257,7 +259,7 @@ def _submit(session: Session, schedule: Schedule) -> Task:
             return submit_checked(session, context, wanted)
 
 
-def _tell(
+def _report_firing(
     session: Session,
     schedule: Schedule,
     firing: ScheduleFiring,

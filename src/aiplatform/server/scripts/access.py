@@ -1,10 +1,10 @@
 """Permission guards of code bundles."""
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.projects.access import ProjectGuard, Via, confirm
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath, confirm
 from aiplatform.server.scripts.models import CodeBundle
 
-BUNDLE = Via(CodeBundle.uuid, CodeBundle.project_id, "bundle", "code bundle")
+BUNDLE = ResourcePath(CodeBundle.uuid, CodeBundle.project_id, "bundle", "code bundle")
 
 LIST = ProjectGuard(Permission.TRAINING_READ)
 CREATE = ProjectGuard(Permission.TRAINING_WRITE)

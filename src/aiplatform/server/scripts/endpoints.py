@@ -19,7 +19,7 @@ from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.projects.service.quotas import foresee_storage
+from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.scripts import access, queries, service
 from aiplatform.server.scripts.models import CodeBundle
 from aiplatform.server.scripts.schemas import BundleOut
@@ -42,7 +42,7 @@ def render(bundle: CodeBundle, author: str | None) -> BundleOut:
     )
 
 
-def told(**source: str | None) -> dict[str, Any] | None:
+def bundle_origin(**source: str | None) -> dict[str, Any] | None:
     """Return the origin of a bundle, as far as its sender gave it."""
     return {key: clean_text(value) for key, value in source.items() if value is not None} or None
 
@@ -67,21 +67,21 @@ async def upload_bundle(
 ) -> BundleOut:
     """Upload the code that tasks of type `script` run. Refused where scripts are not allowed."""
     service.require_allowed()
-    source = told(commit=commit, remote=remote, directory=directory)
+    source = bundle_origin(commit=commit, remote=remote, directory=directory)
 
-    def look_ahead(size: int) -> None:
+    def check_in_advance(size: int) -> None:
         with transaction() as session:
-            foresee_storage(session, context.project_id, size)
+            check_storage_available(session, context.project_id, size)
 
     def keep(spooled: Spooled) -> BundleOut:
-        facts = service.look_into(spooled.path)
+        facts = service.inspect_bundle(spooled.path)
         with transaction() as session:
             now = access.confirm(session, context, Permission.TRAINING_WRITE)
             bundle = service.add_bundle(session, now, name, spooled, facts, source=source)
             return render(bundle, now.principal.username)
 
     limit = get_settings().max_bundle_bytes
-    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
+    return await taken(request, expected, limit=limit, look_ahead=check_in_advance, keep=keep)
 
 
 @router.get("/projects/{project}/bundles", summary="List code bundles")

@@ -47,7 +47,7 @@ def require_allowed() -> None:
         raise ScriptsNotAllowed
 
 
-def look_into(path: Path) -> BundleFacts:
+def inspect_bundle(path: Path) -> BundleFacts:
     """Return the facts about the content of an archive.
 
     Raises:
@@ -230,7 +230,7 @@ def require_room(session: Session, task: UUID, output: Path) -> None:
     project_id = session.scalar(select(Task.project_id).where(Task.uuid == task))
     size = sum(path.lstat().st_size for path in artifacts_in(output))
     if project_id is not None and size:
-        quotas.foresee_storage(session, project_id, size)
+        quotas.check_storage_available(session, project_id, size)
 
 
 def artifacts_in(output: Path) -> list[Path]:

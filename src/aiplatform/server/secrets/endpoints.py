@@ -58,9 +58,9 @@ def set_my_secret(
     response: Response,
 ) -> SecretOut:
     """Store a value under the name, replacing an earlier one. Only your own tasks can use it."""
-    place = queries.of_user(principal.user_id)
+    owner = queries.of_user(principal.user_id)
     value = body.value.get_secret_value()
-    stored, new = service.set_secret(session, principal.actor, place, secret, value, body.kind)
+    stored, new = service.set_secret(session, principal.actor, owner, secret, value, body.kind)
     response.status_code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
     return SecretOut.model_validate(stored)
 
@@ -72,8 +72,8 @@ def set_my_secret(
 )
 def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDep) -> None:
     """Delete one of your secrets. Waiting tasks that name it will fail."""
-    place = queries.of_user(principal.user_id)
-    service.remove_secret(session, principal.actor, place, secret)
+    owner = queries.of_user(principal.user_id)
+    service.remove_secret(session, principal.actor, owner, secret)
 
 
 @router.get("/projects/{project}/secrets", summary="List a project's secrets")

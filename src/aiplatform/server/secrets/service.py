@@ -18,7 +18,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.secrets import queries
 from aiplatform.server.secrets.errors import NoSuchSecret, TooManySecrets
 from aiplatform.server.secrets.models import Secret
-from aiplatform.server.secrets.queries import Place
+from aiplatform.server.secrets.queries import Owner
 
 MAX_SECRETS = 200
 USES_PROJECT_SECRETS = Permission.TASKS_WRITE
@@ -28,7 +28,7 @@ USES_PROJECT_SECRETS = Permission.TASKS_WRITE
 def set_secret(
     session: Session,
     actor: Actor,
-    place: Place,
+    owner: Owner,
     name: str,
     value: str,
     kind: SecretKind,
@@ -37,18 +37,18 @@ def set_secret(
 ) -> tuple[Secret, bool]:
     """Store a value under a name, replacing an earlier one.
 
-    Return True in second place if it is new.
+    Return it, and True if it is new.
 
     Raises:
         TooManySecrets: beyond :data:`MAX_SECRETS`.
         KeyFileUnusable: when there is no key to encrypt with.
     """
-    found = queries.find(session, place, name, lock=True)
+    found = queries.find(session, owner, name, lock=True)
     new = found is None
     if found is None:
-        if queries.count(session, place) >= MAX_SECRETS:
+        if queries.count(session, owner) >= MAX_SECRETS:
             raise TooManySecrets(limit=MAX_SECRETS)
-        found = Secret(uuid=uuid4(), name=name, **place)
+        found = Secret(uuid=uuid4(), name=name, **owner)
         session.add(found)
     found.kind = kind.value
     found.sealed = encryption.encrypt(
@@ -71,14 +71,14 @@ def set_secret(
 
 
 def remove_secret(
-    session: Session, actor: Actor, place: Place, name: str, *, project: UUID | None = None
+    session: Session, actor: Actor, owner: Owner, name: str, *, project: UUID | None = None
 ) -> None:
     """Delete a secret. Waiting tasks that name it will fail with a message that says so.
 
     Raises:
         NotFound: when there is no secret with that name.
     """
-    found = queries.find(session, place, name, lock=True)
+    found = queries.find(session, owner, name, lock=True)
     if found is None:
         raise NotFound(resource="secret")
     audit.record(

@@ -1,10 +1,10 @@
 """Guards of sweeps."""
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 from aiplatform.server.sweeps.models import Sweep
 
-SWEEP = Via(Sweep.uuid, Sweep.project_id, "sweep", "sweep")
+SWEEP = ResourcePath(Sweep.uuid, Sweep.project_id, "sweep", "sweep")
 
 LIST = ProjectGuard(Permission.TRAINING_READ)
 CREATE = ProjectGuard(Permission.TRAINING_WRITE)

@@ -19,7 +19,7 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext, require_also
+from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.schemas import (
@@ -115,7 +115,7 @@ def create_sweep(
     `override_gate` needs the permission `datasets:override`, now and whenever a trial starts.
     """
     if body.spec.override_gate is not None:
-        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
+        require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
     sweep = service.create_sweep(session, context, name=body.name, spec=body.spec)
     return _show(session, context, sweep.uuid)
 

@@ -1,10 +1,10 @@
 """Guards of the routes for tasks: who may read, submit, change and stop them."""
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 from aiplatform.server.tasks.models import Task
 
-TASK = Via(Task.uuid, Task.project_id, "task", "task")
+TASK = ResourcePath(Task.uuid, Task.project_id, "task", "task")
 
 LIST = ProjectGuard(Permission.TASKS_READ)
 SUBMIT = ProjectGuard(Permission.TASKS_WRITE)

@@ -8,7 +8,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.projects.models import BinEntry
-from aiplatform.server.projects.service.bin import BinKind, free_name
+from aiplatform.server.projects.service.bin import BinKind, restore_under_free_name
 
 
 class BinnedDatasets(BinKind):
@@ -27,7 +27,7 @@ class BinnedDatasets(BinKind):
 
         name = None if name is None else clean_text(name)
         taken = NameTaken(resource="dataset", name=name or entry.name)
-        return free_name(session, clean_text(entry.name), name, take, taken)
+        return restore_under_free_name(session, clean_text(entry.name), name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
         """Delete a dataset for good; see :class:`BinKind`."""

@@ -94,7 +94,7 @@ def check_upload_allowed(
         NameTaken: when the project has a dataset called ``name``.
         PermissionDenied, NotFound, BaseModelNotReady: for the base model.
     """
-    quotas.foresee_storage(session, context.project_id, size)
+    quotas.check_storage_available(session, context.project_id, size)
     if name is not None and queries.is_name_taken(session, context, name):
         raise NameTaken(resource="dataset", name=name)
     if base_model is not None:
@@ -293,7 +293,7 @@ def _keep_files(
             packed = pack_without_reuse(upload)
         owner = {"project_id": context.project_id, "dataset_version_id": version.id}
         new = sum(size for file in packed.values() for _, _, size in file.new)
-        with quotas.charging(session, context.project_id, at_least=new):
+        with quotas.charge_added_storage(session, context.project_id, at_least=new):
             try:
                 with session.begin_nested():
                     keep_parts(session, packed, **owner)
@@ -392,7 +392,7 @@ def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Bin
     dataset.project_id = projects_queries.bin_home(session)
     dataset.name = str(dataset.uuid)
     session.flush()
-    return projects_bin.put(
+    return projects_bin.add_entry(
         session,
         context.actor,
         kind="dataset",

@@ -137,7 +137,7 @@ def restore(
         )
     )
     owner = {"project_id": context.project_id, "dataset_version_id": version.id}
-    with quotas.charging(session, context.project_id):
+    with quotas.charge_added_storage(session, context.project_id):
         if rows.parts:
             packed = Packed(rows.sha256, rows.size, list(rows.parts))
             keep_parts(session, {ROWS_PATH: packed}, **owner)

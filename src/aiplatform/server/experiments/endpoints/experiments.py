@@ -41,7 +41,7 @@ from aiplatform.server.experiments.schemas import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext, require_also
+from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
 from aiplatform.server.tasks.models import Task
@@ -233,7 +233,7 @@ def start_run(
     """
     run = body or RunIn()
     if run.override_gate is not None:
-        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
+        require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
     # The end of a run locks the run's task first and then its experiment. The same order here
     # prevents a deadlock.
     dependencies.look_up(session, context.project_id, run.after)

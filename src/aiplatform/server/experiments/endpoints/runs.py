@@ -32,7 +32,7 @@ from aiplatform.server.experiments.schemas import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext, require_also
+from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut
 
@@ -128,7 +128,7 @@ def rerun(
     """
     wanted = body or RerunIn()
     if wanted.override_gate is not None:
-        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
+        require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
     task = service.rerun(
         session,
         context,

@@ -244,7 +244,7 @@ def require_trainable(
         QuotaExceeded: the project has no storage left. The result of a training is stored even
             beyond the quota, so the training must not start then.
     """
-    quotas.foresee_storage(session, context.project_id, 0)
+    quotas.check_storage_available(session, context.project_id, 0)
     read = {item.role: item for item in inputs if item.dataset_version_id is not None}
     rows, held_out = read.get(DATASET), read.get(EVAL_DATASET)
     if rows is not None and rows.dataset_version_id is not None:

@@ -21,7 +21,7 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.notifications.models import Webhook, WebhookDelivery
 from aiplatform.server.projects import queries
-from aiplatform.server.projects.access import ProjectContext, ProjectGuard, Via
+from aiplatform.server.projects.access import ProjectContext, ProjectGuard, ResourcePath
 from aiplatform.server.projects.schemas.webhooks import (
     DeliveryDetailOut,
     DeliveryOut,
@@ -46,14 +46,14 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
     412: {"model": ProblemDocument, "description": "Changed since it was read"},
     428: {"model": ProblemDocument, "description": "If-Match is missing"},
 }
-VIA = Via(Webhook.uuid, Webhook.project_id, "webhook", "webhook")
+WEBHOOK = ResourcePath(Webhook.uuid, Webhook.project_id, "webhook", "webhook")
 # Addresses and deliveries are only shown to those who may change them, so reading needs the same
 # permission.
 _permission = Permission.MEMBERS_WRITE
 List = Annotated[ProjectContext, Depends(ProjectGuard(_permission, writes=False))]
 Create = Annotated[ProjectContext, Depends(ProjectGuard(_permission))]
-Read = Annotated[ProjectContext, Depends(ProjectGuard(_permission, VIA, writes=False))]
-Change = Annotated[ProjectContext, Depends(ProjectGuard(_permission, VIA))]
+Read = Annotated[ProjectContext, Depends(ProjectGuard(_permission, WEBHOOK, writes=False))]
+Change = Annotated[ProjectContext, Depends(ProjectGuard(_permission, WEBHOOK))]
 DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 
 

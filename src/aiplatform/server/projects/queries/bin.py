@@ -144,7 +144,7 @@ def lock_overdue(session: Session, entry_id: int) -> BinEntry | None:
     )
 
 
-def after_days(session: Session, days: int) -> datetime:
+def time_in_days(session: Session, days: int) -> datetime:
     """Return the time in so many days, by the database's clock."""
     later: datetime = session.scalars(select(func.clock_timestamp() + timedelta(days=days))).one()
     return later

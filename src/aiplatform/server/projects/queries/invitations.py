@@ -10,7 +10,7 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
-from aiplatform.server.projects.queries.projects import stands
+from aiplatform.server.projects.queries.projects import not_in_bin
 
 
 class InvitationRow(NamedTuple):
@@ -28,7 +28,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
         .join(Project, Project.id == ProjectInvitation.project_id)
         .join(Role, Role.id == ProjectInvitation.role_id)
         .outerjoin(User, User.id == ProjectInvitation.invited_by)
-        .where(stands)
+        .where(not_in_bin)
     )
 
 

@@ -16,7 +16,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 
-stands = Project.status.is_distinct_from(DELETED)
+not_in_bin = Project.status.is_distinct_from(DELETED)
 """Condition for projects that are not in the bin, including those with an empty status."""
 
 _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.value])
@@ -49,7 +49,7 @@ def visible_projects(
     statement = (
         select(Project, User, readable.label("readable"))
         .outerjoin(User, User.id == Project.owner_id)
-        .where(stands)
+        .where(not_in_bin)
     )
     if principal.key is not None and principal.key.project_id is not None:
         is_in = or_(everywhere, mine, exists().where(grant))
@@ -73,7 +73,7 @@ def get_project(
     Raises:
         NotFound: when it was deleted since the guard saw it.
     """
-    statement = select(Project).where(Project.id == context.project_id, stands)
+    statement = select(Project).where(Project.id == context.project_id, not_in_bin)
     if lock:
         statement = statement.with_for_update(key_share=True)  # as in :func:`lock_project`
     project = session.scalar(statement.execution_options(populate_existing=True))
@@ -84,15 +84,15 @@ def get_project(
 
 
 def name_in_use(
-    session: Session, owner_id: int | None, name: str, *, but: UUID | None = None
+    session: Session, owner_id: int | None, name: str, *, excluding: UUID | None = None
 ) -> bool:
-    """Return True if the owner has another project with that name than ``but``.
+    """Return True if the owner has another project with that name than ``excluding``.
 
     Names of projects in the bin are free.
     """
-    named = exists().where(Project.owner_id == owner_id, Project.name == name, stands)
-    if but is not None:
-        named = named.where(Project.uuid != but)
+    named = exists().where(Project.owner_id == owner_id, Project.name == name, not_in_bin)
+    if excluding is not None:
+        named = named.where(Project.uuid != excluding)
     return bool(session.scalar(select(named)))
 
 
@@ -166,7 +166,7 @@ def get_key(session: Session, owner: User, uuid: UUID, *, lock: bool = False) ->
     return KeyRow(*row)
 
 
-def living_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]:
+def unrevoked_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]:
     """Return the keys of an account that were not revoked, each with True if it has expired."""
     expired = func.coalesce(ApiKey.expires_at <= func.clock_timestamp(), False)
     rows = session.execute(
@@ -175,7 +175,7 @@ def living_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]
     return [(row[0], row[1]) for row in rows]
 
 
-def holdings(
+def project_grants(
     session: Session, principal: Principal, project_id: int | None
 ) -> Sequence[tuple[bool, list[str] | None]]:
     """Return the principal's holdings in each of its projects, or in the given one.
@@ -210,7 +210,7 @@ def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int
     Raises:
         NotFound: for any other project.
     """
-    statement = select(Project.id).where(Project.uuid == uuid, stands)
+    statement = select(Project.id).where(Project.uuid == uuid, not_in_bin)
     if not principal.crosses:
         member = exists().where(
             ProjectPermission.project_id == Project.id,
@@ -234,7 +234,7 @@ def lock_project(session: Session, project_id: int) -> Project:
     """
     project = session.scalar(
         select(Project)
-        .where(Project.id == project_id, stands)
+        .where(Project.id == project_id, not_in_bin)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )

@@ -57,7 +57,7 @@ def stored(session: Session, project_id: int) -> Stored:
     return Stored(*(int(value) for value in row))
 
 
-def leased(session: Session, project_id: int) -> tuple[int, int]:
+def running_usage(session: Session, project_id: int) -> tuple[int, int]:
     """Return the number of the project's running tasks, and of the GPUs that they hold."""
     row = session.execute(
         select(_usage.c.running, _usage.c.gpus).where(_usage.c.project_id == project_id)
@@ -65,10 +65,13 @@ def leased(session: Session, project_id: int) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def lock_leased(session: Session, project_id: int) -> tuple[int, int]:
-    """Return the same as :func:`leased`, locked so that no task starts or ends until the commit."""
+def lock_running_usage(session: Session, project_id: int) -> tuple[int, int]:
+    """Return the same as :func:`running_usage`, and lock it.
+
+    No task of the project starts or ends until the commit.
+    """
     row = insert(_usage).values(project_id=project_id)
     session.execute(row.on_conflict_do_nothing(index_elements=["project_id"]))
     locked = select(_usage.c.project_id).where(_usage.c.project_id == project_id)
     session.execute(locked.with_for_update())
-    return leased(session, project_id)
+    return running_usage(session, project_id)

@@ -36,7 +36,7 @@ Tag = Annotated[
 Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
-def _small(config: dict[str, Any]) -> dict[str, Any]:
+def _valid_config(config: dict[str, Any]) -> dict[str, Any]:
     if len(dumps(config).encode("utf-8", "replace")) > MAX_CONFIG_BYTES:
         raise ValueError(f"must not take more than {MAX_CONFIG_BYTES} bytes")
     if BIN_DAYS in config and days_in_bin(config, -1) < 0:
@@ -46,7 +46,7 @@ def _small(config: dict[str, Any]) -> dict[str, Any]:
     return clean
 
 
-Config = Annotated[dict[str, Any], AfterValidator(_small)]
+Config = Annotated[dict[str, Any], AfterValidator(_valid_config)]
 
 
 class ProjectIn(Strict):

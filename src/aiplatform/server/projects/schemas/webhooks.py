@@ -14,7 +14,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
-def _told_to_projects(events: list[NotificationType]) -> list[NotificationType]:
+def _only_project_events(events: list[NotificationType]) -> list[NotificationType]:
     refused = sorted(set(events) - set(WEBHOOK_EVENTS))
     if refused:
         raise ValueError(f"projects are not told of {', '.join(refused)}")
@@ -23,7 +23,7 @@ def _told_to_projects(events: list[NotificationType]) -> list[NotificationType]:
 
 Events = Annotated[
     list[NotificationType],
-    AfterValidator(_told_to_projects),
+    AfterValidator(_only_project_events),
     Field(max_length=50, description="events that are sent; all of them when empty"),
 ]
 EXAMPLE: dict[str, Any] = {
@@ -31,7 +31,7 @@ EXAMPLE: dict[str, Any] = {
     "url": "https://chat.example.com/hooks/1",
     "events": ["task:failed"],
 }
-SHOWN: dict[str, Any] = EXAMPLE | {
+EXAMPLE_OUT: dict[str, Any] = EXAMPLE | {
     "uuid": "0b9c4a1e-5c3d-4a57-8b2e-3f1d2c4b5a69",
     "project": "2d1f7a52-6e0b-4f0e-9b1c-1a2b3c4d5e6f",
     "is_enabled": True,
@@ -91,7 +91,7 @@ class WebhookOut(BaseModel):
     created_at: datetime
     updated_at: datetime
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SHOWN]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_OUT]})
 
 
 class NewWebhookOut(WebhookOut):
@@ -99,7 +99,7 @@ class NewWebhookOut(WebhookOut):
 
     secret: str
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SHOWN | {"secret": "whsec_…"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_OUT | {"secret": "whsec_…"}]})
 
 
 class AttemptOut(BaseModel):

@@ -3,9 +3,9 @@
 from aiplatform.server.projects.service.accounts import (
     check_invitation,
     describe_projects,
-    holds_more,
+    has_more_permissions,
     join_invited,
-    settle_projects,
+    transfer_projects_of,
 )
 from aiplatform.server.projects.service.bin import purge_overdue
 from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
@@ -21,12 +21,12 @@ from aiplatform.server.projects.service.projects import (
     set_archived,
     update_project,
 )
-from aiplatform.server.projects.service.transfer_checks import OnHandover, on_handover
+from aiplatform.server.projects.service.transfer_checks import OnTransfer, on_transfer
 
 __all__ = [
     "Explanation",
     "OnDelete",
-    "OnHandover",
+    "OnTransfer",
     "Reason",
     "accept",
     "check_invitation",
@@ -36,18 +36,18 @@ __all__ = [
     "delete_project",
     "describe_projects",
     "explain",
-    "holds_more",
+    "has_more_permissions",
     "join_invited",
     "leave",
     "on_archive",
     "on_delete",
-    "on_handover",
+    "on_transfer",
     "purge_overdue",
     "remove_member",
     "revoke_key",
     "set_archived",
     "set_member",
-    "settle_projects",
     "transfer",
+    "transfer_projects_of",
     "update_project",
 ]

@@ -19,29 +19,31 @@ from aiplatform.server.identity.queries import find_role, global_permissions
 from aiplatform.server.identity.rules import lacking
 from aiplatform.server.identity.service import ProjectRole
 from aiplatform.server.notifications.service import announce
-from aiplatform.server.projects.access import reaching
+from aiplatform.server.projects.access import filter_project_permissions
 from aiplatform.server.projects.errors import NewOwnerIsNoMember, ProjectArchived
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
-from aiplatform.server.projects.queries import is_member, stands
+from aiplatform.server.projects.queries import is_member, not_in_bin
 from aiplatform.server.projects.rules import DELETED
-from aiplatform.server.projects.service.transfer_checks import check_handover
+from aiplatform.server.projects.service.transfer_checks import check_transfer
 
-NAMED = 10
+MAX_LISTED = 10
 """Maximum number of projects that a refusal names; its count includes all."""
 
 
-def settle_projects(
-    session: Session, actor: Actor, user: User, successor: User | None, asks: bool
+def transfer_projects_of(
+    session: Session, actor: Actor, user: User, successor: User | None, needs_consent: bool
 ) -> None:
     """Give all projects of an account that is being deleted to ``successor``.
 
-    With ``asks``, only members of a project can become its owner.
+    With ``needs_consent``, only members of a project can become its owner.
 
     Raises:
         OwnsProjects: without a successor, if the account owns projects.
-        NewOwnerIsNoMember: with ``asks``, when the successor is not a member of one of them.
+        NewOwnerIsNoMember: with ``needs_consent``, when the successor is not a member of one of
+            them.
         NameTaken: when the successor owns a project with the same name.
-        DeploymentNamesShared: with ``asks``, when the successor owns deployments of the same names.
+        DeploymentNamesShared: with ``needs_consent``, when the successor owns deployments of the
+            same names.
     """
     owned = session.scalars(
         select(Project)
@@ -55,20 +57,22 @@ def settle_projects(
     if successor is None:
         raise OwnsProjects(
             username=user.username,
-            names=", ".join(project.name for project in owned[:NAMED]),
+            names=", ".join(project.name for project in owned[:MAX_LISTED]),
             count=len(owned),
-            projects=[{"uuid": project.uuid, "name": project.name} for project in owned[:NAMED]],
+            projects=[
+                {"uuid": project.uuid, "name": project.name} for project in owned[:MAX_LISTED]
+            ],
         )
     theirs = set(
-        session.scalars(select(Project.name).where(Project.owner_id == successor.id, stands))
+        session.scalars(select(Project.name).where(Project.owner_id == successor.id, not_in_bin))
     )
     for project in owned:
-        if asks and not is_member(session, project.id, successor.id):
+        if needs_consent and not is_member(session, project.id, successor.id):
             raise NewOwnerIsNoMember(username=successor.username, project=project.name)
         if project.name in theirs and project.status != DELETED:
             raise NameTaken(resource="project", name=project.name)
-        if asks:
-            check_handover(session, project, successor)
+        if needs_consent:
+            check_transfer(session, project, successor)
         project.owner_id = successor.id
         session.execute(
             delete(ProjectPermission)
@@ -101,7 +105,7 @@ def settle_projects(
         )
 
 
-def holds_more(session: Session, principal: Principal, user: User) -> bool:
+def has_more_permissions(session: Session, principal: Principal, user: User) -> bool:
     """Return True if the user owns a project, or holds in one what the principal lacks there.
 
     The role of an open invitation counts, too: anybody who controls the account can accept it. So
@@ -130,11 +134,11 @@ def holds_more(session: Session, principal: Principal, user: User) -> bool:
         .outerjoin(my_role, my_role.id == mine.role_id)
     )
     for row in rows:
-        held = frozenset(reaching(row.mine or ()))
+        held = frozenset(filter_project_permissions(row.mine or ()))
         if row.owner_id == principal.user_id or principal.crosses:
             held = frozenset({WILDCARD})
         held = principal.within(held) if principal.reaches(row.id) else frozenset()
-        if lacking(held, reaching(row.theirs or ())):
+        if lacking(held, filter_project_permissions(row.theirs or ())):
             return True
     return False
 
@@ -149,11 +153,11 @@ def check_invitation(
         PermissionDenied: without ``members:write`` there, or for a role that grants more than the
             inviter has.
     """
-    project = session.scalar(select(Project).where(Project.uuid == project_uuid, stands))
+    project = session.scalar(select(Project).where(Project.uuid == project_uuid, not_in_bin))
     if project is None:
         raise NotFound(resource="project")
     role = find_role(session, role_name)
-    _refuse_beyond(session, inviter, project, role)
+    _require_may_grant(session, inviter, project, role)
     return ProjectRole(project.id, role.id)
 
 
@@ -170,7 +174,7 @@ def join_invited(
     role = session.get(Role, membership.role_id)
     if project is None or role is None or project.status == DELETED:
         raise NotFound(resource="project")
-    _refuse_beyond(session, inviter, project, role)
+    _require_may_grant(session, inviter, project, role)
     session.add(ProjectPermission(user_id=user.id, project_id=project.id, role_id=role.id))
     session.flush()
     audit.record(
@@ -194,7 +198,7 @@ def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID,
     return {row.id: (row.uuid, row.name) for row in rows}
 
 
-def _refuse_beyond(session: Session, inviter: User, project: Project, role: Role) -> None:
+def _require_may_grant(session: Session, inviter: User, project: Project, role: Role) -> None:
     held = _held(session, inviter, project)
     if held is None:
         raise NotFound(resource="project")
@@ -202,7 +206,7 @@ def _refuse_beyond(session: Session, inviter: User, project: Project, role: Role
         raise ProjectArchived
     if not grants(held, Permission.MEMBERS_WRITE):
         raise PermissionDenied(permission=str(Permission.MEMBERS_WRITE))
-    missing = lacking(held, reaching(role.permissions))
+    missing = lacking(held, filter_project_permissions(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
 
@@ -216,4 +220,4 @@ def _held(session: Session, user: User, project: Project) -> frozenset[str] | No
         .join(ProjectPermission, ProjectPermission.role_id == Role.id)
         .where(ProjectPermission.project_id == project.id, ProjectPermission.user_id == user.id)
     )
-    return None if role is None else reaching(role.permissions)
+    return None if role is None else filter_project_permissions(role.permissions)

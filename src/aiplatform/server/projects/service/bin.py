@@ -30,14 +30,14 @@ from aiplatform.server.projects.rules import days_in_bin, restored_name
 
 log = structlog.get_logger(__name__)
 PROJECT = "project"
-PURGED_AT_ONCE = 100
-NAMES_TRIED = 100
-RESTORED = {
+PURGE_BATCH_SIZE = 100
+MAX_NAME_ATTEMPTS = 100
+RESTORE_ACTIONS = {
     "dataset": AuditAction.DATASET_RESTORED,
     "model": AuditAction.MODEL_RESTORED,
     PROJECT: AuditAction.PROJECT_RESTORED,
 }
-PURGED = {
+PURGE_ACTIONS = {
     "dataset": AuditAction.DATASET_PURGED,
     "model": AuditAction.MODEL_PURGED,
     PROJECT: AuditAction.PROJECT_PURGED,
@@ -78,7 +78,7 @@ def register_kind(kind: BinKind) -> None:
     _kinds[kind.kind] = kind
 
 
-def put(
+def add_entry(
     session: Session,
     actor: Actor,
     *,
@@ -97,7 +97,7 @@ def put(
         resource_uuid=resource_uuid,
         name=name,
         deleted_by=actor.user_id,
-        purge_after=queries.after_days(session, days),
+        purge_after=queries.time_in_days(session, days),
         **columns,
     )
     session.add(entry)
@@ -107,7 +107,7 @@ def put(
     return entry
 
 
-def free_name(
+def restore_under_free_name(
     session: Session, former: str, name: str | None, take: Callable[[str], None], taken: NameTaken
 ) -> str:
     """Find a free name for a restored resource, move it back under that name, and return the name.
@@ -122,7 +122,7 @@ def free_name(
     Raises:
         NameTaken: when ``name`` is in use, or too many names similar to the former one are.
     """
-    for attempt in range(1 if name is not None else NAMES_TRIED):
+    for attempt in range(1 if name is not None else MAX_NAME_ATTEMPTS):
         wanted = name or (restored_name(former, attempt) if attempt else former)
         try:
             with session.begin_nested():
@@ -146,7 +146,7 @@ def restore_item(
     """
     entry = _item(session, context, uuid)
     restored = _kinds[entry.kind].restore(session, entry, name)
-    _forget(session, context.actor, entry, context.project_uuid, restored)
+    _remove_entry(session, context.actor, entry, context.project_uuid, restored)
     return entry, restored
 
 
@@ -186,14 +186,16 @@ def restore_project(
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).one()
-    project.name = _free_name(session, project.owner_id, entry.name, name)
+    project.name = _free_project_name(session, project.owner_id, entry.name, name)
     project.status = entry.was_status or "active"
     session.flush()
-    _forget(session, context.actor, entry, project.uuid, project.name)
+    _remove_entry(session, context.actor, entry, project.uuid, project.name)
     return project, entry
 
 
-def _free_name(session: Session, owner_id: int | None, before: str, wanted: str | None) -> str:
+def _free_project_name(
+    session: Session, owner_id: int | None, before: str, wanted: str | None
+) -> str:
     """Return a free name for a restored project: the wanted one, the old one, or a similar one.
 
     Raises:
@@ -232,7 +234,7 @@ def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
     audit.record(
         session,
         actor,
-        PURGED[entry.kind],
+        PURGE_ACTIONS[entry.kind],
         entry.kind,
         entry.resource_uuid,
         project=project,
@@ -263,7 +265,7 @@ def purge_overdue() -> int:
     purged = last = 0
     while True:
         with transaction() as session:
-            due = queries.overdue(session, PURGED_AT_ONCE, after=last)
+            due = queries.overdue(session, PURGE_BATCH_SIZE, after=last)
         if not due:
             return purged
         for last in due:
@@ -279,11 +281,13 @@ def purge_overdue() -> int:
             purged += 1
 
 
-def _forget(session: Session, actor: Actor, entry: BinEntry, project: UUID, restored: str) -> None:
+def _remove_entry(
+    session: Session, actor: Actor, entry: BinEntry, project: UUID, restored: str
+) -> None:
     audit.record(
         session,
         actor,
-        RESTORED[entry.kind],
+        RESTORE_ACTIONS[entry.kind],
         entry.kind,
         entry.resource_uuid,
         project=project,

@@ -17,7 +17,7 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.rules import DELETED
 
 
-def acting_for(
+def context_on_behalf_of(
     session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
 ) -> ProjectContext:
     """Return the evidence that a guard would give the user now, without a request.

@@ -11,7 +11,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.identity.queries import find_user, global_permissions
 from aiplatform.server.identity.rules import PLAIN_USER
 from aiplatform.server.projects import queries
-from aiplatform.server.projects.access import ProjectContext, reaching
+from aiplatform.server.projects.access import ProjectContext, filter_project_permissions
 from aiplatform.server.projects.queries import KeyRow
 
 
@@ -51,7 +51,9 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
     found = queries.get_grant(session, context, user.id, lock=False)
     if found is not None:
         _, role = found
-        reasons.append(Reason("membership", role.name, reaching(role.permissions)))
+        reasons.append(
+            Reason("membership", role.name, filter_project_permissions(role.permissions))
+        )
     caller = context.principal
     if not reasons and user.id != caller.user_id and not caller.may(Permission.USERS_READ):
         raise NotFound(resource="user", resource_zh="用户")

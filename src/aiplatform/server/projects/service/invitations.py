@@ -29,7 +29,7 @@ MAX_INVITATIONS = 200
 """Maximum number of open invitations per project."""
 
 
-def adds_directly(context: ProjectContext) -> bool:
+def may_skip_consent(context: ProjectContext) -> bool:
     """Return True if the caller makes people members without asking them."""
     return context.principal.is_superuser and get_settings().administrators_add_members
 

@@ -22,13 +22,13 @@ from aiplatform.server.identity.models import ApiKey, User
 from aiplatform.server.identity.rules import PLAIN_USER, lacking
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
-from aiplatform.server.projects.access import reaching
+from aiplatform.server.projects.access import filter_project_permissions
 from aiplatform.server.projects.queries import KeyRow
 
 PREFIX = "aip_key_"
 """Prefix of all keys, by which secret scanners recognise a leaked key."""
 
-SHOWN = len(PREFIX) + 4
+SHOWN_CHARACTERS = len(PREFIX) + 4
 """Characters of a key that lists show: enough to tell keys apart, out of 43 random ones."""
 
 MAX_KEYS = 200
@@ -60,10 +60,10 @@ def create_key(
     if not owner.is_active:
         raise Unauthenticated
     project_id = None if project is None else queries.reachable_project(session, principal, project)
-    missing = _lacking(session, principal, project_id, scopes)
+    missing = _missing_scopes(session, principal, project_id, scopes)
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
-    useless = sorted(set(scopes) - _inside(scopes, project_id))
+    useless = sorted(set(scopes) - _project_scopes(scopes, project_id))
     if project_id is not None and useless:
         raise Invalid(
             reason=f"A key for one project reaches nothing outside it: leave out "
@@ -71,7 +71,7 @@ def create_key(
             reason_zh=f"限定于单个项目的密钥不能用于项目之外：请去掉 {', '.join(useless)}，"
             "或不指定项目。",
         )
-    living = queries.living_keys(session, principal.user_id)
+    living = queries.unrevoked_keys(session, principal.user_id)
     if len(living) >= MAX_KEYS:
         raise Invalid(
             reason=f"An account has at most {MAX_KEYS} keys. Revoke one first.",
@@ -89,7 +89,7 @@ def create_key(
         user_id=principal.user_id,
         project_id=project_id,
         name=name,
-        prefix=shown[:SHOWN],
+        prefix=shown[:SHOWN_CHARACTERS],
         key_hash=hash_token(shown),
         scopes=sorted(set(scopes)),
         expires_at=None if expires_in_days is None else now + timedelta(days=expires_in_days),
@@ -152,16 +152,20 @@ def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) 
         )
 
 
-def _lacking(
+def _missing_scopes(
     session: Session, principal: Principal, project_id: int | None, scopes: list[str]
 ) -> list[str]:
     """Return the scopes that the caller lacks: no key has more permissions than its author."""
-    inside = _inside(scopes, project_id)
+    inside = _project_scopes(scopes, project_id)
     missing = lacking(principal.permissions, set(scopes) - inside)
     # Everybody may let their keys use their own secrets: no role is needed for that.
     held: set[str] = {Permission.SECRETS_USE.value}
-    for owns, permissions in queries.holdings(session, principal, project_id):
-        held |= {WILDCARD} if owns or principal.crosses else reaching(permissions or ())
+    for owns, permissions in queries.project_grants(session, principal, project_id):
+        held |= (
+            {WILDCARD}
+            if owns or principal.crosses
+            else filter_project_permissions(permissions or ())
+        )
     if project_id is None:
         # A ``*`` in one project must not become a ``*`` everywhere, which a key without a project
         # would have.
@@ -173,7 +177,7 @@ def _lacking(
     return sorted([*missing, *lacking(held, inside)])
 
 
-def _inside(scopes: list[str], project_id: int | None) -> set[str]:
+def _project_scopes(scopes: list[str], project_id: int | None) -> set[str]:
     """Return the scopes that apply in projects. With one project, ``*`` means everything in it."""
     return {
         scope

@@ -15,17 +15,22 @@ from aiplatform.server.identity.queries import find_role, find_user
 from aiplatform.server.identity.rules import lacking
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
-from aiplatform.server.projects.access import OWNER, ProjectContext, confirm, reaching
+from aiplatform.server.projects.access import (
+    OWNER,
+    ProjectContext,
+    confirm,
+    filter_project_permissions,
+)
 from aiplatform.server.projects.errors import (
+    NewOwnerInactive,
     NewOwnerIsNoMember,
     NotAMember,
     OwnerIsNoMember,
-    UnfitOwner,
 )
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.queries import InvitationRow
 from aiplatform.server.projects.service import invitations
-from aiplatform.server.projects.service.transfer_checks import check_handover
+from aiplatform.server.projects.service.transfer_checks import check_transfer
 
 
 def set_member(
@@ -43,12 +48,12 @@ def set_member(
         OwnerIsNoMember: for the owner, who has all permissions already.
         PermissionDenied: when the new or the old role grants more than the caller has.
     """
-    user = _known(session, user_name)
-    context = _begin(session, context, user)
+    user = _find_user(session, user_name)
+    context = _lock_members(session, context, user)
     role = find_role(session, role_name)
-    _refuse_beyond(context, role)
+    _require_all_permissions_of(context, role)
     found = None if user is None else queries.get_grant(session, context, user.id)
-    if found is None and not invitations.adds_directly(context):
+    if found is None and not invitations.may_skip_consent(context):
         return invitations.invite(session, context, user_name, user, role)
     if user is None:
         raise NotFound(resource="user", resource_zh="用户")
@@ -58,17 +63,17 @@ def set_member(
         session.add(grant)
         session.flush()
         _record_member(session, context, AuditAction.MEMBER_ADDED, user, role=role.name)
-        _tell(session, context, NotificationType.MEMBER_ADDED, user, role=role.name)
+        _notify(session, context, NotificationType.MEMBER_ADDED, user, role=role.name)
         return grant, user, role
     grant, before = found
     if before.id != role.id:
-        _refuse_beyond(context, before)
+        _require_all_permissions_of(context, before)
         grant.role_id = role.id
         session.flush()
         _record_member(
             session, context, AuditAction.MEMBER_CHANGED, user, role=role.name, before=before.name
         )
-        _tell(
+        _notify(
             session,
             context,
             NotificationType.MEMBER_CHANGED,
@@ -87,19 +92,19 @@ def remove_member(session: Session, context: ProjectContext, user_name: str) -> 
         OwnerIsNoMember: for the owner.
         PermissionDenied: when the user's role grants more than the caller has.
     """
-    user = _known(session, user_name)
-    context = _begin(session, context, user)
+    user = _find_user(session, user_name)
+    context = _lock_members(session, context, user)
     found = None if user is None else queries.get_grant(session, context, user.id)
     if user is None or found is None:
         if invitations.withdraw(session, context, user_name, user):
             return
         raise NotFound(resource="member")
     grant, role = found
-    _refuse_beyond(context, role)
+    _require_all_permissions_of(context, role)
     session.delete(grant)
     session.flush()
     _record_member(session, context, AuditAction.MEMBER_REMOVED, user, role=role.name)
-    _tell(session, context, NotificationType.MEMBER_REMOVED, user, role=role.name)
+    _notify(session, context, NotificationType.MEMBER_REMOVED, user, role=role.name)
 
 
 def leave(session: Session, context: ProjectContext) -> None:
@@ -133,16 +138,16 @@ def transfer(
 
     Raises:
         NewOwnerIsNoMember: for users who are not members, and for unknown names.
-        UnfitOwner: for a deactivated user.
+        NewOwnerInactive: for a deactivated user.
         NameTaken: when the new owner has a project with that name.
         DeploymentNamesShared: when the new owner has deployments of the same names; not raised for
             administrators who may skip consent.
         PermissionDenied: when the caller is no longer the owner and holds no global ``*``.
         Unauthenticated: when the caller was deactivated meanwhile.
     """
-    user = _known(session, user_name, lock=True)
+    user = _find_user(session, user_name, lock=True)
     if user is None:
-        if invitations.adds_directly(context):
+        if invitations.may_skip_consent(context):
             raise NotFound(resource="user", resource_zh="用户")
         raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
@@ -154,14 +159,14 @@ def transfer(
     if project.owner_id == user.id:
         return project, user
     found = queries.get_grant(session, context, user.id)
-    if found is None and not invitations.adds_directly(context):
+    if found is None and not invitations.may_skip_consent(context):
         raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
     if not user.is_active:
-        raise UnfitOwner(username=user.username)
-    if queries.name_in_use(session, user.id, project.name, but=project.uuid):
+        raise NewOwnerInactive(username=user.username)
+    if queries.name_in_use(session, user.id, project.name, excluding=project.uuid):
         raise NameTaken(resource="project", name=project.name)
-    if not invitations.adds_directly(context):
-        check_handover(session, project, user)
+    if not invitations.may_skip_consent(context):
+        check_transfer(session, project, user)
     if found is not None:
         session.delete(found[0])
     project.owner_id = user.id
@@ -187,13 +192,13 @@ def transfer(
         after={"uuid": user.uuid, "username": user.username},
         kept_role=keep_role,
     )
-    _tell(session, context, NotificationType.PROJECT_RECEIVED, user, owner=user.username)
+    _notify(session, context, NotificationType.PROJECT_RECEIVED, user, owner=user.username)
     if before is not None and before.id != principal.user_id:
-        _tell(session, context, NotificationType.PROJECT_TRANSFERRED, before, owner=user.username)
+        _notify(session, context, NotificationType.PROJECT_TRANSFERRED, before, owner=user.username)
     return project, user
 
 
-def _known(session: Session, name: str, *, lock: bool = False) -> User | None:
+def _find_user(session: Session, name: str, *, lock: bool = False) -> User | None:
     """Return the user with that uuid or name; None if there is none.
 
     The callers treat an unknown name like a user who is not a member: members of projects may not
@@ -205,7 +210,7 @@ def _known(session: Session, name: str, *, lock: bool = False) -> User | None:
         return None
 
 
-def _begin(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
+def _lock_members(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
     """Lock the project's members, and return the evidence as it is then.
 
     The project's row is locked, so that grants, transfers and the deletion of the project happen
@@ -218,14 +223,14 @@ def _begin(session: Session, context: ProjectContext, user: User | None) -> Proj
     return now
 
 
-def _refuse_beyond(context: ProjectContext, role: Role) -> None:
+def _require_all_permissions_of(context: ProjectContext, role: Role) -> None:
     """Refuse a role with permissions that the caller lacks here, to grant it or to take it."""
-    missing = lacking(context.permissions, reaching(role.permissions))
+    missing = lacking(context.permissions, filter_project_permissions(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
 
 
-def _tell(
+def _notify(
     session: Session, context: ProjectContext, kind: NotificationType, user: User, **facts: Any
 ) -> None:
     announce(

@@ -108,17 +108,17 @@ def update_project(
         return project, owner
     # With 0 days in the bin, deleting is purging, and the retention policy deletes without a
     # request. Both therefore need all permissions in the project.
-    rebinned = "config" in changed and (
+    changes_deletion = "config" in changed and (
         days_in_bin(changed["config"], -1) != days_in_bin(project.config, -1)
         or stored_retention(changed["config"]) != stored_retention(project.config)
     )
-    if ("status" in changed or rebinned) and WILDCARD not in context.permissions:
+    if ("status" in changed or changes_deletion) and WILDCARD not in context.permissions:
         raise PermissionDenied(permission=WILDCARD)
     if project.status == ProjectStatus.ARCHIVED and changed.get("status") != ProjectStatus.ACTIVE:
         raise ProjectArchived
     if "name" in changed and project.owner_id is not None:
         queries.lock_names(session, project.owner_id)
-        if queries.name_in_use(session, project.owner_id, changed["name"], but=project.uuid):
+        if queries.name_in_use(session, project.owner_id, changed["name"], excluding=project.uuid):
             raise NameTaken(resource="project", name=changed["name"])
     before = {key: getattr(project, key) for key in changed}
     if "status" in changed:
@@ -148,7 +148,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
     Raises:
         NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile.
     """
-    project, context = _lock_for_all_holders(session, context)
+    project, context = _lock_with_all_permissions(session, context)
     wanted = ProjectStatus.ARCHIVED if archived else ProjectStatus.ACTIVE
     if (project.status or ProjectStatus.ACTIVE) != wanted:
         _change_status(session, context, project, wanted)
@@ -161,7 +161,7 @@ def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectCo
     return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
 
 
-def _lock_for_all_holders(
+def _lock_with_all_permissions(
     session: Session, context: ProjectContext
 ) -> tuple[Project, ProjectContext]:
     """Lock the project as :func:`_lock` does, and require all permissions in it."""
@@ -202,7 +202,7 @@ def delete_project(session: Session, context: ProjectContext) -> BinEntry:
         NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile,
             for instance by a transfer: nobody may delete somebody else's project.
     """
-    project, context = _lock_for_all_holders(session, context)
+    project, context = _lock_with_all_permissions(session, context)
     before, project.status = project.status, DELETED
     session.flush()
     for handler in _on_delete:
@@ -216,7 +216,7 @@ def delete_project(session: Session, context: ProjectContext) -> BinEntry:
         project=project.uuid,
         name=project.name,
     )
-    return project_bin.put(
+    return project_bin.add_entry(
         session,
         context.actor,
         kind=project_bin.PROJECT,

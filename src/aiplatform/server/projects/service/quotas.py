@@ -26,7 +26,7 @@ from aiplatform.server.projects.errors import PriorityTooHigh, QuotaExceeded
 from aiplatform.server.projects.models import Project, ProjectQuota, ProjectStorage
 
 STORAGE = {"quota": "storage", "quota_name": "storage (in bytes)", "quota_name_zh": "存储（字节）"}
-NEAR = 0.9
+WARNING_SHARE = 0.9
 """Share of the storage limit at which a project's owner is notified."""
 
 DEFAULT_PRIORITY = 5
@@ -89,7 +89,7 @@ def quota_of(session: Session, project_id: int) -> Quota:
 
 def running(session: Session, project_id: int) -> tuple[int, int]:
     """Return the number of the project's running tasks, and of the GPUs that they hold."""
-    return queries.leased(session, project_id)
+    return queries.running_usage(session, project_id)
 
 
 def usage_of(session: Session, project_id: int) -> Usage:
@@ -111,13 +111,13 @@ def lock_storage(session: Session, project_id: int) -> None:
         session.execute(locked)
 
 
-def foresee_storage(session: Session, project_id: int, asked: int) -> None:
+def check_storage_available(session: Session, project_id: int, size: int) -> None:
     """Refuse an upload before its bytes are sent, if :func:`charge_storage` would refuse it later.
 
     Raises:
-        QuotaExceeded: when ``asked`` more bytes are too many already, or nothing is left.
+        QuotaExceeded: when ``size`` more bytes are too many already, or nothing is left.
     """
-    _check_storage(session, project_id, max(asked, 1))
+    _check_storage(session, project_id, max(size, 1))
 
 
 def charge_storage(session: Session, project_id: int | None, asked: int) -> None:
@@ -132,11 +132,13 @@ def charge_storage(session: Session, project_id: int | None, asked: int) -> None
         return
     lock_storage(session, project_id)
     used = _check_storage(session, project_id, asked)
-    _warn_near(session, project_id, used, used + asked, quota_of(session, project_id).storage_bytes)
+    _warn_if_nearly_full(
+        session, project_id, used, used + asked, quota_of(session, project_id).storage_bytes
+    )
 
 
 @contextmanager
-def charging(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
+def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
     """Charge the references to blobs that are added in the block, whose bytes are not known before.
 
     Raises:
@@ -155,7 +157,7 @@ def charging(session: Session, project_id: int, *, at_least: int = 0) -> Iterato
     total = queries.stored(session, project_id).total
     if total > limit:
         raise _storage_exceeded(limit, before, total - before)
-    _warn_near(session, project_id, before, total, limit)
+    _warn_if_nearly_full(session, project_id, before, total, limit)
 
 
 def _check_storage(session: Session, project_id: int, asked: int) -> int:
@@ -173,11 +175,11 @@ def _check_storage(session: Session, project_id: int, asked: int) -> int:
     return used
 
 
-def _warn_near(
+def _warn_if_nearly_full(
     session: Session, project_id: int, before: int, after: int, limit: int | None
 ) -> None:
-    """Notify the owner once when storage passes :data:`NEAR` of the limit."""
-    if limit is None or not before < NEAR * limit <= after:
+    """Notify the owner once when storage passes :data:`WARNING_SHARE` of the limit."""
+    if limit is None or not before < WARNING_SHARE * limit <= after:
         return
     project = session.get_one(Project, project_id)
     announce(
@@ -205,7 +207,7 @@ def require_gpus(session: Session, project_id: int, asked: int) -> None:
     """
     limit = quota_of(session, project_id).gpus
     if asked and limit is not None and asked > limit:
-        _, used = queries.leased(session, project_id)
+        _, used = queries.running_usage(session, project_id)
         raise QuotaExceeded(limit=limit, used=used, asked=asked, **GPUS, **ASK_FOR_LESS)
 
 
@@ -227,7 +229,7 @@ def may_start(session: Session, project_id: int, gpus: int) -> bool:
     quota = quota_of(session, project_id)
     if quota.concurrent_tasks is None and quota.gpus is None:
         return True
-    started, held = queries.lock_leased(session, project_id)
+    started, held = queries.lock_running_usage(session, project_id)
     if quota.concurrent_tasks is not None and started >= quota.concurrent_tasks:
         return False
     return quota.gpus is None or gpus == 0 or held + gpus <= quota.gpus
@@ -236,7 +238,7 @@ def may_start(session: Session, project_id: int, gpus: int) -> bool:
 def may_hold(session: Session, project_id: int, gpus: int) -> bool:
     """Return True if a running task of the project may get ``gpus`` more; lock its usage row."""
     limit = quota_of(session, project_id).gpus
-    return limit is None or queries.lock_leased(session, project_id)[1] + gpus <= limit
+    return limit is None or queries.lock_running_usage(session, project_id)[1] + gpus <= limit
 
 
 def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[str, Any]) -> Usage:
@@ -245,7 +247,7 @@ def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[s
     Raises:
         NotFound: for a project that does not exist.
     """
-    project = session.scalar(select(Project).where(Project.uuid == uuid, queries.stands))
+    project = session.scalar(select(Project).where(Project.uuid == uuid, queries.not_in_bin))
     if project is None:
         raise NotFound(resource="project")
     before = session.get(ProjectQuota, project.id)

@@ -7,19 +7,19 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 
-OnHandover = Callable[[Session, Project, User], None]
+OnTransfer = Callable[[Session, Project, User], None]
 """Handler (session, project, new owner), called before the change; refuses it by raising."""
 
-_on_handover: list[OnHandover] = []
+_on_transfer: list[OnTransfer] = []
 
 
-def on_handover(handler: OnHandover) -> None:
+def on_transfer(handler: OnTransfer) -> None:
     """Register a handler that may refuse a new owner; called by the composition root."""
-    if handler not in _on_handover:
-        _on_handover.append(handler)
+    if handler not in _on_transfer:
+        _on_transfer.append(handler)
 
 
-def check_handover(session: Session, project: Project, owner: User) -> None:
-    """Call all handlers registered with :func:`on_handover`."""
-    for handler in _on_handover:
+def check_transfer(session: Session, project: Project, owner: User) -> None:
+    """Call all handlers registered with :func:`on_transfer`."""
+    for handler in _on_transfer:
         handler(session, project, owner)

@@ -65,7 +65,7 @@ def create_webhook(
         name=name,
         url=url,
         events=_sorted(events),
-        secret=_seal("secret", uuid, secret),
+        secret=_encrypt("secret", uuid, secret),
         created_by=context.principal.user_id,
     )
     session.add(webhook)
@@ -118,8 +118,8 @@ def update_webhook(
         context,
         AuditAction.WEBHOOK_UPDATED,
         webhook,
-        before=_shown(before),
-        after=_shown(changed),
+        before=_without_paths(before),
+        after=_without_paths(changed),
     )
     return webhook
 
@@ -136,9 +136,9 @@ def rotate_secret(
     sealed_for = context_of(Webhook.__table__.c.secret, uuid=uuid)
     before = decrypt(webhook.secret, sealed_for)
     secret = new_secret()
-    webhook.secret = _seal("secret", uuid, secret)
+    webhook.secret = _encrypt("secret", uuid, secret)
     if overlap > timedelta(0):
-        webhook.previous_secret = _seal("previous_secret", uuid, before)
+        webhook.previous_secret = _encrypt("previous_secret", uuid, before)
         webhook.previous_until = func.clock_timestamp() + overlap
     else:
         webhook.previous_secret = webhook.previous_until = None
@@ -229,7 +229,7 @@ def _check_url(url: str) -> None:
         raise WebhookUrlRefused(reason=str(error), reason_zh="") from error
 
 
-def _seal(column: str, uuid: UUID, secret: str) -> bytes:
+def _encrypt(column: str, uuid: UUID, secret: str) -> bytes:
     return encrypt(secret, context_of(Webhook.__table__.c[column], uuid=uuid))
 
 
@@ -237,7 +237,7 @@ def _sorted(events: list[NotificationType]) -> list[str]:
     return sorted({str(kind) for kind in events})
 
 
-def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_paths(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: host_of(value) if key == "url" else value for key, value in values.items()}
 
 

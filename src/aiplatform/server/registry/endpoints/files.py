@@ -23,7 +23,7 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.projects.service.quotas import foresee_storage
+from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.schemas import ModelFileOut
@@ -81,7 +81,7 @@ async def put_model_file(
         with transaction() as session:
             model, _ = service.open_for_files(session, context.model_id)
             if model.project_id is not None:
-                foresee_storage(session, model.project_id, size)
+                check_storage_available(session, model.project_id, size)
 
     def keep(spooled: Spooled) -> ModelFileOut:
         with transaction() as session:

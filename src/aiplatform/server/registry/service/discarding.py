@@ -29,7 +29,7 @@ def discard(session: Session, actor: Actor, model: Model, details: ModelDetails)
     model.project_id = projects_queries.bin_home(session)
     model.name = str(model.uuid)
     session.flush()
-    return projects_bin.put(
+    return projects_bin.add_entry(
         session,
         actor,
         kind="model",
@@ -64,7 +64,7 @@ class BinnedModels(BinKind):
             model.name = wanted
 
         taken = NameTaken(resource="model", name=f"{name or entry.name}@{entry.version}")
-        return projects_bin.free_name(session, entry.name, name, take, taken)
+        return projects_bin.restore_under_free_name(session, entry.name, name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
         """Delete a model for good, see :class:`BinKind`."""

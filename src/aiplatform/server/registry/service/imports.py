@@ -226,7 +226,7 @@ def start_import(
     prepared = prepare_import(session, model, details)
     if model.project_id is not None and not isinstance(source_of(details), UploadSource):
         # The size is charged when the import has ended, but a full project can be refused now.
-        quotas.foresee_storage(session, model.project_id, 0)
+        quotas.check_storage_available(session, model.project_id, 0)
     task = submit(
         session,
         project or _origin(session, principal, details),

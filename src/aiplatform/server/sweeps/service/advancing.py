@@ -24,7 +24,7 @@ from aiplatform.server.experiments.errors import ConfigInvalid
 from aiplatform.server.experiments.rules import number_of
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
-from aiplatform.server.projects.service.delegation import acting_for
+from aiplatform.server.projects.service.delegation import context_on_behalf_of
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
 from aiplatform.server.sweeps.rules import HOPELESS, goes_on, rung_steps
@@ -168,7 +168,9 @@ def _start(
     trial = SweepTrial(sweep_id=sweep.id, number=len(trials), params=params, state=S.RUNNING.value)
     try:
         with session.begin_nested():
-            context = acting_for(session, sweep.created_by, sweep.project_id, key_id=sweep.key_id)
+            context = context_on_behalf_of(
+                session, sweep.created_by, sweep.project_id, key_id=sweep.key_id
+            )
             if not context.may(Permission.TRAINING_WRITE):
                 raise PermissionDenied(permission=Permission.TRAINING_WRITE.value)
             may_override = context.may(Permission.DATASETS_OVERRIDE)

@@ -25,7 +25,7 @@ from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, confirm
-from aiplatform.server.projects.service.quotas import foresee_storage
+from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.tasks import access, queries
 from aiplatform.server.tasks.schemas import ArtifactOut
 from aiplatform.server.tasks.service import artifacts, external
@@ -77,7 +77,7 @@ async def put_task_artifact(
     def look_ahead(size: int) -> None:
         with transaction() as session:
             external.require_open(session, queries.get_task(session, context, task))
-            foresee_storage(session, context.project_id, size)
+            check_storage_available(session, context.project_id, size)
 
     def keep(spooled: Spooled) -> ArtifactOut:
         with transaction() as session:

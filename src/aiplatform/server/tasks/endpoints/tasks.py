@@ -23,7 +23,7 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext, require_also
+from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules import CLAIMABLE
@@ -287,7 +287,7 @@ def retry_task(
     if not context.may(kind_of(found.type).permission):
         raise PermissionDenied(permission=kind_of(found.type).permission.value)
     if wanted.override_gate is not None:
-        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
+        require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
     new = service.retry(session, context, found, override_gate=wanted.override_gate)
     return render(session, context, new)
 

@@ -25,7 +25,7 @@ from aiplatform.server.core.errors import NotFound, Problem
 from aiplatform.server.core.events import Listener
 from aiplatform.server.identity.errors import Unauthenticated
 from aiplatform.server.identity.service import Standing
-from aiplatform.server.projects.access import ProjectContext, who_may_no_more
+from aiplatform.server.projects.access import ProjectContext, find_revocations
 from aiplatform.server.tasks.service.frames import (
     Look,
     Position,
@@ -164,7 +164,7 @@ class Feed:
 
 def _refusals(contexts: list[ProjectContext], permission: Permission) -> list[Problem | None]:
     with transaction() as session:
-        return who_may_no_more(session, contexts, permission, hidden=NotFound(resource="task"))
+        return find_revocations(session, contexts, permission, hidden=NotFound(resource="task"))
 
 
 class Feeds:
