@@ -101,10 +101,10 @@ def dataset(stored: Callable[..., Dataset], mine: Api) -> dict[str, Any]:
 
 
 @pytest.fixture
-def traces(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
+def stored_state(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
     """Return a function that counts what uploads leave behind: rows, spooled and stored files."""
 
-    def traces() -> dict[str, Any]:
+    def stored_state() -> dict[str, Any]:
         session.rollback()
         return {
             "datasets": session.scalar(select(func.count()).select_from(Dataset)),
@@ -114,7 +114,7 @@ def traces(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
             "spooled": sorted(p.name for p in get_settings().spool_dir.glob("*")),
         }
 
-    return traces
+    return stored_state
 
 
 @pytest.fixture

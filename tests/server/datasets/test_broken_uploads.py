@@ -30,15 +30,15 @@ from tests.factories import number
 from tests.server.datasets.conftest import jsonl
 
 Upload = Callable[..., Any]
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 ROWS = [{"text": f"row {n}", "n": n} for n in range(500)]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays(traces: Traces) -> Any:
-    before = traces()
+def _nothing_stays(stored_state: StoredState) -> Any:
+    before = stored_state()
     yield
-    assert traces() == before
+    assert stored_state() == before
 
 
 @pytest.fixture(params=["plain", "in pieces"])

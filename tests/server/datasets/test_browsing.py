@@ -14,7 +14,7 @@ from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.service import content
 from tests.conftest import Api
 from tests.server.datasets.conftest import jsonl
-from tests.server.datasets.test_derived_versions import Changed
+from tests.server.datasets.test_derived_versions import DatasetClient
 
 Rows = list[dict[str, Any]]
 ROWS: Rows = [{"id": n, "text": f"Text {n}", "score": n / 10} for n in range(100)]
@@ -23,23 +23,23 @@ pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture
-def data(stored: Callable[..., Dataset], mine: Api) -> Changed:
-    return Changed(mine, stored(jsonl(ROWS)).uuid)
+def data(stored: Callable[..., Dataset], mine: Api) -> DatasetClient:
+    return DatasetClient(mine, stored(jsonl(ROWS)).uuid)
 
 
-def browse(data: Changed, **params: Any) -> Any:
+def browse(data: DatasetClient, **params: Any) -> Any:
     return data.api.get(f"{data.path}/versions/v1/rows", params=params)
 
 
 class TestRows:
-    def test_rows_from_an_offset_continue_at_the_cursor(self, data: Changed) -> None:
+    def test_rows_from_an_offset_continue_at_the_cursor(self, data: DatasetClient) -> None:
         page = browse(data, offset=40, limit=3).json()
         assert page["places"] == [40, 41, 42]
         assert page["items"] == ROWS[40:43]
         page = browse(data, limit=3, cursor=page["next_cursor"]).json()
         assert page["places"] == [43, 44, 45]
 
-    def test_search_in_pages_finds_all_rows(self, data: Changed) -> None:
+    def test_search_in_pages_finds_all_rows(self, data: DatasetClient) -> None:
         seen, cursor = [], None
         while True:
             params = {"search": "TEXT 1", "limit": 4, **({"cursor": cursor} if cursor else {})}
@@ -50,7 +50,7 @@ class TestRows:
                 break
         assert seen == [1, *range(10, 20)]
 
-    def test_rows_must_meet_all_conditions(self, data: Changed) -> None:
+    def test_rows_must_meet_all_conditions(self, data: DatasetClient) -> None:
         where = [json.dumps({"column": "score", "op": ">=", "value": 9.5}),
                  json.dumps({"column": "text", "op": "contains", "value": "7"})]  # fmt: skip
         assert browse(data, where=where).json()["places"] == [97]
@@ -65,7 +65,7 @@ class TestRows:
             ('{"column": "id", "op": "==", "value": "1"}', "dataset.malformed"),
         ],
     )
-    def test_invalid_condition_is_refused(self, data: Changed, where: str, code: str) -> None:
+    def test_invalid_condition_is_refused(self, data: DatasetClient, where: str, code: str) -> None:
         answer = browse(data, where=where)
         assert (answer.status_code, answer.json()["code"]) == (422, code)
 
@@ -78,7 +78,9 @@ class TestRows:
             (["not id > 1"], [0, 1]),
         ],
     )
-    def test_filter_selects_rows(self, data: Changed, where: list[str], places: list[int]) -> None:
+    def test_filter_selects_rows(
+        self, data: DatasetClient, where: list[str], places: list[int]
+    ) -> None:
         assert browse(data, where=where).json()["places"] == places
 
     @pytest.mark.parametrize(
@@ -93,14 +95,14 @@ class TestRows:
         ],
     )
     def test_invalid_filter_is_refused(
-        self, data: Changed, where: str, code: str, position: int | None
+        self, data: DatasetClient, where: str, code: str, position: int | None
     ) -> None:
         answer = browse(data, where=where)
         assert (answer.status_code, answer.json()["code"]) == (422, code)
         if position is not None:
             assert f"(at character {position})" in answer.json()["detail"]
 
-    def test_sample_with_same_seed_is_the_same(self, data: Changed) -> None:
+    def test_sample_with_same_seed_is_the_same(self, data: DatasetClient) -> None:
         drawn = browse(data, sample=10, seed=1).json()
         assert len(drawn["items"]) == 10
         assert drawn["items"] == [ROWS[place] for place in drawn["places"]]
@@ -110,7 +112,7 @@ class TestRows:
         assert browse(data, sample=150).json()["items"] == ROWS
 
     def test_search_with_long_rows_skips_none_between_pages(
-        self, data: Changed, monkeypatch: pytest.MonkeyPatch
+        self, data: DatasetClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(content, "PAGE_BYTES", 100)
         page = browse(data, search="text").json()
@@ -120,7 +122,7 @@ class TestRows:
 
 
 class TestDiff:
-    def test_diff_by_key_shows_cells_rows_and_columns(self, data: Changed) -> None:
+    def test_diff_by_key_shows_cells_rows_and_columns(self, data: DatasetClient) -> None:
         data.upload([{"id": 3, "text": "three", "score": 0.3}], mode="upsert", key="id")
         data.upload([{"id": 5}], mode="delete", key="id")
         data.upload([{"id": 100, "text": "new", "score": 1, "more": True}], mode="append")
@@ -139,7 +141,7 @@ class TestDiff:
         only = data.api.get(f"{data.path}/diff", params=kinds).json()
         assert [item["after"] for item in only["items"]] == [99]
 
-    def test_diff_by_content_in_pages_shows_all_rows(self, data: Changed) -> None:
+    def test_diff_by_content_in_pages_shows_all_rows(self, data: DatasetClient) -> None:
         data.upload(ROWS[:90])
         params: dict[str, Any] = {"before": "v1", "after": "v2", "limit": 4}
         seen = []
@@ -164,7 +166,7 @@ class TestDiff:
         ],
     )
     def test_diff_with_invalid_parameters_is_refused(
-        self, data: Changed, params: Any, status: int
+        self, data: DatasetClient, params: Any, status: int
     ) -> None:
         assert data.api.get(f"{data.path}/diff", params=params).status_code == status
 
@@ -191,7 +193,9 @@ class TestCsv:
         ]
 
 
-def test_footer_of_a_version_is_read_once(data: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_footer_of_a_version_is_read_once(
+    data: DatasetClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = []
     real = content.pq.read_metadata
     monkeypatch.setattr(content, "_footers", OrderedDict())

@@ -41,7 +41,7 @@ def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
     return commit
 
 
-class TestHeads:
+class TestDatasets:
     def test_rename_needs_the_current_etag(
         self, mine: Api, dataset: dict[str, Any], session: Session
     ) -> None:

@@ -26,8 +26,8 @@ ROWS: Rows = [{"id": n, "text": f"text {n}", "label": "ab"[n % 2]} for n in rang
 pytestmark = pytest.mark.usefixtures("app")
 
 
-class Changed:
-    """A dataset that tests change over the API."""
+class DatasetClient:
+    """Requests that change one dataset over the API."""
 
     def __init__(self, api: Api, uuid: Any) -> None:
         self.api = api
@@ -47,18 +47,18 @@ class Changed:
         items: Rows = self.api.get(f"{self.path}/versions/{version}/rows").json()["items"]
         return items
 
-    def head(self) -> dict[str, Any]:
+    def current(self) -> dict[str, Any]:
         shown: dict[str, Any] = self.api.get(self.path).json()
         return shown
 
 
 @pytest.fixture
-def changed(stored: Stored, mine: Api) -> Changed:
-    return Changed(mine, stored(jsonl(ROWS)).uuid)
+def changed(stored: Stored, mine: Api) -> DatasetClient:
+    return DatasetClient(mine, stored(jsonl(ROWS)).uuid)
 
 
 def test_change_counts_tokens_like_the_previous_version(
-    session: Session, mine: Api, project: Project, changed: Changed
+    session: Session, mine: Api, project: Project, changed: DatasetClient
 ) -> None:
     model = make_model(session, project)
     commit(session)
@@ -91,7 +91,7 @@ def end_reports(session: Session) -> None:
 
 
 class TestUploads:
-    def test_append_adds_rows(self, changed: Changed) -> None:
+    def test_append_adds_rows(self, changed: DatasetClient) -> None:
         made = changed.upload([{"id": 9, "text": "new", "label": "a"}], mode="append", message="m")
         assert made.status_code == 201, made.text
         version = made.json()
@@ -100,9 +100,9 @@ class TestUploads:
             "operation": "append", "from": "v1", "added": 1, "changed": 0, "deleted": 0,
         }  # fmt: skip
         assert changed.rows("v2") == [*ROWS, {"id": 9, "text": "new", "label": "a"}]
-        assert changed.head()["version"] == "v2"
+        assert changed.current()["version"] == "v2"
 
-    def test_upsert_replaces_rows_and_delete_removes_them(self, changed: Changed) -> None:
+    def test_upsert_replaces_rows_and_delete_removes_them(self, changed: DatasetClient) -> None:
         rows = [{"id": 1, "text": "one"}, {"id": 7, "text": "seven"}]
         assert changed.upload(rows, mode="upsert", key="id").status_code == 201
         assert changed.rows("v2")[1] == {"id": 1, "text": "one", "label": "b"}
@@ -120,30 +120,30 @@ class TestUploads:
         ],
     )
     def test_invalid_upload_is_refused_and_leaves_nothing(
-        self, changed: Changed, traces: Callable[[], Any], params: Any, code: str
+        self, changed: DatasetClient, stored_state: Callable[[], Any], params: Any, code: str
     ) -> None:
-        before = {k: v for k, v in traces().items() if k != "spooled"}
+        before = {k: v for k, v in stored_state().items() if k != "spooled"}
         answer = changed.upload([{"id": 1, "text": "x", "label": "a"}], **params)
         assert answer.json()["code"] == code, answer.text
-        after = traces()
+        after = stored_state()
         assert {k: v for k, v in after.items() if k != "spooled"} == before
         assert all(name.startswith("rows-") for name in after["spooled"])
 
-    def test_upload_with_earlier_parent_branches_off(self, changed: Changed) -> None:
+    def test_upload_with_earlier_parent_branches_off(self, changed: DatasetClient) -> None:
         row = {"id": 9, "text": "new", "label": "a"}
         assert changed.upload(ROWS[:3]).json()["parent"] == "v1"
         made = changed.upload([row], mode="append", parent="v1").json()
         assert (made["version"], made["parent"], made["row_count"]) == ("v3", "v1", 7)
-        assert changed.head()["version"] == "v3"
+        assert changed.current()["version"] == "v3"
 
-    def test_concurrent_appends_lose_no_rows(self, changed: Changed) -> None:
+    def test_concurrent_appends_lose_no_rows(self, changed: DatasetClient) -> None:
         def append(number: int) -> int:
             row = {"id": 100 + number, "text": "n", "label": "a"}
             return int(changed.upload([row], mode="append").status_code)
 
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(append, range(4))) == [201] * 4
-        head = changed.head()
+        head = changed.current()
         assert head["version"] == "v5"
         ids = {row["id"] for row in changed.rows("v5")}
         assert ids == {*range(6), 100, 101, 102, 103}
@@ -154,7 +154,7 @@ class TestUploads:
         from aiplatform.server.core.storage import Blob
 
         rows = [{"id": n, "text": f"{n} " + f"{n * 7919 % 100_003} " * 20} for n in range(4000)]
-        own = Changed(mine, stored(jsonl(rows)).uuid)
+        own = DatasetClient(mine, stored(jsonl(rows)).uuid)
         before = set(session.execute(select(Blob.sha256, Blob.size)).all())
         whole = sum(size for _, size in before)
         assert own.upload([{"id": 5, "text": "changed"}], mode="upsert", key="id").is_success
@@ -165,7 +165,7 @@ class TestUploads:
 
 
 class TestPatch:
-    def test_patch_changes_adds_and_deletes_rows_by_place(self, changed: Changed) -> None:
+    def test_patch_changes_adds_and_deletes_rows_by_place(self, changed: DatasetClient) -> None:
         made = changed.post(
             "patch",
             set=[{"row": 2, "values": {"text": "two"}}],
@@ -191,11 +191,11 @@ class TestPatch:
             {"add": [{"id": "x" * 10, "text": "a"}], "unknown": 1},
         ],
     )
-    def test_invalid_patch_is_refused(self, changed: Changed, body: Any) -> None:
+    def test_invalid_patch_is_refused(self, changed: DatasetClient, body: Any) -> None:
         assert changed.post("patch", **body).status_code == 422
-        assert changed.head()["version"] == "v1"
+        assert changed.current()["version"] == "v1"
 
-    def test_patch_that_changes_nothing_is_refused(self, changed: Changed) -> None:
+    def test_patch_that_changes_nothing_is_refused(self, changed: DatasetClient) -> None:
         answer = changed.post("patch", set=[{"row": 0, "values": {"text": "text 0"}}])
         assert answer.json()["code"] == "dataset.identical_content"
 
@@ -212,7 +212,7 @@ class TestIdenticalContent:
         ],
     )
     def test_change_that_changes_nothing_does_not_suggest_allow_identical(
-        self, changed: Changed, what: str, body: Any
+        self, changed: DatasetClient, what: str, body: Any
     ) -> None:
         answer = changed.post(what, **body)
         assert answer.status_code == 409
@@ -223,7 +223,7 @@ class TestIdenticalContent:
         )
         assert "无需提交" in in_chinese.json()["detail"]
 
-    def test_identical_upload_suggests_allow_identical(self, changed: Changed) -> None:
+    def test_identical_upload_suggests_allow_identical(self, changed: DatasetClient) -> None:
         for mode in {"mode": "replace"}, {"mode": "upsert", "key": "id"}:
             answer = changed.upload(ROWS, **mode)
             assert answer.status_code == 409
@@ -232,25 +232,25 @@ class TestIdenticalContent:
 
 
 class TestFilterAndSplit:
-    def test_filter_keeps_rows_that_meet_the_condition(self, changed: Changed) -> None:
+    def test_filter_keeps_rows_that_meet_the_condition(self, changed: DatasetClient) -> None:
         where = [{"column": "label", "op": "==", "value": "a"}]
         made = changed.post("filter", where=where, message="a only")
         assert made.status_code == 201, made.text
         assert made.json()["made_by"]["where"] == where
         assert [row["id"] for row in changed.rows("v2")] == [0, 2, 4]
 
-    def test_filter_that_leaves_no_rows_is_refused(self, changed: Changed) -> None:
+    def test_filter_that_leaves_no_rows_is_refused(self, changed: DatasetClient) -> None:
         where = [{"column": "label", "op": "==", "value": "c"}]
         answer = changed.post("filter", where=where)
         assert (answer.status_code, answer.json()["reason"]) == (422, "no_rows_left")
 
     def test_split_creates_a_dataset_per_part(
-        self, changed: Changed, mine: Api, project: Project
+        self, changed: DatasetClient, mine: Api, project: Project
     ) -> None:
         made = changed.post("split", fractions={"train": 0.67, "eval": 0.33}, stratify="label")
         assert made.status_code == 201, made.text
         train, held = made.json()["datasets"]
-        name = changed.head()["name"]
+        name = changed.current()["name"]
         assert (train["name"], held["name"]) == (f"{name}-train", f"{name}-eval")
         assert (train["row_count"], held["row_count"]) == (4, 2)
         version = mine.get(f"datasets/{train['uuid']}/versions/v1").json()
@@ -261,7 +261,7 @@ class TestFilterAndSplit:
 
     @pytest.mark.parametrize("part", ["a@b", "a/b", "a\n", "x" * 100])
     def test_part_with_invalid_name_needs_another_name(
-        self, changed: Changed, mine: Api, part: str
+        self, changed: DatasetClient, mine: Api, part: str
     ) -> None:
         mine.patch(changed.path, json={"name": "n" * 200}, headers={"If-Match": "*"})
         answer = changed.post("split", fractions={part: 0.5, "eval": 0.5})
@@ -271,7 +271,9 @@ class TestFilterAndSplit:
         assert named.status_code == 201, named.text
         assert named.json()["datasets"][0]["name"] == "short"
 
-    def test_names_for_unknown_parts_or_equal_names_are_refused(self, changed: Changed) -> None:
+    def test_names_for_unknown_parts_or_equal_names_are_refused(
+        self, changed: DatasetClient
+    ) -> None:
         halves = {"a": 0.5, "b": 0.5}
         unknown = changed.post("split", fractions=halves, names={"c": "x"})
         assert unknown.status_code == 422
@@ -281,7 +283,7 @@ class TestFilterAndSplit:
 
 
 class TestRestore:
-    def test_restored_version_is_current_again(self, changed: Changed) -> None:
+    def test_restored_version_is_current_again(self, changed: DatasetClient) -> None:
         changed.upload(ROWS[:3])
         made = changed.post("restore", version="v1")
         assert made.status_code == 201, made.text
@@ -289,11 +291,11 @@ class TestRestore:
         assert (version["version"], version["parent"]) == ("v3", "v2")
         assert version["made_by"] == {"operation": "restore", "from": "v1"}
         assert changed.rows("v3") == ROWS
-        assert changed.head()["row_count"] == 6
+        assert changed.current()["row_count"] == 6
         assert changed.post("restore", version="v1").json()["code"] == "dataset.identical_content"
 
     def test_restored_version_stays_when_its_source_is_deleted(
-        self, changed: Changed, session: Session
+        self, changed: DatasetClient, session: Session
     ) -> None:
         changed.upload(ROWS[:3])
         changed.upload(ROWS[:2], parent="v1")
@@ -304,7 +306,9 @@ class TestRestore:
 
 
 class TestTags:
-    def test_tag_can_be_set_moved_read_and_removed(self, changed: Changed, owner: User) -> None:
+    def test_tag_can_be_set_moved_read_and_removed(
+        self, changed: DatasetClient, owner: User
+    ) -> None:
         changed.upload(ROWS[:3])
         assert changed.tag("prod", "v1").status_code == 200
         assert len(changed.rows("prod")) == len(changed.rows("@prod")) == 6
@@ -317,7 +321,7 @@ class TestTags:
         gone = changed.api.get(f"{changed.path}/versions/prod")
         assert gone.status_code == 404
 
-    def test_tag_moves_are_audited(self, changed: Changed, session: Session) -> None:
+    def test_tag_moves_are_audited(self, changed: DatasetClient, session: Session) -> None:
         changed.upload(ROWS[:3])
         changed.tag("prod", "v1")
         changed.tag("prod", "v2")
@@ -333,15 +337,15 @@ class TestTags:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("name", ["v1", "Prod", "-x", "a b", "x" * 60, "é"])
-    def test_tag_with_invalid_name_is_refused(self, changed: Changed, name: str) -> None:
+    def test_tag_with_invalid_name_is_refused(self, changed: DatasetClient, name: str) -> None:
         assert changed.tag(name, "v1").status_code == 422
 
-    def test_tag_at_unknown_version_is_not_found(self, changed: Changed) -> None:
+    def test_tag_at_unknown_version_is_not_found(self, changed: DatasetClient) -> None:
         assert changed.tag("prod", "v9").status_code == 404
         assert changed.tag("prod", "@none").status_code == 404
 
     def test_task_on_a_tag_pins_its_version(
-        self, changed: Changed, mine: Api, project: Project
+        self, changed: DatasetClient, mine: Api, project: Project
     ) -> None:
         changed.upload(ROWS[:3])
         changed.tag("prod", "v1")
@@ -352,26 +356,30 @@ class TestTags:
         assert task.json()["config"]["dataset"]["version"] == "v1"
 
     def test_viewer_may_not_tag_or_restore(
-        self, changed: Changed, api: Callable[..., Api], session: Session, project: Project
+        self, changed: DatasetClient, api: Callable[..., Api], session: Session, project: Project
     ) -> None:
-        viewer = Changed(api(make_member(session, project, "viewer")), changed.head()["uuid"])
+        viewer = DatasetClient(
+            api(make_member(session, project, "viewer")), changed.current()["uuid"]
+        )
         assert viewer.tag("prod", "v1").status_code == 403
         assert viewer.post("restore", version="v1").status_code == 403
 
 
 class TestDeletion:
     def test_deleted_leaf_is_gone_and_its_number_is_not_reused(
-        self, changed: Changed, session: Session
+        self, changed: DatasetClient, session: Session
     ) -> None:
         changed.upload(ROWS[:3])
         end_reports(session)
         assert changed.api.delete(f"{changed.path}/versions/v2").status_code == 204
-        head = changed.head()
+        head = changed.current()
         assert (head["version"], head["row_count"]) == ("v1", 6)
         assert changed.api.get(f"{changed.path}/versions/v2").status_code == 404
         assert changed.upload(ROWS[:2]).json()["version"] == "v3"
 
-    def test_version_in_use_can_not_be_deleted(self, changed: Changed, session: Session) -> None:
+    def test_version_in_use_can_not_be_deleted(
+        self, changed: DatasetClient, session: Session
+    ) -> None:
         def refusal(version: str) -> str:
             answer = changed.api.delete(f"{changed.path}/versions/{version}")
             assert answer.status_code == 409, answer.text

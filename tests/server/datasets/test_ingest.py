@@ -37,7 +37,7 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-async def read(directory: Path, gone: Any = never, **options: Any) -> Any:
+async def read(directory: Path, disconnected: Any = never, **options: Any) -> Any:
     source = directory / "upload"
     source.write_bytes(b'{"text": "a"}\n')
     return await ingest(
@@ -45,7 +45,7 @@ async def read(directory: Path, gone: Any = never, **options: Any) -> Any:
         directory / "rows.parquet",
         filename="a.jsonl",
         format=None,
-        disconnected=gone,
+        disconnected=disconnected,
         **options,
     )
 
@@ -167,7 +167,7 @@ def test_program_is_killed_when_the_request_is_cancelled(tmp_path: Path, pid_of:
 def test_program_is_killed_when_the_client_disconnects(tmp_path: Path, pid_of: Any) -> None:
     async def run() -> list[int]:
         gone = asyncio.Event()
-        reading = asyncio.create_task(read(tmp_path, gone=gone.wait))
+        reading = asyncio.create_task(read(tmp_path, disconnected=gone.wait))
         pids: list[int] = await pid_of()
         gone.set()
         with pytest.raises(UploadAborted):

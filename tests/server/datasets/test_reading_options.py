@@ -17,7 +17,7 @@ from tests.factories import number
 from tests.server.datasets.conftest import jsonl
 
 Upload = Callable[..., Any]
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 ROWS = [{"question": f"q{n}", "answer": f"a{n}"} for n in range(20)]
 
 
@@ -29,7 +29,7 @@ def version_of(mine: Api, answer: Any) -> dict[str, Any]:
     return shown
 
 
-def aside_of(mine: Api, version: dict[str, Any]) -> list[dict[str, Any]]:
+def quarantined_rows(mine: Api, version: dict[str, Any]) -> list[dict[str, Any]]:
     path = f"datasets/{version['dataset']}/versions/{version['version']}/content"
     answer = mine.get(path, params={"format": "quarantine"})
     assert answer.status_code == 200, answer.text
@@ -46,7 +46,7 @@ class TestQuarantine:
         assert version["row_count"] == 20
         aside = version["read_as"]["quarantined"]
         assert (aside["rows"], aside["reasons"]) == (1, {"json_invalid": 1})
-        told = aside_of(mine, version)
+        told = quarantined_rows(mine, version)
         assert [(row["line"], row["raw"]) for row in told] == [(21, "{")]
         assert told[0]["message"].startswith("line 21: ")
         row = session.scalars(
@@ -59,14 +59,14 @@ class TestQuarantine:
         assert row.details["quarantined"]["rows"] == 1
 
     def test_too_many_bad_rows_are_refused_and_leave_nothing(
-        self, upload: Upload, monkeypatch: pytest.MonkeyPatch, traces: Traces
+        self, upload: Upload, monkeypatch: pytest.MonkeyPatch, stored_state: StoredState
     ) -> None:
         monkeypatch.setattr(get_settings(), "quarantine_max_share", 0.04)
-        before = traces()
+        before = stored_state()
         answer = upload(jsonl(ROWS) + b"{\n", bad_rows="quarantine")
         assert answer.status_code == 422
         assert "1 of 21 rows" in answer.json()["detail"]
-        assert traces() == before
+        assert stored_state() == before
 
     def test_upload_without_bad_rows_has_no_quarantine_file(
         self, upload: Upload, mine: Api
@@ -86,7 +86,7 @@ class TestQuarantine:
         version = version_of(mine, answer)
         assert version["row_count"] == 40
         assert version["read_as"]["quarantined"]["rows"] == 1
-        assert aside_of(mine, version)[0]["reason"] == "json_not_object"
+        assert quarantined_rows(mine, version)[0]["reason"] == "json_not_object"
 
     def test_bad_rows_of_a_resumable_upload_are_set_aside(
         self, mine: Api, project: Project
@@ -233,14 +233,14 @@ class TestOptions:
         ],
     )
     def test_invalid_option_is_refused_and_leaves_nothing(
-        self, upload: Upload, options: dict[str, str], option: str, traces: Traces
+        self, upload: Upload, options: dict[str, str], option: str, stored_state: StoredState
     ) -> None:
-        before = traces()
+        before = stored_state()
         answer = upload(**options)
         assert answer.status_code == 422
         assert answer.json()["code"] == "dataset.reading_unreadable"
         assert answer.json()["option"] == option
-        assert traces() == before
+        assert stored_state() == before
 
 
 class TestMapping:
@@ -282,12 +282,12 @@ class TestMapping:
         [{"x": "prompt"}, {"question": "label"}, {"question": "prompt", "answer": "prompt"}, {}],
     )
     def test_invalid_map_is_refused_and_leaves_nothing(
-        self, upload: Upload, mine: Api, mapped: dict[str, str], traces: Traces
+        self, upload: Upload, mine: Api, mapped: dict[str, str], stored_state: StoredState
     ) -> None:
         uuid = upload(jsonl([{"question": "x", "answer": 1}])).json()["uuid"]
-        before = traces()
+        before = stored_state()
         assert mine.post(f"datasets/{uuid}/map", json={"map": mapped}).status_code == 422
-        after = traces()
+        after = stored_state()
         # A copy of the rows is kept in the spool for a day, for the next reader.
         after["spooled"] = [n for n in after["spooled"] if not n.startswith("rows-")]
         before["spooled"] = [n for n in before["spooled"] if not n.startswith("rows-")]

@@ -110,12 +110,12 @@ def test_one_of_many_concurrent_uploads_is_stored(
     server_url: str,
     session: Session,
     owner: User,
-    traces: Callable[[], dict[str, Any]],
+    stored_state: Callable[[], dict[str, Any]],
 ) -> None:
     """Each client sends a different file to the same upload."""
     contents = [jsonl([{"text": who * 200, "n": n} for n in range(1000, 2000)]) for who in "abcdef"]
     assert len({len(content) for content in contents}) == 1
-    before = traces()
+    before = stored_state()
     place = tus.begin(len(contents[0]))
     token = make_token(session, owner)
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def test_one_of_many_concurrent_uploads_is_stored(
     ).content
     assert kept == contents[answers.index(204)]
     assert len(tus.api.get(f"datasets/{uuid}/versions").json()["items"]) == 1
-    after = traces()
+    after = stored_state()
     assert after["datasets"] == before["datasets"] + 1
     assert after["spooled"] == before["spooled"]
     assert tus.api.request("DELETE", f"datasets/{uuid}").is_success
@@ -191,7 +191,7 @@ def test_upload_after_a_crash_is_committed_once(
     session: Session,
     owner: User,
     monkeypatch: pytest.MonkeyPatch,
-    traces: Callable[[], dict[str, Any]],
+    stored_state: Callable[[], dict[str, Any]],
 ) -> None:
     """Repeat the last request by several clients after all bytes arrived without a commit."""
     place = tus.begin(len(CONTENT), name="made up for")
@@ -202,7 +202,7 @@ def test_upload_after_a_crash_is_committed_once(
     with monkeypatch.context() as patch:
         patch.setattr("aiplatform.server.datasets.endpoints.resumable.finish_upload", die)
         assert tus.send(place, 0, CONTENT).status_code == 500
-    before = traces()
+    before = stored_state()
     headers = {
         "Authorization": f"Bearer {make_token(session, owner)}",
         **PIECE,
@@ -219,7 +219,7 @@ def test_upload_after_a_crash_is_committed_once(
         answers = list(pool.map(ask, range(5)))
     assert 204 in answers
     assert set(answers) <= {204, 423}
-    after = traces()
+    after = stored_state()
     assert after["datasets"] == before["datasets"] + 1
     assert tus.api.get(place).json()["result"]["version"] == "v1"
     assert spooled() == []
@@ -254,14 +254,14 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
         resumable.file_of(uuid).unlink()
 
     @contextmanager
-    def writing(uuid: UUID) -> Iterator[int]:
+    def open_ended(uuid: UUID) -> Iterator[int]:
         if not opened:
             end(uuid)
         with real(uuid) as descriptor:
             end(uuid)
             yield descriptor
 
-    monkeypatch.setattr(resumable, "open_locked", writing)
+    monkeypatch.setattr(resumable, "open_locked", open_ended)
     told = tus.send(place, offset, CONTENT[offset:])
     assert told.status_code == answer[0], told.text
     assert answer[1] is None or told.json()["code"] == answer[1]

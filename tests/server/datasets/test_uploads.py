@@ -29,7 +29,7 @@ from tests.factories import make_member, make_model, make_project, make_token, r
 from tests.server.datasets.conftest import CHAT, jsonl
 
 Upload = Callable[..., Any]
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 
 
 class TestAcceptedUploads:
@@ -118,21 +118,23 @@ class TestAcceptedUploads:
         assert answer.json()["format"] == expected
 
     def test_identical_content_is_stored_once(
-        self, upload: Upload, session: Session, traces: Traces
+        self, upload: Upload, session: Session, stored_state: StoredState
     ) -> None:
         content = jsonl([{"text": "the same in both"}])
         first = upload(content).json()
-        before = traces()
+        before = stored_state()
         second = upload(content).json()
-        after = traces()
+        after = stored_state()
         assert first["uuid"] != second["uuid"]
         assert after["blobs"] == before["blobs"]
         assert after["stored"] == before["stored"]
         assert after["references"] == before["references"] + 2
 
-    def test_spool_is_empty_after_an_upload(self, upload: Upload, traces: Traces) -> None:
+    def test_spool_is_empty_after_an_upload(
+        self, upload: Upload, stored_state: StoredState
+    ) -> None:
         assert upload().status_code == 201
-        assert traces()["spooled"] == []
+        assert stored_state()["spooled"] == []
 
     @pytest.mark.parametrize(
         "filename",
@@ -161,10 +163,10 @@ class TestAcceptedUploads:
 
 class TestRefusedUploads:
     @pytest.fixture(autouse=True)
-    def _nothing_stays(self, traces: Traces) -> Any:
-        before = traces()
+    def _nothing_stays(self, stored_state: StoredState) -> Any:
+        before = stored_state()
         yield
-        assert traces() == before
+        assert stored_state() == before
 
     def test_broken_json_is_refused_with_its_line(self, upload: Upload) -> None:
         content = jsonl(CHAT[:2]) + b'{"messages": [}\n' + jsonl(CHAT[:1])
@@ -251,14 +253,14 @@ class TestRefusedUploads:
 
 
 def test_taken_name_is_refused_before_the_body_is_read(
-    upload: Upload, mine: Api, session: Session, owner: User, traces: Traces
+    upload: Upload, mine: Api, session: Session, owner: User, stored_state: StoredState
 ) -> None:
     assert upload(name="twice").status_code == 201
-    before = traces()
+    before = stored_state()
     # The body is not read: otherwise the wrong digest would be reported.
     answer = upload(name="twice", headers={"X-Content-SHA256": "0" * 64})
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
-    assert traces() == before
+    assert stored_state() == before
     elsewhere = make_project(session, owner)
     path = f"projects/{elsewhere.uuid}/datasets?name=twice&filename=a.jsonl"
     assert mine.post(path, content=jsonl(CHAT)).status_code == 201
@@ -288,11 +290,11 @@ class TestPermissions:
         session: Session,
         owner: User,
         project: Project,
-        traces: Traces,
+        stored_state: StoredState,
     ) -> None:
         token = make_token(session, owner)
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == owner.id)).one()
-        before = traces()
+        before = stored_state()
 
         def body() -> Any:
             yield jsonl(CHAT)
@@ -307,7 +309,7 @@ class TestPermissions:
             content=body(),
         )
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
-        assert traces() == before
+        assert stored_state() == before
 
 
 class TestDisconnectedClient:
@@ -333,15 +335,20 @@ class TestDisconnectedClient:
         return condition()
 
     def test_disconnect_during_the_body_leaves_nothing(
-        self, server_url: str, session: Session, owner: User, project: Project, traces: Traces
+        self,
+        server_url: str,
+        session: Session,
+        owner: User,
+        project: Project,
+        stored_state: StoredState,
     ) -> None:
-        before = traces()
+        before = stored_state()
         token = make_token(session, owner)
         connection = self._begin(server_url, token, project, length=50_000_000)
         connection.sendall(b'{"text": "x"}\n' * 200_000)
-        assert self._settle(lambda: len(traces()["spooled"]) == 1)
+        assert self._settle(lambda: len(stored_state()["spooled"]) == 1)
         connection.close()
-        assert self._settle(lambda: traces() == before)
+        assert self._settle(lambda: stored_state() == before)
 
     def test_disconnect_during_parsing_kills_the_child(
         self,
@@ -349,7 +356,7 @@ class TestDisconnectedClient:
         session: Session,
         owner: User,
         project: Project,
-        traces: Traces,
+        stored_state: StoredState,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -357,7 +364,7 @@ class TestDisconnectedClient:
         program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nsleep 600\n")
         program.chmod(0o755)
         monkeypatch.setattr("sys.executable", str(program))
-        before = traces()
+        before = stored_state()
         token = make_token(session, owner)
         body = json.dumps({"text": "x"}).encode()
         connection = self._begin(server_url, token, project, length=len(body))
@@ -366,4 +373,4 @@ class TestDisconnectedClient:
         pid = int((tmp_path / "pid").read_text())
         connection.close()
         assert self._settle(lambda: not psutil.pid_exists(pid))
-        assert self._settle(lambda: traces() == before)
+        assert self._settle(lambda: stored_state() == before)

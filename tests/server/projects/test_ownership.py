@@ -157,7 +157,7 @@ class TestRaces:
         place = f"projects/{project.uuid}/members/{friend.username}"
         with ThreadPoolExecutor(1) as pool:
             given = pool.submit(me.put, place, json={"role": "admin"})
-            waited_for(session)  # the guard has admitted it
+            wait_for_lock(session)  # the guard has admitted it
             session.delete(
                 session.scalars(
                     select(ProjectPermission).where(ProjectPermission.user_id == giver.id)
@@ -191,7 +191,7 @@ class TestRaces:
         ).one()
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(act)
-            waited_for(session)
+            wait_for_lock(session)
             if lost == "ownership":
                 held.owner_id = heir.id
             elif admin:
@@ -207,7 +207,7 @@ class TestRaces:
         assert session.get_one(Project, project.id).name != "x"
 
 
-def waited_for(session: Session) -> None:
+def wait_for_lock(session: Session) -> None:
     """Wait until another transaction waits for a lock that this session holds."""
     blocked = text(
         "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"

@@ -30,7 +30,7 @@ from tests.server.projects.conftest import audited, binned, overdue
 pytestmark = pytest.mark.usefixtures("client")
 
 
-KILLED = """
+KILLED_PROGRAM = """
 import os, signal
 from aiplatform.server.composition import compose
 from aiplatform.server.projects.service import bin as service
@@ -98,7 +98,7 @@ class TestOverdue:
             make_version(session, head, file=file)
             heads.append((head.id, head.uuid, file.sha256))
         overdue(session, *(uuid for _, uuid, _ in heads))
-        child = subprocess.run([sys.executable, "-c", KILLED], check=False, timeout=120)
+        child = subprocess.run([sys.executable, "-c", KILLED_PROGRAM], check=False, timeout=120)
         assert child.returncode == -signal.SIGKILL
         session.rollback()
 

@@ -264,8 +264,8 @@ class ProjectGuard(Guard[ProjectContext]):
             itself.
         writes: True to refuse archived projects; by default True for permissions that end in
             ``:write``.
-        everything: True to also require ``*``: only the owner and administrators of the project may
-            archive or delete it.
+        all_permissions: True to also require ``*``: only the owner and administrators of the
+            project may archive or delete it.
         binned: True for routes of projects in the bin. Other guards treat these as nonexistent.
         owner: True to require the owner, or a principal with a global ``*``; a member with ``*`` is
             not enough.
@@ -278,7 +278,7 @@ class ProjectGuard(Guard[ProjectContext]):
         resource: ResourcePath | None = None,
         *,
         writes: bool | None = None,
-        everything: bool = False,
+        all_permissions: bool = False,
         binned: bool = False,
         owner: bool = False,
         accepts_keys: bool = True,
@@ -287,7 +287,7 @@ class ProjectGuard(Guard[ProjectContext]):
         self.owner = owner
         self.accepts_keys = accepts_keys
         self.resource = resource
-        self.everything = everything
+        self.all_permissions = all_permissions
         self.binned = binned
         self.writes = (permission or "").endswith(":write") if writes is None else writes
         self.__signature__ = signature_with_path_parameter(type(self).__call__, self.parameter)
@@ -337,7 +337,7 @@ class ProjectGuard(Guard[ProjectContext]):
         )
         if self.permission is not None and not context.may(self.permission):
             raise PermissionDenied(permission=self.permission.value)
-        if self.everything and WILDCARD not in held:
+        if self.all_permissions and WILDCARD not in held:
             raise PermissionDenied(permission=WILDCARD)
         if self.owner and not (principal.is_superuser or row.owner_id == principal.user_id):
             raise PermissionDenied(permission=OWNER)

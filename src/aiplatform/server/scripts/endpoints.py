@@ -94,7 +94,7 @@ def list_bundles(
 ) -> Page[BundleOut]:
     """List the project's bundles, newest first."""
     rows, following = page_by_id(
-        session, queries.bundles(context), CodeBundle.id, limit=limit, cursor=cursor
+        session, queries.list_bundles(context), CodeBundle.id, limit=limit, cursor=cursor
     )
     return Page(items=[render(*row) for row in rows], next_cursor=following)
 

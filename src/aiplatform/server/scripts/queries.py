@@ -17,7 +17,7 @@ from aiplatform.server.tasks.models import Task, TaskInput
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
-def bundles(context: ProjectContext) -> Any:
+def list_bundles(context: ProjectContext) -> Any:
     """Return a statement for the project's bundles, each with the name of its author."""
     return (
         select(CodeBundle, User.username)
@@ -32,7 +32,7 @@ def get_bundle(session: Session, context: ProjectContext, uuid: UUID) -> tuple[C
     Raises:
         NotFound: when the project has no such bundle.
     """
-    row = session.execute(bundles(context).where(CodeBundle.uuid == uuid)).one_or_none()
+    row = session.execute(list_bundles(context).where(CodeBundle.uuid == uuid)).one_or_none()
     if row is None:
         raise NotFound(resource="code bundle")
     return row[0], row[1]

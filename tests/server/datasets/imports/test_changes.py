@@ -15,7 +15,7 @@ from tests.fake_remote_server import FakeRemoteServer
 from tests.server.datasets.conftest import jsonl
 from tests.server.datasets.imports.conftest import Ask, RunTask, forget_reports, url
 
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 ROWS = [{"id": n, "text": f"t{n}", "label": "ab"[n % 2]} for n in range(30)]
 
 
@@ -167,15 +167,15 @@ def test_import_by_sdk_changes_dataset(
     ids=["broken", "no text", "no key"],
 )
 def test_failed_import_leaves_nothing(
-    there: FakeRemoteServer, ask: Ask, run: RunTask, upload: Callable[..., Any], traces: Traces,
-    mine: Api, content: bytes, said: str,
+    there: FakeRemoteServer, ask: Ask, run: RunTask, upload: Callable[..., Any],
+    stored_state: StoredState, mine: Api, content: bytes, said: str,
 ) -> None:  # fmt: skip
     uuid = upload(jsonl(ROWS)).json()["uuid"]
     forget_reports()
     there.files["/bad.jsonl"] = content
-    before = traces()
+    before = stored_state()
     ended = run(ask(url(there, "/bad.jsonl"), dataset=uuid, mode="upsert", key="id"))
     assert ended["status"] == "failed"
     assert said in ended["error_message"]
-    assert traces() == before
+    assert stored_state() == before
     assert mine.get(f"datasets/{uuid}").json()["version"] == "v1"

@@ -23,7 +23,7 @@ from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 from tests.server.datasets.conftest import jsonl
 from tests.server.datasets.imports.conftest import ROWS, forget_reports, url
 
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 
 
 class TestUrls:
@@ -100,14 +100,14 @@ class TestUrls:
         there: FakeRemoteServer,
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
-        traces: Traces,
+        stored_state: StoredState,
     ) -> None:
         there.files["/broken.jsonl"] = jsonl(ROWS[:5]) + b"{\n"
-        before = traces()
+        before = stored_state()
         ended = run(ask(url(there, "/broken.jsonl")))
         assert ended["status"] == "failed"
         assert "line 6" in ended["error_message"]
-        assert traces() == before
+        assert stored_state() == before
         assert list(get_settings().work_dir.rglob("*.parquet")) == []
 
     def test_name_taken_meanwhile_fails_the_import(
@@ -132,16 +132,16 @@ class TestUrls:
         api: Callable[..., Api],
         session: Session,
         project: Project,
-        traces: Traces,
+        stored_state: StoredState,
     ) -> None:
         member = make_member(session, project, "admin")
         answer = ask(url(there), as_user=api(member))
         session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == member.id))
         session.commit()
-        before = traces()
+        before = stored_state()
         ended = run(answer)
         assert ended["status"] == "failed"
-        assert {**traces(), "blobs": 0, "stored": []} == {**before, "blobs": 0, "stored": []}
+        assert {**stored_state(), "blobs": 0, "stored": []} == {**before, "blobs": 0, "stored": []}
 
     def test_cancelled_import_leaves_nothing(
         self,
@@ -149,10 +149,10 @@ class TestUrls:
         ask: Callable[..., Any],
         run: Callable[..., dict[str, Any]],
         mine: Api,
-        traces: Traces,
+        stored_state: StoredState,
     ) -> None:
         there.stalls.add("/rows.jsonl")
-        before = traces()
+        before = stored_state()
 
         def cancel(uuid: str) -> None:
             deadline = time.monotonic() + 30
@@ -162,7 +162,7 @@ class TestUrls:
 
         ended = run(ask(url(there)), cancel)
         assert ended["status"] == "cancelled"
-        assert traces() == before
+        assert stored_state() == before
 
 
 def test_import_from_s3_uses_secrets_and_does_not_reveal_them(

@@ -9,7 +9,7 @@ from aiplatform.server.projects.models import Project
 from tests.conftest import Api
 
 Ask = Callable[..., Any]
-Traces = Callable[[], dict[str, Any]]
+StoredState = Callable[[], dict[str, Any]]
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ Traces = Callable[[], dict[str, Any]]
     ],
 )
 def test_import_from_address_that_is_not_allowed_is_refused(
-    ask: Ask, source: dict[str, Any], traces: Traces
+    ask: Ask, source: dict[str, Any], stored_state: StoredState
 ) -> None:
-    before = traces()
+    before = stored_state()
     answer = ask(source)
     assert (answer.status_code, answer.json()["code"]) == (422, "dataset.import_refused")
-    assert traces() == before
+    assert stored_state() == before
 
 
 def test_import_under_taken_name_is_refused(ask: Ask, upload: Callable[..., Any]) -> None:

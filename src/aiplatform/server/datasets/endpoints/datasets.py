@@ -50,7 +50,7 @@ def list_datasets(
 ) -> Page[DatasetOut]:
     """List the project's datasets, newest first."""
     rows, following = page_by_id(
-        session, queries.select_datasets(context, name=name), Dataset.id, limit=limit, cursor=cursor
+        session, queries.list_datasets(context, name=name), Dataset.id, limit=limit, cursor=cursor
     )
     return render_page(rows, following, lambda row: render(queries.dataset_row(row)))
 

@@ -48,7 +48,7 @@ async def list_finding_rows(
         findings.reported_count, context, dataset, base.label, finding
     )
     with downloads.content_expected(base.rows):
-        index = await findings.index_of(base.rows, finding)
+        index = await findings.get_or_build(base.rows, finding)
         await run_in_threadpool(findings.require_rows, index, finding, counted)
         if wanted.sample is not None:
             found = await run_in_threadpool(

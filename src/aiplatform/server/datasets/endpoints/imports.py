@@ -36,6 +36,6 @@ def import_dataset(
     addresses, the hub named in the settings, and networks that an administrator allowed. The task
     can be cancelled. A broken connection is continued where it broke, if the source supports that.
     """
-    task = imports.start(session, context, body.spec())
+    task = imports.request_import(session, context, body.spec())
     response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"
     return render_task(session, context, task)

@@ -21,19 +21,19 @@ READ_AS = (
 )
 
 
-def render_dataset(head: DatasetRow) -> DatasetOut:
+def render_dataset(row: DatasetRow) -> DatasetOut:
     """Return the answer body of a dataset."""
-    dataset = head.dataset
+    dataset = row.dataset
     return DatasetOut(
         uuid=dataset.uuid,
-        project=head.project,
+        project=row.project,
         name=dataset.name,
         format=dataset.format,
-        shape=head.shape,
+        shape=row.shape,
         version=dataset.version,
         status=DatasetStatus(dataset.status),
         size=dataset.size,
-        row_count=head.row_count,
+        row_count=row.row_count,
         quality_report=dataset.quality_report or None,
         created_at=dataset.created_at,
         updated_at=dataset.updated_at,
@@ -54,14 +54,14 @@ def _was_read(details: DatasetVersionDetails) -> bool:
     return details.filename is not None or bool(details.upload.get("source"))
 
 
-def render_version(commit: VersionRow) -> DatasetVersionOut:
+def render_version(row: VersionRow) -> DatasetVersionOut:
     """Return the answer body of a version."""
-    version, details = commit.version, commit.details
+    version, details = row.version, row.details
     return DatasetVersionOut(
         uuid=version.uuid,
-        dataset=commit.dataset,
+        dataset=row.dataset,
         version=version.version,
-        parent=commit.parent,
+        parent=row.parent,
         message=version.commit_message,
         file_hash=version.file_hash,
         file_size=version.file_size,
@@ -73,10 +73,8 @@ def render_version(commit: VersionRow) -> DatasetVersionOut:
         read_as=read_as(details.upload) if details is not None and _was_read(details) else None,
         made_by=None if details is None else details.upload.get("made_by"),
         author=(
-            None
-            if commit.author is None
-            else UserRef(uuid=commit.author[0], username=commit.author[1])
+            None if row.author is None else UserRef(uuid=row.author[0], username=row.author[1])
         ),
         created_at=version.created_at,
-        report=commit.report,
+        report=row.report,
     )

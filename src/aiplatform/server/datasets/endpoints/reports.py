@@ -85,7 +85,7 @@ def list_dataset_reports(
     found = queries.get_version(session, head, version)
     rows, following = page_by_id(
         session,
-        reports.select_report_history(found),
+        reports.list_reports(found),
         QualityReportHistory.id,
         limit=limit,
         cursor=cursor,

@@ -120,7 +120,7 @@ def list_uploads(
 ) -> Page[UploadOut]:
     """List uploads in progress, and for a day those that have ended; newest first."""
     rows, following = page_by_id(
-        session, resumable.select_uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
+        session, resumable.list_uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
     )
     kept = [upload for upload in rows if resumable.is_available(upload)]
     return Page(

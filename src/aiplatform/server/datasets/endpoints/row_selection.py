@@ -103,7 +103,9 @@ async def diff_dataset_versions(
         (offset,) = decode_cursor(cursor, int)
     first = await run_in_threadpool(base_version, context, dataset, before)
     second = await run_in_threadpool(base_version, context, dataset, after)
-    index = await differences.index_of(first.rows, second.rows, key, client_disconnected(request))
+    index = await differences.get_or_build(
+        first.rows, second.rows, key, client_disconnected(request)
+    )
     summary, items, following = await run_in_threadpool(
         differences.page,
         index, first.rows, second.rows, offset=offset, limit=limit, kinds=kind,

@@ -39,13 +39,13 @@ def get_datasets_storage(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> StorageReport:
     """Return bytes by dataset, largest first: as downloaded, as charged, and as stored once."""
-    return storage.report(session, context)
+    return storage.project_report(session, context)
 
 
 @router.get("/datasets/{dataset}/storage", summary="Read what versions cost")
 def get_dataset_storage(dataset: UUID, context: Reader, session: SessionDep) -> DatasetStorage:
     """Return bytes by version, newest first: as downloaded, as charged, and stored only for it."""
-    return storage.report_on(session, context, dataset)
+    return storage.dataset_report(session, context, dataset)
 
 
 @router.post("/storage/gc", summary="Clean up the store")

@@ -64,7 +64,7 @@ def list_dataset_versions(
     """List all versions, newest first."""
     found = queries.get_dataset(session, context, dataset)
     rows, following = page_by_id(
-        session, queries.select_versions(found), DatasetVersion.id, limit=limit, cursor=cursor
+        session, queries.list_versions(found), DatasetVersion.id, limit=limit, cursor=cursor
     )
     return render_page(rows, following, lambda row: render(queries.version_row(row)))
 

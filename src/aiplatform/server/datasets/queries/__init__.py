@@ -61,7 +61,7 @@ class VersionRow:
     report: dict[str, Any] | None
 
 
-def select_datasets(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
+def list_datasets(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
     """Return a statement for the project's datasets with the columns of :class:`DatasetRow`."""
     statement: Any = (
         select(Dataset, Project.uuid, DatasetDetails.shape, DatasetVersion.row_count)
@@ -83,7 +83,7 @@ def select_datasets(context: ProjectContext, *, name: str | None = None) -> Sele
 
 
 def dataset_row(row: Any) -> DatasetRow:
-    """Return a row of :func:`select_datasets` as an object."""
+    """Return a row of :func:`list_datasets` as an object."""
     return DatasetRow(row[0], row[1], row[2], row[3] or 0)
 
 
@@ -93,7 +93,7 @@ def get_dataset_row(session: Session, context: ProjectContext, uuid: UUID) -> Da
     Raises:
         NotFound: when the project has no such dataset.
     """
-    row = session.execute(select_datasets(context).where(Dataset.uuid == uuid)).one_or_none()
+    row = session.execute(list_datasets(context).where(Dataset.uuid == uuid)).one_or_none()
     if row is None:
         raise NotFound(resource="dataset")
     return dataset_row(row)
@@ -161,7 +161,7 @@ def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datas
     return found
 
 
-def select_versions(dataset: Dataset) -> Select[Any]:
+def list_versions(dataset: Dataset) -> Select[Any]:
     """Return a statement for the versions of a dataset with the columns of :class:`VersionRow`."""
     return (
         select(
@@ -183,7 +183,7 @@ def select_versions(dataset: Dataset) -> Select[Any]:
 
 
 def version_row(row: Any) -> VersionRow:
-    """Return a row of :func:`select_versions` as an object."""
+    """Return a row of :func:`list_versions` as an object."""
     author = None if row[4] is None else (row[4], row[5])
     return VersionRow(row[0], row[1], row[2], row[3], author, row[6])
 
@@ -196,7 +196,7 @@ def get_version_row(session: Session, dataset: Dataset, label: str) -> VersionRo
     """
     label = label_of(session, dataset, label)
     row = session.execute(
-        select_versions(dataset).where(DatasetVersion.version == label)
+        list_versions(dataset).where(DatasetVersion.version == label)
     ).one_or_none()
     if row is None:
         raise no_such_version(session, dataset, label)
@@ -322,7 +322,7 @@ def highest_version(session: Session, dataset: Dataset) -> int:
 
 def is_name_taken(session: Session, context: ProjectContext, name: str) -> bool:
     """Return True if the project has a dataset with this name."""
-    return session.scalar(select_datasets(context, name=name).limit(1)) is not None
+    return session.scalar(list_datasets(context, name=name).limit(1)) is not None
 
 
 def report_of(session: Session, version_id: int) -> QualityReport | None:

@@ -63,7 +63,9 @@ def pins_query(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Questio
     refs = {(ref.dataset, ref.version) for ref in wanted}
     asked = _parameters(context, [ref for ref in refs if _is_plain(ref)])
     return Question(
-        _pins(), asked, lambda rows: {_key(context, ref): pin for ref, pin in _by_ref(rows).items()}
+        _pins_statement(),
+        asked,
+        lambda rows: {_key(context, ref): pin for ref, pin in _by_ref(rows).items()},
     )
 
 
@@ -76,7 +78,7 @@ def _is_plain(ref: Ref) -> bool:
 
 
 @cache
-def _pins() -> Compiled:
+def _pins_statement() -> Compiled:
     """Select the current versions of the datasets ``uuids``, and those with one of ``labels``."""
     # The row says which version is current; an object that was loaded earlier may be outdated.
     is_current = DatasetVersion.version == Dataset.version
@@ -124,7 +126,7 @@ def _by_ref(rows: Sequence[Any]) -> dict[Ref, Pin]:
 def _pin(session: Session, context: ProjectContext, ref: Ref) -> Pin:
     uuid, label = ref
     if _is_plain(ref):
-        found = _by_ref(_pins().all(session, **_parameters(context, [ref])))
+        found = _by_ref(_pins_statement().all(session, **_parameters(context, [ref])))
         if pin := found.get(ref):
             return pin
     dataset = session.scalar(

@@ -42,7 +42,7 @@ def evaluation_data(session: Session, version_id: int) -> RequiredComparison | N
     return RequiredComparison(row[0], row[2], "evaluation", f"{row[1]}@{row[2]}")
 
 
-def select_report_history(version: DatasetVersion) -> Select[Any]:
+def list_reports(version: DatasetVersion) -> Select[Any]:
     """Return a statement for all reports of a version, each with the task that made it."""
     made: Any = (
         select(QualityReportHistory, Task.uuid)

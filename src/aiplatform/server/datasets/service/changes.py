@@ -30,7 +30,7 @@ from aiplatform.server.datasets.service.ingest import (
 from aiplatform.server.datasets.service.packing import pack_rows
 from aiplatform.server.projects.access import ProjectContext
 
-FACTS = ("added", "changed", "deleted")
+COUNTS = ("added", "changed", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ async def transform_rows(
     await to_thread.run_sync(write_job)
     command = [sys.executable, "-P", "-m", "aiplatform.data.rework", "--job", str(job)]
     answer = await answer_of(command, prefix.parent, disconnected)
-    counts = {fact: answer[fact] for fact in FACTS if fact in answer}
+    counts = {fact: answer[fact] for fact in COUNTS if fact in answer}
 
     def pack_all() -> list[TransformedRows]:
         made = []

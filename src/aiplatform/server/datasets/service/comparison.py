@@ -23,7 +23,7 @@ from aiplatform.server.tasks.service.kinds import InputRef
 Role = Literal["evaluation", "benchmark"]
 
 MAX_COMPARED = 20
-INPUT = "against_"
+INPUT_ROLE_PREFIX = "against_"
 """Prefix of the roles of comparison inputs. A number follows; the runtime finds inputs by it."""
 
 
@@ -46,7 +46,7 @@ def pin_comparisons(
         (
             ComparedRef(dataset=uuid, version=version.version, role=role, label=label),
             InputRef(
-                role=f"{INPUT}{number}",
+                role=f"{INPUT_ROLE_PREFIX}{number}",
                 label=label,
                 content_hash=version.file_hash,
                 dataset_version_id=version.id,

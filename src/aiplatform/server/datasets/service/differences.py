@@ -19,7 +19,7 @@ LAYOUT = "1"
 PAGE_BYTES = 8 << 20
 
 
-async def index_of(
+async def get_or_build(
     before: StoredFile, after: StoredFile, key: str | None, disconnected: WaitForDisconnect
 ) -> Path:
     """Return the path of the index of two files; see :func:`get_or_build_index`.

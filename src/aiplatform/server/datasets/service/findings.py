@@ -29,7 +29,7 @@ COMPARISON_FINDINGS = frozenset({*LEAKAGE, "contamination"})
 """Findings that can only be seen by comparing with other data."""
 
 
-async def index_of(rows: StoredFile, finding: str) -> Path:
+async def get_or_build(rows: StoredFile, finding: str) -> Path:
     """Return the path of the index of a version's findings; see :func:`get_or_build_index`.
 
     The child continues when the client disconnects, so that the next request finds the index.

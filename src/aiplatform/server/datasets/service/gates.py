@@ -35,7 +35,7 @@ TYPO_SIMILARITY = 0.85
 
 
 @cache
-def _gate() -> Compiled:
+def _gate_statement() -> Compiled:
     project = bindparam("project", type_=Integer())
     return compiled(select(DatasetGate.gate).where(DatasetGate.project_id == project))
 
@@ -44,7 +44,7 @@ def gate_of(session: Session, project_id: int) -> Gate:
     """Return the project's gate, or one without rules if none was set."""
 
     def read() -> Gate:
-        return _gate_from(_gate().all(session, project=project_id))
+        return _gate_from(_gate_statement().all(session, project=project_id))
 
     return once(session, _key(project_id), read)
 
@@ -52,7 +52,9 @@ def gate_of(session: Session, project_id: int) -> Gate:
 def gate_query(project_id: int) -> Question:
     """Return the query of :func:`gate_of`, to be sent with others."""
     return Question(
-        _gate(), {"project": project_id}, lambda rows: {_key(project_id): _gate_from(rows)}
+        _gate_statement(),
+        {"project": project_id},
+        lambda rows: {_key(project_id): _gate_from(rows)},
     )
 
 

@@ -44,9 +44,9 @@ from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submit
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared, Write
 
-ROLE = "source"
-ROWS = "rows.parquet"
-UPLOAD = "upload"
+SOURCE_ROLE = "source"
+ROWS_FILE = "rows.parquet"
+UPLOAD_FILE = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
@@ -72,10 +72,10 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
             require_open_url(address or "https://s3.amazonaws.com")
         except OutgoingRefused as error:
             raise ImportRefused(reason=str(error)) from error
-    return Prepared(spec=spec, inputs=[InputRef(ROLE, described(source)[:255])])
+    return Prepared(spec=spec, inputs=[InputRef(SOURCE_ROLE, described(source)[:255])])
 
 
-def start(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Task:
+def request_import(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Task:
     """Queue an import.
 
     Raises:
@@ -99,12 +99,12 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         return _author_context(session, found), _spec(found)
 
     context, spec = write(look)
-    ingested = ingested_of(dict(result["ingested"]), output / ROWS)
+    ingested = ingested_of(dict(result["ingested"]), output / ROWS_FILE)
     files = result["files"]
     filename, spooled = None, None
     if len(files) == 1:
         filename = safe_filename(files[0]["name"])
-        spooled = Spooled(output / UPLOAD, files[0]["sha256"], files[0]["size"])
+        spooled = Spooled(output / UPLOAD_FILE, files[0]["sha256"], files[0]["size"])
     with room_needed():
         packed = pack_upload(ingested, spooled, filename, reusable_files(context, spec.dataset))
     upload = Upload(

@@ -60,11 +60,11 @@ def previous_column_types(
 
 
 def column_types_of(
-    session: Session, head: Dataset, parent: str | None
+    session: Session, dataset: Dataset, parent: str | None
 ) -> ColumnTypesBefore | None:
     """Return the types of the columns of a version; see :func:`previous_column_types`."""
     try:
-        version = queries.get_version(session, head, parent or head.version)
+        version = queries.get_version(session, dataset, parent or dataset.version)
     except NotFound:
         return None
     details = session.get(DatasetVersionDetails, version.id)

@@ -124,7 +124,7 @@ def is_available(upload: DatasetUpload) -> bool:
     return upload.status != "receiving" or file_of(upload.uuid).exists()
 
 
-def select_uploads(context: ProjectContext) -> Select[Any]:
+def list_uploads(context: ProjectContext) -> Select[Any]:
     """Return a statement for the project's uploads that have not expired."""
     statement: Any = select(DatasetUpload).where(
         DatasetUpload.project_id == context.project_id,

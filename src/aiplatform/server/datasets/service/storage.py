@@ -44,7 +44,7 @@ def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -
     )
 
 
-def report(session: Session, context: ProjectContext) -> StorageReport:
+def project_report(session: Session, context: ProjectContext) -> StorageReport:
     """Return the storage costs of a project's datasets."""
     datasets = [
         DatasetStorage(
@@ -60,12 +60,12 @@ def report(session: Session, context: ProjectContext) -> StorageReport:
     return StorageReport(
         logical=sum(dataset.logical for dataset in datasets),
         charged=sum(dataset.charged for dataset in datasets),
-        stored=projects_queries.stored_once(session, context.project_id),
+        stored=projects_queries.deduplicated_bytes(session, context.project_id),
         datasets=datasets,
     )
 
 
-def report_on(session: Session, context: ProjectContext, uuid: UUID) -> DatasetStorage:
+def dataset_report(session: Session, context: ProjectContext, uuid: UUID) -> DatasetStorage:
     """Return the storage costs of a dataset and its versions.
 
     Raises:

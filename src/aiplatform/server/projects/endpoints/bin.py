@@ -32,11 +32,13 @@ Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))
 Restore = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_WRITE))]
 Purge = Annotated[
     ProjectContext,
-    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, everything=True)),
+    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, all_permissions=True)),
 ]
 Binned = Annotated[
     ProjectContext,
-    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, everything=True, binned=True)),
+    Depends(
+        ProjectGuard(Permission.PROJECTS_WRITE, writes=False, all_permissions=True, binned=True)
+    ),
 ]
 
 
@@ -62,7 +64,7 @@ def list_deleted_projects(
 ) -> Page[BinItemOut]:
     """List the deleted projects that you may restore, latest first."""
     rows, following = page_by_id(
-        session, queries.binned_projects(principal), BinEntry.id, limit=limit, cursor=cursor
+        session, queries.list_binned_projects(principal), BinEntry.id, limit=limit, cursor=cursor
     )
     return render_page(rows, following, _render)
 
@@ -97,7 +99,7 @@ def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
     """List the deleted datasets and models of kinds that you may read, latest first."""
-    statement = queries.bin_of_project(context, service.readable_kinds(context))
+    statement = queries.list_bin_entries(context, service.readable_kinds(context))
     rows, following = page_by_id(session, statement, BinEntry.id, limit=limit, cursor=cursor)
     return render_page(rows, following, _render)
 

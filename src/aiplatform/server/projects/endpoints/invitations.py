@@ -59,7 +59,7 @@ def list_my_invitations(
     """List the open invitations that you have received, newest first."""
     rows, following = page_by_id(
         session,
-        queries.my_invitations(principal.user_id),
+        queries.list_my_invitations(principal.user_id),
         ProjectInvitation.id,
         limit=limit,
         cursor=cursor,

@@ -39,7 +39,7 @@ Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))
 Change = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False))]
 Delete = Annotated[
     ProjectContext,
-    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, everything=True)),
+    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, all_permissions=True)),
 ]
 
 

@@ -63,7 +63,7 @@ _bytes = case(
 ).label("bytes")
 
 
-def bin_of_project(context: ProjectContext, kinds: list[str]) -> Select[*tuple[Any, ...]]:
+def list_bin_entries(context: ProjectContext, kinds: list[str]) -> Select[*tuple[Any, ...]]:
     """Return a statement for the project's deleted things, their bytes and who deleted them."""
     return (
         select(BinEntry, _bytes, User)
@@ -72,7 +72,7 @@ def bin_of_project(context: ProjectContext, kinds: list[str]) -> Select[*tuple[A
     )
 
 
-def binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
+def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
     """Return a statement for the deleted projects that the principal may restore.
 
     Each has its bytes and the user who deleted it.
@@ -125,7 +125,7 @@ def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
     ).all()
 
 
-def overdue(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
+def overdue_entries(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
     """Return the ids of entries whose time in the bin is over, in order, above ``after``."""
     return session.scalars(
         select(BinEntry.id)
@@ -135,8 +135,11 @@ def overdue(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
     ).all()
 
 
-def lock_overdue(session: Session, entry_id: int) -> BinEntry | None:
-    """Lock one entry of :func:`overdue`; return None if another process has it or has purged it."""
+def lock_overdue_entry(session: Session, entry_id: int) -> BinEntry | None:
+    """Lock one entry of :func:`overdue_entries`, and return it.
+
+    Return None if another process has locked or purged it.
+    """
     return session.scalar(
         select(BinEntry)
         .where(BinEntry.id == entry_id, BinEntry.purge_after <= func.clock_timestamp())

@@ -95,7 +95,7 @@ def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
     return sorted(rows, key=lambda row: (-row.stored, row.name))
 
 
-def stored_once(session: Session, project_id: int) -> int:
+def deduplicated_bytes(session: Session, project_id: int) -> int:
     """Return the bytes of a project's datasets, each blob counted once, without the bin."""
     blobs = (
         select(BlobRef.sha256, Blob.size)

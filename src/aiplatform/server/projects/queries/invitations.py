@@ -37,25 +37,25 @@ def list_invitations(context: ProjectContext) -> Select[*tuple[Any, ...]]:
     return _rows().where(ProjectInvitation.project_id == context.project_id)
 
 
-def my_invitations(user_id: int) -> Select[*tuple[Any, ...]]:
+def list_my_invitations(user_id: int) -> Select[*tuple[Any, ...]]:
     """Select the open invitations of a user, as :class:`InvitationRow`."""
     return _rows().where(ProjectInvitation.user_id == user_id)
 
 
-def my_invitation(session: Session, user_id: int, uuid: UUID) -> InvitationRow:
+def lock_my_invitation(session: Session, user_id: int, uuid: UUID) -> InvitationRow:
     """Lock an invitation of the user, and return it.
 
     Raises:
         NotFound: when the user has no such invitation.
     """
-    statement = my_invitations(user_id).where(ProjectInvitation.uuid == uuid)
+    statement = list_my_invitations(user_id).where(ProjectInvitation.uuid == uuid)
     row = session.execute(statement.with_for_update(of=ProjectInvitation)).one_or_none()
     if row is None:
         raise NotFound(resource="invitation", resource_zh="邀请")
     return InvitationRow(*row)
 
 
-def find_invitation(
+def lock_invitation(
     session: Session, context: ProjectContext, username: str
 ) -> ProjectInvitation | None:
     """Lock a project's open invitation by the invited name, and return it."""

@@ -16,7 +16,7 @@ _versions = table("dataset_versions", column("id"), column("dataset_id"))
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredBytes:
     """A project's stored bytes by kind; content stored once but used twice counts twice."""
 
     datasets: int
@@ -31,7 +31,7 @@ class Stored:
         return self.datasets + self.models + self.checkpoints + self.artifacts + self.bin
 
 
-def stored(session: Session, project_id: int) -> Stored:
+def stored_bytes(session: Session, project_id: int) -> StoredBytes:
     """Return the project's stored bytes by kind."""
     of_dataset, of_model = aliased(BinEntry), aliased(BinEntry)
     binned = or_(of_dataset.id.is_not(None), of_model.id.is_not(None))
@@ -54,7 +54,7 @@ def stored(session: Session, project_id: int) -> Stored:
         .outerjoin(of_model, of_model.model_id == BlobRef.model_id)
         .where(BlobRef.project_id == project_id)
     ).one()
-    return Stored(*(int(value) for value in row))
+    return StoredBytes(*(int(value) for value in row))
 
 
 def running_usage(session: Session, project_id: int) -> tuple[int, int]:

@@ -265,13 +265,13 @@ def purge_overdue() -> int:
     purged = last = 0
     while True:
         with transaction() as session:
-            due = queries.overdue(session, PURGE_BATCH_SIZE, after=last)
+            due = queries.overdue_entries(session, PURGE_BATCH_SIZE, after=last)
         if not due:
             return purged
         for last in due:
             try:
                 with transaction() as session:
-                    entry = queries.lock_overdue(session, last)
+                    entry = queries.lock_overdue_entry(session, last)
                     if entry is None:
                         continue
                     purge(session, audit.SYSTEM, entry)

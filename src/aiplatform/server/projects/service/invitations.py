@@ -46,7 +46,7 @@ def invite(
         TooManyInvitations: for more than :data:`MAX_INVITATIONS` open invitations.
     """
     shown = name if user is None else user.username
-    row = queries.find_invitation(session, context, shown)
+    row = queries.lock_invitation(session, context, shown)
     if row is None:
         if queries.count_invitations(session, context) >= MAX_INVITATIONS:
             raise TooManyInvitations(limit=MAX_INVITATIONS)
@@ -86,7 +86,7 @@ def invite(
 
 def withdraw(session: Session, context: ProjectContext, name: str, user: User | None) -> bool:
     """Withdraw a user's open invitation. Return False if there is none."""
-    row = queries.find_invitation(session, context, name if user is None else user.username)
+    row = queries.lock_invitation(session, context, name if user is None else user.username)
     if row is None:
         return False
     audit.record(
@@ -111,7 +111,7 @@ def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
         InvitationGone: when the inviter can't grant the role any more, or is gone.
         ProjectArchived: when the project is archived.
     """
-    found = queries.my_invitation(session, principal.user_id, uuid)
+    found = queries.lock_my_invitation(session, principal.user_id, uuid)
     row, project, role, inviter = found
     user = session.get_one(User, principal.user_id)
     if inviter is None or not inviter.is_active:
@@ -143,7 +143,7 @@ def decline(session: Session, principal: Principal, uuid: UUID) -> None:
     Raises:
         NotFound: when the caller has no such invitation.
     """
-    row, project, role, inviter = queries.my_invitation(session, principal.user_id, uuid)
+    row, project, role, inviter = queries.lock_my_invitation(session, principal.user_id, uuid)
     audit.record(
         session,
         principal.actor,

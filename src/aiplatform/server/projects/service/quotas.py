@@ -65,7 +65,7 @@ class Usage:
     """A project's limits with its present usage."""
 
     quota: Quota
-    stored: queries.Stored
+    stored: queries.StoredBytes
     running_tasks: int
     leased_gpus: int
 
@@ -95,7 +95,9 @@ def running(session: Session, project_id: int) -> tuple[int, int]:
 def usage_of(session: Session, project_id: int) -> Usage:
     """Return the project's limits and usage."""
     tasks, gpus = running(session, project_id)
-    return Usage(quota_of(session, project_id), queries.stored(session, project_id), tasks, gpus)
+    return Usage(
+        quota_of(session, project_id), queries.stored_bytes(session, project_id), tasks, gpus
+    )
 
 
 def lock_storage(session: Session, project_id: int) -> None:
@@ -149,12 +151,12 @@ def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0
         yield
         return
     lock_storage(session, project_id)
-    before = queries.stored(session, project_id).total
+    before = queries.stored_bytes(session, project_id).total
     if before + at_least > limit:
         raise _storage_exceeded(limit, before, at_least)
     yield
     session.flush()
-    total = queries.stored(session, project_id).total
+    total = queries.stored_bytes(session, project_id).total
     if total > limit:
         raise _storage_exceeded(limit, before, total - before)
     _warn_if_nearly_full(session, project_id, before, total, limit)
@@ -169,7 +171,7 @@ def _check_storage(session: Session, project_id: int, asked: int) -> int:
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
         return 0
-    used = queries.stored(session, project_id).total
+    used = queries.stored_bytes(session, project_id).total
     if used + asked > limit:
         raise _storage_exceeded(limit, used, asked)
     return used
