@@ -51,7 +51,7 @@ def test_rows_of_a_finding_are_read_from_an_index_made_once(
     async def no_more(*_: Any) -> Any:
         raise AssertionError("the index is there")
 
-    monkeypatch.setattr(indexes, "answer_of", no_more)
+    monkeypatch.setattr(indexes, "run_row_program", no_more)
     first = browse("empty", limit=3).json()
     assert first["places"] == [9, 109, 209]
     assert browse("empty", limit=3, cursor=first["next_cursor"]).json()["places"] == [309]

@@ -58,7 +58,7 @@ def test_index_built_twice_concurrently_is_complete(monkeypatch: pytest.MonkeyPa
         first_is_there.set()
         assert await second == index
 
-    monkeypatch.setattr(indexes, "answer_of", slowly)
+    monkeypatch.setattr(indexes, "run_row_program", slowly)
     asyncio.run(asyncio.wait_for(both(), 10))
     assert index.read_text() == "half of the rows"
     assert _left() == [NAME]
@@ -72,7 +72,7 @@ def test_interrupted_index_build_leaves_no_file(
         _output(command).write_text("half a li")
         raise fault
 
-    monkeypatch.setattr(indexes, "answer_of", killed)
+    monkeypatch.setattr(indexes, "run_row_program", killed)
     with pytest.raises(type(fault)):
         asyncio.run(_make())
     assert _left() == []

@@ -22,7 +22,12 @@ ROWS_PATH = "data.parquet"
 UPLOAD_FOLDER = "upload/"
 QUARANTINE_PATH = "quarantine.jsonl"
 
-ENDINGS = {"csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "quarantine": "quarantine.jsonl"}
+FILE_EXTENSIONS = {
+    "csv": "csv",
+    "jsonl": "jsonl",
+    "parquet": "parquet",
+    "quarantine": "quarantine.jsonl",
+}
 MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "csv": "text/csv; charset=utf-8",
@@ -36,13 +41,13 @@ MEDIA_TYPES = {
 LEAKAGE = ("leakage_exact", "leakage_question", "leakage_near")
 ROLES_ZH = {"evaluation": "评估", "benchmark": "基准测试"}
 
-LABEL = re.compile(r"v[1-9][0-9]{0,8}")
-TAG = r"^[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
+LABEL_PATTERN = re.compile(r"v[1-9][0-9]{0,8}")
+TAG_PATTERN = r"^[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
 
 
 def is_label(name: str) -> bool:
     """Return True if a name is a version label such as ``v3``; tags can't have such names."""
-    return LABEL.fullmatch(name) is not None
+    return LABEL_PATTERN.fullmatch(name) is not None
 
 
 def version_label(number: int) -> str:
@@ -166,7 +171,7 @@ def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
 
     A check that did not run found nothing, which must not count as passed.
     """
-    reasons = [_unchecked(limit.finding, report) for limit in gate.limits]
+    reasons = [_reason_not_checked(limit.finding, report) for limit in gate.limits]
     return [
         GateFailure("not_checked", f"not checked: {reason[0]}", f"未检查：{reason[1]}")
         for reason in dict.fromkeys(reasons)
@@ -174,7 +179,7 @@ def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
     ]
 
 
-def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
+def _reason_not_checked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why a report can't contain a finding, in English and Chinese; None if it can."""
     found = {str(finding.get("code")) for finding in report.get("findings") or ()}
     if any(_matches(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):

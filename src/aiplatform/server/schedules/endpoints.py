@@ -32,7 +32,7 @@ from aiplatform.server.schedules.schemas import (
 )
 
 router = APIRouter(prefix="/api/v1", tags=["schedules"])
-UPCOMING = 5
+UPCOMING_TIMES = 5
 
 
 def _problem(status_code: int, description: str) -> dict[int | str, dict[str, Any]]:
@@ -55,7 +55,7 @@ def _render(context: ProjectContext, row: Any) -> ScheduleOut:
     schedule: Schedule = row.Schedule
     upcoming = []
     if schedule.next_at is not None:
-        rest = times_after(schedule.cron, schedule.timezone, schedule.next_at, UPCOMING - 1)
+        rest = times_after(schedule.cron, schedule.timezone, schedule.next_at, UPCOMING_TIMES - 1)
         upcoming = [schedule.next_at, *rest]
     return ScheduleOut(
         uuid=schedule.uuid,
@@ -79,7 +79,7 @@ def _render(context: ProjectContext, row: Any) -> ScheduleOut:
     )
 
 
-def _show(
+def _respond(
     session: Session, context: ProjectContext, schedule: Schedule, response: Response
 ) -> ScheduleOut:
     set_etag(response, schedule.updated_at)
@@ -126,7 +126,7 @@ def create_schedule(
         overlap=body.overlap,
         enabled=body.enabled,
     )
-    return _show(session, context, schedule, response)
+    return _respond(session, context, schedule, response)
 
 
 @router.get("/schedules/{schedule}", summary="Read a schedule")
@@ -138,7 +138,7 @@ def get_schedule(
     response: Response,
 ) -> ScheduleOut:
     """Return a schedule with its next times and its ETag."""
-    return _show(session, context, queries.get_schedule(session, context, schedule), response)
+    return _respond(session, context, queries.get_schedule(session, context, schedule), response)
 
 
 @router.patch(
@@ -165,7 +165,7 @@ def update_schedule(
     require_match(if_match, found.updated_at, "schedule")
     changes = {field: getattr(body, field) for field in body.model_fields_set}
     changed = service.update_schedule(session, context, found, changes)
-    return _show(session, context, changed, response)
+    return _respond(session, context, changed, response)
 
 
 @router.delete(

@@ -62,7 +62,7 @@ def get_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Sched
     Raises:
         NotFound: when the project has no such schedule.
     """
-    return _one(session, context, uuid, lock=False)
+    return _get(session, context, uuid, lock=False)
 
 
 def lock_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
@@ -71,10 +71,10 @@ def lock_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Sche
     Raises:
         NotFound: when the project has no such schedule.
     """
-    return _one(session, context, uuid, lock=True)
+    return _get(session, context, uuid, lock=True)
 
 
-def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -> Schedule:
+def _get(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -> Schedule:
     statement = select(Schedule).where(
         Schedule.uuid == uuid, Schedule.project_id == context.project_id
     )

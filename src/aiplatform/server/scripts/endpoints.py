@@ -122,7 +122,7 @@ def download_bundle(
 ) -> Response:
     """Download the archive as it was uploaded: an attachment, with ETag, digest and ranges."""
     found, _ = queries.get_bundle(session, context, bundle)
-    file = StoredFile(service.FILE, found.sha256, found.size)
+    file = StoredFile(service.BUNDLE_FILE, found.sha256, found.size)
     response = downloads.send_blob(
         request, file, f"{found.name}.tar.gz", "application/octet-stream"
     )

@@ -43,8 +43,8 @@ class Script(TaskKind):
 
     def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
         """Check names and total size of the output before its files are stored one by one."""
-        service.require_names(output)
-        write(lambda session: service.require_room(session, task, output))
+        service.require_valid_artifacts(output)
+        write(lambda session: service.require_storage_room(session, task, output))
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """Record the output as artifacts; see :func:`service.conclude`."""

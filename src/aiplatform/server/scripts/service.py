@@ -31,10 +31,10 @@ from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS
 from aiplatform.server.tasks.service.artifacts import check_path
 from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
 
-CODE = "code"
+CODE_ROLE = "code"
 DATASETS = "datasets/"
 MODELS = "models/"
-FILE = "bundle.tar.gz"
+BUNDLE_FILE = "bundle.tar.gz"
 
 
 def require_allowed() -> None:
@@ -92,7 +92,7 @@ def add_bundle(
     session.refresh(bundle)
     storage.refer(
         session,
-        StoredFile(FILE, spooled.sha256, spooled.size),
+        StoredFile(BUNDLE_FILE, spooled.sha256, spooled.size),
         project_id=context.project_id,
         bundle_id=bundle.id,
     )
@@ -160,7 +160,7 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     """
     require_allowed()
     bundle = queries.lock_bundle(session, context, spec.bundle)
-    inputs = [InputRef(CODE, bundle.name, bundle.sha256)]
+    inputs = [InputRef(CODE_ROLE, bundle.name, bundle.sha256)]
     pinned = {}
     for name, ref in spec.datasets.items():
         pinned[name], item = datasets.pinned_input(session, context, ref, DATASETS + name)
@@ -192,7 +192,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     bundle = queries.bundle_of(session, task)
     if bundle is None:
         raise NotFound(resource="code bundle")
-    inputs = Inputs(single={CODE: StoredFile(FILE, bundle.sha256, bundle.size)})
+    inputs = Inputs(single={CODE_ROLE: StoredFile(BUNDLE_FILE, bundle.sha256, bundle.size)})
     for item in queries.inputs_of(session, task):
         if item.dataset_version_id is not None:
             file = datasets_queries.rows_file(session, item.dataset_version_id)
@@ -202,12 +202,12 @@ def task_inputs(session: Session, task: Task) -> Inputs:
         elif item.model_id is not None:
             model = session.get_one(Model, item.model_id)
             inputs.trees[item.role] = registry_queries.files(session, model)
-        elif item.role != CODE:
+        elif item.role != CODE_ROLE:
             raise NotFound(resource=item.role)
     return inputs
 
 
-def require_names(output: Path) -> None:
+def require_valid_artifacts(output: Path) -> None:
     """Check that every file of a script's output can be an artifact, before any is stored.
 
     Raises:
@@ -221,7 +221,7 @@ def require_names(output: Path) -> None:
         check_path(path.relative_to(output).as_posix())
 
 
-def require_room(session: Session, task: UUID, output: Path) -> None:
+def require_storage_room(session: Session, task: UUID, output: Path) -> None:
     """Check that the project has room for a script's output, before any of it is stored.
 
     Raises:

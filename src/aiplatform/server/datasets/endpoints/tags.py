@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.datasets import access, queries
 from aiplatform.server.datasets.errors import TagIsVersion
-from aiplatform.server.datasets.rules import TAG, is_label
+from aiplatform.server.datasets.rules import TAG_PATTERN, is_label
 from aiplatform.server.datasets.schemas import TagList, TagMove, TagOut
 from aiplatform.server.datasets.service import history
 from aiplatform.server.identity.access import SessionDep
@@ -16,7 +16,7 @@ from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/tags")
-TagName = Annotated[str, Path(pattern=TAG, description="lower-case, as in `prod`")]
+TagName = Annotated[str, Path(pattern=TAG_PATTERN, description="lower-case, as in `prod`")]
 
 
 def render_tags(session: Session, context: ProjectContext, dataset: UUID) -> TagList:

@@ -35,7 +35,7 @@ from aiplatform.server.datasets.endpoints.uploads import (
 )
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import VersionRow
-from aiplatform.server.datasets.rules import ENDINGS, MEDIA_TYPES, safe_filename
+from aiplatform.server.datasets.rules import FILE_EXTENSIONS, MEDIA_TYPES, safe_filename
 from aiplatform.server.datasets.schemas import DatasetVersionOut, RowPage
 from aiplatform.server.datasets.service import content, history
 from aiplatform.server.identity.access import SessionDep
@@ -192,7 +192,7 @@ def get_dataset_content(
     name = f"{head.name}-{label}"
     media_type = MEDIA_TYPES[format]
     if format in {"jsonl", "csv"}:
-        filename = safe_filename(f"{name}.{ENDINGS[format]}")
+        filename = safe_filename(f"{name}.{FILE_EXTENSIONS[format]}")
         with downloads.content_expected(file):
             chunks = content.export_rows(content.local_rows(file), format)
         response = downloads.send_stream(request, chunks, file, filename, media_type)
@@ -209,7 +209,7 @@ def get_dataset_content(
             if aside is None:
                 raise NotFound(resource="file")
             kept = aside
-        filename = safe_filename(f"{name}.{ENDINGS[format]}")
+        filename = safe_filename(f"{name}.{FILE_EXTENSIONS[format]}")
         response = downloads.send_blob(request, kept, filename, media_type)
     if response.status_code in downloads.SENT:
         audit.record(

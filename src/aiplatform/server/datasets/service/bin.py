@@ -20,7 +20,7 @@ class BinnedDatasets(BinKind):
 
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
         """Restore a dataset; see :class:`BinKind`."""
-        dataset = _binned(session, entry)
+        dataset = _lock_dataset(session, entry)
 
         def take(wanted: str) -> None:
             dataset.project_id, dataset.name = entry.project_id, wanted
@@ -31,12 +31,12 @@ class BinnedDatasets(BinKind):
 
     def purge(self, session: Session, entry: BinEntry) -> None:
         """Delete a dataset for good; see :class:`BinKind`."""
-        dataset = _binned(session, entry)
+        dataset = _lock_dataset(session, entry)
         session.expunge(dataset)
         session.execute(delete(Dataset).where(Dataset.id == dataset.id))
 
 
-def _binned(session: Session, entry: BinEntry) -> Dataset:
+def _lock_dataset(session: Session, entry: BinEntry) -> Dataset:
     return session.scalars(
         select(Dataset)
         .where(Dataset.id == entry.dataset_id)

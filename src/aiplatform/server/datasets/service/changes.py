@@ -24,8 +24,8 @@ from aiplatform.server.datasets.service.content import local_rows
 from aiplatform.server.datasets.service.ingest import (
     Ingested,
     WaitForDisconnect,
-    answer_of,
     ingested_of,
+    run_row_program,
 )
 from aiplatform.server.datasets.service.packing import pack_rows
 from aiplatform.server.projects.access import ProjectContext
@@ -126,7 +126,7 @@ async def transform_rows(
 
     await to_thread.run_sync(write_job)
     command = [sys.executable, "-P", "-m", "aiplatform.data.rework", "--job", str(job)]
-    answer = await answer_of(command, prefix.parent, disconnected)
+    answer = await run_row_program(command, prefix.parent, disconnected)
     counts = {fact: answer[fact] for fact in COUNTS if fact in answer}
 
     def pack_all() -> list[TransformedRows]:

@@ -25,7 +25,7 @@ from aiplatform.server.core.files import fetch_file, open_file
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.datasets.errors import ExportFailed, MalformedFile
-from aiplatform.server.datasets.service.ingest import ending, environment
+from aiplatform.server.datasets.service.ingest import describe_exit, environment
 
 SEARCH_SECONDS = 1.5
 """Seconds after which a search answers with the rows found so far."""
@@ -33,12 +33,12 @@ SEARCH_SECONDS = 1.5
 PAGE_BYTES = 4 << 20
 """Maximum bytes of a page; a page of long rows has fewer rows than asked for."""
 
-FOOTERS_KEPT = 32
+MAX_CACHED_FOOTERS = 32
 """Number of Parquet footers in the cache; that of ten million rows takes 100 KiB."""
 
-LARGEST_FOOTER = 4 << 20
+MAX_FOOTER_BYTES = 4 << 20
 
-EXPORT = """
+EXPORT_PROGRAM = """
 import pathlib, sys
 from aiplatform.data.exports import EXPORTS
 for chunk in EXPORTS[sys.argv[2]](pathlib.Path(sys.argv[1])):
@@ -110,10 +110,10 @@ def _footer_of(file: StoredFile, source: browse.Source) -> pq.FileMetaData:
             _footers.move_to_end(file.sha256)
             return footer
     footer = pq.read_metadata(source)
-    if footer.serialized_size <= LARGEST_FOOTER:
+    if footer.serialized_size <= MAX_FOOTER_BYTES:
         with _footers_lock:
             _footers[file.sha256] = footer
-            while len(_footers) > FOOTERS_KEPT:
+            while len(_footers) > MAX_CACHED_FOOTERS:
                 _footers.popitem(last=False)
     return footer
 
@@ -201,7 +201,7 @@ async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     async with _export_slots.setdefault(loop, asyncio.Semaphore(MAX_CONCURRENT_EXPORTS)):
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", EXPORT, str(path), kind),
+            *(sys.executable, "-P", "-c", EXPORT_PROGRAM, str(path), kind),
             stdin=DEVNULL,
             stdout=PIPE,
             env=environment(path.parent),
@@ -218,4 +218,4 @@ async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
                     child.kill()
                 await asyncio.shield(child.wait())
     if code:
-        raise ExportFailed(ending=ending(code))
+        raise ExportFailed(ending=describe_exit(code))

@@ -23,7 +23,7 @@ from aiplatform.server.projects.access import ProjectContext
 LAYOUT = "2"
 """Version of the index layout; increase it when the same rows would give another index."""
 
-NEAR = "near_duplicates"
+NEAR_DUPLICATES = "near_duplicates"
 
 COMPARISON_FINDINGS = frozenset({*LEAKAGE, "contamination"})
 """Findings that can only be seen by comparing with other data."""
@@ -39,9 +39,9 @@ async def get_or_build(rows: StoredFile, finding: str) -> Path:
     """
 
     def make_input() -> dict[str, Any]:
-        return {"rows": str(local_rows(rows)), "near_duplicates": finding == NEAR}
+        return {"rows": str(local_rows(rows)), "near_duplicates": finding == NEAR_DUPLICATES}
 
-    kind = "near" if finding == NEAR else "all"
+    kind = "near" if finding == NEAR_DUPLICATES else "all"
     name = f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
     return await get_or_build_index(
         name, "aiplatform.data.findings", make_input, never_disconnected

@@ -98,7 +98,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         Problem: the author may not commit any more, or the disk is full.
     """
 
-    def look(session: Session) -> tuple[FixSpec, StoredFile | None]:
+    def read_task(session: Session) -> tuple[FixSpec, StoredFile | None]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
         _author_context(session, found)
         spec = FixSpec.model_validate(found.config)
@@ -110,7 +110,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         before = None if version_id is None else queries.rows_file(session, version_id)
         return spec, before
 
-    spec, before = write(look)
+    spec, before = write(read_task)
     [described] = result.pop("outputs")
     # The path that the task reports is not trusted: only its file name is used.
     ingested = ingested_of(described, output / Path(described.pop("path")).name)

@@ -94,11 +94,11 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
             ones, or the disk is full.
     """
 
-    def look(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
+    def read_task(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
         return _author_context(session, found), _spec(found)
 
-    context, spec = write(look)
+    context, spec = write(read_task)
     ingested = ingested_of(dict(result["ingested"]), output / ROWS_FILE)
     files = result["files"]
     filename, spooled = None, None

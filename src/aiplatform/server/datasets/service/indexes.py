@@ -12,7 +12,7 @@ from anyio import to_thread
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import room_needed
-from aiplatform.server.datasets.service.ingest import WaitForDisconnect, answer_of
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect, run_row_program
 
 
 async def get_or_build_index(
@@ -58,7 +58,7 @@ async def get_or_build_index(
     if not await to_thread.run_sync(prepare):
         command = [sys.executable, "-P", "-m", module, "--job", str(job)]
         try:
-            await answer_of(command, directory, disconnected)
+            await run_row_program(command, directory, disconnected)
             partial.replace(index)
         finally:
             job.unlink(missing_ok=True)

@@ -95,7 +95,7 @@ async def ingest(
         *([] if previous_types is None else previous_types.arguments()),
         *limit_arguments(),
     ]
-    answer = await answer_of(command, output.parent, disconnected, project)
+    answer = await run_row_program(command, output.parent, disconnected, project)
     return ingested_of(answer, output)
 
 
@@ -122,7 +122,7 @@ def limit_arguments() -> list[str]:
     ]
 
 
-async def answer_of(
+async def run_row_program(
     command: list[str], scratch: Path, disconnected: WaitForDisconnect, project: UUID | None = None
 ) -> dict[str, Any]:
     """Return the answer that a row program of :mod:`aiplatform.data` prints.
@@ -132,7 +132,7 @@ async def answer_of(
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
     """
-    working = asyncio.ensure_future(_in_turn(command, scratch, project))
+    working = asyncio.ensure_future(_run_in_slot(command, scratch, project))
     watching = asyncio.ensure_future(disconnected())
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +168,7 @@ def environment(scratch: Path) -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
 
 
-async def _in_turn(command: list[str], scratch: Path, project: UUID | None) -> dict[str, Any]:
+async def _run_in_slot(command: list[str], scratch: Path, project: UUID | None) -> dict[str, Any]:
     async with ingest_slot(project):
         return await _run(command, scratch)
 
@@ -210,10 +210,10 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
         stdout=stdout[-500:].decode(errors="replace"),
         stderr=stderr[-4000:].decode(errors="replace"),
     )
-    raise IngestFailed(ending=ending(child.returncode))
+    raise IngestFailed(ending=describe_exit(child.returncode))
 
 
-def ending(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
     """Describe in words how a child ended."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
