@@ -27,7 +27,7 @@ from aiplatform.server.identity.models import AuthSession, AuthToken, LoginFailu
 from aiplatform.server.identity.service import second_factor
 from aiplatform.server.tasks.models import ExternalRun
 from aiplatform.server.tasks.service.attempts import Chunk
-from aiplatform.server.tasks.service.flooding import within_rate
+from aiplatform.server.tasks.service.run_logs import limit_rate
 from tests.conftest import Api
 from tests.factories import PASSWORD, make_user
 from tests.openapi_checks import CheckedClient
@@ -160,7 +160,7 @@ def test_log_of_external_run_is_kept_after_clock_jump_of_the_api(hours: float) -
     kept = [
         line
         for line in lines
-        if line in within_rate(run, [line], rate=1000, burst=10_000, now=line.time)
+        if line in limit_rate(run, [line], rate=1000, burst=10_000, now=line.time)
     ]
     assert len(kept) >= 4
     assert run.log_filled_at is not None

@@ -25,7 +25,7 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.schedules.models import Schedule
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.entering import enqueue
+from aiplatform.server.tasks.service.insertion import enqueue
 from tests.conftest import Api, environment
 from tests.factories import make_experiment, make_member, make_project, make_task, number
 

@@ -23,7 +23,7 @@ from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.runner.confidential import take_secrets
+from aiplatform.server.tasks.runner.secrets import reveal_secrets
 from tests.conftest import Api, environment
 from tests.factories import (
     make_dataset,
@@ -289,7 +289,7 @@ class TestPersonalSecrets:
         answer = key(*self.SCOPES).post(self.place(project), json=self.body("same"))
         task = select(Task).where(Task.uuid == answer.json()["task"])
         with transaction() as own:
-            assert take_secrets(own, own.scalars(task).one()) == {"HF_TOKEN": "of the project"}
+            assert reveal_secrets(own, own.scalars(task).one()) == {"HF_TOKEN": "of the project"}
 
     def test_any_user_can_create_key_with_secrets_scope(
         self, api: Callable[[User], Api], session: Session, project: Project, owner: User

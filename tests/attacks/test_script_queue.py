@@ -14,7 +14,7 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.entering import new_task
+from aiplatform.server.tasks.service.insertion import new_task
 from tests.conftest import Api, environment
 from tests.factories import make_deployment, make_model, make_project, number
 from tests.openapi_checks import CheckedClient

@@ -73,7 +73,7 @@ WRITES: dict[str, Write] = {
     "telemetry": lambda session, claim: telemetry.store(
         session, claim, [Block(1.8e9, 1.0, ("cpu",))]
     ),
-    "word of a node": lambda session, claim: nodes.say(session, claim, "failed", {}),
+    "word of a node": lambda session, claim: nodes.set_state(session, claim, "failed", {}),
     "end of a node": nodes.leave,
     "renewal of a node": nodes.renew,
 }

@@ -26,7 +26,7 @@ from tests.faults.network import Network
 from tests.servers import EXTENSIONS, OWNER, RUNTIME
 
 PASSWORD = "a long enough passphrase"
-LEASE, DEADLINE, RENEW, SWEEP = 6.0, 4.0, 1.0, 0.5
+LEASE, DEADLINE, RENEW, REAPER_SECONDS = 6.0, 4.0, 1.0, 0.5
 """Intervals in seconds, in the same proportion as the defaults, but for tasks of a few seconds."""
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -316,7 +316,7 @@ class Site:
             "AIPLATFORM_PORT": str(self.port),
             "AIPLATFORM_RENEW_SECONDS": str(RENEW),
             "AIPLATFORM_STORAGE_URL": (self.directory / "blobs").as_uri(),
-            "AIPLATFORM_REAPER_SECONDS": str(SWEEP),
+            "AIPLATFORM_REAPER_SECONDS": str(REAPER_SECONDS),
             "AIPLATFORM_WARM_RUNTIME": "off",  # the tasks here are not of a kind that uses spares
             "AIPLATFORM_WORKER_CPUS": "6",
             "AIPLATFORM_WORKER_NAME": name,

@@ -80,7 +80,7 @@ def retention(project: Name, json: Json = False) -> None:
         return tr("{count} tasks, {size}", count=tasks, size=size)
 
     print_rows(
-        ["WHAT", "KEPT", "NEXT SWEEP FREES"],
+        ["WHAT", "KEPT", "NEXT CLEAN-UP FREES"],
         [
             [tr("logs"), _kept(found.log_days), freed(frees["log_tasks"], logs)],
             [

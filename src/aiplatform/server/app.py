@@ -55,7 +55,7 @@ from aiplatform.server.secrets.endpoints import router as secrets_router
 from aiplatform.server.sweeps.endpoints import router as sweeps_router
 from aiplatform.server.tasks.endpoints import ingest_router, submit_router
 from aiplatform.server.tasks.endpoints import router as tasks_router
-from aiplatform.server.tasks.endpoints.figures import MULTIPROCESS
+from aiplatform.server.tasks.endpoints.prometheus import MULTIPROCESS
 from aiplatform.server.tasks.service.feed import Feeds
 
 DESCRIPTION = """

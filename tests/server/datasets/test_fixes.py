@@ -54,8 +54,8 @@ def perform(session: Session, tmp_path: Path) -> Callable[[str], dict[str, Any]]
         except JobError as fault:
             outcome = Outcome(TaskStatus.FAILED, error=str(fault))
         else:
-            kept = kind.keep(lambda do: do(session), task.uuid, place / "output", result)
-            outcome = Outcome(TaskStatus.COMPLETED, result, kept=kept)
+            kept = kind.store_output(lambda do: do(session), task.uuid, place / "output", result)
+            outcome = Outcome(TaskStatus.COMPLETED, result, stored_output=kept)
         queue.change_status(session, task, TaskStatus.RUNNING)
         commit(session)
         try:

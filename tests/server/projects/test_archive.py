@@ -14,7 +14,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.sweep import Sweeper
+from aiplatform.server.tasks.service.reaper import Reaper
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,
@@ -144,7 +144,7 @@ class TestTaskOfArchivedProject:
         running = make_task(session, project, status=TaskStatus.RUNNING)
         assert attempts.claim_next(session, worker, ("late",)) is None
         session.rollback()
-        Sweeper(60).sweep()
+        Reaper(60).run_round()
         session.expire_all()
         assert session.get_one(Task, waiting.id).status == "cancelled"
         assert session.get_one(Task, running.id).status == "cancelling"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.database import transaction
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.runner import gang
+from aiplatform.server.tasks.runner import node_group
 from aiplatform.server.tasks.service import attempts, workers
 from aiplatform.server.tasks.service.workers import Capacity
 from tests.conftest import Api, environment
@@ -114,7 +114,7 @@ def test_failure_of_one_node_names_its_rank(
     run_on_both: Callable[[], Task],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gang, "CAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(node_group, "CAUSE_SECONDS", 0.5)
     code = "import os, time\nif os.environ['RANK'] == '1': raise SystemExit(3)\ntime.sleep(100)\n"
     submit(bundle(main_py=code).json()["uuid"], nodes=2, max_attempts=1)
     done = run_on_both()

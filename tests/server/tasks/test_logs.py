@@ -17,8 +17,8 @@ from aiplatform.server.core.database import commit
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.models import LogChunk, Task, TaskEvent
-from aiplatform.server.tasks.rules.levels import Level, Parser, levels_of
-from aiplatform.server.tasks.runner.output import Output
+from aiplatform.server.tasks.rules.log_levels import Level, Parser, levels_of
+from aiplatform.server.tasks.runner.log_writer import RateLimiter
 from aiplatform.server.tasks.runner.process import whole_characters
 from aiplatform.server.tasks.service import attempts
 from aiplatform.server.tasks.service.attempts import Chunk
@@ -73,7 +73,7 @@ class Clock:
 
 def test_output_beyond_the_rate_goes_to_a_segment_and_its_end_is_shown(tmp_path: Path) -> None:
     clock = Clock()
-    output = Output(tmp_path, rate=1000, burst=5000, most=1e9, clock=clock)
+    output = RateLimiter(tmp_path, rate=1000, burst=5000, overflow=1e9, clock=clock)
 
     def flood(first: int, count: int) -> list[Chunk]:
         lines = "".join(f"line {n:08}\n" for n in range(first, first + count))
@@ -99,7 +99,7 @@ def test_output_beyond_the_rate_goes_to_a_segment_and_its_end_is_shown(tmp_path:
 
 
 def test_output_beyond_the_segment_limit_is_dropped_and_counted(tmp_path: Path) -> None:
-    output = Output(tmp_path, rate=1000, burst=1000, most=100_000, clock=Clock())
+    output = RateLimiter(tmp_path, rate=1000, burst=1000, overflow=100_000, clock=Clock())
     for _ in range(20):
         output.take([Chunk(LogStream.STDOUT, "x" * 9_999 + "\n", 1.0)])
     ended = output.finish()
@@ -111,7 +111,7 @@ def test_output_beyond_the_segment_limit_is_dropped_and_counted(tmp_path: Path) 
 
 def test_last_lines_of_each_stream_are_shown_after_a_flood(tmp_path: Path) -> None:
     """Print any amount to the other stream after them."""
-    output = Output(tmp_path, rate=1000, burst=1000, most=1e9, clock=Clock())
+    output = RateLimiter(tmp_path, rate=1000, burst=1000, overflow=1e9, clock=Clock())
     output.take([Chunk(LogStream.STDOUT, "a" * 9_999 + "\n", 1.0)])
     output.take([Chunk(LogStream.STDERR, "the reason\n", 2.0)])
     output.take([Chunk(LogStream.STDOUT, "b" * 49_999 + "\n", 3.0 + n) for n in range(3)])

@@ -194,7 +194,7 @@ class Queue(RuleBasedStateMachine):
             assert not attempts.expire(session, claim.task_id, claim.fence, "seen too late")
 
     @rule(number=st.integers(0, 9), how=st.sampled_from(["completed", "release", "pause"]))
-    def the_sweep_comes_in_between(self, number: int, how: str) -> None:
+    def the_reaper_comes_in_between(self, number: int, how: str) -> None:
         """End an attempt while the reaper expires its lease: exactly one of the two must count."""
         if not self.claims:
             return

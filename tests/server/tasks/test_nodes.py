@@ -25,13 +25,13 @@ from aiplatform.server.tasks.models import (
     Task,
     TaskAttempt,
     TaskEvent,
-    TaskGang,
     TaskNode,
+    TaskNodeGroup,
 )
 from aiplatform.server.tasks.rules import Demand, Offer, Room, shortfalls
 from aiplatform.server.tasks.service import attempts, kinds, nodes, queue, workers
 from aiplatform.server.tasks.service.attempts import Claim
-from aiplatform.server.tasks.service.sweep import Sweeper
+from aiplatform.server.tasks.service.reaper import Reaper
 from tests.conftest import environment
 from tests.factories import make_context
 from tests.server.tasks.conftest import NOWHERE, ScriptedKind
@@ -56,7 +56,7 @@ def train(
 
     def train(script: str = "", *, nodes: int = 2, **options: Any) -> Task:
         spec = TrainingSpec(base_model=NO_MODEL, dataset=NOWHERE, nodes=nodes, **options)
-        task = queue.submit(session, make_context(session, project), spec, name="gang")
+        task = queue.submit(session, make_context(session, project), spec, name="on two nodes")
         commit(session)
         (home / "scripts").mkdir(exist_ok=True)
         (home / "scripts" / f"{task.uuid}.py").write_text(dedent(script))
@@ -109,7 +109,7 @@ def nothing_is_held(session: Session) -> bool:
     usage = session.execute(text("SELECT rate, running, gpus FROM project_usage")).all()
     return (
         session.scalar(select(TaskNode.task_id)) is None
-        and session.scalar(select(TaskGang.task_id)) is None
+        and session.scalar(select(TaskNodeGroup.task_id)) is None
         and session.scalar(text("SELECT count(*) FROM held_leases")) == 0
         and all(row == (0, 0, 0) for row in usage)
     )
@@ -206,7 +206,7 @@ def test_worker_joins_a_task_once_and_reserves_room_for_it(
     taken = claim(session, first)
     assert taken is not None
     assert taken.task_id == small.id, "node 0's worker is no second node of it"
-    assert taken.others_wait, "the gang waits for its node"
+    assert taken.others_wait, "the task waits for its other node"
     attempts.release(session, busy, "done")
     commit(session)
     member = claim(session, second)
@@ -333,7 +333,7 @@ def test_task_is_requeued_when_the_worker_of_a_node_stops(
     running = Running(leader, member)
     until(event_of(task, "started"))
     with transaction() as other:
-        nodes.say(other, member, "leaving")
+        nodes.set_state(other, member, "leaving")
     running.join()
     session.expire_all()
     found = session.get_one(Task, task.id)
@@ -350,15 +350,15 @@ def test_lost_node_ends_the_attempt_on_all_nodes(session, train: Submit, make_wo
     with environment(AIPLATFORM_RENEW_SECONDS="0.2"):
         running = Running(leader)
         now = 0.0
-        sweeper = Sweeper(10, clock=lambda: now)
+        reaper = Reaper(10, clock=lambda: now)
         expired: list[int] = []
         while not expired:  # one second counts at each round
             assert now < 30
             now += 1.0
             with transaction() as other:
                 attempts.renew(other, leader)
-            expired += sweeper.sweep()
-        expired += sweeper.sweep()
+            expired += reaper.run_round()
+        expired += reaper.run_round()
         running.join()
     assert expired == [task.id], "once"
     session.expire_all()
@@ -390,8 +390,8 @@ def test_missing_nodes_are_counted_for_waking_workers(session, train: Submit, ma
     first, second = make_worker("w1"), make_worker("w2")
     train(nodes=2)
     claim(session, first)
-    assert queries.open_places(session) == {"default": 1}
+    assert queries.missing_nodes(session) == {"default": 1}
     assert queries.others_with_room(session, first, "default") == 1
     claim(session, second)
-    assert queries.open_places(session) == {"default": 0}
+    assert queries.missing_nodes(session) == {"default": 0}
     assert get_settings().gather_seconds == 300

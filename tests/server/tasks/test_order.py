@@ -209,7 +209,7 @@ def test_pick_reads_all_lines_when_the_first_ones_do_not_suit(
 
 def test_places_of_several_tasks_equal_their_single_places(session: Session, kind, projects):
     tasks = [make_task(session, projects[n % 4], priority=1 + (n * 7) % 10) for n in range(20)]
-    places = queries.places(session, [(task.id, "default") for task in tasks])
+    places = queries.queue_positions(session, [(task.id, "default") for task in tasks])
     assert sorted(places.values()) == list(range(1, 21))
     for task in tasks:
         assert queries.tasks_ahead(session, task.id) == places[task.id] - 1

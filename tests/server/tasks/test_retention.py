@@ -102,7 +102,7 @@ def test_overdue_data_is_previewed_then_deleted_and_nothing_else(
         "checkpoints": 1, "checkpoint_bytes": 7,
     }  # fmt: skip
     assert [steps(session, task) for task in tasks] == [[1], [1]], "looking changes nothing"
-    freed = retention.sweep()
+    freed = retention.apply_all()
     assert (freed.log_bytes, freed.checkpoint_bytes) == (1000, 7)
     session.expire_all()
     assert [steps(session, task) for task in [*tasks, running]] == [[], [1], [7]]
@@ -111,7 +111,7 @@ def test_overdue_data_is_previewed_then_deleted_and_nothing_else(
     assert tasks[0].logs == "tail"
     told = session.scalars(select(AuditLog).where(AuditLog.action == "retention:applied")).all()
     assert [row.details["log_bytes"] for row in told] == [1000]
-    assert not retention.sweep()
+    assert not retention.apply_all()
     end(session, held)
 
 

@@ -14,7 +14,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules import artifacts as rules
-from aiplatform.server.tasks.service import artifacts, external
+from aiplatform.server.tasks.service import external, run_artifacts
 from tests.conftest import Api
 from tests.factories import make_member, make_project, make_task
 from tests.server.tasks.runs import begin
@@ -101,7 +101,7 @@ def test_artifact_for_a_task_of_a_worker_is_refused(
 def test_artifacts_beyond_the_limit_are_refused(
     owner: Api, run: str, home: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "MAX_ARTIFACTS", 2)
+    monkeypatch.setattr(run_artifacts, "MAX_ARTIFACTS", 2)
     for name in ("a", "b"):
         assert put(owner, run, name, b"x").status_code == 200
     assert put(owner, run, "c", b"x").json()["code"] == "too_many_artifacts"
@@ -123,4 +123,4 @@ def test_artifact_upload_by_a_viewer_or_stranger_is_refused(
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", "图/损失.png", "with space", "…", ".hidden"])
 def test_artifact_paths_in_any_script_are_valid(path: str) -> None:
-    assert rules.fault_of(path) is None
+    assert rules.path_fault(path) is None

@@ -14,7 +14,7 @@ from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskDependency
 from aiplatform.server.tasks.service import external
-from aiplatform.server.tasks.service.sweep import Sweeper
+from aiplatform.server.tasks.service.reaper import Reaper
 from tests.conftest import Api
 from tests.factories import make_experiment, make_task
 from tests.server.tasks.runs import begin, report
@@ -30,15 +30,15 @@ class TestSilence:
     def time_passes(self, session: Session) -> Callable[[float], None]:
         """Return a function that lets time pass for the reaper while nothing is reported."""
         now = 0.0
-        sweeper = Sweeper(60.0, lambda: now, run_silence_seconds=100.0)
-        sweeper.sweep()
+        reaper = Reaper(60.0, lambda: now, run_silence_seconds=100.0)
+        reaper.run_round()
 
         def pass_(seconds: float) -> None:
             nonlocal now
             end = now + seconds
             while now < end:
                 now += 5.0
-                sweeper.sweep()
+                reaper.run_round()
             session.expire_all()
 
         return pass_

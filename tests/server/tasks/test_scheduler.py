@@ -253,7 +253,7 @@ def test_priority_is_changed_only_while_waiting(session: Session, submit, make_w
 
 def order(session: Session) -> list[int]:
     ids = session.execute(select(Task.id, TaskScheduling.queue).join(TaskScheduling)).all()
-    places = queries.places(session, [(row[0], row[1]) for row in ids])
+    places = queries.queue_positions(session, [(row[0], row[1]) for row in ids])
     return sorted(places, key=places.__getitem__)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.queries import series
-from aiplatform.server.tasks.rules.series import summed_up
+from aiplatform.server.tasks.rules.series import summarise_series
 from aiplatform.server.tasks.service import rollups
 from aiplatform.server.tasks.service.points import COPY, COPY_BEGIN, COPY_END, Point, copy_rows
 from tests.factories import make_project, make_task
@@ -124,7 +124,7 @@ def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> No
     assert whole(session, task) == expected
     low, high = min(expected, key=lambda p: (p[1], p[0])), max(expected, key=lambda p: p[1])
     [row] = series.summary(session, task.id)
-    found = summed_up(row)
+    found = summarise_series(row)
     assert found["points"] == len(expected)
     assert (found["min_step"], found["min"]) == low
     assert (found["max_step"], found["max"]) == high

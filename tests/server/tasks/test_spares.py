@@ -21,8 +21,7 @@ from aiplatform.protocol.messages import Begin, Job
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.tasks import jobs, runner
 from aiplatform.server.tasks.models import Task, TaskEvent
-from aiplatform.server.tasks.rules import spares as rules
-from aiplatform.server.tasks.runner import memory, process, spares
+from aiplatform.server.tasks.runner import process, spares
 from aiplatform.server.tasks.runner.spares import Spares
 from tests.server.tasks.conftest import claim, until
 
@@ -57,7 +56,9 @@ def world() -> World:
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
     """Replace the worker's spares by ones that run scripts; the test itself calls ``look``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
-    found = Spares(settings, gpus=False, clock=lambda: world.now, memory=lambda: world.available)
+    found = Spares(
+        settings, gpus=False, clock=lambda: world.now, available_mb=lambda: world.available
+    )
     monkeypatch.setattr(found, "suits", lambda job, devices: True)
     monkeypatch.setattr(spares, "_spares", found)
     yield found
@@ -184,14 +185,14 @@ def test_spare_is_ended_when_memory_is_scarce_and_made_again_with_enough(
     kept: Spares, world: World
 ):
     launcher = make(kept, world)
-    world.available = rules.SCARCE_MB - 1
+    world.available = spares.SCARCE_MB - 1
     kept.look()
     assert not psutil.pid_exists(launcher)
     assert homes() == []
-    world.available = rules.ENOUGH_MB - 1
+    world.available = spares.ENOUGH_MB - 1
     kept.look()
     assert kept._spare is None, "what it freed does not make another"
-    world.available = rules.ENOUGH_MB
+    world.available = spares.ENOUGH_MB
     make(kept, world)
 
 
@@ -199,7 +200,7 @@ def test_unused_spare_is_ended_and_made_again_when_a_task_needs_one(
     session, submit: Submit, make_worker, kept: Spares, world: World
 ):
     launcher = make(kept, world)
-    world.now += rules.IDLE_SECONDS
+    world.now += spares.IDLE_SECONDS
     kept.look()
     assert not psutil.pid_exists(launcher)
     world.now += 1
@@ -355,8 +356,8 @@ def test_spare_suits_single_process_jobs_that_need_its_imports(
 def test_mode_on_or_off_ignores_memory_and_use(mode: Any):
     for available in (0, 1e6):
         for unused in (0, 1e6):
-            assert rules.is_made(mode, available, unused) is (mode == "on")
-            assert rules.is_kept(mode, available, unused) is (mode == "on")
+            assert spares.should_make(mode, available, unused) is (mode == "on")
+            assert spares.should_keep(mode, available, unused) is (mode == "on")
 
 
 def test_spares_turned_off_start_no_thread(home: Path):
@@ -379,12 +380,12 @@ def test_available_memory_is_limited_by_the_container(tmp_path: Path):
     groups = tmp_path / "groups"
     inner = groups / "outer" / "inner"
     inner.mkdir(parents=True)
-    machine = memory.available_mb(tmp_path / "none", tmp_path / "none")
+    machine = spares.available_memory_mb(tmp_path / "none", tmp_path / "none")
     assert machine == pytest.approx(psutil.virtual_memory().available / 2**20, rel=0.2)
     (inner / "memory.max").write_text("max\n")
-    assert memory.available_mb(groups, own) == pytest.approx(machine, rel=0.2)
+    assert spares.available_memory_mb(groups, own) == pytest.approx(machine, rel=0.2)
     for group, left in ((inner, 100), (groups / "outer", 50)):
         (group / "memory.max").write_text(f"{left << 20}\n")
         (group / "memory.current").write_text(f"{20 << 20}\n")
         (group / "memory.stat").write_text(f"anon 1\ninactive_file {5 << 20}\n")
-        assert memory.available_mb(groups, own) == left - 15
+        assert spares.available_memory_mb(groups, own) == left - 15

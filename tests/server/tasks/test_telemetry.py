@@ -22,13 +22,12 @@ from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.models import Task, Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.rules.alerts import AlertKind, Watch
-from aiplatform.server.tasks.rules.cost import cost_of
 from aiplatform.server.tasks.rules.estimate import Estimate
 from aiplatform.server.tasks.runner import sampling
 from aiplatform.server.tasks.runner.gpus import Gpus
 from aiplatform.server.tasks.runner.sampling import Sampler
 from aiplatform.server.tasks.service import attempts, telemetry
-from aiplatform.server.tasks.service.telemetry import Block
+from aiplatform.server.tasks.service.telemetry import Block, cost_of
 from tests.conftest import Api, environment
 from tests.server.tasks.conftest import claim, end, events
 

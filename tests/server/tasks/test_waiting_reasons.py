@@ -11,7 +11,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.frames import Position, look, state_frames
+from aiplatform.server.tasks.service.frames import Position, read_page, state_frames
 from aiplatform.server.tasks.service.reasons import waiting_reasons
 from tests.conftest import Api
 from tests.factories import make_member, make_project, make_role, make_task
@@ -60,14 +60,14 @@ def test_waiting_task_shows_no_names_to_a_caller_who_may_not_read_tasks(
 def test_stream_of_waiting_task_sends_the_reason_once_and_again_when_it_changes(
     session: Session, waiting: Task, submit: Callable[..., Task]
 ) -> None:
-    found = look(waiting.uuid, Position(), False)
+    found = read_page(waiting.uuid, Position(), False)
     first = state_frames(found.state, None, found.reached).decode()
     assert "event: waiting\n" in first
     assert OTHERS in first
     assert state_frames(found.state, found.state, found.reached) == b""
 
     submit(priority=9)
-    later = look(waiting.uuid, found.reached, False)
+    later = read_page(waiting.uuid, found.reached, False)
     changed = state_frames(later.state, found.state, later.reached).decode()
     assert f"1 ahead; {OTHERS}" in changed
 
@@ -77,11 +77,11 @@ def test_stream_of_task_that_can_start_sends_no_reason(
 ) -> None:
     make_worker("w1", cpus=2)
     task = submit()
-    found = look(task.uuid, Position(), False)
+    found = read_page(task.uuid, Position(), False)
     assert b"event: waiting" not in state_frames(found.state, None, found.reached)
     reasons = waiting_reasons(session, [task], {task.id: 1}, names=True)
     assert reasons[task.id].blocked is False
 
 
 def test_log_stream_of_waiting_task_sends_no_reason(waiting: Task) -> None:
-    assert look(waiting.uuid, Position(), True).state.waiting is None
+    assert read_page(waiting.uuid, Position(), True).state.waiting is None

@@ -20,7 +20,7 @@ from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks import jobs, queries, runner
 from aiplatform.server.tasks.models import Task, Worker
 from aiplatform.server.tasks.rules import Device
-from aiplatform.server.tasks.service import attempts, devices, figures, workers
+from aiplatform.server.tasks.service import attempts, devices, prometheus, workers
 from tests.conftest import Api
 from tests.factories import make_project, make_task
 
@@ -145,7 +145,7 @@ def test_prometheus_metrics_of_workers_have_their_names(
     worker_id = make_worker()
     submit("")
     runner.run_attempt(claim(session, worker_id))
-    figures.store(session, worker_id, figures.snapshot())
+    prometheus.store(session, worker_id, prometheus.snapshot())
     session.commit()
     lines = admin.get("//metrics").text.splitlines()
     counted = [
@@ -305,7 +305,7 @@ def test_end_wakes_for_a_requeued_task_and_if_the_database_fails(
     def fail(*_: object) -> None:
         raise SQLAlchemyError("the database is away")
 
-    monkeypatch.setattr(queries, "some_waiting", fail)
+    monkeypatch.setattr(queries, "count_waiting", fail)
     monkeypatch.setattr(runner, "run_attempt", lambda _: None)
     assert jobs.wake("default") is not None
     assert len(sent) == 2

@@ -121,7 +121,7 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
             ignore_result=False,
         )
     except (OperationalError, OSError) as error:
-        log.warning("broker unavailable, the sweep will make up for it", error=str(error))
+        log.warning("broker unavailable, the reaper sends the message again", error=str(error))
 
 
 class Waker:

@@ -10,7 +10,7 @@ class AdvisoryLock(IntEnum):
     """Two migrations."""
     ACCOUNTS = 0x41495032
     """Creation of the first administrator by API processes that start together."""
-    SWEEP = 0x41495033
+    REAPER = 0x41495033
     """Reapers of two workers. A worker holds the lock for as long as it runs."""
     RUNS = 0x4149503A
     """Two requests that start the same external run. Combined with a hash of the run's name."""

@@ -64,9 +64,9 @@ class DatasetImport(TaskKind):
         """Return no inputs: an import reads only from outside."""
         return Inputs()
 
-    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+    def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
         """Store the fetched rows in parts."""
-        return imports.keep(write, task, output, result)
+        return imports.store_output(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """Commit the version."""
@@ -87,9 +87,9 @@ class DataFix(TaskKind):
         """Return the version's rows, and the tokenizer and other data that its report used."""
         return quality.task_inputs(session, task)
 
-    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+    def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
         """Store the fixed rows in parts."""
-        return fixes.keep(write, task, output, result)
+        return fixes.store_output(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """Commit the version."""

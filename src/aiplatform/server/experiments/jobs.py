@@ -30,7 +30,7 @@ class Training(TaskKind):
         """See :func:`trainings.prepare`."""
         return trainings.prepare(session, context, spec)
 
-    def retried(
+    def check_retry(
         self,
         session: Session,
         context: ProjectContext,
@@ -41,7 +41,7 @@ class Training(TaskKind):
         """See :func:`trainings.prepare_retry`."""
         trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
-    def queued_again(self, session: Session, task: Task, again: Task) -> None:
+    def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
         """See :func:`trainings.take_over`."""
         trainings.take_over(session, task, again)
 
@@ -81,9 +81,9 @@ class Evaluation(TaskKind):
         """See :func:`evaluations.read_made`."""
         evaluations.read_made(session, task, maker)
 
-    def missed(self, task: Task, result: dict[str, Any]) -> str | None:
-        """See :func:`evaluations.missed`."""
-        return evaluations.missed(task, result)
+    def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
+        """See :func:`evaluations.failure_reason`."""
+        return evaluations.failure_reason(task, result)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the model, its base model and the rows."""
@@ -98,7 +98,7 @@ class External(TaskKind):
     """A run that executes outside the platform and reports its metrics."""
 
     type = TaskType.EXTERNAL
-    elsewhere = True
+    external = True
     started_through = "runs"
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.schedules.service import fire_next
-from aiplatform.server.tasks.service.periodic import on_sweep
+from aiplatform.server.tasks.service.periodic import on_round
 
 BATCH_SIZE = 100
 """Maximum number of schedules per call; the others follow in the next."""
@@ -19,4 +19,4 @@ def fire_due() -> int:
 
 def register() -> None:
     """Register the job; called by the composition roots."""
-    on_sweep("schedules", fire_due)
+    on_round("schedules", fire_due)

@@ -26,7 +26,7 @@ class Script(TaskKind):
         """Check and pin what the script names; see :func:`service.prepare`."""
         return service.prepare(session, context, spec)
 
-    def retried(
+    def check_retry(
         self,
         session: Session,
         context: ProjectContext,
@@ -41,7 +41,7 @@ class Script(TaskKind):
         """Return the code, datasets and models."""
         return service.task_inputs(session, task)
 
-    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
+    def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
         """Check names and total size of the output before its files are stored one by one."""
         service.require_valid_artifacts(output)
         write(lambda session: service.require_storage_room(session, task, output))

@@ -28,8 +28,8 @@ from aiplatform.server.scripts.models import CodeBundle
 from aiplatform.server.tasks.errors import TooManyArtifacts
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS
-from aiplatform.server.tasks.service.artifacts import check_path
 from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
+from aiplatform.server.tasks.service.run_artifacts import check_path
 
 CODE_ROLE = "code"
 DATASETS = "datasets/"

@@ -11,8 +11,8 @@ from aiplatform.server.sweeps.service import go_with_experiment
 from aiplatform.server.sweeps.service.advancing import advance, grant, wishes
 from aiplatform.server.sweeps.service.prompting import ADVANCE, hear_of_halt, hear_of_points
 from aiplatform.server.tasks.errors import TaskFinished
-from aiplatform.server.tasks.service.hearing import on_halt, on_points
-from aiplatform.server.tasks.service.periodic import do_each, on_sweep
+from aiplatform.server.tasks.service.hooks import on_end_or_pause, on_points
+from aiplatform.server.tasks.service.periodic import do_each, on_round
 
 
 def advance_all() -> None:
@@ -48,8 +48,8 @@ def _grant_all(sweep_id: int) -> None:
 
 def register() -> None:
     """Register the jobs and handlers; called when the API or a worker starts."""
-    on_sweep("sweeps", advance_all)
+    on_round("sweeps", advance_all)
     on_message(ADVANCE, advance_one)
-    on_halt(hear_of_halt)
+    on_end_or_pause(hear_of_halt)
     on_points(hear_of_points)
     experiments.on_delete(go_with_experiment)

@@ -48,7 +48,7 @@ class TaskNotWaiting(Conflict):
     }
 
 
-class NotItsNeighbour(Invalid):
+class NotInSameQueue(Invalid):
     """A move before a task of another project or queue, or before one that does not wait."""
 
     code = "not_its_neighbour"
@@ -95,7 +95,7 @@ class DependencyFailed(Conflict):
     }
 
 
-class MakesNoModel(Invalid):
+class TypeMakesNoModel(Invalid):
     """A reference to the model of a task whose type makes no model."""
 
     code = "makes_no_model"
@@ -107,7 +107,7 @@ class MakesNoModel(Invalid):
     }
 
 
-class MadeNoModel(Conflict):
+class ModelMissing(Conflict):
     """A reference to the model of a completed training that left none, or whose model is gone."""
 
     code = "made_no_model"

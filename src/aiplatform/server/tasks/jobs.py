@@ -38,13 +38,13 @@ from aiplatform.server.tasks import queries, runner
 from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.service import (
     attempts,
-    figures,
+    prometheus,
     retention,
     submissions,
     workers,
 )
-from aiplatform.server.tasks.service.periodic import at_sweep, do_each, hourly
-from aiplatform.server.tasks.service.sweep import Sweeper
+from aiplatform.server.tasks.service.periodic import do_each, hourly_chores, round_chores
+from aiplatform.server.tasks.service.reaper import Reaper
 
 log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 5.0
@@ -83,7 +83,7 @@ class WorkerProcess:
             )
         runner.get_sampler().watch_machine(self.worker_id, [one.id for one in offers.devices])
         self._spares = runner.keep_spares(self.settings, gpus=bool(offers.devices))
-        for name, target in (("heartbeat", self._beat), ("sweep", self._sweep)):
+        for name, target in (("heartbeat", self._beat), ("reaper", self._run_reaper)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -120,11 +120,11 @@ class WorkerProcess:
                 with transaction() as session:
                     load = {**workers.measured_load(), **gpus_in(runner.get_sampler().latest)}
                     workers.heartbeat(session, self.worker_id, load)
-                    figures.store(session, self.worker_id, figures.snapshot())
+                    prometheus.store(session, self.worker_id, prometheus.snapshot())
             except SQLAlchemyError as error:
                 log.warning("heartbeat failed", error=str(error)[:200])
 
-    def _sweep(self) -> None:
+    def _run_reaper(self) -> None:
         """Run the reaper while this process holds the advisory lock; else wait for the lock."""
         while not self.stopped.is_set():
             try:
@@ -137,21 +137,21 @@ class WorkerProcess:
                     # Without this, a worker that was cut off would keep the lock, and no other
                     # could be reaper.
                     connection.execute(ALIVE_THERE)
-                    self._sweep_with(connection)
+                    self._reap_with(connection)
             except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
-                log.warning("sweep interrupted", error=str(error)[:200])
+                log.warning("reaper interrupted", error=str(error)[:200])
             # Nothing else catches errors of this thread; without it, no lease would expire.
             except Exception:
-                log.exception("sweep interrupted inside the platform")
+                log.exception("reaper interrupted inside the platform")
             self.stopped.wait(self.settings.reaper_seconds)
 
-    def _sweep_with(self, connection: psycopg.Connection) -> None:
+    def _reap_with(self, connection: psycopg.Connection) -> None:
         row = connection.execute(
-            "SELECT pg_try_advisory_lock(%s)", (int(AdvisoryLock.SWEEP),)
+            "SELECT pg_try_advisory_lock(%s)", (int(AdvisoryLock.REAPER),)
         ).fetchone()
         if row is None or not row[0]:
             return
-        sweeper = Sweeper(
+        reaper = Reaper(
             self.settings.lease_seconds,
             run_silence_seconds=self.settings.run_silence_seconds,
         )
@@ -159,8 +159,8 @@ class WorkerProcess:
             # The lock belongs to this connection: if it is lost, another worker is the reaper
             # already.
             connection.execute("SELECT 1")
-            sweeper.sweep()
-            do_each({"notifications": notifications_jobs.sweep, **at_sweep()})
+            reaper.run_round()
+            do_each({"notifications": notifications_jobs.sweep, **round_chores()})
             if time.monotonic() >= self._chores_due:
                 self._chores_due = time.monotonic() + CHORES_SECONDS
                 do_chores(self.settings)
@@ -187,12 +187,12 @@ def do_chores(settings: Settings) -> None:
         {
             "bin": purge_overdue,
             "notifications": notifications_jobs.clean_up,
-            "retention": retention.sweep,
+            "retention": retention.apply_all,
             "orphans": adopt_orphans,
             "blobs": collect_blobs,
             "celery": _forget_outcomes,
             "submissions": _forget_submissions,
-            **hourly(),
+            **hourly_chores(),
             "spool": lambda: clean_directory(settings.spool_dir, KEPT),
             "store": lambda: get_store().sweep(timedelta(days=1).total_seconds()),
         }
@@ -260,7 +260,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
         if passed_on < others:
             send(WAKE, task_queue(queue), queue=queue, passed_on=passed_on + 1)
         return None
-    figures.CLAIMS.labels(claim.task_type).inc()
+    prometheus.CLAIMS.labels(claim.task_type).inc()
     if claim.others_wait:
         send(WAKE, task_queue(queue), queue=queue)
     # Celery would write this record before the claim, which would delay the task.
@@ -292,7 +292,7 @@ def _others_wait(queues: Sequence[str]) -> bool:
     """Return True if a task waits that this worker might run, or if the database fails."""
     try:
         with transaction() as session:
-            return bool(queries.some_waiting(session, queues, 1) or queries.open_places(session))
+            return bool(queries.count_waiting(session, queues, 1) or queries.missing_nodes(session))
     except SQLAlchemyError:
         return True
 

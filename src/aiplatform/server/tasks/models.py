@@ -137,7 +137,7 @@ class TaskLease(Base):
     renewed_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
-class TaskGang(Base):
+class TaskNodeGroup(Base):
     """The group of nodes that run one attempt together. It exists as long as the lease.
 
     ``state``: ``gathering`` until all nodes are there, ``gathered`` while they prepare,
@@ -290,8 +290,8 @@ class LogChunk(Base):
     """Consecutive lines of one stream. ``seq`` counts from 1 within the task.
 
     ``level`` is the highest level of the lines. ``levels`` lists the lines at which the level
-    changes, as ``rules.levels`` reads them. If lines were moved to a blob, ``segment`` describes
-    it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what was dropped.
+    changes, as ``rules.log_levels`` reads them. If lines were moved to a blob, ``segment``
+    describes it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what was dropped.
     """
 
     __tablename__ = "log_chunks"

@@ -91,7 +91,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
     )
 
 
-def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
+def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
     """Cut the fixed rows into parts, and store those that are not stored yet.
 
     Raises:
@@ -140,7 +140,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     Raises:
         Problem: the author may not commit them; see :func:`add_version`.
     """
-    upload = outcome.kept
+    upload = outcome.stored_output
     if not isinstance(upload, Upload):
         return
     spec = FixSpec.model_validate(task.config)

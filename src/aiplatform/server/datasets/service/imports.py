@@ -86,7 +86,7 @@ def request_import(session: Session, context: ProjectContext, spec: DatasetImpor
     return submit(session, context, prepared.spec, name=name, inputs=prepared.inputs)
 
 
-def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
+def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
     """Cut the output of a task into parts and store those that the version before does not have.
 
     Raises:
@@ -140,7 +140,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     Raises:
         Problem: the commit is refused; see :func:`create_dataset` and :func:`add_version`.
     """
-    upload = outcome.kept
+    upload = outcome.stored_output
     if not isinstance(upload, Upload):
         return
     spec = _spec(task)

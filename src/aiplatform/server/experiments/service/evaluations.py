@@ -25,8 +25,8 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
     Raises:
         NotFound: the project may not use a model, task or dataset.
-        ModelNotReady, MakesNoModel, DependencyFailed, MadeNoModel: the model can't be used, see
-            ``registry.service.model_meant``.
+        ModelNotReady, TypeMakesNoModel, DependencyFailed, ModelMissing: the model can't be used,
+            see ``registry.service.model_meant``.
         NothingToLearn: the rows are neither conversations nor texts.
     """
     model = registry.model_meant(session, context, spec.model)
@@ -49,14 +49,14 @@ def read_made(session: Session, task: Task, training: Task) -> None:
     """Pin the model that a training has made, for an evaluation that waited for it.
 
     Raises:
-        MadeNoModel: see ``registry.service.pin_made``.
+        ModelMissing: see ``registry.service.pin_made``.
     """
     registry.pin_made(session, task, training)
     task.experiment_id = training.experiment_id
     session.flush()
 
 
-def missed(task: Task, result: dict[str, Any]) -> str | None:
+def failure_reason(task: Task, result: dict[str, Any]) -> str | None:
     """Return a sentence with the pass conditions that the model fails; None if it fails none."""
     spec = EvaluationSpec.model_validate(task.config)
     found = unmet(spec.pass_if, result)

@@ -8,14 +8,14 @@ from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import few_of, figures_of, with_run
 from aiplatform.server.experiments.service.figures import keep_figures
 from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.charts import summarise_metrics
 from aiplatform.server.tasks.service.kinds import Outcome
-from aiplatform.server.tasks.service.summaries import metrics_of
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Store the figures of a run for searches, in its result, and on success in its experiment."""
     keep_figures(session, task, figures_of(jsonable(outcome.result)))
-    metrics = metrics_of(session, task)
+    metrics = summarise_metrics(session, task)
     if not metrics:
         return
     task.scheduling.result = {**(task.scheduling.result or {}), "metrics": metrics}

@@ -38,8 +38,8 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import require_readable, submit
+from aiplatform.server.tasks.service.charts import summarise_metrics
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared
-from aiplatform.server.tasks.service.summaries import metrics_of
 
 WEIGHTS = "weights/"
 
@@ -308,7 +308,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     # be shared with all projects, although it was tuned on private data.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
         return
-    metrics = metrics_of(session, task)
+    metrics = summarise_metrics(session, task)
     model = _register(session, task, task.project_id, outcome, metrics)
     if experiment is not None:
         run: dict[str, Any] = {

@@ -38,7 +38,7 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import dependencies, request_cancel, require_readable
 from aiplatform.server.tasks.service.dependencies import Needs
-from aiplatform.server.tasks.service.entering import require_fitting_queue
+from aiplatform.server.tasks.service.insertion import require_fitting_queue
 from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
@@ -60,7 +60,7 @@ def create_deployment(
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
-        MakesNoModel, MadeNoModel: see ``registry.service.model_meant``.
+        TypeMakesNoModel, ModelMissing: see ``registry.service.model_meant``.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
         NoWorkerCanRun: for the queue of scripts.
@@ -111,7 +111,7 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         WrongDeploymentState: when the deployment is not down.
         DeployedModelGone: when its model was deleted.
         ModelNotReady: while the model's files are being imported.
-        DependencyFailed, MadeNoModel: when its model was never made, or was deleted.
+        DependencyFailed, ModelMissing: when its model was never made, or was deleted.
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     held = _hold_model(session, context, uuid)
@@ -129,7 +129,7 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
 
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
-        DependencyFailed, MadeNoModel: see :func:`start`.
+        DependencyFailed, ModelMissing: see :func:`start`.
         DeploymentWaits: while it waits for other tasks, because a new run would not wait for them.
     """
     held = _hold_model(session, context, uuid)

@@ -20,7 +20,7 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.dependencies import Needs
-from aiplatform.server.tasks.service.entering import enqueue
+from aiplatform.server.tasks.service.insertion import enqueue
 
 S = DeploymentStatus
 

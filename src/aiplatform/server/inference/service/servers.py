@@ -23,7 +23,7 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
-from aiplatform.server.tasks.service.entering import fits_queue
+from aiplatform.server.tasks.service.insertion import fits_queue
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome
 from aiplatform.server.tasks.service.queue import lock
 
@@ -44,7 +44,7 @@ def model_made(session: Session, task: Task, training: Task) -> None:
     """Serve the model of a training that has completed.
 
     Raises:
-        MadeNoModel: see ``registry.service.pin_made``.
+        ModelMissing: see ``registry.service.pin_made``.
     """
     model = registry.pin_made(session, task, training)
     deployment = queries.lock_served_by(session, task.id)

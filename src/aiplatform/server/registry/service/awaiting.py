@@ -10,10 +10,10 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.service.registration import model_inputs, usable_model
-from aiplatform.server.tasks.errors import MadeNoModel, MakesNoModel
+from aiplatform.server.tasks.errors import ModelMissing, TypeMakesNoModel
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.pinning import pin_model
+from aiplatform.server.tasks.service.model_pins import pin_model
 
 
 def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTask) -> Model | None:
@@ -22,29 +22,29 @@ def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTas
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
             project.
-        MakesNoModel: the named task is no training.
+        TypeMakesNoModel: the named task is no training.
         DependencyFailed: the training ended without success.
-        MadeNoModel: the training completed, but its model was deleted.
+        ModelMissing: the training completed, but its model was deleted.
     """
     if isinstance(meant, UUID):
         return usable_model(session, context, meant)
     [need] = dependencies.look_up(session, context.project_id, [After(task=meant.from_task)])
     if need.task.type != TaskType.TRAINING:
-        raise MakesNoModel(name=need.task.name, task_type=need.task.type)
+        raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:
         return None
     model = _made(session, need.task)
     try:
         return usable_model(session, context, model.uuid)
     except NotFound as error:
-        raise MadeNoModel(name=need.task.name) from error
+        raise ModelMissing(name=need.task.name) from error
 
 
 def pin_made(session: Session, task: Task, training: Task) -> Model:
     """Pin the model of a completed training as an input of ``task``, which waited for it.
 
     Raises:
-        MadeNoModel: the model was deleted.
+        ModelMissing: the model was deleted.
     """
     model = _made(session, training)
     pin_model(session, task, model.id, model.uuid, model_inputs(session, model))
@@ -54,5 +54,5 @@ def pin_made(session: Session, task: Task, training: Task) -> Model:
 def _made(session: Session, training: Task) -> Model:
     model = None if training.model_id is None else session.get(Model, training.model_id)
     if model is None:
-        raise MadeNoModel(name=training.name)
+        raise ModelMissing(name=training.name)
     return model

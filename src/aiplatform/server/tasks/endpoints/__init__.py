@@ -3,11 +3,11 @@
 from fastapi import APIRouter
 
 from aiplatform.server.tasks.endpoints.artifacts import router as artifacts_router
-from aiplatform.server.tasks.endpoints.figures import router as figures_router
 from aiplatform.server.tasks.endpoints.health import router as health_router
 from aiplatform.server.tasks.endpoints.logs import router as logs_router
 from aiplatform.server.tasks.endpoints.metrics import ingest_router
 from aiplatform.server.tasks.endpoints.metrics import router as metrics_router
+from aiplatform.server.tasks.endpoints.prometheus import router as prometheus_router
 from aiplatform.server.tasks.endpoints.retention import router as retention_router
 from aiplatform.server.tasks.endpoints.runs import router as runs_router
 from aiplatform.server.tasks.endpoints.submit import submit_router
@@ -19,7 +19,7 @@ from aiplatform.server.tasks.endpoints.workers import router as workers_router
 
 router = APIRouter()
 router.include_router(health_router)
-router.include_router(figures_router)
+router.include_router(prometheus_router)
 router.include_router(tasks_router, tags=["tasks"])
 router.include_router(logs_router, tags=["tasks"])
 router.include_router(telemetry_router)

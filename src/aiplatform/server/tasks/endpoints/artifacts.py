@@ -28,7 +28,7 @@ from aiplatform.server.projects.access import ProjectContext, confirm
 from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.tasks import access, queries
 from aiplatform.server.tasks.schemas import ArtifactOut
-from aiplatform.server.tasks.service import artifacts, external
+from aiplatform.server.tasks.service import external, run_artifacts
 
 router = APIRouter(prefix="/api/v1/tasks/{task}/artifacts")
 
@@ -72,7 +72,7 @@ async def put_task_artifact(
     request: Request,
 ) -> ArtifactOut:
     """Store a file of an external run. An earlier file with the same path is replaced."""
-    artifacts.check_path(path)
+    run_artifacts.check_path(path)
 
     def look_ahead(size: int) -> None:
         with transaction() as session:
@@ -83,7 +83,7 @@ async def put_task_artifact(
         with transaction() as session:
             now = confirm(session, context, Permission.TASKS_WRITE)
             found = queries.get_task(session, now, task)
-            return render(artifacts.add_artifact(session, now, found, path, spooled))
+            return render(run_artifacts.add_artifact(session, now, found, path, spooled))
 
     limit = get_settings().max_upload_bytes
     return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)

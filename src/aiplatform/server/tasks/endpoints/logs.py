@@ -24,7 +24,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access, queries
 from aiplatform.server.tasks.models import LogChunk
-from aiplatform.server.tasks.rules.levels import Level
+from aiplatform.server.tasks.rules.log_levels import Level
 from aiplatform.server.tasks.schemas import LogChunkOut, LogLineOut
 from aiplatform.server.tasks.service import logs
 

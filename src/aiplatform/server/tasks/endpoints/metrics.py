@@ -94,9 +94,9 @@ def get_task_metrics(
     with transaction() as session:
         found = queries.get_task(session, context, task).id
     if points is None:
-        body = charts.histories(found, key, first=first, last=last, limit=limit)
+        body = charts.read_series(found, key, first=first, last=last, limit=limit)
     else:
-        body = charts.drawn(found, key, first=first, last=last, points=points)
+        body = charts.draw_series(found, key, first=first, last=last, points=points)
     return Response(body, media_type="application/json")
 
 
@@ -118,8 +118,8 @@ def compare_metrics(
 
     `total` is the number of points in the whole series. Smoothing is left to the client.
     """
-    named = charts.chosen(context, task or [], experiment, limit=MAX_TASKS)
-    body = charts.compared(named, key, first=first, last=last, points=points)
+    named = charts.select_tasks(context, task or [], experiment, limit=MAX_TASKS)
+    body = charts.compare_series(named, key, first=first, last=last, points=points)
     return Response(body, media_type="application/json")
 
 
@@ -135,5 +135,5 @@ def summarise_metrics(
     experiment: OfExperiment = None,
 ) -> SummariesOut:
     """Return the first, last, smallest, largest and best value of each series, with their steps."""
-    named = charts.chosen(context, task or [], experiment, limit=MAX_TASKS)
-    return SummariesOut(tasks=charts.summaries(named, key))
+    named = charts.select_tasks(context, task or [], experiment, limit=MAX_TASKS)
+    return SummariesOut(tasks=charts.summarise_tasks(named, key))

@@ -20,7 +20,7 @@ from aiplatform.server.tasks.schemas import (
     RunIn,
     TaskOut,
 )
-from aiplatform.server.tasks.service import external
+from aiplatform.server.tasks.service import external, run_logs
 
 router = APIRouter(prefix="/api/v1")
 
@@ -65,7 +65,7 @@ def beat(
 ) -> BeatOut:
     """Return the status of the run. `cancelling` means that it was asked to stop."""
     found = queries.get_task(session, context, task)
-    return BeatOut(status=external.heard(session, found, progress=body.progress))
+    return BeatOut(status=external.heartbeat(session, found, progress=body.progress))
 
 
 @router.post("/tasks/{task}/logs", summary="Add lines to a run's log")
@@ -82,8 +82,8 @@ def report_log(
     lost.
     """
     found = queries.get_task(session, context, task)
-    lines = external.log_lines(body.lines, time.time())
-    accepted, dropped, taken, now = external.write_log(
+    lines = run_logs.log_lines(body.lines, time.time())
+    accepted, dropped, taken, now = run_logs.write_log(
         session, found, lines, writer=body.writer, first=body.first
     )
     return AcceptedOut(accepted=accepted, dropped_bytes=dropped, taken=taken, status=now)

@@ -57,7 +57,7 @@ def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task])
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
-    return _render(session, context, tasks, queries.places(session, waiting))
+    return _render(session, context, tasks, queries.queue_positions(session, waiting))
 
 
 def _render(
@@ -66,11 +66,11 @@ def _render(
     tasks: Sequence[Task],
     places: dict[int, int],
 ) -> list[TaskOut]:
-    around = queries.surroundings(session, tasks)
+    references = queries.task_references(session, tasks)
     names = context is not None and context.may(Permission.TASKS_READ)
     reasons = waiting_reasons(session, tasks, places, names=names)
     return [
-        _out(task, around[task.id], places.get(task.id), reasons.get(task.id)) for task in tasks
+        _out(task, references[task.id], places.get(task.id), reasons.get(task.id)) for task in tasks
     ]
 
 
@@ -81,24 +81,24 @@ def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut
     """
     if task.experiment_id is None and task.model_id is None:
         actor = context.actor
-        around = queries.Surroundings(
+        references = queries.TaskReferences(
             project=context.project_uuid,
             author_uuid=actor.user_uuid,
             author_name=actor.username,
         )
     else:
-        around = queries.surroundings(session, [task])[task.id]
-    return _out(task, around, None, None)
+        references = queries.task_references(session, [task])[task.id]
+    return _out(task, references, None, None)
 
 
 def _out(
-    task: Task, around: queries.Surroundings, position: int | None, waiting: Waiting | None
+    task: Task, references: queries.TaskReferences, position: int | None, waiting: Waiting | None
 ) -> TaskOut:
     return TaskOut(
         uuid=task.uuid,
-        project=around.project,
-        experiment=around.experiment,
-        model=around.model,
+        project=references.project,
+        experiment=references.experiment,
+        model=references.model,
         name=task.name,
         type=TaskType(task.type),
         status=TaskStatus(task.status),
@@ -110,10 +110,10 @@ def _out(
         labels=task.scheduling.labels,
         preemptible=task.scheduling.preemptible,
         stop_wanted=task.scheduling.stop_wanted,
-        retry_of=around.retry_of,
+        retry_of=references.retry_of,
         attempt=task.scheduling.attempt,
         max_attempts=task.scheduling.max_attempts,
-        worker=around.worker,
+        worker=references.worker,
         position=position,
         waiting=None
         if waiting is None
@@ -121,17 +121,17 @@ def _out(
         error_message=task.error_message,
         gpu_usage=task.gpu_usage,
         result=task.scheduling.result,
-        author=_author(around),
+        author=_author(references),
         created_at=task.created_at,
         started_at=task.started_at,
         completed_at=task.completed_at,
     )
 
 
-def _author(around: queries.Surroundings) -> UserRef | None:
-    if around.author_uuid is None or around.author_name is None:
+def _author(references: queries.TaskReferences) -> UserRef | None:
+    if references.author_uuid is None or references.author_name is None:
         return None
-    return UserRef(uuid=around.author_uuid, username=around.author_name)
+    return UserRef(uuid=references.author_uuid, username=references.author_name)
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")

@@ -18,7 +18,7 @@ from aiplatform.server.core.problems import document
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access
 from aiplatform.server.tasks.service.feed import Feeds
-from aiplatform.server.tasks.service.frames import Position, newest
+from aiplatform.server.tasks.service.frames import Position, newest_position
 
 router = APIRouter(prefix="/api/v1")
 
@@ -57,7 +57,7 @@ async def watch_task(
     """
     after = Position.read(last_event_id)
     if last_event_id is None and not replay:
-        after = await run_in_threadpool(newest, task)
+        after = await run_in_threadpool(newest_position, task)
     feeds: Feeds = request.app.state.feeds
     return Frames(feeds.watch(task, context, after, _renderer(request)), headers=HEADERS)
 

@@ -21,7 +21,7 @@ def waiting_by_queue(session: Session) -> dict[str, int]:
     return {queue: count for queue, count in rows}  # noqa: C416  (typed rows)
 
 
-def some_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
+def count_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
     """Return the number of tasks in each queue that wait and may start, counted up to ``most``."""
     rows = session.execute(
         text(

@@ -9,9 +9,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import LogStream
 from aiplatform.server.tasks.models import LogChunk
 
+CHUNKS_PER_PAGE = 500
+
 
 def chunks_after(
-    task_id: int, after: int, *, limit: int = 500, stream: LogStream | None = None
+    task_id: int, after: int, *, limit: int = CHUNKS_PER_PAGE, stream: LogStream | None = None
 ) -> Select[Any]:
     """Select the log chunks after a position."""
     statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)

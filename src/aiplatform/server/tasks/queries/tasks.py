@@ -43,6 +43,9 @@ from aiplatform.server.tasks.models import (
     Worker,
 )
 
+EVENTS_PER_PAGE = 500
+POINTS_PER_PAGE = 2000
+
 
 def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
     """Return one task of the project.
@@ -68,7 +71,7 @@ def last_event(session: Session, task_id: int) -> int:
     return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
 
 
-def newest_of(session: Session, uuid: UUID) -> tuple[int, int, int]:
+def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
     """Return the ids of a task's last settled event, metric point and log chunk, or 0."""
     task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
@@ -163,7 +166,7 @@ def project_uuid(session: Session, task: Task) -> UUID | None:
     return session.scalar(select(Project.uuid).where(Project.id == task.project_id))
 
 
-def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]:
+def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
     """Select the events after a position that are older than every running transaction.
 
     Ids are not in commit order: an event with a smaller id may become visible later. Below the
@@ -178,7 +181,7 @@ def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]
     )
 
 
-def points_after(task_id: int, after: int, *, limit: int = 2000) -> Select[Any]:
+def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
     """Select the metric points after a position. Writers lock the task, so ids are commit order."""
     return (
         select(MetricPoint)
@@ -197,7 +200,7 @@ Retried = aliased(Task, flat=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TaskReferences:
     """The uuids and names of the things that a task refers to, as they are shown with it."""
 
     project: UUID | None = None
@@ -210,8 +213,8 @@ class Surroundings:
 
 
 @cache
-def _surroundings() -> Compiled:
-    """Compile the statement that selects task ids and, in order, the fields of `Surroundings`.
+def _task_references() -> Compiled:
+    """Compile the statement that selects task ids and, in order, the fields of `TaskReferences`.
 
     Its parameter is ``ids``.
     """
@@ -245,14 +248,14 @@ def _surroundings() -> Compiled:
     )
 
 
-def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundings]:
+def task_references(session: Session, tasks: Sequence[Task]) -> dict[int, TaskReferences]:
     """Return the surroundings of several tasks by task id, with one statement."""
-    rows = _surroundings().all(session, ids=[task.id for task in tasks])
-    return {row[0]: Surroundings(*row[1:]) for row in rows}
+    rows = _task_references().all(session, ids=[task.id for task in tasks])
+    return {row[0]: TaskReferences(*row[1:]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedTask:
     """The id, uuid, name and status of a task."""
 
     id: int
@@ -268,7 +271,7 @@ def named_tasks(
     experiment_id: int | None,
     *,
     limit: int,
-) -> list[Named]:
+) -> list[NamedTask]:
     """Return the tasks of ``uuids`` in that order, then the experiment's newest tasks.
 
     Raises:
@@ -277,7 +280,7 @@ def named_tasks(
     columns = (Task.id, Task.uuid, Task.name, Task.status)
     ours = Task.project_id == context.project_id
     found = {
-        row.uuid: Named(*row)
+        row.uuid: NamedTask(*row)
         for row in session.execute(select(*columns).where(ours, Task.uuid.in_(uuids)))
     }
     if len(found) < len(set(uuids)):
@@ -290,7 +293,7 @@ def named_tasks(
             .order_by(Task.id.desc())
             .limit(max(0, limit - len(chosen)))
         )
-        chosen += [Named(*row) for row in rows]
+        chosen += [NamedTask(*row) for row in rows]
     return chosen
 
 
@@ -322,7 +325,7 @@ STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStat
 """States of tasks that nobody has asked to stop yet."""
 
 
-def unfinished_where_nothing_runs(session: Session) -> Sequence[int]:
+def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
     """Return the tasks to cancel because their project is archived, deleted or purged.
 
     Tasks that were asked to stop already are left out. The query starts from the few such projects:
@@ -351,7 +354,7 @@ def needs_of(session: Session, task_id: int) -> Sequence[Any]:
     ).all()
 
 
-def blocking(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
+def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
     """Return the names of the tasks that each of several tasks still waits for, by its id."""
     found: dict[int, list[str]] = {}
     rows = session.execute(

@@ -299,7 +299,7 @@ SELECT count(*) FROM (
 """
 
 
-def places(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
+def queue_positions(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
     """Return the places (1 is next) of several tasks, given with their queues.
 
     The result is empty if very many tasks wait: lists are read often, and nobody needs the exact

@@ -1,4 +1,4 @@
-"""SELECT statements for workers and their leases."""
+"""SELECT statements for workers, their leases, and the nodes of tasks on several workers."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from aiplatform.server.core.statements import Compiled, all_of, compiled
 from aiplatform.server.tasks.models import (
     Task,
     TaskAttempt,
-    TaskGang,
     TaskNode,
+    TaskNodeGroup,
     TaskReservation,
     Worker,
 )
 from aiplatform.server.tasks.rules import Device, Offer, Room
-from aiplatform.server.tasks.rules.computing import Cores
+from aiplatform.server.tasks.rules.cpu_shares import Cores
 from aiplatform.server.tasks.rules.reasons import Holder, Holders
 
 SILENT_SECONDS = 30.0
@@ -143,7 +143,7 @@ def _lock_worker() -> Compiled:
             *(Worker.id, Worker.name, Worker.state, Worker.cpus, Worker.memory_mb),
             *(Worker.labels, Worker.devices),
             func.set_config("plan_cache_mode", "force_generic_plan", True),
-            exists().where(TaskGang.state == "gathering").label("some_gather"),
+            exists().where(TaskNodeGroup.state == "gathering").label("some_gather"),
         )
         .where(Worker.id == bindparam("worker_id", type_=BigInteger()))
         .with_for_update(of=Worker)
@@ -210,14 +210,14 @@ FROM held_leases GROUP BY worker_id
 
 
 @dataclass(frozen=True, slots=True)
-class Machines:
+class WorkerOffers:
     """The offers of all workers that count, and the worker that is reserved for each task."""
 
     offers: list[Offer]
     reserved: dict[int, str]
 
 
-def machines(session: Session) -> Machines:
+def worker_offers(session: Session) -> WorkerOffers:
     """Return the workers of the last days; ``open`` is false for those away or cordoned."""
     live = Worker.heartbeat_at > func.clock_timestamp() - text(f"interval '{SILENT_SECONDS} s'")
     rows = session.execute(
@@ -244,7 +244,7 @@ def machines(session: Session) -> Machines:
             )
         )
     promised = session.execute(select(TaskReservation.task_id, TaskReservation.worker_id))
-    return Machines(
+    return WorkerOffers(
         offers, {task_id: names[worker_id] for task_id, worker_id in promised if worker_id in names}
     )
 
@@ -314,7 +314,7 @@ SELECT EXISTS (
 )
 
 
-def someone_could_run(
+def any_worker_fits(
     session: Session, queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
 ) -> bool:
     """Return True if a known worker could run a task without GPUs: ``Offer.suits`` in SQL.
@@ -325,8 +325,10 @@ def someone_could_run(
     return once(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
 
 
-def runnable_asked(queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int) -> Question:
-    """Return the statement of :func:`someone_could_run`, to be sent together with others."""
+def any_worker_fits_query(
+    queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
+) -> Question:
+    """Return the statement of :func:`any_worker_fits`, to be sent together with others."""
     values = _demanded(queue, labels, cpus, memory_mb)
     return Question(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
 
@@ -374,3 +376,35 @@ def others_with_room(session: Session, worker_id: int, queue: str) -> int:
     """Return how many other workers serve the queue and have a free core, or 0 if no task waits."""
     values = {"worker_id": worker_id, "queue": queue, "queues": dumps([queue])}
     return int(session.execute(OTHERS, values).scalar_one())
+
+
+def missing_nodes(session: Session) -> dict[str, int]:
+    """Return how many nodes are still missing, by queue, for tasks that gather their nodes."""
+    rows = session.execute(
+        text(
+            "SELECT s.queue, sum(g.nodes - 1 - (SELECT count(*) FROM task_nodes n "
+            "WHERE n.task_id = g.task_id))::integer FROM task_gangs g "
+            "JOIN task_scheduling s ON s.task_id = g.task_id "
+            "WHERE g.state = 'gathering' GROUP BY s.queue"
+        )
+    )
+    return {queue: places for queue, places in rows}  # noqa: C416  (typed rows)
+
+
+NODES = text("""
+SELECT 0 AS node, w.name AS worker, g.state, jsonb_array_length(l.gpu_indices) AS gpus
+FROM task_gangs g JOIN task_leases l ON l.task_id = g.task_id JOIN workers w ON w.id = l.worker_id
+WHERE g.task_id = :task_id
+UNION ALL
+SELECT n.node, w.name, n.state, jsonb_array_length(n.gpu_indices)
+FROM task_nodes n JOIN workers w ON w.id = n.worker_id WHERE n.task_id = :task_id
+ORDER BY node
+""")
+
+
+def nodes_of(session: Session, task_id: int) -> Sequence[Any]:
+    """Return node, worker, state and GPUs for each node of a task that runs on several workers.
+
+    The result is empty if the task runs on one worker.
+    """
+    return session.execute(NODES, {"task_id": task_id}).all()

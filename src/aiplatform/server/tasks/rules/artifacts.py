@@ -13,7 +13,7 @@ class Fault(NamedTuple):
     zh: str
 
 
-def fault_of(path: str) -> Fault | None:
+def path_fault(path: str) -> Fault | None:
     """Return the reason why an artifact can't have ``path``, or None if it can.
 
     A valid path is relative and means the same file on every system, in any script.

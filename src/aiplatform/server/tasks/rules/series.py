@@ -46,7 +46,7 @@ def better(key: str) -> Literal["lower", "higher"] | None:
     return None
 
 
-def summed_up(row: Any) -> dict[str, Any]:
+def summarise_series(row: Any) -> dict[str, Any]:
     """Return the summary of a series from a row of ``queries.series.summary``.
 
     ``best`` is set if the metric's name says whether lower or higher is better. NaN counts neither

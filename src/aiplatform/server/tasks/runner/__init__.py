@@ -1,9 +1,9 @@
 """Runs one attempt on a worker: prepares its files, supervises its child, stores its output.
 
-``attempt`` supervises the child; ``gang`` and ``member`` do so for attempts on several nodes.
-``layout`` prepares the child's files; ``process`` is the child with its pipes. ``printed`` and
-``output`` handle its log, ``writes`` its transactions, ``sampling`` its use of the machine and
-``spans`` its trace. ``spares`` starts a child ahead of its attempt.
+``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
+``layout`` prepares the child's files, ``secrets`` its secrets; ``process`` is the child with its
+pipes. ``log_writer`` handles its log, ``attempt_writer`` its transactions, ``sampling`` its use of
+the machine and ``spans`` its trace. ``spares`` starts a child ahead of its attempt.
 """
 
 from aiplatform.server.tasks.runner.attempt import run_attempt

@@ -34,15 +34,13 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.rules import computing
-from aiplatform.server.tasks.rules.computing import Cores
+from aiplatform.server.tasks.rules import cpu_shares
+from aiplatform.server.tasks.rules.cpu_shares import Cores
 from aiplatform.server.tasks.rules.estimate import Estimate
 from aiplatform.server.tasks.rules.failures import curable
 from aiplatform.server.tasks.runner import process as processes
 from aiplatform.server.tasks.runner.addresses import serving_address
-from aiplatform.server.tasks.runner.confidential import masked
-from aiplatform.server.tasks.runner.deaths import death_of
-from aiplatform.server.tasks.runner.gang import Gang
+from aiplatform.server.tasks.runner.attempt_writer import AttemptWriter
 from aiplatform.server.tasks.runner.layout import (
     fetch_checkpoint,
     fetch_inputs,
@@ -50,16 +48,23 @@ from aiplatform.server.tasks.runner.layout import (
     plan,
     shared_by,
 )
-from aiplatform.server.tasks.runner.leftovers import end_leftovers_of
-from aiplatform.server.tasks.runner.printed import Printed
-from aiplatform.server.tasks.runner.process import Child, Item, Malformed, child_environment
+from aiplatform.server.tasks.runner.log_writer import LogWriter
+from aiplatform.server.tasks.runner.node_group import NodeGroup
+from aiplatform.server.tasks.runner.process import (
+    Child,
+    Item,
+    Malformed,
+    child_environment,
+    explain_exit,
+    kill_leftovers,
+)
 from aiplatform.server.tasks.runner.sampling import Watched, get_sampler
+from aiplatform.server.tasks.runner.secrets import mask_secrets
 from aiplatform.server.tasks.runner.spans import Phases, traced
 from aiplatform.server.tasks.runner.spares import from_spare
-from aiplatform.server.tasks.runner.writes import Writes
 from aiplatform.server.tasks.service import attempts, fleet
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
-from aiplatform.server.tasks.service.entering import require_fitting_queue
+from aiplatform.server.tasks.service.insertion import require_fitting_queue
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 
 log = structlog.get_logger(__name__)
@@ -90,7 +95,7 @@ class Attempt:
         self.secrets: dict[str, str] = {}
         self.cores: Cores | None = None
         self.lost = threading.Event()
-        self.write = Writes(self.lost)
+        self.write = AttemptWriter(self.lost)
         self.ended = threading.Event()
         self.ending: Result | Failure | Stopped | Malformed | None = None
         self.asked_to_stop = False
@@ -102,13 +107,13 @@ class Attempt:
         self.too_long = False
         self.estimate = Estimate()
         self.phases = Phases()
-        self.gang = Gang(self) if claim.nodes > 1 else None
+        self.node_group = NodeGroup(self) if claim.nodes > 1 else None
         self.place_directory(str(claim.task_uuid))
 
     def place_directory(self, name: str) -> None:
         """Set the directory of the attempt's files, below the worker's own directory."""
         self.directory = self.settings.work_dir / name / f"attempt-{self.claim.attempt}"
-        self.printed = Printed(self.directory, self.settings, self.write)
+        self.log_writer = LogWriter(self.directory, self.settings, self.write)
 
     def run(self) -> None:
         """Run the attempt. A second thread renews its lease from the first moment."""
@@ -131,14 +136,14 @@ class Attempt:
         try:
             # The task may have been queued before the settings reserved this queue for scripts.
             require_fitting_queue(self.claim.task_type, self.claim.queue)
-            if self.gang is not None and not self.gang.gather():
+            if self.node_group is not None and not self.node_group.gather():
                 return
             job = self._lay_out()
-            if self.gang is not None:
-                met = self.gang.meet(job)
-                if met is None:
+            if self.node_group is not None:
+                with_endpoint = self.node_group.rendezvous(job)
+                if with_endpoint is None:
                     return
-                job = met
+                job = with_endpoint
             self._start(job)
         except OSError as error:
             said = f"The task could not be started: {error}"
@@ -153,7 +158,7 @@ class Attempt:
         self._supervise()
         assert self.child is not None
         code = self.child.close()
-        self.look_for_leftovers()
+        self.check_leftovers()
         if self.lost.is_set():
             raise LostLease
         # The end of the attempt sums up its usage, so the last samples must be stored before.
@@ -168,7 +173,7 @@ class Attempt:
             found = plan(session, self.claim)
         self.secrets, self.time_limit = found.secrets, found.time_limit
         self.cores = found.cores
-        self.printed.seq, self.printed.tail = found.seq, found.tail
+        self.log_writer.seq, self.log_writer.tail = found.seq, found.tail
         if self.claim.node == 0:
             self.watched = get_sampler().watch(self.claim, found.memory_mb)
         spec: Any = found.spec
@@ -204,7 +209,7 @@ class Attempt:
         told = processes.import_environment(self.settings) if imports else {}
         serves, divides = job.serving is not None, job.ranks is not None
         if self.cores is not None:
-            told |= computing.environment(self.cores, serves=serves, divides=divides)
+            told |= cpu_shares.cpu_environment(self.cores, serves=serves, divides=divides)
         extra = {**told, **self.secrets}
         environment = child_environment(self.directory, self.claim.devices, extra, network=imports)
         devices, deadline = self.claim.devices, self.settings.child_deadline_seconds
@@ -221,7 +226,7 @@ class Attempt:
         assert self.child is not None
         polled = 0.0
         while not self.child.finished and not self.lost.is_set():
-            items = [masked(item, self.secrets) for item in self._drain(self.child)]
+            items = [mask_secrets(item, self.secrets) for item in self._drain(self.child)]
             now = time.monotonic()
             if items or now - polled >= POLL_SECONDS:
                 self._take(items)
@@ -279,21 +284,21 @@ class Attempt:
                 case Checkpoint():
                     self._checkpoint(item)
         progress = None if progress is None else self._estimated(progress)
-        kept = self.printed.take(chunks, events, final=final)
-        tail = self.printed.due_tail(kept, final=final) if self.claim.node == 0 else None
+        kept = self.log_writer.take(chunks, events, final=final)
+        tail = self.log_writer.due_tail(kept, final=final) if self.claim.node == 0 else None
         status = self.write(
             lambda session: attempts.write_telemetry(
                 session,
                 self.claim,
                 metrics=metrics,
                 chunks=kept,
-                first_seq=self.printed.seq + 1,
+                first_seq=self.log_writer.seq + 1,
                 log_tail=tail,
                 progress=progress,
                 events=events,
             )
         )
-        self.printed.written(kept, tail)
+        self.log_writer.written(kept, tail)
         if status is TaskStatus.CANCELLING:
             self.cancelled = True
             if not self._completes_answers():
@@ -301,8 +306,8 @@ class Attempt:
         elif status is TaskStatus.PAUSED:
             self.pausing = True
             self.ask_to_stop()
-        if self.gang is not None and not final:
-            self.gang.watch()
+        if self.node_group is not None and not final:
+            self.node_group.watch()
 
     def _started(self, hello: Hello) -> dict[str, Any]:
         node = {"node": self.claim.node} if self.claim.nodes > 1 else {}
@@ -352,14 +357,14 @@ class Attempt:
         if not path.is_relative_to((self.directory / "checkpoints").resolve()):
             self._break_off(Malformed(f"a checkpoint outside its directory: {message.path}"))
             return
-        files = self.write.keep_tree(path, move=False)
+        files = self.write.store_tree(path, move=False)
         self.write(
             lambda session: attempts.add_checkpoint(session, self.claim, message.step, files)
         )
 
-    def look_for_leftovers(self) -> None:
+    def check_leftovers(self) -> None:
         """Fail the task and cordon the worker if some of its processes can't be ended."""
-        left = end_leftovers_of(self.directory)
+        left = kill_leftovers(self.directory)
         if not left:
             return
         log.error("processes of the task can't be ended, the worker is cordoned", processes=left)
@@ -372,7 +377,7 @@ class Attempt:
         self.cancelled = self.pausing = self.too_long = False
 
     def _conclude(self, code: int) -> None:
-        if self.gang is not None and self.gang.conclude():
+        if self.node_group is not None and self.node_group.conclude():
             return
         match self.ending:
             case Result(data=data):
@@ -399,16 +404,20 @@ class Attempt:
                 self.write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
             case _:
                 self._end(
-                    Outcome(TaskStatus.FAILED, error=death_of(code, self.printed.last_stderr))
+                    Outcome(
+                        TaskStatus.FAILED, error=explain_exit(code, self.log_writer.last_stderr)
+                    )
                 )
 
     def _complete(self, result: dict[str, Any]) -> None:
         output = self.directory / "output"
         try:
             kind = kind_of(self.claim.task_type)
-            kept = kind.keep(self.write, self.claim.task_uuid, output, result)
-            files = [] if kept is not None else self.write.keep_tree(output, move=True)
-            self._end(Outcome(TaskStatus.COMPLETED, result=result, files=files, kept=kept))
+            stored = kind.store_output(self.write, self.claim.task_uuid, output, result)
+            files = [] if stored is not None else self.write.store_tree(output, move=True)
+            self._end(
+                Outcome(TaskStatus.COMPLETED, result=result, files=files, stored_output=stored)
+            )
         except Problem as refused:
             # The result could not be stored: its name was taken meanwhile, or a quota is used up.
             self._end(Outcome(TaskStatus.FAILED, error=str(refused)))

@@ -15,10 +15,10 @@ from aiplatform.server.core.files import fetch_tree
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.rules.computing import Cores
+from aiplatform.server.tasks.rules.cpu_shares import Cores
 from aiplatform.server.tasks.runner.addresses import node_address
-from aiplatform.server.tasks.runner.confidential import take_secrets
-from aiplatform.server.tasks.service import attempts, figures
+from aiplatform.server.tasks.runner.secrets import reveal_secrets
+from aiplatform.server.tasks.service import attempts, prometheus
 from aiplatform.server.tasks.service.attempts import Claim
 from aiplatform.server.tasks.service.kinds import Inputs, kind_of
 
@@ -57,7 +57,7 @@ def plan(session: Session, claim: Claim) -> Plan:
     inputs = kind.inputs(session, task)
     if claim.attempt == 1 and claim.node == 0 and task.started_at is not None:
         waited = (task.started_at - task.created_at).total_seconds()
-        figures.WAITS.labels(task.type).observe(waited)
+        prometheus.WAITS.labels(task.type).observe(waited)
     checkpoint = attempts.newest_checkpoint(session, task.id)
     saved: Sequence[StoredFile] = ()
     if checkpoint is not None:
@@ -68,7 +68,7 @@ def plan(session: Session, claim: Claim) -> Plan:
         serves=kind.serves,
         inputs=inputs,
         labels={item.role: item.label for item in queries.inputs_of(session, task.id)},
-        secrets=take_secrets(session, task),
+        secrets=reveal_secrets(session, task),
         memory_mb=task.scheduling.memory_mb,
         cores=queries.cores_of(session, claim.task_id, claim.fence),
         time_limit=task.scheduling.time_limit_seconds,

@@ -15,9 +15,8 @@ from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.rules.failures import curable
 from aiplatform.server.tasks.runner import process as processes
 from aiplatform.server.tasks.runner.attempt import Attempt
-from aiplatform.server.tasks.runner.deaths import death_of
-from aiplatform.server.tasks.runner.gang import LOOK_SECONDS
-from aiplatform.server.tasks.runner.process import Item, Malformed
+from aiplatform.server.tasks.runner.node_group import POLL_SECONDS
+from aiplatform.server.tasks.runner.process import Item, Malformed, explain_exit
 from aiplatform.server.tasks.service import nodes
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
 from aiplatform.server.tasks.service.nodes import View
@@ -30,21 +29,21 @@ def run_node(claim: Claim) -> None:
     with structlog.contextvars.bound_contextvars(
         task=str(claim.task_uuid), attempt=claim.attempt, node=claim.node
     ):
-        Member(claim, get_settings()).run()
+        NodeAttempt(claim, get_settings()).run()
 
 
-class Member(Attempt):
-    """The state of such a node on this worker."""
+class NodeAttempt(Attempt):
+    """The part of an attempt that one node other than 0 runs."""
 
     renew = staticmethod(nodes.renew)
 
     def __init__(self, claim: Claim, settings: Settings) -> None:
         super().__init__(claim, settings)
-        self.gang = None
+        self.node_group = None
         self.place_directory(f"{claim.task_uuid}-node{claim.node}")
 
     def _run(self) -> None:
-        if self._until("gathered", "running") is None:
+        if self._wait_until("gathered", "running") is None:
             self.write(lambda s: nodes.leave(s, self.claim))
             return
         try:
@@ -52,35 +51,37 @@ class Member(Attempt):
             # Node 0 enforces the limit. If this node stopped by itself, the attempt would end
             # without that reason.
             self.time_limit = None
-            self.write(lambda s: nodes.say(s, self.claim, "ready"))
-            view = self._until("running")
+            self.write(lambda s: nodes.set_state(s, self.claim, "ready"))
+            view = self._wait_until("running")
             if view is None:
-                self._leaving()
+                self._announce_leaving()
                 return
             assert job.ranks is not None
             ranks = job.ranks.model_copy(update={"endpoint": view.endpoint})
             self._start(job.model_copy(update={"ranks": ranks}))
         except OSError as error:
-            self._failed(f"The task could not be started: {error}", retryable=curable(error))
+            self._report_failure(
+                f"The task could not be started: {error}", retryable=curable(error)
+            )
             return
         except Problem as error:
-            self._failed(f"The task could not be started: {error}", retryable=False)
+            self._report_failure(f"The task could not be started: {error}", retryable=False)
             return
         self._supervise()
         assert self.child is not None
         code = self.child.close()
-        self.look_for_leftovers()
+        self.check_leftovers()
         if self.lost.is_set():
             raise LostLease
         self._conclude(code)
 
-    def _until(self, *states: str) -> View | None:
+    def _wait_until(self, *states: str) -> View | None:
         """Wait until the attempt is in one of the states; return None if this worker stops."""
         while not processes.stopping.is_set():
-            view: View = self.write(lambda s: nodes.look(s, self.claim))
+            view: View = self.write(lambda s: nodes.read_view(s, self.claim))
             if view.state in states:
                 return view
-            if self.lost.wait(LOOK_SECONDS):
+            if self.lost.wait(POLL_SECONDS):
                 raise LostLease
         return None
 
@@ -97,29 +98,31 @@ class Member(Attempt):
     def ask_to_stop(self) -> None:
         """Ask the child to stop. If the reason is that this worker stops, tell node 0."""
         if not self.asked_to_stop and processes.stopping.is_set():
-            self.write(lambda s: nodes.say(s, self.claim, "leaving"))
+            self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         super().ask_to_stop()
 
     def _conclude(self, code: int) -> None:
         match self.ending:
             case Failure(error=error, retryable=retryable):
-                self._failed(error, retryable=retryable)
+                self._report_failure(error, retryable=retryable)
             case Malformed(reason=reason):
-                self._failed(f"The runtime broke the protocol: {reason}", retryable=False)
+                self._report_failure(f"The runtime broke the protocol: {reason}", retryable=False)
             case _ if processes.stopping.is_set():
-                self._leaving()
+                self._announce_leaving()
             case Result() | Stopped():
                 self.write(lambda s: nodes.leave(s, self.claim))
             case _ if self.cancelled or self.pausing:
                 self.write(lambda s: nodes.leave(s, self.claim))
             case _:
-                self._failed(death_of(code, self.printed.last_stderr), retryable=False)
+                self._report_failure(
+                    explain_exit(code, self.log_writer.last_stderr), retryable=False
+                )
 
-    def _leaving(self) -> None:
+    def _announce_leaving(self) -> None:
         """Keep the node's row until node 0 has ended the attempt because of it."""
-        self.write(lambda s: nodes.say(s, self.claim, "leaving"))
+        self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         self.lost.wait(self.settings.cancel_grace_seconds)
 
-    def _failed(self, error: str, *, retryable: bool) -> None:
+    def _report_failure(self, error: str, *, retryable: bool) -> None:
         report = {"error": error, "retryable": retryable}
-        self.write(lambda s: nodes.say(s, self.claim, "failed", report))
+        self.write(lambda s: nodes.set_state(s, self.claim, "failed", report))

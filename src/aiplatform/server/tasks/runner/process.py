@@ -1,18 +1,23 @@
-"""The child process of an attempt and its pipes: messages, control, stdout and stderr."""
+"""The child process of an attempt, from its environment to its end.
+
+The child has pipes for messages, control, stdout and stderr.
+"""
 
 import contextlib
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psutil
 import structlog
 from pydantic import ValidationError
 
@@ -20,6 +25,7 @@ from aiplatform.protocol.enums import LogStream, TaskType
 from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.messages import (
     MAX_LINE_BYTES,
+    SCRIPT_USER_FILE,
     Begin,
     ControlMessage,
     Hello,
@@ -39,6 +45,9 @@ QUEUE_ITEMS = 2000
 LOG_READ_BYTES = 64 * 1024
 SILENCE_SECONDS = 10.0
 """Seconds of silence after which pipes of an ended child that somebody keeps open are given up."""
+
+KILL_SECONDS = 5.0
+"""Seconds until killed processes must be gone; the runtime has waited for them before."""
 
 SPARE = "spare-"
 """Prefix of the home directories of spares."""
@@ -306,3 +315,50 @@ class Child:
 
     def _put_log(self, data: bytes, stream: LogStream) -> None:
         self.items.put(Chunk(stream, data.decode("utf-8", "replace"), time.time()))
+
+
+def explain_exit(code: int, last_lines: Iterable[str]) -> str:
+    """Describe for the task's author how the child ended and what it printed last."""
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    if number:
+        try:
+            how = f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            how = f"ended with exit code {code}"
+        if number == signal.SIGKILL:
+            how += " (perhaps the machine ran out of memory)"
+    else:
+        how = f"ended with exit code {code} and without a result"
+    printed = "\n".join(line for line in last_lines if line.strip())[-2000:]
+    return f"The runtime {how}." + (f" Its last lines were:\n{printed}" if printed else "")
+
+
+def kill_leftovers(directory: Path) -> list[int]:
+    """Kill the processes that an attempt's script has left; return the process ids that remain.
+
+    They can be told from other processes only if the script had a user of its own; then there is a
+    note in the attempt's directory. Usually the runtime has killed them already, however it ended.
+    """
+    try:
+        uid = int((directory / SCRIPT_USER_FILE).read_text())
+    except (OSError, ValueError):
+        return []
+    deadline = time.monotonic() + KILL_SECONDS
+    while left := processes_of(uid):
+        if time.monotonic() > deadline:
+            return sorted(process.pid for process in left)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.02)
+    return []
+
+
+def processes_of(uid: int) -> list[psutil.Process]:
+    """Return the processes of a user, without zombies."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == uid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

@@ -10,19 +10,19 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import psutil
 import structlog
 
 from aiplatform.protocol.messages import Begin, Job, Renew
 from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec, TrainingSpec
 from aiplatform.server.core.settings import Settings
-from aiplatform.server.tasks.rules import spares as rules
-from aiplatform.server.tasks.rules.computing import PASSIVE
+from aiplatform.server.tasks.rules.cpu_shares import PASSIVE
 from aiplatform.server.tasks.runner import process
-from aiplatform.server.tasks.runner.memory import available_mb
 from aiplatform.server.tasks.runner.process import Child, child_environment, fits_at_once
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,64 @@ HELLO_SECONDS = 10.0
 
 RETRY_SECONDS = 60.0
 """Seconds to wait after a spare failed; doubled with each further failure, up to an hour."""
+
+ENOUGH_MB = 3072
+"""Available memory in MiB needed to make a spare: it takes about 600, the next task needs more."""
+
+SCARCE_MB = 1536
+"""Available memory below which a spare is ended. Ending one frees too little to make another."""
+
+IDLE_SECONDS = 600.0
+"""Time after which a spare is ended if no task could have used it."""
+
+MIB = 1 << 20
+CGROUPS = Path("/sys/fs/cgroup")
+
+Mode = Literal["auto", "on", "off"]
+
+
+def should_make(mode: Mode, available_mb: float, unused_seconds: float) -> bool:
+    """Return True if a worker without a spare should make one."""
+    if mode != "auto":
+        return mode == "on"
+    return available_mb >= ENOUGH_MB and unused_seconds < IDLE_SECONDS
+
+
+def should_keep(mode: Mode, available_mb: float, unused_seconds: float) -> bool:
+    """Return True if a worker should keep its spare."""
+    if mode != "auto":
+        return mode == "on"
+    return available_mb >= SCARCE_MB and unused_seconds < IDLE_SECONDS
+
+
+def available_memory_mb(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float:
+    """Return the memory in MiB that can be used without swapping or reaching a limit."""
+    found = float(psutil.virtual_memory().available)
+    return min([found, *(_left(group) for group in _groups(cgroups, own))]) / MIB
+
+
+def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
+    """Yield this process's control group and its parents, on Linux with cgroups version 2."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if line.startswith("0::/"):
+            group = cgroups / line.removeprefix("0::/")
+            yield group
+            yield from (around for around in group.parents if around.is_relative_to(cgroups))
+
+
+def _left(group: Path) -> float:
+    """Return the bytes below the group's limit, infinity without one. File caches count as free."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or "max"
+        return float("inf")
+    return float(limit - used + int(statistics.get("inactive_file", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +113,12 @@ class Spares:
         *,
         gpus: bool,
         clock: Callable[[], float] = time.monotonic,
-        memory: Callable[[], float] = available_mb,
+        available_mb: Callable[[], float] = available_memory_mb,
     ) -> None:
         self.settings = settings
         self.gpus = gpus
         self.clock = clock
-        self.memory = memory
+        self.available_mb = available_mb
         self._lock = threading.Lock()
         self._spare: Spare | None = None
         self._renewed = 0.0
@@ -153,14 +211,14 @@ class Spares:
         with self._lock:
             spare = self._spare
             if spare is None:
-                if now >= self._not_before and rules.is_made(mode, self.memory(), unused):
+                if now >= self._not_before and should_make(mode, self.available_mb(), unused):
                     self._spare = self._make()
                 return
             if spare.child.gone:
                 log.warning("the spare ended by itself", exit_code=spare.child.process.returncode)
                 self._broke()
                 given_up, self._spare = spare, None
-            elif not rules.is_kept(mode, self.memory(), unused):
+            elif not should_keep(mode, self.available_mb(), unused):
                 given_up, self._spare = spare, None
             else:
                 self._failures = 0 if spare.child.warm.is_set() else self._failures

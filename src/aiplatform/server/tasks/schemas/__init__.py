@@ -1,9 +1,5 @@
 """Shapes of requests and answers about tasks, logs, series and external runs."""
 
-from aiplatform.server.tasks.schemas.logs import (
-    LogChunkOut,
-    LogLineOut,
-)
 from aiplatform.server.tasks.schemas.runs import (
     AcceptedOut,
     BeatIn,
@@ -30,6 +26,8 @@ from aiplatform.server.tasks.schemas.series import (
 from aiplatform.server.tasks.schemas.tasks import (
     ArtifactOut,
     AttemptOut,
+    LogChunkOut,
+    LogLineOut,
     MoveIn,
     NeedOut,
     NodeOut,

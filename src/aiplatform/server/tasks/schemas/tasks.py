@@ -1,4 +1,4 @@
-"""Shapes of requests and answers about tasks."""
+"""Shapes of requests and answers about tasks, their logs and their artifacts."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.enums import LogLevel, LogStream, TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import Strict, TaskSpec
@@ -227,6 +227,34 @@ class TaskEventOut(BaseModel):
 
     kind: str
     data: dict[str, Any]
+    time: datetime
+
+
+class LogChunkOut(BaseModel):
+    """Consecutive lines of one stream; ``level`` is the highest level among them.
+
+    ``kept_bytes``: the size of the lines that this chunk replaces; only downloads and searches
+    contain these lines.
+    """
+
+    seq: int
+    attempt: int
+    stream: LogStream
+    level: LogLevel | None
+    text: str
+    kept_bytes: int
+    time: datetime
+
+
+class LogLineOut(BaseModel):
+    """A line of the log; ``number`` counts from 0 within its chunk."""
+
+    seq: int
+    number: int
+    attempt: int
+    stream: LogStream
+    level: LogLevel | None
+    text: str
     time: datetime
 
 

@@ -1,13 +1,12 @@
 """Use cases of the queue.
 
 ``kinds`` holds what the owning domains register for their types of tasks. ``queue`` submits and
-cancels, ``ordering`` changes priority and place, ``control`` pauses, resumes and retries.
+cancels, ``reordering`` changes priority and place, ``control`` pauses, resumes and retries.
 ``claims`` takes a task for a worker, and ``attempts`` contains what the worker does with it.
-``sweep`` is the reaper of leases whose worker is gone.
+``reaper`` ends the leases of workers that are gone.
 """
 
 from aiplatform.server.tasks.service.control import request_pause, resume, retry
-from aiplatform.server.tasks.service.ordering import move_before, set_priority
 from aiplatform.server.tasks.service.queue import (
     Wanted,
     cancel_project_tasks,
@@ -17,6 +16,7 @@ from aiplatform.server.tasks.service.queue import (
     submit,
     submit_checked,
 )
+from aiplatform.server.tasks.service.reordering import move_before, set_priority
 
 __all__ = [
     "Wanted",

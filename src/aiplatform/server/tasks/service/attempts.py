@@ -30,9 +30,9 @@ from aiplatform.server.tasks.models import (
 )
 from aiplatform.server.tasks.rules import attempts_left
 from aiplatform.server.tasks.rules.failures import wait_before_retry
-from aiplatform.server.tasks.service import figures, telemetry
+from aiplatform.server.tasks.service import prometheus, telemetry
 from aiplatform.server.tasks.service.claims import Claim, claim_next
-from aiplatform.server.tasks.service.hearing import tell_of_points
+from aiplatform.server.tasks.service.hooks import run_points_hooks
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 from aiplatform.server.tasks.service.queue import add_event, change_status, finish, lock, topic
 from aiplatform.server.tasks.service.retention import prune_checkpoints
@@ -113,7 +113,7 @@ def write_telemetry(
     task = hold(session, claim)
     if metrics:
         _copy_points(session, claim, metrics)
-        tell_of_points(session, task, metrics)
+        run_points_hooks(session, task, metrics)
     if chunks:
         if claim.nodes > 1:
             # All nodes write to one log. The task is locked here, so the number is still right.
@@ -247,9 +247,9 @@ def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
     """
     task = hold(session, claim)
     if outcome.status is TaskStatus.COMPLETED:
-        missed = kind_of(task.type).missed(task, outcome.result)
-        if missed is not None:
-            outcome = replace(outcome, status=TaskStatus.FAILED, error=missed)
+        reason = kind_of(task.type).failure_reason(task, outcome.result)
+        if reason is not None:
+            outcome = replace(outcome, status=TaskStatus.FAILED, error=reason)
     status = outcome.status
     close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)
@@ -365,7 +365,7 @@ def close(session: Session, claim: Claim, outcome: str, error: str | None) -> No
     held = queries.held_by(session, claim.task_id, claim.fence)
     if held is not None:
         telemetry.close_attempt(session, claim, held)
-        ran = figures.DURATIONS.labels(claim.task_type, outcome)
+        ran = prometheus.DURATIONS.labels(claim.task_type, outcome)
         after_commit(session, lambda: ran.observe(held.seconds))
     session.execute(
         delete(TaskLease).where(TaskLease.task_id == claim.task_id, TaskLease.fence == claim.fence)

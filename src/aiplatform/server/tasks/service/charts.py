@@ -7,19 +7,29 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.server.core.database import transaction
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import NothingToCompare
-from aiplatform.server.tasks.queries import Named, series
-from aiplatform.server.tasks.rules.series import LEAST_STEP, MOST_STEP, summed_up
-from aiplatform.server.tasks.service.rollups import bring_up_to_date, ready_for_charts
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.queries import NamedTask, series
+from aiplatform.server.tasks.rules.series import LEAST_STEP, MOST_STEP, summarise_series
+from aiplatform.server.tasks.service.rollups import (
+    bring_up_to_date,
+    bring_up_to_date_within,
+    ready_for_charts,
+)
+
+MAX_SUMMARISED = 200
+"""Largest number of series in the stored summary of a task; all series stay readable."""
 
 
-def chosen(
+def select_tasks(
     context: ProjectContext, tasks: Sequence[UUID], experiment: UUID | None, *, limit: int
-) -> list[Named]:
+) -> list[NamedTask]:
     """Return the tasks to be compared.
 
     Raises:
@@ -33,7 +43,7 @@ def chosen(
         return queries.named_tasks(session, context, tasks, found, limit=limit)
 
 
-def histories(
+def read_series(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, limit: int
 ) -> str:
     """Return ``{"series": …}`` as JSON text, with the last ``limit`` points of each key."""
@@ -47,7 +57,7 @@ def histories(
     return _object("series", {name: points for name, points in parts if points != "[]"})
 
 
-def drawn(
+def draw_series(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
 ) -> str:
     """Return ``{"series": …}`` with at most ``points`` points of each key, see `series.chart`."""
@@ -61,8 +71,8 @@ def drawn(
     return _object("series", {name: points for name, points in parts.items() if points != "[]"})
 
 
-def compared(
-    tasks: Sequence[Named],
+def compare_series(
+    tasks: Sequence[NamedTask],
     keys: Sequence[str],
     *,
     first: int | None,
@@ -82,18 +92,31 @@ def compared(
     return _object("charts", {key: f"[{','.join(found)}]" for key, found in lines.items()})
 
 
-def summaries(tasks: Sequence[Named], keys: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return the summaries of each task's series, see :func:`summed_up`."""
+def summarise_tasks(tasks: Sequence[NamedTask], keys: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return the summaries of each task's series, see :func:`summarise_series`."""
     found = []
     for task in tasks:
         bring_up_to_date(task.id)
         with transaction() as session:
             rows = series.summary(session, task.id)
-        metrics = {row.key: summed_up(row) for row in rows if keys is None or row.key in keys}
+        metrics = {
+            row.key: summarise_series(row) for row in rows if keys is None or row.key in keys
+        }
         found.append(
             {"task": task.uuid, "name": task.name, "status": task.status, "metrics": metrics}
         )
     return [jsonable(each) | {"task": each["task"]} for each in found]
+
+
+def summarise_metrics(session: Session, task: Task) -> dict[str, Any]:
+    """Return the summary of each series by key, to be stored when the task ends.
+
+    The caller has locked the task.
+    """
+    bring_up_to_date_within(session, task.id)
+    rows = series.summary(session, task.id)[:MAX_SUMMARISED]
+    found: dict[str, Any] = jsonable({row.key: summarise_series(row) for row in rows})
+    return found
 
 
 def _between(first: int | None, last: int | None) -> dict[str, int]:

@@ -24,8 +24,8 @@ from aiplatform.server.tasks.queries import Held, WorkerFacts
 from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, STARTS, Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
-from aiplatform.server.tasks.service import joining, preemption
-from aiplatform.server.tasks.service.joining import held_as_demand
+from aiplatform.server.tasks.service import gathering, preemption
+from aiplatform.server.tasks.service.gathering import held_as_demand
 from aiplatform.server.tasks.service.kinds import kind_of
 
 
@@ -79,12 +79,12 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     if worker.state != "active":
         return None
     total, free, places = queries.room_of(worker, leases)
-    gathering = joining.gathering(session, worker, queues, total) if some_gather else []
-    if gathering:
-        node = joining.join(session, worker, free, places, gathering)
+    joinable = gathering.joinable_tasks(session, worker, queues, total) if some_gather else []
+    if joinable:
+        node = gathering.join(session, worker, free, places, joinable)
         if node is not None:
             return _as_node(session, worker, node)
-        free = joining.kept_back(worker, leases, gathering, total, free)
+        free = gathering.free_after_reservations(worker, leases, joinable, total, free)
     labels = dumps(worker.labels)
     start = TAKE, _start_of(worker, queues)
     elsewhere: list[int] = []
@@ -205,7 +205,7 @@ def _take(
     names = [device.id for device in queries.devices_of(worker)]
     notify(session, f"task:{uuid}")
     kind = kind_of(task_type)
-    if kind.hears_of_starts:
+    if kind.handles_start:
         kind.started(session, task_id)
         session.flush()
     return Claim(

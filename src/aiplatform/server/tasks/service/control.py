@@ -38,7 +38,7 @@ def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) 
     task = lock(session, task.id)
     status = TaskStatus(task.status)
     kind = kind_of(task.type)
-    if kind.serves or kind.elsewhere:
+    if kind.serves or kind.external:
         raise NotPausable(task_type=task.type)
     if status.is_final or status is TaskStatus.CANCELLING:
         raise TaskFinished(task_status=task.status)
@@ -96,7 +96,7 @@ def retry(
             another resource.
         DependencyFailed: when a task that must succeed has failed and was not retried.
         NoWorkerCanRun: see :func:`queue.submit`.
-        Problem: see :meth:`TaskKind.retried`.
+        Problem: see :meth:`TaskKind.check_retry`.
     """
     needs = dependencies.renewed(session, task.id)
     task = lock(session, task.id)
@@ -119,7 +119,7 @@ def retry(
         raise NotRetriable(
             reason=f"it was retried as {retried}", reason_zh=f"已作为 {retried} 重试", task=retried
         )
-    kind.retried(session, context, task, override_gate=override_gate)
+    kind.check_retry(session, context, task, override_gate=override_gate)
     again = _as_before(session, context, task)
     limit = quotas.quota_of(session, context.project_id).max_priority
     new = submit(
@@ -134,7 +134,7 @@ def retry(
         after=needs,
     )
     new.scheduling.retry_of = task.id
-    kind.queued_again(session, task, new)
+    kind.copy_to_retry(session, task, new)
     add_event(session, task, "retried", as_task=str(new.uuid), by=context.actor.username)
     audit.record(
         session,

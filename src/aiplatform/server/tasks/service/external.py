@@ -1,36 +1,28 @@
-"""External runs: their begin, their reports and their end.
+"""External runs: begin, heartbeat and end. Their logs are in ``run_logs``, points in ``ingest``.
 
 The task of such a run is running from the start. It holds no lease, so no worker claims it and it
 counts for no quota. Everybody who may write the project's tasks may report for it. A run that
 reports nothing for too long is given up: the platform ends it.
 """
 
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import LogStream, TaskStatus
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.locks import AdvisoryLock
-from aiplatform.server.core.settings import get_settings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.errors import NotReportedHere, RecordsMissing, TaskFinished
-from aiplatform.server.tasks.models import ExternalRun, LogChunk, RunWriter, Task, TaskScheduling
-from aiplatform.server.tasks.rules import LOG_TAIL_CHARACTERS
-from aiplatform.server.tasks.rules.levels import Parser
-from aiplatform.server.tasks.service.attempts import Chunk
-from aiplatform.server.tasks.service.flooding import within_rate
+from aiplatform.server.tasks.errors import NotReportedHere, TaskFinished
+from aiplatform.server.tasks.models import ExternalRun, Task, TaskScheduling
 from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.queue import add_event, finish, lock, topic
 
@@ -107,7 +99,7 @@ def begin(
     return task, True
 
 
-def heard(session: Session, task: Task, *, progress: float | None = None) -> TaskStatus:
+def heartbeat(session: Session, task: Task, *, progress: float | None = None) -> TaskStatus:
     """Record a heartbeat of the run; return its status, which may ask it to stop.
 
     Raises:
@@ -128,90 +120,6 @@ def heard(session: Session, task: Task, *, progress: float | None = None) -> Tas
             notify(session, topic(task))
             session.flush()
     return TaskStatus(task.status)
-
-
-def write_log(
-    session: Session,
-    task: Task,
-    lines: Sequence[Chunk],
-    *,
-    writer: UUID | None = None,
-    first: int | None = None,
-) -> tuple[int, int, int | None, TaskStatus]:
-    """Add lines to the log of a run.
-
-    If the run prints faster than a task may, the excess is dropped, and a line in the log says so.
-
-    Returns:
-        The number of new lines, the number of bytes dropped, the number up to which the writer's
-        records are stored, and the status.
-
-    Raises:
-        NotReportedHere, TaskFinished, RecordsMissing: as for points.
-    """
-    task = lock(session, task.id)
-    run = require_open(session, task)
-    run.renewals += 1
-    reached = None
-    if writer is not None and first is not None:
-        before = _taken(session, task.id, writer)
-        if first > before + 1:
-            raise RecordsMissing(expected=before + 1)
-        lines = lines[before + 1 - first :]
-        reached = before + len(lines)
-        _take(session, task.id, writer, reached)
-    lost = run.log_lost_bytes
-    if lines:
-        _add_chunks(session, task, _kept(session, task, run, lines))
-    return len(lines), run.log_lost_bytes - lost, reached, TaskStatus(task.status)
-
-
-def _kept(session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]) -> list[Chunk]:
-    """Return the lines to store, within the run's rate."""
-    settings = get_settings()
-    for line in lines:
-        text = clean_text(line.text)
-        line.text = text if text.endswith("\n") else text + "\n"
-    lost, rate = run.log_lost_bytes, settings.log_bytes_per_second
-    burst, now = settings.log_burst_bytes, time.time()
-    kept = within_rate(run, lines, rate=rate, burst=burst, now=now)
-    if run.log_lost_bytes and not lost:
-        add_event(session, task, "log_flooded", bytes_per_second=rate)
-    return kept
-
-
-def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
-    seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == task.id)) or 0
-    merged: list[Chunk] = []
-    for line in lines:
-        last = merged[-1] if merged else None
-        if last is not None and last.stream is line.stream and not (last.segment or line.segment):
-            last.text += line.text
-        else:
-            merged.append(line)
-    for chunk in merged:
-        if chunk.segment is None:
-            level, chunk.levels = Parser().runs(chunk.text)
-            chunk.level = int(level)
-    session.add_all(
-        LogChunk(
-            task_id=task.id,
-            seq=seq + place,
-            attempt=1,
-            stream=chunk.stream.value,
-            text=chunk.text,
-            level=chunk.level,
-            levels=chunk.levels,
-            segment=chunk.segment,
-            recorded_at=datetime.fromtimestamp(chunk.time, UTC),
-        )
-        for place, chunk in enumerate(merged, 1)
-    )
-    added = "".join(chunk.text for chunk in merged)
-    tail = session.scalar(select(Task.logs).where(Task.id == task.id)) or ""
-    task.logs = (tail + added)[-LOG_TAIL_CHARACTERS:]
-    notify(session, topic(task))
-    session.flush()
 
 
 def end(
@@ -303,29 +211,3 @@ def require_open(session: Session, task: Task) -> ExternalRun:
     if TaskStatus(task.status).is_final and not run.given_up:
         raise TaskFinished(task_status=task.status)
     return run
-
-
-def _taken(session: Session, task_id: int, writer: UUID) -> int:
-    return (
-        session.scalar(
-            select(RunWriter.taken).where(RunWriter.task_id == task_id, RunWriter.writer == writer)
-        )
-        or 0
-    )
-
-
-def _take(session: Session, task_id: int, writer: UUID, taken: int) -> None:
-    statement = insert(RunWriter).values(task_id=task_id, writer=writer, taken=taken)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["task_id", "writer"], set_={"taken": statement.excluded.taken}
-        )
-    )
-
-
-def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
-    """Convert the lines of a request to chunks of the log."""
-    return [
-        Chunk(LogStream(line.stream), line.text, now if line.time is None else line.time)
-        for line in lines
-    ]

@@ -27,21 +27,21 @@ from aiplatform.server.identity.errors import Unauthenticated
 from aiplatform.server.identity.service import Standing
 from aiplatform.server.projects.access import ProjectContext, find_revocations
 from aiplatform.server.tasks.service.frames import (
-    Look,
+    Page,
     Position,
     State,
     frame,
-    look,
-    newest,
+    newest_position,
+    read_page,
     state_frames,
 )
 
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""Seconds until the next look if a row is committed but newer than a running transaction."""
-LOOK_SECONDS = 0.2
-"""Least seconds between two looks: nobody would notice more frequent ones."""
+"""Seconds until the next read if a row is committed but newer than a running transaction."""
+READ_SECONDS = 0.2
+"""Least seconds between two reads: nobody would notice more frequent ones."""
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b": still here\n\n"
 SLOW_BYTES = 1 << 20
@@ -91,19 +91,19 @@ class Feed:
         self.reached = Position()
         self.state: State | None = None
         self.ended = False
-        self._looking = asyncio.Lock()
+        self._reading = asyncio.Lock()
 
     def part(self, position: Position) -> Position:
         """Return the parts of a position that this feed uses."""
         return Position(chunk=position.chunk) if self.log_only else position
 
-    async def advance(self) -> Look:
-        """Look once, and give new frames to all watchers that are not behind."""
-        async with self._looking:
+    async def advance(self) -> Page:
+        """Read one page, and give new frames to all watchers that are not behind."""
+        async with self._reading:
             if self.state is None:
                 # Watchers read the history themselves, each from its own position.
-                self.reached = self.part(await run_sync(newest, self.uuid))
-            found = await run_sync(look, self.uuid, self.reached, self.log_only)
+                self.reached = self.part(await run_sync(newest_position, self.uuid))
+            found = await run_sync(read_page, self.uuid, self.reached, self.log_only)
             data = found.frames
             changed = state_frames(found.state, self.state, found.reached)
             self.reached, self.state = found.reached, found.state
@@ -141,7 +141,7 @@ class Feed:
             except SQLAlchemyError as error:
                 # Streams end within seconds if the database stays away, see Standing.
                 log.warning("could not read what is new", error=str(error)[:200])
-            await asyncio.sleep(min(pause, LOOK_SECONDS))
+            await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), pause)
             changed.clear()
@@ -265,7 +265,7 @@ class Feeds:
     async def _catch_up(feed: Feed, watcher: Watcher) -> bytes:
         """Return a page that the watcher has not seen; it is behind until it reaches the feed."""
         if feed.state is None:
-            return b""  # the reader's first look is on its way, and wakes all watchers
+            return b""  # the reader's first page is on its way, and wakes all watchers
         if watcher.position.within(feed.reached) != watcher.position:
             # The client may have received newer rows from another process.
             await feed.advance()
@@ -276,7 +276,7 @@ class Feeds:
             watcher.behind = False
             return data
         try:
-            found = await run_sync(look, feed.uuid, watcher.position, feed.log_only)
+            found = await run_sync(read_page, feed.uuid, watcher.position, feed.log_only)
         except NotFound as problem:
             watcher.gone = problem
             return b""

@@ -1,4 +1,4 @@
-"""Frames for the watchers of a task, made by one look at the database, and positions.
+"""Frames for the watchers of a task, read from the database page by page, and positions.
 
 A position has a number for each table that is read. So it is known exactly what a client has seen,
 and nothing is sent twice.
@@ -19,7 +19,7 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import MetricPoint, Task
 from aiplatform.server.tasks.rules import MOVABLE
-from aiplatform.server.tasks.rules.levels import Level
+from aiplatform.server.tasks.rules.log_levels import Level
 from aiplatform.server.tasks.service.reasons import Waiting, waiting_reasons
 
 
@@ -65,8 +65,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The result of one look, from one position to another."""
+class Page:
+    """The rows from one position to another, as frames, and the state of the task."""
 
     state: State
     frames: bytes
@@ -99,7 +99,7 @@ def state_frames(state: State, before: State | None, position: Position) -> byte
     return out
 
 
-def look(uuid: UUID, after: Position, log_only: bool) -> Look:
+def read_page(uuid: UUID, after: Position, log_only: bool) -> Page:
     """Read the rows that follow ``after``: of all tables, or only of the log.
 
     Raises:
@@ -151,11 +151,15 @@ def look(uuid: UUID, after: Position, log_only: bool) -> Look:
         task.scheduling.progress_detail,
         waiting,
     )
-    return Look(
+    return Page(
         state,
         b"".join(out),
         reached,
-        more=len(events) == 500 or len(points) == 2000 or len(chunks) == 500,
+        more=(
+            len(events) == queries.EVENTS_PER_PAGE
+            or len(points) == queries.POINTS_PER_PAGE
+            or len(chunks) == queries.CHUNKS_PER_PAGE
+        ),
         settled=reached.event >= last_event,
     )
 
@@ -170,10 +174,10 @@ def _waiting(session: Session, task: Task) -> Waiting | None:
     return found if found is not None and found.blocked else None
 
 
-def newest(uuid: UUID) -> Position:
+def newest_position(uuid: UUID) -> Position:
     """Return the position of the task's newest readable rows."""
     with transaction() as session:
-        return Position(*queries.newest_of(session, uuid))
+        return Position(*queries.newest_ids(session, uuid))
 
 
 def _steps(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:

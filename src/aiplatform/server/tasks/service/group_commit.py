@@ -29,9 +29,9 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submissions
 from aiplatform.server.tasks.service.dependencies import needs_of
-from aiplatform.server.tasks.service.entering import NewTask, enter_all
+from aiplatform.server.tasks.service.insertion import NewTask, insert_and_wake
 from aiplatform.server.tasks.service.kinds import kind_of
-from aiplatform.server.tasks.service.queue import Wanted, possible_asked, prepared
+from aiplatform.server.tasks.service.queue import Wanted, possible_queries, prepared
 from aiplatform.server.tasks.service.submissions import Key
 
 LANES = 1
@@ -177,7 +177,7 @@ def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
     for (_, kind), those in alike.items():
         specs = [one.wanted.spec for one in those]
         questions += kind_of(kind).look_ahead(those[0].context, specs)
-        questions += possible_asked(specs)
+        questions += possible_queries(specs)
     ask_ahead(session, questions)
 
 
@@ -192,7 +192,7 @@ def _submit(
     waiting: dict[int, NewTask] = {}
 
     def enter() -> None:
-        tasks.update(zip(waiting, enter_all(session, list(waiting.values())), strict=True))
+        tasks.update(zip(waiting, insert_and_wake(session, list(waiting.values())), strict=True))
         waiting.clear()
 
     with asked_once(session):

@@ -59,8 +59,8 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     files: list[StoredFile] = field(default_factory=list)
-    kept: Any = None
-    """The value that :meth:`TaskKind.keep` returned."""
+    stored_output: Any = None
+    """The value that :meth:`TaskKind.store_output` returned."""
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
@@ -78,7 +78,7 @@ class TaskKind:
     serves: ClassVar[bool] = False
     """True if the runtime answers requests, and so needs an address and a token."""
 
-    elsewhere: ClassVar[bool] = False
+    external: ClassVar[bool] = False
     """True if it executes outside the platform, which can only ask it to stop."""
 
     announces_success: ClassVar[bool] = False
@@ -96,10 +96,10 @@ class TaskKind:
     @property
     def retriable(self) -> bool:
         """True if a failed task may be submitted again unchanged."""
-        return not self.serves and not self.elsewhere
+        return not self.serves and not self.external
 
     @property
-    def hears_of_starts(self) -> bool:
+    def handles_start(self) -> bool:
         """True if the class overrides :meth:`started`."""
         return type(self).started is not TaskKind.started
 
@@ -115,7 +115,7 @@ class TaskKind:
         """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
         return ()
 
-    def retried(
+    def check_retry(
         self,
         session: Session,
         context: ProjectContext,
@@ -136,7 +136,7 @@ class TaskKind:
             Problem: if a new submission would be refused.
         """
 
-    def queued_again(self, session: Session, task: Task, again: Task) -> None:
+    def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
         """Copy what belongs to ``task`` in other tables to its retry ``again``."""
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
@@ -148,7 +148,7 @@ class TaskKind:
             Problem: if there is no such model; then ``task`` fails.
         """
 
-    def missed(self, task: Task, result: dict[str, Any]) -> str | None:
+    def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
         """Return why a task must fail although its attempt succeeded; it keeps its result."""
 
     def inputs(self, session: Session, task: Task) -> Inputs:
@@ -171,7 +171,7 @@ class TaskKind:
     def requeued(self, session: Session, task: Task) -> None:
         """React to the end of an attempt whose task waits for the next one, or is paused."""
 
-    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+    def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
         """Store the output of a successful attempt in a special way, if this kind has one.
 
         Called before the transaction of :meth:`finished`, which gets the returned value. None: the

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.models import Task, TaskGang, TaskLease, TaskNode, Worker
+from aiplatform.server.tasks.models import Task, TaskLease, TaskNode, TaskNodeGroup, Worker
 from aiplatform.server.tasks.service.attempts import Claim, close, hold, requeue, wanted_of
 from aiplatform.server.tasks.service.queue import add_event
 
@@ -46,7 +46,7 @@ class View:
         return self.gathered == self.nodes
 
 
-def look(session: Session, claim: Claim) -> View:
+def read_view(session: Session, claim: Claim) -> View:
     """Return the current state of the nodes.
 
     Raises:
@@ -58,12 +58,12 @@ def look(session: Session, claim: Claim) -> View:
         .where(Task.id == claim.task_id, TaskLease.fence == claim.fence)
         .execution_options(populate_existing=True)
     )
-    gang = session.scalar(
-        select(TaskGang)
-        .where(TaskGang.task_id == claim.task_id, TaskGang.fence == claim.fence)
+    group = session.scalar(
+        select(TaskNodeGroup)
+        .where(TaskNodeGroup.task_id == claim.task_id, TaskNodeGroup.fence == claim.fence)
         .execution_options(populate_existing=True)
     )
-    if task is None or gang is None:
+    if task is None or group is None:
         raise LostLease
     members = [
         Member(*row)
@@ -76,10 +76,10 @@ def look(session: Session, claim: Claim) -> View:
     ]
     if claim.node and claim.node not in {member.node for member in members}:
         raise LostLease
-    return View(gang.nodes, gang.state, gang.endpoint, members, wanted_of(task))
+    return View(group.nodes, group.state, group.endpoint, members, wanted_of(task))
 
 
-def all_there(session: Session, claim: Claim) -> bool:
+def end_gathering(session: Session, claim: Claim) -> bool:
     """End the gathering if all nodes are there; from then on, none joins or leaves.
 
     Called by node 0. Return False if nodes are missing.
@@ -88,9 +88,9 @@ def all_there(session: Session, claim: Claim) -> bool:
         LostLease: see :func:`hold`.
     """
     task = hold(session, claim)
-    gang = session.scalars(
-        select(TaskGang)
-        .where(TaskGang.task_id == claim.task_id)
+    group = session.scalars(
+        select(TaskNodeGroup)
+        .where(TaskNodeGroup.task_id == claim.task_id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()
@@ -100,15 +100,15 @@ def all_there(session: Session, claim: Claim) -> bool:
         .where(TaskNode.task_id == claim.task_id)
         .order_by(TaskNode.node)
     ).all()
-    if 1 + len(workers) < gang.nodes:
+    if 1 + len(workers) < group.nodes:
         return False
-    gang.state = "gathered"
-    add_event(session, task, "gathered", nodes=gang.nodes, joined=list(workers))
+    group.state = "gathered"
+    add_event(session, task, "gathered", nodes=group.nodes, joined=list(workers))
     session.flush()
     return True
 
 
-def announce_meeting(session: Session, claim: Claim, endpoint: str) -> None:
+def set_rendezvous(session: Session, claim: Claim, endpoint: str) -> None:
     """Store the address where the nodes meet, at which they start. Called by node 0.
 
     Raises:
@@ -116,13 +116,15 @@ def announce_meeting(session: Session, claim: Claim, endpoint: str) -> None:
     """
     hold(session, claim)
     session.execute(
-        update(TaskGang)
-        .where(TaskGang.task_id == claim.task_id)
+        update(TaskNodeGroup)
+        .where(TaskNodeGroup.task_id == claim.task_id)
         .values(state="running", endpoint=endpoint)
     )
 
 
-def say(session: Session, claim: Claim, state: str, report: dict[str, Any] | None = None) -> None:
+def set_state(
+    session: Session, claim: Claim, state: str, report: dict[str, Any] | None = None
+) -> None:
     """Store the state of a node other than 0.
 
     Raises:

@@ -17,28 +17,28 @@ log = structlog.get_logger(__name__)
 Chore = Callable[[], object]
 """A piece of periodic work. If it returns something, that is logged."""
 
-_AT_SWEEPS: dict[str, Chore] = {}
-_HOURLY: dict[str, Chore] = {}
+_ROUND_CHORES: dict[str, Chore] = {}
+_HOURLY_CHORES: dict[str, Chore] = {}
 
 
-def on_sweep(name: str, chore: Chore) -> None:
+def on_round(name: str, chore: Chore) -> None:
     """Register ``chore`` for each round of the reaper; the last registration of a name counts."""
-    _AT_SWEEPS[name] = chore
+    _ROUND_CHORES[name] = chore
 
 
 def on_hour(name: str, chore: Chore) -> None:
     """Register ``chore`` for about once an hour; the last registration of a name counts."""
-    _HOURLY[name] = chore
+    _HOURLY_CHORES[name] = chore
 
 
-def at_sweep() -> Mapping[str, Chore]:
+def round_chores() -> Mapping[str, Chore]:
     """Return the work for each round of the reaper, by name."""
-    return _AT_SWEEPS
+    return _ROUND_CHORES
 
 
-def hourly() -> Mapping[str, Chore]:
+def hourly_chores() -> Mapping[str, Chore]:
     """Return the hourly work, by name."""
-    return _HOURLY
+    return _HOURLY_CHORES
 
 
 @contextmanager

@@ -34,13 +34,13 @@ from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
 from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.dependencies import Needs
-from aiplatform.server.tasks.service.entering import (
+from aiplatform.server.tasks.service.hooks import run_status_hooks
+from aiplatform.server.tasks.service.insertion import (
     NewTask,
     enqueue_all,
     new_task,
     require_fitting_queue,
 )
-from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
@@ -183,12 +183,12 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
     """
     require_fitting_queue(spec.type, spec.queue)
     resources = spec.resources
-    if _is_plain(spec) and queries.someone_could_run(
+    if _is_plain(spec) and queries.any_worker_fits(
         session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
     ):
         return
     demand = Demand(**resources.model_dump(), queue=spec.queue, labels=frozenset(spec.labels))
-    missing = shortfalls(demand, queries.machines(session).offers, nodes=nodes_of(spec))
+    missing = shortfalls(demand, queries.worker_offers(session).offers, nodes=nodes_of(spec))
     if missing:
         raise NoWorkerCanRun(
             missing="; ".join(shortfall.en for shortfall in missing),
@@ -196,7 +196,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         )
 
 
-def possible_asked(specs: Iterable[TaskSpec]) -> list[Question]:
+def possible_queries(specs: Iterable[TaskSpec]) -> list[Question]:
     """Return the distinct queries that :func:`require_possible` will run for ``specs``."""
     plain = {
         (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)
@@ -204,7 +204,7 @@ def possible_asked(specs: Iterable[TaskSpec]) -> list[Question]:
         if _is_plain(spec)
     }
     return [
-        queries.runnable_asked(queue, labels, cpus=cpus, memory_mb=memory_mb)
+        queries.any_worker_fits_query(queue, labels, cpus=cpus, memory_mb=memory_mb)
         for queue, labels, cpus, memory_mb in plain
     ]
 
@@ -297,7 +297,7 @@ def change_status(
         task.completed_at = now
     task.scheduling.updated_at = now
     session.flush()
-    tell_of_status(session, task)
+    run_status_hooks(session, task)
 
 
 def lock(session: Session, task_id: int) -> Task:

@@ -65,13 +65,15 @@ def waiting_reasons(
     waiting = [task for task in tasks if TaskStatus(task.status) in MOVABLE]
     if not waiting:
         return {}
-    machines = queries.machines(session)
+    workers = queries.worker_offers(session)
     now: datetime = session.execute(select(func.now())).scalar_one()
     usages = {
         project_id: (quotas.quota_of(session, project_id), *quotas.running(session, project_id))
         for project_id in {task.project_id for task in waiting if task.project_id is not None}
     }
-    blocked = queries.blocking(session, [task.id for task in waiting if task.scheduling.blockers])
+    blocked = queries.blocking_tasks(
+        session, [task.id for task in waiting if task.scheduling.blockers]
+    )
     found: dict[int, Shortfall] = {}
     # Most tasks need the same resources, so this is computed once for each demand.
     missing: dict[tuple[Demand, int | None], list[Shortfall]] = {}
@@ -89,20 +91,20 @@ def waiting_reasons(
         demand = _demand(task)
         key = (demand, task.project_id if names else None)
         if key not in missing:
-            lacking = missing_now(demand, machines.offers)
+            lacking = missing_now(demand, workers.offers)
             if names and any(shortfall.lacks for shortfall in lacking):
                 if task.project_id not in holders:
                     holders[task.project_id] = queries.holders(session, task.project_id)
                 of_project = holders[task.project_id]
-                lacking = with_holders(lacking, demand, machines.offers, of_project)
+                lacking = with_holders(lacking, demand, workers.offers, of_project)
             missing[key] = lacking
         found[task.id] = explain(
             Circumstances(
                 demand=demand,
                 ahead=None if place is None else place - 1,
-                offers=machines.offers,
+                offers=workers.offers,
                 not_before=later if later is not None and later > now else None,
-                reserved_on=machines.reserved.get(task.id),
+                reserved_on=workers.reserved.get(task.id),
                 quota=_quota(usages, task),
             ),
             missing[key],

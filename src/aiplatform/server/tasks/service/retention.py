@@ -167,7 +167,7 @@ def _each(session: Session, project: Project, *, limit: int | None, delete: bool
     return Freed(**found)
 
 
-def sweep() -> Freed:
+def apply_all() -> Freed:
     """Apply the retention policy of every project, and the platform's to telemetry of machines."""
     settings = get_settings()
     with transaction() as session:

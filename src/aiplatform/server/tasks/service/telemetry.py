@@ -19,7 +19,6 @@ from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules.alerts import TEXTS, Alert
-from aiplatform.server.tasks.rules.cost import cost_of
 from aiplatform.server.tasks.service.claims import Claim
 from aiplatform.server.tasks.service.devices import gpu_label
 from aiplatform.server.tasks.service.queue import add_event
@@ -27,8 +26,8 @@ from aiplatform.server.tasks.service.queue import add_event
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
 """Number of steps after which a new block begins: samples in a block are one step apart."""
-SUMMED_UP = ("cpu_percent", "memory_mb", "read_mb_s", "write_mb_s")
-SUMMED_UP_GPU = ("memory_mb", "percent", "power_w", "temperature_c")
+SUMMARISED = ("cpu_percent", "memory_mb", "read_mb_s", "write_mb_s")
+SUMMARISED_GPU = ("memory_mb", "percent", "power_w", "temperature_c")
 
 
 class Block:
@@ -140,6 +139,31 @@ def gpus_of(devices: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list
     ]
 
 
+OTHER_GPUS_PRICE = "gpu"
+CPU_PRICE = "cpu"
+
+
+def cost_of(
+    prices: Mapping[str, float],
+    gpus: Sequence[Mapping[str, object]],
+    cpus: float,
+    seconds: float,
+) -> float | None:
+    """Return the cost of holding ``gpus`` and ``cpus`` for ``seconds``, or None without prices.
+
+    A GPU has a ``label`` (as in ``gpu:a100``; None if its model is not known) and the ``share`` of
+    it that is held. If the label has no price, the price of ``gpu`` counts, and without that the
+    GPU is free.
+    """
+    if not prices:
+        return None
+    hourly = cpus * prices.get(CPU_PRICE, 0.0)
+    for gpu in gpus:
+        price = prices.get(str(gpu["label"]), prices.get(OTHER_GPUS_PRICE, 0.0))
+        hourly += price * float(str(gpu["share"]))
+    return hourly * seconds / 3600
+
+
 def close_attempt(session: Session, claim: Claim, held: Any) -> None:
     """Store what an attempt used while it held its lease, and sum up the task.
 
@@ -182,7 +206,7 @@ def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]
         samples += len(table)
         for place, key in enumerate(keys):
             device, _, measure = key.rpartition(".")
-            if device or measure in SUMMED_UP:
+            if device or measure in SUMMARISED:
                 values.setdefault(f"gpu.{measure}" if device else key, []).append(table[:, place])
     out: dict[str, Any] = {
         "gpus": places,
@@ -194,10 +218,10 @@ def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]
         "cost": total_cost([row.cost for row in found]),
         "currency": get_settings().price_currency,
     }
-    for key in SUMMED_UP:
+    for key in SUMMARISED:
         if key in values:
             out[key] = _series(values[key])
-    of_gpus = {m: _series(values[f"gpu.{m}"]) for m in SUMMED_UP_GPU if f"gpu.{m}" in values}
+    of_gpus = {m: _series(values[f"gpu.{m}"]) for m in SUMMARISED_GPU if f"gpu.{m}" in values}
     if of_gpus:
         out["gpu"] = of_gpus
     return out

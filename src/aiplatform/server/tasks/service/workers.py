@@ -1,9 +1,13 @@
 """Workers: the resources of a machine, registration and heartbeat."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import psutil
@@ -20,10 +24,12 @@ from aiplatform.server.tasks.models import Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.devices import gpu_label, machine_devices
-from aiplatform.server.tasks.service.isolation import missing_isolation
 from aiplatform.server.tasks.service.periodic import isolated
 
 log = structlog.get_logger(__name__)
+ISOLATION_CHECK = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
+ISOLATION_CHECK_SECONDS = 120
+"""Time limit of the check in seconds. It takes less than one second on an idle machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,28 @@ def script_labels(settings: Settings) -> set[str]:
         remedy="run it as root, or set AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
     )
     return {SCRIPTS_REFUSED}
+
+
+@cache
+def missing_isolation() -> str | None:
+    """Return the reason why scripts can't be isolated here, or None if they can.
+
+    The runtime checks it in a process of its own, once for each worker process.
+    """
+    try:
+        done = subprocess.run(
+            ISOLATION_CHECK,
+            capture_output=True,
+            text=True,
+            timeout=ISOLATION_CHECK_SECONDS,
+            check=True,
+            cwd="/",
+        )
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        log.warning("could not check the isolation of scripts", error=str(error)[:500])
+        return f"the check failed: {error}"
+    return None if found["isolated"] else str(found["reason"])
 
 
 def settings_devices(settings: Settings) -> list[Device]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiplatform.server.tasks.runner.attempt import Attempt
 
 log = structlog.get_logger(__name__)
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 CAUSE_SECONDS = 10.0
 """Seconds for which node 0 waits for the other nodes at the end.
 
@@ -30,7 +30,7 @@ waits this long for the others.
 """
 
 
-class Gang:
+class NodeGroup:
     """The nodes of one attempt, as node 0 sees them."""
 
     def __init__(self, attempt: "Attempt") -> None:
@@ -48,10 +48,10 @@ class Gang:
         """
         deadline = time.monotonic() + self.attempt.settings.gather_seconds
         while True:
-            view = self._look()
-            if self._ends(view):
+            view = self._read_view()
+            if self._end_early(view):
                 return False
-            if view.complete and self._write(lambda s: nodes.all_there(s, self.attempt.claim)):
+            if view.complete and self._write(lambda s: nodes.end_gathering(s, self.attempt.claim)):
                 return True
             if time.monotonic() >= deadline:
                 self._give_back(view.gathered)
@@ -65,14 +65,14 @@ class Gang:
             lambda s: nodes.give_back(s, claim, gathered, settings.gather_seconds, wait=wait)
         )
 
-    def meet(self, job: Job) -> Job | None:
+    def rendezvous(self, job: Job) -> Job | None:
         """Wait until all nodes are ready, and add the address where they meet to the job.
 
         Returns None if the attempt ended before.
         """
         while True:
-            view = self._look()
-            if self._ends(view):
+            view = self._read_view()
+            if self._end_early(view):
                 return None
             if view.complete and all(member.state == "ready" for member in view.members):
                 break
@@ -80,12 +80,12 @@ class Gang:
         assert job.ranks is not None
         address = node_address(self.attempt.settings)
         endpoint = host_port(address, free_port(address))
-        self._write(lambda s: nodes.announce_meeting(s, self.attempt.claim, endpoint))
+        self._write(lambda s: nodes.set_rendezvous(s, self.attempt.claim, endpoint))
         return job.model_copy(update={"ranks": job.ranks.model_copy(update={"endpoint": endpoint})})
 
     def watch(self) -> None:
         """Read the states of the other nodes during the attempt; stop if one leaves or fails."""
-        self._hear(self._look())
+        self._note_states(self._read_view())
         child = self.attempt.child
         if self.leaving is not None:
             self.attempt.ask_to_stop()
@@ -123,20 +123,20 @@ class Gang:
     def _wait_for_others(self) -> None:
         """Wait, after the work is done, until the other nodes have sent their last output."""
         deadline = time.monotonic() + CAUSE_SECONDS
-        while time.monotonic() < deadline and self._look().members:
+        while time.monotonic() < deadline and self._read_view().members:
             self._pause()
 
     def _wait_for_cause(self) -> None:
         deadline = time.monotonic() + CAUSE_SECONDS
         while time.monotonic() < deadline and self.leaving is None:
-            view = self._look()
-            self._hear(view)
+            view = self._read_view()
+            self._note_states(view)
             knows = self.failure is not None and not (self.failure.report or {})["retryable"]
             if knows or all(member.state == "failed" for member in view.members):
                 return
             self._pause()
 
-    def _hear(self, view: View) -> None:
+    def _note_states(self, view: View) -> None:
         for member in view.members:
             if member.state == "leaving":
                 self.leaving = member.worker
@@ -146,10 +146,10 @@ class Gang:
                 if self.failure is None or not member.report["retryable"]:
                     self.failure = member
 
-    def _ends(self, view: View) -> bool:
+    def _end_early(self, view: View) -> bool:
         """Return True, and end the attempt, if it must end before the job has started."""
         claim = self.attempt.claim
-        self._hear(view)
+        self._note_states(view)
         if view.wanted is TaskStatus.CANCELLING:
             self._write(lambda s: attempts.end_attempt(s, claim, Outcome(TaskStatus.CANCELLED)))
         elif view.wanted is TaskStatus.PAUSED:
@@ -176,13 +176,13 @@ class Gang:
                 lambda s: attempts.end_attempt(s, claim, Outcome(TaskStatus.FAILED, error=error))
             )
 
-    def _look(self) -> View:
-        view: View = self._write(lambda s: nodes.look(s, self.attempt.claim))
+    def _read_view(self) -> View:
+        view: View = self._write(lambda s: nodes.read_view(s, self.attempt.claim))
         return view
 
     def _write(self, action: Callable[[Session], Any]) -> Any:
         return self.attempt.write(action)
 
     def _pause(self) -> None:
-        if self.attempt.lost.wait(LOOK_SECONDS):
+        if self.attempt.lost.wait(POLL_SECONDS):
             raise LostLease

@@ -45,7 +45,7 @@ class Cores:
         return self.own < self.total
 
 
-def environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, str]:
+def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, str]:
     """Return the environment variables of a task's runtime.
 
     Args:

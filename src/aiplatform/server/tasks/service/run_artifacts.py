@@ -11,7 +11,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks.errors import ArtifactPathRefused, TooManyArtifacts
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS, fault_of
+from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS, path_fault
 from aiplatform.server.tasks.service.external import require_open
 from aiplatform.server.tasks.service.queue import lock
 
@@ -22,7 +22,7 @@ def check_path(path: str) -> None:
     Raises:
         ArtifactPathRefused: with the reason.
     """
-    fault = fault_of(path)
+    fault = path_fault(path)
     if fault is not None:
         raise ArtifactPathRefused(path=path[:200], reason=fault.en, reason_zh=fault.zh)
 

@@ -25,7 +25,7 @@ from aiplatform.server.core.results import end_lost
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import ExternalRun, Task, TaskLease, TaskNode, Worker
-from aiplatform.server.tasks.service import external, figures
+from aiplatform.server.tasks.service import external, prometheus
 from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.periodic import isolated
 from aiplatform.server.tasks.service.queue import lock, request_cancel
@@ -38,28 +38,28 @@ Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
-class Sighting:
+class LastSeen:
     """A counter's last value, and for how many seconds it has not changed."""
 
     fence: int
     count: int
-    still_for: float = 0.0
+    unchanged_seconds: float = 0.0
 
 
 @dataclass(slots=True)
-class Sweeper:
+class Reaper:
     """The reaper's memory. A process that takes over starts with an empty one."""
 
     lease_seconds: float
     clock: Callable[[], float] = time.monotonic
     run_silence_seconds: float = 600.0
-    leases: dict[int, Sighting] = field(default_factory=dict)
-    nodes: dict[tuple[int, int], Sighting] = field(default_factory=dict)
-    workers: dict[int, Sighting] = field(default_factory=dict)
-    runs: dict[int, Sighting] = field(default_factory=dict)
-    looked_at: float | None = None
+    leases: dict[int, LastSeen] = field(default_factory=dict)
+    nodes: dict[tuple[int, int], LastSeen] = field(default_factory=dict)
+    workers: dict[int, LastSeen] = field(default_factory=dict)
+    runs: dict[int, LastSeen] = field(default_factory=dict)
+    last_round_at: float | None = None
 
-    def sweep(self) -> list[int]:
+    def run_round(self) -> list[int]:
         """Run one round; return the ids of tasks whose lease was ended.
 
         If ending one task fails, the others are still ended; it is tried again after another whole
@@ -69,8 +69,8 @@ class Sweeper:
         or the database was away, is not held against workers that could not renew meanwhile.
         """
         now = self.clock()
-        passed = 0.0 if self.looked_at is None else now - self.looked_at
-        self.looked_at = now
+        passed = 0.0 if self.last_round_at is None else now - self.last_round_at
+        self.last_round_at = now
         passed = min(passed, self.lease_seconds / 10)
         with transaction() as session:
             silent = self._silent_leases(session, passed)
@@ -83,7 +83,7 @@ class Sweeper:
             with isolated("the end of a lease", task_id=task_id), transaction() as session:
                 if expire(session, task_id, fence, "the worker was lost"):
                     expired.append(task_id)
-                    figures.EXPIRIES.inc()
+                    prometheus.EXPIRIES.inc()
                     log.warning("lease expired", task_id=task_id, fence=fence)
         for (task_id, node), fence in silent_nodes:
             self.nodes.pop((task_id, node), None)
@@ -91,7 +91,7 @@ class Sweeper:
                 reason = f"the worker of node {node} was lost"
                 if expire(session, task_id, fence, reason, of_member=True):
                     expired.append(task_id)
-                    figures.EXPIRIES.inc()
+                    prometheus.EXPIRIES.inc()
                     log.warning("node lost", task_id=task_id, node=node, fence=fence)
         for task_id, renewals in silent_runs:
             self.runs.pop(task_id, None)
@@ -104,12 +104,12 @@ class Sweeper:
 
     def _silent_leases(self, session: Session, passed: float) -> list[tuple[int, int]]:
         rows = session.execute(select(TaskLease.task_id, TaskLease.fence, TaskLease.renewals))
-        current = {task_id: Sighting(fence, renewals) for task_id, fence, renewals in rows}
+        current = {task_id: LastSeen(fence, renewals) for task_id, fence, renewals in rows}
         self.leases = _compare(self.leases, current, passed)
         return [
             (task_id, seen.fence)
             for task_id, seen in self.leases.items()
-            if seen.still_for >= self.lease_seconds
+            if seen.unchanged_seconds >= self.lease_seconds
         ]
 
     def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
@@ -119,24 +119,24 @@ class Sweeper:
                 TaskNode.state != "failed"
             )
         )
-        current = {(row.task_id, row.node): Sighting(row.fence, row.renewals) for row in rows}
+        current = {(row.task_id, row.node): LastSeen(row.fence, row.renewals) for row in rows}
         self.nodes = _compare(self.nodes, current, passed)
         return [
             (key, seen.fence)
             for key, seen in self.nodes.items()
-            if seen.still_for >= self.lease_seconds
+            if seen.unchanged_seconds >= self.lease_seconds
         ]
 
     def _silent_workers(self, session: Session, passed: float) -> None:
         rows = session.execute(
             select(Worker.id, Worker.pid, Worker.heartbeats).where(Worker.stopped_at.is_(None))
         )
-        current = {worker_id: Sighting(pid, beats) for worker_id, pid, beats in rows}
+        current = {worker_id: LastSeen(pid, beats) for worker_id, pid, beats in rows}
         self.workers = _compare(self.workers, current, passed)
         silent = [
             worker_id
             for worker_id, seen in self.workers.items()
-            if seen.still_for >= self.lease_seconds
+            if seen.unchanged_seconds >= self.lease_seconds
         ]
         if silent:
             names = session.scalars(
@@ -156,19 +156,19 @@ class Sweeper:
             .join(Task, Task.id == ExternalRun.task_id)
             .where(Task.status.in_(unfinished))
         )
-        current = {task_id: Sighting(0, renewals) for task_id, renewals in rows}
+        current = {task_id: LastSeen(0, renewals) for task_id, renewals in rows}
         self.runs = _compare(self.runs, current, passed)
         return [
             (task_id, seen.count)
             for task_id, seen in self.runs.items()
-            if seen.still_for >= self.run_silence_seconds
+            if seen.unchanged_seconds >= self.run_silence_seconds
         ]
 
     @staticmethod
     def _cancel_orphans() -> None:
         """Cancel tasks whose project was archived or deleted during their submission or claim."""
         with transaction() as session:
-            orphans = queries.unfinished_where_nothing_runs(session)
+            orphans = queries.unfinished_in_inactive_projects(session)
         for task_id in orphans:
             with (
                 isolated("a cancellation", task_id=task_id),
@@ -179,12 +179,12 @@ class Sweeper:
 
 
 def _compare(
-    before: dict[Key, Sighting], now: dict[Key, Sighting], passed: float
-) -> dict[Key, Sighting]:
+    before: dict[Key, LastSeen], now: dict[Key, LastSeen], passed: float
+) -> dict[Key, LastSeen]:
     for key, seen in now.items():
         known = before.get(key)
         if known is not None and (known.fence, known.count) == (seen.fence, seen.count):
-            seen.still_for = known.still_for + passed
+            seen.unchanged_seconds = known.unchanged_seconds + passed
     return now
 
 
@@ -202,8 +202,8 @@ def wake_idle_workers() -> None:
         for worker in live:
             for queue in worker.queues:
                 free[queue] = free.get(queue, 0.0) + max(0.0, worker.cpus - held[worker.id])
-        waiting = Counter(queries.some_waiting(session, list(free), MAX_WAKE_UPS))
-        waiting.update(queries.open_places(session))
+        waiting = Counter(queries.count_waiting(session, list(free), MAX_WAKE_UPS))
+        waiting.update(queries.missing_nodes(session))
     for queue in free.keys() & waiting.keys():
         for _ in range(min(waiting[queue], MAX_WAKE_UPS, max(1, int(free[queue])))):
             send(WAKE, task_queue(queue), queue=queue)

@@ -12,7 +12,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.broker import wake
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.tasks.errors import NotItsNeighbour, TaskNotWaiting
+from aiplatform.server.tasks.errors import NotInSameQueue, TaskNotWaiting
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.rules import MOVABLE, level
 from aiplatform.server.tasks.service.queue import add_event, lock
@@ -68,7 +68,7 @@ def move_before(
 
     Raises:
         TaskNotWaiting: when one of the two does not wait.
-        NotItsNeighbour: when they are not of one project and queue.
+        NotInSameQueue: when they are not of one project and queue.
         PriorityTooHigh: when the other's priority is above the project's current limit.
     """
     first = other.id if other is not None else _first_of(session, context, task)
@@ -78,7 +78,7 @@ def move_before(
     locked = {task_id: _lock_waiting(session, task_id) for task_id in sorted((task.id, first))}
     task, target = locked[task.id], locked[first]
     if (target.project_id, target.scheduling.queue) != (task.project_id, task.scheduling.queue):
-        raise NotItsNeighbour
+        raise NotInSameQueue
     if target.priority > task.priority:
         quotas.require_priority(session, context.project_id, target.priority)
     task.priority = target.priority

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.service import figures
+from aiplatform.server.tasks.service import prometheus
 
 router = APIRouter()
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -51,10 +51,10 @@ def queue_families(session: Session) -> Iterator[Metric]:
     for task_type, count in queries.running_by_type(session).items():
         running.add_metric([task_type], count)
     yield running
-    yield from _worker_families(session)
+    yield from _live_worker_families(session)
 
 
-def _worker_families(session: Session) -> Iterator[Metric]:
+def _live_worker_families(session: Session) -> Iterator[Metric]:
     live = queries.live_workers(session)
     yield GaugeMetricFamily(
         "aiplatform_workers", "Workers whose heartbeat was seen lately", value=len(live)
@@ -79,10 +79,10 @@ def _worker_families(session: Session) -> Iterator[Metric]:
             if isinstance(value, int | float):
                 load.add_metric([worker.name, measure], value)
     yield from (cpus, memory, gpus, load)
-    yield from figures.of_workers(session, {worker.id: worker.name for worker in live})
+    yield from prometheus.worker_families(session, {worker.id: worker.name for worker in live})
 
 
-class _Given(Collector):
+class _FamilyCollector(Collector):
     """A Prometheus collector of metric families that were read from the database before."""
 
     def __init__(self, families: list[Metric]) -> None:
@@ -96,7 +96,7 @@ class _Given(Collector):
 @router.get(
     "/metrics",
     tags=["health"],
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
 )
 def metrics(
@@ -112,7 +112,7 @@ def metrics(
         of_requests = CollectorRegistry()
         MultiProcessCollector(of_requests)  # type: ignore[no-untyped-call]
     of_queue = CollectorRegistry(auto_describe=False)
-    of_queue.register(_Given(list(queue_families(session))))
+    of_queue.register(_FamilyCollector(list(queue_families(session))))
     return Response(
         generate_latest(of_requests) + generate_latest(of_queue), media_type=CONTENT_TYPE_LATEST
     )

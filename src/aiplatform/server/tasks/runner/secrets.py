@@ -22,7 +22,7 @@ SHORTEST_MASKED = 6
 MASK = "[secret]"
 
 
-def take_secrets(session: Session, task: Task) -> dict[str, str]:
+def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
     """Return the values by environment variable, for this start of the task.
 
     Raises:
@@ -42,7 +42,7 @@ def take_secrets(session: Session, task: Task) -> dict[str, str]:
     )
 
 
-def masked(item: Item, secrets: dict[str, str]) -> Item:
+def mask_secrets(item: Item, secrets: dict[str, str]) -> Item:
     """Replace the values of secrets in a message or log chunk of the child."""
     values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
     if not values:
@@ -58,13 +58,13 @@ def masked(item: Item, secrets: dict[str, str]) -> Item:
     return item
 
 
-def _mask(told: Any, values: list[str]) -> Any:
-    if isinstance(told, str):
+def _mask(content: Any, values: list[str]) -> Any:
+    if isinstance(content, str):
         for value in values:
-            told = told.replace(value, MASK)
-        return told
-    if isinstance(told, dict):
-        return {_mask(key, values): _mask(inner, values) for key, inner in told.items()}
-    if isinstance(told, list):
-        return [_mask(inner, values) for inner in told]
-    return told
+            content = content.replace(value, MASK)
+        return content
+    if isinstance(content, dict):
+        return {_mask(key, values): _mask(inner, values) for key, inner in content.items()}
+    if isinstance(content, list):
+        return [_mask(inner, values) for inner in content]
+    return content

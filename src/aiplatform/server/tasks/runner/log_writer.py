@@ -1,8 +1,8 @@
-"""The rate limit of a task's log, between the child and the database.
+"""The log of an attempt, from the child's output to rows in the database.
 
-Up to a rate, lines become rows. Lines beyond it go to a compressed file, a *segment*, which becomes
-a blob; one row takes their place, and downloads and searches read the blob. So a child that prints
-without end costs the database a row every few seconds.
+The log has a rate limit. Up to the rate, lines become rows. Lines beyond it go to a compressed
+file, a *segment*, which becomes a blob; one row takes their place, and downloads and searches read
+the blob. So a child that prints without end costs the database a row every few seconds.
 """
 
 import json
@@ -12,12 +12,16 @@ from collections.abc import Callable
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import zstandard
 
 from aiplatform.protocol.enums import LogStream
-from aiplatform.server.tasks.rules.levels import Level, Parser
+from aiplatform.server.core.settings import Settings
+from aiplatform.server.tasks.rules import LOG_TAIL_CHARACTERS
+from aiplatform.server.tasks.rules.log_levels import Level, Parser
+from aiplatform.server.tasks.runner.attempt_writer import AttemptWriter
+from aiplatform.server.tasks.service import prometheus
 from aiplatform.server.tasks.service.attempts import Chunk
 
 MERGED_CHARACTERS = 64_000
@@ -29,6 +33,9 @@ SHOWN_BYTES = 16_384
 
 CALM_SECONDS = 2.0
 """Seconds for which the rate must be kept before a flood counts as over."""
+
+TAIL_SECONDS = 5.0
+"""Largest age in seconds of the end of the log in the task's row."""
 
 
 def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
@@ -73,11 +80,11 @@ class Segment:
         self._writer.close()  # type: ignore[no-untyped-call]
 
 
-class Output:
-    """The output of one attempt. ``rate`` is in bytes per second, ``burst`` and ``most`` in bytes.
+class RateLimiter:
+    """The rate limit of one attempt's log.
 
-    ``most`` limits what an attempt may write to segments. Output beyond that is dropped and
-    counted.
+    ``rate`` is in bytes per second, ``burst`` and ``overflow`` are in bytes. ``overflow`` limits
+    what the attempt may write to segments; output beyond that is dropped and counted.
     """
 
     def __init__(
@@ -86,18 +93,18 @@ class Output:
         *,
         rate: float,
         burst: float,
-        most: float,
+        overflow: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = directory
         self.rate = rate
         self.burst = burst
-        self.most = most
+        self.overflow = overflow
         self.clock = clock
         self.flooded = False
         """True if the rate was ever exceeded."""
         self._allowance = burst
-        self._looked = clock()
+        self._refilled_at = clock()
         self._parsers: dict[LogStream, Parser] = {}
         self._segment: Segment | None = None
         self._segments = 0
@@ -118,8 +125,8 @@ class Output:
     def take(self, chunks: list[Chunk]) -> list[Chunk]:
         """Return the chunks that become rows, in order."""
         now = self.clock()
-        self._allowance = min(self.burst, self._allowance + self.rate * (now - self._looked))
-        self._looked = now
+        self._allowance = min(self.burst, self._allowance + self.rate * (now - self._refilled_at))
+        self._refilled_at = now
         kept: list[Chunk] = []
         for chunk in merge_chunks(chunks):
             size = len(chunk.text)
@@ -173,7 +180,7 @@ class Output:
 
     def _keep(self, chunk: Chunk) -> None:
         assert self._segment is not None
-        if self._stored < self.most:
+        if self._stored < self.overflow:
             before = self._segment.bytes
             self._segment.write(chunk)
             self._stored += self._segment.bytes - before
@@ -204,7 +211,7 @@ class Output:
             if self._lost_bytes:
                 text += (
                     f" {self._lost_bytes:,} bytes in {self._lost_lines:,} lines were dropped: the "
-                    f"attempt has printed more than {self.most / 1e6:,.0f} MB."
+                    f"attempt has printed more than {self.overflow / 1e6:,.0f} MB."
                 )
             chunk = _notice(text, Level.WARNING if self._lost_bytes else Level.INFO)
             chunk.segment = {
@@ -230,3 +237,60 @@ def _notice(text: str, level: Level) -> Chunk:
     chunk = Chunk(LogStream.SYSTEM, text + "\n", time.time())
     chunk.level, chunk.levels = int(level), [[0, int(level)]]
     return chunk
+
+
+class LogWriter:
+    """The log of one attempt. ``seq`` is the number of the last chunk that was written."""
+
+    def __init__(self, directory: Path, settings: Settings, writer: AttemptWriter) -> None:
+        self.seq = 0
+        self.tail = ""
+        self.last_stderr: deque[str] = deque(maxlen=20)
+        self._tail_written = 0.0
+        self._writer = writer
+        self._limiter = RateLimiter(
+            directory,
+            rate=settings.log_bytes_per_second,
+            burst=settings.log_burst_bytes,
+            overflow=settings.log_overflow_bytes,
+        )
+
+    def take(
+        self, chunks: list[Chunk], events: list[tuple[str, dict[str, Any]]], *, final: bool
+    ) -> list[Chunk]:
+        """Return the chunks that become rows. Segments are put into the blob store before."""
+        for chunk in chunks:
+            if chunk.stream is LogStream.STDERR:
+                self.last_stderr.extend(chunk.text[-4000:].splitlines())
+        prometheus.LOG_BYTES.inc(sum(len(chunk.text) for chunk in chunks))
+        flooded = self._limiter.flooded
+        kept = self._limiter.take(chunks)
+        if final:
+            kept += self._limiter.finish()
+        if self._limiter.flooded and not flooded:
+            events.append(("log_flooded", {"bytes_per_second": self._limiter.rate}))
+        for chunk in kept:
+            self._store_segment(chunk)
+            self.tail = (self.tail + chunk.text)[-LOG_TAIL_CHARACTERS:]
+        return kept
+
+    def due_tail(self, kept: list[Chunk], *, final: bool) -> str | None:
+        """Return the end of the log if it is time to write it to the task's row, else None."""
+        old = time.monotonic() - self._tail_written >= TAIL_SECONDS
+        return self.tail if final or (kept and old) else None
+
+    def written(self, kept: list[Chunk], tail: str | None) -> None:
+        """Record that the chunks, and the end of the log if given, are in the database."""
+        self.seq += len(kept)
+        if tail is not None:
+            self._tail_written = time.monotonic()
+
+    def _store_segment(self, chunk: Chunk) -> None:
+        """Put the segment of a chunk into the blob store, before the chunk's row is written."""
+        if chunk.segment is None:
+            return
+        if chunk.segment_file is None:
+            chunk.segment["sha256"] = None
+            return
+        path, chunk.segment_file = chunk.segment_file, None
+        chunk.segment["sha256"] = self._writer.store_file(path, move=True).sha256

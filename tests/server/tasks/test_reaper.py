@@ -18,8 +18,8 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications import jobs as notifications_jobs
 from aiplatform.server.tasks import jobs
 from aiplatform.server.tasks.models import Task, TaskLease, Worker
-from aiplatform.server.tasks.service import attempts, external, periodic, sweep, workers
-from aiplatform.server.tasks.service.sweep import Sweeper
+from aiplatform.server.tasks.service import attempts, external, periodic, reaper, workers
+from aiplatform.server.tasks.service.reaper import Reaper
 from tests.conftest import environment
 from tests.factories import make_context, make_task
 
@@ -42,16 +42,16 @@ def clock() -> Clock:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     queues: list[str] = []
-    monkeypatch.setattr(sweep, "send", lambda name, to, **_: queues.append(to))
+    monkeypatch.setattr(reaper, "send", lambda name, to, **_: queues.append(to))
     return queues
 
 
-def look(sweeper: Sweeper, clock: Clock, seconds: float) -> list[int]:
+def run_for(reaper: Reaper, clock: Clock, seconds: float) -> list[int]:
     """Run the reaper every two seconds for this time."""
     expired: list[int] = []
     for _ in range(round(seconds / 2)):
         clock.now += 2
-        expired += sweeper.sweep()
+        expired += reaper.run_round()
     return expired
 
 
@@ -64,13 +64,13 @@ def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..
 
 
 def test_lease_expires_after_a_whole_lease_without_renewal(session, held, make_worker, clock, sent):
-    sweeper = Sweeper(LEASE, clock)
-    assert look(sweeper, clock, LEASE - 2) == []
-    assert look(sweeper, clock, 6) == [held.task_id]
+    reaper = Reaper(LEASE, clock)
+    assert run_for(reaper, clock, LEASE - 2) == []
+    assert run_for(reaper, clock, 6) == [held.task_id]
     session.expire_all()
     assert session.get_one(Task, held.task_id).status == "pending"
     make_worker("another")
-    look(sweeper, clock, 2)
+    run_for(reaper, clock, 2)
     assert sent, "a waiting task is announced again"
 
 
@@ -98,8 +98,8 @@ def test_lease_that_can_not_be_ended_does_not_keep_others(
     broken, fine = [submit() and attempts.claim_next(session, worker, ["default"]) for _ in "ab"]
     commit(session)
     cannot_end(broken.task_id)
-    sweeper = Sweeper(LEASE, clock)
-    assert look(sweeper, clock, LEASE + 4) == [fine.task_id]
+    reaper = Reaper(LEASE, clock)
+    assert run_for(reaper, clock, LEASE + 4) == [fine.task_id]
     session.expire_all()
     assert session.get_one(Task, fine.task_id).status == "pending"
     assert session.get_one(Task, broken.task_id).status == "running"
@@ -132,15 +132,15 @@ def test_run_that_can_not_be_given_up_does_not_keep_others(
         return give_up(session, task_id, *rest)
 
     monkeypatch.setattr(external, "give_up", refusing)
-    look(Sweeper(LEASE, clock, run_silence_seconds=60), clock, 64)
+    run_for(Reaper(LEASE, clock, run_silence_seconds=60), clock, 64)
     session.expire_all()
     assert [run.status for run in runs] == ["running", "failed"]
 
 
 def test_renewed_lease_stays(session, held, clock, sent):
-    sweeper = Sweeper(LEASE, clock)
+    reaper = Reaper(LEASE, clock)
     for _ in range(10):
-        assert look(sweeper, clock, LEASE / 2) == []
+        assert run_for(reaper, clock, LEASE / 2) == []
         attempts.renew(session, held)
         commit(session)
 
@@ -149,26 +149,26 @@ def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
     """Check that a clock step on the database's machine expires nothing."""
     session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
     session.commit()
-    assert look(Sweeper(LEASE, clock), clock, LEASE / 2) == []
+    assert run_for(Reaper(LEASE, clock), clock, LEASE / 2) == []
 
 
 def test_time_in_which_the_reaper_could_not_look_does_not_count(session, held, clock, sent):
-    sweeper = Sweeper(LEASE, clock)
-    look(sweeper, clock, 10)
+    reaper = Reaper(LEASE, clock)
+    run_for(reaper, clock, 10)
     clock.now += 3600  # the machine slept, or the database was away
-    assert look(sweeper, clock, 10) == []
+    assert run_for(reaper, clock, 10) == []
 
 
 def test_new_reaper_starts_without_memory(held, clock, sent):
-    assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
-    assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
+    assert run_for(Reaper(LEASE, clock), clock, LEASE - 4) == []
+    assert run_for(Reaper(LEASE, clock), clock, LEASE - 4) == []
 
 
 def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
     silent, alive = make_worker("silent"), make_worker("alive")
-    sweeper = Sweeper(LEASE, clock)
+    reaper = Reaper(LEASE, clock)
     for _ in range(40):
-        look(sweeper, clock, 2)
+        run_for(reaper, clock, 2)
         workers.heartbeat(session, alive)
         commit(session)
     session.expire_all()
@@ -189,9 +189,9 @@ def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clo
         again = workers.register(own, "again", ["default"], workers.Capacity(1, 1024))
         off = own.scalar(select(Worker.id).where(Worker.name == "off"))
         workers.sign_off(own, off)
-    sweeper = Sweeper(LEASE, clock)
+    reaper = Reaper(LEASE, clock)
     for _ in range(40):
-        look(sweeper, clock, 2)
+        run_for(reaper, clock, 2)
         workers.heartbeat(session, again)
         commit(session)
     rows = session.execute(select(CeleryTask.status).where(CeleryTask.id.in_(began.values())))
@@ -200,7 +200,7 @@ def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clo
 
 def test_task_without_a_project_is_cancelled(session, kind, clock, sent):
     orphan = make_task(session, None)
-    Sweeper(LEASE, clock).sweep()
+    Reaper(LEASE, clock).run_round()
     session.refresh(orphan)
     assert orphan.status == "cancelled"
 
@@ -212,9 +212,9 @@ def test_wake_ups_are_limited_by_tasks_and_free_cores(session, submit, make_work
         submit(queue="gpu")
     make_worker("small", cpus=3)
     make_worker("large", cpus=64, queues=["gpu"])
-    sweep.wake_idle_workers()
+    reaper.wake_idle_workers()
     assert sent.count("tasks.default") == 3
-    assert sent.count("tasks.gpu") == sweep.MAX_WAKE_UPS
+    assert sent.count("tasks.gpu") == reaper.MAX_WAKE_UPS
 
 
 def test_full_worker_is_woken_once_because_its_tasks_may_need_less(
@@ -224,7 +224,7 @@ def test_full_worker_is_woken_once_because_its_tasks_may_need_less(
     submit()
     assert attempts.claim_next(session, make_worker(cpus=2), ["default"]) is not None
     commit(session)
-    sweep.wake_idle_workers()
+    reaper.wake_idle_workers()
     assert sent == ["tasks.default"]
 
 
@@ -234,7 +234,7 @@ def test_queue_without_an_active_worker_gets_no_wake_ups(session, submit, make_w
     worker = make_worker(queues=["gpu"] if state else ["default"])
     session.get_one(Worker, worker).state = state or "active"
     session.commit()
-    sweep.wake_idle_workers()
+    reaper.wake_idle_workers()
     assert sent == []
 
 
@@ -261,7 +261,7 @@ def test_error_does_not_end_the_reaper_thread(
             raise error
 
         monkeypatch.setattr(notifications_jobs, "sweep", turn)
-        process._sweep()
+        process._run_reaper()
     assert len(turns) == 2
 
 
@@ -270,13 +270,13 @@ def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Check that the reaper keeps its memory, without which it never sees a lease long enough."""
-    sweepers: list[Sweeper] = []
+    reapers: list[Reaper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
 
-        def look(sweeper: Sweeper) -> None:
-            sweepers.append(sweeper)
+        def round_(reaper: Reaper) -> None:
+            reapers.append(reaper)
             looks.append(1)
             if len(looks) == 5:
                 process.stopped.set()
@@ -284,11 +284,11 @@ def test_failing_hourly_work_does_not_keep_leases_from_expiring(
         def fail(*_: object) -> None:
             raise OSError("the spool is gone")
 
-        monkeypatch.setattr(Sweeper, "sweep", look)
+        monkeypatch.setattr(Reaper, "run_round", round_)
         monkeypatch.setattr(jobs, place, fail)
-        process._sweep()
+        process._run_reaper()
     # An error outside of the chores makes the reaper start again once, not at each round.
-    assert len(set(map(id, sweepers))) <= (1 if place == "adopt_orphans" else 2)
+    assert len(set(map(id, reapers))) <= (1 if place == "adopt_orphans" else 2)
 
 
 def test_failing_chore_does_not_keep_the_next_from_running() -> None:

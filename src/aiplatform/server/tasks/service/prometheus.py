@@ -22,7 +22,7 @@ CLAIMS = Counter(
     "aiplatform_worker_claims", "Attempts that were started", ["type"], registry=WORKER
 )
 EXPIRIES = Counter(
-    "aiplatform_worker_lease_expiries", "Leases that this worker's sweep ended", registry=WORKER
+    "aiplatform_worker_lease_expiries", "Leases that this worker's reaper ended", registry=WORKER
 )
 WAITS = Histogram(
     "aiplatform_task_wait_seconds",
@@ -58,7 +58,7 @@ def snapshot() -> list[Any]:
     ]
 
 
-def store(session: Session, worker_id: int, figures: list[Any]) -> None:
+def store(session: Session, worker_id: int, families: list[Any]) -> None:
     """Store the metrics of a worker for ``/metrics``."""
     session.execute(
         text(
@@ -66,19 +66,19 @@ def store(session: Session, worker_id: int, figures: list[Any]) -> None:
             "VALUES (:worker, CAST(:figures AS jsonb)) ON CONFLICT (worker_id) "
             "DO UPDATE SET figures = excluded.figures, updated_at = clock_timestamp()"
         ),
-        {"worker": worker_id, "figures": dumps(figures)},
+        {"worker": worker_id, "figures": dumps(families)},
     )
 
 
-def of_workers(session: Session, names: dict[int, str]) -> Iterator[Metric]:
+def worker_families(session: Session, names: dict[int, str]) -> Iterator[Metric]:
     """Yield the metrics of workers, each sample with the label ``worker``; names are by id."""
     rows = session.execute(
         text("SELECT worker_id, figures FROM worker_figures WHERE worker_id = ANY(:ids)"),
         {"ids": list(names)},
     )
     families: dict[str, Metric] = {}
-    for worker_id, figures in rows:
-        for name, kind, documentation, samples in figures:
+    for worker_id, stored in rows:
+        for name, kind, documentation, samples in stored:
             family = families.setdefault(name, Metric(name, documentation, kind))
             for sample, labels, value in samples:
                 family.add_sample(sample, {**labels, "worker": names[worker_id]}, float(value))

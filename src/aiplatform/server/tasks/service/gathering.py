@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.models import TaskGang, TaskNode
+from aiplatform.server.tasks.models import TaskNode, TaskNodeGroup
 from aiplatform.server.tasks.queries.workers import Held, WorkerFacts
 from aiplatform.server.tasks.rules import Demand, Room
 from aiplatform.server.tasks.rules.placement import Reservation, pick_devices
@@ -37,7 +37,7 @@ ORDER BY l.acquired_at, g.task_id
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
+class GatheringTask:
     """A task that gathers its nodes, and the resources that each node needs."""
 
     task_id: int
@@ -46,13 +46,13 @@ class Gathering:
     demand: Demand
 
 
-def gathering(
+def joinable_tasks(
     session: Session, worker: WorkerFacts, queues: Sequence[str], total: Room
-) -> list[Gathering]:
+) -> list[GatheringTask]:
     """Return the tasks that ``worker`` could join if it were empty, oldest lease first."""
     rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
     found = [
-        Gathering(
+        GatheringTask(
             row.task_id,
             row.acquired_at,
             row.project_id,
@@ -68,21 +68,21 @@ def gathering(
 
 
 def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int],
-         waiting: Sequence[Gathering]) -> TaskNode | None:  # fmt: skip
+         waiting: Sequence[GatheringTask]) -> TaskNode | None:  # fmt: skip
     """Join the first task that fits, as one of its nodes. The caller has locked the worker."""
     for task in waiting:
         if not free.holds(task.demand):
             continue
-        gang = session.scalar(
-            select(TaskGang)
-            .where(TaskGang.task_id == task.task_id, TaskGang.state == "gathering")
+        group = session.scalar(
+            select(TaskNodeGroup)
+            .where(TaskNodeGroup.task_id == task.task_id, TaskNodeGroup.state == "gathering")
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        if gang is None:
+        if group is None:
             continue  # it ended or became complete meanwhile
         taken = set(session.scalars(select(TaskNode.node).where(TaskNode.task_id == task.task_id)))
-        open_places = [node for node in range(1, gang.nodes) if node not in taken]
+        open_places = [node for node in range(1, group.nodes) if node not in taken]
         if not open_places or not _has_quota(session, task):
             continue
         chosen = pick_devices(free.devices, task.demand.gpus, task.demand.gpu_memory_mb)
@@ -92,7 +92,7 @@ def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int
             worker_id=worker.id,
             project_id=task.project_id,
             attempt=queries.attempt_of(session, task.task_id),
-            fence=gang.fence,
+            fence=group.fence,
             cpus=task.demand.cpus,
             memory_mb=task.demand.memory_mb,
             gpu_indices=[places[place] for place in chosen] if task.demand.gpus else [],
@@ -104,16 +104,16 @@ def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int
     return None
 
 
-def _has_quota(session: Session, task: Gathering) -> bool:
+def _has_quota(session: Session, task: GatheringTask) -> bool:
     if not task.demand.gpus or task.project_id is None:
         return True
     return quotas.may_hold(session, task.project_id, task.demand.gpus)
 
 
-def kept_back(
+def free_after_reservations(
     worker: WorkerFacts,
     leases: Sequence[Held],
-    waiting: Sequence[Gathering],
+    waiting: Sequence[GatheringTask],
     total: Room,
     free: Room,
 ) -> Room:

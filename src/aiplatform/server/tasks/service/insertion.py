@@ -291,13 +291,13 @@ def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
         if (traceparent := tracing.traceparent()) is not None:
             for one in new:
                 one.event["traceparent"] = traceparent
-        tasks = enter_all(session, new)
+        tasks = insert_and_wake(session, new)
         for task in tasks:
             tracing.describe(task=str(task.uuid), task_type=task.type)
     return tasks
 
 
-def enter_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
+def insert_and_wake(session: Session, new: Sequence[NewTask]) -> list[Task]:
     """Queue tasks like :func:`enqueue_all`, for callers that create the trace spans themselves.
 
     Raises:

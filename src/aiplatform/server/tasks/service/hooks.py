@@ -12,26 +12,26 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.messages import Metrics
 from aiplatform.server.tasks.models import Task
 
-HeardOfHalt = Callable[[Session, Task], None]
-HeardOfPoints = Callable[[Session, Task, Sequence[Metrics]], None]
+StatusHook = Callable[[Session, Task], None]
+PointsHook = Callable[[Session, Task, Sequence[Metrics]], None]
 
-_halts: list[HeardOfHalt] = []
-_points: list[HeardOfPoints] = []
+_halts: list[StatusHook] = []
+_points: list[PointsHook] = []
 
 
-def on_halt(act: HeardOfHalt) -> None:
+def on_end_or_pause(act: StatusHook) -> None:
     """Call ``act`` for every task that ends or pauses."""
     if act not in _halts:
         _halts.append(act)
 
 
-def on_points(act: HeardOfPoints) -> None:
+def on_points(act: PointsHook) -> None:
     """Call ``act`` with new metrics from a task's runtime, after they are written."""
     if act not in _points:
         _points.append(act)
 
 
-def tell_of_status(session: Session, task: Task) -> None:
+def run_status_hooks(session: Session, task: Task) -> None:
     """Call the hooks for a task that has ended or paused, after a change of status."""
     status = TaskStatus(task.status)
     if status.is_final or status is TaskStatus.PAUSED:
@@ -39,7 +39,7 @@ def tell_of_status(session: Session, task: Task) -> None:
             act(session, task)
 
 
-def tell_of_points(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
+def run_points_hooks(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
     """Call the hooks for new points of a task."""
     for act in _points:
         act(session, task, metrics)

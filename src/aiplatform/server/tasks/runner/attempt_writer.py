@@ -1,4 +1,4 @@
-"""Transactions of an attempt, which wait while the database is away, and files that it stores."""
+"""Writes of an attempt: transactions that wait while the database is away, and files."""
 
 import threading
 from pathlib import Path
@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 DATABASE_RETRY_SECONDS = 0.5
 
 
-class Writes:
-    """A function that runs transactions of an attempt.
+class AttemptWriter:
+    """A function that runs transactions of an attempt, and stores its files.
 
     ``lost`` is set when the attempt has lost its lease.
     """
@@ -44,23 +44,23 @@ class Writes:
                 self._wait_for_database(error)
 
     def _wait_for_database(self, error: DBAPIError) -> None:
-        log.warning("database unavailable, holding on", error=str(error.orig).strip()[:200])
+        log.warning("database unavailable, trying again", error=str(error.orig).strip()[:200])
         if self.lost.wait(DATABASE_RETRY_SECONDS):
             raise LostLease from error
 
-    def keep(self, path: Path, *, move: bool) -> StoredFile:
+    def store_file(self, path: Path, *, move: bool) -> StoredFile:
         """Put one file into the blob store."""
         sha256, size = hash_file(path)
         self(lambda session: storage.keep(session, path, sha256, size, move=move))
         return StoredFile(path.name, sha256, size)
 
-    def keep_tree(self, directory: Path, *, move: bool) -> list[StoredFile]:
+    def store_tree(self, directory: Path, *, move: bool) -> list[StoredFile]:
         """Put all files below ``directory`` into the blob store, each in its own transaction."""
         files: list[StoredFile] = []
         for path in sorted(directory.rglob("*")):
             if path.is_symlink() or not path.is_file():
                 continue
-            kept = self.keep(path, move=move)
+            stored = self.store_file(path, move=move)
             place = path.relative_to(directory).as_posix()
-            files.append(StoredFile(place, kept.sha256, kept.size))
+            files.append(StoredFile(place, stored.sha256, stored.size))
         return files
