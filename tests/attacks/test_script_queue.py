@@ -21,7 +21,7 @@ from tests.openapi_checks import CheckedClient
 from tests.server.experiments.hand import Hand
 
 QUEUE = "scripts"
-WORDS = "the queue 'scripts' is for scripts alone"
+WORDS = "the queue 'scripts' is only for scripts"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_task_queued_before_is_failed_by_the_worker(
         runner.run_attempt(claim)
     [task] = tasks(session, project)
     assert task.status == "failed"
-    assert f"the queue {hand.queue!r} is for scripts alone" in (task.error_message or "")
+    assert f"the queue {hand.queue!r} is only for scripts" in (task.error_message or "")
 
 
 def test_crashed_model_server_in_script_queue_is_not_restarted(

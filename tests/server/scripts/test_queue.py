@@ -42,6 +42,6 @@ class TestQueue:
         body = {"name": "report", "spec": {**spec, "queue": "scripts"}}
         answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
         assert answer.json()["code"] == "no_worker_can_run"
-        assert "the queue 'scripts' is for scripts alone" in answer.json()["detail"]
+        assert "the queue 'scripts' is only for scripts" in answer.json()["detail"]
         body["spec"] = {**spec, "queue": "default"}
         assert mine.post(f"projects/{project.uuid}/tasks", json=body).status_code == 202

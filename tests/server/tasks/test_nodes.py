@@ -235,7 +235,9 @@ def test_submission_with_more_nodes_than_workers_is_refused(
 ) -> None:
     make_worker("w1", labels=("gpu:a100",))
     make_worker("w2")
-    with pytest.raises(NoWorkerCanRun, match="needs 2 workers at once, 1 could run it"):
+    with pytest.raises(
+        NoWorkerCanRun, match="needs 2 workers at the same time, but only 1 can run it"
+    ):
         train(nodes=2, labels=["gpu:a100"])
 
 
@@ -247,7 +249,7 @@ def test_shortfalls_for_several_nodes_count_suitable_workers() -> None:
     offers = [offer("a", 4), offer("b", 4), offer("c", 1)]
     assert shortfalls(Demand(cpus=2), offers, nodes=2) == []
     (missing,) = shortfalls(Demand(cpus=2), offers, nodes=3)
-    assert missing.en == "needs 3 workers at once, 2 could run it"
+    assert missing.en == "needs 3 workers at the same time, but only 2 can run it"
     (missing,) = shortfalls(Demand(cpus=8), offers, nodes=2)
     assert missing.en == "needs 8 CPU cores, the largest worker has 4"
 

@@ -56,7 +56,7 @@ def test_shortfalls_name_what_is_missing():
     assert "2 GPUs with 40000 MiB each" in english(Demand(gpus=2, gpu_memory_mb=40_000), idle)[0]
     many_cores, many_gpus = offer(cpus=64), offer(cpus=4, gpus=(1,) * 8)
     assert english(Demand(cpus=32, gpus=4), many_cores, many_gpus) == [
-        "no single worker has all of it at once"
+        "no single worker has all the required resources"
     ]
     both = english(Demand(cpus=100, memory_mb=1 << 20), idle)
     assert len(both) == 2
@@ -64,7 +64,7 @@ def test_shortfalls_name_what_is_missing():
 
 def test_shortfalls_name_labels_that_no_worker_has_together():
     a, b = offer(labels=("x",)), offer(labels=("y",))
-    assert "x, y together" in english(Demand(labels=frozenset("xy")), a, b)[0]
+    assert "no single worker offers all of x, y" in english(Demand(labels=frozenset("xy")), a, b)[0]
 
 
 def reason(demand, *offers, **known):
@@ -81,9 +81,13 @@ def test_reason_explains_why_a_task_waits():
     two = (offer("a", free=Room(1, 0)), offer("b", cpus=4, free=Room(0.5, 0)))
     assert reason(Demand(), *two) == "it starts in a moment"
     assert reason(Demand(cpus=2), *two) == "needs 2 CPU cores, at most 1 of 8 free"
-    assert reason(Demand(gpus=9), busy, reserved_on="w1").endswith("w1 is kept for it")
+    assert reason(Demand(gpus=9), busy, reserved_on="w1").endswith(
+        "free resources of w1 are reserved for it"
+    )
     divided = (offer(cpus=2, free=Room(0, 9)), offer(cpus=2, memory=9, free=Room(2, 0)))
-    assert reason(Demand(cpus=1, memory_mb=5), *divided) == "no worker has all of it free at once"
+    assert reason(Demand(cpus=1, memory_mb=5), *divided) == (
+        "no single worker has all the required resources free at the same time"
+    )
 
 
 def named(demand, *offers, own=(), foreign=()):

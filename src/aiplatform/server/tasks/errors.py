@@ -158,8 +158,8 @@ class NotReportedHere(Conflict):
     code = "not_reported_here"
     title = {"en": "A worker reports for this task", "zh": "该任务由 worker 上报"}
     detail = {
-        "en": "Tasks of type {task_type} run on a worker, which reports for them. Only runs "
-        "that execute elsewhere can report here.",
+        "en": "Tasks of type {task_type} run on a worker, which reports for them. Only "
+        "external runs can report here.",
         "zh": "类型为 {task_type} 的任务由 worker 运行并上报；只有在外部执行的运行才在此上报。",
     }
 

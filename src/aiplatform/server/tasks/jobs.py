@@ -224,7 +224,7 @@ def end_leftovers(work_dir: Path) -> None:
             if ours and launcher.create_time() <= record.stat().st_mtime + 1:
                 if launcher.ppid() == worker:
                     continue
-                log.warning("ending a leftover of the worker before", pid=launcher.pid)
+                log.warning("ending a process of the worker's predecessor", pid=launcher.pid)
                 os.kill(launcher.pid, signal.SIGTERM)
                 psutil.wait_procs([launcher], timeout=5)
         except (psutil.Error, ValueError, OSError):

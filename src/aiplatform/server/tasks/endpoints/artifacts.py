@@ -66,7 +66,7 @@ def list_task_artifacts(
 )
 async def put_task_artifact(
     task: UUID,
-    path: Annotated[str, Path(description="relative, at most 500 characters")],
+    path: Annotated[str, Path(description="relative path, at most 500 characters")],
     context: Annotated[ProjectContext, Depends(access.UPDATE)],
     expected: ExpectedDigest,
     request: Request,
@@ -98,7 +98,7 @@ async def put_task_artifact(
 @sends(*downloads.HEADERS)
 def get_task_artifact(
     task: UUID,
-    path: Annotated[str, Path(description="as the list has it", max_length=500)],
+    path: Annotated[str, Path(description="path of the artifact, as in the list", max_length=500)],
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
     request: Request,

@@ -29,7 +29,7 @@ from aiplatform.server.tasks.schemas import LogChunkOut, LogLineOut
 from aiplatform.server.tasks.service import logs
 
 router = APIRouter(prefix="/api/v1")
-Stream = Annotated[LogStream | None, Query(description="only this one")]
+Stream = Annotated[LogStream | None, Query(description="only lines of this stream")]
 
 
 def render_chunk(row: LogChunk) -> LogChunkOut:
@@ -86,16 +86,20 @@ def search_task_logs(
             min_length=1,
             max_length=200,
             pattern=r"^[^\x00\n]+$",
-            description="text in the line, no matter the case",
+            description="text that the line contains, in any case",
         ),
     ] = None,
-    level: Annotated[LogLevel | None, Query(description="this level and more severe ones")] = None,
+    level: Annotated[
+        LogLevel | None, Query(description="only lines with this level or a more severe one")
+    ] = None,
     stream: Stream = None,
     attempt: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="printed at this moment or later")
+        AwareDatetime | None, Query(description="only lines printed at this time or later")
     ] = None,
-    until: Annotated[AwareDatetime | None, Query(description="printed before this moment")] = None,
+    until: Annotated[
+        AwareDatetime | None, Query(description="only lines printed before this time")
+    ] = None,
 ) -> Page[LogLineOut]:
     """Return the matching lines in order.
 
@@ -128,8 +132,10 @@ def download_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
     stream: Stream = None,
-    gz: Annotated[bool, Query(description="packed by gzip")] = False,
-    times: Annotated[bool, Query(description="begin lines with time, stream and level")] = False,
+    gz: Annotated[bool, Query(description="compress the file with gzip")] = False,
+    times: Annotated[
+        bool, Query(description="start each line with its time, stream and level")
+    ] = False,
 ) -> StreamingResponse:
     """Send all lines that were kept as a text file."""
     with transaction() as session:

@@ -36,11 +36,17 @@ ingest_router = APIRouter(prefix="/api/v1", tags=["tasks"], lifespan=lifespan)
 router = APIRouter(prefix="/api/v1")
 MAX_TASKS = 100
 
-Keys = Annotated[list[str] | None, Query(description="only these keys", max_length=100)]
-First = Annotated[int | None, Query(ge=-MAX_STEP, le=MAX_STEP, description="from this step on")]
-Last = Annotated[int | None, Query(ge=-MAX_STEP, le=MAX_STEP, description="up to this step")]
-Tasks = Annotated[list[UUID] | None, Query(description="these tasks", max_length=MAX_TASKS)]
-OfExperiment = Annotated[UUID | None, Query(description="the newest tasks of this experiment")]
+Keys = Annotated[list[str] | None, Query(description="only series with these keys", max_length=100)]
+First = Annotated[
+    int | None, Query(ge=-MAX_STEP, le=MAX_STEP, description="only points from this step on")
+]
+Last = Annotated[
+    int | None, Query(ge=-MAX_STEP, le=MAX_STEP, description="only points up to this step")
+]
+Tasks = Annotated[list[UUID] | None, Query(description="compare these tasks", max_length=MAX_TASKS)]
+OfExperiment = Annotated[
+    UUID | None, Query(description="compare the newest tasks of this experiment")
+]
 
 
 @ingest_router.post(
@@ -78,10 +84,17 @@ def get_task_metrics(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
     key: Keys = None,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="last points of each key")] = 10_000,
+    limit: Annotated[
+        int,
+        Query(
+            ge=1, le=100_000, description="number of points of each key; the last ones are returned"
+        ),
+    ] = 10_000,
     points: Annotated[
         int | None,
-        Query(ge=10, le=5_000, description="draw each series with at most so many points instead"),
+        Query(
+            ge=10, le=5_000, description="instead, reduce each series to at most this many points"
+        ),
     ] = None,
     first: First = None,
     last: Last = None,
@@ -105,11 +118,13 @@ def get_task_metrics(
 )
 def compare_metrics(
     context: Annotated[ProjectContext, Depends(access.LIST)],
-    key: Annotated[list[str], Query(description="these keys", min_length=1, max_length=20)],
+    key: Annotated[
+        list[str], Query(description="keys of the series to compare", min_length=1, max_length=20)
+    ],
     task: Tasks = None,
     experiment: OfExperiment = None,
     points: Annotated[
-        int, Query(ge=10, le=5_000, description="at most so many points of each series")
+        int, Query(ge=10, le=5_000, description="reduce each series to at most this many points")
     ] = 500,
     first: First = None,
     last: Last = None,
@@ -125,7 +140,7 @@ def compare_metrics(
 
 @router.get(
     "/projects/{project}/metrics/summary",
-    summary="Sum up the metrics of tasks",
+    summary="Summarise the metrics of tasks",
     response_model_exclude_none=True,
 )
 def summarise_metrics(

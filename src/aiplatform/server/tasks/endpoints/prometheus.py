@@ -34,7 +34,7 @@ def queue_families(session: Session) -> Iterator[Metric]:
         waiting.add_metric([queue], count)
     yield waiting
     oldest = GaugeMetricFamily(
-        "aiplatform_tasks_oldest_wait_seconds", "Age of the oldest that waits", labels=["queue"]
+        "aiplatform_tasks_oldest_wait_seconds", "Age of the oldest waiting task", labels=["queue"]
     )
     for queue, seconds in queries.oldest_wait(session).items():
         oldest.add_metric([queue], seconds)
@@ -57,14 +57,16 @@ def queue_families(session: Session) -> Iterator[Metric]:
 def _live_worker_families(session: Session) -> Iterator[Metric]:
     live = queries.live_workers(session)
     yield GaugeMetricFamily(
-        "aiplatform_workers", "Workers whose heartbeat was seen lately", value=len(live)
+        "aiplatform_workers", "Workers with a recent heartbeat", value=len(live)
     )
     labels = ["worker", "state"]
     cpus = GaugeMetricFamily("aiplatform_worker_cpus", "CPU cores of a worker", labels=labels)
     memory = GaugeMetricFamily("aiplatform_worker_memory_mb", "MiB of a worker", labels=labels)
     gpus = GaugeMetricFamily("aiplatform_worker_gpus", "Slots for GPU work", labels=labels)
     load = GaugeMetricFamily(
-        "aiplatform_worker_load", "What its machine does now", labels=["worker", "measure"]
+        "aiplatform_worker_load",
+        "Current load of the worker's machine",
+        labels=["worker", "measure"],
     )
     for worker in live:
         total, free, places = queries.room_of(worker, queries.leases_of(session, worker.id))

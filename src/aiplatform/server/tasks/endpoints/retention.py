@@ -60,7 +60,9 @@ def _render(session: Session, project: Project) -> RetentionOut:
     )
 
 
-@router.get("/projects/{project}/retention", tags=["projects"], summary="See what retention frees")
+@router.get(
+    "/projects/{project}/retention", tags=["projects"], summary="Show what retention will delete"
+)
 def get_retention(context: Reader, session: SessionDep) -> RetentionOut:
     """Return the retention policy, and what the next hourly clean-up would delete under it.
 

@@ -28,8 +28,13 @@ router = APIRouter(prefix="/api/v1")
 @router.post(
     "/projects/{project}/runs",
     status_code=status.HTTP_201_CREATED,
-    summary="Begin a run that executes elsewhere",
-    responses={status.HTTP_200_OK: {"model": TaskOut, "description": "The run of its `client_id`"}},
+    summary="Start an external run",
+    responses={
+        status.HTTP_200_OK: {
+            "model": TaskOut,
+            "description": "The existing run with this `client_id`",
+        }
+    },
 )
 def begin_run(
     context: Annotated[ProjectContext, Depends(access.SUBMIT)],
@@ -56,7 +61,7 @@ def begin_run(
     return render(session, context, task)
 
 
-@router.post("/tasks/{task}/heartbeat", summary="Say that a run lives")
+@router.post("/tasks/{task}/heartbeat", summary="Send a heartbeat of a run")
 def beat(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.CANCEL)],
@@ -89,7 +94,7 @@ def report_log(
     return AcceptedOut(accepted=accepted, dropped_bytes=dropped, taken=taken, status=now)
 
 
-@router.post("/tasks/{task}/end", summary="Say how a run has ended")
+@router.post("/tasks/{task}/end", summary="End a run")
 def end_run(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.CANCEL)],

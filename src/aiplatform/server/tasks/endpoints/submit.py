@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=150,
         pattern=r"^[\x21-\x7e]+$",
-        description="names the request, so that it can be repeated safely",
+        description="a name for the request, so that it can be repeated safely",
     ),
 ]
 

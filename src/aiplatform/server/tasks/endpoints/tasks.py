@@ -143,9 +143,11 @@ def list_tasks(
     cursor: Cursor = None,
     task_status: Annotated[TaskStatus | None, Query(alias="status")] = None,
     task_type: Annotated[TaskType | None, Query(alias="type")] = None,
-    name: Annotated[str | None, Query(max_length=255, description="exactly this name")] = None,
+    name: Annotated[
+        str | None, Query(max_length=255, description="only tasks with exactly this name")
+    ] = None,
     dead: Annotated[
-        bool, Query(description="only what failed for good and nobody has retried")
+        bool, Query(description="only tasks that failed for good and were not retried")
     ] = False,
 ) -> Page[TaskOut]:
     """Return the project's tasks, newest first."""
@@ -227,9 +229,7 @@ def move_task(
     return render(session, context, service.move_before(session, context, found, other))
 
 
-@router.post(
-    "/tasks/{task}/cancel", status_code=status.HTTP_202_ACCEPTED, summary="Ask a task to stop"
-)
+@router.post("/tasks/{task}/cancel", status_code=status.HTTP_202_ACCEPTED, summary="Cancel a task")
 def cancel_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
@@ -239,9 +239,7 @@ def cancel_task(
     return render(session, context, cancelled)
 
 
-@router.post(
-    "/tasks/{task}/pause", status_code=status.HTTP_202_ACCEPTED, summary="Ask a task to pause"
-)
+@router.post("/tasks/{task}/pause", status_code=status.HTTP_202_ACCEPTED, summary="Pause a task")
 def pause_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
@@ -254,9 +252,7 @@ def pause_task(
     return render(session, context, paused)
 
 
-@router.post(
-    "/tasks/{task}/resume", status_code=status.HTTP_202_ACCEPTED, summary="Let a task go on"
-)
+@router.post("/tasks/{task}/resume", status_code=status.HTTP_202_ACCEPTED, summary="Resume a task")
 def resume_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
 ) -> TaskOut:
@@ -266,9 +262,7 @@ def resume_task(
     return render(session, context, resumed)
 
 
-@router.post(
-    "/tasks/{task}/retry", status_code=status.HTTP_202_ACCEPTED, summary="Try a task again"
-)
+@router.post("/tasks/{task}/retry", status_code=status.HTTP_202_ACCEPTED, summary="Retry a task")
 def retry_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.UPDATE)],

@@ -18,13 +18,15 @@ from aiplatform.server.tasks.schemas import AttemptUsageOut, TelemetryOut, Usage
 from aiplatform.server.tasks.service import telemetry
 
 router = APIRouter(prefix="/api/v1")
-Key = Annotated[list[str] | None, Query(description="only these curves")]
-Points = Annotated[int, Query(ge=2, le=10_000, description="points of a curve, at most")]
-Since = Annotated[AwareDatetime | None, Query(description="from this moment on")]
+Key = Annotated[list[str] | None, Query(description="only curves with these keys")]
+Points = Annotated[int, Query(ge=2, le=10_000, description="largest number of points of a curve")]
+Since = Annotated[
+    AwareDatetime | None, Query(description="only values measured at this time or later")
+]
 NO_GPU = "no GPU"
 
 
-@router.get("/tasks/{task}/telemetry", tags=["tasks"], summary="Read what a task used, as curves")
+@router.get("/tasks/{task}/telemetry", tags=["tasks"], summary="Read a task's telemetry")
 def get_task_telemetry(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -46,7 +48,7 @@ def get_task_telemetry(
     )
 
 
-@router.get("/tasks/{task}/usage", tags=["tasks"], summary="Read what a task used and costs")
+@router.get("/tasks/{task}/usage", tags=["tasks"], summary="Read a task's usage and cost")
 def get_task_usage(
     task: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> UsageOut:
@@ -66,9 +68,7 @@ def get_task_usage(
     )
 
 
-@router.get(
-    "/workers/{worker}/telemetry", tags=["workers"], summary="Read what a machine does, as curves"
-)
+@router.get("/workers/{worker}/telemetry", tags=["workers"], summary="Read a worker's telemetry")
 def get_worker_telemetry(
     worker: UUID,
     _: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))],

@@ -45,7 +45,7 @@ async def watch_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
     last_event_id: Annotated[str | None, Header()] = None,
-    replay: Annotated[bool, Query(description="begin with what happened so far")] = True,
+    replay: Annotated[bool, Query(description="send past events first")] = True,
 ) -> Frames:
     """Send the events `status`, `progress`, `waiting`, `event`, `metrics` and `log`, then `end`.
 
@@ -68,7 +68,7 @@ async def watch_task_log(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
     after: Annotated[
-        int, Query(ge=0, le=2**62, description="begin after the chunk with this `seq`")
+        int, Query(ge=0, le=2**62, description="start after the chunk with this `seq`")
     ] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Frames:

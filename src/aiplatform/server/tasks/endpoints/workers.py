@@ -154,13 +154,13 @@ def _change(session: Session, principal: Principal, worker: UUID, state: str) ->
     return _render(session, [fleet.set_state(session, principal.actor, worker, state)])[0]
 
 
-@router.post("/workers/{worker}/cordon", summary="Let a worker take no more tasks")
+@router.post("/workers/{worker}/cordon", summary="Cordon a worker")
 def cordon_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
     """Cordon the worker: it claims no more tasks, but its running tasks continue to the end."""
     return _change(session, principal, worker, "cordoned")
 
 
-@router.post("/workers/{worker}/drain", summary="Empty a worker")
+@router.post("/workers/{worker}/drain", summary="Drain a worker")
 def drain_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
     """Drain the worker: it claims no more tasks.
 
@@ -170,7 +170,7 @@ def drain_worker(worker: UUID, principal: Administrator, session: SessionDep) ->
     return _change(session, principal, worker, "draining")
 
 
-@router.post("/workers/{worker}/resume", summary="Let a worker take tasks again")
+@router.post("/workers/{worker}/resume", summary="Resume a worker")
 def resume_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
     """Let the worker claim tasks again. It looks for work at once."""
     return _change(session, principal, worker, "active")

@@ -118,8 +118,9 @@ class Shortfall:
 
 
 NOT_ISOLATED = Shortfall(
-    "no worker can isolate scripts from each other: `aiplatform doctor`, run as the worker, says "
-    "what is missing; an administrator may do without by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
+    "no worker can isolate scripts from each other; run `aiplatform doctor` as the user of the "
+    "worker to see what is missing, or let an administrator turn isolation off with "
+    "AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
     "没有 worker 能隔离脚本：以 worker 的用户运行 `aiplatform doctor` 可查看原因；"
     "管理员可设置 AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true 放弃隔离",
 )
@@ -137,7 +138,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
     if suited:
         return [
             Shortfall(
-                f"needs {nodes} workers at once, {suited} could run it",
+                f"needs {nodes} workers at the same time, but only {suited} can run it",
                 f"同时需要 {nodes} 个 worker，只有 {suited} 个能运行",
             )
         ]
@@ -157,9 +158,13 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
         if SCRIPTS_REFUSED in offered and any(label.startswith(SCRIPT_LABEL) for label in lacking):
             return [NOT_ISOLATED]
         wanted = ", ".join(sorted(lacking or demand.labels))
-        together = "" if lacking else " together"
+        if lacking:
+            return [Shortfall(f"no worker offers {wanted}", f"没有 worker 具备标签 {wanted}")]
         return [
-            Shortfall(f"no worker offers {wanted}{together}", f"没有 worker 同时具备标签 {wanted}")
+            Shortfall(
+                f"no single worker offers all of {wanted}",
+                f"没有任何一个 worker 同时具备标签 {wanted}",
+            )
         ]
     found: list[Shortfall] = []
     for wanted_amount, most, unit_en, unit_zh in (
@@ -190,14 +195,17 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
         )  # fmt: skip
         return [
             Shortfall(
-                f"needs {demand.gpus} GPUs with {demand.gpu_memory_mb} MiB each, the best worker "
-                f"has them with {most}",
+                f"needs {demand.gpus} GPUs with {demand.gpu_memory_mb} MiB each, but the best "
+                f"worker has {demand.gpus} with only {most} MiB",
                 f"需要 {demand.gpus} 个显存不少于 {demand.gpu_memory_mb} MiB 的 GPU，"
                 f"最好的 worker 只有 {most} MiB",
             )
         ]
     return [
-        Shortfall("no single worker has all of it at once", "没有单个 worker 能同时满足全部需求")
+        Shortfall(
+            "no single worker has all the required resources",
+            "没有任何一个 worker 同时具备全部所需资源",
+        )
     ]
 
 

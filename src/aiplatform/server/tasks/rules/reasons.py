@@ -55,7 +55,12 @@ def explain(known: Circumstances, missing: Sequence[Shortfall] | None = None) ->
     said.extend(missing_now(known.demand, known.offers) if missing is None else missing)
     if known.reserved_on is not None:
         on = known.reserved_on
-        said.append(Shortfall(f"the next room on {on} is kept for it", f"已为其预留 {on} 的资源"))
+        said.append(
+            Shortfall(
+                f"the next free resources of {on} are reserved for it",
+                f"{on} 接下来空出的资源已为其预留",
+            )
+        )
     if not said:
         return STARTS_SOON
     return Shortfall("; ".join(s.en for s in said), "；".join(s.zh for s in said))
@@ -117,7 +122,10 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
         )
     if not found:
         found.append(
-            Shortfall("no worker has all of it free at once", "没有 worker 同时空闲全部所需资源")
+            Shortfall(
+                "no single worker has all the required resources free at the same time",
+                "没有任何一个 worker 同时空闲全部所需资源",
+            )
         )
     return found
 

@@ -372,7 +372,7 @@ class Attempt:
         listed = ", ".join(map(str, left))
         self.ending = Failure(
             error=f"Processes of the task can't be ended: {listed}. Its worker takes no more tasks "
-            "until an administrator has seen to them."
+            "until an administrator ends them and resumes the worker."
         )
         self.cancelled = self.pausing = self.too_long = False
 

@@ -26,7 +26,7 @@ class Gpus:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            log.info("no driver, so no GPUs are watched", error=str(error))
+            log.info("no NVIDIA driver was found, so GPUs are not measured", error=str(error))
             return
         self._nvml = pynvml
 

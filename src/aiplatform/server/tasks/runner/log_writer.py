@@ -159,8 +159,8 @@ class RateLimiter:
         self._calm_since, self._arrived = now, 0.0
         rate = f"{self.rate / 1000:.0f} kB/s"
         return _notice(
-            f"The task prints more than {rate}. What exceeds it is kept, for downloads and "
-            "searches, and not shown here.",
+            f"The task prints more than {rate}. The excess is not shown here; downloads and "
+            "searches contain it.",
             Level.WARNING,
         )
 
@@ -206,8 +206,8 @@ class RateLimiter:
         segment.close()
         ended: list[Chunk] = []
         if segment.bytes or self._lost_bytes:
-            text = f"Here are {segment.bytes:,} bytes in {segment.lines:,} lines that are kept "
-            text += "for downloads and searches."
+            text = f"{segment.bytes:,} bytes in {segment.lines:,} lines are not shown here; "
+            text += "downloads and searches contain them."
             if self._lost_bytes:
                 text += (
                     f" {self._lost_bytes:,} bytes in {self._lost_lines:,} lines were dropped: the "

@@ -224,7 +224,7 @@ class Child:
             try:
                 os.write(self._control, encode(message))
             except (BrokenPipeError, BlockingIOError) as error:
-                log.warning("child does not take control messages", error=str(error))
+                log.warning("child does not read control messages", error=str(error))
 
     def begin(self, begin: Begin, within: float) -> bool:
         """Give a spare its job. Return False if it did not say hello within ``within`` seconds.

@@ -27,8 +27,10 @@ class PointsIn(Strict):
     """Points of a run, in any order."""
 
     points: list[PointIn] = Field(max_length=20_000)
-    writer: UUID | None = Field(None, description="who numbers the points, from 1 on")
-    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first of them")
+    writer: UUID | None = Field(
+        None, description="id of the program that numbers its points from 1 on"
+    )
+    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first one")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -58,7 +60,7 @@ class AcceptedOut(BaseModel):
     """
 
     accepted: int
-    dropped_bytes: int = Field(0, description="of the lines that came faster than a log may grow")
+    dropped_bytes: int = Field(0, description="size of the lines that exceeded the log's rate")
     taken: int | None
     status: TaskStatus
 
@@ -70,13 +72,15 @@ class RunIn(Strict):
     experiment: UUID | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     facts: dict[str, Any] = Field(
-        default_factory=dict, description="where it runs: host, program, versions, git commit"
+        default_factory=dict,
+        description="facts about its environment: host, program, versions, git commit",
     )
     client_id: str | None = Field(
         None,
         max_length=64,
         pattern=r"^[A-Za-z0-9._-]+$",
-        description="its own name for itself, such as a uuid; makes this safe to send again",
+        description="a name that the run chose for itself, such as a uuid; with it, the request "
+        "can be repeated safely",
     )
     started_at: AwareDatetime | None = None
 
@@ -111,8 +115,10 @@ class LinesIn(Strict):
     """Lines of a run's log, in order."""
 
     lines: list[LineIn] = Field(max_length=10_000)
-    writer: UUID | None = Field(None, description="who numbers the lines, from 1 on")
-    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first of them")
+    writer: UUID | None = Field(
+        None, description="id of the program that numbers its lines from 1 on"
+    )
+    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first one")
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"lines": [{"text": "epoch 1 of 3"}]}]}
@@ -121,7 +127,7 @@ class LinesIn(Strict):
     @model_validator(mode="after")
     def _together(self) -> "LinesIn":
         if (self.writer is None) != (self.first is None):
-            raise ValueError("writer and first are sent together")
+            raise ValueError("send `writer` and `first` together, or neither of them")
         return self
 
 
@@ -133,8 +139,8 @@ class EndIn(Strict):
     result: dict[str, Any] = Field(default_factory=dict)
     ended_at: AwareDatetime | None = Field(
         None,
-        description="when, if that is told afterwards; by default now, and neither before the "
-        "run's start nor later than now",
+        description="time of the end; by default now. It is limited to the time between the run's "
+        "start and now",
     )
 
     model_config = ConfigDict(

@@ -22,7 +22,7 @@ class TaskIn(Strict):
     """A task to queue. Training starts through experiments, inference through deployments."""
 
     name: str = Field(min_length=1, max_length=255)
-    priority: int = Field(5, ge=1, le=10, description="higher first")
+    priority: int = Field(5, ge=1, le=10, description="a higher priority starts first")
     spec: TaskSpec
     after: list[After] = Field(
         default_factory=list, max_length=50, description="tasks of the project that must end first"
@@ -50,7 +50,7 @@ class TaskOfBatchIn(TaskIn):
 
     idempotency_key: str | None = Field(
         None, min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
-        description="names it, so that the batch can be repeated safely",
+        description="a name for this task, so that the batch can be repeated safely",
     )  # fmt: skip
 
 
@@ -82,14 +82,16 @@ class TaskBatchIn(Strict):
     def _keys(self) -> "TaskBatchIn":
         keys = [one.idempotency_key for one in self.tasks if one.idempotency_key is not None]
         if keys and len(set(keys)) < len(self.tasks):
-            raise ValueError("every task has a key of its own, or none has one")
+            raise ValueError(
+                "give each task an idempotency_key of its own, or give none to any of them"
+            )
         return self
 
 
 class TaskPatch(Strict):
     """The changes that are possible while a task waits."""
 
-    priority: int = Field(ge=1, le=10, description="higher first")
+    priority: int = Field(ge=1, le=10, description="a higher priority starts first")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 8}]})
 
@@ -99,8 +101,8 @@ class RetryIn(Strict):
 
     override_gate: OverrideReason | None = Field(
         None,
-        description="why a training goes on although the data fails the quality gate; kept by the "
-        "audit",
+        description="reason to train although the data fails the quality gate; it is recorded in "
+        "the audit trail",
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"override_gate": None}]})
@@ -109,7 +111,9 @@ class RetryIn(Strict):
 class MoveIn(Strict):
     """The new place of a waiting task: before another one of its project, or before all of them."""
 
-    before: UUID | None = Field(None, description="that task; null: run next")
+    before: UUID | None = Field(
+        None, description="the task before which to move it; null: move it to the front"
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"before": None}]})
 
@@ -125,7 +129,7 @@ class WaitingOut(BaseModel):
     reason: str
     reason_zh: str
     not_before: datetime | None
-    blocked: bool = Field(description="false when it starts in a moment")
+    blocked: bool = Field(description="false if it can start now")
 
 
 class AttemptOut(BaseModel):

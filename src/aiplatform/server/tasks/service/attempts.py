@@ -282,7 +282,9 @@ def pause(session: Session, claim: Claim) -> None:
     task = hold(session, claim)
     preempted = task.scheduling.stop_wanted == "preempt"
     close(session, claim, "preempted" if preempted else "paused", None)
-    requeue(session, task, "an urgent task needed its place" if preempted else "it was paused")
+    requeue(
+        session, task, "it was preempted by a more urgent task" if preempted else "it was paused"
+    )
 
 
 def release(session: Session, claim: Claim, reason: str) -> None:

@@ -193,7 +193,7 @@ def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bo
     if TaskStatus(task.status) is TaskStatus.CANCELLING:
         finish(session, task, Outcome(TaskStatus.CANCELLED))
         return True
-    reason = f"nothing was heard of the run for {seconds:g} s"
+    reason = f"the run reported nothing for {seconds:g} s; it may still report how it ended"
     finish(session, task, Outcome(TaskStatus.FAILED, error=reason))
     return True
 

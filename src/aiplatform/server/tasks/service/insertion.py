@@ -210,7 +210,7 @@ def require_fitting_queue(task_type: str, queue: str) -> None:
     """
     if not fits_queue(task_type, queue):
         raise NoWorkerCanRun(
-            missing=f"the queue {queue!r} is for scripts alone, name another in `queue`",
+            missing=f"the queue {queue!r} is only for scripts; name another one in `queue`",
             missing_zh=f"队列“{queue}”只用于脚本，请在 `queue` 中指定其他队列",
         )
 

@@ -69,11 +69,12 @@ def read_report(body: bytes) -> Report:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedPoints(reason=str(error)) from error
     if (report.writer is None) != (report.first is None):
-        raise MalformedPoints(reason="`writer` and `first` are sent together")
+        raise MalformedPoints(reason="send `writer` and `first` together, or neither of them")
     for place, point in enumerate(report.points):
         if type(point.value) is str and point.value not in SPECIAL:
             raise MalformedPoints(
-                reason=f"`{point.value[:40]}` is not a number - at `$.points[{place}].value`"
+                reason=f"the value {point.value[:40]!r} of point {place + 1} is not a number; send "
+                'a number, "NaN", "Infinity" or "-Infinity"'
             )
     return report
 

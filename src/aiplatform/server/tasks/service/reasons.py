@@ -80,7 +80,7 @@ def waiting_reasons(
     holders: dict[int | None, Holders] = {}
     for task in waiting:
         if TaskStatus(task.status) is TaskStatus.PAUSED:
-            found[task.id] = Shortfall("paused until somebody resumes it", "已暂停，等待恢复")
+            found[task.id] = Shortfall("it is paused; resume it to continue", "已暂停，恢复后继续")
             continue
         if task.id in blocked:
             others = ", ".join(blocked[task.id])
@@ -130,13 +130,13 @@ def _quota(usages: dict[int, tuple[Quota, int, int]], task: Task) -> Shortfall |
     if quota.concurrent_tasks is not None and running >= quota.concurrent_tasks:
         most = quota.concurrent_tasks
         return Shortfall(
-            f"the project's quota lets {most} tasks run at once, {running} do",
+            f"the project's quota allows {most} running tasks, and {running} are running",
             f"项目配额允许同时运行 {most} 个任务，目前已有 {running} 个",
         )
     gpus = task.scheduling.gpus * task.scheduling.nodes
     if quota.gpus is not None and gpus and held + gpus > quota.gpus:
         return Shortfall(
-            f"the project's quota is {quota.gpus} GPUs, {held} are held and it needs {gpus}",
+            f"the project's quota is {quota.gpus} GPUs: {held} are in use, the task needs {gpus}",
             f"项目 GPU 配额为 {quota.gpus} 个，已占用 {held} 个，该任务需要 {gpus} 个",
         )
     return None
