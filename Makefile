@@ -100,6 +100,7 @@ check: static fast ## Lint, types, import contracts and the fast tests
 static: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 

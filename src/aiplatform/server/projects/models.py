@@ -62,7 +62,7 @@ class BinHome(Base):
 
 
 class BinEntry(Base):
-    """Something deleted that can be restored until ``purge_after``.
+    """A deleted resource that can be restored until ``purge_after``.
 
     ``project_id`` is the deleted project, or the project that the resource came from; ``shared``
     marks a model that belonged to no project. ``name`` is the former name, ``was_status`` the

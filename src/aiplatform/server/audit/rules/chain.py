@@ -17,7 +17,7 @@ SEAL = b"\x02"
 """Prefix of what is hashed for a seal; the tree uses the prefixes 0x00 and 0x01."""
 
 GENESIS = bytes(HASH_BYTES)
-"""What the first seal contains in place of the hash of the seal before it."""
+"""Value that the first seal has instead of the hash of the seal before it."""
 
 ROW_TEXT = """
 jsonb_build_object(

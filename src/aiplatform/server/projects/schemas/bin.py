@@ -12,7 +12,7 @@ from aiplatform.server.projects.schemas.projects import EXAMPLE_UUID, ProjectNam
 
 
 class BinItemOut(BaseModel):
-    """Something deleted that can be restored until ``purge_after``; ``bytes`` count for quotas."""
+    """A deleted resource that can be restored until ``purge_after``; ``bytes`` count for quotas."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]
@@ -52,7 +52,7 @@ class RestoreIn(Strict):
 
 
 class RestoredOut(BaseModel):
-    """Something restored from the bin, with its present name."""
+    """A resource that was restored from the bin, with its present name."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]

@@ -24,7 +24,7 @@ class Runner:
     preemptible: bool
     stopping: bool
     place: int
-    """Its index among the worker's tasks, ordered by start."""
+    """Index among the worker's tasks, ordered by start."""
     cpus: float
     memory_mb: int
     devices: tuple[int, ...] = ()
