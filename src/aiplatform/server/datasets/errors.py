@@ -86,7 +86,7 @@ class IdenticalContent(Conflict):
         super().__init__(version=version, advice=advice, advice_zh=advice_zh)
 
 
-class PartNameInvalid(Invalid):
+class InvalidPartName(Invalid):
     """A part of a split whose dataset would have a name that can't be used in ``name@version``."""
 
     code = "dataset.part_name_invalid"
@@ -245,7 +245,7 @@ class InvalidReadingOption(Invalid):
     }
 
 
-class KeyNeeded(Invalid):
+class KeyColumnRequired(Invalid):
     """An upload whose mode matches rows by a key column, without the name of that column."""
 
     code = "dataset.key_needed"

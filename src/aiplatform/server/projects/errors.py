@@ -15,7 +15,7 @@ class ProjectArchived(Conflict):
     }
 
 
-class OwnerIsNoMember(Conflict):
+class OwnerHasNoRole(Conflict):
     """A change of the owner's role: owners have all permissions without a role."""
 
     code = "owner_is_no_member"
@@ -88,7 +88,7 @@ class NewOwnerInactive(Conflict):
     }
 
 
-class NewOwnerIsNoMember(Conflict):
+class NewOwnerNotAMember(Conflict):
     """A transfer to a user who is not a member, and so has not agreed to be in the project.
 
     Unknown names get the same answer.

@@ -3,7 +3,7 @@
 from aiplatform.server.core.errors import Invalid
 
 
-class CronInvalid(Invalid):
+class InvalidCronExpression(Invalid):
     """A cron expression that can't be read, or that never matches a time."""
 
     code = "cron_invalid"
@@ -16,7 +16,7 @@ class CronInvalid(Invalid):
     }
 
 
-class TimezoneInvalid(Invalid):
+class InvalidTimezone(Invalid):
     """A name that is not a time zone of the IANA database."""
 
     code = "timezone_invalid"

@@ -33,7 +33,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.delegation import context_on_behalf_of
 from aiplatform.server.schedules import queries
-from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
+from aiplatform.server.schedules.errors import InvalidCronExpression, InvalidTimezone
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.schedules.rules import CronExpressionError, times_after, was_missed
 from aiplatform.server.secrets.service import require_usable
@@ -63,7 +63,7 @@ def create_schedule(
 
     Raises:
         NameTaken: when the project has a schedule with this name.
-        CronInvalid, TimezoneInvalid: when the schedule would never be due.
+        InvalidCronExpression, InvalidTimezone: when the schedule would never be due.
         PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: when the caller could not submit
             the same now.
     """
@@ -99,7 +99,7 @@ def update_schedule(
     Otherwise, somebody could make a schedule use permissions of another user.
 
     Raises:
-        NameTaken, CronInvalid, TimezoneInvalid: see :func:`create_schedule`.
+        NameTaken, InvalidCronExpression, InvalidTimezone: see :func:`create_schedule`.
         PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: see :func:`create_schedule`.
     """
     name = changes.get("name", schedule.name)
@@ -158,15 +158,15 @@ def require_times(session: Session, cron: str, timezone: str) -> datetime:
     """Return the next time of a plan, and refuse a plan that has none.
 
     Raises:
-        CronInvalid: for an invalid expression, or one that never matches.
-        TimezoneInvalid: for an unknown time zone.
+        InvalidCronExpression: for an invalid expression, or one that never matches.
+        InvalidTimezone: for an unknown time zone.
     """
     try:
         return times_after(cron, timezone, queries.database_time(session))[0]
     except CronExpressionError as error:
-        raise CronInvalid(cron=cron, reason=str(error)) from None
+        raise InvalidCronExpression(cron=cron, reason=str(error)) from None
     except LookupError:
-        raise TimezoneInvalid(timezone=timezone) from None
+        raise InvalidTimezone(timezone=timezone) from None
 
 
 def require_submittable(session: Session, context: ProjectContext, action: Action) -> None:

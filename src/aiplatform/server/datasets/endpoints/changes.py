@@ -16,7 +16,7 @@ from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.commits import change_rows, make_committer
 from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_disconnected
-from aiplatform.server.datasets.errors import PartNameInvalid
+from aiplatform.server.datasets.errors import InvalidPartName
 from aiplatform.server.datasets.schemas import (
     MAX_NAME,
     NAME_PATTERN,
@@ -206,14 +206,14 @@ def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
     """Return the names of the datasets of all parts.
 
     Raises:
-        PartNameInvalid: the name of a dataset is invalid.
+        InvalidPartName: the name of a dataset is invalid.
         NameTaken: two parts would have the same name.
     """
     names: list[str] = []
     for part in body.fractions:
         name = body.names.get(part, f"{base}-{part}")
         if len(name) > MAX_NAME or re.fullmatch(NAME_PATTERN, name) is None:
-            raise PartNameInvalid(part=part, name=name, limit=MAX_NAME)
+            raise InvalidPartName(part=part, name=name, limit=MAX_NAME)
         if name in names:
             raise NameTaken(resource="dataset", name=name)
         names.append(name)

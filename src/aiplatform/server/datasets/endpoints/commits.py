@@ -15,7 +15,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_version
 from aiplatform.server.datasets.endpoints.uploads import client_disconnected
-from aiplatform.server.datasets.errors import KeyNeeded, StaleParentVersion
+from aiplatform.server.datasets.errors import KeyColumnRequired, StaleParentVersion
 from aiplatform.server.datasets.schemas import DatasetVersionOut
 from aiplatform.server.datasets.service import Upload, resumable
 from aiplatform.server.datasets.service.changes import (
@@ -121,10 +121,10 @@ def upload_change(
     """Return the effect of an upload, as the request's parameters describe it.
 
     Raises:
-        KeyNeeded: for a mode that matches rows, without a key.
+        KeyColumnRequired: for a mode that matches rows, without a key.
     """
     if mode in KEYED_MODES and key is None:
-        raise KeyNeeded(mode=mode)
+        raise KeyColumnRequired(mode=mode)
     return UploadChange(mode=mode, key=key, parent=parent, allow_identical=allow_identical)
 
 

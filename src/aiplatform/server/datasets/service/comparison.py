@@ -140,7 +140,7 @@ def existing_references(
     return left
 
 
-def is_not_compared(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
+def needs_comparison(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
     """Return True if the newest report of a version is not compared with this evaluation data."""
     report = queries.report_of(session, version.id)
     wanted: RequiredComparison | None = reports.evaluation_data(session, held_out.id)

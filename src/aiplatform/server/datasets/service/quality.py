@@ -164,7 +164,7 @@ def compare_with_held_out(
     """
     dataset, version = pin_version(session, context, ref.dataset, ref.version)
     _, other = pin_version(session, context, held_out.dataset, held_out.version)
-    if comparison.is_not_compared(session, version, other):
+    if comparison.needs_comparison(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
         before = comparison.previous_comparisons(session, context, dataset)
         request_report(

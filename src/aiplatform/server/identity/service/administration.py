@@ -198,7 +198,7 @@ def delete_user(
 
     Raises:
         OwnsProjects: when the account owns projects and ``transfer_to`` is not given.
-        NewOwnerIsNoMember: when the successor has not agreed to be a member of one of them.
+        NewOwnerNotAMember: when the successor has not agreed to be a member of one of them.
         NotFound: when the successor does not exist or is not active.
         LastAdministrator: when no active user would hold ``*`` any more.
 

@@ -20,7 +20,7 @@ from aiplatform.server.identity.rules import lacking
 from aiplatform.server.identity.service import ProjectRole
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import filter_project_permissions
-from aiplatform.server.projects.errors import NewOwnerIsNoMember, ProjectArchived
+from aiplatform.server.projects.errors import NewOwnerNotAMember, ProjectArchived
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
 from aiplatform.server.projects.queries import is_member, not_in_bin
 from aiplatform.server.projects.rules import DELETED
@@ -39,7 +39,7 @@ def transfer_projects_of(
 
     Raises:
         OwnsProjects: without a successor, if the account owns projects.
-        NewOwnerIsNoMember: with ``needs_consent``, when the successor is not a member of one of
+        NewOwnerNotAMember: with ``needs_consent``, when the successor is not a member of one of
             them.
         NameTaken: when the successor owns a project with the same name.
         DeploymentNamesShared: with ``needs_consent``, when the successor owns deployments of the
@@ -68,7 +68,7 @@ def transfer_projects_of(
     )
     for project in owned:
         if needs_consent and not is_member(session, project.id, successor.id):
-            raise NewOwnerIsNoMember(username=successor.username, project=project.name)
+            raise NewOwnerNotAMember(username=successor.username, project=project.name)
         if project.name in theirs and project.status != DELETED:
             raise NameTaken(resource="project", name=project.name)
         if needs_consent:

@@ -23,9 +23,9 @@ from aiplatform.server.projects.access import (
 )
 from aiplatform.server.projects.errors import (
     NewOwnerInactive,
-    NewOwnerIsNoMember,
+    NewOwnerNotAMember,
     NotAMember,
-    OwnerIsNoMember,
+    OwnerHasNoRole,
 )
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.queries import InvitationRow
@@ -45,7 +45,7 @@ def set_member(
     Raises:
         NotFound: for a role that does not exist; for administrators also for an unknown user.
         TooManyInvitations: beyond the maximum number of open invitations.
-        OwnerIsNoMember: for the owner, who has all permissions already.
+        OwnerHasNoRole: for the owner, who has all permissions already.
         PermissionDenied: when the new or the old role grants more than the caller has.
     """
     user = _find_user(session, user_name)
@@ -89,7 +89,7 @@ def remove_member(session: Session, context: ProjectContext, user_name: str) -> 
 
     Raises:
         NotFound: when the user has neither.
-        OwnerIsNoMember: for the owner.
+        OwnerHasNoRole: for the owner.
         PermissionDenied: when the user's role grants more than the caller has.
     """
     user = _find_user(session, user_name)
@@ -111,13 +111,13 @@ def leave(session: Session, context: ProjectContext) -> None:
     """Remove the caller's own role in the project.
 
     Raises:
-        OwnerIsNoMember: for the owner, who can transfer the project.
+        OwnerHasNoRole: for the owner, who can transfer the project.
         NotAMember: for users without a role in it.
     """
     project, _ = queries.get_project(session, context, lock=True)
     principal = context.principal
     if project.owner_id == principal.user_id:
-        raise OwnerIsNoMember(username=principal.username)
+        raise OwnerHasNoRole(username=principal.username)
     found = queries.get_grant(session, context, principal.user_id)
     if found is None:
         raise NotAMember
@@ -137,7 +137,7 @@ def transfer(
     administrators, unless the settings say otherwise.
 
     Raises:
-        NewOwnerIsNoMember: for users who are not members, and for unknown names.
+        NewOwnerNotAMember: for users who are not members, and for unknown names.
         NewOwnerInactive: for a deactivated user.
         NameTaken: when the new owner has a project with that name.
         DeploymentNamesShared: when the new owner has deployments of the same names; not raised for
@@ -149,7 +149,7 @@ def transfer(
     if user is None:
         if invitations.may_skip_consent(context):
             raise NotFound(resource="user", resource_zh="用户")
-        raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
+        raise NewOwnerNotAMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
     project, before = queries.get_project(session, context, lock=True)
     # Another transfer may have been faster, or the caller may have lost a role meanwhile.
@@ -160,7 +160,7 @@ def transfer(
         return project, user
     found = queries.get_grant(session, context, user.id)
     if found is None and not invitations.may_skip_consent(context):
-        raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
+        raise NewOwnerNotAMember(username=user_name, project=context.project_name)
     if not user.is_active:
         raise NewOwnerInactive(username=user.username)
     if queries.name_in_use(session, user.id, project.name, excluding=project.uuid):
@@ -219,7 +219,7 @@ def _lock_members(session: Session, context: ProjectContext, user: User | None) 
     project, _ = queries.get_project(session, context, lock=True)
     now = confirm(session, context, Permission.MEMBERS_WRITE)
     if user is not None and project.owner_id == user.id:
-        raise OwnerIsNoMember(username=user.username)
+        raise OwnerHasNoRole(username=user.username)
     return now
 
 
