@@ -136,22 +136,22 @@ class TestDeletion:
     def test_deletion_during_a_training_is_refused(
         self, mine: Api, session: Session, project: Project
     ) -> None:
-        head = make_dataset(session, project)
-        version = make_version(session, head)
+        made = make_dataset(session, project)
+        version = make_version(session, made)
         task = make_task(session, project, type=TaskType.TRAINING, status=TaskStatus.PENDING)
         session.add(
             TaskInput(task_id=task.id, role="dataset", dataset_version_id=version.id, label="x")
         )
         session.commit()
-        answer = mine.delete(f"datasets/{head.uuid}")
+        answer = mine.delete(f"datasets/{made.uuid}")
         assert (answer.status_code, answer.json()["code"]) == (409, "dataset.in_use")
         assert task.name in answer.json()["detail"]
         task.status = TaskStatus.COMPLETED
         session.commit()
-        assert mine.delete(f"datasets/{head.uuid}").status_code == 204
+        assert mine.delete(f"datasets/{made.uuid}").status_code == 204
         session.expire_all()
         kept = session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)).one()
         assert (kept.dataset_version_id, kept.label) == (version.id, "x")
-        assert mine.delete(f"projects/{project.uuid}/bin/{head.uuid}").status_code == 204
+        assert mine.delete(f"projects/{project.uuid}/bin/{made.uuid}").status_code == 204
         session.expire_all()
         assert (kept.dataset_version_id, kept.label) == (None, "x")

@@ -41,7 +41,7 @@ def browse(upload: Callable[..., Any], mine: Api) -> Callable[..., Any]:
     return browse
 
 
-def test_rows_of_a_finding_are_read_from_an_index_made_once(
+def test_rows_of_a_finding_are_read_from_a_cached_index(
     browse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = browse("empty").json()

@@ -100,7 +100,7 @@ def test_task_without_report_sets_the_status(
     assert mine.get(f"datasets/{dataset['uuid']}").json()["status"] == expected
 
 
-def test_report_on_older_version_does_not_change_the_head(
+def test_report_on_older_version_does_not_change_the_current_version(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:
     path = f"datasets/{dataset['uuid']}"

@@ -114,13 +114,13 @@ def test_archiving_needs_all_permissions(session: Session, api: Act, project: Pr
 def test_archived_project_and_its_bin_can_be_read(
     session: Session, api: Act, owner: User, project: Project
 ) -> None:
-    head, model = make_dataset(session, project), make_model(session, project)
+    dataset, model = make_dataset(session, project), make_model(session, project)
     me = api(owner)
-    me.delete(f"datasets/{head.uuid}")
+    me.delete(f"datasets/{dataset.uuid}")
     by_route(me, project, "archived")
     for path in (f"models/{model.uuid}", f"projects/{project.uuid}/bin"):
         assert me.get(path).status_code == 200
-    restored = me.post(f"projects/{project.uuid}/bin/{head.uuid}/restore")
+    restored = me.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")
     assert restored.json()["code"] == "project_archived"
     assert me.delete(f"models/{model.uuid}").json()["code"] == "project_archived"
 

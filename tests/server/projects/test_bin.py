@@ -58,8 +58,8 @@ class TestDatasets:
     def test_deleted_dataset_is_hidden_everywhere(
         self, session: Session, mine: Api, admin: Api, project: Project, home: Path
     ) -> None:
-        head = make_dataset(session, project)
-        version = make_version(session, head, file=make_rows(session, home))
+        dataset = make_dataset(session, project)
+        version = make_version(session, dataset, file=make_rows(session, home))
         task = make_task(session, project, status=TaskStatus.COMPLETED)
         session.add(
             TaskInput(task_id=task.id, role="dataset", dataset_version_id=version.id, label="l@v1")
@@ -67,18 +67,18 @@ class TestDatasets:
         tuned = make_model(session, project, task_id=task.id)
         session.commit()
         lineage = f"models/{tuned.uuid}/lineage"
-        assert mine.get(lineage).json()["dataset_versions"][0]["dataset"] == str(head.uuid)
-        answer = mine.delete(f"datasets/{head.uuid}")
+        assert mine.get(lineage).json()["dataset_versions"][0]["dataset"] == str(dataset.uuid)
+        answer = mine.delete(f"datasets/{dataset.uuid}")
         assert answer.status_code == 204
         until = datetime.fromisoformat(answer.headers["purge-after"])
         assert timedelta(days=29) < until - datetime.now(UTC) < timedelta(days=31)
         base = make_model(session, project)
-        spec = {"base_model": str(base.uuid), "dataset": {"dataset": str(head.uuid)}}
+        spec = {"base_model": str(base.uuid), "dataset": {"dataset": str(dataset.uuid)}}
         for who in (mine, admin):
             for path in ("", "/versions", "/versions/v1", "/versions/v1/rows",
                          "/versions/v1/content", "/versions/v1/report"):  # fmt: skip
-                assert who.get(f"datasets/{head.uuid}{path}").status_code == 404, path
-            assert who.delete(f"datasets/{head.uuid}").status_code == 404
+                assert who.get(f"datasets/{dataset.uuid}{path}").status_code == 404, path
+            assert who.delete(f"datasets/{dataset.uuid}").status_code == 404
             assert who.get(f"projects/{project.uuid}/datasets").json()["items"] == []
             trained = who.post(
                 f"projects/{project.uuid}/experiments", json={"name": "x", "config": spec}
@@ -90,13 +90,13 @@ class TestDatasets:
     def test_bin_lists_kind_name_bytes_and_deleter(
         self, session: Session, mine: Api, api: Act, project: Project, owner: User, home: Path
     ) -> None:
-        head = make_dataset(session, project, name="faq")
+        dataset = make_dataset(session, project, name="faq")
         file = make_rows(session, home)
         for label in ("v1", "v2"):
-            make_version(session, head, version=label, file=file)
-        mine.delete(f"datasets/{head.uuid}")
+            make_version(session, dataset, version=label, file=file)
+        mine.delete(f"datasets/{dataset.uuid}")
         (item,) = binned(mine, project)
-        assert (item["kind"], item["name"], item["uuid"]) == ("dataset", "faq", str(head.uuid))
+        assert (item["kind"], item["name"], item["uuid"]) == ("dataset", "faq", str(dataset.uuid))
         assert item["bytes"] == 2 * file.size
         assert item["deleted_by"]["username"] == owner.username
         assert datetime.fromisoformat(item["purge_after"]) > datetime.now(UTC)
@@ -106,37 +106,37 @@ class TestDatasets:
     def test_restored_dataset_is_unchanged(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
-        head = make_dataset(session, project, name="faq")
-        make_version(session, head, file=make_rows(session, home))
-        before = mine.get(f"datasets/{head.uuid}").json()
-        mine.delete(f"datasets/{head.uuid}")
-        answer = mine.post(f"projects/{project.uuid}/bin/{head.uuid}/restore")
+        dataset = make_dataset(session, project, name="faq")
+        make_version(session, dataset, file=make_rows(session, home))
+        before = mine.get(f"datasets/{dataset.uuid}").json()
+        mine.delete(f"datasets/{dataset.uuid}")
+        answer = mine.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")
         assert answer.json() == {
-            "uuid": str(head.uuid), "kind": "dataset", "name": "faq", "version": None
+            "uuid": str(dataset.uuid), "kind": "dataset", "name": "faq", "version": None
         }  # fmt: skip
-        after = mine.get(f"datasets/{head.uuid}").json()
+        after = mine.get(f"datasets/{dataset.uuid}").json()
         assert {k: v for k, v in after.items() if k != "updated_at"} == {
             k: v for k, v in before.items() if k != "updated_at"
         }
         assert binned(mine, project) == []
-        assert len(mine.get(f"datasets/{head.uuid}/versions/v1/rows").json()["items"]) > 0
-        assert len(audited(session, "dataset:restored", head.uuid)) == 1
-        again = mine.post(f"projects/{project.uuid}/bin/{head.uuid}/restore")
+        assert len(mine.get(f"datasets/{dataset.uuid}/versions/v1/rows").json()["items"]) > 0
+        assert len(audited(session, "dataset:restored", dataset.uuid)) == 1
+        again = mine.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")
         assert again.status_code == 404
 
     def test_restore_with_taken_name_gets_a_similar_name(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        heads = []
+        datasets = []
         for _ in range(3):
-            head = make_dataset(session, project, name="faq")
-            heads.append(head)
-            assert mine.delete(f"datasets/{head.uuid}").status_code == 204
+            dataset = make_dataset(session, project, name="faq")
+            datasets.append(dataset)
+            assert mine.delete(f"datasets/{dataset.uuid}").status_code == 204
         make_dataset(session, project, name="taken")
         bin_of = f"projects/{project.uuid}/bin"
-        taken = mine.post(f"{bin_of}/{heads[0].uuid}/restore", json={"name": "taken"})
+        taken = mine.post(f"{bin_of}/{datasets[0].uuid}/restore", json={"name": "taken"})
         assert (taken.status_code, taken.json()["code"]) == (409, "name_taken")
-        names = [mine.post(f"{bin_of}/{h.uuid}/restore").json()["name"] for h in heads]
+        names = [mine.post(f"{bin_of}/{h.uuid}/restore").json()["name"] for h in datasets]
         assert names == ["faq", "faq-restored", "faq-restored-2"]
         listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
         assert {item["name"] for item in listed} == {*names, "taken"}
@@ -160,27 +160,27 @@ class TestDatasets:
     def test_purge_deletes_rows_and_references(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
-        head = make_dataset(session, project)
+        dataset = make_dataset(session, project)
         file = make_blob(session, b"only here " + uuid4().bytes, "rows.parquet", home)
-        make_version(session, head, file=file)
-        mine.delete(f"datasets/{head.uuid}")
+        make_version(session, dataset, file=file)
+        mine.delete(f"datasets/{dataset.uuid}")
         assert references(session, file.sha256) == 1
-        assert mine.delete(f"projects/{project.uuid}/bin/{head.uuid}").status_code == 204
+        assert mine.delete(f"projects/{project.uuid}/bin/{dataset.uuid}").status_code == 204
         session.commit()
         assert references(session, file.sha256) == 0
-        assert session.scalar(select(Dataset.id).where(Dataset.uuid == head.uuid)) is None
+        assert session.scalar(select(Dataset.id).where(Dataset.uuid == dataset.uuid)) is None
         assert binned(mine, project) == []
-        (row,) = audited(session, "dataset:purged", head.uuid)
-        assert row.details["name"] == head.name
+        (row,) = audited(session, "dataset:purged", dataset.uuid)
+        assert row.details["name"] == dataset.name
 
     def test_zero_days_in_the_bin_purge_at_once(
         self, session: Session, mine: Api, owner: User
     ) -> None:
         project = make_project(session, owner, config={"bin_days": 0})
-        head = make_dataset(session, project)
-        assert mine.delete(f"datasets/{head.uuid}").status_code == 204
-        assert session.scalar(select(Dataset.id).where(Dataset.uuid == head.uuid)) is None
-        assert len(audited(session, "dataset:purged", head.uuid)) == 1
+        dataset = make_dataset(session, project)
+        assert mine.delete(f"datasets/{dataset.uuid}").status_code == 204
+        assert session.scalar(select(Dataset.id).where(Dataset.uuid == dataset.uuid)) is None
+        assert len(audited(session, "dataset:purged", dataset.uuid)) == 1
 
     def test_days_in_the_bin_can_be_changed_only_with_all_permissions(
         self, session: Session, mine: Api, api: Act, project: Project
@@ -199,10 +199,10 @@ class TestDatasets:
         assert change(other, {"note": 1}) == 403
         assert change(other, {"bin_days": 0, "note": 1}) == 403
         assert change(other, {"bin_days": 5, "note": 2}) == 200
-        head = make_dataset(session, project)
-        make_version(session, head)
+        dataset = make_dataset(session, project)
+        make_version(session, dataset)
         session.commit()
-        assert other.delete(f"datasets/{head.uuid}").status_code == 204
+        assert other.delete(f"datasets/{dataset.uuid}").status_code == 204
         assert len(binned(mine, project)) == 1
         assert change(mine, {"note": 2}) == 200
 

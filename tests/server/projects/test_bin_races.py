@@ -38,12 +38,12 @@ class TestInterleavedRequests:
     def test_restore_during_a_purge_finds_nothing(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        head = make_binned_dataset(session, project)
-        path = f"projects/{project.uuid}/bin/{head.uuid}"
+        dataset = make_binned_dataset(session, project)
+        path = f"projects/{project.uuid}/bin/{dataset.uuid}"
         context = make_context(session, project)
         with ThreadPoolExecutor(1) as pool:
             with transaction() as own:
-                service.purge_item(own, context, head.uuid)
+                service.purge_item(own, context, dataset.uuid)
                 own.flush()
                 second = pool.submit(lambda: mine.post(f"{path}/restore").status_code)
                 with pytest.raises(TimeoutError):
@@ -53,27 +53,27 @@ class TestInterleavedRequests:
     def test_purge_during_a_restore_skips_the_dataset(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        head = make_binned_dataset(session, project)
-        overdue(session, head.uuid)
+        dataset = make_binned_dataset(session, project)
+        overdue(session, dataset.uuid)
         context = make_context(session, project)
         with transaction() as own:
-            service.restore_item(own, context, head.uuid, None)
+            service.restore_item(own, context, dataset.uuid, None)
             own.flush()
             assert purge_overdue() == 0
         assert purge_overdue() == 0
-        assert mine.get(f"datasets/{head.uuid}").status_code == 200
+        assert mine.get(f"datasets/{dataset.uuid}").status_code == 200
 
     def test_task_submitted_during_the_deletion_is_refused(
         self, session: Session, mine: Api, project: Project, home: Path
     ) -> None:
-        head = make_dataset(session, project)
-        make_version(session, head, file=make_rows(session, home))
+        dataset = make_dataset(session, project)
+        make_version(session, dataset, file=make_rows(session, home))
         context = make_context(session, project)
-        spec = {"type": "data_quality", "dataset": {"dataset": str(head.uuid)}}
+        spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid)}}
         body = {"name": "q", "spec": spec}
         with ThreadPoolExecutor(1) as pool:
             with transaction() as own:
-                datasets.delete_dataset(own, context, head.uuid)
+                datasets.delete_dataset(own, context, dataset.uuid)
                 own.flush()
                 second = pool.submit(
                     lambda: mine.post(f"projects/{project.uuid}/tasks", json=body).status_code
@@ -130,9 +130,9 @@ class TestRaces:
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):
-            head = make_dataset(session, project)
-            make_version(session, head, file=make_rows(session, home))
-            spec = {"type": "data_quality", "dataset": {"dataset": str(head.uuid)}}
+            dataset = make_dataset(session, project)
+            make_version(session, dataset, file=make_rows(session, home))
+            spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid)}}
 
             def check(spec: dict[str, Any] = spec) -> int:
                 code: int = me.post(
@@ -140,8 +140,8 @@ class TestRaces:
                 ).status_code
                 return code
 
-            def delete(head: Dataset = head) -> int:
-                code: int = me.delete(f"datasets/{head.uuid}").status_code
+            def delete(dataset: Dataset = dataset) -> int:
+                code: int = me.delete(f"datasets/{dataset.uuid}").status_code
                 return code
 
             with ThreadPoolExecutor(2) as pool:

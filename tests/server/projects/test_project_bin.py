@@ -38,8 +38,8 @@ class TestProjects:
         self, session: Session, mine: Api, admin: Api, api: Act, project: Project, home: Path
     ) -> None:
         member = api(make_member(session, project, "developer"))
-        head = make_dataset(session, project)
-        make_version(session, head, file=make_rows(session, home))
+        dataset = make_dataset(session, project)
+        make_version(session, dataset, file=make_rows(session, home))
         model = make_model(session, project)
         task = make_task(session, project, status=TaskStatus.COMPLETED)
         deployment = make_deployment(session, project, model, status=DeploymentStatus.READY)
@@ -49,8 +49,8 @@ class TestProjects:
             for path in (
                 f"projects/{project.uuid}", f"projects/{project.uuid}/bin",
                 f"projects/{project.uuid}/usage", f"projects/{project.uuid}/members",
-                f"datasets/{head.uuid}", f"models/{model.uuid}", f"tasks/{task.uuid}",
-                f"deployments/{deployment.uuid}", f"datasets/{head.uuid}/versions/v1/rows",
+                f"datasets/{dataset.uuid}", f"models/{model.uuid}", f"tasks/{task.uuid}",
+                f"deployments/{deployment.uuid}", f"datasets/{dataset.uuid}/versions/v1/rows",
             ):  # fmt: skip
                 assert who.get(path).status_code == 404, path
             assert who.request("POST", "//v1/chat/completions", json=chat).status_code == 404
@@ -66,7 +66,7 @@ class TestProjects:
     ) -> None:
         project = make_project(session, owner, status="archived")
         member = make_member(session, project, "viewer")
-        head = make_dataset(session, project)
+        dataset = make_dataset(session, project)
         waiting = make_task(session, project)
         running = make_task(session, project, status=TaskStatus.RUNNING)
         mine.delete(f"projects/{project.uuid}")
@@ -81,7 +81,7 @@ class TestProjects:
         assert restored["name"] == f"{project.name}-restored"
         shown = mine.get(f"projects/{project.uuid}").json()
         assert (shown["status"], shown["name"]) == ("archived", restored["name"])
-        assert api(member).get(f"datasets/{head.uuid}").status_code == 200
+        assert api(member).get(f"datasets/{dataset.uuid}").status_code == 200
         assert mine.get(f"tasks/{waiting.uuid}").json()["status"] == "cancelled"
         assert len(audited(session, "project:restored", project.uuid)) == 1
 
@@ -138,17 +138,17 @@ class TestProjects:
         shared = make_blob(session, b"others' " + uuid4().bytes, "rows.parquet", home)
         other = make_dataset(session, make_project(session))
         make_version(session, other, file=shared)
-        head = make_dataset(session, project)
-        make_version(session, head, file=file)
-        make_version(session, head, version="v2", file=shared)
+        dataset = make_dataset(session, project)
+        make_version(session, dataset, file=file)
+        make_version(session, dataset, version="v2", file=shared)
         task = make_task(session, project, status=TaskStatus.COMPLETED)
-        mine.delete(f"datasets/{head.uuid}")
+        mine.delete(f"datasets/{dataset.uuid}")
         mine.delete(f"projects/{project.uuid}")
         assert mine.delete(f"bin/{project.uuid}").status_code == 204
         session.commit()
-        assert session.scalar(select(func.count()).where(Dataset.uuid == head.uuid)) == 0
+        assert session.scalar(select(func.count()).where(Dataset.uuid == dataset.uuid)) == 0
         assert (references(session, file.sha256), references(session, shared.sha256)) == (0, 1)
         session.refresh(task)
         assert task.project_id is None
-        for kind, uuid in (("dataset", head.uuid), ("project", project.uuid)):
+        for kind, uuid in (("dataset", dataset.uuid), ("project", project.uuid)):
             assert len(audited(session, f"{kind}:purged", uuid)) == 1

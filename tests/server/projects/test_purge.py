@@ -91,13 +91,13 @@ class TestOverdue:
     def test_killed_purge_leaves_complete_entries_and_can_be_repeated(
         self, session: Session, project: Project, database_url: str, home: Path
     ) -> None:
-        heads = []
+        datasets = []
         for _ in range(3):
-            head = make_binned_dataset(session, project)
+            dataset = make_binned_dataset(session, project)
             file = make_blob(session, uuid4().bytes, "rows.parquet", home)
-            make_version(session, head, file=file)
-            heads.append((head.id, head.uuid, file.sha256))
-        overdue(session, *(uuid for _, uuid, _ in heads))
+            make_version(session, dataset, file=file)
+            datasets.append((dataset.id, dataset.uuid, file.sha256))
+        overdue(session, *(uuid for _, uuid, _ in datasets))
         child = subprocess.run([sys.executable, "-c", KILLED_PROGRAM], check=False, timeout=120)
         assert child.returncode == -signal.SIGKILL
         session.rollback()
@@ -110,7 +110,7 @@ class TestOverdue:
                     len(session.scalars(entry_of(uuid)).all()),
                     len(audited(session, "dataset:purged", uuid)),
                 )
-                for id_, uuid, sha256 in heads
+                for id_, uuid, sha256 in datasets
             ]
 
         # Each dataset is purged as a whole or not at all: row, files, entry and audit entry.
@@ -126,20 +126,20 @@ class TestOverdue:
         self, session: Session, mine: Api, project: Project
     ) -> None:
         """Each dataset is either restored or purged, and completely so."""
-        heads = [make_binned_dataset(session, project) for _ in range(12)]
-        overdue(session, *(head.uuid for head in heads))
+        datasets = [make_binned_dataset(session, project) for _ in range(12)]
+        overdue(session, *(dataset.uuid for dataset in datasets))
         bin_of = f"projects/{project.uuid}/bin"
 
-        def restore(head: Dataset) -> int:
-            code: int = mine.post(f"{bin_of}/{head.uuid}/restore").status_code
+        def restore(dataset: Dataset) -> int:
+            code: int = mine.post(f"{bin_of}/{dataset.uuid}/restore").status_code
             return code
 
         with ThreadPoolExecutor(6) as pool:
             purges = [pool.submit(purge_overdue) for _ in range(2)]
-            codes = [future.result(60) for future in [pool.submit(restore, h) for h in heads]]
+            codes = [future.result(60) for future in [pool.submit(restore, h) for h in datasets]]
             purged = sum(future.result(60) for future in purges)
         assert set(codes) <= {200, 404}
-        assert codes.count(200) + purged == len(heads)
+        assert codes.count(200) + purged == len(datasets)
         listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
         assert len(listed) == codes.count(200)
         assert binned(mine, project) == []

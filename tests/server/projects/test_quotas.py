@@ -56,9 +56,9 @@ class TestUsage:
             return make_blob(session, uuid4().bytes.ljust(size, b"."), "file", home)
 
         data, weights, step = blob(1000), blob(300), blob(50)
-        head, gone = make_dataset(session, project), make_dataset(session, project)
-        make_version(session, head, file=data)
-        make_version(session, head, version="v2", file=data)
+        dataset, gone = make_dataset(session, project), make_dataset(session, project)
+        make_version(session, dataset, file=data)
+        make_version(session, dataset, version="v2", file=data)
         make_version(session, gone, file=data)
         make_model(session, project, files=[weights])
         binned = make_model(session, project, files=[weights])

@@ -99,11 +99,11 @@ class TestRunning:
     ) -> None:
         limit(gpus=2)
         make_worker(gpus=8)
-        head = make_dataset(session, project)
-        make_version(session, head)
+        dataset = make_dataset(session, project)
+        make_version(session, dataset)
         spec = {
             "type": "data_quality",
-            "dataset": {"dataset": str(head.uuid)},
+            "dataset": {"dataset": str(dataset.uuid)},
             "queue": "quota",
             "resources": {"gpus": 3},
         }

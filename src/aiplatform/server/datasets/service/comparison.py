@@ -61,8 +61,8 @@ def _pin_all(
 ) -> dict[tuple[UUID, Role, str], PinnedVersion]:
     found = {}
     for ref in refs:
-        head, version = pin_version(session, context, ref.dataset, ref.version)
-        found[ref.dataset, ref.role, f"{head.name}@{version.version}"] = version
+        dataset, version = pin_version(session, context, ref.dataset, ref.version)
+        found[ref.dataset, ref.role, f"{dataset.name}@{version.version}"] = version
     return found
 
 

@@ -143,8 +143,8 @@ def restore(
             keep_parts(session, {ROWS_PATH: packed}, **owner)
         else:
             storage.refer(session, rows, **owner)
-    head = session.get_one(DatasetDetails, dataset.id)
-    head.last_number = number
+    dataset_details = session.get_one(DatasetDetails, dataset.id)
+    dataset_details.last_number = number
     session.flush()
     _make_current(session, dataset, version)
     audit.record(

@@ -59,10 +59,10 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
     """
     before = None
     if spec.dataset is not None:
-        head = queries.get_dataset(session, context, spec.dataset)
+        dataset = queries.get_dataset(session, context, spec.dataset)
         if spec.parent is not None:
-            queries.get_version(session, head, spec.parent)
-        before = column_types_of(session, head, spec.parent)
+            queries.get_version(session, dataset, spec.parent)
+        before = column_types_of(session, dataset, spec.parent)
     spec = spec.model_copy(update={"before": before})
     check_upload_allowed(session, context, name=spec.name, base_model=spec.base_model)
     source = spec.source
