@@ -32,14 +32,14 @@ def gated(mine: Api, project: Project, stored: Stored) -> Dataset:
     return held
 
 
-def grow(mine: Api, dataset: Dataset, rows: int) -> None:
+def add_version(mine: Api, dataset: Dataset, rows: int) -> None:
     answer = mine.post(
         f"datasets/{dataset.uuid}/versions?filename=a.jsonl", content=jsonl(ROWS[:rows])
     )
     assert answer.status_code == 201, answer.text
 
 
-def compared(answer: Any) -> list[tuple[str, str]]:
+def compared_with(answer: Any) -> list[tuple[str, str]]:
     assert answer.status_code == 202, answer.text
     return [(ref["dataset"], ref["version"]) for ref in answer.json()["config"]["against"]]
 
@@ -48,9 +48,9 @@ def test_new_version_of_the_gates_evaluation_data_replaces_the_old(
     mine: Api, stored: Stored, gated: Dataset
 ) -> None:
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"
-    assert compared(mine.post(quality)) == [(str(gated.uuid), "v1")]
-    grow(mine, gated, 2)
-    assert compared(mine.post(quality)) == [(str(gated.uuid), "v2")]
+    assert compared_with(mine.post(quality)) == [(str(gated.uuid), "v1")]
+    add_version(mine, gated, 2)
+    assert compared_with(mine.post(quality)) == [(str(gated.uuid), "v2")]
 
 
 def test_report_compares_with_the_newest_version_of_each_dataset(
@@ -58,12 +58,12 @@ def test_report_compares_with_the_newest_version_of_each_dataset(
 ) -> None:
     """Expect the gate's data first, then the others in the order of the requests."""
     other = stored(jsonl(ROWS[:1]))
-    grow(mine, other, 2)
+    add_version(mine, other, 2)
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"
     both = [{"dataset": str(other.uuid), "version": label} for label in ("v1", "v2")]
-    first = compared(mine.post(quality, json={"against": both}))
+    first = compared_with(mine.post(quality, json={"against": both}))
     assert first == [(str(gated.uuid), "v1"), (str(other.uuid), "v1"), (str(other.uuid), "v2")]
-    assert compared(mine.post(quality)) == [(str(gated.uuid), "v1"), (str(other.uuid), "v2")]
+    assert compared_with(mine.post(quality)) == [(str(gated.uuid), "v1"), (str(other.uuid), "v2")]
 
 
 def test_held_out_data_is_compared_even_if_the_list_is_full(
@@ -73,11 +73,11 @@ def test_held_out_data_is_compared_even_if_the_list_is_full(
     many = [stored(jsonl(ROWS[:1]), name=f"held {n}") for n in range(MAX_COMPARED)]
     against = [{"dataset": str(each.uuid)} for each in many]
     quality = f"datasets/{dataset.uuid}/versions/v1/quality"
-    full = compared(mine.post(quality, json={"against": against}))
+    full = compared_with(mine.post(quality, json={"against": against}))
     assert full == [(str(gated.uuid), "v1"), *((str(each.uuid), "v1") for each in many[1:])]
 
     for held in (stored(jsonl(ROWS[:2])), many[-1]):
-        grow(mine, held, 3)
+        add_version(mine, held, 3)
         context = make_context(session, project)
         ref = DatasetRef(dataset=dataset.uuid, version="v1")
         compare_with_held_out(

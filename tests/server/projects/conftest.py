@@ -44,22 +44,22 @@ def limit(admin: Api, project: Project) -> Callable[..., Any]:
     return limit
 
 
-def usage(me: Api, project: Project) -> dict[str, Any]:
+def get_usage(me: Api, project: Project) -> dict[str, Any]:
     found: dict[str, Any] = me.get(f"projects/{project.uuid}/usage").json()
     return found
 
 
-def binned(mine: Api, project: Project) -> list[dict[str, Any]]:
+def list_bin(mine: Api, project: Project) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = mine.get(f"projects/{project.uuid}/bin").json()["items"]
     return items
 
 
-def audited(session: Session, action: str, uuid: object) -> list[AuditLog]:
+def audit_entries(session: Session, action: str, uuid: object) -> list[AuditLog]:
     rows = select(AuditLog).where(AuditLog.action == action, AuditLog.resource_id == str(uuid))
     return list(session.scalars(rows))
 
 
-def overdue(session: Session, *uuids: object) -> None:
+def make_overdue(session: Session, *uuids: object) -> None:
     session.execute(
         text("UPDATE bin_entries SET purge_after = now() - interval '1 s' "
              "WHERE resource_uuid = ANY(CAST(:uuids AS uuid[]))"),

@@ -40,18 +40,18 @@ def project(session: Session, owner: User) -> Project:
     return make_project(session, owner)
 
 
-def by_patch(me: Api, project: Project, status: str) -> Any:
+def set_status_by_patch(me: Api, project: Project, status: str) -> Any:
     path = f"projects/{project.uuid}"
     etag = me.get(path).headers["etag"]
     return me.patch(path, json={"status": status}, headers={"If-Match": etag})
 
 
-def by_route(me: Api, project: Project, status: str) -> Any:
+def set_status_by_route(me: Api, project: Project, status: str) -> Any:
     action = "archive" if status == "archived" else "unarchive"
     return me.post(f"projects/{project.uuid}/{action}")
 
 
-@pytest.mark.parametrize("change", [by_route, by_patch])
+@pytest.mark.parametrize("change", [set_status_by_route, set_status_by_patch])
 def test_archiving_ends_tasks_and_stops_deployments(
     session: Session, api: Act, owner: User, project: Project, change: Callable[..., Any]
 ) -> None:
@@ -96,7 +96,7 @@ def test_archiving_twice_is_no_error(
 ) -> None:
     me = api(owner)
     for status in ("archived", "archived", "active", "active"):
-        assert by_route(me, project, status).status_code == 200
+        assert set_status_by_route(me, project, status).status_code == 200
     rows = session.scalars(
         select(AuditLog.action).where(AuditLog.resource_id == str(project.uuid))
     ).all()
@@ -105,10 +105,12 @@ def test_archiving_twice_is_no_error(
 
 def test_archiving_needs_all_permissions(session: Session, api: Act, project: Project) -> None:
     developer = api(make_member(session, project, "developer"))
-    for change in (by_route, by_patch):
+    for change in (set_status_by_route, set_status_by_patch):
         refused = change(developer, project, "archived")
         assert (refused.status_code, refused.json()["permission"]) == (403, "*")
-    assert by_route(api(make_member(session, project, "admin")), project, "archived").is_success
+    assert set_status_by_route(
+        api(make_member(session, project, "admin")), project, "archived"
+    ).is_success
 
 
 def test_archived_project_and_its_bin_can_be_read(
@@ -117,7 +119,7 @@ def test_archived_project_and_its_bin_can_be_read(
     dataset, model = make_dataset(session, project), make_model(session, project)
     me = api(owner)
     me.delete(f"datasets/{dataset.uuid}")
-    by_route(me, project, "archived")
+    set_status_by_route(me, project, "archived")
     for path in (f"models/{model.uuid}", f"projects/{project.uuid}/bin"):
         assert me.get(path).status_code == 200
     restored = me.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")

@@ -34,7 +34,7 @@ from tests.factories import (
     make_version,
     references,
 )
-from tests.server.projects.conftest import Act, audited, binned, overdue
+from tests.server.projects.conftest import Act, audit_entries, list_bin, make_overdue
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -95,12 +95,12 @@ class TestDatasets:
         for label in ("v1", "v2"):
             make_version(session, dataset, version=label, file=file)
         mine.delete(f"datasets/{dataset.uuid}")
-        (item,) = binned(mine, project)
+        (item,) = list_bin(mine, project)
         assert (item["kind"], item["name"], item["uuid"]) == ("dataset", "faq", str(dataset.uuid))
         assert item["bytes"] == 2 * file.size
         assert item["deleted_by"]["username"] == owner.username
         assert datetime.fromisoformat(item["purge_after"]) > datetime.now(UTC)
-        assert binned(api(make_member(session, project, "viewer")), project) == [item]
+        assert list_bin(api(make_member(session, project, "viewer")), project) == [item]
         assert api(make_user(session)).get(f"projects/{project.uuid}/bin").status_code == 404
 
     def test_restored_dataset_is_unchanged(
@@ -118,9 +118,9 @@ class TestDatasets:
         assert {k: v for k, v in after.items() if k != "updated_at"} == {
             k: v for k, v in before.items() if k != "updated_at"
         }
-        assert binned(mine, project) == []
+        assert list_bin(mine, project) == []
         assert len(mine.get(f"datasets/{dataset.uuid}/versions/v1/rows").json()["items"]) > 0
-        assert len(audited(session, "dataset:restored", dataset.uuid)) == 1
+        assert len(audit_entries(session, "dataset:restored", dataset.uuid)) == 1
         again = mine.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")
         assert again.status_code == 404
 
@@ -169,8 +169,8 @@ class TestDatasets:
         session.commit()
         assert references(session, file.sha256) == 0
         assert session.scalar(select(Dataset.id).where(Dataset.uuid == dataset.uuid)) is None
-        assert binned(mine, project) == []
-        (row,) = audited(session, "dataset:purged", dataset.uuid)
+        assert list_bin(mine, project) == []
+        (row,) = audit_entries(session, "dataset:purged", dataset.uuid)
         assert row.details["name"] == dataset.name
 
     def test_zero_days_in_the_bin_purge_at_once(
@@ -180,7 +180,7 @@ class TestDatasets:
         dataset = make_dataset(session, project)
         assert mine.delete(f"datasets/{dataset.uuid}").status_code == 204
         assert session.scalar(select(Dataset.id).where(Dataset.uuid == dataset.uuid)) is None
-        assert len(audited(session, "dataset:purged", dataset.uuid)) == 1
+        assert len(audit_entries(session, "dataset:purged", dataset.uuid)) == 1
 
     def test_days_in_the_bin_can_be_changed_only_with_all_permissions(
         self, session: Session, mine: Api, api: Act, project: Project
@@ -203,7 +203,7 @@ class TestDatasets:
         make_version(session, dataset)
         session.commit()
         assert other.delete(f"datasets/{dataset.uuid}").status_code == 204
-        assert len(binned(mine, project)) == 1
+        assert len(list_bin(mine, project)) == 1
         assert change(mine, {"note": 2}) == 200
 
     def test_invalid_days_in_the_bin_are_refused(self, mine: Api) -> None:
@@ -272,9 +272,9 @@ class TestModels:
         assert mine.get(f"models/{tuned.uuid}").json()["base_model"] is None
         refused = mine.delete(f"{bin_of}/{base.uuid}")
         assert (refused.status_code, refused.json()["code"]) == (409, "still_used")
-        overdue(session, base.uuid)
+        make_overdue(session, base.uuid)
         purge_overdue()
-        assert [item["uuid"] for item in binned(mine, project)] == [str(base.uuid)]
+        assert [item["uuid"] for item in list_bin(mine, project)] == [str(base.uuid)]
 
 
 def test_every_kind_is_registered() -> None:

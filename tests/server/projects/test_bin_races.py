@@ -27,7 +27,7 @@ from tests.factories import (
     make_rows,
     make_version,
 )
-from tests.server.projects.conftest import Act, overdue
+from tests.server.projects.conftest import Act, make_overdue
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -54,7 +54,7 @@ class TestInterleavedRequests:
         self, session: Session, mine: Api, project: Project
     ) -> None:
         dataset = make_binned_dataset(session, project)
-        overdue(session, dataset.uuid)
+        make_overdue(session, dataset.uuid)
         context = make_context(session, project)
         with transaction() as own:
             service.restore_item(own, context, dataset.uuid, None)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[..., Any]
 
 
-def make(me: Any, *scopes: str, **fields: Any) -> Any:
+def create_key(me: Any, *scopes: str, **fields: Any) -> Any:
     body = {"name": f"key {uuid4().hex[:8]}", "scopes": [str(s) for s in scopes], **fields}
     return me.post("users/me/keys", json=body)
 
@@ -42,7 +42,7 @@ def holder(session: Session, api: Act, client: CheckedClient) -> Callable[..., t
     """Return a function that creates a key, and returns an API client with it and the key."""
 
     def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:
-        answer = make(api(user), *scopes, **fields)
+        answer = create_key(api(user), *scopes, **fields)
         assert answer.status_code == 201, answer.text
         return Api(client, answer.json()["key"]), answer.json()
 
@@ -56,7 +56,7 @@ class TestCreate:
     def test_new_key_is_shown_once_and_stored_as_hash(self, session: Session, api: Act) -> None:
         user = make_user(session)
         project = make_project(session, user)
-        answer = make(
+        answer = create_key(
             api(user), "datasets:read", name="ci", project=str(project.uuid), expires_in_days=7
         )
         assert answer.status_code == 201
@@ -95,7 +95,7 @@ class TestCreate:
         project = make_project(session)
         make_member(session, project, "viewer", user)
         for place in (None, str(project.uuid)):
-            answer = make(api(user), *scopes, project=place)
+            answer = create_key(api(user), *scopes, project=place)
             assert answer.status_code == 403
             assert answer.json()["permission"] == missing
 
@@ -104,24 +104,24 @@ class TestCreate:
     ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
-        assert make(api(owner), "*").status_code == 403
-        assert make(api(owner), "*", project=str(project.uuid)).status_code == 201
-        assert make(api(owner), "datasets:*", "tasks:write").status_code == 201
-        assert make(api(owner), "users:read", project=str(project.uuid)).status_code == 403
+        assert create_key(api(owner), "*").status_code == 403
+        assert create_key(api(owner), "*", project=str(project.uuid)).status_code == 201
+        assert create_key(api(owner), "datasets:*", "tasks:write").status_code == 201
+        assert create_key(api(owner), "users:read", project=str(project.uuid)).status_code == 403
 
     def test_permission_in_another_project_does_not_count(self, session: Session, api: Act) -> None:
         user = make_user(session)
         make_project(session, user)
         other = make_project(session)
         make_member(session, other, "viewer", user)
-        answer = make(api(user), "datasets:write", project=str(other.uuid))
+        answer = create_key(api(user), "datasets:write", project=str(other.uuid))
         assert answer.status_code == 403
 
     def test_key_for_a_foreign_project_is_not_found(self, session: Session, api: Act) -> None:
         user = make_user(session)
         make_project(session, user)
         for uuid in (make_project(session).uuid, uuid4()):
-            assert make(api(user), "datasets:read", project=str(uuid)).status_code == 404
+            assert create_key(api(user), "datasets:read", project=str(uuid)).status_code == 404
 
     @pytest.mark.parametrize(
         "body",
@@ -148,18 +148,18 @@ class TestCreate:
         user = make_user(session)
         make_project(session, user)
         me = api(user)
-        first = make(me, "tasks:read", name="ci").json()
-        assert make(me, "tasks:read", name="ci").json()["code"] == "name_taken"
+        first = create_key(me, "tasks:read", name="ci").json()
+        assert create_key(me, "tasks:read", name="ci").json()["code"] == "name_taken"
         me.delete(f"users/me/keys/{first['uuid']}")
-        assert make(me, "tasks:read", name="ci").status_code == 201
+        assert create_key(me, "tasks:read", name="ci").status_code == 201
         second = session.scalars(
             select(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
         ).one()
         second.expires_at = datetime.now(UTC) - timedelta(days=1)
         session.commit()
-        assert make(me, "tasks:read", name="ci").status_code == 201
+        assert create_key(me, "tasks:read", name="ci").status_code == 201
         monkeypatch.setattr(keys, "MAX_KEYS", 1)
-        assert make(me, "tasks:read").status_code == 422
+        assert create_key(me, "tasks:read").status_code == 422
 
     def test_concurrent_keys_with_one_name_succeed_once(self, session: Session, api: Act) -> None:
         user = make_user(session)
@@ -167,7 +167,7 @@ class TestCreate:
         me = api(user)
         with ThreadPoolExecutor(8) as pool:
             codes = list(
-                pool.map(lambda _: make(me, "tasks:read", name="ci").status_code, range(8))
+                pool.map(lambda _: create_key(me, "tasks:read", name="ci").status_code, range(8))
             )
         assert sorted(codes) == [201] + [409] * 7
 
@@ -225,7 +225,7 @@ class TestUse:
         user = make_user(session, role="admin")
         project = make_project(session)
         place = str(project.uuid)
-        refused = make(api(user), "users:write", "datasets:read", project=place)
+        refused = create_key(api(user), "users:write", "datasets:read", project=place)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
         assert "users:write" in refused.json()["detail"]
         key, made = holder(user, "datasets:read", project=place)
@@ -285,7 +285,7 @@ class TestUse:
         for answer in (
             # Whoever sets the address for password links can sign in as that user.
             key.patch(somebody, json={"email": "mine@example.com"}, headers=any_state),
-            make(key, "datasets:read"),
+            create_key(key, "datasets:read"),
             key.get("users/me/keys"),
             key.delete(f"users/me/keys/{made['uuid']}"),
             key.put("users/me/password", json={"current_password": "x", "new_password": "y"}),
@@ -467,7 +467,7 @@ class TestProjectOfKey:
         project = make_project(session, name=f"faq-{number()}")
         dataset = make_dataset(session, project)
         user = session.get_one(User, project.owner_id)
-        shown = make(api(user), "datasets:read", project=str(project.uuid)).json()["key"]
+        shown = create_key(api(user), "datasets:read", project=str(project.uuid)).json()["key"]
         with Client(server_url, token=shown, project=project.name) as client:
             assert [each.name for each in client.datasets.list()] == [dataset.name]
         with Client(server_url, token=shown) as client:  # the key's only project

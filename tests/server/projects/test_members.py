@@ -29,7 +29,7 @@ def _project(request: pytest.FixtureRequest, session: Session, api: Act) -> None
     request.instance.session = session
 
 
-class Base:
+class MemberTests:
     owner: Any
     project: Any
     path: str
@@ -59,7 +59,7 @@ class Base:
         return {item["user"]["username"]: item["role"] for item in items}
 
 
-class TestGive(Base):
+class TestGive(MemberTests):
     def test_role_can_be_given_by_uuid_or_user_name(self, session: Session, api: Act) -> None:
         first, second = make_user(session), make_user(session)
         answer = self.give(first.uuid, "viewer")
@@ -139,7 +139,7 @@ class TestGive(Base):
         assert len(self.me.get(f"projects/{self.project.uuid}/invitations").json()["items"]) == 1
 
 
-class TestPermissionLimits(Base):
+class TestPermissionLimits(MemberTests):
     @pytest.fixture
     def lead(self, session: Session, api: Act) -> Any:
         role = make_role(
@@ -201,7 +201,7 @@ class TestPermissionLimits(Base):
             assert self.give(user.username, "viewer", member).status_code == 403
 
 
-class TestRemove(Base):
+class TestRemove(MemberTests):
     def test_removal_of_a_user_who_is_not_a_member_is_not_found(self, session: Session) -> None:
         answer = self.take(make_user(session).username)
         assert answer.status_code == 404
@@ -214,7 +214,7 @@ class TestRemove(Base):
         assert list(self.roles().values()) == ["owner"]
 
 
-class TestList(Base):
+class TestList(MemberTests):
     @pytest.mark.parametrize("limit", [1, 2, 3, 50])
     def test_members_are_listed_in_pages_owner_first(self, session: Session, limit: int) -> None:
         made = [make_member(session, self.project, "viewer").username for _ in range(3)]

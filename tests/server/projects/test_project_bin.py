@@ -28,7 +28,7 @@ from tests.factories import (
     references,
 )
 from tests.openapi_checks import CheckedClient
-from tests.server.projects.conftest import Act, audited
+from tests.server.projects.conftest import Act, audit_entries
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -83,7 +83,7 @@ class TestProjects:
         assert (shown["status"], shown["name"]) == ("archived", restored["name"])
         assert api(member).get(f"datasets/{dataset.uuid}").status_code == 200
         assert mine.get(f"tasks/{waiting.uuid}").json()["status"] == "cancelled"
-        assert len(audited(session, "project:restored", project.uuid)) == 1
+        assert len(audit_entries(session, "project:restored", project.uuid)) == 1
 
     def test_only_holders_of_all_permissions_see_and_restore_it(
         self, session: Session, api: Act, project: Project, admin: Api
@@ -151,4 +151,4 @@ class TestProjects:
         session.refresh(task)
         assert task.project_id is None
         for kind, uuid in (("dataset", dataset.uuid), ("project", project.uuid)):
-            assert len(audited(session, f"{kind}:purged", uuid)) == 1
+            assert len(audit_entries(session, f"{kind}:purged", uuid)) == 1

@@ -25,7 +25,7 @@ from tests.factories import (
     make_version,
     references,
 )
-from tests.server.projects.conftest import audited, binned, overdue
+from tests.server.projects.conftest import audit_entries, list_bin, make_overdue
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -51,7 +51,7 @@ service.purge_overdue()
 """Program of a purge that is killed in its second transaction, just before the commit."""
 
 
-def entry_of(uuid: object) -> Any:
+def select_entry_id(uuid: object) -> Any:
     return select(BinEntry.id).where(BinEntry.resource_uuid == uuid)
 
 
@@ -61,10 +61,10 @@ class TestOverdue:
     ) -> None:
         due, later = (make_binned_dataset(session, project) for _ in range(2))
         gone = make_binned_project(session, project)
-        overdue(session, due.uuid, gone.uuid)
+        make_overdue(session, due.uuid, gone.uuid)
         gone_id, kept = gone.id, str(later.uuid)
         assert purge_overdue() >= 2
-        assert [item["uuid"] for item in binned(mine, project)] == [kept]
+        assert [item["uuid"] for item in list_bin(mine, project)] == [kept]
         session.expunge_all()
         assert session.get(Project, gone_id) is None
         assert purge_overdue() == 0
@@ -73,7 +73,7 @@ class TestOverdue:
         self, session: Session, mine: Api, project: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         used, free = (make_binned_dataset(session, project) for _ in range(2))
-        overdue(session, used.uuid, free.uuid)
+        make_overdue(session, used.uuid, free.uuid)
         kept, real = used.uuid, service.purge
 
         def purge(own: Session, actor: Any, entry: BinEntry) -> None:
@@ -84,7 +84,7 @@ class TestOverdue:
         monkeypatch.setattr(service, "PURGE_BATCH_SIZE", 1)
         monkeypatch.setattr(service, "purge", purge)
         assert purge_overdue() == 1
-        assert [item["uuid"] for item in binned(mine, project)] == [str(kept)]
+        assert [item["uuid"] for item in list_bin(mine, project)] == [str(kept)]
         monkeypatch.undo()
         assert purge_overdue() == 1
 
@@ -97,7 +97,7 @@ class TestOverdue:
             file = make_blob(session, uuid4().bytes, "rows.parquet", home)
             make_version(session, dataset, file=file)
             datasets.append((dataset.id, dataset.uuid, file.sha256))
-        overdue(session, *(uuid for _, uuid, _ in datasets))
+        make_overdue(session, *(uuid for _, uuid, _ in datasets))
         child = subprocess.run([sys.executable, "-c", KILLED_PROGRAM], check=False, timeout=120)
         assert child.returncode == -signal.SIGKILL
         session.rollback()
@@ -107,8 +107,8 @@ class TestOverdue:
                 (
                     session.get(Dataset, id_) is not None,
                     references(session, sha256),
-                    len(session.scalars(entry_of(uuid)).all()),
-                    len(audited(session, "dataset:purged", uuid)),
+                    len(session.scalars(select_entry_id(uuid)).all()),
+                    len(audit_entries(session, "dataset:purged", uuid)),
                 )
                 for id_, uuid, sha256 in datasets
             ]
@@ -127,7 +127,7 @@ class TestOverdue:
     ) -> None:
         """Each dataset is either restored or purged, and completely so."""
         datasets = [make_binned_dataset(session, project) for _ in range(12)]
-        overdue(session, *(dataset.uuid for dataset in datasets))
+        make_overdue(session, *(dataset.uuid for dataset in datasets))
         bin_of = f"projects/{project.uuid}/bin"
 
         def restore(dataset: Dataset) -> int:
@@ -142,4 +142,4 @@ class TestOverdue:
         assert codes.count(200) + purged == len(datasets)
         listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
         assert len(listed) == codes.count(200)
-        assert binned(mine, project) == []
+        assert list_bin(mine, project) == []

@@ -33,7 +33,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
-from tests.server.projects.conftest import usage
+from tests.server.projects.conftest import get_usage
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[[User | None], Api]
@@ -72,7 +72,7 @@ class TestUsage:
         session.commit()
         mine.delete(f"datasets/{gone.uuid}")
         mine.delete(f"models/{binned.uuid}")
-        assert usage(mine, project) == {
+        assert get_usage(mine, project) == {
             "storage": {"datasets": 2000, "models": 300, "checkpoints": 50, "artifacts": 0,
                         "bin": 1300, "total": 3650, "limit": None},
             "tasks": {"used": 0, "limit": None},
@@ -81,7 +81,7 @@ class TestUsage:
         }  # fmt: skip
 
     def test_usage_of_an_empty_project_is_zero(self, mine: Api, project: Project) -> None:
-        assert usage(mine, project)["storage"]["total"] == 0
+        assert get_usage(mine, project)["storage"]["total"] == 0
 
 
 class TestLimits:
@@ -102,7 +102,7 @@ class TestLimits:
         assert session.scalars(changed).one() > first
         session.rollback()
         assert operator.put(f"projects/{uuid4()}/quota", json={}).status_code == 404
-        assert usage(mine, project)["gpus"]["limit"] == 8
+        assert get_usage(mine, project)["gpus"]["limit"] == 8
         assert operator.put(path, json={"gpus": -1}).status_code == 422
 
     def test_missing_limits_are_the_platforms(
@@ -112,7 +112,7 @@ class TestLimits:
         before = (settings.quota_storage_bytes, settings.quota_tasks, settings.quota_gpus)
         try:
             settings.quota_storage_bytes, settings.quota_tasks, settings.quota_gpus = 10, 2, 0
-            found = usage(mine, project)
+            found = get_usage(mine, project)
             assert [found[key]["limit"] for key in ("storage", "tasks", "gpus")] == [10, 2, 0]
             assert limit(concurrent_tasks=5)["tasks"]["limit"] == 5
             assert limit()["tasks"]["limit"] == 2
@@ -144,14 +144,14 @@ class TestStorage:
         # The upload itself fits, but not together with the rows made from it.
         limit(storage_bytes=len(LINE) + 10)
         assert upload(mine, project, "d").json()["code"] == "quota_exceeded"
-        assert usage(mine, project)["storage"]["total"] == 0
+        assert get_usage(mine, project)["storage"]["total"] == 0
         assert mine.get(f"projects/{project.uuid}/datasets").json()["items"] == []
 
     def test_bin_counts_until_it_is_purged(
         self, mine: Api, project: Project, limit: Callable[..., Any]
     ) -> None:
         first = upload(mine, project, "first").json()
-        limit(storage_bytes=int(usage(mine, project)["storage"]["total"] * 1.5))
+        limit(storage_bytes=int(get_usage(mine, project)["storage"]["total"] * 1.5))
         assert upload(mine, project, "second", LINE * 2).json()["code"] == "quota_exceeded"
         mine.delete(f"datasets/{first['uuid']}")
         assert upload(mine, project, "second", LINE * 2).json()["code"] == "quota_exceeded"
@@ -169,7 +169,7 @@ class TestStorage:
         assert mine.put(path, content=b"x" * 60).status_code == 200
         more = mine.put(f"models/{model}/files/other.json", content=b"y" * 60)
         assert more.json()["code"] == "quota_exceeded"
-        assert usage(mine, project)["storage"]["models"] == 60
+        assert get_usage(mine, project)["storage"]["models"] == 60
 
     def test_content_of_another_project_is_charged_in_full(
         self, session: Session, mine: Api, api: Act, project: Project, limit: Callable[..., Any]
@@ -178,19 +178,19 @@ class TestStorage:
         other = make_project(session)
         them = api(session.get_one(User, other.owner_id))
         assert upload(them, other, "d").status_code == 201
-        size = usage(them, other)["storage"]["total"]
+        size = get_usage(them, other)["storage"]["total"]
         limit(storage_bytes=size - 1)
         told = upload(mine, project, "d").json()
         assert told["code"] == "quota_exceeded"
         limit(storage_bytes=size)
         assert upload(mine, project, "d").status_code == 201
-        assert usage(mine, project)["storage"]["total"] == size
+        assert get_usage(mine, project)["storage"]["total"] == size
 
     def test_concurrent_uploads_stay_within_the_limit(
         self, mine: Api, session: Session, project: Project, limit: Callable[..., Any]
     ) -> None:
         first = upload(mine, project, "first").json()
-        size = usage(mine, project)["storage"]["total"]
+        size = get_usage(mine, project)["storage"]["total"]
         mine.delete(f"datasets/{first['uuid']}")
         mine.delete(f"projects/{project.uuid}/bin/{first['uuid']}")
         limit(storage_bytes=int(size * 2.5))
@@ -198,7 +198,7 @@ class TestStorage:
         with ThreadPoolExecutor(5) as pool:
             codes = list(pool.map(lambda n: upload(mine, project, n).status_code, names))
         assert sorted(codes) == [201, 201, 409, 409, 409]
-        assert usage(mine, project)["storage"]["total"] <= int(size * 2.5)
+        assert get_usage(mine, project)["storage"]["total"] <= int(size * 2.5)
 
     def test_concurrent_charges_stay_within_the_limit(
         self, session: Session, project: Project, home: Path

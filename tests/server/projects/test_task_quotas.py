@@ -23,7 +23,7 @@ from tests.factories import (
     make_task,
     make_version,
 )
-from tests.server.projects.conftest import usage
+from tests.server.projects.conftest import get_usage
 
 pytestmark = pytest.mark.usefixtures("client")
 LINE = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "H"}]}\n'
@@ -64,7 +64,7 @@ class TestRunning:
         claimed = [self.claim(session, worker) for _ in range(3)]
         ids = {claim.task_id for claim in claimed if claim is not None}
         assert ids == {first.id, other.id}
-        assert usage(mine, project)["tasks"] == {"used": 1, "limit": 1}
+        assert get_usage(mine, project)["tasks"] == {"used": 1, "limit": 1}
         shown = mine.get(f"tasks/{second.uuid}").json()
         assert "quota" in str(shown), shown
         held = next(claim for claim in claimed if claim and claim.task_id == first.id)
@@ -87,7 +87,7 @@ class TestRunning:
         ids = [c.task_id for c in (self.claim(session, worker) for _ in range(3)) if c]
         # A task without GPUs passes one that waits for a GPU.
         assert (sorted(ids), three.status) == (sorted([two.id, none.id]), "pending")
-        assert usage(mine, project)["gpus"] == {"used": 2, "limit": 2}
+        assert get_usage(mine, project)["gpus"] == {"used": 2, "limit": 2}
 
     def test_task_with_more_gpus_than_the_quota_is_refused(
         self,

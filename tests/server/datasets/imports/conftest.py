@@ -92,7 +92,7 @@ def url(there: FakeRemoteServer, path: str = "/rows.jsonl") -> dict[str, Any]:
     return {"kind": "url", "url": there.url + path}
 
 
-def forget_reports() -> None:
+def delete_quality_reports() -> None:
     """Delete the quality reports of other datasets, so that the import is next in the queue."""
     with transaction() as session:
         session.execute(text("DELETE FROM tasks WHERE type = 'data_quality'"))

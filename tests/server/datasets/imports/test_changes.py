@@ -13,7 +13,7 @@ from tests.conftest import Api
 from tests.factories import make_token
 from tests.fake_remote_server import FakeRemoteServer
 from tests.server.datasets.conftest import jsonl
-from tests.server.datasets.imports.conftest import Ask, RunTask, forget_reports, url
+from tests.server.datasets.imports.conftest import Ask, RunTask, delete_quality_reports, url
 
 StoredState = Callable[[], dict[str, Any]]
 ROWS = [{"id": n, "text": f"t{n}", "label": "ab"[n % 2]} for n in range(30)]
@@ -25,7 +25,7 @@ def test_import_keeps_named_column_types(
     first = upload(b"n,z,m\n1,2,3.5\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
     uuid = first.json()["uuid"]
     there.files["/more.csv"] = b"n,z,m\n4,5,6\n"
-    forget_reports()
+    delete_quality_reports()
     # Clients can't send the earlier types: only the server knows them.
     forged = {"types": {"m": "text"}, "named": {"m": "date"}}
     assert ask(url(there, "/more.csv"), dataset=uuid, before=forged).status_code == 422
@@ -37,7 +37,7 @@ def test_import_keeps_named_column_types(
 
     there.files["/more.csv"] = b"n,z,m\n4,5,6\nfive,5,6\n"
     for mode in ("replace", "append"):
-        forget_reports()
+        delete_quality_reports()
         ended = run(ask(url(there, "/more.csv"), dataset=uuid, mode=mode))
         assert ended["status"] == "failed"
         told = ended["error_message"]
@@ -57,7 +57,7 @@ def test_import_appends_or_upserts_rows_of_current_version(
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")
     patched = mine.post(f"datasets/{uuid}/patch", json={"delete": [0]})
     assert patched.status_code == 201, patched.text
-    forget_reports()
+    delete_quality_reports()
     there.files["/more.jsonl"] = more = jsonl([{"id": 1, "text": "new"}, {"id": 9}])
     ended = run(answer)
     assert ended["status"] == "completed", ended["error_message"]
@@ -69,13 +69,13 @@ def test_import_appends_or_upserts_rows_of_current_version(
     original = mine.get(f"datasets/{uuid}/versions/v3/content", params={"format": "original"})
     assert original.content == more
 
-    forget_reports()
+    delete_quality_reports()
     body = {"dataset": uuid, "mode": "upsert", "key": "id", "parent": "v1"}
     assert run(ask(url(there, "/more.jsonl"), **body))["status"] == "completed"
     rows = mine.get(f"datasets/{uuid}/versions/v4/rows").json()["items"]
     assert rows == [first[0], {"id": 1, "text": "new"}, first[2], {"id": 9, "text": None}]
 
-    forget_reports()
+    delete_quality_reports()
     body = {"dataset": uuid, "mode": "delete", "key": "absent"}
     ended = run(ask(url(there, "/more.jsonl"), **body))
     assert ended["status"] == "failed"
@@ -87,7 +87,7 @@ def test_import_in_delete_mode_deletes_rows_by_key(
     there: FakeRemoteServer, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
 ) -> None:
     uuid = upload(jsonl(ROWS)).json()["uuid"]
-    forget_reports()
+    delete_quality_reports()
     there.files["/gone.csv"] = b"id\n3\n29\n300\n"
     body = {"dataset": uuid, "mode": "delete", "key": "id"}
     ended = run(ask(url(there, "/gone.csv"), **body))
@@ -113,7 +113,7 @@ def test_import_in_each_mode_applies_reading_options(
     """Mapped columns, rows set aside and the CSV dialect work as for an uploaded file."""
     first = [{"text": f"t{n}", "label": "a"} for n in range(30)]
     uuid = upload(jsonl(first)).json()["uuid"]
-    forget_reports()
+    delete_quality_reports()
     lines = [f"t{n};b" for n in range(20, 40)]
     there.files["/new.csv"] = "\n".join(["what;kind", *lines, "x;y;z"]).encode()
     key = {} if mode == "append" else {"key": "text"}
@@ -150,7 +150,7 @@ def test_import_by_sdk_changes_dataset(
     there.files["/more.csv"] = b"id,words,label\n1,one,b\n77,new,b\n"
     read = {"map": {"words": "text", "label": "label"}}
     for mode, key, rows in (("upsert", "id", 31), ("append", None, 33), ("delete", "id", 29)):
-        forget_reports()
+        delete_quality_reports()
         asked = sdk.datasets.import_url(
             f"{there.url}/more.csv", dataset="faq", mode=mode, key=key, **read
         )
@@ -171,7 +171,7 @@ def test_failed_import_leaves_nothing(
     stored_state: StoredState, mine: Api, content: bytes, said: str,
 ) -> None:  # fmt: skip
     uuid = upload(jsonl(ROWS)).json()["uuid"]
-    forget_reports()
+    delete_quality_reports()
     there.files["/bad.jsonl"] = content
     before = stored_state()
     ended = run(ask(url(there, "/bad.jsonl"), dataset=uuid, mode="upsert", key="id"))

@@ -21,7 +21,7 @@ from tests.conftest import Api, environment
 from tests.factories import make_member, make_secret
 from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 from tests.server.datasets.conftest import jsonl
-from tests.server.datasets.imports.conftest import ROWS, forget_reports, url
+from tests.server.datasets.imports.conftest import ROWS, delete_quality_reports, url
 
 StoredState = Callable[[], dict[str, Any]]
 
@@ -79,7 +79,7 @@ class TestUrls:
         owner: User,
     ) -> None:
         uuid = upload(jsonl(ROWS[:10])).json()["uuid"]
-        forget_reports()
+        delete_quality_reports()
         there.token = "opens-it"
         refused = run(ask(url(there), dataset=uuid))
         assert refused["status"] == "failed"
@@ -89,7 +89,7 @@ class TestUrls:
         assert ended["status"] == "completed", ended["error_message"]
         version = mine.get(f"datasets/{uuid}/versions/v2").json()
         assert (version["parent"], version["row_count"]) == ("v1", 3000)
-        forget_reports()
+        delete_quality_reports()
         again = run(ask(url(there), dataset=uuid, secrets={"HTTP_TOKEN": "web"}))
         assert again["status"] == "failed"
         assert "v2" in again["error_message"]
@@ -119,7 +119,7 @@ class TestUrls:
     ) -> None:
         answer = ask(url(there), name="mine")
         assert upload(jsonl(ROWS[:3]), name="mine").status_code == 201
-        forget_reports()
+        delete_quality_reports()
         ended = run(answer)
         assert ended["status"] == "failed"
         assert "mine" in ended["error_message"]
