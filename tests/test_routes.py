@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, routing
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.description import Shortcut
+from aiplatform.server.core.description import RouteCache
 from aiplatform.server.identity.access import PublicGuard
 from tests.access_table import PUBLIC, TABLE, UNGUARDED, Access
 from tests.matrix.asking import BY_KEY, admits, ask, check, check_silent, sent_in
@@ -21,8 +21,8 @@ def all_routes(app: FastAPI) -> list[Any]:
     """Return all routes, including those of routers that some FastAPI versions keep nested."""
     walk = getattr(routing, "iter_route_contexts", list)
     found = [(route, getattr(route, "original_route", route)) for route in walk(app.routes)]
-    # A Shortcut only leads to one of the other routes.
-    return [route for route, original in found if not isinstance(original, Shortcut)]
+    # A RouteCache only leads to one of the other routes.
+    return [route for route, original in found if not isinstance(original, RouteCache)]
 
 
 def keys(route: Any) -> list[str]:

@@ -186,7 +186,7 @@ def test_audit_trail_written_across_clock_jump_verifies(
 
 
 DECIDES_NOTHING = {
-    "core/collecting.py": "chooses files to look at; the database's clock decides what goes",
+    "core/garbage_collection.py": "chooses files; the database's clock decides what is deleted",
     "core/mail.py": "the date of a message",
     "core/ratelimits.py": "names the window; a jump begins another one",
     "core/results.py": "times of Celery's own records, shown only",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from aiplatform.server.app import OPEN, Buckets
+from aiplatform.server.app import NORMAL_LIMIT_ROUTES, Buckets
 from aiplatform.server.core.description import DescribedApp
 from aiplatform.server.identity.access import Public, SignedIn
 from tests.access_table import PUBLIC, TABLE
@@ -24,7 +24,7 @@ HARMLESS = {
 @pytest.fixture
 def buckets(app: FastAPI) -> Buckets:
     made = Buckets()
-    made.learn(app)
+    made.add_public_routes(app)
     return made
 
 
@@ -55,7 +55,7 @@ def test_buckets_of_new_public_route_is_login_by_default() -> None:
     def signed_in(_: SignedIn) -> None: ...
 
     buckets = Buckets()
-    buckets.learn(app)
+    buckets.add_public_routes(app)
     assert bucket(buckets, "POST /api/v1/somewhere/x/redeem") == "login"
     assert bucket(buckets, "GET /api/v1/somewhere/x/redeem") == "normal"
     assert bucket(buckets, "POST /api/v1/elsewhere") == "normal"
@@ -63,4 +63,4 @@ def test_buckets_of_new_public_route_is_login_by_default() -> None:
 
 def test_open_names_only_existing_routes(app: FastAPI) -> None:
     names: set[Any] = {getattr(route, "name", None) for route in app.routes}
-    assert names >= OPEN
+    assert names >= NORMAL_LIMIT_ROUTES

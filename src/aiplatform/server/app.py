@@ -23,18 +23,18 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.audit.endpoints import router as audit_router
 from aiplatform.server.audit.service.denials import denials
 from aiplatform.server.composition import compose
-from aiplatform.server.core import memory, middleware, problems, tracing
-from aiplatform.server.core.boundary import Boundary, is_loopback
+from aiplatform.server.core import gc_settings, middleware, problems, tracing
+from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.broker import get_waker
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import DescribedApp
-from aiplatform.server.core.direct import Direct
 from aiplatform.server.core.events import Listener
 from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.migrate import WrongRevision, require_current
 from aiplatform.server.core.ratelimits import Bucket, RateLimit
+from aiplatform.server.core.request_checks import RequestChecks, is_loopback
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.spool import kept_clean
+from aiplatform.server.core.spool import clean_periodically
 from aiplatform.server.datasets.endpoints import router as datasets_router
 from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
@@ -99,14 +99,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     async with (
         Listener(settings.database_url) as listener,
         identity_service.Standing(listener) as standing,
-        Direct(settings.database_url) as direct,
-        kept_clean(settings.spool_dir),
+        AsyncDatabase(settings.database_url) as database,
+        clean_periodically(settings.spool_dir),
     ):
-        app.state.direct = direct
+        app.state.database = database
         app.state.listener, app.state.standing = listener, standing
         app.state.notifications = notifications_service.Hub(listener, standing)
         app.state.feeds = Feeds(listener, standing, Permission.TASKS_READ)
-        yield {"gate": Gate(direct)}
+        yield {"gate": Gate(database)}
         app.state.feeds.close()
         app.state.notifications.close()
     await run_sync(get_waker().flush)
@@ -115,7 +115,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     await run_sync(tracing.stop)
 
 
-OPEN = frozenset({"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"})
+NORMAL_LIMIT_ROUTES = frozenset(
+    {"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"}
+)
 """Names of public routes that reveal nothing to guessing; they have the normal limit.
 
 The answer of a single sign-on provider is only accepted with the browser's cookie, and the exchange
@@ -127,18 +129,20 @@ class Buckets:
     """A function from requests to the names of their rate limits.
 
     Public routes are where tokens, passwords and links could be guessed. So they have a strict
-    limit of their own, except for those in :data:`OPEN`.
+    limit of their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
     """
 
     def __init__(self) -> None:
-        self.guessable: list[tuple[str, re.Pattern[str]]] = []
+        self.login_routes: list[tuple[str, re.Pattern[str]]] = []
 
-    def learn(self, app: FastAPI) -> None:
+    def add_public_routes(self, app: FastAPI) -> None:
         """Remember the public routes of ``app``."""
-        self.guessable = [
+        self.login_routes = [
             (method, route.path_regex)
             for route in app.routes
-            if isinstance(route, APIRoute) and is_public(route) and route.name not in OPEN
+            if isinstance(route, APIRoute)
+            and is_public(route)
+            and route.name not in NORMAL_LIMIT_ROUTES
             for method in route.methods or ()
         ]
 
@@ -146,14 +150,14 @@ class Buckets:
         """Return the name of the limit for a request."""
         path: str = scope["path"]
         method: str = scope["method"]
-        if any(method == known and place.match(path) for known, place in self.guessable):
+        if any(method == known and place.match(path) for known, place in self.login_routes):
             return "login"
         if path.startswith("/v1/") or _streams(scope) or _reports(scope):
             return "ingest"
         return "normal"
 
 
-def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
     """Add the middleware around every request; the last one added is the outermost."""
     app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
     app.add_middleware(
@@ -167,7 +171,7 @@ def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
         bucket=buckets,
         broker_url=settings.broker_url,
     )
-    app.add_middleware(Boundary, hosts=settings.allowed_hosts, origins=settings.cors_origins)
+    app.add_middleware(RequestChecks, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
         # No credentials: programs send tokens, and no cookie authenticates a request.
         app.add_middleware(
@@ -202,9 +206,9 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    problems.speak("/v1/", envelope)
+    problems.set_error_format("/v1/", envelope)
     buckets = Buckets()
-    _guard_the_door(app, settings, buckets)
+    _add_middleware(app, settings, buckets)
     app.add_routes(
         # First the routes whose requests are urgent.
         ingest_router,
@@ -224,11 +228,11 @@ def create_app() -> FastAPI:
         sweeps_router,
         inference_router,
     )
-    buckets.learn(app)
+    buckets.add_public_routes(app)
     return app
 
 
-class Exposed(RuntimeError):
+class DefaultPasswordExposed(RuntimeError):
     """An API that would be reachable from other machines with the default password."""
 
 
@@ -236,14 +240,14 @@ def require_own_password(settings: Settings) -> None:
     """Refuse to listen beyond this machine while the default password is still valid.
 
     Raises:
-        Exposed: the message says what to do.
+        DefaultPasswordExposed: the message says what to do.
     """
     if is_loopback(settings.host):
         return
     with transaction() as session:
         known = default_password_stands(session, settings)
     if known:
-        raise Exposed(
+        raise DefaultPasswordExposed(
             "the user admin still has the password that everybody knows, so the API does not "
             f"listen on {settings.host}. Set AIPLATFORM_ADMIN_PASSWORD, or a file that holds it "
             "with AIPLATFORM_ADMIN_PASSWORD_FILE, or replace it on this machine first: start with "
@@ -251,7 +255,7 @@ def require_own_password(settings: Settings) -> None:
         )
 
 
-def count_together(settings: Settings) -> None:
+def share_metrics(settings: Settings) -> None:
     """Let all API processes count their metrics in one directory, for ``/metrics``.
 
     prometheus-client reads the variable when it is imported, which happens anew in each process.
@@ -270,7 +274,7 @@ def count_together(settings: Settings) -> None:
 def served_app() -> FastAPI:
     """Create the application of a process that only serves the API."""
     app = create_app()
-    memory.settle()
+    gc_settings.freeze_startup_objects()
     return app
 
 
@@ -282,12 +286,17 @@ def serve() -> int:
         require_current()
         require_own_password(settings)
         tracing.require_packages(settings)
-    except (OperationalError, WrongRevision, Exposed, tracing.TracesUnavailable) as error:
+    except (
+        OperationalError,
+        WrongRevision,
+        DefaultPasswordExposed,
+        tracing.TracesUnavailable,
+    ) as error:
         sys.stderr.write(f"aiplatform server: {str(error).splitlines()[0]}\n")
         return 1
     os.environ.setdefault("AIPLATFORM_HOME", str(settings.home))
     if settings.api_workers > 1:
-        count_together(settings)
+        share_metrics(settings)
     uvicorn.run(
         "aiplatform.server.app:served_app",
         factory=True,

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from aiplatform.server.audit.rules.findings import Kind
 from aiplatform.server.audit.service import archives
 from aiplatform.server.audit.service.verification import verify_database
-from aiplatform.server.core.collecting import collect_blobs
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.garbage_collection import collect_blobs
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store
 from tests.conftest import environment

@@ -18,7 +18,7 @@ from aiplatform.server.core.database import (
     after_commit,
     commit,
     get_engine,
-    sessions_at_once,
+    max_sessions,
     transaction,
 )
 from aiplatform.server.core.settings import sqlalchemy_url
@@ -168,7 +168,7 @@ class TestConnections:
         ping = engine.dialect.do_ping
         monkeypatch.setattr(engine.dialect, "do_ping", lambda c: asked.append(c) or ping(c))
         for seconds, times in ((60.0, 0), (0.0, 1)):
-            monkeypatch.setattr("aiplatform.server.core.database.UNASKED_SECONDS", seconds)
+            monkeypatch.setattr("aiplatform.server.core.database.PING_AFTER_SECONDS", seconds)
             with transaction() as session:
                 assert session.scalar(text("SELECT 1")) == 1
             assert len(asked) == times
@@ -239,4 +239,4 @@ class TestSimultaneousRequests:
 
     @pytest.mark.parametrize("size", [1, 2, 3, 10, 200])
     def test_sessions_at_once_leaves_connections_for_threads(self, size: int) -> None:
-        assert size <= sessions_at_once(size) < 2 * size
+        assert size <= max_sessions(size) < 2 * size

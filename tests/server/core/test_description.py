@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from aiplatform.server.core import description
-from aiplatform.server.core.description import DescribedApp, NotFlat, Shortcut
+from aiplatform.server.core.description import DescribedApp, NestedRouterOptions, RouteCache
 
 
 def test_add_routes_flattens_nested_routers() -> None:
@@ -36,7 +36,7 @@ def test_add_routes_flattens_nested_routers() -> None:
     outer.include_router(inner)
     app = DescribedApp(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_routes(outer)
-    assert [type(route) for route in app.routes] == [Shortcut, APIRoute, APIRoute]
+    assert [type(route) for route in app.routes] == [RouteCache, APIRoute, APIRoute]
     with TestClient(app) as client:
         assert begun == ["lifespan"]
         assert client.get("/inner/first").json() == "first"
@@ -55,13 +55,13 @@ def test_add_routes_with_options_of_inclusion_is_refused(options: dict[str, obje
     inner, outer = APIRouter(), APIRouter()
     inner.add_api_route("/", lambda: None)
     outer.include_router(inner, **options)  # type: ignore[arg-type]
-    with pytest.raises(NotFlat):
+    with pytest.raises(NestedRouterOptions):
         DescribedApp().add_routes(outer)
 
 
 def test_application_has_only_flat_routes(app: FastAPI) -> None:
     others = [route for route in app.routes if not isinstance(route, Route)]
-    assert [type(route) for route in others] == [Shortcut], "add routers with add_routes"
+    assert [type(route) for route in others] == [RouteCache], "add routers with add_routes"
 
 
 class TestShortcut:
@@ -89,7 +89,7 @@ class TestShortcut:
         app.add_routes(router)
         return app
 
-    def test_shortcut_finds_the_same_route_as_the_list(self, app: DescribedApp) -> None:
+    def test_route_cache_finds_the_same_route_as_the_list(self, app: DescribedApp) -> None:
         """Every request is sent twice, because the second one uses the cache."""
         one, other = str(uuid4()), str(uuid4())
         asked = {
@@ -111,19 +111,19 @@ class TestShortcut:
                 assert client.delete(f"/things/{one}").status_code == 405
                 assert client.get(f"/nothing/{one}").status_code == 404
 
-    def test_shortcut_ignores_uuids_in_paths(self, app: DescribedApp) -> None:
+    def test_route_cache_ignores_uuids_in_paths(self, app: DescribedApp) -> None:
         with TestClient(app) as client:
             client.get(f"/things/{uuid4()}")
-            shortcut = next(route for route in app.routes if isinstance(route, Shortcut))
+            shortcut = next(route for route in app.routes if isinstance(route, RouteCache))
             shortcut.routes = ()
             name = str(uuid4())
             assert client.get(f"/things/{name}").json() == name
 
-    def test_shortcut_cache_is_bounded(
+    def test_route_cache_cache_is_bounded(
         self, app: DescribedApp, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(description, "PATHS_KNOWN", 3)
-        shortcut = next(route for route in app.routes if isinstance(route, Shortcut))
+        monkeypatch.setattr(description, "MAX_CACHED_PATHS", 3)
+        shortcut = next(route for route in app.routes if isinstance(route, RouteCache))
         with TestClient(app) as client:
             for number in range(10):
                 assert client.get(f"/things/{number}").json() == str(number)

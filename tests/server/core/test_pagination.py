@@ -23,7 +23,7 @@ from aiplatform.server.core.pagination import (
     decode_cursor,
     encode_cursor,
     page_by_id,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
@@ -151,13 +151,13 @@ class TestWrittenHere:
             return Page(items=[item], next_cursor="x")
 
         @app.get("/written")
-        @written_here
+        @serialise_in_thread
         def written(session: SessionDep, limit: Limit = 50) -> Page[Item]:
             session.execute(text("SELECT 1"))
             return Page(items=[item] * min(limit, 1), next_cursor="x")
 
         @app.get("/late")
-        @written_here
+        @serialise_in_thread
         def fails_at_the_commit(session: SessionDep) -> Page[Item]:
             fail_at_commit(session)
             return Page(items=[])
@@ -165,7 +165,7 @@ class TestWrittenHere:
         with TestClient(app) as client:
             yield client
 
-    def test_written_here_gives_the_same_answer(self, client: TestClient) -> None:
+    def test_serialise_in_thread_gives_the_same_answer(self, client: TestClient) -> None:
         plain, written = client.get("/plain"), client.get("/written")
         assert written.content == plain.content
         assert written.headers == plain.headers
@@ -176,7 +176,7 @@ class TestWrittenHere:
         assert shape[0] == shape[1]
         assert "Page_Item_" in str(shape[1])
 
-    def test_written_here_ends_session_in_its_own_thread(
+    def test_serialise_in_thread_ends_session_in_its_own_thread(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ended: list[Session] = []
@@ -187,7 +187,7 @@ class TestWrittenHere:
         assert client.get("/plain").status_code == 200
         assert len(ended) == 1
 
-    def test_written_here_with_failed_commit_is_answered_as_conflict(
+    def test_serialise_in_thread_with_failed_commit_is_answered_as_conflict(
         self, client: TestClient
     ) -> None:
         answer = client.get("/late")

@@ -180,7 +180,7 @@ class TestRuntimeRole:
             "SELECT relname FROM pg_class WHERE relname LIKE 'audit_logs' AND relkind IN ('r', 'v')"
         ).fetchall()
         assert made == [("audit_logs",)]
-        assert not roles.examine().could_shadow
+        assert not roles.examine().can_shadow
 
     def test_search_path_finds_the_audit_trail_first(self, running: Connection) -> None:
         row = running.execute("SHOW search_path").fetchone()
@@ -194,7 +194,7 @@ class TestRuntimeRole:
             owner.execute(f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC')
             owner.execute(f'GRANT TEMPORARY, CREATE ON DATABASE "{name}" TO {RUNTIME}')
             owner.execute(f'ALTER DATABASE "{name}" RESET search_path')
-        assert roles.examine().could_shadow
+        assert roles.examine().can_shadow
         assert not roles.examine().is_restricted
         migrate.upgrade()
         assert roles.examine().is_restricted
@@ -217,7 +217,7 @@ class TestRuntimeRole:
             " FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
         ).fetchall()
         restricted = {name for name, whole in tables if not whole}
-        assert restricted == {*roles.APPEND_ONLY, *roles.READ_ONLY, *roles.TAKEN_FROM}
+        assert restricted == {*roles.APPEND_ONLY, *roles.READ_ONLY, *roles.QUEUE_TABLES}
         assert len(tables) > 20
 
     def test_runtime_role_may_delete_users_with_audit_entries(

@@ -11,7 +11,7 @@ import pytest
 
 from aiplatform.server.core import spool
 from aiplatform.server.core.errors import InsufficientStorage, TooLarge
-from aiplatform.server.core.spool import Spooled, receive, workplace
+from aiplatform.server.core.spool import Spooled, receive, upload_prefix
 
 
 async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
@@ -22,10 +22,10 @@ async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator
 
 
 def spooled(directory: Path, chunks: AsyncIterator[bytes], **options: Any) -> tuple[Spooled, bytes]:
-    """Receive a stream into a workplace. Return the result and the content of the file."""
+    """Receive a stream into a upload_prefix. Return the result and the content of the file."""
 
     async def run() -> tuple[Spooled, bytes]:
-        async with workplace(directory) as prefix:
+        async with upload_prefix(directory) as prefix:
             result = await receive(chunks, prefix.with_suffix(".upload"), **options)
             return result, result.path.read_bytes()
 
@@ -83,12 +83,12 @@ def test_receive_passes_other_disk_errors_on(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("not a directory")
     with pytest.raises(FileExistsError):
         spooled(tmp_path / "spool", stream(b"x"), limit=10)
-    assert errno.EEXIST not in spool.NO_ROOM
+    assert errno.EEXIST not in spool.DISK_FULL_ERRORS
 
 
 def test_simultaneous_uploads_keep_their_own_files(tmp_path: Path) -> None:
     async def one(letter: bytes) -> bytes:
-        async with workplace(tmp_path) as prefix:
+        async with upload_prefix(tmp_path) as prefix:
             path = prefix.with_suffix(".upload")
             await receive(stream(*[letter * 10_000] * 300), path, limit=10**9)
             prefix.with_suffix(".parquet").write_bytes(letter)

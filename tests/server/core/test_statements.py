@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.statements import all_of, compiled, dense
+from aiplatform.server.core.statements import compiled, fetch_all, strip_sql
 from aiplatform.server.identity.models import Role
 from aiplatform.server.tasks.queries.waiting import PICK
 from tests.factories import number
@@ -37,15 +37,15 @@ def test_compiled_rows_have_names_and_python_values(session: Session) -> None:
         ROLES.one_or_none(session, names=[one, other])
 
 
-def test_dense_removes_comments_and_white_space(session: Session) -> None:
+def test_strip_sql_removes_comments_and_white_space(session: Session) -> None:
     laid_out = """
         SELECT (  -- a comment (with words)
             CAST(:number AS integer) + 1
         ) AS next,
         2 AS two
     """
-    assert dense(laid_out) == "SELECT (CAST(:number AS integer) + 1) AS next,2 AS two"
-    assert tuple(compiled(text(dense(laid_out))).one(session, number=4)) == (5, 2)
+    assert strip_sql(laid_out) == "SELECT (CAST(:number AS integer) + 1) AS next,2 AS two"
+    assert tuple(compiled(text(strip_sql(laid_out))).one(session, number=4)) == (5, 2)
 
 
 def test_claim_statement_is_short_enough_for_psycopg_cache() -> None:
@@ -71,7 +71,7 @@ WHO = compiled(text("SELECT pg_backend_pid() AS pid, pg_terminate_backend(CAST(:
 def test_all_of_returns_rows_of_each_statement(session: Session) -> None:
     name = f"role{number()}"
     session.add(Role(name=name, permissions=["a:read"]))  # flushed before the statements
-    found, numbers, none = all_of(
+    found, numbers, none = fetch_all(
         session,
         (ROLES, {"names": [name]}),
         (NUMBER, {"number": 4}),
@@ -92,7 +92,7 @@ def test_all_of_second_statement_sees_rows_that_first_waited_for(session: Sessio
 
     def ask() -> None:
         with transaction() as own:
-            answers.append(all_of(own, (LOCK, {"name": name}), (COUNT, {"held": f'["{mark}"]'})))
+            answers.append(fetch_all(own, (LOCK, {"name": name}), (COUNT, {"held": f'["{mark}"]'})))
 
     LOCK.one(session, name=name)
     other = threading.Thread(target=ask)
@@ -113,13 +113,13 @@ def test_all_of_error_is_raised_as_dbapi_error(session: Session) -> None:
         text("INSERT INTO roles (name, permissions) VALUES (:name, '[]') RETURNING id")
     )
     with pytest.raises(DBAPIError, match="out of range") as told:
-        all_of(
+        fetch_all(
             session, (write, {"name": name}), (NUMBER, {"number": 1 << 40}), (NUMBER, {"number": 1})
         )
     assert not told.value.connection_invalidated
     session.rollback()
     assert ROLES.all(session, names=[name]) == []
-    ((row,),) = all_of(session, (NUMBER, {"number": 2}))
+    ((row,),) = fetch_all(session, (NUMBER, {"number": 2}))
     assert row.number == 2
     with pytest.raises(DBAPIError, match="out of range"):
         NUMBER.one(session, number=1 << 40)
@@ -128,8 +128,8 @@ def test_all_of_error_is_raised_as_dbapi_error(session: Session) -> None:
 def test_all_of_lost_connection_is_not_used_again(session: Session) -> None:
     pid = WHO.one(session, pid=None).pid
     with pytest.raises(DBAPIError) as told:
-        all_of(session, (WHO, {"pid": pid}), (NUMBER, {"number": 1}))
+        fetch_all(session, (WHO, {"pid": pid}), (NUMBER, {"number": 1}))
     assert told.value.connection_invalidated
     session.rollback()
-    ((row,),) = all_of(session, (WHO, {"pid": None}))
+    ((row,),) = fetch_all(session, (WHO, {"pid": None}))
     assert row.pid != pid

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.questions import ask_ahead, asked_once
+from aiplatform.server.core.query_cache import prefetch, query_cache
 from aiplatform.server.datasets.errors import NoSuchVersion
 from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion
 from aiplatform.server.datasets.queries import pins
@@ -45,8 +45,8 @@ def test_many_versions_are_found_by_one_statement(
         for dataset, label in zip(datasets, labels, strict=True)
     ]
     sent.clear()
-    with asked_once(session):
-        ask_ahead(session, [pins.pins_query(context, [*refs, *refs])])
+    with query_cache(session):
+        prefetch(session, [pins.pins_query(context, [*refs, *refs])])
         found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
     assert len(sent) == 1
     assert [(head.id, version.id) for head, version in found] == [
@@ -64,10 +64,10 @@ def test_tags_and_missing_versions_are_looked_up_one_by_one(
     here, elsewhere = make_context(session, project), make_context(session, make_project(session))
     uuid = datasets[0].uuid
     wanted = [(uuid, "@prod"), (uuid, "v2"), (uuid4(), None)]
-    with asked_once(session):
+    with query_cache(session):
         refs = [DatasetRef(dataset=dataset, version=label) for dataset, label in wanted]
         there = pins.pins_query(elsewhere, [DatasetRef(dataset=uuid)])
-        ask_ahead(session, [pins.pins_query(here, refs), there])
+        prefetch(session, [pins.pins_query(here, refs), there])
         assert pins.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
         for context, (dataset, label), noun in (
             (here, wanted[1], "dataset version"),
@@ -98,8 +98,8 @@ def test_current_version_need_not_be_the_newest(
     session.add(DatasetVersion(dataset_id=dataset.id, version="v2"))  # on a branch
     session.commit()
     refs = [DatasetRef(dataset=dataset.uuid, version=label) for label in (None, "v2")]
-    with asked_once(session):
-        ask_ahead(session, [pins.pins_query(context, refs)])
+    with query_cache(session):
+        prefetch(session, [pins.pins_query(context, refs)])
         found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
     assert [version.version for _, version in found] == ["v1", "v2"]
 
@@ -117,8 +117,8 @@ def test_pinned_datasets_are_locked_until_the_commit(
             )
 
     lock()
-    with asked_once(session):
-        ask_ahead(session, [pins.pins_query(context, refs)])
+    with query_cache(session):
+        prefetch(session, [pins.pins_query(context, refs)])
     with pytest.raises(OperationalError, match="could not obtain lock"):
         lock()
     session.commit()

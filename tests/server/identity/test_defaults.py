@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import delete, select, update
 
-from aiplatform.server.app import Exposed, require_own_password
+from aiplatform.server.app import DefaultPasswordExposed, require_own_password
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import service
@@ -28,11 +28,11 @@ def opens(password: str) -> bool:
         return passwords.verify(password, admin.password_hash)[0]
 
 
-class TestExposed:
+class TestDefaultPasswordExposed:
     def test_empty_platform_with_the_default_password_does_not_start(
         self, fresh_database: str
     ) -> None:
-        with pytest.raises(Exposed, match="AIPLATFORM_ADMIN_PASSWORD_FILE"):
+        with pytest.raises(DefaultPasswordExposed, match="AIPLATFORM_ADMIN_PASSWORD_FILE"):
             start()
         start(AIPLATFORM_ADMIN_PASSWORD="quite another phrase")
         assert opens("quite another phrase")
@@ -42,7 +42,7 @@ class TestExposed:
     ) -> None:
         start(AIPLATFORM_HOST="127.0.0.1")
         assert opens("admin123")
-        with pytest.raises(Exposed):
+        with pytest.raises(DefaultPasswordExposed):
             start()
 
     def test_named_password_replaces_the_default_one(self, fresh_database: str) -> None:
@@ -71,7 +71,7 @@ class TestExposed:
             if gone:
                 session.execute(delete(User))
         if gone:
-            with pytest.raises(Exposed):
+            with pytest.raises(DefaultPasswordExposed):
                 start()
         else:
             start()
@@ -88,7 +88,7 @@ class TestExposed:
         if active:
             start()
         else:  # the first start would create another administrator, with the default password
-            with pytest.raises(Exposed):
+            with pytest.raises(DefaultPasswordExposed):
                 start()
 
     def test_named_password_is_checked_and_its_change_recorded(self, fresh_database: str) -> None:

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core import direct as direct_module
+from aiplatform.server.core import async_database
+from aiplatform.server.core.async_database import AsyncDatabase, Batcher
 from aiplatform.server.core.audit import AuditEntry, AuditLog
-from aiplatform.server.core.direct import Batches, Direct
 from aiplatform.server.core.errors import NotFound, Unavailable
 from aiplatform.server.identity.access import Gate, Guard, PlatformGuard
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired, Unauthenticated
@@ -37,8 +37,8 @@ def with_gate(database_url: str) -> Callable[[Callable[[Gate], Awaitable[Any]]],
 
     def run(action: Callable[[Gate], Awaitable[Any]]) -> Any:
         async def main() -> Any:
-            async with Direct(database_url) as direct:
-                return await action(Gate(direct))
+            async with AsyncDatabase(database_url) as database:
+                return await action(Gate(database))
 
         return asyncio.run(main())
 
@@ -104,14 +104,14 @@ def test_concurrent_requests_share_statements(
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(10)]
     seen: list[int] = []
-    real = Direct.rows
+    real = AsyncDatabase.rows
 
-    async def counting(self: Direct, statement: str, values: dict[str, Any]) -> Any:
+    async def counting(self: AsyncDatabase, statement: str, values: dict[str, Any]) -> Any:
         rows = await real(self, statement, values)
         seen.append(len(rows))
         return rows
 
-    monkeypatch.setattr(Direct, "rows", counting)
+    monkeypatch.setattr(AsyncDatabase, "rows", counting)
 
     async def all_at_once(gate: Gate) -> list[Any]:
         return await asyncio.gather(
@@ -267,7 +267,7 @@ def test_lost_connection_is_retried(session: Session, with_gate: Any, monkeypatc
     async def away(*_: Any) -> Any:
         raise psycopg.OperationalError("the connection is lost")
 
-    monkeypatch.setattr(Direct, "rows", away)
+    monkeypatch.setattr(AsyncDatabase, "rows", away)
     result = with_gate(lambda gate: admitted(gate, READ, token, project=str(project.uuid)))
     assert result.project_id == project.id
 
@@ -281,7 +281,7 @@ def test_timeout_of_the_pool_is_not_retried(
     async def away(*_: Any) -> Any:
         raise PoolTimeout("nobody there")
 
-    monkeypatch.setattr(Direct, "rows", away)
+    monkeypatch.setattr(AsyncDatabase, "rows", away)
     monkeypatch.setattr(PlatformGuard, "_again", lambda *_: pytest.fail("asked again"))
     result = with_gate(lambda gate: admitted(gate, PlatformGuard(), token))
     assert isinstance(result, Unavailable)
@@ -299,7 +299,7 @@ def test_invalid_or_unknown_id_is_refused(session: Session, with_gate: Any) -> N
 class TestBatches:
     @pytest.mark.parametrize("behind", [False, True])
     def test_busy_process_batches_more(self, behind: bool, monkeypatch: Any) -> None:
-        monkeypatch.setattr(direct_module, "GATHER_SECONDS", 0.3)
+        monkeypatch.setattr(async_database, "GATHER_SECONDS", 0.3)
         sizes: list[int] = []
 
         async def handle(asked: list[int]) -> list[int | Exception]:
@@ -307,10 +307,10 @@ class TestBatches:
             return [one * 2 for one in asked]
 
         async def main() -> list[int]:
-            batches: Batches[int, int] = Batches(handle, lanes=1, patient=lambda: behind)
-            first = asyncio.ensure_future(batches.ask(1))
+            batches: Batcher[int, int] = Batcher(handle, lanes=1, patient=lambda: behind)
+            first = asyncio.ensure_future(batches.call(1))
             await asyncio.sleep(0.05)
-            return [await batches.ask(2), await first]
+            return [await batches.call(2), await first]
 
         assert asyncio.run(main()) == [4, 2]
         assert sizes == ([2] if behind else [1, 1])
@@ -322,9 +322,9 @@ class TestBatches:
             return list(asked)
 
         async def main() -> list[Any]:
-            batches: Batches[int, int] = Batches(handle, lanes=1)
+            batches: Batcher[int, int] = Batcher(handle, lanes=1)
             return await asyncio.gather(
-                *(batches.ask(one) for one in (12, 13, 14)), return_exceptions=True
+                *(batches.call(one) for one in (12, 13, 14)), return_exceptions=True
             )
 
         first, second, third = asyncio.run(main())

@@ -15,8 +15,8 @@ from aiplatform.server.audit.rules.filters import Filters
 from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
 from aiplatform.server.core.audit import AuditEntry, AuditLog
-from aiplatform.server.core.description import sends
-from aiplatform.server.core.pagination import Cursor, Limit, Page, written_here
+from aiplatform.server.core.description import sends_headers
+from aiplatform.server.core.pagination import Cursor, Limit, Page, serialise_in_thread
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import User
 
@@ -93,7 +93,7 @@ Asked = Annotated[Filters, Depends(_filters)]
 
 
 @router.get("", summary="Read the audit trail")
-@written_here
+@serialise_in_thread
 def list_audit(
     _: ReadAudit, session: SessionDep, filters: Asked, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AuditOut]:
@@ -116,7 +116,7 @@ def list_audit(
         }
     },
 )
-@sends("Content-Disposition")
+@sends_headers("Content-Disposition")
 def export_audit(
     principal: ReadAudit,
     session: SessionDep,

@@ -44,7 +44,7 @@ def task_queue(name: str) -> str:
     return f"tasks.{name}"
 
 
-class _Forgetful(redis.Channel):  # type: ignore[misc]  # kombu is untyped
+class _NonRestoringChannel(redis.Channel):  # type: ignore[misc]  # kombu is untyped
     """A Redis channel that does not return fetched messages when its connection is lost.
 
     kombu tries to return them over the lost connection, and the resulting error ends the whole
@@ -54,7 +54,7 @@ class _Forgetful(redis.Channel):  # type: ignore[misc]  # kombu is untyped
     do_restore = False
 
 
-redis.Transport.Channel = _Forgetful
+redis.Transport.Channel = _NonRestoringChannel
 
 
 @cache
@@ -79,7 +79,7 @@ def get_celery() -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
-        # Messages are not kept until they are acknowledged, see :class:`_Forgetful`. There are few
+        # Messages are not kept until they are acknowledged, see _NonRestoringChannel. There are few
         # and quick attempts, because the sender is answering a request, and the reaper repeats lost
         # messages.
         broker_transport_options={"ack_emulation": False, "socket_timeout": 5,

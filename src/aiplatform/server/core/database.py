@@ -45,7 +45,7 @@ WAIT_SECONDS = 15
 """Seconds that a request waits for a database connection before it is answered with 503."""
 
 
-ALIVE: dict[str, Any] = {
+KEEPALIVE_OPTIONS: dict[str, Any] = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -57,7 +57,7 @@ A network that drops packets reports nothing. With TCP's defaults it takes a qua
 until a failed write is noticed, and two hours on a connection that only listens.
 """
 
-ALIVE_THERE = """
+SERVER_KEEPALIVE_STATEMENTS = """
 SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 """
 """The same options for the server's end, where a dead connection could keep a session lock."""
@@ -100,16 +100,16 @@ BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
 """Serial key of a table that grows fast."""
 
 
-UNASKED_SECONDS = 5.0
+PING_AFTER_SECONDS = 5.0
 """Seconds of idle time after which a connection is tested before it is used again.
 
 Testing it every time would add a tenth to the time of a small request. A connection that the server
 closed is recognised without a test. A cut network is not; within these seconds the statement itself
 fails.
 """
-_RESTS_SINCE = "aiplatform.rests_since"
+_IDLE_SINCE = "aiplatform.idle_since"
 
-STATEMENTS_KEPT = 400
+MAX_PREPARED_STATEMENTS = 400
 """Number of prepared statements that a connection keeps.
 
 A worker runs about 150 different statements for a task and its periodic work. With psycopg's
@@ -118,7 +118,7 @@ statements, so work that happens for every task or request should not end with o
 """
 
 
-def _has_said_something(connection: psycopg.Connection) -> bool:
+def _has_unread_data(connection: psycopg.Connection) -> bool:
     """Return True if the server sent unexpected data, usually that it closes the connection."""
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
@@ -146,27 +146,27 @@ def get_engine() -> Engine:
             # A statement that runs twice will run again, and planning a claim takes as long as
             # running it.
             "prepare_threshold": 1,
-            **ALIVE,
+            **KEEPALIVE_OPTIONS,
         },
     )
 
     @event.listens_for(engine, "connect")
     def _utc(connection: Any, record: Any) -> None:
-        connection.prepared_max = STATEMENTS_KEPT
+        connection.prepared_max = MAX_PREPARED_STATEMENTS
         with connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
         connection.commit()
-        _rests(connection, record)
+        _note_idle(connection, record)
 
     @event.listens_for(engine, "checkin")
-    def _rests(_connection: Any, record: Any) -> None:
-        record.info[_RESTS_SINCE] = time.monotonic()
+    def _note_idle(_connection: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def _still_answers(connection: Any, record: Any, _proxy: Any) -> None:
-        rested = time.monotonic() - record.info[_RESTS_SINCE]
+    def _check_connection(connection: Any, record: Any, _proxy: Any) -> None:
+        idle = time.monotonic() - record.info[_IDLE_SINCE]
         try:
-            if rested > UNASKED_SECONDS or _has_said_something(connection):
+            if idle > PING_AFTER_SECONDS or _has_unread_data(connection):
                 engine.dialect.do_ping(connection)
         except psycopg.Error as error:
             raise DisconnectionError from error  # the pool makes a new one
@@ -215,7 +215,7 @@ def transaction() -> Iterator[Session]:
         commit(session)
 
 
-def sessions_at_once(pool_size: int) -> int:
+def max_sessions(pool_size: int) -> int:
     """Return how many requests may hold a session, of ``2 * pool_size`` connections.
 
     A request keeps its connection while it waits for a thread. So requests that wait for a
@@ -229,7 +229,7 @@ _limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("aiplatform_
 
 
 @asynccontextmanager
-async def admitted() -> AsyncIterator[CapacityLimiter]:
+async def session_slot() -> AsyncIterator[CapacityLimiter]:
     """Hold one of the limited database sessions; yield the limiter of threads that end them.
 
     Raises:
@@ -238,7 +238,7 @@ async def admitted() -> AsyncIterator[CapacityLimiter]:
     try:
         sessions, endings = _limiters.get()
     except LookupError:
-        number = sessions_at_once(get_settings().database_pool_size)
+        number = max_sessions(get_settings().database_pool_size)
         sessions, endings = CapacityLimiter(number), CapacityLimiter(number)
         _limiters.set((sessions, endings))
     borrower = object()
@@ -253,7 +253,7 @@ async def admitted() -> AsyncIterator[CapacityLimiter]:
         sessions.release_on_behalf_of(borrower)
 
 
-def sessions_awaited() -> bool:
+def requests_await_sessions() -> bool:
     """Return True if requests wait for a session; work before that then costs them no time."""
     try:
         sessions, _ = _limiters.get()
@@ -268,7 +268,7 @@ async def get_session() -> AsyncIterator[Session]:
     This is a FastAPI dependency. Use it with ``scope="function"``: with FastAPI's default scope the
     commit would follow the answer, and a failed commit would have been reported as success.
     """
-    async with admitted() as endings:
+    async with session_slot() as endings:
         session = session_factory()()
         done = False
         try:

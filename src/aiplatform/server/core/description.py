@@ -17,50 +17,50 @@ from starlette.types import Receive, Scope, Send
 from aiplatform.server.core.problems import MEDIA_TYPE, ProblemDocument
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
-ALWAYS = {
+COMMON_ERRORS = {
     "401": "Not signed in",
     "403": "Permission denied",
     "404": "Not found",
     "422": "Invalid request",
     "429": "Too many requests",
 }
-FACADE_ERROR = {"$ref": "#/components/schemas/ErrorDocument"}
-ANYWHERE = {
+OPENAI_ERROR = {"$ref": "#/components/schemas/ErrorDocument"}
+MIDDLEWARE_ERRORS = {
     "400": "The request can't be read",
     "414": "The address is too long",
-    "421": "The server does not go by this name",
+    "421": "The host name is not one of this server",
     "431": "Too many or too long headers",
     "503": "The database or another part does not answer",
 }
-CHANGES = {"409": "Something in the way: another state, a name in use, an archived project"}
-UPDATES = {"412": "Changed meanwhile", "428": "No If-Match"}
+CHANGE_ERRORS = {"409": "Conflict: another state, a name in use, an archived project"}
+UPDATE_ERRORS = {"412": "Changed meanwhile", "428": "If-Match is missing"}
 HEADERS = {
-    "Accept-Ranges": "`bytes`: parts can be asked for with `Range`",
+    "Accept-Ranges": "`bytes`: parts can be requested with `Range`",
     "Aiplatform-Dataset": "The dataset that an upload became, once it is committed",
     "Aiplatform-Version": "The version that an upload became, once it is committed",
     "Content-Disposition": "The name of the file",
-    "Content-Range": "Which bytes of how many these are",
-    "ETag": "Version of what the answer shows, for `If-Match` or `If-None-Match`",
+    "Content-Range": "Range of the sent bytes, and size of the file",
+    "ETag": "Version of the resource, for `If-Match` or `If-None-Match`",
     "Idempotency-Replayed": "`true`: the same key was sent before, and this is the first answer",
-    "Location": "Address of what was created, or where to go on",
-    "Purge-After": "Time until which what was deleted can be restored",
+    "Location": "Address of the created resource, or of the next step",
+    "Purge-After": "Time until which the deleted resource can be restored",
     "Repr-Digest": "SHA-256 of the whole file",
     "Retry-After": "Seconds after which to try again",
     "Set-Cookie": "Ties the sign-in to the browser that began it",
     "Tus-Checksum-Algorithm": "Algorithms of `Upload-Checksum`",
-    "Tus-Extension": "Extensions of tus that are spoken",
-    "Tus-Max-Size": "Bytes of the largest upload",
-    "Tus-Resumable": "Version of tus that the answer speaks",
-    "Tus-Version": "Versions of tus that are spoken",
-    "Upload-Expires": "Time after which an upload that has not ended is removed",
-    "Upload-Length": "Bytes of the whole upload",
-    "Upload-Offset": "Bytes that have arrived",
+    "Tus-Extension": "Supported extensions of tus",
+    "Tus-Max-Size": "Largest size of an upload in bytes",
+    "Tus-Resumable": "Version of tus that the answer follows",
+    "Tus-Version": "Supported versions of tus",
+    "Upload-Expires": "Time after which an incomplete upload is deleted",
+    "Upload-Length": "Size of the whole upload in bytes",
+    "Upload-Offset": "Number of bytes that have arrived",
     "WWW-Authenticate": "`Bearer`: send a token",
 }
 """Headers that some answers have, with a description of each."""
 
 NUMBER = {"pattern": "^[0-9]+$"}
-VALUES: dict[str, dict[str, Any]] = {
+HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
     "ETag": {"pattern": '^(W/)?"[^"]*"$'},
     "Purge-After": {"format": "date-time"},
     "Aiplatform-Dataset": {"format": "uuid"},
@@ -71,23 +71,26 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 """JSON schemas of header values that are more than plain text."""
 
-WITH_ERRORS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
+ERROR_HEADERS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
 """For each status, the header of its errors and True if every such error has it."""
 
-WITH_A_BODY = {"403": "Permission denied, or sent by a foreign page", "413": "Too large a body"}
+BODY_ERRORS = {
+    "403": "Permission denied, or sent by a page of another site",
+    "413": "The body is too large",
+}
 
 
-class NotFlat(TypeError):
+class NestedRouterOptions(TypeError):
     """A router that was included with a prefix or dependencies that its own routes do not have."""
 
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 SOME_UUID = "00000000-0000-0000-0000-000000000000"
-PATHS_KNOWN = 2000
+MAX_CACHED_PATHS = 2000
 
 
-class Shortcut(BaseRoute):
+class RouteCache(BaseRoute):
     """A cache from method and path to the route that matched them before.
 
     Trying two hundred routes one after the other takes as long as the rest of many requests. The
@@ -109,7 +112,7 @@ class Shortcut(BaseRoute):
         for route in self.routes:
             match, inner = route.matches(scope)
             if match == Match.FULL:
-                if len(self.known) >= PATHS_KNOWN:  # paths contain names that users choose
+                if len(self.known) >= MAX_CACHED_PATHS:  # paths contain names that users choose
                     self.known.clear()
                 self.known[kind] = route
                 return match, inner
@@ -127,7 +130,7 @@ class Shortcut(BaseRoute):
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
+def sends_headers(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
     """Declare the headers of an endpoint's successful answers. Place it below the route decorator.
 
     Args:
@@ -145,7 +148,7 @@ def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], 
 
 def header(name: str, *, required: bool = True) -> dict[str, Any]:
     """Return the description of a header for the OpenAPI document."""
-    schema = {"type": "string", **VALUES.get(name, {})}
+    schema = {"type": "string", **HEADER_SCHEMAS.get(name, {})}
     return {"description": HEADERS[name], "required": required, "schema": schema}
 
 
@@ -159,7 +162,7 @@ class DescribedApp(FastAPI):
         time whether routes were added. For two hundred routes that takes longer than the answer.
 
         Raises:
-            NotFlat: a route has another path or other dependencies than where it was included.
+            NestedRouterOptions: a router was included with a prefix or dependencies of its own.
         """
         routes = self.router.routes
         before = len(routes)
@@ -171,11 +174,13 @@ class DescribedApp(FastAPI):
             route = context.original_route
             assert isinstance(route, APIRoute)
             if context.path != route.path or context.dependencies != route.dependencies:
-                raise NotFlat(f"{context.path}: give prefix and dependencies to its own router")
+                raise NestedRouterOptions(
+                    f"{context.path}: give prefix and dependencies to its own router"
+                )
             route.tags = context.tags
             route.operation_id = route.name
             routes.append(route)
-        routes.insert(0, Shortcut(routes[before:]))
+        routes.insert(0, RouteCache(routes[before:]))
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, built once."""
@@ -201,29 +206,29 @@ def complete(document: dict[str, Any]) -> None:
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
     document["components"]["headers"] = {
         f"{status}-{name}": header(name, required=required)
-        for status, (name, required) in WITH_ERRORS.items()
+        for status, (name, required) in ERROR_HEADERS.items()
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation["responses"]
             if "422" in responses and "HTTPValidationError" in str(responses["422"]):
                 del responses["422"]
-            added = ALWAYS | ANYWHERE
+            added = COMMON_ERRORS | MIDDLEWARE_ERRORS
             if method != "get":
-                added |= CHANGES
+                added |= CHANGE_ERRORS
             if method in {"post", "put", "patch"}:
-                added |= WITH_A_BODY
+                added |= BODY_ERRORS
             if method == "patch":
-                added |= UPDATES
+                added |= UPDATE_ERRORS
             for status, description in added.items():
                 responses.setdefault(status, {"description": description})
             for status, response in responses.items():
-                if status in WITH_ERRORS:
-                    name = WITH_ERRORS[status][0]
-                    said = {"$ref": f"#/components/headers/{status}-{name}"}
-                    response.setdefault("headers", {}).setdefault(name, said)
+                if status in ERROR_HEADERS:
+                    name = ERROR_HEADERS[status][0]
+                    reference = {"$ref": f"#/components/headers/{status}-{name}"}
+                    response.setdefault("headers", {}).setdefault(name, reference)
                 if status >= "400":
-                    _tell(response, FACADE_ERROR if path.startswith("/v1/") else PROBLEM)
+                    _declare_error(response, OPENAI_ERROR if path.startswith("/v1/") else PROBLEM)
 
 
 def _declare_headers(operations: dict[str, Any], route: APIRoute) -> None:
@@ -305,10 +310,10 @@ def _schemas_in(part: Any, schemas: dict[str, Any]) -> set[str]:
     return found
 
 
-def _tell(response: dict[str, Any], error: dict[str, str]) -> None:
+def _declare_error(response: dict[str, Any], error: dict[str, str]) -> None:
     content = response.get("content", {})
     declared = content.get("application/json", {}).get("schema", PROBLEM)
-    if declared not in (PROBLEM, FACADE_ERROR):
+    if declared not in (PROBLEM, OPENAI_ERROR):
         return  # a document of the route's own, such as the health report
     media_type = MEDIA_TYPE if error is PROBLEM else "application/json"
     others = {kind: inner for kind, inner in content.items() if kind != "application/json"}

@@ -31,9 +31,9 @@ BYTES: dict[str, object] = {"application/octet-stream": {}}
 RANGE = {"Content-Range": header("Content-Range")}
 DOCUMENTATION: dict[int | str, dict[str, object]] = {
     200: {"description": "The file", "content": BYTES},
-    206: {"description": "The range that was asked for", "content": BYTES, "headers": RANGE},
-    304: {"description": "Not changed: `If-None-Match` names what it is"},
-    416: {"description": "The range lies outside the file", "headers": RANGE},
+    206: {"description": "The requested range", "content": BYTES, "headers": RANGE},
+    304: {"description": "Not changed: `If-None-Match` names this content"},
+    416: {"description": "The range is outside of the file", "headers": RANGE},
     500: {"description": "The content is missing in the store"},
 }
 

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.database import ALIVE, after_commit
+from aiplatform.server.core.database import KEEPALIVE_OPTIONS, after_commit
 from aiplatform.server.core.settings import get_settings
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class Notifier:
             try:
                 if connection is None or connection.closed:
                     connection = psycopg.connect(
-                        self._url, autocommit=True, connect_timeout=5, **ALIVE
+                        self._url, autocommit=True, connect_timeout=5, **KEEPALIVE_OPTIONS
                     )
                 connection.execute(
                     "SELECT pg_notify(%s, topic) FROM unnest(%s::text[]) AS topic",
@@ -140,7 +140,7 @@ class Listener:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5, **ALIVE
+                    self._url, autocommit=True, connect_timeout=5, **KEEPALIVE_OPTIONS
                 ) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self._wake_all()

@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiplatform.server.core import tracing
-from aiplatform.server.core.boundary import came_by_https
 from aiplatform.server.core.clients import client_address
 from aiplatform.server.core.errors import Problem, TooLarge
 from aiplatform.server.core.problems import render
+from aiplatform.server.core.request_checks import came_by_https
 
 log = structlog.get_logger("aiplatform.access")
 

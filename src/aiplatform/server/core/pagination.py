@@ -97,7 +97,7 @@ def render_page(
     return Page(items=[render(row) for row in rows], next_cursor=next_cursor)
 
 
-def written_here(endpoint: Callable[P, Page[T]]) -> Callable[P, Page[T]]:
+def serialise_in_thread(endpoint: Callable[P, Page[T]]) -> Callable[P, Page[T]]:
     """Serialise the endpoint's page and commit its ``session`` in the endpoint's own thread.
 
     Otherwise a second thread would validate the page, the event loop would serialise it while all

@@ -82,30 +82,30 @@ def document(request: Request, problem: Problem) -> dict[str, Any]:
     } | {k: v for k, v in jsonable(extra).items() if k not in ("type", "title", "status")}
 
 
-Envelope = Callable[[Problem, Language], dict[str, Any]]
-_envelopes: dict[str, Envelope] = {}
+ErrorFormat = Callable[[Problem, Language], dict[str, Any]]
+_formats: dict[str, ErrorFormat] = {}
 
 
-def speak(prefix: str, envelope: Envelope) -> None:
-    """Report errors below ``prefix`` with ``envelope``, for clients that expect another shape."""
-    _envelopes[prefix] = envelope
+def set_error_format(prefix: str, error_format: ErrorFormat) -> None:
+    """Report errors below ``prefix`` in another format, for clients that expect it."""
+    _formats[prefix] = error_format
 
 
-def on_refusal(request: Request, action: Callable[[Problem], None] | None) -> None:
+def set_denial_action(request: Request, action: Callable[[Problem], None] | None) -> None:
     """Set an action that runs before this request is answered with 403; None removes it.
 
     It runs after the request's own session was closed, so it may open one.
     """
-    request.state.on_refusal = action
+    request.state.denial_action = action
 
 
 def render(request: Request, problem: Problem) -> JSONResponse:
     """Return the answer that reports ``problem``."""
     language = language_of(request)
     headers = {**problem.headers, "Content-Language": language}
-    for prefix, envelope in _envelopes.items():
+    for prefix, error_format in _formats.items():
         if request.url.path.startswith(prefix):
-            return JSONResponse(envelope(problem, language), problem.status, headers)
+            return JSONResponse(error_format(problem, language), problem.status, headers)
     return JSONResponse(
         document(request, problem),
         status_code=problem.status,
@@ -182,7 +182,7 @@ class ChangedMeanwhile(Conflict):
     }
 
 
-CROSSED = frozenset({"23503", "23505", "40001", "40P01"})
+CONFLICT_STATES = frozenset({"23503", "23505", "40001", "40P01"})
 """SQLSTATEs of conflicting transactions: foreign key, unique, serialisation, deadlock."""
 
 
@@ -224,7 +224,7 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
-        action = getattr(request.state, "on_refusal", None)
+        action = getattr(request.state, "denial_action", None)
         if error.status == HTTPStatus.FORBIDDEN and action is not None:
             try:
                 await run_sync(action, error)
@@ -246,8 +246,8 @@ def install(app: FastAPI) -> None:
         if isinstance(error, DataError | psycopg.DataError):
             log.warning("unstorable value", path=request.url.path, error=str(error)[:300])
             return render(request, Unstorable())
-        if getattr(getattr(error, "orig", error), "sqlstate", None) in CROSSED:
-            log.warning("crossed transactions", path=request.url.path, error=str(error)[:300])
+        if getattr(getattr(error, "orig", error), "sqlstate", None) in CONFLICT_STATES:
+            log.warning("conflicting transactions", path=request.url.path, error=str(error)[:300])
             return render(request, ChangedMeanwhile())
         unreachable = isinstance(error, UNREACHABLE) or (
             isinstance(error, DBAPIError) and error.connection_invalidated

@@ -16,29 +16,29 @@ from aiplatform.server.core.spool import (
     check_headers,
     declared_size,
     receive,
-    workplace,
+    upload_prefix,
 )
 
 T = TypeVar("T")
 
 
-def described(what: str) -> dict[str, Any]:
+def describe_body(what: str) -> dict[str, Any]:
     """Return the OpenAPI description of the request body."""
     content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return {"requestBody": {"required": True, "description": what, "content": content}}
 
 
-def problems(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
+def describe_errors(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI descriptions of errors; ``more`` by status, such as ``s409="Taken"``."""
-    told = {
+    descriptions = {
         400: "Damaged in transit: the digest differs",
         413: f"The {what} is too large",
-        415: f"A form instead of the {what}'s bytes",
-        507: "No room left",
+        415: f"A form instead of the bytes of the {what}",
+        507: "No disk space left",
     } | {int(status.removeprefix("s")): text for status, text in more.items()}
     return {
         status: {"model": ProblemDocument, "description": text}
-        for status, text in sorted(told.items())
+        for status, text in sorted(descriptions.items())
     }
 
 
@@ -57,18 +57,18 @@ ExpectedDigest = Annotated[str | None, Depends(_expected)]
 """SHA-256 in hexadecimal that the client announces. Declare it after the guard."""
 
 
-async def taken(
+async def receive_body(
     request: Request,
     expected: str | None,
     *,
     limit: int,
-    look_ahead: Callable[[int], None],
+    check_in_advance: Callable[[int], None],
     keep: Callable[[Spooled], T],
 ) -> T:
     """Receive the body into the spool and return the result of ``keep``.
 
-    ``look_ahead`` gets the declared size in bytes and may refuse it before the body is read. Both
-    functions run in threads, with transactions of their own.
+    ``check_in_advance`` gets the declared size in bytes and may refuse it before the body is read.
+    Both functions run in threads, with transactions of their own.
 
     Raises:
         RawBodyRequired: the body is a form.
@@ -79,8 +79,8 @@ async def taken(
     """
     headers = request.headers
     check_headers(headers.get("content-type"), headers.get("content-length"), limit)
-    await run_in_threadpool(look_ahead, declared_size(headers.get("content-length")))
-    async with workplace(get_settings().spool_dir) as prefix:
+    await run_in_threadpool(check_in_advance, declared_size(headers.get("content-length")))
+    async with upload_prefix(get_settings().spool_dir) as prefix:
         place = prefix.with_suffix(".upload")
         try:
             spooled = await receive(request.stream(), place, limit=limit, expected=expected)

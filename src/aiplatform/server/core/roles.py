@@ -30,7 +30,7 @@ APPEND_ONLY = {
 }  # fmt: skip
 """Tables that the runtime role may read and add rows to, and the columns that it may set."""
 
-TAKEN_FROM = ("audit_unsealed",)
+QUEUE_TABLES = ("audit_unsealed",)
 """Tables that only triggers fill. The runtime role may read and delete rows."""
 
 READ_ONLY = ("alembic_version",)
@@ -84,17 +84,17 @@ class RoleMissing(RuntimeError):
 class RunningRole:
     """The role of ``AIPLATFORM_DATABASE_URL``, and the audit tables that it could rewrite.
 
-    ``could_shadow`` is True if it may create tables that would be found before the audit tables.
+    ``can_shadow`` is True if it may create tables that would be found before the audit tables.
     """
 
     name: str
     could_rewrite: tuple[str, ...]
-    could_shadow: bool = False
+    can_shadow: bool = False
 
     @property
     def is_restricted(self) -> bool:
         """True if the role can neither rewrite nor replace the audit trail."""
-        return not self.could_rewrite and not self.could_shadow
+        return not self.could_rewrite and not self.can_shadow
 
 
 def runtime_role(settings: Settings) -> str | None:
@@ -178,7 +178,7 @@ def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
     revoke = "REVOKE ALL ON {table} FROM {role}"
     if name in APPEND_ONLY:
         return (revoke, "GRANT SELECT, INSERT ({columns}) ON {table} TO {role}")
-    if name in TAKEN_FROM:
+    if name in QUEUE_TABLES:
         return (revoke, "GRANT SELECT, DELETE ON {table} TO {role}")
     if name in READ_ONLY:
         return (revoke, "GRANT SELECT ON {table} TO {role}")
@@ -195,4 +195,4 @@ def examine() -> RunningRole:
             shadows = connection.scalar(text(_CAN_SHADOW))
     finally:
         engine.dispose()
-    return RunningRole(name=str(name), could_rewrite=tuple(tables), could_shadow=bool(shadows))
+    return RunningRole(name=str(name), could_rewrite=tuple(tables), can_shadow=bool(shadows))

@@ -27,12 +27,12 @@ log = structlog.get_logger(__name__)
 BUFFER_BYTES = 1 << 20
 """Size to which network chunks are collected, so that a thread runs per buffer, not per packet."""
 
-KEPT = timedelta(days=1)
+SPOOL_MAX_AGE = timedelta(days=1)
 """Age at which an unchanged file is deleted from the spool."""
 
-CLEANED_EVERY = timedelta(hours=1)
+CLEANING_INTERVAL = timedelta(hours=1)
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class InvalidDigest(Problem):
@@ -171,7 +171,7 @@ def clean_directory(directory: Path, age: timedelta) -> int:
 
 
 @asynccontextmanager
-async def kept_clean(directory: Path) -> AsyncIterator[None]:
+async def clean_periodically(directory: Path) -> AsyncIterator[None]:
     """Clean ``directory`` now and every hour during the block.
 
     Workers only clean the spool of their own machine, so an API on another machine must do so
@@ -181,10 +181,10 @@ async def kept_clean(directory: Path) -> AsyncIterator[None]:
     async def clean() -> None:
         while True:
             try:
-                await to_thread.run_sync(clean_directory, directory, KEPT)
+                await to_thread.run_sync(clean_directory, directory, SPOOL_MAX_AGE)
             except OSError as error:
                 log.warning("the spool can't be cleaned", error=str(error))
-            await sleep(CLEANED_EVERY.total_seconds())
+            await sleep(CLEANING_INTERVAL.total_seconds())
 
     async with create_task_group() as group:
         group.start_soon(clean)
@@ -195,24 +195,24 @@ async def kept_clean(directory: Path) -> AsyncIterator[None]:
 
 
 @contextmanager
-def room_needed() -> Iterator[None]:
+def disk_space_required() -> Iterator[None]:
     """Raise :class:`InsufficientStorage` if the disk is full within the block."""
     try:
         yield
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in DISK_FULL_ERRORS:
             raise InsufficientStorage from error
         raise
 
 
 @asynccontextmanager
-async def workplace(directory: Path) -> AsyncIterator[Path]:
+async def upload_prefix(directory: Path) -> AsyncIterator[Path]:
     """Yield a path prefix for the files of one upload, and delete these files at the end.
 
     The files lie directly in ``directory``, where :func:`clean_directory` finds those of dead
     processes.
     """
-    with room_needed():
+    with disk_space_required():
         await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
     prefix = directory / uuid4().hex
     try:
@@ -240,7 +240,7 @@ async def receive(
     digest = hashlib.sha256()
     size = 0
     buffer = bytearray()
-    with room_needed():
+    with disk_space_required():
         file = await to_thread.run_sync(lambda: path.open("xb", buffering=0))
         with file:
 

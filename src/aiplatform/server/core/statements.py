@@ -52,9 +52,9 @@ class Compiled:
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
         """Return all rows, in the session's transaction; otherwise like :meth:`one`."""
         with _driver(session, self) as driver:
-            return _sent(driver, self, parameters).fetchall()
+            return _send(driver, self, parameters).fetchall()
 
-    def of_many(self, **types: str) -> "Compiled":
+    def for_arrays(self, **types: str) -> "Compiled":
         """Return the statement for many values at once: parameters become arrays of given types.
 
         The rows have a column ``place``, which is the position in the arrays, from 1. Positions
@@ -62,17 +62,17 @@ class Compiled:
         """
         text = self.text
         for name in types:
-            text = text.replace(f"%({name})s", f"asked.{name}")
+            text = text.replace(f"%({name})s", f"given.{name}")
         arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in types.items())
         names = ", ".join(types)
-        asked = f"unnest({arrays}) WITH ORDINALITY AS asked({names}, place)"
+        given = f"unnest({arrays}) WITH ORDINALITY AS given({names}, place)"
         return Compiled(
-            f"SELECT asked.place, found.* FROM {asked} CROSS JOIN LATERAL ({text}) AS found",  # noqa: S608
+            f"SELECT given.place, found.* FROM {given} CROSS JOIN LATERAL ({text}) AS found",  # noqa: S608
             {name: value for name, value in self.fixed.items() if name not in types},
         )
 
 
-def all_of(session: Session, *asked: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
+def fetch_all(session: Session, *given: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
     """Return the rows of several statements, which run one after the other in the transaction.
 
     They are sent together, with the statement that begins the transaction, because each round trip
@@ -82,19 +82,19 @@ def all_of(session: Session, *asked: tuple[Compiled, Mapping[str, Any]]) -> list
     Raises:
         DBAPIError: a statement failed, as if they were sent one by one; those after it did not run.
     """
-    with _driver(session, *(statement for statement, _ in asked)) as driver:
+    with _driver(session, *(statement for statement, _ in given)) as driver:
         with driver.pipeline():
-            cursors = [_sent(driver, statement, parameters) for statement, parameters in asked]
+            cursors = [_send(driver, statement, parameters) for statement, parameters in given]
         return [cursor.fetchall() for cursor in cursors]
 
 
-def _sent(driver: Any, statement: Compiled, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+def _send(driver: Any, statement: Compiled, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
     cursor: psycopg.Cursor[Any] = driver.cursor(row_factory=namedtuple_row)
     return cursor.execute(statement.text, statement.values(**parameters))
 
 
 @contextmanager
-def _driver(session: Session, *asked: Compiled) -> Iterator[Any]:
+def _driver(session: Session, *given: Compiled) -> Iterator[Any]:
     """Yield the psycopg connection of the session, within its transaction.
 
     SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
@@ -110,7 +110,7 @@ def _driver(session: Session, *asked: Compiled) -> Iterator[Any]:
         if driver.closed:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            "; ".join(statement.text for statement in asked),
+            "; ".join(statement.text for statement in given),
             None,
             error,
             psycopg.Error,
@@ -128,7 +128,7 @@ def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
     return Compiled(done.string, dict(done.params))
 
 
-def dense(text: str) -> str:
+def strip_sql(text: str) -> str:
     """Return SQL without comments and superfluous white space.
 
     psycopg caches the parsed parameters only of texts of at most 4096 characters. Literals in the

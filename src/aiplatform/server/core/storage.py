@@ -1,7 +1,7 @@
 """Blobs and the references to them. The store has the bytes, the database decides what exists.
 
 References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
-(:mod:`~aiplatform.server.core.collecting`) deletes what nothing refers to.
+(:mod:`~aiplatform.server.core.garbage_collection`) deletes what nothing refers to.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -63,7 +63,7 @@ class Blob(Created, Base):
     touched_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
-class DoomedBlob(Base):
+class PendingDeletion(Base):
     """The file of a deleted blob. It will be deleted, unless its content is stored again before."""
 
     __tablename__ = "doomed_blobs"
@@ -128,7 +128,7 @@ def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = F
     )
     # Waits for a collector that is deleting the file at the moment. A file that still exists is
     # kept.
-    session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == sha256))
+    session.execute(delete(PendingDeletion).where(PendingDeletion.sha256 == sha256))
     get_store().put_file(path, sha256, move=move)
 
 
@@ -160,7 +160,7 @@ def keep_all(
         locked = _lock_all(session, missing)
         missing = [sha256 for sha256 in missing if sha256 not in locked]
     # Waits for a collector that is deleting a file at the moment. A file that still exists is kept.
-    session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == any_(_array(fresh))))
+    session.execute(delete(PendingDeletion).where(PendingDeletion.sha256 == any_(_array(fresh))))
     store = get_store()
     with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
         stored = pool.map(
@@ -227,13 +227,15 @@ def _lock(session: Session, sha256: str) -> bool:
 
 
 def _revive(session: Session, sha256: str) -> None:
-    """Restore the blob of a doomed file that still exists, and lock it.
+    """Restore the blob of a file marked for deletion that still exists, and lock it.
 
     Raises:
         BlobGone: the file does not exist any more.
     """
     size = session.scalar(
-        delete(DoomedBlob).where(DoomedBlob.sha256 == sha256).returning(DoomedBlob.size)
+        delete(PendingDeletion)
+        .where(PendingDeletion.sha256 == sha256)
+        .returning(PendingDeletion.size)
     )
     # A collector that died may have left the mark of a file that is already deleted.
     if size is not None and get_store().exists(sha256):

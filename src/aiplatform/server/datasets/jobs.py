@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.questions import Question
+from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.datasets.service import fixes, gates, imports, quality, resumable
 from aiplatform.server.projects.access import ProjectContext
@@ -31,7 +31,9 @@ class DataQuality(TaskKind):
         """Pin the inputs of the report; see :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
 
-    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
+    def prefetch_queries(
+        self, context: ProjectContext, specs: Sequence[Any]
+    ) -> Sequence[CachedQuery]:
         """Return the queries for the quality gate and for all datasets that the specs name.
 
         The gate is needed because it names further datasets to compare with.

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.questions import Question
+from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
@@ -73,7 +73,9 @@ class Evaluation(TaskKind):
         """See :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
 
-    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
+    def prefetch_queries(
+        self, context: ProjectContext, specs: Sequence[Any]
+    ) -> Sequence[CachedQuery]:
         """Return the queries for the datasets of the specs."""
         return (pins.pins_query(context, [spec.dataset for spec in specs]),)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -15,7 +15,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -87,7 +87,7 @@ def _respond(
 
 
 @router.get("/projects/{project}/schedules", summary="List schedules")
-@written_here
+@serialise_in_thread
 def list_schedules(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -107,7 +107,7 @@ def list_schedules(
     summary="Create a schedule",
     responses=_problem(409, "The name is taken, or what it names is not ready"),
 )
-@sends("ETag")
+@sends_headers("ETag")
 def create_schedule(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -130,7 +130,7 @@ def create_schedule(
 
 
 @router.get("/schedules/{schedule}", summary="Read a schedule")
-@sends("ETag")
+@sends_headers("ETag")
 def get_schedule(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -148,7 +148,7 @@ def get_schedule(
     | _problem(412, "Changed meanwhile")
     | _problem(428, "If-Match is missing"),
 )
-@sends("ETag")
+@sends_headers("ETag")
 def update_schedule(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
@@ -184,7 +184,7 @@ def delete_schedule(
 
 
 @router.get("/schedules/{schedule}/firings", summary="List what came of a schedule")
-@written_here
+@serialise_in_thread
 def list_firings(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -11,9 +11,14 @@ from aiplatform.protocol.names import Name
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
-from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
+from aiplatform.server.core.description import sends_headers
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.raw_body import (
+    ExpectedDigest,
+    describe_body,
+    describe_errors,
+    receive_body,
+)
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
@@ -51,8 +56,8 @@ def bundle_origin(**source: str | None) -> dict[str, Any] | None:
     "/projects/{project}/bundles",
     status_code=status.HTTP_201_CREATED,
     summary="Upload code",
-    openapi_extra=described("a .tar.gz of regular files"),
-    responses=problems("bundle"),
+    openapi_extra=describe_body("a .tar.gz of regular files"),
+    responses=describe_errors("bundle"),
 )
 async def upload_bundle(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
@@ -81,11 +86,13 @@ async def upload_bundle(
             return render(bundle, now.principal.username)
 
     limit = get_settings().max_bundle_bytes
-    return await taken(request, expected, limit=limit, look_ahead=check_in_advance, keep=keep)
+    return await receive_body(
+        request, expected, limit=limit, check_in_advance=check_in_advance, keep=keep
+    )
 
 
 @router.get("/projects/{project}/bundles", summary="List code bundles")
-@written_here
+@serialise_in_thread
 def list_bundles(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -113,7 +120,7 @@ def get_bundle(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
-@sends(*downloads.HEADERS)
+@sends_headers(*downloads.HEADERS)
 def download_bundle(
     bundle: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -13,7 +13,7 @@ from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.settings import DEFAULT_QUEUE, SCRIPT_LABEL, get_settings
-from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets
@@ -75,7 +75,7 @@ def add_bundle(
         InsufficientStorage: when the disk is full.
     """
     quotas.charge_storage(session, context.project_id, spooled.size)
-    with room_needed():
+    with disk_space_required():
         storage.keep(session, spooled.path, spooled.sha256, spooled.size, move=True)
     bundle = CodeBundle(
         project_id=context.project_id,

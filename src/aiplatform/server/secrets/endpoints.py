@@ -11,7 +11,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedIn
@@ -39,7 +39,7 @@ CREATED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/users/me/secrets", summary="List your secrets")
-@written_here
+@serialise_in_thread
 def list_my_secrets(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
@@ -77,7 +77,7 @@ def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDe
 
 
 @router.get("/projects/{project}/secrets", summary="List a project's secrets")
-@written_here
+@serialise_in_thread
 def list_project_secrets(
     context: ReadProject, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:

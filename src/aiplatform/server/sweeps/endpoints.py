@@ -14,7 +14,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -84,7 +84,7 @@ def _show(session: Session, context: ProjectContext, uuid: UUID) -> SweepDetailO
 
 
 @router.get("/projects/{project}/sweeps", summary="List sweeps")
-@written_here
+@serialise_in_thread
 def list_sweeps(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

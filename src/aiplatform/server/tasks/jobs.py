@@ -22,15 +22,19 @@ from celery.signals import worker_ready, worker_shutting_down
 from celery.states import STARTED
 from sqlalchemy.exc import SQLAlchemyError
 
-from aiplatform.server.core import memory
+from aiplatform.server.core import gc_settings
 from aiplatform.server.core.broker import WAKE, get_celery, install_messages, send, task_queue
-from aiplatform.server.core.collecting import adopt_orphans, collect_blobs
-from aiplatform.server.core.database import ALIVE, ALIVE_THERE, transaction
+from aiplatform.server.core.database import (
+    KEEPALIVE_OPTIONS,
+    SERVER_KEEPALIVE_STATEMENTS,
+    transaction,
+)
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import libpq_url
+from aiplatform.server.core.garbage_collection import adopt_orphans, collect_blobs
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.spool import KEPT, clean_directory
+from aiplatform.server.core.spool import SPOOL_MAX_AGE, clean_directory
 from aiplatform.server.core.storage import get_store
 from aiplatform.server.notifications import jobs as notifications_jobs
 from aiplatform.server.projects.service import purge_overdue
@@ -132,11 +136,11 @@ class WorkerProcess:
                     libpq_url(self.settings.database_url),
                     autocommit=True,
                     connect_timeout=5,
-                    **ALIVE,
+                    **KEEPALIVE_OPTIONS,
                 ) as connection:
                     # Without this, a worker that was cut off would keep the lock, and no other
                     # could be reaper.
-                    connection.execute(ALIVE_THERE)
+                    connection.execute(SERVER_KEEPALIVE_STATEMENTS)
                     self._reap_with(connection)
             except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
                 log.warning("reaper interrupted", error=str(error)[:200])
@@ -193,7 +197,7 @@ def do_chores(settings: Settings) -> None:
             "celery": _forget_outcomes,
             "submissions": _forget_submissions,
             **hourly_chores(),
-            "spool": lambda: clean_directory(settings.spool_dir, KEPT),
+            "spool": lambda: clean_directory(settings.spool_dir, SPOOL_MAX_AGE),
             "store": lambda: get_store().sweep(timedelta(days=1).total_seconds()),
         }
     )
@@ -305,7 +309,7 @@ def install(app: Celery) -> None:
     install_messages(app)
 
     def on_ready(**_: Any) -> None:
-        memory.settle()
+        gc_settings.freeze_startup_objects()
         log.info("worker ready", name=None if _process is None else _process.name)
 
     def on_shutdown(**_: Any) -> None:

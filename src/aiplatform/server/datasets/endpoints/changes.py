@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.datasets import access, queries, service
@@ -51,7 +51,7 @@ Committer = Annotated[ProjectContext, Depends(access.WRITE)]
     summary="Change single rows",
     responses=PROBLEMS,
 )
-@sends("Location")
+@sends_headers("Location")
 async def patch_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: PatchRequest
 ) -> DatasetVersionOut:
@@ -78,7 +78,7 @@ async def patch_dataset_rows(
 @router.post(
     "/filter", status_code=status.HTTP_201_CREATED, summary="Keep some rows", responses=PROBLEMS
 )
-@sends("Location")
+@sends_headers("Location")
 async def filter_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: FilterRequest
 ) -> DatasetVersionOut:
@@ -130,7 +130,7 @@ def fix_dataset_rows(
 @router.post(
     "/map", status_code=status.HTTP_201_CREATED, summary="Say what columns are", responses=PROBLEMS
 )
-@sends("Location")
+@sends_headers("Location")
 async def map_dataset_columns(
     dataset: UUID, context: Committer, request: Request, response: Response, body: MapRequest
 ) -> DatasetVersionOut:
@@ -226,7 +226,7 @@ def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
     summary="Go back to a version",
     responses=PROBLEMS,
 )
-@sends("Location")
+@sends_headers("Location")
 def restore_dataset_version(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],

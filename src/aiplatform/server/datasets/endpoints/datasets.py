@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -16,7 +16,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
@@ -40,7 +40,7 @@ Name = Annotated[
 
 
 @router.get("/projects/{project}/datasets", summary="List datasets")
-@written_here
+@serialise_in_thread
 def list_datasets(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -62,7 +62,7 @@ def list_datasets(
     openapi_extra=RAW_BODY,
     responses=PROBLEMS,
 )
-@sends("Location", "ETag")
+@sends_headers("Location", "ETag")
 async def create_dataset(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     request: Request,
@@ -90,7 +90,7 @@ async def create_dataset(
 
 
 @router.get("/datasets/{dataset}", summary="Read a dataset")
-@sends("ETag")
+@sends_headers("ETag")
 def get_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -104,7 +104,7 @@ def get_dataset(
 
 
 @router.patch("/datasets/{dataset}", summary="Rename a dataset", responses=PROBLEMS)
-@sends("ETag")
+@sends_headers("ETag")
 def update_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],
@@ -125,7 +125,7 @@ def update_dataset(
 @router.delete(
     "/datasets/{dataset}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset"
 )
-@sends("Purge-After")
+@sends_headers("Purge-After")
 def delete_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],

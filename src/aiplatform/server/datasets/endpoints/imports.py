@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.datasets import access
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
 from aiplatform.server.datasets.schemas import ImportRequest
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1")
     summary="Import a dataset",
     responses={409: PROBLEMS[409], 422: PROBLEMS[422]},
 )
-@sends("Location")
+@sends_headers("Location")
 def import_dataset(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,

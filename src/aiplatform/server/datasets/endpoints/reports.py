@@ -10,14 +10,14 @@ from aiplatform.data.reports import Subject, compared, page_of
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import downloads
-from aiplatform.server.core.description import header, sends
+from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.datasets import access, queries, service
@@ -71,7 +71,7 @@ def get_dataset_report(
 
 
 @router.get("/{version}/reports", summary="List the quality reports")
-@written_here
+@serialise_in_thread
 def list_dataset_reports(
     dataset: UUID,
     version: Label,
@@ -122,7 +122,7 @@ def compare_dataset_reports(
     response_class=Response,
     responses=PAGE,
 )
-@sends("Content-Disposition")
+@sends_headers("Content-Disposition")
 def get_dataset_report_page(
     dataset: UUID,
     version: Label,

@@ -12,11 +12,11 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import header, sends
+from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import Spooled, room_needed, workplace
+from aiplatform.server.core.spool import Spooled, disk_space_required, upload_prefix
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.commits import commit_upload, upload_change
 from aiplatform.server.datasets.endpoints.rendering import render_dataset
@@ -98,7 +98,9 @@ def set_headers(response: Response, upload: DatasetUpload, offset: int) -> None:
     status_code=status.HTTP_204_NO_CONTENT,
     summary="What of tus is spoken",
 )
-@sends("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Checksum-Algorithm", "Tus-Max-Size")
+@sends_headers(
+    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Checksum-Algorithm", "Tus-Max-Size"
+)
 def describe_uploads(context: Creator, response: Response) -> None:
     """Return the protocol version, extensions, checksums and maximum upload size as headers."""
     del context
@@ -114,7 +116,7 @@ def describe_uploads(context: Creator, response: Response) -> None:
     summary="List resumable uploads",
     responses={409: {**PROBLEMS[400], "description": "The project is archived"}},
 )
-@written_here
+@serialise_in_thread
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[UploadOut]:
@@ -137,7 +139,7 @@ def list_uploads(
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
-@sends("Location", *PROGRESS, sometimes=OUTCOME)
+@sends_headers("Location", *PROGRESS, sometimes=OUTCOME)
 async def create_upload(context: Creator, request: Request) -> Response:
     """Begin an upload of `Upload-Length` bytes, which `Upload-Metadata` describes.
 
@@ -183,7 +185,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
     "/uploads/{upload}", summary="How much has arrived", responses=TUS_PROBLEMS,
     response_class=Response,
 )  # fmt: skip
-@sends(*PROGRESS, sometimes=OUTCOME)
+@sends_headers(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """Return the number of bytes that have arrived in `Upload-Offset`; continue from there."""
     require_protocol_version(request)
@@ -195,7 +197,7 @@ def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
 
 
 @router.get("/uploads/{upload}", summary="Read an upload", responses=TUS_PROBLEMS)
-@sends(*PROGRESS, sometimes=OUTCOME)
+@sends_headers(*PROGRESS, sometimes=OUTCOME)
 def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     """Return the progress of an upload and, when it has ended, its result."""
     with transaction() as session:
@@ -213,7 +215,7 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
-@sends(*PROGRESS, sometimes=OUTCOME)
+@sends_headers(*PROGRESS, sometimes=OUTCOME)
 async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """Append a piece; after the last one, read the file and commit it.
 
@@ -258,7 +260,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     summary="Give an upload up",
     responses=TUS_PROBLEMS,
 )
-@sends("Tus-Resumable")
+@sends_headers("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
     """Delete an upload with its bytes. A dataset that was made from it stays."""
     require_protocol_version(request)
@@ -340,11 +342,11 @@ async def finish_upload(request: Request, context: ProjectContext, uuid: UUID) -
         return upload
     path = resumable.file_of(uuid)
     metadata = TusMetadata.model_validate(upload.facts)
-    async with workplace(get_settings().spool_dir) as prefix:
+    async with upload_prefix(get_settings().spool_dir) as prefix:
         linked = prefix.with_suffix(".upload")
 
         def hashed() -> Spooled:
-            with room_needed():
+            with disk_space_required():
                 os.link(path, linked)
             sha256, size = hash_file(linked)
             if size != upload.length:

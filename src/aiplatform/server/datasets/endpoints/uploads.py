@@ -24,9 +24,9 @@ from aiplatform.server.core.spool import (
     announced_digest,
     check_headers,
     declared_size,
+    disk_space_required,
     receive,
-    room_needed,
-    workplace,
+    upload_prefix,
 )
 from aiplatform.server.datasets import service
 from aiplatform.server.datasets.errors import InvalidReadingOption
@@ -203,7 +203,7 @@ async def receive_upload(
 
     await run_in_threadpool(check_in_advance)
 
-    async with workplace(settings.spool_dir) as prefix:
+    async with upload_prefix(settings.spool_dir) as prefix:
         try:
             spooled = await receive(
                 request.stream(),
@@ -256,7 +256,7 @@ async def parse_upload(
     )
 
     def packed() -> dict[str, Packed]:
-        with room_needed():
+        with disk_space_required():
             return pack_upload(ingested, spooled, filename, reusable_files(context, dataset))
 
     return Upload(

@@ -10,7 +10,7 @@ from aiplatform.data.browse import Found
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import audit, downloads
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -20,7 +20,7 @@ from aiplatform.server.core.pagination import (
     encode_cursor,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
@@ -57,7 +57,7 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("", summary="List versions")
-@written_here
+@serialise_in_thread
 def list_dataset_versions(
     dataset: UUID, context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DatasetVersionOut]:
@@ -76,7 +76,7 @@ def list_dataset_versions(
     openapi_extra=RAW_BODY,
     responses=PROBLEMS,
 )
-@sends("Location")
+@sends_headers("Location")
 async def create_dataset_version(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],
@@ -165,7 +165,7 @@ def list_dataset_rows(
     response_class=Response,
     responses=CONTENT,
 )
-@sends("ETag", "Content-Disposition", sometimes=("Accept-Ranges", "Repr-Digest"))
+@sends_headers("ETag", "Content-Disposition", sometimes=("Accept-Ranges", "Repr-Digest"))
 def get_dataset_content(
     dataset: UUID,
     version: Label,

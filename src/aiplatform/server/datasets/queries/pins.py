@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.questions import Key, Question, once
+from aiplatform.server.core.query_cache import CachedQuery, Key, cached
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
@@ -55,14 +55,14 @@ def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: st
         NotFound: when the project has no such dataset or the dataset no such version.
     """
     ref = (uuid, label)
-    return once(session, _key(context, ref), lambda: _pin(session, context, ref))
+    return cached(session, _key(context, ref), lambda: _pin(session, context, ref))
 
 
-def pins_query(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Question:
+def pins_query(context: ProjectContext, wanted: Iterable[DatasetRef]) -> CachedQuery:
     """Return one query that answers :func:`pin_version` for all references ``wanted``."""
     refs = {(ref.dataset, ref.version) for ref in wanted}
     asked = _parameters(context, [ref for ref in refs if _is_plain(ref)])
-    return Question(
+    return CachedQuery(
         _pins_statement(),
         asked,
         lambda rows: {_key(context, ref): pin for ref, pin in _by_ref(rows).items()},

@@ -15,7 +15,7 @@ from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import room_needed, workplace
+from aiplatform.server.core.spool import disk_space_required, upload_prefix
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.rules import ROWS_PATH
@@ -106,7 +106,7 @@ async def transformed_rows(
         MalformedFile: the operation is impossible with these rows.
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
     """
-    async with workplace(get_settings().spool_dir) as prefix:
+    async with upload_prefix(get_settings().spool_dir) as prefix:
         yield await transform_rows(base, do, prefix, disconnected)
 
 
@@ -120,7 +120,7 @@ async def transform_rows(
     job = prefix.with_suffix(".job")
 
     def write_job() -> None:
-        with room_needed():
+        with disk_space_required():
             local = local_rows(base.rows)
             job.write_text(dumps({"base": str(local), "output": str(prefix), "do": do}))
 
@@ -133,7 +133,7 @@ async def transform_rows(
         made = []
         for output in answer["outputs"]:
             rows = ingested_of(output, Path(output.pop("path")))
-            with room_needed():
+            with disk_space_required():
                 packed = {ROWS_PATH: pack_rows(rows, base.rows)}
             made.append(TransformedRows(rows, packed, {"from": base.label, **counts}))
         return made

@@ -18,7 +18,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.files import keep_parts
-from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobGone
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import (
@@ -287,7 +287,7 @@ def _commit(
 def _keep_files(
     session: Session, context: ProjectContext, version: DatasetVersion, upload: Upload
 ) -> None:
-    with room_needed():
+    with disk_space_required():
         packed = upload.packed
         if packed is None:
             packed = pack_without_reuse(upload)

@@ -13,7 +13,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import ComparedRef, FixSpec
 from aiplatform.server.core import storage
-from aiplatform.server.core.spool import room_needed
+from aiplatform.server.core.spool import disk_space_required
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import MalformedFile
@@ -114,7 +114,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
     [described] = result.pop("outputs")
     # The path that the task reports is not trusted: only its file name is used.
     ingested = ingested_of(described, output / Path(described.pop("path")).name)
-    with room_needed():
+    with disk_space_required():
         packed = pack_rows(ingested, before)
         for path, sha256, size in packed.new:
             write(_store_blob(path, sha256, size))

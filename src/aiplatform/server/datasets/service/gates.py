@@ -13,7 +13,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
-from aiplatform.server.core.questions import Key, Question, once
+from aiplatform.server.core.query_cache import CachedQuery, Key, cached
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
@@ -46,12 +46,12 @@ def gate_of(session: Session, project_id: int) -> Gate:
     def read() -> Gate:
         return _gate_from(_gate_statement().all(session, project=project_id))
 
-    return once(session, _key(project_id), read)
+    return cached(session, _key(project_id), read)
 
 
-def gate_query(project_id: int) -> Question:
+def gate_query(project_id: int) -> CachedQuery:
     """Return the query of :func:`gate_of`, to be sent with others."""
-    return Question(
+    return CachedQuery(
         _gate_statement(),
         {"project": project_id},
         lambda rows: {_key(project_id): _gate_from(rows)},

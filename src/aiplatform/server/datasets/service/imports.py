@@ -21,7 +21,7 @@ from aiplatform.protocol.specs import DatasetImportSpec
 from aiplatform.server.core import storage
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.outgoing import require_open_url
-from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import ImportRefused
 from aiplatform.server.datasets.rules import safe_filename
@@ -105,7 +105,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
     if len(files) == 1:
         filename = safe_filename(files[0]["name"])
         spooled = Spooled(output / UPLOAD_FILE, files[0]["sha256"], files[0]["size"])
-    with room_needed():
+    with disk_space_required():
         packed = pack_upload(ingested, spooled, filename, reusable_files(context, spec.dataset))
     upload = Upload(
         filename=filename,
@@ -122,7 +122,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
         do = upload_operation(spec.mode, ingested, spec.key)
         [made] = asyncio.run(transform_rows(base, do, output / "changed", never_disconnected))
         upload = with_transformed_rows(upload, made, spec.mode, spec.key)
-    with room_needed():
+    with disk_space_required():
         for file in (upload.packed or {}).values():
             for path, sha256, size in file.new:
                 write(_store_blob(path, sha256, size))

@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import room_needed
+from aiplatform.server.core.spool import disk_space_required
 from aiplatform.server.datasets.service.ingest import WaitForDisconnect, run_row_program
 
 
@@ -49,7 +49,7 @@ async def get_or_build_index(
             pass
         else:
             return True
-        with room_needed():
+        with disk_space_required():
             known = {**make_input(), "output": str(partial)}
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             job.write_text(dumps(known))

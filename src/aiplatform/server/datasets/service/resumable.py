@@ -28,7 +28,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound, TooLarge
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import BUFFER_BYTES, room_needed
+from aiplatform.server.core.spool import BUFFER_BYTES, disk_space_required
 from aiplatform.server.datasets.errors import (
     ChecksumMismatch,
     InvalidTusHeader,
@@ -78,7 +78,7 @@ def create(
         **{key: facts[key] for key in ("name", "dataset", "filename") if facts.get(key)},
     )
     path = file_of(upload.uuid)
-    with room_needed():
+    with disk_space_required():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.open("xb").close()
     return upload
@@ -255,7 +255,7 @@ async def receive_piece(
         nonlocal end
         if digest is not None:
             digest.update(buffer)
-        with room_needed(), memoryview(buffer) as rest:
+        with disk_space_required(), memoryview(buffer) as rest:
             written = 0
             while written < len(rest):
                 written += os.pwrite(descriptor, rest[written:], end + written)

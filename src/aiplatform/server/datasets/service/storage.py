@@ -13,7 +13,7 @@ from aiplatform.protocol.storage import (
     VersionParts,
     VersionStorage,
 )
-from aiplatform.server.core import audit, collecting
+from aiplatform.server.core import audit, garbage_collection
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
 from aiplatform.server.identity.access import Principal
@@ -92,10 +92,10 @@ def dataset_report(session: Session, context: ProjectContext, uuid: UUID) -> Dat
 
 
 def collect(session: Session, principal: Principal, *, dry_run: bool) -> Collected:
-    """Mark and delete unreferenced blobs; see :mod:`~aiplatform.server.core.collecting`."""
+    """Mark and delete unreferenced blobs; see :mod:`~aiplatform.server.core.garbage_collection`."""
     if dry_run:
-        return collecting.collectable()
-    done = collecting.collect_some()
+        return garbage_collection.preview_collection()
+    done = garbage_collection.collect_with_report()
     audit.record(
         session,
         principal.actor,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import (
@@ -18,7 +18,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
@@ -86,7 +86,7 @@ def _show(
 
 
 @router.get("/projects/{project}/experiments", summary="List experiments")
-@written_here
+@serialise_in_thread
 def list_experiments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -140,7 +140,7 @@ def list_experiments(
     summary="Create an experiment",
     responses=_problem(409, "The base model is not ready"),
 )
-@sends("ETag")
+@sends_headers("ETag")
 def create_experiment(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -161,7 +161,7 @@ def create_experiment(
 
 
 @router.get("/experiments/{experiment}", summary="Read an experiment")
-@sends("ETag")
+@sends_headers("ETag")
 def get_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -177,7 +177,7 @@ def get_experiment(
     summary="Change an experiment",
     responses=_problem(412, "Changed meanwhile") | _problem(428, "If-Match is missing"),
 )
-@sends("ETag")
+@sends_headers("ETag")
 def update_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
@@ -257,7 +257,7 @@ def start_run(
     summary="Clone an experiment",
     responses=_problem(409, "The base model is not ready"),
 )
-@sends("ETag")
+@sends_headers("ETag")
 def clone_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
@@ -274,7 +274,7 @@ def clone_experiment(
 
 
 @router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
-@written_here
+@serialise_in_thread
 def list_runs(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

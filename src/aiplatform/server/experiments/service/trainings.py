@@ -12,7 +12,7 @@ from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.statements import all_of, compiled
+from aiplatform.server.core.statements import compiled, fetch_all
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
@@ -292,7 +292,7 @@ def show_running(session: Session, task_id: int) -> None:
     """
     mine = {"task_id": task_id}
     runs = {"running": ExperimentStatus.RUNNING.value, "training": TaskType.TRAINING.value}
-    all_of(session, (_LOCK_OF_TASK, mine), (_RUNS, mine | runs))
+    fetch_all(session, (_LOCK_OF_TASK, mine), (_RUNS, mine | runs))
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:

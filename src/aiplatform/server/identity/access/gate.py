@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from aiplatform.server.core.database import sessions_awaited
-from aiplatform.server.core.direct import Batches, Direct
+from aiplatform.server.core.async_database import AsyncDatabase, Batcher
+from aiplatform.server.core.database import requests_await_sessions
 from aiplatform.server.core.statements import Compiled
 
 
@@ -15,9 +15,9 @@ class Gate:
     arrived is therefore refused, as if the request had been checked alone.
     """
 
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
-        self._lanes: dict[str, Batches[dict[str, Any], Any]] = {}
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+        self._lanes: dict[str, Batcher[dict[str, Any], Any]] = {}
 
     async def row(self, statement: Compiled, token_hash: bytes, named: dict[str, UUID]) -> Any:
         """Return the row that ``statement`` finds for the token and the named resources, or None.
@@ -29,19 +29,19 @@ class Gate:
         if lane is None:
             types = {"token_hash": "bytea", **dict.fromkeys(named, "uuid")}
             lane = self._lanes[statement.text] = self._lane(statement, types)
-        return await lane.ask({"token_hash": token_hash, **named})
+        return await lane.call({"token_hash": token_hash, **named})
 
-    def _lane(self, one: Compiled, types: dict[str, str]) -> Batches[dict[str, Any], Any]:
-        many = one.of_many(**types)
+    def _lane(self, one: Compiled, types: dict[str, str]) -> Batcher[dict[str, Any], Any]:
+        many = one.for_arrays(**types)
 
         async def look_up(asked: list[dict[str, Any]]) -> list[Any]:
             if len(asked) == 1:
-                rows = await self._direct.rows(one.text, one.values(**asked[0]))
+                rows = await self._database.rows(one.text, one.values(**asked[0]))
                 return [rows[0] if rows else None]
             values = many.values(**{name: [each[name] for each in asked] for name in types})
-            found = {row.place: row for row in await self._direct.rows(many.text, values)}
+            found = {row.place: row for row in await self._database.rows(many.text, values)}
             return [found.get(place) for place in range(1, len(asked) + 1)]
 
         # One query at a time: requests that arrive during a query are looked up together by the
         # next one, so a busy process catches up.
-        return Batches(look_up, lanes=1, patient=sessions_awaited)
+        return Batcher(look_up, lanes=1, patient=requests_await_sessions)

@@ -20,7 +20,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import commit, get_session, transaction
 from aiplatform.server.core.errors import Problem, Unavailable
-from aiplatform.server.core.problems import on_refusal
+from aiplatform.server.core.problems import set_denial_action
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.identity.access.gate import Gate
 from aiplatform.server.identity.access.principals import (
@@ -65,7 +65,7 @@ def deny(
     session.rollback()
     _record(session, principal, str(permission), request, project)
     commit(session)
-    on_refusal(request, None)
+    set_denial_action(request, None)
     return PermissionDenied(permission=str(permission))
 
 
@@ -155,7 +155,9 @@ class Guard(ABC, Generic[Evidence]):
                 return await run_in_threadpool(self._again, request, token)
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         if principal.key is None or (self.accepts_keys and not row.key_use_unnoted):
-            on_refusal(request, _recorder(principal, request, getattr(row, "project_uuid", None)))
+            set_denial_action(
+                request, _recorder(principal, request, getattr(row, "project_uuid", None))
+            )
             with suppress(PermissionDenied):
                 return self.evidence(principal, row)
         return await run_in_threadpool(self._again, request, token)
@@ -173,7 +175,7 @@ class Guard(ABC, Generic[Evidence]):
             )
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         project = getattr(row, "project_uuid", None)
-        on_refusal(request, _recorder(principal, request, project))
+        set_denial_action(request, _recorder(principal, request, project))
         if principal.key is not None:
             if row.key_use_unnoted:
                 # Committed at once: a request may take long or fail, but the key has been used in

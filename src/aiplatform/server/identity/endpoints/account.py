@@ -11,7 +11,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity import queries, service
@@ -92,7 +92,7 @@ def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/sessions", summary="List your sessions")
-@written_here
+@serialise_in_thread
 def list_sessions(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionOut]:

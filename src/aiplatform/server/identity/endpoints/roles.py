@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response, status
 
 from aiplatform.protocol.permissions import DESCRIPTIONS, SYSTEM_ROLES, Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import Language
 from aiplatform.server.core.etags import IfMatch
 from aiplatform.server.core.pagination import (
@@ -14,7 +14,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.core.settings import get_settings
@@ -82,7 +82,7 @@ def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
 
 
 @router.get("/roles", summary="List roles")
-@written_here
+@serialise_in_thread
 def list_roles(
     _: SignedInOrKey,
     session: SessionDep,
@@ -103,7 +103,7 @@ def list_roles(
 
 
 @router.get("/roles/{role}", summary="Read a role")
-@sends("ETag")
+@sends_headers("ETag")
 def read_role(
     role: RoleName,
     principal: SignedInOrKey,
@@ -127,7 +127,7 @@ def read_role(
 @router.post(
     "/roles", summary="Create a role", status_code=status.HTTP_201_CREATED, responses=CONFLICT
 )
-@sends("ETag")
+@sends_headers("ETag")
 def create_role(
     body: RoleIn, principal: RolesWrite, session: SessionDep, response: Response
 ) -> RoleOut:
@@ -138,7 +138,7 @@ def create_role(
 
 
 @router.patch("/roles/{role}", summary="Change a role", responses=CHANGED)
-@sends("ETag")
+@sends_headers("ETag")
 def update_role(
     role: RoleName,
     body: RolePatch,

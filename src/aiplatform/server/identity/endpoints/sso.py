@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import Settings, get_settings
@@ -75,7 +75,7 @@ def read_sso(_: Public) -> SsoOut:
     response_class=RedirectResponse,
     status_code=status.HTTP_303_SEE_OTHER,
 )
-@sends("Location", "Set-Cookie")
+@sends_headers("Location", "Set-Cookie")
 def begin_sso(
     _: Public,
     redirect_uri: Annotated[str, Query(max_length=500, description="where it ends")],
@@ -126,7 +126,7 @@ def begin_sso(
     response_class=RedirectResponse,
     status_code=status.HTTP_303_SEE_OTHER,
 )
-@sends("Location", "Set-Cookie")
+@sends_headers("Location", "Set-Cookie")
 def finish_sso(
     request: Request,
     _: Public,

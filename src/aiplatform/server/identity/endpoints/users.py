@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -14,7 +14,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
@@ -64,7 +64,7 @@ def _details(session: Session, user: User, response: Response) -> UserDetails:
 
 
 @router.get("", summary="List accounts")
-@written_here
+@serialise_in_thread
 def list_users(
     _: UsersRead,
     session: SessionDep,
@@ -98,7 +98,7 @@ def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> Use
 
 
 @router.get("/{user}", summary="Read an account")
-@sends("ETag")
+@sends_headers("ETag")
 def read_user(
     user: NameOrUuid, _: UsersRead, session: SessionDep, response: Response
 ) -> UserDetails:
@@ -107,7 +107,7 @@ def read_user(
 
 
 @router.patch("/{user}", summary="Change an account", responses=CHANGE)
-@sends("ETag")
+@sends_headers("ETag")
 def update_user(
     user: NameOrUuid,
     body: UserChanges,
@@ -129,7 +129,7 @@ def update_user(
 
 
 @router.post("/{user}/deactivate", summary="Deactivate an account", responses=LAST)
-@sends("ETag")
+@sends_headers("ETag")
 def deactivate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
@@ -140,7 +140,7 @@ def deactivate_user(
 
 
 @router.post("/{user}/activate", summary="Reactivate an account")
-@sends("ETag")
+@sends_headers("ETag")
 def activate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.notifications import queries, service
@@ -34,7 +34,7 @@ Uuid = Annotated[UUID, Path(description="uuid of the notification")]
 
 
 @router.get("", summary="List notifications")
-@written_here
+@serialise_in_thread
 def list_notifications(
     request: Request,
     principal: SignedIn,
@@ -78,7 +78,7 @@ def delete_read_notifications(principal: SignedIn, session: SessionDep) -> Chang
 
 
 @router.get("/preferences", summary="Read preferences")
-@sends("ETag")
+@sends_headers("ETag")
 def read_preferences(
     request: Request, principal: SignedIn, session: SessionDep, response: Response
 ) -> PreferencesOut:
@@ -90,7 +90,7 @@ def read_preferences(
 
 
 @router.patch("/preferences", summary="Change preferences", responses=CHANGED)
-@sends("ETag")
+@sends_headers("ETag")
 def update_preferences(
     request: Request,
     body: PreferencesIn,

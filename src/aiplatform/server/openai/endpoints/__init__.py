@@ -36,7 +36,7 @@ from aiplatform.server.openai.service import (
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     """Create the process's chat service; routes find it in ``request.state``."""
-    async with ChatService(app.state.direct) as chats:
+    async with ChatService(app.state.database) as chats:
         yield {"chats": chats}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 
-from aiplatform.server.core.direct import Direct
+from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.openai.errors import EngineSilent, EngineUnavailable
 from aiplatform.server.openai.rules import SILENCE_SECONDS
@@ -207,9 +207,9 @@ class Answer:
 class ChatService:
     """The parts of the API that live as long as the process."""
 
-    def __init__(self, direct: Direct) -> None:
+    def __init__(self, database: AsyncDatabase) -> None:
         self.connections = Connections()
-        self.lookups = Lookups(direct)
+        self.lookups = Lookups(database)
         self.watch = Watch()
         self.journal = Journal()
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from aiplatform.server.core.direct import Direct
+from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.statements import Compiled
 from aiplatform.server.identity.access import NOTE_USE, hash_token
 from aiplatform.server.openai import queries
@@ -21,8 +21,8 @@ Rows = Sequence[Any]
 class Lookups:
     """The SQL statements of the OpenAI-compatible API, run on the event loop."""
 
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
 
     async def named(self, token: str, name: str, uuid: UUID | None) -> Rows:
         """Return the rows of :func:`queries.named`.
@@ -47,7 +47,7 @@ class Lookups:
             psycopg.Error: when the database does not answer.
         """
         query = queries.serving()
-        rows = await self._direct.rows(query.text, query.values(id=deployment_id))
+        rows = await self._database.rows(query.text, query.values(id=deployment_id))
         return rows[0] if rows else None
 
     async def note_use(self, key_id: int) -> None:
@@ -56,8 +56,10 @@ class Lookups:
         Raises:
             psycopg.Error: when the database does not answer.
         """
-        await self._direct.run(lambda connection: connection.execute(NOTE_USE, {"key_id": key_id}))
+        await self._database.run(
+            lambda connection: connection.execute(NOTE_USE, {"key_id": key_id})
+        )
 
     async def _rows(self, query: Compiled, token: str, **parameters: Any) -> Rows:
         values = query.values(token_hash=hash_token(token), **parameters)
-        return await self._direct.rows(query.text, values)
+        return await self._database.rows(query.text, values)

@@ -12,7 +12,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedInOrKey
@@ -58,7 +58,7 @@ def _render(row: Any) -> BinItemOut:
 
 
 @router.get("/bin", summary="List deleted projects")
-@written_here
+@serialise_in_thread
 def list_deleted_projects(
     principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
@@ -94,7 +94,7 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 
 
 @router.get("/projects/{project}/bin", summary="List what was deleted in a project")
-@written_here
+@serialise_in_thread
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:

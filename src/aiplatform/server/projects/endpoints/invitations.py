@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
@@ -35,7 +35,7 @@ def render_invitation(row: queries.InvitationRow) -> InvitationOut:
 
 
 @router.get("/projects/{project}/invitations", summary="List a project's open invitations")
-@written_here
+@serialise_in_thread
 def list_project_invitations(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[InvitationOut]:
@@ -52,7 +52,7 @@ def list_project_invitations(
 
 
 @router.get("/users/me/project-invitations", summary="List your invitations into projects")
-@written_here
+@serialise_in_thread
 def list_my_invitations(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[InvitationOut]:

@@ -12,7 +12,7 @@ from aiplatform.server.core.pagination import (
     Page,
     encode_cursor,
     page_by_id,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
@@ -84,7 +84,7 @@ def _render_access(found: service.Explanation) -> AccessOut:
 
 
 @router.get("/{project}/members", summary="List members")
-@written_here
+@serialise_in_thread
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:

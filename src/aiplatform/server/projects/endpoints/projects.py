@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag, set_purge_after
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep, SignedInOrKey
 from aiplatform.server.identity.models import User
@@ -72,7 +72,7 @@ def render(project: Project, owner: User | None, readable: bool = True) -> Proje
 
 
 @router.get("", summary="List projects")
-@written_here
+@serialise_in_thread
 def list_projects(
     principal: SignedInOrKey,
     session: SessionDep,
@@ -101,7 +101,7 @@ def list_projects(
 @router.post(
     "", summary="Create a project", status_code=status.HTTP_201_CREATED, responses=CONFLICT
 )
-@sends("ETag")
+@sends_headers("ETag")
 def create_project(
     body: ProjectIn, principal: Create, session: SessionDep, response: Response
 ) -> ProjectOut:
@@ -112,7 +112,7 @@ def create_project(
 
 
 @router.get("/{project}", summary="Read a project")
-@sends("ETag")
+@sends_headers("ETag")
 def read_project(context: Read, session: SessionDep, response: Response) -> ProjectOut:
     """Return one project. Its ETag is needed to change it."""
     project, owner = queries.get_project(session, context)
@@ -121,7 +121,7 @@ def read_project(context: Read, session: SessionDep, response: Response) -> Proj
 
 
 @router.patch("/{project}", summary="Change a project", responses=CHANGED)
-@sends("ETag")
+@sends_headers("ETag")
 def update_project(
     body: ProjectPatch,
     context: Change,
@@ -142,7 +142,7 @@ def update_project(
 
 
 @router.delete("/{project}", summary="Delete a project", status_code=status.HTTP_204_NO_CONTENT)
-@sends("Purge-After")
+@sends_headers("Purge-After")
 def delete_project(context: Delete, session: SessionDep, response: Response) -> None:
     """Delete the project with its datasets, experiments, models and deployments; stop its tasks.
 
@@ -153,7 +153,7 @@ def delete_project(context: Delete, session: SessionDep, response: Response) -> 
 
 
 @router.post("/{project}/archive", summary="Archive a project")
-@sends("ETag")
+@sends_headers("ETag")
 def archive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make a project read-only. Its tasks are cancelled, so deployments stop; nothing is deleted.
 
@@ -163,7 +163,7 @@ def archive_project(context: Delete, session: SessionDep, response: Response) ->
 
 
 @router.post("/{project}/unarchive", summary="Reactivate a project")
-@sends("ETag")
+@sends_headers("ETag")
 def unarchive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make an archived project writable again.
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -15,7 +15,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -58,7 +58,7 @@ DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 
 
 @router.get("/projects/{project}/webhooks", summary="List webhooks")
-@written_here
+@serialise_in_thread
 def list_webhooks(
     context: List, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WebhookOut]:
@@ -75,7 +75,7 @@ def list_webhooks(
     status_code=status.HTTP_201_CREATED,
     responses=CONFLICT,
 )
-@sends("ETag")
+@sends_headers("ETag")
 def create_webhook(
     body: WebhookIn, context: Create, session: SessionDep, response: Response
 ) -> NewWebhookOut:
@@ -91,7 +91,7 @@ def create_webhook(
 
 
 @router.get("/webhooks/{webhook}", summary="Read a webhook")
-@sends("ETag")
+@sends_headers("ETag")
 def read_webhook(
     webhook: UUID, context: Read, session: SessionDep, response: Response
 ) -> WebhookOut:
@@ -102,7 +102,7 @@ def read_webhook(
 
 
 @router.patch("/webhooks/{webhook}", summary="Change a webhook", responses=CHANGED)
-@sends("ETag")
+@sends_headers("ETag")
 def update_webhook(
     webhook: UUID,
     body: WebhookPatch,
@@ -155,7 +155,7 @@ def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> Deliver
 
 
 @router.get("/webhooks/{webhook}/deliveries", summary="List deliveries")
-@written_here
+@serialise_in_thread
 def list_deliveries(
     webhook: UUID, context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DeliveryOut]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -14,7 +14,7 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
@@ -85,7 +85,7 @@ def _base(entry: Entry) -> BaseModelOut | None:
 
 
 @router.get("/models", summary="List models everywhere")
-@written_here
+@serialise_in_thread
 def list_models(
     principal: Annotated[Principal, Depends(access.BROWSE)],
     session: SessionDep,
@@ -101,7 +101,7 @@ def list_models(
 
 
 @router.get("/projects/{project}/models", summary="List a project's models")
-@written_here
+@serialise_in_thread
 def list_project_models(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -122,7 +122,7 @@ def list_project_models(
     summary="Bring a model in",
     responses=CONFLICT,
 )
-@sends("Location")
+@sends_headers("Location")
 def create_model(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -166,7 +166,7 @@ def import_model(context: Writer, session: SessionDep) -> TaskOut:
 
 
 @router.get("/models/{model}", summary="Read a model")
-@sends("ETag")
+@sends_headers("ETag")
 def get_model(context: Reader, session: SessionDep, response: Response) -> ModelOut:
     """Return a model with its card."""
     entry = queries.get_entry(session, context.model_id)
@@ -204,7 +204,7 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
     summary="Delete a model",
     responses=CONFLICT,
 )
-@sends(sometimes=("Purge-After",))
+@sends_headers(sometimes=("Purge-After",))
 def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
     """Delete a model. Refused while an unfinished task or a tuned model needs it.
 

@@ -8,17 +8,22 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     decode_cursor,
     encode_cursor,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.paths import ANY_PATH
-from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
+from aiplatform.server.core.raw_body import (
+    ExpectedDigest,
+    describe_body,
+    describe_errors,
+    receive_body,
+)
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
@@ -41,7 +46,7 @@ def render(file: StoredFile) -> ModelFileOut:
 
 
 @router.get("", summary="List a model's files")
-@written_here
+@serialise_in_thread
 def list_model_files(
     context: Annotated[ModelContext, Depends(access.READ)],
     session: SessionDep,
@@ -62,8 +67,8 @@ def list_model_files(
 @router.put(
     ANY_PATH,
     summary="Upload a model's file",
-    openapi_extra=described("the file's bytes"),
-    responses=problems("file", s409="The model takes no files (any more)"),
+    openapi_extra=describe_body("the file's bytes"),
+    responses=describe_errors("file", s409="The model takes no files (any more)"),
 )
 async def put_model_file(
     path: FilePath,
@@ -77,7 +82,7 @@ async def put_model_file(
     """
     service.check_path(path)
 
-    def look_ahead(size: int) -> None:
+    def check_in_advance(size: int) -> None:
         with transaction() as session:
             model, _ = service.open_for_files(session, context.model_id)
             if model.project_id is not None:
@@ -92,7 +97,9 @@ async def put_model_file(
             return render(file)
 
     limit = get_settings().max_upload_bytes
-    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
+    return await receive_body(
+        request, expected, limit=limit, check_in_advance=check_in_advance, keep=keep
+    )
 
 
 @router.get(
@@ -101,7 +108,7 @@ async def put_model_file(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
-@sends(*downloads.HEADERS)
+@sends_headers(*downloads.HEADERS)
 def get_model_file(
     path: FilePath,
     context: Annotated[ModelContext, Depends(access.READ)],

@@ -14,7 +14,7 @@ from aiplatform.protocol.specs import ImportSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.notifications.service import announce
@@ -135,7 +135,7 @@ def add_file(
     )
     session.flush()
     quotas.charge_storage(session, model.project_id, file.size)
-    with room_needed():
+    with disk_space_required():
         storage.keep(session, spooled.path, file.sha256, file.size, move=True)
     storage.refer(session, file, project_id=model.project_id, model_id=model_id)
     session.flush()

@@ -9,17 +9,22 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     decode_cursor,
     encode_cursor,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.core.paths import ANY_PATH
-from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
+from aiplatform.server.core.raw_body import (
+    ExpectedDigest,
+    describe_body,
+    describe_errors,
+    receive_body,
+)
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
@@ -39,7 +44,7 @@ def render(file: StoredFile) -> ArtifactOut:
 
 
 @router.get("", summary="List a task's artifacts")
-@written_here
+@serialise_in_thread
 def list_task_artifacts(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -59,8 +64,8 @@ def list_task_artifacts(
 @router.put(
     ANY_PATH,
     summary="Upload a run's artifact",
-    openapi_extra=described("the file's bytes"),
-    responses=problems(
+    openapi_extra=describe_body("the file's bytes"),
+    responses=describe_errors(
         "file", s409="The run has ended, or it does not run outside of the platform"
     ),
 )
@@ -74,7 +79,7 @@ async def put_task_artifact(
     """Store a file of an external run. An earlier file with the same path is replaced."""
     run_artifacts.check_path(path)
 
-    def look_ahead(size: int) -> None:
+    def check_in_advance(size: int) -> None:
         with transaction() as session:
             external.require_open(session, queries.get_task(session, context, task))
             check_storage_available(session, context.project_id, size)
@@ -86,7 +91,9 @@ async def put_task_artifact(
             return render(run_artifacts.add_artifact(session, now, found, path, spooled))
 
     limit = get_settings().max_upload_bytes
-    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
+    return await receive_body(
+        request, expected, limit=limit, check_in_advance=check_in_advance, keep=keep
+    )
 
 
 @router.get(
@@ -95,7 +102,7 @@ async def put_task_artifact(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
-@sends(*downloads.HEADERS)
+@sends_headers(*downloads.HEADERS)
 def get_task_artifact(
     task: UUID,
     path: Annotated[str, Path(description="path of the artifact, as in the list", max_length=500)],

@@ -10,7 +10,7 @@ from starlette.concurrency import iterate_in_threadpool
 
 from aiplatform.protocol.enums import LogLevel, LogStream
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.downloads import UNTRUSTED, content_disposition
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -18,7 +18,7 @@ from aiplatform.server.core.pagination import (
     Page,
     decode_cursor,
     encode_cursor,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
@@ -47,7 +47,7 @@ def render_chunk(row: LogChunk) -> LogChunkOut:
 
 
 @router.get("/tasks/{task}/logs", summary="Read the log")
-@written_here
+@serialise_in_thread
 def get_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -73,7 +73,7 @@ def get_task_logs(
 
 
 @router.get("/tasks/{task}/logs/search", summary="Search the log")
-@written_here
+@serialise_in_thread
 def search_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -127,7 +127,7 @@ def search_task_logs(
         200: {"description": "The log", "content": {"text/plain": {}, "application/gzip": {}}}
     },
 )
-@sends("Content-Disposition")
+@sends_headers("Content-Disposition")
 def download_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

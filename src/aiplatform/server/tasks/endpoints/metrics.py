@@ -26,7 +26,7 @@ from aiplatform.server.tasks.service.points import read_report
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     """Start the writer of metrics for this process; handlers find it in ``request.state``."""
-    with closing(Ingest(app.state.direct)) as ingest:
+    with closing(Ingest(app.state.database)) as ingest:
         yield {"ingest": ingest}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 
 from aiplatform.server.core import tracing
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access, service
@@ -43,7 +43,7 @@ IdempotencyKey = Annotated[
     summary="Queue a task",
     response_model=TaskOut,
 )
-@sends(sometimes=("Idempotency-Replayed",))
+@sends_headers(sometimes=("Idempotency-Replayed",))
 async def submit_task(
     request: Request,
     context: Annotated[ProjectContext, Depends(access.SUBMIT)],

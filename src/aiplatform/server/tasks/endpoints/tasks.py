@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.description import sends
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -18,7 +18,7 @@ from aiplatform.server.core.pagination import (
     decode_cursor,
     encode_cursor,
     page_by_id,
-    written_here,
+    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
@@ -135,7 +135,7 @@ def _author(references: queries.TaskReferences) -> UserRef | None:
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")
-@written_here
+@serialise_in_thread
 def list_tasks(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -159,7 +159,7 @@ def list_tasks(
 
 
 @router.get("/tasks/{task}", summary="Read a task")
-@sends("ETag")
+@sends_headers("ETag")
 def get_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -191,7 +191,7 @@ def get_task(
 
 
 @router.patch("/tasks/{task}", summary="Change a waiting task's priority")
-@sends("ETag")
+@sends_headers("ETag")
 def update_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.UPDATE)],
@@ -287,7 +287,7 @@ def retry_task(
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")
-@written_here
+@serialise_in_thread
 def get_task_timeline(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.statements import Compiled, all_of, compiled, dense
+from aiplatform.server.core.statements import Compiled, compiled, fetch_all, strip_sql
 from aiplatform.server.tasks.rules import AGING, Demand, Room
 
 LEVEL = (
@@ -145,7 +145,7 @@ SELECT (SELECT task_id FROM blocked), (SELECT count(*) FROM final) >= :depth,
            CASE WHEN gpus = 0 AND NOT has_quota THEN id::text ELSE '' END, true)
 FROM (SELECT) one LEFT JOIN picked ON true
 """  # noqa: S608  (constants)
-PICK = compiled(text(dense(_PICK)))
+PICK = compiled(text(strip_sql(_PICK)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def pick(
             **_amounts("total", total),
             **_amounts("free", free),
         }
-        (row,), *started = all_of(session, (PICK, wanted), *([] if start is None else [start]))
+        (row,), *started = fetch_all(session, (PICK, wanted), *([] if start is None else [start]))
         blocked, more_deep, more_lines, task_id, *known, _ = row
         if task_id is not None or blocked is not None or not (more_deep or more_lines):
             if task_id is None:

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.questions import Key, Question, once
-from aiplatform.server.core.statements import Compiled, all_of, compiled
+from aiplatform.server.core.query_cache import CachedQuery, Key, cached
+from aiplatform.server.core.statements import Compiled, compiled, fetch_all
 from aiplatform.server.tasks.models import (
     Task,
     TaskAttempt,
@@ -157,7 +157,7 @@ def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Se
     that begins to gather wakes the workers after its commit, so none is overlooked.
     """
     mine = {"worker_id": worker_id}
-    found, held = all_of(session, (_lock_worker(), mine), (_held_by(), mine))
+    found, held = fetch_all(session, (_lock_worker(), mine), (_held_by(), mine))
     (worker,) = found
     return worker, worker.some_gather, held
 
@@ -322,15 +322,15 @@ def any_worker_fits(
     This settles nearly every submission; otherwise the rules explain what is missing.
     """
     values = _demanded(queue, labels, cpus, memory_mb)
-    return once(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
+    return cached(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
 
 
 def any_worker_fits_query(
     queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
-) -> Question:
+) -> CachedQuery:
     """Return the statement of :func:`any_worker_fits`, to be sent together with others."""
     values = _demanded(queue, labels, cpus, memory_mb)
-    return Question(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
+    return CachedQuery(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
 
 
 def _demanded(queue: str, labels: Sequence[str], cpus: float, memory_mb: int) -> dict[str, Any]:

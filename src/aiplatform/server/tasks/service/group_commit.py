@@ -21,10 +21,10 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from aiplatform.protocol.enums import TaskType
-from aiplatform.server.core.database import admitted, commit, session_factory, transaction
-from aiplatform.server.core.direct import Batches
+from aiplatform.server.core.async_database import Batcher
+from aiplatform.server.core.database import commit, session_factory, session_slot, transaction
 from aiplatform.server.core.errors import Problem
-from aiplatform.server.core.questions import Question, ask_ahead, asked_once
+from aiplatform.server.core.query_cache import CachedQuery, prefetch, query_cache
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submissions
@@ -90,7 +90,7 @@ class GroupCommit:
     def __init__(self, render: Render) -> None:
         self._render = render
         self._threads = CapacityLimiter(LANES)
-        self._batches: Batches[Submission, Submitted] = Batches(
+        self._batches: Batcher[Submission, Submitted] = Batcher(
             self._together, lanes=LANES, siblings=SIBLINGS_SECONDS
         )
 
@@ -102,10 +102,10 @@ class GroupCommit:
         """
         if asked.may_share:
             try:
-                return await self._batches.ask(asked)
+                return await self._batches.call(asked)
             except _Alone:
                 pass
-        async with admitted():
+        async with session_slot():
             return await run_sync(_alone, asked, self._render)
 
     async def _together(self, asked: list[Submission]) -> list[Submitted | Exception]:
@@ -164,7 +164,7 @@ def submit_all(session: Session, asked: Sequence[Submission], render: Render) ->
     return answers
 
 
-def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
+def _prefetch(session: Session, asked: Sequence[Submission]) -> None:
     """Send the queries of all submissions at once.
 
     Submissions that wait for other tasks are left out: they must lock these tasks first.
@@ -173,12 +173,12 @@ def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
     for one in asked:
         if not needs_of(one.wanted.spec, one.wanted.after):
             alike.setdefault((one.context.project_id, one.wanted.spec.type), []).append(one)
-    questions: list[Question] = []
+    queries: list[CachedQuery] = []
     for (_, kind), those in alike.items():
         specs = [one.wanted.spec for one in those]
-        questions += kind_of(kind).look_ahead(those[0].context, specs)
-        questions += possible_queries(specs)
-    ask_ahead(session, questions)
+        queries += kind_of(kind).prefetch_queries(those[0].context, specs)
+        queries += possible_queries(specs)
+    prefetch(session, queries)
 
 
 def _submit(
@@ -195,8 +195,8 @@ def _submit(
         tasks.update(zip(waiting, insert_and_wake(session, list(waiting.values())), strict=True))
         waiting.clear()
 
-    with asked_once(session):
-        _look_ahead(session, [one for one in asked if one.key not in before])
+    with query_cache(session):
+        _prefetch(session, [one for one in asked if one.key not in before])
         for place, one in enumerate(asked):
             if one.key in before:
                 answers[place] = Submitted(before[one.key], before=True)

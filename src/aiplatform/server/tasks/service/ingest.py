@@ -8,7 +8,7 @@ import structlog
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.server.core.direct import Batches, Direct, fetched
+from aiplatform.server.core.async_database import AsyncDatabase, Batcher, fetch_rows
 from aiplatform.server.core.errors import NotFound, Problem
 from aiplatform.server.core.events import get_notifier
 from aiplatform.server.tasks.errors import NotReportedHere, RecordsMissing, TaskFinished
@@ -92,9 +92,9 @@ class Accepted:
 class Ingest:
     """The metrics ingestion of an API process: batches of the reports in progress."""
 
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
-        self._reports: Batches[Sent, Accepted] = Batches(self._write, lanes=2)
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+        self._reports: Batcher[Sent, Accepted] = Batcher(self._write, lanes=2)
         self._rollups = RollUps()
 
     def close(self) -> None:
@@ -110,13 +110,13 @@ class Ingest:
             TaskFinished: when the run has ended.
             RecordsMissing: when points before the first one were never sent.
         """
-        return await self._reports.ask(Sent(project_id, task, report))
+        return await self._reports.call(Sent(project_id, task, report))
 
     async def _write(self, sent: list[Sent]) -> list[Accepted | Exception]:
         few = sum(len(one.report.points) for one in sent) <= FEW_POINTS
         plain = all(one.report.writer is None for one in sent)
         way = self._few if few and plain else self._transaction
-        answers = await self._direct.run(lambda connection: way(connection, sent))
+        answers = await self._database.run(lambda connection: way(connection, sent))
         notifier = get_notifier()
         for one, (answer, task_id) in zip(sent, answers, strict=True):
             if isinstance(answer, Accepted) and answer.points:
@@ -137,7 +137,7 @@ class Ingest:
             "values": [float(point.value) for _, point in points],
             "times": [point.time for _, point in points],
         }
-        tasks = {row.uuid: row for row in await fetched(connection, ADD, values)}
+        tasks = {row.uuid: row for row in await fetch_rows(connection, ADD, values)}
         answers: list[tuple[Accepted | Exception, int]] = []
         for one in sent:
             task: Any = tasks.get(one.task)
@@ -155,7 +155,7 @@ class Ingest:
         async with connection.transaction():
             tasks = {
                 row.uuid: row
-                for row in await fetched(
+                for row in await fetch_rows(
                     connection, LOCK, {"tasks": list({one.task for one in sent})}
                 )
             }
@@ -205,7 +205,7 @@ class Ingest:
         if not writers:
             return {}
         values = {"tasks": [task.id for task in tasks.values()], "writers": list(writers)}
-        rows = await fetched(connection, TAKEN, values)
+        rows = await fetch_rows(connection, TAKEN, values)
         return {(row.task_id, row.writer): row.taken for row in rows}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import TaskSpec
-from aiplatform.server.core.questions import Question
+from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
@@ -111,7 +111,11 @@ class TaskKind:
         """
         raise NotImplementedError
 
-    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:  # noqa: ARG002  (overridden)
+    def prefetch_queries(
+        self,
+        context: ProjectContext,  # noqa: ARG002  (overridden)
+        specs: Sequence[Any],  # noqa: ARG002
+    ) -> Sequence[CachedQuery]:
         """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
         return ()
 

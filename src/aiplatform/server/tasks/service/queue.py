@@ -22,7 +22,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
-from aiplatform.server.core.questions import Question
+from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -196,7 +196,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         )
 
 
-def possible_queries(specs: Iterable[TaskSpec]) -> list[Question]:
+def possible_queries(specs: Iterable[TaskSpec]) -> list[CachedQuery]:
     """Return the distinct queries that :func:`require_possible` will run for ``specs``."""
     plain = {
         (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit, storage
-from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
@@ -56,7 +56,7 @@ def add_artifact(
         raise TooManyArtifacts(limit=MAX_ARTIFACTS)
     file = StoredFile(path, spooled.sha256, spooled.size)
     quotas.charge_storage(session, context.project_id, file.size)
-    with room_needed():
+    with disk_space_required():
         storage.keep(session, spooled.path, file.sha256, file.size, move=True)
     storage.refer(session, file, project_id=context.project_id, task_id=task.id)
     audit.record(

@@ -87,7 +87,7 @@ class AddressTooLong(Problem):
     }
 
 
-class Boundary:
+class RequestChecks:
     """ASGI middleware that refuses requests with a wrong host, origin or size."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:

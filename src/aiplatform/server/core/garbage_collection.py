@@ -1,7 +1,7 @@
 """Garbage collection of blobs that nothing refers to.
 
 Collection takes two transactions. The first deletes the blob's row and inserts a row that marks its
-file as doomed. When a grace period is over, the second locks that row, deletes the file, and
+file for deletion. When a grace period is over, the second locks that row, deletes the file, and
 removes the row. Whoever stores the same content in between removes the mark. Whoever stores it
 while the file is being deleted waits for the lock, finds neither mark nor file, and stores the
 content again. After a crash at any point, the next run continues from the rows.
@@ -28,55 +28,55 @@ from sqlalchemy.dialects.postgresql import insert
 
 from aiplatform.protocol.storage import Amount, Collected
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.storage import Blob, BlobRef, DoomedBlob, get_store
+from aiplatform.server.core.storage import Blob, BlobRef, PendingDeletion, get_store
 
-ADOPTED_AT_ONCE = 1000
-AT_ONCE = 2000
+ADOPTION_BATCH = 1000
+REPORT_LIMIT = 2000
 GRACE = timedelta(days=1)
 """Time that an unreferenced blob is kept, so that work in progress can still refer to it."""
 FILE_GRACE = timedelta(hours=1)
 """Time that the file of a deleted blob is kept, for readers that have just opened it."""
 
-ARCHIVED = table("audit_archives", column("sha256", String))
+ARCHIVES = table("audit_archives", column("sha256", String))
 """Archives of the audit trail. They refer to their blobs directly and belong to no project."""
 
 
 def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Doom blobs that were unreferenced and untouched for ``grace``, and delete doomed files.
+    """Mark blobs that were unreferenced and untouched for ``grace``, and delete marked files.
 
     Returns the number of deleted files.
     """
-    doom_blobs(grace=grace, limit=limit)
-    return delete_doomed(grace=min(grace, FILE_GRACE), limit=limit)
+    mark_unreferenced_blobs(grace=grace, limit=limit)
+    return delete_marked_files(grace=min(grace, FILE_GRACE), limit=limit)
 
 
-def collect_some(*, limit: int = AT_ONCE) -> Collected:
-    """Collect at most ``limit`` blobs and ``limit`` doomed files, and return a report."""
-    marked = _doom(GRACE, limit)
-    deleted = _delete_doomed(FILE_GRACE, limit)
+def collect_with_report(*, limit: int = REPORT_LIMIT) -> Collected:
+    """Collect at most ``limit`` blobs and ``limit`` marked files, and return a report."""
+    marked = _mark_unreferenced(GRACE, limit)
+    deleted = _delete_marked(FILE_GRACE, limit)
     return Collected(
         marked=Amount(count=len(marked), size=sum(marked)),
         deleted=Amount(count=len(deleted), size=sum(deleted)),
-        waiting=collectable().waiting,
+        waiting=preview_collection().waiting,
         dry_run=False,
         complete=max(len(marked), len(deleted)) < limit,
     )
 
 
-def collectable() -> Collected:
-    """Return a report of what :func:`collect_some` would do now without a limit."""
+def preview_collection() -> Collected:
+    """Return a report of what :func:`collect_with_report` would do now without a limit."""
     fresh = Blob.touched_at >= func.clock_timestamp() - GRACE
-    young = DoomedBlob.doomed_at >= func.clock_timestamp() - FILE_GRACE
+    young = PendingDeletion.doomed_at >= func.clock_timestamp() - FILE_GRACE
     with transaction() as session:
         count, size, waiting, waiting_size = session.execute(
             _amounts(Blob.size, fresh).where(_unreferenced())
         ).one()
-        doomed, doomed_size, marked, marked_size = session.execute(
-            _amounts(DoomedBlob.size, young)
+        overdue, overdue_size, marked, marked_size = session.execute(
+            _amounts(PendingDeletion.size, young)
         ).one()
     return Collected(
         marked=Amount(count=count, size=size),
-        deleted=Amount(count=doomed, size=doomed_size),
+        deleted=Amount(count=overdue, size=overdue_size),
         waiting=Amount(count=waiting + marked, size=waiting_size + marked_size),
         dry_run=True,
         complete=True,
@@ -94,21 +94,21 @@ def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
 
 def _unreferenced() -> ColumnElement[bool]:
     return ~exists().where(BlobRef.sha256 == Blob.sha256) & ~exists(
-        select(1).where(ARCHIVED.c.sha256 == Blob.sha256)
+        select(1).where(ARCHIVES.c.sha256 == Blob.sha256)
     )
 
 
-def doom_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Replace the rows of unreferenced blobs by marks that doom their files. Returns how many."""
-    return len(_doom(grace, limit))
+def mark_unreferenced_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
+    """Replace the rows of unreferenced blobs by marks on their files. Returns how many."""
+    return len(_mark_unreferenced(grace, limit))
 
 
-def _doom(grace: timedelta, limit: int) -> list[int]:
-    """Doom unreferenced blobs and return their sizes in bytes."""
+def _mark_unreferenced(grace: timedelta, limit: int) -> list[int]:
+    """Mark unreferenced blobs and return their sizes in bytes."""
     unreferenced = _unreferenced() & (Blob.touched_at < func.clock_timestamp() - grace)
     with transaction() as session:
         candidates = session.scalars(select(Blob.sha256).where(unreferenced).limit(limit)).all()
-    doomed = []
+    sizes = []
     for sha256 in candidates:
         with transaction() as session:
             locked = session.scalar(
@@ -124,55 +124,57 @@ def _doom(grace: timedelta, limit: int) -> list[int]:
             )
             if size is None:
                 continue
-            doom = insert(DoomedBlob).values(sha256=sha256, size=size)
+            mark = insert(PendingDeletion).values(sha256=sha256, size=size)
             session.execute(
-                doom.on_conflict_do_update(
-                    index_elements=[DoomedBlob.sha256],
+                mark.on_conflict_do_update(
+                    index_elements=[PendingDeletion.sha256],
                     set_={"doomed_at": func.clock_timestamp()},
                 )
             )
-            doomed.append(size)
-    return doomed
+            sizes.append(size)
+    return sizes
 
 
-def delete_doomed(*, grace: timedelta = FILE_GRACE, limit: int = 1000) -> int:
-    """Delete files that have been doomed for ``grace``. Returns their number.
+def delete_marked_files(*, grace: timedelta = FILE_GRACE, limit: int = 1000) -> int:
+    """Delete files that have been marked for ``grace``. Returns their number.
 
     Each file is deleted while its mark is locked. A crash after that leaves the mark. Deleting the
     file a second time is harmless: whoever stored the content again has removed the mark.
     """
-    return len(_delete_doomed(grace, limit))
+    return len(_delete_marked(grace, limit))
 
 
-def _delete_doomed(grace: timedelta, limit: int) -> list[int]:
-    """Delete doomed files and return their sizes in bytes."""
-    overdue = DoomedBlob.doomed_at < func.clock_timestamp() - grace
+def _delete_marked(grace: timedelta, limit: int) -> list[int]:
+    """Delete marked files and return their sizes in bytes."""
+    overdue = PendingDeletion.doomed_at < func.clock_timestamp() - grace
     with transaction() as session:
-        candidates = session.scalars(select(DoomedBlob.sha256).where(overdue).limit(limit)).all()
-    deleted = []
+        candidates = session.scalars(
+            select(PendingDeletion.sha256).where(overdue).limit(limit)
+        ).all()
+    sizes = []
     for sha256 in candidates:
         with transaction() as session:
-            doom = session.scalar(
-                select(DoomedBlob)
-                .where(DoomedBlob.sha256 == sha256, overdue)
+            mark = session.scalar(
+                select(PendingDeletion)
+                .where(PendingDeletion.sha256 == sha256, overdue)
                 .with_for_update(skip_locked=True)
             )
-            if doom is None:
+            if mark is None:
                 continue
-            session.delete(doom)
+            session.delete(mark)
             # There is a row if the file was adopted as an orphan meanwhile, or if another program
             # wrote one.
             if session.get(Blob, sha256) is None:
                 get_store().delete(sha256)
-                deleted.append(doom.size)
-    return deleted
+                sizes.append(mark.size)
+    return sizes
 
 
 def adopt_orphans(*, grace: timedelta = GRACE) -> None:
     """Add rows for old files in the store that have none, so that garbage collection sees them.
 
     A commit that fails after its file was stored leaves such a file. If the same content is stored
-    at this moment, the new row is touched and therefore kept. Doomed files are skipped. Only the
+    at this moment, the new row is touched and therefore kept. Marked files are skipped. Only the
     reaper may call this: a file that another collector deletes meanwhile would get a row again.
     """
     before = datetime.now(UTC) - grace
@@ -181,13 +183,13 @@ def adopt_orphans(*, grace: timedelta = GRACE) -> None:
         for sha256, size, modified in get_store().list()
         if modified < before.timestamp()
     )
-    while batch := list(itertools.islice(old, ADOPTED_AT_ONCE)):
+    while batch := list(itertools.islice(old, ADOPTION_BATCH)):
         with transaction() as session:
-            known = select(DoomedBlob.sha256).where(
-                DoomedBlob.sha256.in_([file["sha256"] for file in batch])
+            known = select(PendingDeletion.sha256).where(
+                PendingDeletion.sha256.in_([file["sha256"] for file in batch])
             )
-            doomed = set(session.scalars(known))
-            batch = [file for file in batch if file["sha256"] not in doomed]
+            marked = set(session.scalars(known))
+            batch = [file for file in batch if file["sha256"] not in marked]
             if not batch:
                 continue
             rows = insert(Blob).values(batch)

@@ -16,13 +16,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core import collecting
-from aiplatform.server.core.collecting import collect_blobs, delete_doomed, doom_blobs
+from aiplatform.server.core import garbage_collection
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.garbage_collection import (
+    collect_blobs,
+    delete_marked_files,
+    mark_unreferenced_blobs,
+)
 from aiplatform.server.core.storage import (
     BlobGone,
     BlobRef,
-    DoomedBlob,
+    PendingDeletion,
     StoredFile,
     get_store,
     keep,
@@ -40,15 +44,15 @@ def own(session: Session, file: StoredFile, **owner: Any) -> None:
     session.commit()
 
 
-def is_doomed(file: StoredFile) -> bool:
+def is_marked(file: StoredFile) -> bool:
     with transaction() as session:
-        return session.get(DoomedBlob, file.sha256) is not None
+        return session.get(PendingDeletion, file.sha256) is not None
 
 
 KILLED = """
 import os, signal
 from datetime import timedelta
-from aiplatform.server.core import collecting, storage
+from aiplatform.server.core import garbage_collection, storage
 
 store = storage.get_store()
 delete = store.delete
@@ -59,7 +63,7 @@ def die(sha256):
     os.kill(os.getpid(), signal.SIGKILL)
 
 store.delete = die
-collecting.delete_doomed(grace=timedelta(0))
+garbage_collection.delete_marked_files(grace=timedelta(0))
 """
 """Program of a collector that is killed before or after it deletes its first file."""
 
@@ -104,7 +108,7 @@ class TestCollect:
         self, session: Session, stored: Keep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = stored()
-        original, calls = collecting.transaction, []
+        original, calls = garbage_collection.transaction, []
 
         @contextmanager
         def slow() -> Iterator[Session]:
@@ -114,9 +118,9 @@ class TestCollect:
             with original() as inner:
                 yield inner
 
-        monkeypatch.setattr(collecting, "transaction", slow)
+        monkeypatch.setattr(garbage_collection, "transaction", slow)
         assert collect_blobs(grace=NOW) == 0
-        assert len(calls) == 3  # the third looks for doomed files
+        assert len(calls) == 3  # the third looks for marked files
         assert get_store().exists(file.sha256)
 
     def test_keep_during_deletion_stores_content_again(
@@ -163,18 +167,18 @@ class TestCollect:
         monkeypatch.setattr(get_store(), "delete", fail)
         with pytest.raises(OSError, match="on fire"):
             collect_blobs(grace=NOW)
-        assert (is_known(file), is_doomed(file)) == (False, True)
+        assert (is_known(file), is_marked(file)) == (False, True)
         monkeypatch.undo()
         assert collect_blobs(grace=NOW) == 1
-        assert not is_doomed(file)
+        assert not is_marked(file)
 
-    def test_doomed_file_is_deleted_after_commit_and_grace_period(
+    def test_marked_file_is_deleted_after_commit_and_grace_period(
         self, stored: Keep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = stored()
-        assert doom_blobs(grace=NOW) == 1
-        assert (is_known(file), is_doomed(file)) == (False, True)
-        assert delete_doomed() == 0
+        assert mark_unreferenced_blobs(grace=NOW) == 1
+        assert (is_known(file), is_marked(file)) == (False, True)
+        assert delete_marked_files() == 0
         assert get_store().exists(file.sha256)
         seen = []
         store = get_store()
@@ -185,45 +189,45 @@ class TestCollect:
             delete(sha256)
 
         monkeypatch.setattr(store, "delete", look)
-        assert delete_doomed(grace=NOW) == 1
+        assert delete_marked_files(grace=NOW) == 1
         assert seen == [False]
 
-    def test_keep_of_doomed_content_restores_blob(self, stored: Keep) -> None:
-        content = b"doomed and wanted"
+    def test_keep_of_marked_content_restores_blob(self, stored: Keep) -> None:
+        content = b"marked and wanted"
         file = stored(content)
-        assert doom_blobs(grace=NOW) == 1
+        assert mark_unreferenced_blobs(grace=NOW) == 1
         stored(content)
-        assert (is_known(file), is_doomed(file)) == (True, False)
-        assert delete_doomed(grace=NOW) == 0
+        assert (is_known(file), is_marked(file)) == (True, False)
+        assert delete_marked_files(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_keep_that_rolls_back_leaves_file_doomed(
+    def test_keep_that_rolls_back_leaves_file_marked(
         self, session: Session, stored: Keep, tmp_path: Path
     ) -> None:
-        content = b"doomed and almost wanted"
+        content = b"marked and almost wanted"
         file = stored(content)
-        assert doom_blobs(grace=NOW) == 1
+        assert mark_unreferenced_blobs(grace=NOW) == 1
         source = tmp_path / "source"
         source.write_bytes(content)
         keep(session, source, file.sha256, file.size)
-        assert delete_doomed(grace=NOW) == 0  # the row is locked
+        assert delete_marked_files(grace=NOW) == 0  # the row is locked
         session.rollback()
-        assert delete_doomed(grace=NOW) == 1
+        assert delete_marked_files(grace=NOW) == 1
         assert not get_store().exists(file.sha256)
 
-    def test_refer_to_doomed_blob_restores_it(self, session: Session, stored: Keep) -> None:
+    def test_refer_to_marked_blob_restores_it(self, session: Session, stored: Keep) -> None:
         file = stored()
-        assert doom_blobs(grace=NOW) == 1
+        assert mark_unreferenced_blobs(grace=NOW) == 1
         own(session, file)
-        assert (is_known(file), is_doomed(file)) == (True, False)
+        assert (is_known(file), is_marked(file)) == (True, False)
         assert collect_blobs(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_refer_to_doomed_blob_by_several_at_once_restores_it(
+    def test_refer_to_marked_blob_by_several_at_once_restores_it(
         self, session: Session, stored: Keep
     ) -> None:
         file = stored()
-        assert doom_blobs(grace=NOW) == 1
+        assert mark_unreferenced_blobs(grace=NOW) == 1
         models = [make_model(session, make_project(session)) for _ in range(6)]
 
         def refer_to_it(model_id: int) -> None:
@@ -234,11 +238,11 @@ class TestCollect:
             list(pool.map(refer_to_it, [model.id for model in models]))
         assert references(session, file.sha256) == 6
 
-    def test_refer_to_doomed_blob_without_file_raises_blob_gone(
+    def test_refer_to_marked_blob_without_file_raises_blob_gone(
         self, session: Session, stored: Keep
     ) -> None:
         file = stored()
-        assert doom_blobs(grace=NOW) == 1
+        assert mark_unreferenced_blobs(grace=NOW) == 1
         get_store().delete(file.sha256)
         with pytest.raises(BlobGone):
             own(session, file)
@@ -250,15 +254,15 @@ class TestCollect:
     ) -> None:
         """After a death before or after the deletion, another collector or writer continues."""
         kept, dropped = stored(b"killed, kept " + moment.encode()), stored()
-        assert doom_blobs(grace=NOW) == 2
+        assert mark_unreferenced_blobs(grace=NOW) == 2
         code = KILLED.format(before=moment == "before")
         for _ in range(2):
             child = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
             assert child.returncode == -signal.SIGKILL
-            assert (is_doomed(kept), is_doomed(dropped)) == (True, True)
+            assert (is_marked(kept), is_marked(dropped)) == (True, True)
         stored(b"killed, kept " + moment.encode())
-        assert delete_doomed(grace=NOW) == 1
-        assert (is_known(kept), is_doomed(kept), is_doomed(dropped)) == (True, False, False)
+        assert delete_marked_files(grace=NOW) == 1
+        assert (is_known(kept), is_marked(kept), is_marked(dropped)) == (True, False, False)
         assert b"".join(get_store().read(kept.sha256)) == b"killed, kept " + moment.encode()
         assert not get_store().exists(dropped.sha256)
 
@@ -274,7 +278,7 @@ class TestCollect:
         assert get_store().exists(sha256)
         assert collect_blobs() == 0  # its writer may be repeating the transaction
         assert get_store().exists(sha256)
-        collecting.adopt_orphans(grace=NOW)
+        garbage_collection.adopt_orphans(grace=NOW)
         assert collect_blobs(grace=NOW) == 1
         assert not get_store().exists(sha256)
 

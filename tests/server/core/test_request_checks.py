@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from aiplatform.server.core.boundary import Boundary, host_name, is_loopback
+from aiplatform.server.core.request_checks import RequestChecks, host_name, is_loopback
 from tests.conftest import environment
 from tests.factories import make_token, make_user
 from tests.openapi_checks import CheckedClient
 
 
-def boundary(*hosts: str, origins: tuple[str, ...] = ()) -> Boundary:
+def request_checks(*hosts: str, origins: tuple[str, ...] = ()) -> RequestChecks:
     async def nobody(*_: Any) -> None: ...
 
-    return Boundary(nobody, hosts, origins)
+    return RequestChecks(nobody, hosts, origins)
 
 
 class TestHosts:
@@ -39,17 +39,17 @@ class TestHosts:
         assert answer.json()["error"]["code"] == "host_not_allowed"
 
     def test_allowed_hosts_when_set_replace_the_defaults(self) -> None:
-        listed = boundary("Platform.example.com", "*.corp.example")
+        listed = request_checks("Platform.example.com", "*.corp.example")
         assert listed.knows("platform.example.com")
         assert listed.knows("a.corp.example")
         for host in ("corp.example", "127.0.0.1", "localhost", "evilcorp.example"):
             assert not listed.knows(host), host
-        assert boundary("*").knows("anything.example")
+        assert request_checks("*").knows("anything.example")
 
     def test_host_header_sent_twice_is_refused(self) -> None:
         scope = {"type": "http", "method": "GET", "query_string": b"", "raw_path": b"/",
                  "headers": [(b"host", b"127.0.0.1"), (b"host", b"evil.example")]}  # fmt: skip
-        refusal = boundary().refusal(scope)
+        refusal = request_checks().refusal(scope)
         assert refusal is not None
         assert refusal.code == "host_not_allowed"
 
@@ -155,7 +155,7 @@ class TestAllowedOrigins:
 
         with (
             environment(AIPLATFORM_CORS_ORIGINS=origin),
-            pytest.raises(ValidationError, match="no origin"),
+            pytest.raises(ValidationError, match="is not an origin"),
         ):
             Settings()
 

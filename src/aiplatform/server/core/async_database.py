@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from aiplatform.server.core.database import ALIVE
+from aiplatform.server.core.database import KEEPALIVE_OPTIONS
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import libpq_url
 
@@ -30,23 +30,23 @@ RECONNECT_SECONDS = 0.5
 """Seconds that the pool retries a failed connection on its own.
 
 The pool doubles its pause after each failure, so it would need as long again as the database was
-away. After this time, :class:`Direct` requests a new connection instead.
+away. After this time, :class:`AsyncDatabase` requests a new connection instead.
 """
 
-ANSWER_SECONDS = 10.0
+QUERY_SECONDS = 10.0
 """Seconds that a look-up may take. A frozen database closes no connection."""
 
-MAX_TOGETHER = 128
+MAX_BATCH = 128
 """Largest number of requests in one batch."""
 
 GATHER_SECONDS = 0.01
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 T = TypeVar("T")
 
 
-class Direct:
+class AsyncDatabase:
     """The connections of an API process for short statements, each a transaction of its own."""
 
     def __init__(self, url: str) -> None:
@@ -58,7 +58,7 @@ class Direct:
                 "prepare_threshold": 0,
                 "connect_timeout": 5,
                 "application_name": "aiplatform direct",
-                **ALIVE,
+                **KEEPALIVE_OPTIONS,
             },
             min_size=1,
             max_size=CONNECTIONS,
@@ -116,13 +116,13 @@ class Direct:
             psycopg.Error: see :meth:`run`. PoolTimeout is also raised if no answer came in time.
         """
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self.run(lambda connection: fetched(connection, statement, values))
+            async with asyncio.timeout(QUERY_SECONDS):
+                return await self.run(lambda connection: fetch_rows(connection, statement, values))
         except TimeoutError as error:
-            raise PoolTimeout(f"no answer within {ANSWER_SECONDS:g} s") from error
+            raise PoolTimeout(f"no answer within {QUERY_SECONDS:g} s") from error
 
 
-async def fetched(connection: Any, statement: str, values: dict[str, Any]) -> Sequence[Any]:
+async def fetch_rows(connection: Any, statement: str, values: dict[str, Any]) -> Sequence[Any]:
     """Run a statement on the given connection and return its rows."""
     cursor = await connection.execute(statement, values)
     rows: Sequence[Any] = await cursor.fetchall()
@@ -134,7 +134,7 @@ async def _configure(connection: Any) -> None:
     await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
-class Batches(Generic[Asked, Answer]):
+class Batcher(Generic[Argument, Result]):
     """A batcher of calls. ``handle`` answers each call of a batch, or raises for all of them.
 
     Up to ``lanes`` batches run at the same time. While ``patient`` returns True, each batch gathers
@@ -146,7 +146,7 @@ class Batches(Generic[Asked, Answer]):
 
     def __init__(
         self,
-        handle: Callable[[list[Asked]], Awaitable[list[Answer | Exception]]],
+        handle: Callable[[list[Argument]], Awaitable[list[Result | Exception]]],
         lanes: int,
         patient: Callable[[], bool] = lambda: False,
         siblings: float = 0.0,
@@ -157,13 +157,13 @@ class Batches(Generic[Asked, Answer]):
         self._expected = 0
         self._all_here = asyncio.Event()
         self._free = lanes
-        self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Argument, asyncio.Future[Result]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, asked: Asked) -> Answer:
-        """Add a call to a batch and return its answer."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, future))
+    async def call(self, argument: Argument) -> Result:
+        """Add a call to a batch and return its result."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((argument, future))
         if len(self._waiting) >= self._expected:
             self._all_here.set()
         if self._free:
@@ -183,11 +183,11 @@ class Batches(Generic[Asked, Answer]):
                 if self._siblings and len(self._waiting) < self._expected:
                     await self._gather()
                 batch, self._waiting = (
-                    self._waiting[:MAX_TOGETHER],
-                    self._waiting[MAX_TOGETHER:],
+                    self._waiting[:MAX_BATCH],
+                    self._waiting[MAX_BATCH:],
                 )
-                await self._answer(batch)
-                together = min(len(batch) + len(self._waiting), MAX_TOGETHER)
+                await self._handle_batch(batch)
+                together = min(len(batch) + len(self._waiting), MAX_BATCH)
                 self._expected = together if together > 1 else 0
         finally:
             self._free += 1
@@ -198,22 +198,24 @@ class Batches(Generic[Asked, Answer]):
             async with asyncio.timeout(self._siblings):
                 await self._all_here.wait()
 
-    async def _answer(self, batch: list[tuple[Asked, "asyncio.Future[Answer]"]]) -> None:
+    async def _handle_batch(self, batch: list[tuple[Argument, "asyncio.Future[Result]"]]) -> None:
         try:
-            answers: list[Answer | Exception] = await self._handle([asked for asked, _ in batch])
+            results: list[Result | Exception] = await self._handle(
+                [argument for argument, _ in batch]
+            )
         except (psycopg.Error, Problem) as error:
             if len(batch) > 1 and not isinstance(error, PoolTimeout):
                 # One value that can't be stored must not fail the other calls.
                 for one in batch:
-                    await self._answer([one])
+                    await self._handle_batch([one])
                 return
-            answers = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001  (a fault of ours; each who asked is told)
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
+            results = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001  (a fault of ours; each caller gets it)
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
             if future.done():  # the caller was cancelled
                 continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
+            if isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                future.set_result(answer)
+                future.set_result(result)

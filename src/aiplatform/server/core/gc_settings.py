@@ -2,14 +2,14 @@
 
 import gc
 
-YOUNG = 10_000
+YOUNGEST_THRESHOLD = 10_000
 """Number of new objects after which the garbage collector examines the youngest generation.
 
 The default of 700 is reached by every few requests.
 """
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """Exclude all objects that exist after start-up from garbage collection.
 
     These are modules, classes and statements: some hundred thousand objects that live as long as
@@ -17,4 +17,4 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    gc.set_threshold(YOUNGEST_THRESHOLD, *gc.get_threshold()[1:])

@@ -18,8 +18,8 @@ import pytest
 from psycopg_pool import PoolTimeout
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core import direct as direct_module
-from aiplatform.server.core.direct import Batches, Direct
+from aiplatform.server.core import async_database
+from aiplatform.server.core.async_database import AsyncDatabase, Batcher
 from tests.conftest import Api, environment
 from tests.factories import make_project, make_token, make_user
 from tests.faults.network import Network
@@ -49,10 +49,10 @@ def far_url(database_url: str, network: Network) -> str:
     return f"postgresql://{user}@127.0.0.1:{network.port}{parts.path}"
 
 
-def with_direct(url: str, action: Callable[[Direct], Awaitable[Any]]) -> Any:
+def with_database(url: str, action: Callable[[AsyncDatabase], Awaitable[Any]]) -> Any:
     async def main() -> Any:
-        async with Direct(url) as direct:
-            return await action(direct)
+        async with AsyncDatabase(url) as database:
+            return await action(database)
 
     return asyncio.run(main())
 
@@ -61,46 +61,46 @@ class TestConnections:
     def test_run_after_restart_skips_all_dead_connections(
         self, network: Network, far_url: str
     ) -> None:
-        async def around(direct: Direct) -> list[Any]:
-            slow = [direct.rows("SELECT pg_sleep(0.2)", {}) for _ in range(20)]
+        async def around(database: AsyncDatabase) -> list[Any]:
+            slow = [database.rows("SELECT pg_sleep(0.2)", {}) for _ in range(20)]
             await asyncio.gather(*slow)  # opens the maximum number of connections
             network.cut()
             network.heal()
-            ones = await asyncio.gather(*(direct.rows("SELECT 1", {}) for _ in range(20)))
+            ones = await asyncio.gather(*(database.rows("SELECT 1", {}) for _ in range(20)))
             return [one[0][0] for one in ones]
 
-        assert with_direct(far_url, around) == [1] * 20
+        assert with_database(far_url, around) == [1] * 20
 
     def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Retries by the pool itself would come after 1, 3 and 7 seconds."""
-        monkeypatch.setattr(direct_module, "WAIT_SECONDS", 1.5)
+        monkeypatch.setattr(async_database, "WAIT_SECONDS", 1.5)
 
-        async def around(direct: Direct) -> Any:
+        async def around(database: AsyncDatabase) -> Any:
             network.cut()
             with pytest.raises(PoolTimeout):
-                await direct.rows("SELECT 1", {})
+                await database.rows("SELECT 1", {})
             await asyncio.sleep(2.2)
             network.heal()
-            return (await direct.rows("SELECT 1", {}))[0][0]
+            return (await database.rows("SELECT 1", {}))[0][0]
 
-        assert with_direct(far_url, around) == 1
+        assert with_database(far_url, around) == 1
 
     def test_rows_of_silent_database_times_out(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(direct_module, "ANSWER_SECONDS", 0.3)
+        monkeypatch.setattr(async_database, "QUERY_SECONDS", 0.3)
 
-        async def around(direct: Direct) -> Any:
-            await direct.rows("SELECT 1", {})
+        async def around(database: AsyncDatabase) -> Any:
+            await database.rows("SELECT 1", {})
             network.stall()
             with pytest.raises(PoolTimeout):
-                await direct.rows("SELECT 1", {})
+                await database.rows("SELECT 1", {})
             network.heal()
-            return (await direct.rows("SELECT 1", {}))[0][0]
+            return (await database.rows("SELECT 1", {}))[0][0]
 
-        assert with_direct(far_url, around) == 1
+        assert with_database(far_url, around) == 1
 
 
 def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
@@ -112,8 +112,8 @@ def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
         raise PoolTimeout("nobody there")
 
     async def main() -> list[Any]:
-        batches: Batches[int, int] = Batches(away, lanes=1)
-        return await asyncio.gather(*(batches.ask(n) for n in range(50)), return_exceptions=True)
+        batches: Batcher[int, int] = Batcher(away, lanes=1)
+        return await asyncio.gather(*(batches.call(n) for n in range(50)), return_exceptions=True)
 
     answers = asyncio.run(main())
     assert {type(answer) for answer in answers} == {PoolTimeout}
@@ -129,11 +129,11 @@ def test_batch_runs_in_an_empty_context() -> None:
         return [asking.get() for _ in asked]
 
     async def main() -> list[Any]:
-        batches: Batches[str, str] = Batches(handle, lanes=1)
+        batches: Batcher[str, str] = Batcher(handle, lanes=1)
 
         async def ask(name: str) -> str:
             asking.set(name)
-            return await batches.ask(name)
+            return await batches.call(name)
 
         return await asyncio.gather(ask("first"), ask("second"))
 
@@ -160,11 +160,11 @@ class TestSiblings:
             return list(asked)
 
         async def main() -> None:
-            batches: Batches[str, str] = Batches(handle, lanes=lanes, siblings=siblings)
+            batches: Batcher[str, str] = Batcher(handle, lanes=lanes, siblings=siblings)
 
             async def client(name: str, times: int) -> None:
                 for _ in range(times):
-                    assert await batches.ask(name) == name
+                    assert await batches.call(name) == name
                     # They return one by one, as over a network, but independent of the clock.
                     await turns(3 * int(name))
 
@@ -191,7 +191,7 @@ class TestRequests:
         """Start the application, connected to the database through ``network``."""
         from aiplatform.server.app import create_app
 
-        monkeypatch.setattr(direct_module, "WAIT_SECONDS", 0.5)
+        monkeypatch.setattr(async_database, "WAIT_SECONDS", 0.5)
         with (
             environment(AIPLATFORM_DATABASE_URL=far_url),
             CheckedClient(
@@ -279,7 +279,7 @@ def test_metrics_without_database_are_answered_with_503(
     async def away(*_: Any) -> Any:
         raise psycopg.OperationalError("the connection is lost")
 
-    monkeypatch.setattr(Direct, "run", away)
+    monkeypatch.setattr(AsyncDatabase, "run", away)
     points = {"points": [{"key": "loss", "step": 1, "value": 1.0}]}
     answer = api.post(f"tasks/{made.json()['uuid']}/metrics", json=points)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

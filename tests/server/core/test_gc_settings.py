@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from aiplatform.server import app
-from aiplatform.server.core import memory
+from aiplatform.server.core import gc_settings
 
 PROGRAM = """
 import gc
-from aiplatform.server.core import memory
+from aiplatform.server.core import gc_settings
 kept = [[] for _ in range(1000)]
-memory.settle()
+gc_settings.freeze_startup_objects()
 assert gc.get_freeze_count() > 1000
 assert len(gc.get_objects()) < 1000
 gone = []
@@ -22,14 +22,14 @@ assert gc.collect() > 0, "what comes later is still collected"
 """
 
 
-def test_settle_excludes_existing_objects_only() -> None:
+def test_freeze_startup_objects_excludes_existing_objects_only() -> None:
     # In a process of its own, because the freeze would last for the other tests, too.
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 
-def test_served_app_settles_after_creating_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_served_app_freezes_after_creating_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr(app, "create_app", lambda: done.append("created"))
-    monkeypatch.setattr(memory, "settle", lambda: done.append("settled"))
+    monkeypatch.setattr(gc_settings, "freeze_startup_objects", lambda: done.append("frozen"))
     app.served_app()
-    assert done == ["created", "settled"]
+    assert done == ["created", "frozen"]
