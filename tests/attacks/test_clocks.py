@@ -33,7 +33,7 @@ from tests.factories import PASSWORD, make_user
 from tests.openapi_checks import CheckedClient
 from tests.server.audit.conftest import superuser, url
 from tests.server.audit.trail import seal, write
-from tests.server.identity.conftest import age_use, me, renew, sign_in
+from tests.server.identity.conftest import age_used_tokens, me, renew, sign_in
 from tests.server.identity.test_second_factor import enrol
 
 __all__ = ["superuser", "url"]
@@ -71,7 +71,7 @@ def test_used_refresh_token_after_clock_jump_ends_the_session(
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
     second = renew(client, first["refresh_token"]).json()
-    age_use(session, hours * 3600)
+    age_used_tokens(session, hours * 3600)
     assert renew(client, first["refresh_token"]).status_code == 401
     assert me(client, second["access_token"]) == 401
 
@@ -81,7 +81,7 @@ def test_repeated_refresh_after_small_step_back_is_accepted(
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
     renew(client, first["refresh_token"])
-    age_use(session, -2)
+    age_used_tokens(session, -2)
     assert renew(client, first["refresh_token"]).status_code == 200
 
 

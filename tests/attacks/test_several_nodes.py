@@ -32,7 +32,7 @@ from tests.conftest import environment
 from tests.factories import make_token, make_user
 from tests.openapi_checks import CheckedClient
 from tests.server.core.test_ratelimits import FEW, middle_of_the_hour
-from tests.server.identity.conftest import age_use, me, renew, sign_in
+from tests.server.identity.conftest import age_used_tokens, me, renew, sign_in
 from tests.server.identity.test_invitations import accept, invite
 from tests.server.tasks.conftest import kind, make_worker, project, submit
 
@@ -191,7 +191,7 @@ def test_refresh_token_used_at_two_replicas_ends_the_session(
     first = sign_in(one, make_user(session).username).json()
     second = renew(one, first["refresh_token"]).json()
     assert me(two, second["access_token"]) == 200
-    age_use(session, 11)
+    age_used_tokens(session, 11)
     assert renew(two, first["refresh_token"]).status_code == 401
     assert [me(replica, second["access_token"]) for replica in open_replicas] == [401, 401]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import running_platform
-from tests.server.identity.lying_provider import LyingProvider
+from tests.server.identity.fake_provider import FakeProvider
 from tests.surface.recorder import Recorder
 from tests.surface.stage import Stage
 
@@ -14,7 +14,7 @@ from tests.surface.stage import Stage
 def quiet_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Start a platform for the module; calls of the SDK and CLI are not counted."""
     limits = {f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in ("LOGIN", "ANONYMOUS", "NORMAL")}
-    provider = LyingProvider()
+    provider = FakeProvider()
     try:
         with running_platform(**limits, AIPLATFORM_SCRIPTS="true") as platform:
             yield Stage(platform, Recorder(), tmp_path_factory.mktemp("quiet"), provider)

@@ -20,7 +20,7 @@ from aiplatform import Client
 from aiplatform.cli.main import main
 from aiplatform.client import Dataset, Experiment, Model, Task
 from tests.e2e.conftest import PASSWORD, Platform, chats, running_platform
-from tests.server.identity.lying_provider import ME, LyingProvider
+from tests.server.identity.fake_provider import CLIENT_ID, FakeProvider
 from tests.surface.recorder import Recorder, command_in, command_tree
 from tests.tiny_model import make_tiny_model
 
@@ -69,7 +69,7 @@ class Stage:
     """
 
     def __init__(
-        self, platform: Platform, recorder: Recorder, tmp: Path, provider: LyingProvider
+        self, platform: Platform, recorder: Recorder, tmp: Path, provider: FakeProvider
     ) -> None:
         self.platform = platform
         self.provider = provider
@@ -217,7 +217,7 @@ class Stage:
 @contextmanager
 def open_stage(tmp: Path) -> Iterator[Stage]:
     """Run the platform of all scenes, and record the calls of the SDK while it runs."""
-    provider = LyingProvider()
+    provider = FakeProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {
         "AIPLATFORM_SCRIPTS": "true",
@@ -225,7 +225,7 @@ def open_stage(tmp: Path) -> Iterator[Stage]:
         "AIPLATFORM_OUTGOING_NETWORKS": "127.0.0.0/8",
         **{f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in limits},
         "AIPLATFORM_OIDC_ISSUER": provider.issuer,
-        "AIPLATFORM_OIDC_CLIENT_ID": ME,
+        "AIPLATFORM_OIDC_CLIENT_ID": CLIENT_ID,
         "AIPLATFORM_OIDC_CLIENT_SECRET": "secret",
     }
     recorder = Recorder()

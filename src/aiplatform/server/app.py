@@ -38,9 +38,9 @@ from aiplatform.server.core.spool import clean_periodically
 from aiplatform.server.datasets.endpoints import router as datasets_router
 from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
-from aiplatform.server.identity.access import Gate, is_public
+from aiplatform.server.identity.access import PermissionBatcher, is_public
 from aiplatform.server.identity.endpoints import router as identity_router
-from aiplatform.server.identity.service.defaults import default_password_stands
+from aiplatform.server.identity.service.defaults import replace_default_password
 from aiplatform.server.inference.endpoints import router as inference_router
 from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.notifications.endpoints import router as notifications_router
@@ -98,15 +98,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         settle_restored(session)
     async with (
         Listener(settings.database_url) as listener,
-        identity_service.Standing(listener) as standing,
+        identity_service.CredentialWatcher(listener) as credentials,
         AsyncDatabase(settings.database_url) as database,
         clean_periodically(settings.spool_dir),
     ):
         app.state.database = database
-        app.state.listener, app.state.standing = listener, standing
-        app.state.notifications = notifications_service.Hub(listener, standing)
-        app.state.feeds = Feeds(listener, standing, Permission.TASKS_READ)
-        yield {"gate": Gate(database)}
+        app.state.listener, app.state.credentials = listener, credentials
+        app.state.notifications = notifications_service.Hub(listener, credentials)
+        app.state.feeds = Feeds(listener, credentials, Permission.TASKS_READ)
+        yield {"permission_batcher": PermissionBatcher(database)}
         app.state.feeds.close()
         app.state.notifications.close()
     await run_sync(get_waker().flush)
@@ -245,8 +245,8 @@ def require_own_password(settings: Settings) -> None:
     if is_loopback(settings.host):
         return
     with transaction() as session:
-        known = default_password_stands(session, settings)
-    if known:
+        still_default = replace_default_password(session, settings)
+    if still_default:
         raise DefaultPasswordExposed(
             "the user admin still has the password that everybody knows, so the API does not "
             f"listen on {settings.host}. Set AIPLATFORM_ADMIN_PASSWORD, or a file that holds it "

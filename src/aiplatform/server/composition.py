@@ -49,7 +49,7 @@ def compose() -> None:
         projects_service.join_invited,
         projects_service.describe_projects,
     )
-    identity_service.on_security_event(notifications_service.tell_of_security)
+    identity_service.on_security_event(notifications_service.announce_security_event)
     identity_service.on_link(notifications_service.send_link)
     projects_service.on_archive(cancel_project_tasks)
     for kind in (BinnedDatasets(), BinnedModels()):

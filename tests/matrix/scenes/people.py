@@ -15,7 +15,7 @@ from tests.factories import (
     number,
 )
 from tests.matrix.scenes.scene import NEW_PASSWORD, Act, Scene, done, scene
-from tests.server.identity.lying_provider import ME, Flow, LyingProvider
+from tests.server.identity.fake_provider import CLIENT_ID, FakeProvider, Flow
 
 
 def token(s: Scene, **form: str) -> Any:
@@ -80,11 +80,11 @@ def accepting(s: Scene) -> Act:
 
 
 @contextmanager
-def provider() -> Iterator[LyingProvider]:
-    made = LyingProvider()
+def provider() -> Iterator[FakeProvider]:
+    made = FakeProvider()
     with environment(
         AIPLATFORM_OIDC_ISSUER=made.issuer,
-        AIPLATFORM_OIDC_CLIENT_ID=ME,
+        AIPLATFORM_OIDC_CLIENT_ID=CLIENT_ID,
         AIPLATFORM_OIDC_CLIENT_SECRET="secret",
         AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8",
     ):

@@ -13,7 +13,7 @@ from aiplatform.server.identity.models import AuthToken, User
 from tests.conftest import environment
 from tests.factories import PASSWORD
 from tests.openapi_checks import CheckedClient
-from tests.server.identity.lying_provider import ME, Flow, LyingProvider
+from tests.server.identity.fake_provider import CLIENT_ID, Flow, FakeProvider
 
 
 def sign_in(client: CheckedClient, username: str, password: str = PASSWORD, **options: Any) -> Any:
@@ -42,7 +42,7 @@ def actions(session: Session, user: User) -> list[str]:
     )
 
 
-def age_use(session: Session, seconds: float) -> None:
+def age_used_tokens(session: Session, seconds: float) -> None:
     """Move the last use of all refresh tokens into the past."""
     session.execute(
         update(AuthToken)
@@ -53,12 +53,12 @@ def age_use(session: Session, seconds: float) -> None:
 
 
 @pytest.fixture
-def liar(client: Any) -> Iterator[LyingProvider]:
+def provider(client: Any) -> Iterator[FakeProvider]:
     client.cookies.clear()
-    made = LyingProvider()
+    made = FakeProvider()
     with environment(
         AIPLATFORM_OIDC_ISSUER=made.issuer,
-        AIPLATFORM_OIDC_CLIENT_ID=ME,
+        AIPLATFORM_OIDC_CLIENT_ID=CLIENT_ID,
         AIPLATFORM_OIDC_CLIENT_SECRET="secret",
         AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8",
     ):
@@ -68,5 +68,5 @@ def liar(client: Any) -> Iterator[LyingProvider]:
 
 
 @pytest.fixture
-def flow(client: Any, liar: LyingProvider) -> Flow:
-    return Flow(client, liar)
+def flow(client: Any, provider: FakeProvider) -> Flow:
+    return Flow(client, provider)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.identity.models import User, UserDevice
 from aiplatform.server.identity.service import hooks
-from aiplatform.server.identity.service.devices import KEPT, device_of, note_sign_in
+from aiplatform.server.identity.service.devices import DEVICE_LIFETIME, device_of, notify_new_device
 from tests.factories import make_user
 
 Told = Callable[[str], bool]
@@ -25,11 +25,13 @@ def user(session: Session) -> User:
 def told(session: Session, user: User, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Return a function that signs in with a program and returns True if the holder is notified."""
     heard: list[str] = []
-    monkeypatch.setattr(hooks, "tell", lambda *_, agent, **__: heard.append(agent))
+    monkeypatch.setattr(
+        hooks, "announce_security_event", lambda *_, agent, **__: heard.append(agent)
+    )
 
     def sign_in(agent: str) -> bool:
         heard.clear()
-        note_sign_in(session, user, Actor(ip_address="192.0.2.7", user_agent=agent))
+        notify_new_device(session, user, Actor(ip_address="192.0.2.7", user_agent=agent))
         return heard == [agent]
 
     return sign_in
@@ -45,7 +47,7 @@ def test_device_unused_for_long_is_forgotten_and_reported_again(
 ) -> None:
     told("a")
     told("b")
-    old = func.clock_timestamp() - KEPT - timedelta(days=1)
+    old = func.clock_timestamp() - DEVICE_LIFETIME - timedelta(days=1)
     mine = UserDevice.user_id == user.id
     session.execute(update(UserDevice).where(mine).values(seen_at=old))
     assert not told("b")  # it is still known, and now used again

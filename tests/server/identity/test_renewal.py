@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
 from tests.factories import make_user
 from tests.openapi_checks import CheckedClient
-from tests.server.identity.conftest import actions, age_use, me, renew, sign_in
+from tests.server.identity.conftest import actions, age_used_tokens, me, renew, sign_in
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -36,7 +36,7 @@ class TestRefresh:
     def test_second_use_ends_the_session(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
-        age_use(session, 11)
+        age_used_tokens(session, 11)
         assert renew(client, first["refresh_token"]).status_code == 401
         assert me(client, second["access_token"]) == 401
         assert me(client, first["access_token"]) == 401
@@ -134,7 +134,7 @@ class TestRefresh:
         user, first = self.pair(client, session)
         other = sign_in(client, user.username).json()
         renew(client, first["refresh_token"])
-        age_use(session, 11)
+        age_used_tokens(session, 11)
         renew(client, first["refresh_token"])
         assert me(client, other["access_token"]) == 200
 

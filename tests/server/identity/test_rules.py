@@ -8,7 +8,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.rules import (
     MAX_WAIT,
     SEED_ADMIN_HASH,
-    lacking,
+    missing_permissions,
     wait_after,
     weakness,
 )
@@ -72,7 +72,7 @@ def test_wait_grows_up_to_a_limit() -> None:
 def test_lacking_returns_permissions_that_are_not_held(
     held: set[str], wanted: list[str], missing: list[str]
 ) -> None:
-    assert lacking(held, wanted) == missing
+    assert missing_permissions(held, wanted) == missing
 
 
 def test_hash_of_the_contract_admin_is_the_known_one() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.identity.models import AuthSession
-from aiplatform.server.identity.service import standing
+from aiplatform.server.identity.service import credential_watcher
 from tests.conftest import Api
 from tests.factories import make_token, make_user
 from tests.openapi_checks import CheckedClient
@@ -75,7 +75,7 @@ class TestOwnSessions:
     def test_time_of_last_use_is_stored(
         self, app: Any, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(standing, "SEEN_SECONDS", 0.0)
+        monkeypatch.setattr(credential_watcher, "RECORD_SECONDS", 0.0)
         user = make_user(session)
         token = make_token(session, user)
         mine = select(AuthSession.last_seen_at).where(AuthSession.user_id == user.id)

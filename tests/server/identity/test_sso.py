@@ -16,7 +16,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import provider as providers
 from tests.conftest import environment
 from tests.factories import PASSWORD, make_role, make_user, number
-from tests.server.identity.lying_provider import BACK, ME, Flow, LyingProvider
+from tests.server.identity.fake_provider import CLIENT_ID, REDIRECT_URI, FakeProvider, Flow
 
 
 class TestSignIn:
@@ -179,15 +179,15 @@ def test_routes_without_a_provider_report_that_it_is_off(client: Any) -> None:
     assert client.get("/api/v1/auth/oidc").json() == {
         "enabled": False, "issuer": None, "login_url": None,
     }  # fmt: skip
-    params = {"redirect_uri": BACK, "code_challenge": "a" * 43}
+    params = {"redirect_uri": REDIRECT_URI, "code_challenge": "a" * 43}
     answer = client.get("/api/v1/auth/oidc/login", params=params)
     assert (answer.status_code, answer.json()["code"]) == (404, "sso_off")
 
 
-def test_provider_on_a_forbidden_network_is_not_called(liar: LyingProvider, client: Any) -> None:
+def test_provider_on_a_forbidden_network_is_not_called(provider: FakeProvider, client: Any) -> None:
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         providers._providers.clear()
-        assert Flow(client, liar).begin().status_code == 503
+        assert Flow(client, provider).begin().status_code == 503
 
 
 def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
@@ -204,7 +204,7 @@ def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_pat
         ) as provider,
         environment(
             AIPLATFORM_OIDC_ISSUER=f"http://127.0.0.1:{provider.server_port}",
-            AIPLATFORM_OIDC_CLIENT_ID=ME,
+            AIPLATFORM_OIDC_CLIENT_ID=CLIENT_ID,
             AIPLATFORM_OIDC_CLIENT_SECRET="secret",
             AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8",
             AIPLATFORM_PUBLIC_URL=server_url,

@@ -11,10 +11,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from aiplatform.server.identity.service import provider as providers
-from tests.server.identity.lying_provider import ME, Flow
+from tests.server.identity.fake_provider import CLIENT_ID, Flow
 
 
-class TestLyingProvider:
+class TestFalsifiedTokens:
     @pytest.mark.parametrize(
         "change",
         [
@@ -23,7 +23,7 @@ class TestLyingProvider:
             {"iss": "https://evil.example.com"},
             {"iss": None},
             {"aud": "another-client"},
-            {"aud": [ME, "another"]},
+            {"aud": [CLIENT_ID, "another"]},
             {"azp": "another"},
             {"exp": int(time.time()) - 3600},
             {"exp": None},

@@ -222,7 +222,7 @@ def global_permissions(session: Session, role: str | None) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailureCount:
     """The number of failures, and the time since the last one."""
 
     count: int
@@ -230,7 +230,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
+class RecentFailures:
     """Recent failures that count for an attempt to sign in.
 
     ``here`` counts the account's failures from the same address. ``anywhere`` counts those from all
@@ -238,9 +238,9 @@ class Failures:
     that neighbourhood. ``address`` counts the failures from the address for all accounts.
     """
 
-    here: Failed
-    anywhere: Failed
-    address: Failed
+    here: FailureCount
+    anywhere: FailureCount
+    address: FailureCount
 
 
 def recent_failures(
@@ -250,7 +250,7 @@ def recent_failures(
     address: str | None,
     neighbourhood: str | None,
     window: timedelta,
-) -> Failures:
+) -> RecentFailures:
     """Return the failures within ``window``, over all processes.
 
     The same single statement runs whether the account exists or not.
@@ -269,13 +269,13 @@ def recent_failures(
     signed_in_here = (
         select(AuthSession.id)
         .join(User, User.id == AuthSession.user_id)
-        .where(User.username == username, within(AuthSession.ip_address, neighbourhood))
+        .where(User.username == username, in_network(AuthSession.ip_address, neighbourhood))
         .exists()
     )
     columns: list[Any] = []
     for condition in (
         and_(mine, LoginFailure.address.is_not_distinct_from(place)),
-        and_(mine, or_(~signed_in_here, within(LoginFailure.address, neighbourhood))),
+        and_(mine, or_(~signed_in_here, in_network(LoginFailure.address, neighbourhood))),
         LoginFailure.address == place,
     ):
         columns += [
@@ -290,10 +290,12 @@ def recent_failures(
     none = timedelta(0)
     # After the clock was set back, failures can lie in the future. Their age then counts as 0, so
     # that nobody waits until that time is reached.
-    return Failures(*(Failed(row[at], max(row[at + 1] or none, none)) for at in (0, 2, 4)))
+    return RecentFailures(
+        *(FailureCount(row[at], max(row[at + 1] or none, none)) for at in (0, 2, 4))
+    )
 
 
-def within(address: Any, network: str | None) -> ColumnElement[bool]:
+def in_network(address: Any, network: str | None) -> ColumnElement[bool]:
     """Return the condition that an address lies in a network.
 
     For requests over Unix sockets, both are NULL, which counts as a match.
@@ -329,14 +331,14 @@ def own_session(session: Session, user_id: int, uuid: UUID) -> AuthSession:
         NotFound: when there is no such session.
     """
     login: AuthSession | None = session.scalar(
-        living_sessions(user_id).where(AuthSession.uuid == uuid).with_for_update(of=AuthSession)
+        active_sessions(user_id).where(AuthSession.uuid == uuid).with_for_update(of=AuthSession)
     )
     if login is None:
         raise NotFound(resource="session")
     return login
 
 
-def living_sessions(user_id: int) -> Select[Any]:
+def active_sessions(user_id: int) -> Select[Any]:
     """Select the user's sessions that have not ended and have an unexpired token."""
     token = select(AuthToken.id).where(
         AuthToken.session_id == AuthSession.id, AuthToken.expires_at > func.now()

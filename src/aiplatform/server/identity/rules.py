@@ -31,7 +31,7 @@ NO_PASSWORD = "!"  # noqa: S105
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
 """Maximum length in characters. Longer passwords would only make hashing expensive."""
-ESTIMATED = 72
+STRENGTH_PREFIX = 72
 """Number of leading characters whose strength is estimated."""
 
 REPLAY_GRACE = timedelta(seconds=10)
@@ -97,7 +97,7 @@ def weakness(
 
     known = [username, email, *email.split("@"), "aiplatform", "ai-platform"]
     # Further characters make a password no weaker, but the library's time grows with their square.
-    found = zxcvbn(password[:ESTIMATED], user_inputs=[word for word in known if word])
+    found = zxcvbn(password[:STRENGTH_PREFIX], user_inputs=[word for word in known if word])
     if password != DEFAULT_ADMIN_PASSWORD and found["score"] >= min_score:
         return None
     warning = found["feedback"]["warning"]
@@ -118,7 +118,7 @@ def wait_after(failures: int, *, free: int) -> timedelta:
     return min(timedelta(seconds=2 ** min(failures - free, 10)), MAX_WAIT)
 
 
-def lacking(held: Iterable[str], wanted: Iterable[str]) -> list[str]:
+def missing_permissions(held: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Return the permissions in ``wanted`` that a holder of ``held`` does not have.
 
     Nobody can grant a permission that they lack. Only ``*`` covers ``*``, and only ``*`` or

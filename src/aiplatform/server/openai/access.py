@@ -89,7 +89,7 @@ class ModelsGuard:
 async def _principal(request: Request, rows: Sequence[Any]) -> Principal:
     row: Any = rows[0] if rows else None
     principal = principal_from(row, request, allow_first_password=False)
-    if principal.key is not None and row.key_use_unnoted:
+    if principal.key is not None and row.key_use_unrecorded:
         chats: ChatService = request.state.chats
         await chats.lookups.note_use(principal.key.key_id)
     return principal

@@ -29,7 +29,7 @@ from sqlalchemy.orm import aliased
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core.statements import Compiled, compiled
-from aiplatform.server.identity.access import key_lives, principal_statement
+from aiplatform.server.identity.access import key_is_valid, principal_statement
 from aiplatform.server.identity.models import ApiKey, AuthSession, Role, User
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.projects.models import Project, ProjectPermission
@@ -197,7 +197,7 @@ def standing(
             literal(0).label("session_id"),
             ApiKey.id.label("key_id"),
             *facts,
-            and_(key_lives(), User.is_active, may_ask()).label("allowed"),
+            and_(key_is_valid(), User.is_active, may_ask()).label("allowed"),
         )
         .select_from(ApiKey)
         .join(User, User.id == ApiKey.user_id)

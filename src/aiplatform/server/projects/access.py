@@ -27,11 +27,11 @@ from aiplatform.server.identity.access import (
     Guard,
     PlatformGuard,
     Principal,
-    add_standing,
+    add_validity_columns,
     deny,
     principal_statement,
-    standing_values,
-    still,
+    refresh_principal,
+    validity_parameters,
 )
 from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
 from aiplatform.server.identity.models import Role, User
@@ -105,11 +105,11 @@ def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None
     """
     if not principal.reaches(row.project_id):
         return None
-    if principal.crosses or row.owner_id == principal.user_id:
-        return principal.within(frozenset({WILDCARD}))
+    if principal.reaches_all_projects or row.owner_id == principal.user_id:
+        return principal.limit_to_scopes(frozenset({WILDCARD}))
     if row.member_permissions is None:
         return None
-    return principal.within(filter_project_permissions(row.member_permissions))
+    return principal.limit_to_scopes(filter_project_permissions(row.member_permissions))
 
 
 def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
@@ -164,7 +164,7 @@ def _statement(resource: ResourcePath | None, *, binned: bool = False) -> Compil
 @cache
 def _confirmation() -> Compiled:
     found = Project.id == bindparam("project_id", type_=Integer)
-    statement = add_standing(select(User.id).select_from(User).join(Project, found))
+    statement = add_validity_columns(select(User.id).select_from(User).join(Project, found))
     return compiled(add_membership(statement).with_for_update(read=True, of=Project))
 
 
@@ -181,11 +181,11 @@ def confirm(
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
     """
     row = _confirmation().one_or_none(
-        session, project_id=context.project_id, **standing_values(context.principal)
+        session, project_id=context.project_id, **validity_parameters(context.principal)
     )
     if row is None or row.project_status == DELETED:
         raise NotFound(resource="project")
-    principal = still(row, context.principal)
+    principal = refresh_principal(row, context.principal)
     held = project_permissions(row, principal)
     if held is None:
         raise NotFound(resource="project")
@@ -313,7 +313,7 @@ class ProjectGuard(Guard[ProjectContext]):
         """
         return await self.admit(request, token)
 
-    def named(self, request: Request) -> dict[str, UUID]:
+    def parameters(self, request: Request) -> dict[str, UUID]:
         """Return the statement's parameter for the resource that the path names."""
         return {"named": uuid_or_unknown(request.path_params[self.parameter])}
 
@@ -367,7 +367,7 @@ def find_revocations(
 
     All contexts must be of one project. The result is None where ``permission`` still holds, and
     ``hidden`` for users who can sign in but can't use the project any more. Sessions and keys are
-    not checked here, see ``identity.service.Standing``.
+    not checked here, see ``identity.service.CredentialWatcher``.
     """
     if not contexts:
         return []
@@ -377,8 +377,8 @@ def find_revocations(
             User.id.label("user_id"),
             User.is_active,
             Role.permissions,
-            yes.label("session_lives"),
-            yes.label("key_lives"),
+            yes.label("session_is_valid"),
+            yes.label("key_is_valid"),
         )
         .select_from(User)
         .outerjoin(Role, Role.name == User.role)
@@ -398,7 +398,7 @@ def find_revocations(
 
 
 def _holds(row: Any, context: ProjectContext, permission: Permission) -> bool:
-    principal = still(row, context.principal)
+    principal = refresh_principal(row, context.principal)
     if row.project_id is None or row.project_status == DELETED:
         return False
     held = project_permissions(row, principal)

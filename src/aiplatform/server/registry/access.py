@@ -24,11 +24,11 @@ from aiplatform.server.identity.access import (
     Guard,
     PlatformGuard,
     Principal,
-    add_standing,
+    add_validity_columns,
     deny,
     principal_statement,
-    standing_values,
-    still,
+    refresh_principal,
+    validity_parameters,
 )
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.models import User
@@ -83,7 +83,7 @@ def _statement() -> Compiled:
 def _confirmation() -> Compiled:
     found = Model.id == bindparam("model_id", type_=Integer)
     joined = select(User.id).select_from(User).outerjoin(Model, found)
-    return compiled(_facts(add_standing(joined)))
+    return compiled(_facts(add_validity_columns(joined)))
 
 
 def _decide(row: Any, principal: Principal, permission: Permission) -> ModelContext:
@@ -138,7 +138,7 @@ class ModelGuard(Guard[ModelContext]):
         """The statement that reads principal, model and project."""
         return _statement()
 
-    def named(self, request: Request) -> dict[str, UUID]:
+    def parameters(self, request: Request) -> dict[str, UUID]:
         """Return the parameter with the uuid of the model in the path."""
         return {"named": uuid_or_unknown(request.path_params["model"])}
 
@@ -157,9 +157,9 @@ def confirm(session: Session, context: ModelContext, permission: Permission) -> 
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
     """
     row = _confirmation().one_or_none(
-        session, model_id=context.model_id, **standing_values(context.principal)
+        session, model_id=context.model_id, **validity_parameters(context.principal)
     )
-    return _decide(row, still(row, context.principal), permission)
+    return _decide(row, refresh_principal(row, context.principal), permission)
 
 
 def require_shared(context: ProjectContext, session: Session, request: Request) -> None:

@@ -130,7 +130,7 @@ def readable_models(
     if principal.key is not None and principal.key.project_id is not None:
         mine = Model.project_id == principal.key.project_id
         statement = statement.where(or_(Model.project_id.is_(None), mine))
-    if not principal.crosses:
+    if not principal.reaches_all_projects:
         granting = cast([WILDCARD, "models:*", Permission.MODELS_READ.value], ARRAY(Text))
         member = (
             select(ProjectPermission.project_id)

@@ -8,10 +8,9 @@ Every route has exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or 
 :mod:`aiplatform.server.projects.access`. The tests of the routes fail for a route without one.
 """
 
-from aiplatform.server.identity.access.gate import Gate
 from aiplatform.server.identity.access.guards import (
-    NOTE_USE,
     PUBLIC,
+    RECORD_KEY_USE,
     BearerToken,
     FirstPassword,
     Guard,
@@ -25,30 +24,30 @@ from aiplatform.server.identity.access.guards import (
     is_public,
     oauth2,
 )
+from aiplatform.server.identity.access.permission_batcher import PermissionBatcher
 from aiplatform.server.identity.access.principals import (
-    SEEN,
     KeyLimits,
     Principal,
     actor_of,
-    add_standing,
+    add_validity_columns,
     hash_token,
-    key_lives,
-    limited,
+    key_is_valid,
+    limit_permissions,
     principal_from,
     principal_statement,
-    standing_values,
-    still,
+    refresh_principal,
+    used_sessions,
+    validity_parameters,
 )
 
 __all__ = [
-    "NOTE_USE",
     "PUBLIC",
-    "SEEN",
+    "RECORD_KEY_USE",
     "BearerToken",
     "FirstPassword",
-    "Gate",
     "Guard",
     "KeyLimits",
+    "PermissionBatcher",
     "PlatformGuard",
     "Principal",
     "Public",
@@ -57,15 +56,16 @@ __all__ = [
     "SignedIn",
     "SignedInOrKey",
     "actor_of",
-    "add_standing",
+    "add_validity_columns",
     "deny",
     "hash_token",
     "is_public",
-    "key_lives",
-    "limited",
+    "key_is_valid",
+    "limit_permissions",
     "oauth2",
     "principal_from",
     "principal_statement",
-    "standing_values",
-    "still",
+    "refresh_principal",
+    "used_sessions",
+    "validity_parameters",
 ]

@@ -22,7 +22,7 @@ from aiplatform.server.core.database import commit, get_session, transaction
 from aiplatform.server.core.errors import Problem, Unavailable
 from aiplatform.server.core.problems import set_denial_action
 from aiplatform.server.core.statements import Compiled, compiled
-from aiplatform.server.identity.access.gate import Gate
+from aiplatform.server.identity.access.permission_batcher import PermissionBatcher
 from aiplatform.server.identity.access.principals import (
     Principal,
     hash_token,
@@ -39,7 +39,7 @@ BearerToken = Annotated[str | None, Depends(oauth2)]
 Evidence = TypeVar("Evidence")
 
 
-NOTE_USE = """
+RECORD_KEY_USE = """
 UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = (
     SELECT id FROM api_keys WHERE id = %(key_id)s
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
@@ -105,9 +105,9 @@ class Guard(ABC, Generic[Evidence]):
     """Base class of the guards. A guard is called with the request and returns its evidence.
 
     The permission query runs on the event loop, together with those of other requests
-    (:class:`Gate`). If it does not clearly admit the caller, :meth:`authorize` checks again in a
-    thread, raises the right error and records the refusal. The request's own session is not open
-    while the guard runs, and the guard leaves none open.
+    (:class:`PermissionBatcher`). If it does not clearly admit the caller, :meth:`authorize` checks
+    again in a thread, raises the right error and records the refusal. The request's own session is
+    not open while the guard runs, and the guard leaves none open.
     """
 
     permission: Permission | None
@@ -119,7 +119,7 @@ class Guard(ABC, Generic[Evidence]):
     def statement(self) -> Compiled:
         """:func:`principal_statement`, extended by what the guard's decision needs."""
 
-    def named(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002  (some read the path)
+    def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002  (some read the path)
         """Return the statement's parameters, except ``token_hash``."""
         return {}
 
@@ -143,9 +143,9 @@ class Guard(ABC, Generic[Evidence]):
         """
         row: Any = None
         if token is not None:
-            gate: Gate = request.state.gate
+            batcher: PermissionBatcher = request.state.permission_batcher
             try:
-                row = await gate.row(self.statement, hash_token(token), self.named(request))
+                row = await batcher.row(self.statement, hash_token(token), self.parameters(request))
             except PoolTimeout as error:
                 # This request has already waited for a connection. Waiting again in a thread would
                 # keep threads from other requests.
@@ -154,7 +154,7 @@ class Guard(ABC, Generic[Evidence]):
                 # The database may be back. If not, this call raises the error.
                 return await run_in_threadpool(self._again, request, token)
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
-        if principal.key is None or (self.accepts_keys and not row.key_use_unnoted):
+        if principal.key is None or (self.accepts_keys and not row.key_use_unrecorded):
             set_denial_action(
                 request, _recorder(principal, request, getattr(row, "project_uuid", None))
             )
@@ -171,16 +171,18 @@ class Guard(ABC, Generic[Evidence]):
         row: Any = None
         if token is not None:
             row = self.statement.one_or_none(
-                session, token_hash=hash_token(token), **self.named(request)
+                session, token_hash=hash_token(token), **self.parameters(request)
             )
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         project = getattr(row, "project_uuid", None)
         set_denial_action(request, _recorder(principal, request, project))
         if principal.key is not None:
-            if row.key_use_unnoted:
+            if row.key_use_unrecorded:
                 # Committed at once: a request may take long or fail, but the key has been used in
                 # any case.
-                session.connection().exec_driver_sql(NOTE_USE, {"key_id": principal.key.key_id})
+                session.connection().exec_driver_sql(
+                    RECORD_KEY_USE, {"key_id": principal.key.key_id}
+                )
                 commit(session)
             if not self.accepts_keys:
                 deny(session, principal, "session", request)

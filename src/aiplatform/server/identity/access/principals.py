@@ -34,10 +34,10 @@ from aiplatform.server.identity.models import (
 )
 from aiplatform.server.identity.rules import PLAIN_USER
 
-SEEN: set[int] = set()
+used_sessions: set[int] = set()
 """Ids of sessions whose use is not written to ``last_seen_at`` yet. They are written in batches."""
 
-LAST_USED_EXACT = text("interval '1 minute'")
+LAST_USED_RESOLUTION = text("interval '1 minute'")
 """Resolution of the time of a key's last use. It limits how often a use costs a write."""
 
 
@@ -58,7 +58,7 @@ class KeyLimits:
     scopes: frozenset[str]
     project_id: int | None
     """The only project that the key can be used in; None for all projects of the owner."""
-    owner_crosses: bool
+    owner_reaches_all_projects: bool
     """True if the owner's global role gives access to every project."""
 
 
@@ -85,13 +85,13 @@ class Principal:
         return WILDCARD in self.permissions
 
     @property
-    def crosses(self) -> bool:
+    def reaches_all_projects(self) -> bool:
         """True if the global role gives access to every project.
 
         An API key still limits what is allowed, and :meth:`reaches` leaves out projects other than
         its own.
         """
-        return self.is_superuser if self.key is None else self.key.owner_crosses
+        return self.is_superuser if self.key is None else self.key.owner_reaches_all_projects
 
     @property
     def key_id(self) -> int | None:
@@ -102,14 +102,16 @@ class Principal:
         """Return True if the global role grants ``permission`` outside projects."""
         return grants(self.permissions, permission)
 
-    def outside(self, held: frozenset[str]) -> frozenset[str]:
+    def limit_global_permissions(self, held: frozenset[str]) -> frozenset[str]:
         """Return those of a global role's permissions that this credential may use."""
         key = self.key
         if key is None:
             return held
-        return limited(list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id)[0]
+        return limit_permissions(
+            list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id
+        )[0]
 
-    def within(self, held: frozenset[str]) -> frozenset[str]:
+    def limit_to_scopes(self, held: frozenset[str]) -> frozenset[str]:
         """Return those of the permissions ``held`` that this credential may use."""
         return held if self.key is None else intersection(held, self.key.scopes)
 
@@ -134,10 +136,10 @@ def principal_statement() -> Select[*tuple[Any, ...]]:
     """
     shown = select(bindparam("token_hash", type_=LargeBinary).label("hash")).subquery("shown")
     now = func.clock_timestamp()
-    session_lives = and_(AuthToken.expires_at > now, AuthSession.ended_at.is_(None))
+    session_is_valid = and_(AuthToken.expires_at > now, AuthSession.ended_at.is_(None))
     return (
         select(
-            or_(session_lives, key_lives()).label("is_living"),
+            or_(session_is_valid, key_is_valid()).label("credential_is_valid"),
             func.coalesce(AuthSession.id, 0).label("session_id"),
             User.id.label("user_id"),
             User.uuid.label("user_uuid"),
@@ -150,9 +152,9 @@ def principal_statement() -> Select[*tuple[Any, ...]]:
             ApiKey.uuid.label("key_uuid"),
             ApiKey.scopes.label("key_scopes"),
             ApiKey.project_id.label("key_project_id"),
-            or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - LAST_USED_EXACT).label(
-                "key_use_unnoted"
-            ),
+            or_(
+                ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - LAST_USED_RESOLUTION
+            ).label("key_use_unrecorded"),
         )
         .select_from(shown)
         .outerjoin(
@@ -166,7 +168,7 @@ def principal_statement() -> Select[*tuple[Any, ...]]:
     )
 
 
-def key_lives() -> ColumnElement[bool]:
+def key_is_valid() -> ColumnElement[bool]:
     """Return the condition that the statement's ``ApiKey`` exists and is valid."""
     return and_(
         ApiKey.id.is_not(None),
@@ -182,15 +184,15 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         Unauthenticated: for no row, an expired token or key, an ended session, an inactive user.
         PasswordChangeRequired: while the initial password must be replaced.
     """
-    if row is None or not row.is_living or not row.is_active:
+    if row is None or not row.credential_is_valid or not row.is_active:
         raise Unauthenticated
     if row.must_change_password and not allow_first_password:
         raise PasswordChangeRequired
     if row.session_id:
-        SEEN.add(row.session_id)
+        used_sessions.add(row.session_id)
     origin = actor_of(request)
     request.state.user_id = row.user_id  # read by the rate limits
-    permissions, key = limited(
+    permissions, key = limit_permissions(
         row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
     )
     return Principal(
@@ -214,7 +216,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
     )
 
 
-def limited(
+def limit_permissions(
     role_permissions: list[str] | None,
     key_id: int | None,
     key_uuid: UUID | None,
@@ -226,15 +228,17 @@ def limited(
     if key_id is None or key_uuid is None:
         return held, None
     limits = frozenset(scopes or ())
-    key = KeyLimits(key_id, key_uuid, limits, project_id, owner_crosses=WILDCARD in held)
+    key = KeyLimits(
+        key_id, key_uuid, limits, project_id, owner_reaches_all_projects=WILDCARD in held
+    )
     # A key for one project grants nothing outside it.
     return intersection(held, limits) if project_id is None else frozenset(), key
 
 
-def add_standing(statement: Select[Any]) -> Select[Any]:
-    """Add to a select of ``User`` the columns that :func:`still` reads.
+def add_validity_columns(statement: Select[Any]) -> Select[Any]:
+    """Add to a select of ``User`` the columns that :func:`refresh_principal` reads.
 
-    Its parameters are those of :func:`standing_values`.
+    Its parameters are those of :func:`validity_parameters`.
     """
     key_id = bindparam("key_id", type_=BigInteger)
     session_id = bindparam("session_id", type_=BigInteger)
@@ -244,8 +248,8 @@ def add_standing(statement: Select[Any]) -> Select[Any]:
             Role.permissions,
             # A session without a row has not ended: it was deleted after all of its tokens had
             # expired.
-            AuthSession.ended_at.is_(None).label("session_lives"),
-            or_(key_id == 0, key_lives()).label("key_lives"),
+            AuthSession.ended_at.is_(None).label("session_is_valid"),
+            or_(key_id == 0, key_is_valid()).label("key_is_valid"),
         )
         .outerjoin(AuthSession, AuthSession.id == session_id)
         .outerjoin(ApiKey, ApiKey.id == key_id)
@@ -254,8 +258,8 @@ def add_standing(statement: Select[Any]) -> Select[Any]:
     )
 
 
-def standing_values(principal: Principal) -> dict[str, int]:
-    """Return the parameters of :func:`add_standing`."""
+def validity_parameters(principal: Principal) -> dict[str, int]:
+    """Return the parameters of :func:`add_validity_columns`."""
     return {
         "user_id": principal.user_id,
         "session_id": principal.session_id,
@@ -263,26 +267,26 @@ def standing_values(principal: Principal) -> dict[str, int]:
     }
 
 
-def still(row: Any, before: Principal) -> Principal:
+def refresh_principal(row: Any, before: Principal) -> Principal:
     """Return the principal with their current permissions, long after a guard admitted them.
 
     An access token may have expired in the meantime, which is no reason to lose an upload. But its
     session must not have ended, and an API key must not have been revoked.
 
     Args:
-        row: a row of :func:`add_standing`.
+        row: a row of :func:`add_validity_columns`.
         before: the principal that the guard admitted.
 
     Raises:
         Unauthenticated: when the principal would no longer be admitted.
     """
-    if row is None or not row.is_active or not row.session_lives or not row.key_lives:
+    if row is None or not row.is_active or not row.session_is_valid or not row.key_is_valid:
         raise Unauthenticated
     held = frozenset(row.permissions or ())
     if before.key is None:
         return replace(before, permissions=held)
     key = before.key
-    permissions, key_now = limited(
+    permissions, key_now = limit_permissions(
         list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id
     )
     return replace(before, permissions=permissions, key=key_now)

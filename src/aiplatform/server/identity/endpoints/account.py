@@ -22,7 +22,7 @@ from aiplatform.server.identity.access import (
     SessionDep,
     SignedIn,
 )
-from aiplatform.server.identity.endpoints.sign_in import TAKEN, TOO_MANY, settled
+from aiplatform.server.identity.endpoints.sign_in import TAKEN, TOO_MANY, raise_if_refused
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.identity.schemas import (
     CodeIn,
@@ -74,7 +74,7 @@ def change_password(body: PasswordIn, principal: FirstPassword, session: Session
     refusal = service.change_password(
         session, principal, current=body.current_password, new=body.new_password
     )
-    settled(session, refusal)
+    raise_if_refused(session, refusal)
 
 
 @router.put(
@@ -85,7 +85,7 @@ def change_password(body: PasswordIn, principal: FirstPassword, session: Session
 )
 def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> None:
     """Replace the e-mail address of your account. Links sent to the old address stop working."""
-    settled(
+    raise_if_refused(
         session,
         service.change_email(session, principal, password=body.password, email=body.email),
     )
@@ -99,7 +99,7 @@ def list_sessions(
     """List your sessions that have not ended, newest first."""
     rows, following = page_by_id(
         session,
-        queries.living_sessions(principal.user_id),
+        queries.active_sessions(principal.user_id),
         AuthSession.id,
         limit=limit,
         cursor=cursor,
@@ -144,7 +144,7 @@ def enrol_totp(
     body: EnrolIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> EnrolmentOut:
     """Get the secret for an authenticator app. Nothing changes until you confirm it."""
-    enrolment = settled(session, second_factor.enrol(session, principal, body.password))
+    enrolment = raise_if_refused(session, second_factor.enrol(session, principal, body.password))
     response.headers["Cache-Control"] = "no-store"
     return EnrolmentOut(secret=enrolment.secret, uri=enrolment.uri)
 
@@ -157,7 +157,7 @@ def confirm_totp(
 
     Keep the recovery codes: they are shown only this once.
     """
-    codes = settled(session, second_factor.confirm(session, principal, body.code))
+    codes = raise_if_refused(session, second_factor.confirm(session, principal, body.code))
     response.headers["Cache-Control"] = "no-store"
     return RecoveryCodesOut(recovery_codes=codes)
 
@@ -167,7 +167,7 @@ def renew_recovery_codes(
     body: ProofIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> RecoveryCodesOut:
     """Replace all recovery codes. The old ones stop working."""
-    codes = settled(
+    codes = raise_if_refused(
         session,
         second_factor.renew_recovery_codes(
             session, principal, password=body.password, code=body.code
@@ -185,7 +185,7 @@ def renew_recovery_codes(
 )
 def disable_totp(body: ProofIn, principal: SignedIn, session: SessionDep) -> None:
     """Remove the second factor. From now on, the password alone is enough to sign in."""
-    settled(
+    raise_if_refused(
         session,
         second_factor.disable(session, principal, password=body.password, code=body.code),
     )

@@ -37,7 +37,7 @@ TAKEN: dict[int | str, dict[str, Any]] = {
 }
 
 
-def settled(session: Session, outcome: T | Problem) -> T:
+def raise_if_refused(session: Session, outcome: T | Problem) -> T:
     """Return the outcome; if it is a refusal, commit its record and raise it."""
     if isinstance(outcome, Problem):
         commit(session)  # the failure must stay recorded before the error rolls back the rest
@@ -73,7 +73,7 @@ def sign_in(
     outcome = service.sign_in(
         session, get_settings(), form.username, form.password, actor_of(request), totp=totp
     )
-    return render_tokens(settled(session, outcome), response)
+    return render_tokens(raise_if_refused(session, outcome), response)
 
 
 @router.post("/refresh", summary="Renew the tokens")
@@ -85,7 +85,7 @@ def refresh(
     The refresh token is used up. Using it twice ends the session.
     """
     outcome = service.refresh(session, get_settings(), body.refresh_token, actor_of(request))
-    return render_tokens(settled(session, outcome), response)
+    return render_tokens(raise_if_refused(session, outcome), response)
 
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)

@@ -46,14 +46,14 @@ def _cookie(state: str) -> str:
     return f"aip_sso_{sso.challenge_of(state)[:12]}"
 
 
-def _go(url: str) -> RedirectResponse:
+def _redirect(url: str) -> RedirectResponse:
     answer = RedirectResponse(url, status_code=status.HTTP_303_SEE_OTHER)
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
 
-def _back(redirect_uri: str, **parameters: str) -> str:
+def _with_parameters(redirect_uri: str, **parameters: str) -> str:
     return f"{redirect_uri}{'&' if urlsplit(redirect_uri).query else '?'}{urlencode(parameters)}"
 
 
@@ -91,25 +91,25 @@ def begin_sso(
     settings = get_settings()
     provider = _provider(settings)
     with transaction() as session:
-        begun = sso.start(
+        sign_in_start = sso.start(
             session,
             settings,
             redirect_uri=redirect_uri,
             code_challenge=code_challenge,
             client_state=state,
         )
-    answer = _go(
+    answer = _redirect(
         provider.login_url(
             _callback(settings),
             scope=" ".join(settings.oidc_scopes),
-            state=begun.state,
-            nonce=begun.nonce,
-            code_challenge=begun.challenge,
+            state=sign_in_start.state,
+            nonce=sign_in_start.nonce,
+            code_challenge=sign_in_start.challenge,
         )
     )
     answer.set_cookie(
-        _cookie(begun.state),
-        begun.browser,
+        _cookie(sign_in_start.state),
+        sign_in_start.browser,
         max_age=int(sso.LOGIN_LIFETIME.total_seconds()),
         path=COOKIE_PATH,
         secure=settings.link_base.startswith("https:"),
@@ -143,9 +143,9 @@ def finish_sso(
     origin = actor_of(request)
     browser = request.cookies.get(_cookie(state))
     with transaction() as session:
-        login = sso.come_back(session, state, browser)
+        login = sso.resume(session, state, browser)
     assert browser is not None
-    begun = sso.Begun(state, browser)
+    sign_in_start = sso.SignInStart(state, browser)
     claims: dict[str, Any] = {"iss": provider.issuer}
     try:
         if code is None:
@@ -154,7 +154,9 @@ def finish_sso(
                 reason_zh=f"身份提供方返回 {error or '空'}。",
             )
         # No transaction may stay open while the provider is asked.
-        claims = provider.redeem(code, begun.verifier, begun.nonce, _callback(settings))
+        claims = provider.redeem(
+            code, sign_in_start.verifier, sign_in_start.nonce, _callback(settings)
+        )
         with transaction() as session:
             given = sso.admit(session, settings, login.id, claims, origin)
     except Problem as problem:
@@ -163,7 +165,7 @@ def finish_sso(
         outcome = {"error": problem.code, "error_description": str(problem)}
     else:
         outcome = {"code": given}
-    answer = _go(_back(login.redirect_uri, **outcome, state=login.client_state))
+    answer = _redirect(_with_parameters(login.redirect_uri, **outcome, state=login.client_state))
     answer.delete_cookie(_cookie(state), path=COOKIE_PATH)
     return answer
 

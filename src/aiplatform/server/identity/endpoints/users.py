@@ -182,7 +182,7 @@ def issue_password_reset(
     user: NameOrUuid, principal: SignInsWrite, session: SessionDep, response: Response
 ) -> LinkOut:
     """Create a link that sets a new password once. It is shown only now; hand it over yourself."""
-    found = service.manage(session, principal, user, own=False)
+    found = service.lock_manageable_user(session, principal, user, own=False)
     link = service.issue_reset(session, principal, get_settings(), found)
     response.headers["Cache-Control"] = "no-store"
     return LinkOut.model_validate(link)

@@ -4,11 +4,15 @@ from aiplatform.server.identity.service.accounts import bootstrap, create_user, 
 from aiplatform.server.identity.service.administration import (
     delete_user,
     end_all_sessions,
-    keep_an_administrator,
-    manage,
+    ensure_administrator_remains,
+    lock_manageable_user,
     reset_second_factor,
     set_active,
     update_user,
+)
+from aiplatform.server.identity.service.credential_watcher import (
+    CredentialWatcher,
+    sessions_changed,
 )
 from aiplatform.server.identity.service.hooks import (
     ProjectRole,
@@ -36,7 +40,7 @@ from aiplatform.server.identity.service.roles import (
 )
 from aiplatform.server.identity.service.sessions import (
     SignedIn,
-    begin,
+    create_session,
     end_other_sessions,
     end_own_session,
     end_sessions,
@@ -44,19 +48,18 @@ from aiplatform.server.identity.service.sessions import (
     sign_in,
     sign_out,
 )
-from aiplatform.server.identity.service.standing import Standing, sessions_changed
 
 __all__ = [
+    "CredentialWatcher",
     "Link",
     "ProjectRole",
     "SignedIn",
-    "Standing",
     "accept",
-    "begin",
     "bootstrap",
     "change_email",
     "change_password",
     "create_role",
+    "create_session",
     "create_user",
     "delete_role",
     "delete_user",
@@ -64,10 +67,10 @@ __all__ = [
     "end_other_sessions",
     "end_own_session",
     "end_sessions",
+    "ensure_administrator_remains",
     "invite",
     "issue_reset",
-    "keep_an_administrator",
-    "manage",
+    "lock_manageable_user",
     "on_deactivation",
     "on_invitation",
     "on_link",

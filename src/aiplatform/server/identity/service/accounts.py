@@ -78,13 +78,13 @@ def create_user(
     Raises:
         NotFound: for a role that does not exist.
         PermissionDenied: for a role with permissions that the caller lacks.
-        Unauthenticated: see :func:`held_now`.
+        Unauthenticated: see :func:`lock_and_read_permissions`.
         NameTaken: when the name or address is in use, or the name is reserved.
         WeakPassword: when the password is refused.
         Invalid: when the role's name is too long.
     """
-    password_hash = fit_password(password, username=username, email=email)
-    check_role(session, held_now(session, principal, Permission.USERS_WRITE), role)
+    password_hash = check_and_hash_password(password, username=username, email=email)
+    check_role(session, lock_and_read_permissions(session, principal, Permission.USERS_WRITE), role)
     user = add_user(session, username=username, email=email, password_hash=password_hash, role=role)
     queries.security_of(session, user.id).must_change_password = must_change_password
     audit.record(
@@ -119,7 +119,7 @@ def register(
         raise RegistrationClosed
     try:
         refuse_reserved(username)
-        password_hash = fit_password(password, username=username, email=email)
+        password_hash = check_and_hash_password(password, username=username, email=email)
         user = add_user(session, username=username, email=email, password_hash=password_hash)
     except NameTaken as error:
         raise AccountTaken from error
@@ -135,7 +135,7 @@ def register(
     return user
 
 
-def fit_password(password: str, *, username: str, email: str) -> str:
+def check_and_hash_password(password: str, *, username: str, email: str) -> str:
     """Check the password of a new account and return its hash.
 
     Hashing is slow: call this before the accounts are locked, not under the lock.
@@ -203,7 +203,9 @@ def refuse_taken(
         raise NameTaken(resource="user", resource_zh="用户", name=username if same_name else email)
 
 
-def held_now(session: Session, who: Principal | int, needed: Permission) -> frozenset[str]:
+def lock_and_read_permissions(
+    session: Session, who: Principal | int, needed: Permission
+) -> frozenset[str]:
     """Lock the accounts and return what the caller, or the account with that id, may do now.
 
     The guard checked before the wait for the lock, and an invitation may have been made days ago.
@@ -219,7 +221,7 @@ def held_now(session: Session, who: Principal | int, needed: Permission) -> froz
         raise Unauthenticated
     held = queries.global_permissions(session, row.role)
     if isinstance(who, Principal):
-        held = who.outside(held)
+        held = who.limit_global_permissions(held)
     if not grants(held, needed):
         raise PermissionDenied(permission=str(needed))
     return held
@@ -241,6 +243,6 @@ def check_role(session: Session, held: Collection[str], role: str) -> None:
             reason_zh=f"全局角色的名称最多 {MAX_GLOBAL_ROLE} 个字符。",
         )
     wanted = queries.find_role(session, role).permissions
-    missing = rules.lacking(held, wanted)
+    missing = rules.missing_permissions(held, wanted)
     if missing:
         raise PermissionDenied(permission=", ".join(missing))

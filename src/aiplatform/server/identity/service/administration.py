@@ -31,16 +31,16 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import hooks, second_factor
 from aiplatform.server.identity.service.accounts import (
     check_role,
-    held_now,
+    lock_and_read_permissions,
     refuse_reserved,
     refuse_taken,
 )
+from aiplatform.server.identity.service.credential_watcher import sessions_changed
 from aiplatform.server.identity.service.resets import withdraw_resets
 from aiplatform.server.identity.service.sessions import end_sessions
-from aiplatform.server.identity.service.standing import sessions_changed
 
 
-def keep_an_administrator(session: Session) -> None:
+def ensure_administrator_remains(session: Session) -> None:
     """Check that an administrator is left after a change of roles or accounts.
 
     Call it after the change, under the lock of accounts.
@@ -53,7 +53,7 @@ def keep_an_administrator(session: Session) -> None:
         raise LastAdministrator
 
 
-def manage(
+def lock_manageable_user(
     session: Session,
     principal: Principal,
     name: str,
@@ -80,13 +80,13 @@ def manage(
         AccountHoldsMore: when it owns a project, or has permissions in one, and the caller does
             not.
     """
-    held = held_now(session, principal, Permission.USERS_WRITE)
+    held = lock_and_read_permissions(session, principal, Permission.USERS_WRITE)
     user = queries.find_user(session, name, lock=True, for_deletion=for_deletion)
     if user.id == principal.user_id:
         if not own:
             raise OwnAccount
     else:
-        missing = rules.lacking(held, queries.global_permissions(session, user.role))
+        missing = rules.missing_permissions(held, queries.global_permissions(session, user.role))
         if missing:
             raise PermissionDenied(permission=", ".join(missing))
         if WILDCARD not in held and hooks.holds_more(session, principal, user):
@@ -111,9 +111,9 @@ def update_user(
         LastAdministrator: when no active user would hold ``*`` any more.
         NameTaken: when the name or address is in use, or the name is reserved.
 
-    The errors of :func:`manage` and :func:`check_role` also apply.
+    The errors of :func:`lock_manageable_user` and :func:`check_role` also apply.
     """
-    user = manage(session, principal, name)
+    user = lock_manageable_user(session, principal, name)
     require_match(if_match, user.updated_at, "user")
     held = {key: getattr(user, key) for key in changes}
     held["role"] = user.role or rules.PLAIN_USER
@@ -123,7 +123,7 @@ def update_user(
     if "role" in changed:
         if user.id == principal.user_id:
             raise OwnRole
-        held_by_caller = held_now(session, principal, Permission.USERS_WRITE)
+        held_by_caller = lock_and_read_permissions(session, principal, Permission.USERS_WRITE)
         check_role(session, held_by_caller, changed["role"])
     if "email" in changed:
         if principal.key is not None:
@@ -136,12 +136,12 @@ def update_user(
     if "email" in changed:
         # Before the address changes: a warning must reach the old one, in case somebody else did
         # this.
-        hooks.tell(session, user, "email_changed")
+        hooks.announce_security_event(session, user, "email_changed")
         queries.security_of(session, user.id).email_claimed = False
         withdraw_resets(session, user.id)
     for key, value in changed.items():
         setattr(user, key, value)
-    keep_an_administrator(session)
+    ensure_administrator_remains(session)
     audit.record(
         session,
         principal.actor,
@@ -163,19 +163,21 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
     Raises:
         LastAdministrator: when no active user would hold ``*`` any more.
 
-    The errors of :func:`manage` also apply.
+    The errors of :func:`lock_manageable_user` also apply.
     """
-    user = manage(session, principal, name)
+    user = lock_manageable_user(session, principal, name)
     if bool(user.is_active) == active:
         return user
     user.is_active = active
-    keep_an_administrator(session)
+    ensure_administrator_remains(session)
     # On activation, too: a sign-in that ran beside the deactivation may have left a session.
     ended = end_sessions(session, user.id, "deactivated")
     withdraw_resets(session, user.id)
     sessions_changed(session)
     stops = not active and get_settings().deactivated_tasks == "stop"
-    stopped: dict[str, Any] = hooks.user_stops(session, principal.actor, user) if stops else {}
+    stopped: dict[str, Any] = (
+        hooks.run_deactivation_hooks(session, principal.actor, user) if stops else {}
+    )
     audit.record(
         session,
         principal.actor,
@@ -202,17 +204,19 @@ def delete_user(
         NotFound: when the successor does not exist or is not active.
         LastAdministrator: when no active user would hold ``*`` any more.
 
-    The errors of :func:`manage` also apply.
+    The errors of :func:`lock_manageable_user` also apply.
     """
-    user = manage(session, principal, name, for_deletion=True)
+    user = lock_manageable_user(session, principal, name, for_deletion=True)
     successor = None
     if transfer_to is not None:
         successor = queries.find_user(session, transfer_to, lock=True)
         if not successor.is_active or successor.id == user.id:
             raise NotFound(resource="user")
-    held = held_now(session, principal, Permission.USERS_WRITE)
-    asks = WILDCARD not in held or not get_settings().administrators_add_members
-    hooks.user_goes(session, principal.actor, user, successor, asks=asks)
+    held = lock_and_read_permissions(session, principal, Permission.USERS_WRITE)
+    needs_consent = WILDCARD not in held or not get_settings().administrators_add_members
+    hooks.run_user_delete_hooks(
+        session, principal.actor, user, successor, needs_consent=needs_consent
+    )
     ended = end_sessions(session, user.id, "deleted")
     audit.record(
         session,
@@ -230,15 +234,15 @@ def delete_user(
         delete(User).where(User.id == user.id).execution_options(synchronize_session=False)
     )
     session.expunge(user)
-    keep_an_administrator(session)
+    ensure_administrator_remains(session)
 
 
 def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
     """End all sessions of an account and return their number.
 
-    The errors of :func:`manage` apply.
+    The errors of :func:`lock_manageable_user` apply.
     """
-    user = manage(session, principal, name)
+    user = lock_manageable_user(session, principal, name)
     ended = end_sessions(session, user.id, "ended_by_administrator")
     audit.record(
         session, principal.actor, AuditAction.SESSION_ENDED, "user", user.uuid,
@@ -250,9 +254,9 @@ def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
 def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
     """Remove the second factor of somebody who lost both the app and the recovery codes.
 
-    The errors of :func:`manage` apply.
+    The errors of :func:`lock_manageable_user` apply.
     """
-    user = manage(session, principal, name, own=False)
+    user = lock_manageable_user(session, principal, name, own=False)
     if second_factor.remove(session, user.id):
-        hooks.tell(session, user, "totp_disabled")
+        hooks.announce_security_event(session, user, "totp_disabled")
         audit.record(session, principal.actor, AuditAction.USER_TOTP_RESET, "user", user.uuid)

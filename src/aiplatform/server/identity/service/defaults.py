@@ -12,11 +12,13 @@ from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.sessions import end_sessions
 
 
-def default_password_stands(session: Session, settings: Settings) -> bool:
-    """Return True if ``admin`` can sign in with the default password, now or once it is created.
+def replace_default_password(session: Session, settings: Settings) -> bool:
+    """Replace the default password of ``admin`` if the settings name another one.
 
-    If the settings name another password, it replaces the default one. With the default password,
-    nobody can have done more than be asked to replace it.
+    With the default password, nobody can have done more than be asked to replace it.
+
+    Returns:
+        True if ``admin`` can still sign in with the default password, now or once it is created.
     """
     named = settings.admin_password.get_secret_value()
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())

@@ -13,11 +13,11 @@ from aiplatform.server.identity.models import User, UserDevice
 from aiplatform.server.identity.service import hooks
 
 MAX_AGENT = 200
-KEPT = timedelta(days=365)
+DEVICE_LIFETIME = timedelta(days=365)
 """Time after which a device that was not used to sign in is forgotten."""
 
 
-def note_sign_in(session: Session, user: User, origin: Actor) -> None:
+def notify_new_device(session: Session, user: User, origin: Actor) -> None:
     """Tell the account's holder of a sign-in from a new device, except for the very first one."""
     device = device_of(origin)
     seen = session.execute(
@@ -34,14 +34,14 @@ def note_sign_in(session: Session, user: User, origin: Actor) -> None:
     known = session.scalars(select(func.count()).select_from(UserDevice).where(mine)).one()
     session.execute(
         delete(UserDevice)
-        .where(mine, UserDevice.seen_at < func.clock_timestamp() - KEPT)
+        .where(mine, UserDevice.seen_at < func.clock_timestamp() - DEVICE_LIFETIME)
         .execution_options(synchronize_session=False)
     )
     session.execute(
         insert(UserDevice).values(user_id=user.id, device=device).on_conflict_do_nothing()
     )
     if known:
-        hooks.tell(
+        hooks.announce_security_event(
             session,
             user,
             "login",

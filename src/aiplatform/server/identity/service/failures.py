@@ -20,7 +20,7 @@ from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.errors import TooManyAttempts
 from aiplatform.server.identity.models import LoginFailure, User
 
-PRUNED = 100
+MAX_PRUNED = 100
 """Maximum number of old rows that are deleted when a failure is recorded."""
 
 
@@ -78,7 +78,7 @@ def record_failure(
     past = (
         select(LoginFailure.id)
         .where(LoginFailure.failed_at < func.clock_timestamp() - rules.FAILURE_WINDOW)
-        .limit(PRUNED)
+        .limit(MAX_PRUNED)
         .with_for_update(skip_locked=True)
     )
     session.execute(
@@ -110,6 +110,6 @@ def forget_failures(session: Session, username: str, *, around: Actor | None = N
     forgotten = delete(LoginFailure).where(LoginFailure.account == account_key(username))
     if around is not None:
         forgotten = forgotten.where(
-            queries.within(LoginFailure.address, neighbourhood_of(around.ip_address))
+            queries.in_network(LoginFailure.address, neighbourhood_of(around.ip_address))
         )
     session.execute(forgotten.execution_options(synchronize_session=False))

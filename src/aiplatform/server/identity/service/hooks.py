@@ -26,10 +26,10 @@ class ProjectRole(NamedTuple):
 
 
 OnUserDelete = Callable[[Session, Actor, User, User | None, bool], None]
-"""Handler with the arguments session, actor, user, successor and asks.
+"""Handler with the arguments session, actor, user, successor and needs_consent.
 
-It raises OwnsProjects, or transfers the user's projects to the successor. If ``asks`` is true, it
-transfers only projects that the successor has agreed to be a member of.
+It raises OwnsProjects, or transfers the user's projects to the successor. If ``needs_consent`` is
+true, it transfers only projects that the successor has agreed to be a member of.
 """
 
 OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
@@ -118,15 +118,15 @@ def on_link(handler: SendLink) -> None:
     _add(_send_link, handler)
 
 
-def user_goes(
-    session: Session, actor: Actor, user: User, successor: User | None, *, asks: bool
+def run_user_delete_hooks(
+    session: Session, actor: Actor, user: User, successor: User | None, *, needs_consent: bool
 ) -> None:
     """Call the handlers registered with :func:`on_user_delete`."""
     for handler in _on_user_delete:
-        handler(session, actor, user, successor, asks)
+        handler(session, actor, user, successor, needs_consent)
 
 
-def user_stops(session: Session, actor: Actor, user: User) -> dict[str, int]:
+def run_deactivation_hooks(session: Session, actor: Actor, user: User) -> dict[str, int]:
     """Call the handlers registered with :func:`on_deactivation`, in that order."""
     return {
         name: count
@@ -161,7 +161,7 @@ def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID,
     }
 
 
-def tell(session: Session, user: User, kind: str, **facts: str) -> None:
+def announce_security_event(session: Session, user: User, kind: str, **facts: str) -> None:
     """Tell the account's holder of a security event.
 
     ``kind`` is the part of the notification type after ``security:``. ``facts`` must never contain

@@ -23,9 +23,9 @@ from aiplatform.server.identity.models import Invitation, User
 from aiplatform.server.identity.service import hooks
 from aiplatform.server.identity.service.accounts import (
     add_user,
+    check_and_hash_password,
     check_role,
-    fit_password,
-    held_now,
+    lock_and_read_permissions,
     refuse_taken,
 )
 from aiplatform.server.identity.service.failures import actor_for
@@ -61,7 +61,7 @@ def invite(
             reason="Give both the project and the role in it, or neither.",
             reason_zh="请同时指定项目及其中的角色，或都不指定。",
         )
-    check_role(session, held_now(session, principal, Permission.USERS_WRITE), role)
+    check_role(session, lock_and_read_permissions(session, principal, Permission.USERS_WRITE), role)
     maker = session.get_one(User, principal.user_id)
     membership = None
     if project is not None and project_role is not None:
@@ -120,9 +120,9 @@ def accept(session: Session, token: str, *, username: str, password: str, origin
     invitation = queries.open_invitation(session, Invitation.token_hash == hash_token(token))
     if invitation is None:
         raise InvalidLink
-    password_hash = fit_password(password, username=username, email=invitation.email)
+    password_hash = check_and_hash_password(password, username=username, email=invitation.email)
     try:
-        held = held_now(session, invitation.created_by, Permission.USERS_WRITE)
+        held = lock_and_read_permissions(session, invitation.created_by, Permission.USERS_WRITE)
         check_role(session, held, invitation.role)
     except (NotFound, PermissionDenied, Unauthenticated) as error:
         raise InvalidLink from error

@@ -18,7 +18,7 @@ _passwords = PasswordHash(
     (Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1), BcryptHasher())
 )
 
-_turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_hashing_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Limits concurrent hashing, because each hash takes 19 MiB and a core."""
 
 
@@ -38,7 +38,7 @@ def too_weak(
 
 def hash_password(password: str) -> str:
     """Return an Argon2id hash with a new salt."""
-    with _turns:
+    with _hashing_slots:
         return _passwords.hash(password)
 
 
@@ -48,14 +48,14 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
     For an unknown account, ``password_hash`` is None. The check then takes as long as usual and
     always fails.
     """
-    known = password_hash if password_hash is not None else _nobodys_hash()
+    known = password_hash if password_hash is not None else _dummy_hash()
     # bcrypt reads only 72 bytes, and the library now refuses more. Older hashes of longer passwords
     # must still verify.
     legacy = known.startswith("$2")
     shown: str | bytes = password.encode("utf-8", "replace")[:72] if legacy else password
     if len(password) > MAX_PASSWORD:
         shown, password_hash = "", None
-    with _turns:
+    with _hashing_slots:
         try:
             good = _passwords.verify(shown, known)
         except (UnknownHashError, ValueError):  # no hash, for example of single sign-on
@@ -67,5 +67,5 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
 
 
 @cache
-def _nobodys_hash() -> str:
+def _dummy_hash() -> str:
     return _passwords.hash(os.urandom(16).hex())

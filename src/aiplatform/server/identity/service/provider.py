@@ -31,9 +31,9 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 the provider.
 """
 
-KINDS = frozenset({"RSA", "EC", "OKP"})
+KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 LEEWAY_SECONDS = 60
-KEPT_SECONDS = 3600.0
+CACHE_SECONDS = 3600.0
 """Seconds for which the provider's metadata and keys are cached."""
 
 REFETCH_SECONDS = 5.0
@@ -144,7 +144,7 @@ class Provider:
             SsoUnavailable: when the provider does not answer with usable metadata.
         """
         with self._lock:
-            if self._metadata is None or time.monotonic() - self._metadata[0] > KEPT_SECONDS:
+            if self._metadata is None or time.monotonic() - self._metadata[0] > CACHE_SECONDS:
                 url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
                 self._metadata = (time.monotonic(), self._read_metadata(_get(url)))
             return self._metadata[1]
@@ -157,11 +157,11 @@ class Provider:
         """
         url = self.metadata().jwks_uri
         with self._lock:
-            if self._keys is None or time.monotonic() - self._keys[0] > KEPT_SECONDS:
+            if self._keys is None or time.monotonic() - self._keys[0] > CACHE_SECONDS:
                 published = _get(url).get("keys")
                 try:
                     # Keys of unknown types must not make the import of the others fail.
-                    usable = [key for key in published or () if key.get("kty") in KINDS]
+                    usable = [key for key in published or () if key.get("kty") in KEY_TYPES]
                     found = KeySet.import_key_set({"keys": usable})
                 except (JoseError, ValueError, TypeError, AttributeError) as error:
                     raise SsoUnavailable from error

@@ -75,7 +75,7 @@ def change_password(
         user.uuid,
         sessions_ended=ended,
     )
-    hooks.tell(session, user, "password_changed")
+    hooks.announce_security_event(session, user, "password_changed")
     return None
 
 
@@ -106,7 +106,7 @@ def change_email(
         return None
     refuse_taken(session, username=None, email=email, but=user.id)
     # Before the address changes: a warning must reach the old one, in case somebody else did this.
-    hooks.tell(session, user, "email_changed")
+    hooks.announce_security_event(session, user, "email_changed")
     before, user.email = user.email, email
     queries.security_of(session, user.id).email_claimed = True
     withdraw_resets(session, user.id)
@@ -125,7 +125,7 @@ def change_email(
 def issue_reset(session: Session, principal: Principal, settings: Settings, user: User) -> Link:
     """Create a reset link that an administrator hands over. Earlier links stop working.
 
-    ``user`` must come from :func:`administration.manage`.
+    ``user`` must come from :func:`administration.lock_manageable_user`.
     """
     withdraw_resets(session, user.id)
     link, _ = _add_reset(session, settings, user, created_by=principal.user_id)
@@ -196,7 +196,7 @@ def reset_password(session: Session, token: str, new: str, origin: Actor) -> Non
         user.uuid,
         sessions_ended=ended,
     )
-    hooks.tell(session, user, "password_reset")
+    hooks.announce_security_event(session, user, "password_reset")
 
 
 def withdraw_resets(session: Session, user_id: int) -> None:

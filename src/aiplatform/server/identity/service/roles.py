@@ -27,8 +27,8 @@ from aiplatform.server.identity.errors import (
     SystemRole,
 )
 from aiplatform.server.identity.models import Role
-from aiplatform.server.identity.service.accounts import held_now
-from aiplatform.server.identity.service.administration import keep_an_administrator
+from aiplatform.server.identity.service.accounts import lock_and_read_permissions
+from aiplatform.server.identity.service.administration import ensure_administrator_remains
 
 
 def role_tag(role: Role) -> str:
@@ -54,7 +54,7 @@ def create_role(
         NameTaken: when the name is reserved, or in use in upper or lower case.
         PermissionDenied: for a permission that the caller lacks.
     """
-    held = held_now(session, principal, Permission.ROLES_WRITE)
+    held = lock_and_read_permissions(session, principal, Permission.ROLES_WRITE)
     _refuse_beyond(held, permissions)
     taken = session.scalar(select(Role.id).where(func.lower(Role.name) == name.lower()).limit(1))
     if taken is not None or name.lower() in rules.RESERVED_ROLES:
@@ -105,7 +105,7 @@ def update_role(
     _refuse_beyond(held, {*role.permissions, *changed.get("permissions", ())})
     for key, value in changed.items():
         setattr(role, key, value)
-    keep_an_administrator(session)
+    ensure_administrator_remains(session)
     audit.record(
         session,
         principal.actor,
@@ -158,7 +158,7 @@ def delete_role(
 
 
 def _changeable(session: Session, principal: Principal, name: str) -> tuple[Role, frozenset[str]]:
-    held = held_now(session, principal, Permission.ROLES_WRITE)
+    held = lock_and_read_permissions(session, principal, Permission.ROLES_WRITE)
     role = queries.find_role(session, name, lock=True)
     if role.is_system:
         raise SystemRole(name=role.name)
@@ -168,6 +168,6 @@ def _changeable(session: Session, principal: Principal, name: str) -> tuple[Role
 
 
 def _refuse_beyond(held: frozenset[str], permissions: Iterable[str]) -> None:
-    missing = rules.lacking(held, permissions)
+    missing = rules.missing_permissions(held, permissions)
     if missing:
         raise PermissionDenied(permission=", ".join(missing))

@@ -127,7 +127,7 @@ def confirm(session: Session, principal: Principal, code: str) -> list[str] | Pr
     row.confirmed_at = func.clock_timestamp()
     codes = _fresh_recovery_codes(session, principal.user_id)
     _record(session, principal, AuditAction.USER_TOTP_ENABLED)
-    hooks.tell(session, user, "totp_enabled")
+    hooks.announce_security_event(session, user, "totp_enabled")
     return codes
 
 
@@ -145,7 +145,9 @@ def renew_recovery_codes(
         return refusal
     codes = _fresh_recovery_codes(session, principal.user_id)
     _record(session, principal, AuditAction.USER_RECOVERY_CODES_RENEWED)
-    hooks.tell(session, session.get_one(User, principal.user_id), "recovery_codes_renewed")
+    hooks.announce_security_event(
+        session, session.get_one(User, principal.user_id), "recovery_codes_renewed"
+    )
     return codes
 
 
@@ -163,7 +165,9 @@ def disable(
         return refusal
     remove(session, principal.user_id)
     _record(session, principal, AuditAction.USER_TOTP_DISABLED)
-    hooks.tell(session, session.get_one(User, principal.user_id), "totp_disabled")
+    hooks.announce_security_event(
+        session, session.get_one(User, principal.user_id), "totp_disabled"
+    )
     return None
 
 

@@ -25,7 +25,8 @@ from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.errors import TotpRequired, Unauthenticated, WrongCredentials
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
 from aiplatform.server.identity.service import hooks, passwords, second_factor
-from aiplatform.server.identity.service.devices import note_sign_in
+from aiplatform.server.identity.service.credential_watcher import sessions_changed
+from aiplatform.server.identity.service.devices import notify_new_device
 from aiplatform.server.identity.service.failures import (
     account_key,
     actor_for,
@@ -33,7 +34,6 @@ from aiplatform.server.identity.service.failures import (
     record_failure,
     throttle,
 )
-from aiplatform.server.identity.service.standing import sessions_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ def sign_in(
             record_failure(session, username, user, origin, during="totp")
         return refusal
     forget_failures(session, username, around=origin)
-    return begin(session, settings, user, origin, account=account_key(username))
+    return create_session(session, settings, user, origin, account=account_key(username))
 
 
-def begin(
+def create_session(
     session: Session, settings: Settings, user: User, origin: Actor, **details: Any
 ) -> SignedIn:
     """Create a session for a user who has been authenticated."""
@@ -106,7 +106,7 @@ def begin(
     session.flush()
     actor = actor_for(user, origin)
     audit.record(session, actor, AuditAction.AUTH_LOGIN, "user", user.uuid, **details)
-    note_sign_in(session, user, origin)
+    notify_new_device(session, user, origin)
     return _issue(session, settings, login, must_change_password=security.must_change_password)
 
 
@@ -189,7 +189,7 @@ def _reused(
         outcome="denied",
         withdrawn=withdrawn,
     )
-    hooks.tell(session, user, "token_reused", address=actor.ip_address or "?")
+    hooks.announce_security_event(session, user, "token_reused", address=actor.ip_address or "?")
     return Unauthenticated()
 
 

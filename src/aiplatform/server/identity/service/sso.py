@@ -32,9 +32,9 @@ from aiplatform.server.identity.access import hash_token
 from aiplatform.server.identity.errors import LastAdministrator, SsoFailed
 from aiplatform.server.identity.models import Role, SsoIdentity, SsoLogin, User
 from aiplatform.server.identity.service.accounts import MAX_GLOBAL_ROLE, lock_accounts
-from aiplatform.server.identity.service.administration import keep_an_administrator
+from aiplatform.server.identity.service.administration import ensure_administrator_remains
 from aiplatform.server.identity.service.failures import actor_for
-from aiplatform.server.identity.service.sessions import SignedIn, begin
+from aiplatform.server.identity.service.sessions import SignedIn, create_session
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ CODE_LIFETIME = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class SignInStart:
     """The start of a sign-in: state for the provider, and secret for the browser's cookie."""
 
     state: str
@@ -52,12 +52,12 @@ class Begun:
     @property
     def nonce(self) -> str:
         """The nonce that must come back in the ID token."""
-        return _derived(self, "nonce")
+        return _derive(self, "nonce")
 
     @property
     def verifier(self) -> str:
         """The PKCE code verifier, which proves to the provider that we started the sign-in."""
-        return _derived(self, "verifier")
+        return _derive(self, "verifier")
 
     @property
     def challenge(self) -> str:
@@ -77,7 +77,7 @@ def start(
     redirect_uri: str,
     code_challenge: str,
     client_state: str,
-) -> Begun:
+) -> SignInStart:
     """Start a sign-in that ends at ``redirect_uri``.
 
     Raises:
@@ -91,11 +91,11 @@ def start(
             "或为同一台机器上程序的 http://127.0.0.1:PORT/… 地址。",
         )
     session.execute(delete(SsoLogin).where(SsoLogin.expires_at < func.now() - timedelta(days=1)))
-    begun = Begun(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+    sign_in_start = SignInStart(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
     session.add(
         SsoLogin(
-            state_hash=hash_token(begun.state),
-            browser_hash=hash_token(begun.browser),
+            state_hash=hash_token(sign_in_start.state),
+            browser_hash=hash_token(sign_in_start.browser),
             redirect_uri=redirect_uri,
             client_state=client_state,
             code_challenge=code_challenge,
@@ -103,10 +103,10 @@ def start(
         )
     )
     session.flush()
-    return begun
+    return sign_in_start
 
 
-def come_back(session: Session, state: str, browser: str | None) -> SsoLogin:
+def resume(session: Session, state: str, browser: str | None) -> SsoLogin:
     """Return the sign-in that this browser started. Each one can come back only once.
 
     Raises:
@@ -180,7 +180,7 @@ def exchange(
     )
     if not user.is_active:
         raise _failed("the account is not active", "账号未启用")
-    return begin(session, settings, user, origin, method="sso")
+    return create_session(session, settings, user, origin, method="sso")
 
 
 def record_refusal(session: Session, problem: str, claims: dict[str, Any], origin: Actor) -> None:
@@ -279,7 +279,7 @@ def _give_role(
             return
     user.role = wanted
     try:
-        keep_an_administrator(session)
+        ensure_administrator_remains(session)
     except LastAdministrator:
         log.warning("the last administrator keeps the role", user=str(user.uuid))
         user.role = before
@@ -333,8 +333,8 @@ def _is_ours(redirect_uri: str, settings: Settings) -> bool:
     return (found.scheme, found.hostname, port) == (own.scheme, own.hostname, own_port)
 
 
-def _derived(begun: Begun, what: str) -> str:
-    key = f"{begun.browser}.{begun.state}".encode()
+def _derive(sign_in_start: SignInStart, what: str) -> str:
+    key = f"{sign_in_start.browser}.{sign_in_start.state}".encode()
     return _base64(hmac.digest(key, what.encode(), "sha256"))
 
 

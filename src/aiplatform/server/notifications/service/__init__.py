@@ -1,6 +1,6 @@
 """Use cases of notifications."""
 
-from aiplatform.server.notifications.service.announce import announce, tell_of_security
+from aiplatform.server.notifications.service.announce import announce, announce_security_event
 from aiplatform.server.notifications.service.email import send_link
 from aiplatform.server.notifications.service.inbox import (
     delete_notification,
@@ -14,11 +14,11 @@ from aiplatform.server.notifications.service.stream import Hub
 __all__ = [
     "Hub",
     "announce",
+    "announce_security_event",
     "delete_notification",
     "delete_read",
     "mark_all_read",
     "mark_read",
     "send_link",
-    "tell_of_security",
     "update_preferences",
 ]

@@ -43,7 +43,7 @@ def announce(
         fan_out(session, kind, project, facts)
 
 
-def tell_of_security(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
+def announce_security_event(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
     """Notify an account's holder of a change of its security settings. Called by identity."""
     data: dict[str, Any] = dict(facts)
     announce(session, NotificationType(f"security:{kind}"), to=[user.id], **data)

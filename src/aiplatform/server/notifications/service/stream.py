@@ -24,7 +24,7 @@ from aiplatform.server.core.errors import Language, Problem
 from aiplatform.server.core.events import Listener
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import Unauthenticated
-from aiplatform.server.identity.service import Standing
+from aiplatform.server.identity.service import CredentialWatcher
 from aiplatform.server.notifications import queries
 from aiplatform.server.notifications.errors import TooManyStreams
 from aiplatform.server.notifications.schemas import render
@@ -82,9 +82,9 @@ class Watcher:
 class Hub:
     """The watchers on this API process, and the one task that serves them."""
 
-    def __init__(self, listener: Listener, standing: Standing) -> None:
+    def __init__(self, listener: Listener, credentials: CredentialWatcher) -> None:
         self._listener = listener
-        self._standing = standing
+        self._credentials = credentials
         self._watchers: dict[int, set[Watcher]] = {}
         self._tail: Position | None = None
         self._changed: set[int] = set()
@@ -137,7 +137,7 @@ class Hub:
         watcher.position = max(tail, after or tail)
         try:
             key_id = 0 if principal.key is None else principal.key.key_id
-            async with self._standing.watch(
+            async with self._credentials.watch(
                 principal.session_id, key_id=key_id, wakes=watcher.woken
             ) as ended:
                 unread = await run_sync(_unread, watcher.user_id)
@@ -187,7 +187,7 @@ class Hub:
                 try:
                     settled = await self._look()
                 except SQLAlchemyError as error:
-                    # If the database stays away, Standing ends the streams within seconds.
+                    # If the database stays away, CredentialWatcher ends the streams within seconds.
                     log.warning("could not read what is new", error=str(error)[:200])
                     settled = True
                 if loop.time() - beat >= HEARTBEAT_SECONDS:

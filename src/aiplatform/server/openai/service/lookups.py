@@ -12,7 +12,7 @@ from uuid import UUID
 
 from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.statements import Compiled
-from aiplatform.server.identity.access import NOTE_USE, hash_token
+from aiplatform.server.identity.access import RECORD_KEY_USE, hash_token
 from aiplatform.server.openai import queries
 
 Rows = Sequence[Any]
@@ -57,7 +57,7 @@ class Lookups:
             psycopg.Error: when the database does not answer.
         """
         await self._database.run(
-            lambda connection: connection.execute(NOTE_USE, {"key_id": key_id})
+            lambda connection: connection.execute(RECORD_KEY_USE, {"key_id": key_id})
         )
 
     async def _rows(self, query: Compiled, token: str, **parameters: Any) -> Rows:

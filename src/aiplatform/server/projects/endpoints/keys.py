@@ -19,7 +19,7 @@ from aiplatform.server.identity.access import PlatformGuard, Principal, SessionD
 from aiplatform.server.identity.models import ApiKey, User
 from aiplatform.server.identity.queries import find_user
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.identity.service import manage
+from aiplatform.server.identity.service import lock_manageable_user
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.queries import KeyRow
 from aiplatform.server.projects.schemas import KeyIn, KeyOut, NewKeyOut
@@ -129,4 +129,4 @@ def list_keys_of(
 )
 def revoke_key_of(user: UserName, key: KeyPath, principal: UsersWrite, session: SessionDep) -> None:
     """Revoke a user's key. Requests with it are refused at once; its owner is notified."""
-    service.revoke_key(session, principal, manage(session, principal, user), key)
+    service.revoke_key(session, principal, lock_manageable_user(session, principal, user), key)

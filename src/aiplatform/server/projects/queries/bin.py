@@ -87,7 +87,7 @@ def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
         return statement.where(false())
     if principal.key is not None and principal.key.project_id is not None:
         statement = statement.where(Project.id == principal.key.project_id)
-    if principal.crosses:
+    if principal.reaches_all_projects:
         return statement
     holds_everything = exists().where(
         ProjectPermission.project_id == Project.id,

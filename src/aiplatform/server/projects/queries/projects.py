@@ -43,7 +43,7 @@ def visible_projects(
     )
     mine = Project.owner_id == principal.user_id
     in_scope = principal.in_scope(Permission.PROJECTS_READ)
-    everywhere = literal(principal.crosses)
+    everywhere = literal(principal.reaches_all_projects)
     reads = or_(everywhere, mine, exists().where(grant, Role.permissions.has_any(_READERS)))
     readable = and_(literal(in_scope), reads)
     statement = (
@@ -56,7 +56,7 @@ def visible_projects(
         statement = statement.where(Project.id == principal.key.project_id, is_in)
     elif not in_scope:
         statement = statement.where(false())
-    elif not principal.crosses:
+    elif not principal.reaches_all_projects:
         statement = statement.where(reads)
     if name is not None:
         statement = statement.where(Project.name.icontains(name, autoescape=True))
@@ -211,7 +211,7 @@ def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int
         NotFound: for any other project.
     """
     statement = select(Project.id).where(Project.uuid == uuid, not_in_bin)
-    if not principal.crosses:
+    if not principal.reaches_all_projects:
         member = exists().where(
             ProjectPermission.project_id == Project.id,
             ProjectPermission.user_id == principal.user_id,

@@ -16,7 +16,7 @@ from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import OwnsProjects, PermissionDenied
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.queries import find_role, global_permissions
-from aiplatform.server.identity.rules import lacking
+from aiplatform.server.identity.rules import missing_permissions
 from aiplatform.server.identity.service import ProjectRole
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import filter_project_permissions
@@ -135,10 +135,10 @@ def has_more_permissions(session: Session, principal: Principal, user: User) -> 
     )
     for row in rows:
         held = frozenset(filter_project_permissions(row.mine or ()))
-        if row.owner_id == principal.user_id or principal.crosses:
+        if row.owner_id == principal.user_id or principal.reaches_all_projects:
             held = frozenset({WILDCARD})
-        held = principal.within(held) if principal.reaches(row.id) else frozenset()
-        if lacking(held, filter_project_permissions(row.theirs or ())):
+        held = principal.limit_to_scopes(held) if principal.reaches(row.id) else frozenset()
+        if missing_permissions(held, filter_project_permissions(row.theirs or ())):
             return True
     return False
 
@@ -206,7 +206,7 @@ def _require_may_grant(session: Session, inviter: User, project: Project, role: 
         raise ProjectArchived
     if not grants(held, Permission.MEMBERS_WRITE):
         raise PermissionDenied(permission=str(Permission.MEMBERS_WRITE))
-    missing = lacking(held, filter_project_permissions(role.permissions))
+    missing = missing_permissions(held, filter_project_permissions(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.identity.access import Principal, key_lives, limited
+from aiplatform.server.identity.access import Principal, key_is_valid, limit_permissions
 from aiplatform.server.identity.models import ApiKey, Role, User
 from aiplatform.server.identity.rules import PLAIN_USER
 from aiplatform.server.projects.access import ProjectContext, add_membership, project_permissions
@@ -49,7 +49,7 @@ def context_on_behalf_of(
             ApiKey.uuid.label("key_uuid"),
             ApiKey.scopes.label("key_scopes"),
             ApiKey.project_id.label("key_project_id"),
-            key_lives().label("key_lives"),
+            key_is_valid().label("key_is_valid"),
         )
         .select_from(User)
         .outerjoin(Role, Role.name == User.role)
@@ -66,9 +66,9 @@ def context_on_behalf_of(
         raise OwnerInactive(username="?")
     if not row.is_active:
         raise OwnerInactive(username=row.username)
-    if key_id is not None and not row.key_lives:
+    if key_id is not None and not row.key_is_valid:
         raise KeyGone
-    permissions, key = limited(
+    permissions, key = limit_permissions(
         row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
     )
     principal = Principal(

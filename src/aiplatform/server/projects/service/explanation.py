@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import WILDCARD, Permission, covers, grants
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.identity.access import key_lives
+from aiplatform.server.identity.access import key_is_valid
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.queries import find_user, global_permissions
 from aiplatform.server.identity.rules import PLAIN_USER
@@ -72,7 +72,7 @@ def _keys(
     session: Session, context: ProjectContext, user: User, held: dict[Permission, list[Reason]]
 ) -> list[tuple[KeyRow, list[Permission]]]:
     """Return the user's valid keys that can be used in the project, and their permissions there."""
-    rows = [KeyRow(*row) for row in session.execute(queries.list_keys(user).where(key_lives()))]
+    rows = [KeyRow(*row) for row in session.execute(queries.list_keys(user).where(key_is_valid()))]
     return [
         (row, [permission for permission in held if covers(row.key.scopes, permission)])
         for row in rows

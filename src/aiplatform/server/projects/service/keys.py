@@ -19,7 +19,7 @@ from aiplatform.server.core.errors import Invalid, NameTaken
 from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
 from aiplatform.server.identity.models import ApiKey, User
-from aiplatform.server.identity.rules import PLAIN_USER, lacking
+from aiplatform.server.identity.rules import PLAIN_USER, missing_permissions
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import filter_project_permissions
@@ -157,13 +157,13 @@ def _missing_scopes(
 ) -> list[str]:
     """Return the scopes that the caller lacks: no key has more permissions than its author."""
     inside = _project_scopes(scopes, project_id)
-    missing = lacking(principal.permissions, set(scopes) - inside)
+    missing = missing_permissions(principal.permissions, set(scopes) - inside)
     # Everybody may let their keys use their own secrets: no role is needed for that.
     held: set[str] = {Permission.SECRETS_USE.value}
     for owns, permissions in queries.project_grants(session, principal, project_id):
         held |= (
             {WILDCARD}
-            if owns or principal.crosses
+            if owns or principal.reaches_all_projects
             else filter_project_permissions(permissions or ())
         )
     if project_id is None:
@@ -174,7 +174,7 @@ def _missing_scopes(
         held |= principal.permissions
         if principal.role == PLAIN_USER:
             held.add(Permission.PROJECTS_WRITE)
-    return sorted([*missing, *lacking(held, inside)])
+    return sorted([*missing, *missing_permissions(held, inside)])
 
 
 def _project_scopes(scopes: list[str], project_id: int | None) -> set[str]:

@@ -12,7 +12,7 @@ from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.queries import find_role, find_user
-from aiplatform.server.identity.rules import lacking
+from aiplatform.server.identity.rules import missing_permissions
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import (
@@ -225,7 +225,7 @@ def _lock_members(session: Session, context: ProjectContext, user: User | None) 
 
 def _require_all_permissions_of(context: ProjectContext, role: Role) -> None:
     """Refuse a role with permissions that the caller lacks here, to grant it or to take it."""
-    missing = lacking(context.permissions, filter_project_permissions(role.permissions))
+    missing = missing_permissions(context.permissions, filter_project_permissions(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
 

@@ -5,7 +5,7 @@ that comes later or reads too slowly is *behind*: it reads page by page until it
 position, and then gets the same frames as the others.
 
 About once a second, one statement checks the permissions of all watchers. Ended sessions and API
-keys are handled by :class:`Standing`.
+keys are handled by :class:`CredentialWatcher`.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound, Problem
 from aiplatform.server.core.events import Listener
 from aiplatform.server.identity.errors import Unauthenticated
-from aiplatform.server.identity.service import Standing
+from aiplatform.server.identity.service import CredentialWatcher
 from aiplatform.server.projects.access import ProjectContext, find_revocations
 from aiplatform.server.tasks.service.frames import (
     Page,
@@ -139,7 +139,7 @@ class Feed:
                 self._dismiss(self.watchers, problem)
                 return
             except SQLAlchemyError as error:
-                # Streams end within seconds if the database stays away, see Standing.
+                # Streams end within seconds if the database stays away, see CredentialWatcher.
                 log.warning("could not read what is new", error=str(error)[:200])
             await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):
@@ -170,9 +170,11 @@ def _refusals(contexts: list[ProjectContext], permission: Permission) -> list[Pr
 class Feeds:
     """The feeds of this API process, one per watched task; in ``app.state.feeds``."""
 
-    def __init__(self, listener: Listener, standing: Standing, permission: Permission) -> None:
+    def __init__(
+        self, listener: Listener, credentials: CredentialWatcher, permission: Permission
+    ) -> None:
         self._listener = listener
-        self._standing = standing
+        self._credentials = credentials
         self._permission = permission
         self._feeds: dict[tuple[UUID, bool], Feed] = {}
         self._readers: dict[tuple[UUID, bool], asyncio.Task[None]] = {}
@@ -230,7 +232,7 @@ class Feeds:
         key_id = 0 if principal.key is None else principal.key.key_id
         async with (
             self._join(uuid, watcher, log_only=log_only) as feed,
-            self._standing.watch(
+            self._credentials.watch(
                 principal.session_id, key_id=key_id, wakes=watcher.woken
             ) as session_ended,
         ):

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.events import Listener, notify, wait
-from aiplatform.server.identity.access import SEEN, key_lives
+from aiplatform.server.identity.access import key_is_valid, used_sessions
 from aiplatform.server.identity.models import ApiKey, AuthSession, User
 
 log = structlog.get_logger(__name__)
 TOPIC = "sessions"
-SEEN_SECONDS = 15.0
+RECORD_SECONDS = 15.0
 """Seconds between two updates of ``last_seen_at``. A write per request would be too expensive."""
 UNCHECKED_SECONDS = 5.0
 """Seconds after which streams end if the database can't be reached."""
@@ -39,7 +39,7 @@ Credential = tuple[int, int]
 """Ids of a session and an API key; one of them is 0."""
 
 
-def living(session: Session, credentials: Iterable[Credential]) -> set[Credential]:
+def valid_credentials(session: Session, credentials: Iterable[Credential]) -> set[Credential]:
     """Return the credentials that are still valid and belong to active users."""
     given = list(credentials)
     active = func.coalesce(User.is_active, False)
@@ -49,23 +49,23 @@ def living(session: Session, credentials: Iterable[Credential]) -> set[Credentia
         .where(AuthSession.id.in_([one for one, _ in given if one]))
         .where(AuthSession.ended_at.is_(None), active)
     )
-    stand: set[Credential] = {(one, 0) for one in sessions}
+    valid: set[Credential] = {(one, 0) for one in sessions}
     if keys := [key for _, key in given if key]:
         found = session.scalars(
             select(ApiKey.id)
             .join(User, User.id == ApiKey.user_id)
-            .where(ApiKey.id.in_(keys), key_lives(), active)
+            .where(ApiKey.id.in_(keys), key_is_valid(), active)
         )
-        stand |= {(0, key) for key in found}
-    return stand
+        valid |= {(0, key) for key in found}
+    return valid
 
 
-class Standing:
+class CredentialWatcher:
     """The sessions and API keys with open streams in this process.
 
     ::
 
-        async with standing.watch(principal.session_id) as ended:
+        async with credential_watcher.watch(principal.session_id) as ended:
             while not ended.is_set():
                 ...
     """
@@ -76,7 +76,7 @@ class Standing:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="standing")
+        self._task = asyncio.create_task(self._run(), name="credential-watcher")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,7 +84,7 @@ class Standing:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        await self._note_seen()
+        await self._record_used_sessions()
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -113,9 +113,9 @@ class Standing:
         async with self._listener.watch(TOPIC) as woken:
             while True:
                 await wait(woken)
-                if loop.time() - noted > SEEN_SECONDS:
+                if loop.time() - noted > RECORD_SECONDS:
                     noted = loop.time()
-                    await self._note_seen()
+                    await self._record_used_sessions()
                 watched = set(self._watched)
                 if not watched:
                     checked = loop.time()
@@ -123,22 +123,24 @@ class Standing:
                 try:
                     # A database that froze or was cut off may never answer.
                     with fail_after(UNCHECKED_SECONDS):
-                        stand = await run_sync(_look, watched, abandon_on_cancel=True)
+                        valid = await run_sync(
+                            _read_valid_credentials, watched, abandon_on_cancel=True
+                        )
                 except (SQLAlchemyError, TimeoutError) as error:
                     log.warning("could not look after streams", error=str(error)[:200])
                     if loop.time() - checked >= UNCHECKED_SECONDS:
                         self._end(watched)
                     continue
                 checked = loop.time()
-                self._end(watched - stand)
+                self._end(watched - valid)
 
-    async def _note_seen(self) -> None:
+    async def _record_used_sessions(self) -> None:
         ids = set()
-        while SEEN:
-            ids.add(SEEN.pop())
+        while used_sessions:
+            ids.add(used_sessions.pop())
         if ids:
             try:
-                await run_sync(_write_seen, ids)
+                await run_sync(_write_last_seen, ids)
             except SQLAlchemyError as error:
                 log.warning("could not note used sessions", error=str(error)[:200])
 
@@ -148,12 +150,12 @@ class Standing:
                 event.set()
 
 
-def _look(credentials: set[Credential]) -> set[Credential]:
+def _read_valid_credentials(credentials: set[Credential]) -> set[Credential]:
     with transaction() as session:
-        return living(session, credentials)
+        return valid_credentials(session, credentials)
 
 
-def _write_seen(ids: set[int]) -> None:
+def _write_last_seen(ids: set[int]) -> None:
     with transaction() as session:
         # Rows locked by others are skipped: another process may be writing the same ones, and a
         # client that renews its session must not wait.

@@ -16,7 +16,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.events import Listener
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import AuthSession, User
-from aiplatform.server.identity.service import Standing, standing
+from aiplatform.server.identity.service import CredentialWatcher, credential_watcher
 from tests.conftest import Api
 from tests.factories import make_key, make_project, make_task, make_token, make_user
 
@@ -86,10 +86,10 @@ def test_stream_ends_within_a_second(stream: Any, admin: Api, session: Session, 
     assert bystander.wait(5)
 
 
-def run(body: Callable[[Standing], Any]) -> None:
+def run(body: Callable[[CredentialWatcher], Any]) -> None:
     async def main() -> None:
         listener = Listener(get_settings().database_url)
-        async with listener, Standing(listener) as watching:
+        async with listener, CredentialWatcher(listener) as watching:
             await body(watching)
 
     asyncio.run(main())
@@ -107,7 +107,7 @@ def test_lost_wake_up_costs_a_second(session: Session) -> None:
     user = make_user(session)
     login = session_of(session, user)
 
-    async def body(watching: Standing) -> None:
+    async def body(watching: CredentialWatcher) -> None:
         async with watching.watch(login) as ended:
             await asyncio.sleep(0.2)
             assert not ended.is_set()
@@ -124,7 +124,7 @@ def test_stream_of_a_key_ends_with_the_key(session: Session, end: str) -> None:
     user = make_user(session)
     key = make_key(session, user, "tasks:read")
 
-    async def body(watching: Standing) -> None:
+    async def body(watching: CredentialWatcher) -> None:
         async with watching.watch(0, key_id=key.id) as ended:
             await asyncio.sleep(1.3)
             assert not ended.is_set()
@@ -144,17 +144,17 @@ def test_many_streams_are_checked_with_one_statement(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []
-    original = standing._look
+    original = credential_watcher._read_valid_credentials
 
     def look(watched: set[tuple[int, int]]) -> set[tuple[int, int]]:
         looks.append(len(watched))
         return original(watched)
 
-    monkeypatch.setattr(standing, "_look", look)
+    monkeypatch.setattr(credential_watcher, "_read_valid_credentials", look)
     monkeypatch.setattr("aiplatform.server.core.events.POLL_SECONDS", 0.2)
     logins = [session_of(session, make_user(session)) for _ in range(20)]
 
-    async def body(watching: Standing) -> None:
+    async def body(watching: CredentialWatcher) -> None:
         async def watch(login: int) -> None:
             async with watching.watch(login) as ended:
                 await asyncio.sleep(0.7)
@@ -181,12 +181,12 @@ def test_streams_do_not_outlive_an_unreachable_database(
             back.wait(20)
         raise OperationalError("SELECT", {}, psycopg.OperationalError("gone"))
 
-    monkeypatch.setattr(standing, "_look", look)
-    monkeypatch.setattr(standing, "UNCHECKED_SECONDS", 0.5)
+    monkeypatch.setattr(credential_watcher, "_read_valid_credentials", look)
+    monkeypatch.setattr(credential_watcher, "UNCHECKED_SECONDS", 0.5)
     monkeypatch.setattr("aiplatform.server.core.events.POLL_SECONDS", 0.1)
     login = session_of(session, make_user(session))
 
-    async def body(watching: Standing) -> None:
+    async def body(watching: CredentialWatcher) -> None:
         began = time.monotonic()
         try:
             async with watching.watch(login) as ended:
@@ -202,7 +202,7 @@ def test_streams_do_not_outlive_an_unreachable_database(
 def test_ended_watchers_are_removed(session: Session) -> None:
     login = session_of(session, make_user(session))
 
-    async def body(watching: Standing) -> None:
+    async def body(watching: CredentialWatcher) -> None:
         mine = asyncio.Event()
         async with watching.watch(login, wakes=mine), watching.watch(login):
             assert len(watching._watched[login, 0]) == 3

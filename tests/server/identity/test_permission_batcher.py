@@ -20,7 +20,7 @@ from aiplatform.server.core import async_database
 from aiplatform.server.core.async_database import AsyncDatabase, Batcher
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.errors import NotFound, Unavailable
-from aiplatform.server.identity.access import Gate, Guard, PlatformGuard
+from aiplatform.server.identity.access import Guard, PermissionBatcher, PlatformGuard
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired, Unauthenticated
 from aiplatform.server.identity.models import ApiKey, AuthSession, User
 from aiplatform.server.projects.access import ProjectGuard
@@ -32,31 +32,35 @@ Admit = Callable[..., Any]
 
 
 @pytest.fixture
-def with_gate(database_url: str) -> Callable[[Callable[[Gate], Awaitable[Any]]], Any]:
-    """Return a function that runs an action with a gate, in an event loop of its own."""
+def with_batcher(
+    database_url: str,
+) -> Callable[[Callable[[PermissionBatcher], Awaitable[Any]]], Any]:
+    """Return a function that runs an action with a batcher, in an event loop of its own."""
 
-    def run(action: Callable[[Gate], Awaitable[Any]]) -> Any:
+    def run(action: Callable[[PermissionBatcher], Awaitable[Any]]) -> Any:
         async def main() -> Any:
             async with AsyncDatabase(database_url) as database:
-                return await action(Gate(database))
+                return await action(PermissionBatcher(database))
 
         return asyncio.run(main())
 
     return run
 
 
-def request_for(gate: Gate, **params: str) -> Request:
+def request_for(batcher: PermissionBatcher, **params: str) -> Request:
     return Request(
         {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": None,
          "query_string": b"", "server": ("h", 1), "scheme": "http", "path_params": params,
-         "state": {"gate": gate}}
+         "state": {"permission_batcher": batcher}}
     )  # fmt: skip
 
 
-async def admitted(gate: Gate, guard: Guard[Any], token: str | None, **params: str) -> Any:
+async def admitted(
+    batcher: PermissionBatcher, guard: Guard[Any], token: str | None, **params: str
+) -> Any:
     """Return the evidence, or the error."""
     try:
-        return await guard.admit(request_for(gate, **params), token)
+        return await guard.admit(request_for(batcher, **params), token)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)
         return error
 
@@ -70,7 +74,7 @@ def open_transactions(session: Session) -> int | None:
     )
 
 
-def test_concurrent_requests_get_their_own_results(session: Session, with_gate: Any) -> None:
+def test_concurrent_requests_get_their_own_results(session: Session, with_batcher: Any) -> None:
     projects = [make_project(session) for _ in range(3)]
     members = [make_member(session, project, "viewer") for project in projects]
     tokens = [make_token(session, member) for member in members]
@@ -78,12 +82,12 @@ def test_concurrent_requests_get_their_own_results(session: Session, with_gate: 
         (token, str(project.uuid)) for token in [*tokens, "no token"] for project in projects
     ]
 
-    async def all_at_once(gate: Gate) -> list[Any]:
+    async def all_at_once(batcher: PermissionBatcher) -> list[Any]:
         return await asyncio.gather(
-            *(admitted(gate, READ, token, project=uuid) for token, uuid in asked)
+            *(admitted(batcher, READ, token, project=uuid) for token, uuid in asked)
         )
 
-    for (token, uuid), result in zip(asked, with_gate(all_at_once), strict=True):
+    for (token, uuid), result in zip(asked, with_batcher(all_at_once), strict=True):
         if token == "no token":
             assert isinstance(result, Unauthenticated)
         elif uuid == str(projects[tokens.index(token)].uuid):
@@ -99,7 +103,7 @@ READ_BY_VIEWERS = {f"{resource}:read" for resource in (
 
 
 def test_concurrent_requests_share_statements(
-    session: Session, with_gate: Any, monkeypatch: Any
+    session: Session, with_batcher: Any, monkeypatch: Any
 ) -> None:
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(10)]
@@ -113,12 +117,12 @@ def test_concurrent_requests_share_statements(
 
     monkeypatch.setattr(AsyncDatabase, "rows", counting)
 
-    async def all_at_once(gate: Gate) -> list[Any]:
+    async def all_at_once(batcher: PermissionBatcher) -> list[Any]:
         return await asyncio.gather(
-            *(admitted(gate, READ, token, project=str(project.uuid)) for token in tokens)
+            *(admitted(batcher, READ, token, project=str(project.uuid)) for token in tokens)
         )
 
-    results = with_gate(all_at_once)
+    results = with_batcher(all_at_once)
     assert {result.project_id for result in results} == {project.id}
     assert sum(seen) == 10
     assert len(seen) <= 2
@@ -126,7 +130,7 @@ def test_concurrent_requests_share_statements(
 
 @pytest.mark.parametrize("how", ["session", "account", "membership"])
 def test_access_revoked_before_a_request_is_refused(
-    session: Session, with_gate: Any, how: str
+    session: Session, with_batcher: Any, how: str
 ) -> None:
     """This also holds while an earlier batch that would admit the request is running."""
     project = make_project(session)
@@ -146,20 +150,20 @@ def test_access_revoked_before_a_request_is_refused(
             session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == member.id))
         session.commit()
 
-    async def around(gate: Gate) -> tuple[Any, Any]:
-        before = asyncio.ensure_future(admitted(gate, READ, token, project=str(project.uuid)))
+    async def around(batcher: PermissionBatcher) -> tuple[Any, Any]:
+        before = asyncio.ensure_future(admitted(batcher, READ, token, project=str(project.uuid)))
         await asyncio.sleep(0)  # its statement is sent
         await asyncio.to_thread(revoke)
-        after = await admitted(gate, READ, token, project=str(project.uuid))
+        after = await admitted(batcher, READ, token, project=str(project.uuid))
         await before
         return before, after
 
-    _, after = with_gate(around)
+    _, after = with_batcher(around)
     assert isinstance(after, NotFound if how == "membership" else Unauthenticated)
 
 
 def test_deactivation_during_many_requests_admits_none_afterwards(
-    session: Session, with_gate: Any
+    session: Session, with_batcher: Any
 ) -> None:
     """Of hundreds of concurrent requests, none that began after the commit is admitted."""
     project = make_project(session)
@@ -172,29 +176,29 @@ def test_deactivation_during_many_requests_admits_none_afterwards(
         session.commit()
         committed.set()
 
-    async def ask_until_refused(gate: Gate) -> tuple[int, int]:
+    async def ask_until_refused(batcher: PermissionBatcher) -> tuple[int, int]:
         let_in = late = 0
         while True:
             began_after = committed.is_set()
-            result = await admitted(gate, READ, token, project=str(project.uuid))
+            result = await admitted(batcher, READ, token, project=str(project.uuid))
             if isinstance(result, Unauthenticated):
                 return let_in, late
             assert not isinstance(result, Exception), result
             let_in, late = let_in + 1, late + began_after
 
-    async def storm(gate: Gate) -> list[tuple[int, int]]:
-        asking = [asyncio.ensure_future(ask_until_refused(gate)) for _ in range(200)]
+    async def storm(batcher: PermissionBatcher) -> list[tuple[int, int]]:
+        asking = [asyncio.ensure_future(ask_until_refused(batcher)) for _ in range(200)]
         await asyncio.sleep(0.5)
         await asyncio.to_thread(deactivate)
         return await asyncio.gather(*asking)
 
-    counts = with_gate(storm)
+    counts = with_batcher(storm)
     assert sum(let_in for let_in, _ in counts) > 200, "there was a storm"
     assert sum(late for _, late in counts) == 0
 
 
 def test_cancelled_requests_do_not_affect_others_in_the_batch(
-    session: Session, with_gate: Any
+    session: Session, with_batcher: Any
 ) -> None:
     """Half of the requests of a batch are cancelled; the others and later ones are answered.
 
@@ -203,35 +207,35 @@ def test_cancelled_requests_do_not_affect_others_in_the_batch(
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(20)]
 
-    async def leave(gate: Gate) -> list[Any]:
+    async def leave(batcher: PermissionBatcher) -> list[Any]:
         asking = [
-            asyncio.ensure_future(admitted(gate, READ, token, project=str(project.uuid)))
+            asyncio.ensure_future(admitted(batcher, READ, token, project=str(project.uuid)))
             for token in tokens
         ]
         await asyncio.sleep(0)
         for one in asking[::2]:
             one.cancel()
         stayed = await asyncio.gather(*asking[1::2])
-        return [*stayed, await admitted(gate, READ, tokens[0], project=str(project.uuid))]
+        return [*stayed, await admitted(batcher, READ, tokens[0], project=str(project.uuid))]
 
-    results = with_gate(leave)
+    results = with_batcher(leave)
     assert {result.project_id for result in results} == {project.id}
 
 
-def test_guards_leave_no_transaction_open(session: Session, with_gate: Any) -> None:
+def test_guards_leave_no_transaction_open(session: Session, with_batcher: Any) -> None:
     project = make_project(session)
     member, stranger = make_member(session, project, "viewer"), make_user(session)
     tokens = [make_token(session, member), make_token(session, stranger)]
     write = ProjectGuard(Permission.DATASETS_WRITE)
 
-    async def ask(gate: Gate) -> list[Any]:
+    async def ask(batcher: PermissionBatcher) -> list[Any]:
         uuid = str(project.uuid)
-        results = [await admitted(gate, READ, token, project=uuid) for token in tokens]
-        results.append(await admitted(gate, write, tokens[0], project=uuid))
+        results = [await admitted(batcher, READ, token, project=uuid) for token in tokens]
+        results.append(await admitted(batcher, write, tokens[0], project=uuid))
         assert await asyncio.to_thread(open_transactions, session) == 0
         return results
 
-    allowed, foreign, denied = with_gate(ask)
+    allowed, foreign, denied = with_batcher(ask)
     assert allowed.project_id == project.id
     assert isinstance(foreign, NotFound)
     assert isinstance(denied, PermissionDenied)
@@ -244,23 +248,23 @@ def test_guards_leave_no_transaction_open(session: Session, with_gate: Any) -> N
     assert session.scalars(on_record).all() == ["denied"]
 
 
-def test_key_is_refused_where_none_is_accepted(session: Session, with_gate: Any) -> None:
+def test_key_is_refused_where_none_is_accepted(session: Session, with_batcher: Any) -> None:
     user = make_user(session)
     token = "a key of somebody"
     make_key(session, user, "datasets:read", token=token)
 
-    async def ask(gate: Gate) -> list[Any]:
+    async def ask(batcher: PermissionBatcher) -> list[Any]:
         guards = (PlatformGuard(accepts_keys=True), PlatformGuard())
-        return [await admitted(gate, guard, token) for guard in guards]
+        return [await admitted(batcher, guard, token) for guard in guards]
 
-    accepted, refused = with_gate(ask)
+    accepted, refused = with_batcher(ask)
     assert accepted.user_id == user.id
     assert isinstance(refused, SessionRequired)
     used = select(ApiKey.last_used_at).where(ApiKey.user_id == user.id)
     assert session.scalar(used) is not None
 
 
-def test_lost_connection_is_retried(session: Session, with_gate: Any, monkeypatch: Any) -> None:
+def test_lost_connection_is_retried(session: Session, with_batcher: Any, monkeypatch: Any) -> None:
     project = make_project(session)
     token = make_token(session, make_member(session, project, "viewer"))
 
@@ -268,12 +272,12 @@ def test_lost_connection_is_retried(session: Session, with_gate: Any, monkeypatc
         raise psycopg.OperationalError("the connection is lost")
 
     monkeypatch.setattr(AsyncDatabase, "rows", away)
-    result = with_gate(lambda gate: admitted(gate, READ, token, project=str(project.uuid)))
+    result = with_batcher(lambda batcher: admitted(batcher, READ, token, project=str(project.uuid)))
     assert result.project_id == project.id
 
 
 def test_timeout_of_the_pool_is_not_retried(
-    session: Session, with_gate: Any, monkeypatch: Any
+    session: Session, with_batcher: Any, monkeypatch: Any
 ) -> None:
     """Threads that wait for the database one after the other would block other requests."""
     token = make_token(session, make_user(session))
@@ -283,16 +287,16 @@ def test_timeout_of_the_pool_is_not_retried(
 
     monkeypatch.setattr(AsyncDatabase, "rows", away)
     monkeypatch.setattr(PlatformGuard, "_again", lambda *_: pytest.fail("asked again"))
-    result = with_gate(lambda gate: admitted(gate, PlatformGuard(), token))
+    result = with_batcher(lambda batcher: admitted(batcher, PlatformGuard(), token))
     assert isinstance(result, Unavailable)
 
 
-def test_invalid_or_unknown_id_is_refused(session: Session, with_gate: Any) -> None:
+def test_invalid_or_unknown_id_is_refused(session: Session, with_batcher: Any) -> None:
     token = make_token(session, make_user(session))
     for bad in ("x", str(uuid4()), "../etc"):
-        result = with_gate(lambda gate, bad=bad: admitted(gate, READ, token, project=bad))
+        result = with_batcher(lambda batcher, bad=bad: admitted(batcher, READ, token, project=bad))
         assert isinstance(result, NotFound)
-        result = with_gate(lambda gate, bad=bad: admitted(gate, READ, None, project=bad))
+        result = with_batcher(lambda batcher, bad=bad: admitted(batcher, READ, None, project=bad))
         assert isinstance(result, Unauthenticated)
 
 

@@ -8,7 +8,7 @@ from aiplatform.server.core.database import requests_await_sessions
 from aiplatform.server.core.statements import Compiled
 
 
-class Gate:
+class PermissionBatcher:
     """A batcher for the permission queries of concurrent requests.
 
     A query never starts before its requests have arrived. A token that was revoked before a request
@@ -19,7 +19,7 @@ class Gate:
         self._database = database
         self._lanes: dict[str, Batcher[dict[str, Any], Any]] = {}
 
-    async def row(self, statement: Compiled, token_hash: bytes, named: dict[str, UUID]) -> Any:
+    async def row(self, statement: Compiled, token_hash: bytes, parameters: dict[str, UUID]) -> Any:
         """Return the row that ``statement`` finds for the token and the named resources, or None.
 
         Raises:
@@ -27,9 +27,9 @@ class Gate:
         """
         lane = self._lanes.get(statement.text)
         if lane is None:
-            types = {"token_hash": "bytea", **dict.fromkeys(named, "uuid")}
+            types = {"token_hash": "bytea", **dict.fromkeys(parameters, "uuid")}
             lane = self._lanes[statement.text] = self._lane(statement, types)
-        return await lane.call({"token_hash": token_hash, **named})
+        return await lane.call({"token_hash": token_hash, **parameters})
 
     def _lane(self, one: Compiled, types: dict[str, str]) -> Batcher[dict[str, Any], Any]:
         many = one.for_arrays(**types)

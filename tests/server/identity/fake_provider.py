@@ -14,11 +14,11 @@ from joserfc.jwk import RSAKey
 from aiplatform.server.identity.service.sso import challenge_of
 from tests.conftest import Api
 
-BACK = "http://127.0.0.1:9999/"
-ME = "platform"
+REDIRECT_URI = "http://127.0.0.1:9999/"
+CLIENT_ID = "platform"
 
 
-class LyingProvider:
+class FakeProvider:
     """A provider whose ID tokens a test can falsify."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class LyingProvider:
             return 400, {"error": "invalid_grant"}
         now = int(time.time())
         claims = {
-            "iss": self.issuer, "sub": "1234", "aud": ME, "iat": now, "exp": now + 300,
+            "iss": self.issuer, "sub": "1234", "aud": CLIENT_ID, "iat": now, "exp": now + 300,
             "nonce": asked["nonce"], **self.person, **self.change,
         }  # fmt: skip
         claims = {name: value for name, value in claims.items() if value is not None}
@@ -92,12 +92,16 @@ class LyingProvider:
 
 
 class Flow:
-    def __init__(self, client: Any, provider: LyingProvider) -> None:
+    def __init__(self, client: Any, provider: FakeProvider) -> None:
         self.client, self.provider = client, provider
         self.verifier = secrets.token_urlsafe(40)
 
     def begin(self, **changes: Any) -> Any:
-        params = {"redirect_uri": BACK, "code_challenge": challenge_of(self.verifier), "state": "s"}
+        params = {
+            "redirect_uri": REDIRECT_URI,
+            "code_challenge": challenge_of(self.verifier),
+            "state": "s",
+        }
         return self.client.get(
             "/api/v1/auth/oidc/login", params={**params, **changes}, follow_redirects=False
         )
@@ -111,7 +115,7 @@ class Flow:
         assert begun.status_code == 303, begun.text
         answer = self.finish(url or self.provider.authorize(begun.headers["location"]))
         assert answer.status_code == 303, answer.text
-        assert answer.headers["location"].startswith(BACK)
+        assert answer.headers["location"].startswith(REDIRECT_URI)
         found = parse_qs(urlsplit(answer.headers["location"]).query)
         assert found["state"] == ["s"]
         return {name: values[0] for name, values in found.items()}
