@@ -32,7 +32,7 @@ from tests.conftest import Api
 from tests.factories import PASSWORD, make_user
 from tests.openapi_checks import CheckedClient
 from tests.server.audit.conftest import superuser, url
-from tests.server.audit.trail import seal, write
+from tests.server.audit.helpers import seal, write
 from tests.server.identity.conftest import age_used_tokens, me, renew, sign_in
 from tests.server.identity.test_second_factor import enrol
 

@@ -13,10 +13,10 @@ from aiplatform.server.audit.rules.chain import Seal, head_of
 from aiplatform.server.audit.rules.findings import Kind
 from aiplatform.server.audit.rules.signatures import make_key, read_public
 from aiplatform.server.audit.service import sealing
-from aiplatform.server.audit.service.files import verify_file
+from aiplatform.server.audit.service.file_verification import verify_file
 from aiplatform.server.audit.service.verification import verify_database
 from tests.server.audit.conftest import superuser, url
-from tests.server.audit.trail import edit, seal, write, write_seals, write_selection
+from tests.server.audit.helpers import edit, seal, write, write_seals, write_selection
 
 __all__ = ["superuser", "url"]  # fixtures
 
@@ -71,7 +71,7 @@ FORGED: dict[str, Change] = {
 @pytest.mark.parametrize("name", FORGED)
 def test_file_with_forged_seal_is_reported(tmp_path: Path, kind: str, name: str) -> None:
     write(6)
-    seal(most=3)
+    seal(max_rows=3)
     path = tmp_path / "f"
     write_seals(path, 1, 2) if kind == "seals" else write_selection(path)
     assert verify_file(path).is_intact
@@ -80,7 +80,7 @@ def test_file_with_forged_seal_is_reported(tmp_path: Path, kind: str, name: str)
 
 def test_seal_with_truncated_leaves_is_reported(tmp_path: Path) -> None:
     write(6)
-    seal(most=3)
+    seal(max_rows=3)
     for leaves in ("", "AAAA", 7, None, "\u00e9"):
         path = write_seals(tmp_path / "f", 1, 2)
         edit(path, forge_seal(partial(dict.update, leaves=leaves)))
@@ -166,9 +166,11 @@ def test_file_cut_at_any_byte_is_reported(tmp_path: Path) -> None:
 def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
     """Insert a seal that is valid by itself, but does not fit after a seal of this trail."""
     write(4)
-    seal(most=2)
+    seal(max_rows=2)
     path = write_seals(tmp_path / "f", 1, 2)
-    alien = Seal.over(2, "2026-01-01T00:00:00.000000Z", [(3, bytes(32)), (4, bytes(32))], bytes(32))
+    alien = Seal.create(
+        2, "2026-01-01T00:00:00.000000Z", [(3, bytes(32)), (4, bytes(32))], bytes(32)
+    )
 
     def apply(found: list[str]) -> None:
         at = max(i for i, line in enumerate(found) if line.startswith('{"seal"'))
@@ -211,7 +213,7 @@ def test_forged_seal_in_the_database_is_reported(
     private, public = make_key()
     key = tmp_path / "key"
     key.write_bytes(private)
-    sealing.seal_all(key, most=2)
+    sealing.seal_all(key, max_rows=2)
 
     def archived(digest: str) -> Any:
         raise FileNotFoundError(digest)

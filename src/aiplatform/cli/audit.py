@@ -313,11 +313,11 @@ def keygen(
 
 
 def _fit(run: Callable[[], Any]) -> Any:
-    from aiplatform.server.audit.service.archives import Unfit
+    from aiplatform.server.audit.service.archives import ArchiveMismatchError
 
     try:
         return run()
-    except Unfit as error:
+    except ArchiveMismatchError as error:
         raise CommandError(tr("nothing more was done: {error}", error=error)) from error
 
 
@@ -330,7 +330,7 @@ def _newest(key: Path | None) -> Any:
 
 
 def _verify_file(file: Path, heads: list[Any], keys: list[Any]) -> "Verdict":
-    from aiplatform.server.audit.service.files import verify_file
+    from aiplatform.server.audit.service.file_verification import verify_file
 
     try:
         return verify_file(file, expected=heads, keys=keys)

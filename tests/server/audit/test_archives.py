@@ -16,7 +16,7 @@ from aiplatform.server.core.garbage_collection import collect_blobs
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store
 from tests.conftest import environment
-from tests.server.audit.trail import first, seal, write
+from tests.server.audit.helpers import first, seal, write
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 class TestArchives:
     def test_rows_are_pruned_only_after_they_are_archived(self, url: str, owner: str) -> None:
         write(25)
-        head = seal(most=10)
+        head = seal(max_rows=10)
         write(1)
         assert archives.archive_all(1) == 0
         assert archives.archive_all(0) == 25
@@ -67,7 +67,7 @@ class TestArchives:
         with transaction() as session:
             sha256 = session.scalars(text("SELECT sha256 FROM audit_archives")).one()
         get_store().delete(sha256)
-        with pytest.raises(archives.Unfit):
+        with pytest.raises(archives.ArchiveMismatchError):
             archives.prune(owner, 0)
         with transaction() as session:
             assert session.scalar(text("SELECT count(*) FROM audit_logs")) == 3
@@ -93,7 +93,7 @@ class TestArchives:
         rows = write(3)
         seal()
         superuser.execute("UPDATE audit_logs SET action = 'x' WHERE id = %s", [rows[1]])
-        with pytest.raises(archives.Unfit, match=f"row {rows[1]} was altered"):
+        with pytest.raises(archives.ArchiveMismatchError, match=f"row {rows[1]} was altered"):
             archives.archive_all(0)
 
     def test_owner_of_the_tables_can_not_delete_rows_without_archive(self, owner: str) -> None:

@@ -18,7 +18,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.audit.rules.findings import Kind
 from aiplatform.server.audit.service import sealing
 from aiplatform.server.audit.service.denials import Denials, denials
-from aiplatform.server.audit.service.files import verify_file
+from aiplatform.server.audit.service.file_verification import verify_file
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor, AuditEntry, AuditLog
 from aiplatform.server.identity.models import User
@@ -230,16 +230,16 @@ class TestReading:
         for odd in ("'", "a & b |", "!x:*", "\\", "(", "zork:*", "  ", "\x00", "<->"):
             assert admin.get("audit", params={"text": odd}).status_code == 200, odd
 
-    @pytest.mark.parametrize(("rare", "piece"), [(True, 40_000), (True, 1), (False, 1)])
+    @pytest.mark.parametrize(("rare", "window"), [(True, 40_000), (True, 1), (False, 1)])
     @pytest.mark.parametrize("more", [{}, {"outcome": "failure"}, {"user": "admin"}])
     def test_words_are_found_by_index_and_by_reading(
         self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
-        rare: bool, piece: int, more: dict[str, str],
+        rare: bool, window: int, more: dict[str, str],
     ) -> None:  # fmt: skip
         """The index of words is searched in parts of the trail, or the newest rows are read."""
         word = f"zeta{uuid4().hex}"
-        monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_PIECE", piece)
-        monkeypatch.setattr("aiplatform.server.audit.rules.filters.FETCHED", 0)
+        monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_WINDOW", window)
+        monkeypatch.setattr("aiplatform.server.audit.rules.filters.MAX_FETCHED", 0)
         for place in range(7):
             outcome = "failure" if place % 2 else "success"
             details = {"name": f"{word}-{place}"}

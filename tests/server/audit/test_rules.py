@@ -13,19 +13,19 @@ from aiplatform.server.audit.rules.chain import (
     numbers_in,
     parse_ranges,
     ranges_text,
-    runs,
     size_of,
+    to_ranges,
 )
 from aiplatform.server.audit.rules.filters import (
-    by_beginning,
     csv_cell,
-    fetching_is_less,
-    longer_piece,
+    next_window,
+    prefer_index,
+    prefix_query,
     words_of,
 )
 from aiplatform.server.audit.rules.merkle import Tree, leaf_hash, root_by, root_of
 from aiplatform.server.audit.rules.signatures import (
-    NotAKey,
+    InvalidKeyError,
     is_signed,
     key_id,
     make_key,
@@ -80,7 +80,7 @@ class TestRanges:
         generator = random.Random(7)
         for _ in range(200):
             numbers = sorted(generator.sample(range(-50, 150), generator.randint(0, 60)))
-            found = list(runs(numbers))
+            found = list(to_ranges(numbers))
             assert list(numbers_in(found)) == numbers
             assert size_of(found) == len(numbers)
             assert parse_ranges(ranges_text(found)) == found
@@ -92,7 +92,9 @@ class TestRanges:
 
 
 class TestSeals:
-    seal = Seal.over(3, "2026-11-24T08:00:00.000000Z", [(1, b"a" * 32), (5, b"b" * 32)], b"p" * 32)
+    seal = Seal.create(
+        3, "2026-11-24T08:00:00.000000Z", [(1, b"a" * 32), (5, b"b" * 32)], b"p" * 32
+    )
 
     def test_intact_seal_has_no_fault(self) -> None:
         assert self.seal.fault() is None
@@ -131,12 +133,12 @@ class TestSeals:
         "line", [b"", b"{", b"[]", b"1", b'{"x": 1}', b'{"seal": 1}', b'{"id": "1", "action": 2}']
     )
     def test_invalid_line_is_refused(self, line: bytes) -> None:
-        with pytest.raises(lines.NotALine):
+        with pytest.raises(lines.InvalidLineError):
             lines.parse(line)
 
     @pytest.mark.parametrize("said", [{}, {"id": "x"}, {"leaves": "?"}, {"leaves": 5}])
     def test_invalid_seal_is_refused(self, said: dict[str, object]) -> None:
-        with pytest.raises(lines.NotALine):
+        with pytest.raises(lines.InvalidLineError):
             lines.parse_seal(said)
 
     def test_head_survives_a_round_trip_and_invalid_text_is_refused(self) -> None:
@@ -170,10 +172,10 @@ class TestSignatures:
             serialization.NoEncryption(),
         )
         for pem in (b"", b"x", public, wrong):
-            with pytest.raises(NotAKey):
+            with pytest.raises(InvalidKeyError):
                 read_private(pem)
         for pem in (b"", b"x", private):
-            with pytest.raises(NotAKey):
+            with pytest.raises(InvalidKeyError):
                 read_public(pem)
 
 
@@ -201,19 +203,19 @@ def test_words_are_separated_by_spaces() -> None:
     ],
 )
 def test_end_of_a_word_becomes_a_prefix(word: str, query: str, expected: str) -> None:
-    assert by_beginning(word, query) == expected
+    assert prefix_query(word, query) == expected
 
 
-def test_next_piece_depends_on_the_matches_so_far() -> None:
-    assert longer_piece(40_000, 50, 51, 1e7) == 80_000
-    assert longer_piece(40_000, 20, 51, 1e7) == 200_000
-    assert longer_piece(40_000, 16, 51, 1e7) is None
-    assert longer_piece(40_000, 0, 51, 1e7) is None
+def test_next_window_depends_on_the_matches_so_far() -> None:
+    assert next_window(40_000, 50, 51, 1e7) == 80_000
+    assert next_window(40_000, 20, 51, 1e7) == 200_000
+    assert next_window(40_000, 16, 51, 1e7) is None
+    assert next_window(40_000, 0, 51, 1e7) is None
 
 
 def test_rows_are_fetched_for_rare_words_only() -> None:
-    assert fetching_is_less(1e7, 1, 50)
-    assert fetching_is_less(1e7, 20_000, 50)
-    assert not fetching_is_less(1e7, 1e6, 50)
-    assert not fetching_is_less(1e7, 1e7, 50)
-    assert fetching_is_less(100, 100, 50)
+    assert prefer_index(1e7, 1, 50)
+    assert prefer_index(1e7, 20_000, 50)
+    assert not prefer_index(1e7, 1e6, 50)
+    assert not prefer_index(1e7, 1e7, 50)
+    assert prefer_index(100, 100, 50)

@@ -15,7 +15,7 @@ from aiplatform.server.audit.service.verification import verify_database
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import session_factory, transaction
 from tests.factories import make_user
-from tests.server.audit.trail import first, seal, write
+from tests.server.audit.helpers import first, seal, write
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 class TestSealing:
     def test_every_row_is_sealed_once(self, url: str) -> None:
         rows = write(25)
-        head = seal(most=10)
+        head = seal(max_rows=10)
         assert head.id == 3
         with transaction() as session:
             covered = session.scalars(
@@ -78,14 +78,14 @@ class TestSealing:
                 "INSERT INTO audit_logs (action, created_at) SELECT 'old', '2020-01-01Z'"
                 " FROM generate_series(1, 25)"
             )
-            seal(most=10)
+            seal(max_rows=10)
             verdict = verify_database(url)
             assert verdict.is_intact, verdict.findings
             assert (verdict.rows, verdict.seals) == (25, 3)
             connection.execute(
                 "INSERT INTO audit_logs (action, created_at) VALUES ('old', '2020-01-01Z')"
             )
-        seal(most=10)
+        seal(max_rows=10)
         assert first(verify_database(url))[0] is Kind.INSERTED
 
     def test_concurrent_writers_and_sealers_leave_an_intact_trail(self, url: str) -> None:
@@ -93,7 +93,7 @@ class TestSealing:
 
         def sealer() -> None:
             while not stop.is_set():
-                sealing.seal_all(most=7)
+                sealing.seal_all(max_rows=7)
 
         sealers = [threading.Thread(target=sealer) for _ in range(2)]
         writers = [threading.Thread(target=lambda: [write(3) for _ in range(10)]) for _ in range(4)]
@@ -139,7 +139,7 @@ class TestSealing:
 
 def test_seals_form_one_chain(session: Session) -> None:
     write(3)
-    seal(most=1)
+    seal(max_rows=1)
     with transaction() as inner:
         found = inner.scalars(select(AuditSeal).order_by(AuditSeal.id)).all()
         assert [one.previous for one in found[1:]] == [one.head for one in found[:-1]]

@@ -13,7 +13,7 @@ from aiplatform.server.audit.service.verification import verify_database
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import session_factory, transaction
 from tests.factories import make_user
-from tests.server.audit.trail import first, seal, write
+from tests.server.audit.helpers import first, seal, write
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -59,7 +59,7 @@ class TestASuperuser:
     @pytest.mark.parametrize("name", TAMPERING)
     def test_changed_row_is_found(self, url: str, superuser: Any, name: str) -> None:
         rows = write(30)
-        seal(most=10)
+        seal(max_rows=10)
         statement, kind = TAMPERING[name]
         superuser.execute(statement.format(row=rows[14]))
         if name != "another number":
@@ -144,7 +144,7 @@ class TestASuperuser:
     )
     def test_changed_seal_is_found(self, url: str, superuser: Any, change: str) -> None:
         write(30)
-        seal(most=10)
+        seal(max_rows=10)
         superuser.execute(f"UPDATE audit_seals SET {change} WHERE id = 2")
         verdict = verify_database(url)
         assert first(verdict)[0] is Kind.SEAL_ALTERED
@@ -152,7 +152,7 @@ class TestASuperuser:
 
     def test_removed_seal_is_found(self, url: str, superuser: Any) -> None:
         write(30)
-        seal(most=10)
+        seal(max_rows=10)
         superuser.execute("DELETE FROM audit_seals WHERE id = 2")
         verdict = verify_database(url)
         assert first(verdict)[0] is Kind.SEAL_MISSING
@@ -160,7 +160,7 @@ class TestASuperuser:
 
     def test_removed_end_is_found_by_a_head_kept_elsewhere(self, url: str, superuser: Any) -> None:
         write(30)
-        head = seal(most=10)
+        head = seal(max_rows=10)
         superuser.execute(
             "DELETE FROM audit_entries e USING audit_seals s WHERE s.id = 3 AND e.audit_id <@ s.ids"
         )
@@ -178,7 +178,7 @@ class TestASuperuser:
         private, public = make_key()
         key = tmp_path / "key"
         key.write_bytes(private)
-        sealing.seal_all(key, most=10)
+        sealing.seal_all(key, max_rows=10)
         with transaction() as session:
             head = sealing.newest(session)
         assert head is not None
@@ -192,7 +192,7 @@ class TestASuperuser:
         superuser.execute("UPDATE audit_logs SET action = 'x' WHERE id = %s", [rows[3]])
         superuser.execute("UPDATE audit_entries SET action = 'x' WHERE audit_id = %s", [rows[3]])
         superuser.execute("INSERT INTO audit_unsealed SELECT id FROM audit_logs")
-        seal(most=10)
+        seal(max_rows=10)
         assert verify_database(url).is_intact  # a different chain, but consistent in itself
         assert first(verify_database(url, expected=[head]))[0] is Kind.REPLACED
         assert first(verify_database(url, keys=keys))[0] is Kind.SIGNATURE_WRONG

@@ -7,8 +7,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from aiplatform.data.blobs import BlobDamagedError
-from aiplatform.server.audit.rules.signatures import NotAKey
-from aiplatform.server.audit.service.archives import Unfit, archive_all
+from aiplatform.server.audit.rules.signatures import InvalidKeyError
+from aiplatform.server.audit.service.archives import ArchiveMismatchError, archive_all
 from aiplatform.server.audit.service.sealing import seal_all
 from aiplatform.server.core.settings import Settings, get_settings
 
@@ -29,17 +29,17 @@ def start_sealing() -> threading.Thread:
 def _run(settings: Settings) -> None:
     while True:
         time.sleep(settings.audit_seal_seconds)
-        take_turn(settings)
+        seal_and_archive(settings)
 
 
-def take_turn(settings: Settings) -> None:
-    """Seal waiting rows and archive old ones. Errors are logged; the next turn tries again."""
+def seal_and_archive(settings: Settings) -> None:
+    """Seal waiting rows and archive old ones. Errors are logged; the next call tries again."""
     try:
         if rows := seal_all(settings.audit_signing_key_file):
             log.debug("sealed", rows=rows)
     except SQLAlchemyError as error:
         log.warning("sealing interrupted", error=str(error)[:200])
-    except (OSError, NotAKey) as error:
+    except (OSError, InvalidKeyError) as error:
         log.error(  # noqa: TRY400  (told in words)
             "the audit trail is not sealed: no key to sign with", error=str(error)
         )
@@ -49,5 +49,5 @@ def take_turn(settings: Settings) -> None:
         archive_all(settings.audit_archive_days)
     except SQLAlchemyError as error:
         log.warning("archiving interrupted", error=str(error)[:200])
-    except (BlobDamagedError, OSError, Unfit) as error:
+    except (BlobDamagedError, OSError, ArchiveMismatchError) as error:
         log.error("the audit trail is not archived", reason=str(error))  # noqa: TRY400

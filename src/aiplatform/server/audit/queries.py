@@ -43,11 +43,11 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.server.audit.rules.chain import ROW_TEXT
 from aiplatform.server.audit.rules.filters import (
-    FIRST_PIECE,
+    FIRST_WINDOW,
     Filters,
-    by_beginning,
-    fetching_is_less,
-    longer_piece,
+    next_window,
+    prefer_index,
+    prefix_query,
     words_of,
 )
 from aiplatform.server.core.audit import AuditEntry, AuditLog
@@ -65,14 +65,14 @@ _HAS_WORDS = """
 jsonb_to_tsvector('simple', l.details, '["string", "numeric"]') @@ CAST(:words AS tsquery)
 """
 
-_READINGS = text(
+_PARSED_WORDS = text(
     "SELECT word, CAST(phraseto_tsquery('simple', word) AS text)"
     " FROM unnest(CAST(:words AS text[])) word"
 )
 _ESTIMATE = text(f"EXPLAIN (FORMAT JSON) SELECT FROM audit_logs l WHERE {_HAS_WORDS}")
 # This function always returns true and is declared expensive. Otherwise the planner takes computing
 # the words of a row for cheap, and computes them for all rows of a period.
-_FEW: ColumnElement[bool] = literal_column("audit_row_read(l.id)", Boolean())
+_EXPENSIVE_TRUE: ColumnElement[bool] = literal_column("audit_row_read(l.id)", Boolean())
 FOREVER = datetime.max.replace(tzinfo=UTC)
 _LAST = text("""
 SELECT id FROM audit_logs WHERE created_at < COALESCE(CAST(:until AS timestamptz), 'infinity')
@@ -92,7 +92,7 @@ def page(
     key = _key(filters)
     words = _words(session, filters)
     conditions = _conditions(session, filters, words)
-    place = None if cursor is None else _place(cursor)
+    place = None if cursor is None else _cursor_position(cursor)
     if place is not None:
         conditions.append(tuple_(*key) < tuple_(literal(place[0]), literal(place[1], BigInteger)))
     if words is not None and _are_rare(session, words, limit):
@@ -127,27 +127,27 @@ def _newest_with_words(
         statement = statement.join(entry, entry.audit_id == log.id)
     rows = session.execute(_ROWS).scalar_one()
     end = session.scalar(_LAST, {"until": filters.until}) if place is None else place[1]
-    length: int | None = FIRST_PIECE
+    length: int | None = FIRST_WINDOW
     while True:
         edge = None
         if end is not None and length is not None:
             edge = session.scalar(_TIME, {"number": end - length})
-        piece = statement
+        window = statement
         if edge is not None:
-            piece = piece.where(
+            window = window.where(
                 log.created_at >= _unseen(edge),
                 log.created_at <= _unseen(FOREVER if place is None else place[0]),
-                _FEW,
+                _EXPENSIVE_TRUE,
             )
         # MATERIALIZED keeps the planner from reading the newest rows in order instead.
-        fenced = piece.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        fenced = window.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
         number, at = fenced.c
         numbers = session.scalars(
             select(number).order_by(at.desc(), number.desc()).limit(wanted)
         ).all()
         if len(numbers) == wanted or edge is None:
             return list(numbers)
-        length = longer_piece(length or 0, len(numbers), wanted, rows)
+        length = next_window(length or 0, len(numbers), wanted, rows)
 
 
 def in_order(session: Session, filters: Filters, *columns: Any) -> Statement:
@@ -191,14 +191,14 @@ def _words(session: Session, filters: Filters) -> str | None:
     words = words_of(clean_text(filters.text or ""))
     if not words:
         return None
-    readings = session.execute(_READINGS, {"words": words})
-    return " & ".join(by_beginning(word, query) for word, query in readings if query)
+    readings = session.execute(_PARSED_WORDS, {"words": words})
+    return " & ".join(prefix_query(word, query) for word, query in readings if query)
 
 
 def _are_rare(session: Session, words: str, limit: int) -> bool:
     rows = session.execute(_ROWS).scalar_one()
     plan = session.execute(_ESTIMATE, {"words": words}).scalar_one()
-    return fetching_is_less(rows, plan[0]["Plan"]["Plan Rows"], limit)
+    return prefer_index(rows, plan[0]["Plan"]["Plan Rows"], limit)
 
 
 def _conditions(session: Session, filters: Filters, words: str | None) -> list[ColumnElement[bool]]:
@@ -206,7 +206,7 @@ def _conditions(session: Session, filters: Filters, words: str | None) -> list[C
     side = entry if _by_entry(filters) else log
     conditions: list[ColumnElement[bool]] = []
     if filters.user is not None:
-        conditions.append(_done_by(session, filters.user, side.user_id))
+        conditions.append(_by_user(session, filters.user, side.user_id))
     if filters.action is not None:
         conditions.append(_action(filters.action, side.action))
     if filters.resource is not None:
@@ -230,7 +230,7 @@ def _conditions(session: Session, filters: Filters, words: str | None) -> list[C
     if filters.until is not None:
         conditions.append(time < filters.until)
     if filters.filter is not None:
-        conditions.append(_asked(session, parse(filters.filter)))
+        conditions.append(_filter_condition(session, parse(filters.filter)))
     if words is not None:
         conditions.append(text(_HAS_WORDS).bindparams(words=words))  # type: ignore[arg-type]
     return conditions
@@ -299,14 +299,14 @@ ORDERED: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _asked(session: Session, node: Node) -> ColumnElement[bool]:
+def _filter_condition(session: Session, node: Node) -> ColumnElement[bool]:
     """Return the condition of a filter, which is never NULL.
 
     The filter must have passed :func:`check_filter`.
     """
     found: ColumnElement[bool] = fold(
         node,
-        comparison=lambda one: func.coalesce(_meets(session, one), false()),
+        comparison=lambda one: func.coalesce(_comparison_condition(session, one), false()),
         inverse=not_,
         every=lambda parts: and_(true(), *parts),
         some=lambda parts: or_(false(), *parts),
@@ -314,7 +314,7 @@ def _asked(session: Session, node: Node) -> ColumnElement[bool]:
     return found
 
 
-def _meets(session: Session, one: Comparison) -> Any:
+def _comparison_condition(session: Session, one: Comparison) -> Any:
     path = one.field.path
     if path == "created":
         if one.operator == "present":
@@ -324,7 +324,7 @@ def _meets(session: Session, one: Comparison) -> Any:
     if path == "user":
         if one.operator == "present":
             return log.user_id.is_not(None)
-        by = or_(*[_done_by(session, value, log.user_id) for value in values])
+        by = or_(*[_by_user(session, value, log.user_id) for value in values])
         if one.operator == "!=":
             return and_(log.user_id.is_not(None), not_(func.coalesce(by, false())))
         return by
@@ -351,7 +351,7 @@ def _action(wanted: str, column: Any) -> ColumnElement[bool]:
     return found
 
 
-def _done_by(session: Session, name: str, column: Any) -> ColumnElement[bool]:
+def _by_user(session: Session, name: str, column: Any) -> ColumnElement[bool]:
     name = clean_text(name)
     uuid = _uuid(name)
     found = User.username == name if uuid is None else User.uuid == uuid
@@ -366,7 +366,7 @@ def _done_by(session: Session, name: str, column: Any) -> ColumnElement[bool]:
     return and_(log.user_id.is_(None), details == value)
 
 
-def _place(cursor: str) -> tuple[datetime, int]:
+def _cursor_position(cursor: str) -> tuple[datetime, int]:
     time, number = decode_cursor(cursor, str, int)
     return _time(time), number
 

@@ -54,12 +54,12 @@ class Seal:
     head: bytes
 
     @classmethod
-    def over(
+    def create(
         cls, number: int, sealed_at: str, rows: Sequence[tuple[int, bytes]], previous: bytes
     ) -> "Seal":
         """Create the seal over ``rows``: their numbers, ascending, and their leaf hashes."""
         leaves = tuple(leaf for _, leaf in rows)
-        ranges = tuple(runs(number for number, _ in rows))
+        ranges = tuple(to_ranges(number for number, _ in rows))
         root = root_of(leaves)
         head = head_of(number, sealed_at, ranges, root, previous)
         return cls(number, sealed_at, ranges, leaves, root, previous, head)
@@ -83,7 +83,7 @@ def head_of(
 ) -> bytes:
     """Return the hash of a seal, which the next seal contains."""
     ranges = list(ranges)
-    said = {
+    content = {
         "id": number,
         "ids": ranges_text(ranges),
         "previous": previous.hex(),
@@ -92,11 +92,13 @@ def head_of(
         "sealed_at": sealed_at,
         "version": 1,
     }
-    return sha256(SEAL + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return sha256(
+        SEAL + json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    ).digest()
 
 
-def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield ascending numbers as runs without gaps."""
+def to_ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield ascending numbers as ranges without gaps: first and last number of each."""
     first = last = None
     for number in numbers:
         if first is None or last is None:

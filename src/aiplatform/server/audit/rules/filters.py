@@ -38,7 +38,7 @@ def words_of(text: str) -> list[str]:
     return text.replace("\0", " ").split()
 
 
-def by_beginning(word: str, query: str) -> str:
+def prefix_query(word: str, query: str) -> str:
     """Turn ``query``, PostgreSQL's reading of ``word``, into a search for the beginning of a word.
 
     A word may be read as several: ``run-7`` as ``run`` followed by ``-7``, and ``run-se`` as itself
@@ -56,11 +56,11 @@ def by_beginning(word: str, query: str) -> str:
     return f"({LEXEME.sub(begun, query)})"
 
 
-READING_PER_FETCH = 4.0
+WORDS_COST_PER_FETCH = 4.0
 """The cost of computing a row's words, as a multiple of the cost of fetching a row by its words."""
 
 
-def fetching_is_less(rows: float, found: float, page: int) -> bool:
+def prefer_index(rows: float, found: float, page: int) -> bool:
     """Return True if fetching all rows with the words costs less than reading the newest rows.
 
     Reading the newest rows until a page is full reads about ``page * rows / found`` of them.
@@ -70,16 +70,16 @@ def fetching_is_less(rows: float, found: float, page: int) -> bool:
         found: the number of rows that contain the words.
         page: the number of rows of a page.
     """
-    return found * found < READING_PER_FETCH * page * rows
+    return found * found < WORDS_COST_PER_FETCH * page * rows
 
 
-FIRST_PIECE = 40_000
+FIRST_WINDOW = 40_000
 """Number of newest rows that are searched first for rare words."""
-FETCHED = 4_000
+MAX_FETCHED = 4_000
 """Number of matching rows up to which all are fetched to find the newest of them."""
 
 
-def longer_piece(length: int, found: int, wanted: int, rows: float) -> int | None:
+def next_window(length: int, found: int, wanted: int, rows: float) -> int | None:
     """Return the length of the next part of the trail to search, or None to search all rows.
 
     It is twice what should be enough, so that a third search is rarely needed. All rows are
@@ -91,7 +91,7 @@ def longer_piece(length: int, found: int, wanted: int, rows: float) -> int | Non
         wanted: the number of matches that are needed.
         rows: the number of all rows.
     """
-    if found * rows <= FETCHED * length:
+    if found * rows <= MAX_FETCHED * length:
         return None
     return length * max(2, 2 * wanted // found)
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from aiplatform.server.audit.rules.chain import Head
 
-MOST = 20
+MAX_FINDINGS = 20
 """Maximum number of findings that are listed; a longer list would not tell more."""
 
 
@@ -57,8 +57,8 @@ class Verdict:
     def add(
         self, kind: Kind, text: str, *, row: int | None = None, seal: int | None = None
     ) -> None:
-        """Add a finding. Beyond :data:`MOST`, findings are only counted."""
-        if len(self.findings) < MOST:
+        """Add a finding. Beyond :data:`MAX_FINDINGS`, findings are only counted."""
+        if len(self.findings) < MAX_FINDINGS:
             self.findings.append(Finding(kind, text, row, seal))
         else:
             self.more += 1

@@ -17,14 +17,14 @@ from aiplatform.server.audit.rules.merkle import HASH_BYTES
 FORMAT = "aiplatform-audit/1"
 SEALS, SELECTION = "seals", "selection"
 
-MOST_ROWS = 1_000_000
+MAX_ROWS = 1_000_000
 """Maximum number of rows that a seal in a file may claim: a hundred times what a seal covers.
 
 Otherwise, verifying a forged seal that claims every possible number would exhaust the memory.
 """
 
 
-class NotALine(ValueError):
+class InvalidLineError(ValueError):
     """A line that no export of the platform contains."""
 
 
@@ -38,8 +38,8 @@ def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:
         kind: :data:`SEALS` or :data:`SELECTION`.
         filters: the filters of a selection.
     """
-    said: dict[str, Any] = {"format": FORMAT, "kind": kind}
-    return _line(said if filters is None else {**said, "filters": dict(filters)})
+    content: dict[str, Any] = {"format": FORMAT, "kind": kind}
+    return _line(content if filters is None else {**content, "filters": dict(filters)})
 
 
 def end_line(rows: int, seals: int) -> str:
@@ -53,7 +53,7 @@ def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: boo
     If ``whole`` is true, it contains the leaf hashes, so that the row that does not match can be
     named.
     """
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "id": seal.id,
         "sealed_at": seal.sealed_at,
         "ids": ranges_text(seal.ranges),
@@ -63,77 +63,77 @@ def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: boo
         "signatures": [{"key": key, "signature": value.hex()} for key, value in signatures],
     }
     if whole:
-        said["leaves"] = base64.b64encode(b"".join(seal.leaves)).decode()
-    return _line({"seal": said})
+        content["leaves"] = base64.b64encode(b"".join(seal.leaves)).decode()
+    return _line({"seal": content})
 
 
 def proof_line(number: int, seal: int, index: int, path: Sequence[bytes]) -> str:
     """Return the line that proves the preceding row's place in a seal, by its path to the root."""
-    said = {"row": number, "seal": seal, "index": index, "path": [step.hex() for step in path]}
-    return _line({"proof": said})
+    content = {"row": number, "seal": seal, "index": index, "path": [step.hex() for step in path]}
+    return _line({"proof": content})
 
 
 def parse(line: bytes) -> tuple[str, dict[str, Any]]:
     """Return a line's kind (``format``, ``seal``, ``row``, ``proof`` or ``end``) and content.
 
     Raises:
-        NotALine: when the line has another form.
+        InvalidLineError: when the line has another form.
     """
     try:
-        said = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise NotALine("it is no JSON") from error
-    if isinstance(said, dict):
-        if "format" in said:
-            return "format", said
+        raise InvalidLineError("it is no JSON") from error
+    if isinstance(content, dict):
+        if "format" in content:
+            return "format", content
         for kind in ("seal", "proof", "end"):
-            if len(said) == 1 and isinstance(said.get(kind), dict):
-                return kind, said[kind]
-        if type(said.get("id")) is int and "action" in said:
-            return "row", said
-    raise NotALine("it is neither a row nor a seal nor a proof")
+            if len(content) == 1 and isinstance(content.get(kind), dict):
+                return kind, content[kind]
+        if type(content.get("id")) is int and "action" in content:
+            return "row", content
+    raise InvalidLineError("it is neither a row nor a seal nor a proof")
 
 
-def parse_seal(said: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
+def parse_seal(content: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
     """Return a seal with its signatures. It has no leaves if the line contains none.
 
     Raises:
-        NotALine: when something is missing or has another form.
+        InvalidLineError: when something is missing or has another form.
     """
     try:
-        packed = base64.b64decode(said.get("leaves", ""), validate=True)
+        packed = base64.b64decode(content.get("leaves", ""), validate=True)
         leaves = tuple(packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES))
         seal = Seal(
-            id=int(said["id"]),
-            sealed_at=str(said["sealed_at"]),
-            ranges=tuple(parse_ranges(said["ids"])),
+            id=int(content["id"]),
+            sealed_at=str(content["sealed_at"]),
+            ranges=tuple(parse_ranges(content["ids"])),
             leaves=leaves,
-            root=bytes.fromhex(said["root"]),
-            previous=bytes.fromhex(said["previous"]),
-            head=bytes.fromhex(said["head"]),
+            root=bytes.fromhex(content["root"]),
+            previous=bytes.fromhex(content["previous"]),
+            head=bytes.fromhex(content["head"]),
         )
         signatures = [
-            (str(item["key"]), bytes.fromhex(item["signature"])) for item in said["signatures"]
+            (str(item["key"]), bytes.fromhex(item["signature"])) for item in content["signatures"]
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise NotALine("it is not a seal") from error
-    if size_of(seal.ranges) > MOST_ROWS:
-        raise NotALine(f"its seal claims more than {MOST_ROWS} rows")
+        raise InvalidLineError("it is not a seal") from error
+    if size_of(seal.ranges) > MAX_ROWS:
+        raise InvalidLineError(f"its seal claims more than {MAX_ROWS} rows")
     return seal, signatures
 
 
-def parse_proof(said: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
+def parse_proof(content: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
     """Return a proof: number of the row, number of the seal, index in it, and path to the root.
 
     Raises:
-        NotALine: when something is missing or has another form.
+        InvalidLineError: when something is missing or has another form.
     """
     try:
-        path = [bytes.fromhex(step) for step in said["path"]]
-        return int(said["row"]), int(said["seal"]), int(said["index"]), path
+        path = [bytes.fromhex(step) for step in content["path"]]
+        return int(content["row"]), int(content["seal"]), int(content["index"]), path
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise NotALine("it is not a proof") from error
+        raise InvalidLineError("it is not a proof") from error
 
 
-def _line(said: dict[str, Any]) -> str:
-    return json.dumps(said, separators=(", ", ": "))
+def _line(content: dict[str, Any]) -> str:
+    return json.dumps(content, separators=(", ", ": "))

@@ -16,7 +16,7 @@ CONTEXT = b"aiplatform audit seal v1\n"
 """Prefix of what is signed, so that other signatures of the key can't be used for a seal."""
 
 
-class NotAKey(ValueError):
+class InvalidKeyError(ValueError):
     """A file that contains no Ed25519 key of the expected kind."""
 
 
@@ -43,7 +43,7 @@ def read_private(pem: bytes) -> "Ed25519PrivateKey":
     """Return the private key in ``pem``.
 
     Raises:
-        NotAKey: when it contains none.
+        InvalidKeyError: when it contains none.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -54,9 +54,9 @@ def read_private(pem: bytes) -> "Ed25519PrivateKey":
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise NotAKey("it holds no private key in PEM without a password") from error
+        raise InvalidKeyError("it holds no private key in PEM without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise NotAKey("it holds a key of another kind than Ed25519")
+        raise InvalidKeyError("it holds a key of another kind than Ed25519")
     return key
 
 
@@ -64,7 +64,7 @@ def read_public(pem: bytes) -> "Ed25519PublicKey":
     """Return the public key in ``pem``.
 
     Raises:
-        NotAKey: when it contains none.
+        InvalidKeyError: when it contains none.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -75,9 +75,9 @@ def read_public(pem: bytes) -> "Ed25519PublicKey":
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotAKey("it holds no public key in PEM") from error
+        raise InvalidKeyError("it holds no public key in PEM") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise NotAKey("it holds a key of another kind than Ed25519")
+        raise InvalidKeyError("it holds a key of another kind than Ed25519")
     return key
 
 

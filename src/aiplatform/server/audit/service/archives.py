@@ -19,7 +19,7 @@ from aiplatform.data.blobs import BlobDamagedError, BlobNotFoundError
 from aiplatform.server.audit.models import AuditArchive, AuditSeal
 from aiplatform.server.audit.rules import lines
 from aiplatform.server.audit.service.exports import sealed_lines
-from aiplatform.server.audit.service.files import read_lines, verify_file
+from aiplatform.server.audit.service.file_verification import read_lines, verify_file
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
@@ -29,7 +29,7 @@ SEALS_AT_ONCE = 200
 ROWS_AT_ONCE = 100_000
 
 
-class Unfit(RuntimeError):
+class ArchiveMismatchError(RuntimeError):
     """An archive that does not match its rows or seals. The rows stay in the table."""
 
 
@@ -78,7 +78,7 @@ def _archive_next(session: Session, days: int) -> int | None:
         path = Path(file.name)
         verdict = verify_file(path)
         if not verdict.is_intact:
-            raise Unfit(verdict.findings[0].text)
+            raise ArchiveMismatchError(verdict.findings[0].text)
         size = path.stat().st_size
         with path.open("rb") as whole:
             sha256 = hashlib.file_digest(whole, "sha256").hexdigest()
@@ -101,9 +101,9 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
         path = _fetch(sha256, Path(directory))
         with path.open("rb") as file:
             for line in read_lines(file):
-                kind, said = lines.parse(line)
+                kind, content = lines.parse(line)
                 if kind == "row":
-                    yield said["id"], line.decode()
+                    yield content["id"], line.decode()
 
 
 def prune(url: str, days: int) -> int:
@@ -113,7 +113,7 @@ def prune(url: str, days: int) -> int:
     with the seals in the database.
 
     Raises:
-        Unfit: when an archive differs from what was sealed.
+        ArchiveMismatchError: when an archive differs from what was sealed.
         psycopg.Error: when the role lacks the privilege, or the database does not answer.
     """
     pruned = 0
@@ -124,7 +124,7 @@ def prune(url: str, days: int) -> int:
             [days],
         ).fetchall()
         for archive, first, last, sha256 in due:
-            _hold_against_seals(connection, sha256, first, last)
+            _compare_with_seals(connection, sha256, first, last)
             with connection.transaction():
                 connection.execute(
                     "UPDATE audit_archives SET pruned_at = clock_timestamp() WHERE id = %s",
@@ -141,28 +141,28 @@ def prune(url: str, days: int) -> int:
     return pruned
 
 
-def _hold_against_seals(
+def _compare_with_seals(
     connection: "psycopg.Connection[tuple[object, ...]]", sha256: str, first: int, last: int
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
         try:
             path = _fetch(sha256, Path(directory))
         except (OSError, ValueError) as error:
-            raise Unfit(f"archive {sha256}: {error}") from error
+            raise ArchiveMismatchError(f"archive {sha256}: {error}") from error
         verdict = verify_file(path)
         if not verdict.is_intact:
-            raise Unfit(f"archive {sha256}: {verdict.findings[0].text}")
+            raise ArchiveMismatchError(f"archive {sha256}: {verdict.findings[0].text}")
         heads = []
         with path.open("rb") as file:
             for line in read_lines(file):
-                kind, said = lines.parse(line)
+                kind, content = lines.parse(line)
                 if kind == "seal":
-                    heads.append((said["id"], bytes.fromhex(said["head"])))
+                    heads.append((content["id"], bytes.fromhex(content["head"])))
     known = connection.execute(
         "SELECT id, head FROM audit_seals WHERE id BETWEEN %s AND %s ORDER BY id", [first, last]
     ).fetchall()
     if known != heads:
-        raise Unfit(f"archive {sha256}: its seals are not the database's")
+        raise ArchiveMismatchError(f"archive {sha256}: its seals are not the database's")
 
 
 def _fetch(sha256: str, directory: Path) -> Path:

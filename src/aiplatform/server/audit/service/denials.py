@@ -19,13 +19,13 @@ from aiplatform.server.core.database import transaction
 
 log = structlog.get_logger(__name__)
 SECONDS = 60.0
-MOST_ADDRESSES = 1000
-MOST_ROUTES = 20
+MAX_ADDRESSES = 1000
+MAX_ROUTES = 20
 OTHERS = "others"
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Counts:
     count: int = 0
     agent: str | None = None
     routes: Counter[str] = field(default_factory=Counter)
@@ -36,18 +36,18 @@ class Denials:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._seen: dict[str | None, _Seen] = {}
+        self._seen: dict[str | None, _Counts] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def note(self, address: str | None, agent: str | None, route: str) -> None:
         """Count a refused request. Returns at once."""
         with self._lock:
-            if address not in self._seen and len(self._seen) >= MOST_ADDRESSES:
+            if address not in self._seen and len(self._seen) >= MAX_ADDRESSES:
                 address = OTHERS
-            seen = self._seen.setdefault(address, _Seen(agent=agent))
+            seen = self._seen.setdefault(address, _Counts(agent=agent))
             seen.count += 1
-            if route in seen.routes or len(seen.routes) < MOST_ROUTES:
+            if route in seen.routes or len(seen.routes) < MAX_ROUTES:
                 seen.routes[route] += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="denials", daemon=True)
@@ -83,10 +83,10 @@ class Denials:
             raise
         return len(events)
 
-    def _put_back(self, seen: dict[str | None, _Seen]) -> None:
+    def _put_back(self, seen: dict[str | None, _Counts]) -> None:
         with self._lock:
             for address, found in seen.items():
-                now = self._seen.setdefault(address, _Seen(agent=found.agent))
+                now = self._seen.setdefault(address, _Counts(agent=found.agent))
                 now.count += found.count
                 now.routes.update(found.routes)
 

@@ -28,7 +28,7 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.database import session_factory
 
 AT_ONCE = 500
-KEPT_SEALS = 8
+CACHED_SEALS = 8
 COLUMNS = (
     "time", "user", "user_uuid", "action", "outcome", "resource_type", "resource_id", "project",
     "address", "user_agent", "details", "uuid",
@@ -55,7 +55,7 @@ def export(
         "audit",
         project=filters.project,
         format=form,
-        filters=_said(filters),
+        filters=_filter_texts(filters),
     )
     return stream(filters, form)
 
@@ -77,7 +77,7 @@ def stream(filters: Filters, form: Literal["jsonl", "csv"]) -> Iterator[bytes]:
         yield ("\n".join(pieces) + "\n").encode()
 
 
-def _said(filters: Filters) -> dict[str, str]:
+def _filter_texts(filters: Filters) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(filters).items() if value is not None}
 
 
@@ -101,7 +101,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
     The seals go from the oldest of these to the newest of all, so that the chain has no gaps. Rows
     that are not sealed yet have no proof. Rows that were pruned are only in their archives.
     """
-    yield lines.header_line(lines.SELECTION, _said(filters))
+    yield lines.header_line(lines.SELECTION, _filter_texts(filters))
     proofs = _Proofs(session)
     rows = seals = 0
     statement = queries.in_order(session, filters, queries.log.id, queries.TEXT)
@@ -163,10 +163,10 @@ def _seal(session: Session, number: int) -> tuple[Seal, list[tuple[str, bytes]]]
         .where(AuditSignature.seal_id == number)
         .order_by(AuditSignature.key_id)
     )
-    return _plain(row), [(key, value) for key, value in signed]
+    return _seal_from(row), [(key, value) for key, value in signed]
 
 
-def _plain(row: AuditSeal) -> Seal:
+def _seal_from(row: AuditSeal) -> Seal:
     ranges = []
     for run in row.ids:
         assert run.lower is not None
@@ -200,7 +200,7 @@ class _Proofs:
         places = {row: place for place, row in enumerate(numbers_in(seal_.ranges))}
         tree = Tree(seal_.leaves)
         self._kept[found] = (places, tree)
-        if len(self._kept) > KEPT_SEALS:
+        if len(self._kept) > CACHED_SEALS:
             self._kept.popitem(last=False)
         return self._proof(found, places[number], tree)
 

@@ -22,27 +22,27 @@ from aiplatform.server.core.locks import AdvisoryLock
 BATCH = 10_000
 """Maximum number of rows of a seal. A proof then has 14 hashes; sealing takes under a second."""
 
-_WAITING = text(
+_UNSEALED = text(
     f"""
     SELECT l.id, {ROW_TEXT} FROM audit_unsealed u
     JOIN audit_logs l ON l.id = u.audit_id JOIN audit_entries e ON e.audit_id = l.id
-    ORDER BY u.audit_id LIMIT :most
+    ORDER BY u.audit_id LIMIT :max_rows
     """  # noqa: S608  (a constant)
 )
-_TAKE = text("DELETE FROM audit_unsealed WHERE audit_id = ANY(:numbers)")
+_DELETE_QUEUED = text("DELETE FROM audit_unsealed WHERE audit_id = ANY(:numbers)")
 
 
-def seal_all(key_file: Path | None = None, *, most: int = BATCH) -> int:
+def seal_all(key_file: Path | None = None, *, max_rows: int = BATCH) -> int:
     """Seal all waiting rows, with a transaction for each seal, and return their number.
 
     Raises:
-        OSError, NotAKey: when ``key_file`` contains no private key; then nothing is sealed.
+        OSError, InvalidKeyError: when ``key_file`` contains no private key; then nothing is sealed.
     """
     key = None if key_file is None else read_private(key_file.read_bytes())
     rows = 0
     while True:
         with transaction() as session:
-            seal = seal_next(session, most=most)
+            seal = seal_next(session, max_rows=max_rows)
             if seal is not None and key is not None:
                 session.add(
                     AuditSignature(
@@ -56,22 +56,22 @@ def seal_all(key_file: Path | None = None, *, most: int = BATCH) -> int:
         rows += seal.size
 
 
-def seal_next(session: Session, *, most: int = BATCH) -> Seal | None:
-    """Seal up to ``most`` waiting rows.
+def seal_next(session: Session, *, max_rows: int = BATCH) -> Seal | None:
+    """Seal up to ``max_rows`` waiting rows.
 
     Return None if none are waiting or another process is sealing.
     """
     lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_SEAL))
     if not session.scalar(select(lock)):
         return None
-    rows = session.execute(_WAITING, {"most": most}).all()
+    rows = session.execute(_UNSEALED, {"max_rows": max_rows}).all()
     if not rows:
         return None
     last = session.execute(
         select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
     ).one_or_none()
     now = session.scalars(select(func.clock_timestamp())).one()
-    seal = Seal.over(
+    seal = Seal.create(
         1 if last is None else last.id + 1,
         time_text(now),
         [(number, row_leaf(line)) for number, line in rows],
@@ -89,7 +89,7 @@ def seal_next(session: Session, *, most: int = BATCH) -> Seal | None:
         )
     )
     session.flush()
-    session.execute(_TAKE, {"numbers": [number for number, _ in rows]})
+    session.execute(_DELETE_QUEUED, {"numbers": [number for number, _ in rows]})
     return seal
 
 
@@ -97,7 +97,7 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
     """Sign the newest seal, and thereby all seals before it. Return None if there is no seal.
 
     Raises:
-        OSError, NotAKey: when ``key_file`` contains no private key.
+        OSError, InvalidKeyError: when ``key_file`` contains no private key.
     """
     key = read_private(key_file.read_bytes())
     head = newest(session)

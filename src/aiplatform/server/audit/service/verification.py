@@ -30,13 +30,13 @@ Connection: TypeAlias = "psycopg.Connection[Any]"
 Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
 """Function that reads the rows of an archive with a given SHA-256: numbers and canonical texts."""
 
-LATE = timedelta(days=1)
+MAX_TRANSACTION_TIME = timedelta(days=1)
 """Longer than any transaction of the platform.
 
 A row whose time is earlier than an older seal by more than this was inserted afterwards.
 """
 
-LOWEST = -(2**31)
+LOWEST_ROW = -(2**31)
 
 
 def _plausible(column: str) -> str:
@@ -61,12 +61,14 @@ SELECT id, {_plausible("sealed_at")}, root, previous, head, leaves, ids::text, A
     FROM unnest(ids) r)
 FROM audit_seals WHERE id > %s ORDER BY id LIMIT 1
 """  # noqa: S608  (a constant)
-_OTHERS = "SELECT id FROM audit_logs WHERE id > %s AND id <= %s AND NOT id <@ %s::int4multirange"
-_BEYOND = """
+_ROWS_BETWEEN = (
+    "SELECT id FROM audit_logs WHERE id > %s AND id <= %s AND NOT id <@ %s::int4multirange"
+)
+_NEVER_QUEUED = """
 SELECT id FROM audit_logs l WHERE id > %s
 AND NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.audit_id = l.id) ORDER BY id LIMIT 1000
 """
-_WAITING = "SELECT audit_id FROM audit_unsealed WHERE audit_id = ANY(%s)"
+_QUEUED = "SELECT audit_id FROM audit_unsealed WHERE audit_id = ANY(%s)"
 
 
 def verify_database(
@@ -84,20 +86,20 @@ def verify_database(
     with psycopg.connect(url, connect_timeout=10) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.execute("SET LOCAL TIME ZONE 'UTC'")
-        return _Walk(connection, archived).run(expected, keys)
+        return _DatabaseVerifier(connection, archived).run(expected, keys)
 
 
-class _Walk:
+class _DatabaseVerifier:
     """A walk over all seals in order, and over the rows that no seal covers."""
 
     def __init__(self, connection: Connection, archived: Archived | None) -> None:
         self._connection = connection
         self._archived = archived
         self._verdict = Verdict()
-        self._loose: set[int] = set()
-        self._highest = LOWEST
+        self._uncovered: set[int] = set()
+        self._highest = LOWEST_ROW
         self._pruned = self._read_pruned()
-        self._shelf: tuple[str, dict[int, str]] = ("", {})
+        self._last_archive: tuple[str, dict[int, str]] = ("", {})
 
     def run(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> Verdict:
         verdict = self._verdict
@@ -178,7 +180,11 @@ class _Walk:
             verdict.rows += 1
             if row_leaf(line) != leaf or not same_time:
                 verdict.add(Kind.ALTERED, f"row {number} was altered", row=number, seal=seal.id)
-            elif created_at is not None and before is not None and created_at < before - LATE:
+            elif (
+                created_at is not None
+                and before is not None
+                and created_at < before - MAX_TRANSACTION_TIME
+            ):
                 verdict.add(
                     Kind.INSERTED,
                     f"row {number} says that it is of {created_at:%Y-%m-%d %H:%M}, but it was "
@@ -187,23 +193,23 @@ class _Walk:
                     seal=seal.id,
                 )
         last = seal.ranges[-1][1] if seal.ranges else self._highest
-        if self._loose:
+        if self._uncovered:
             for first, end in seal.ranges:
-                self._loose -= {number for number in self._loose if first <= number <= end}
+                self._uncovered -= {number for number in self._uncovered if first <= number <= end}
         if last > self._highest:
-            others = self._connection.execute(_OTHERS, [self._highest, last, ids])
-            self._loose.update(number for (number,) in others)
+            others = self._connection.execute(_ROWS_BETWEEN, [self._highest, last, ids])
+            self._uncovered.update(number for (number,) in others)
             self._highest = last
 
     def _unsealed(self) -> None:
         """Check that all rows without a seal wait for one."""
         verdict = self._verdict
         waiting = {
-            number for (number,) in self._connection.execute(_WAITING, [sorted(self._loose)])
+            number for (number,) in self._connection.execute(_QUEUED, [sorted(self._uncovered)])
         }
-        for number in sorted(self._loose - waiting):
+        for number in sorted(self._uncovered - waiting):
             verdict.add(Kind.INSERTED, f"row {number} was put in beside the seals", row=number)
-        for (number,) in self._connection.execute(_BEYOND, [self._highest]):
+        for (number,) in self._connection.execute(_NEVER_QUEUED, [self._highest]):
             verdict.add(
                 Kind.INSERTED, f"row {number} is in no seal and does not wait for one", row=number
             )
@@ -250,13 +256,13 @@ class _Walk:
         if self._archived is None:
             verdict.archived += 1
             return None
-        if self._shelf[0] != names[0]:
+        if self._last_archive[0] != names[0]:
             try:
-                self._shelf = (names[0], dict(self._archived(names[0])))
+                self._last_archive = (names[0], dict(self._archived(names[0])))
             except (OSError, ValueError) as error:
-                self._shelf = (names[0], {})
+                self._last_archive = (names[0], {})
                 verdict.add(Kind.ARCHIVE_UNREADABLE, f"archive {names[0]}: {error}", seal=seal.id)
-        line = self._shelf[1].get(number)
+        line = self._last_archive[1].get(number)
         if line is None:
             verdict.add(
                 Kind.MISSING, f"row {number} is missing from its archive", row=number, seal=seal.id

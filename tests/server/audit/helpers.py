@@ -27,8 +27,8 @@ def write(count: int = 1, **details: Any) -> list[int]:
         ]
 
 
-def seal(most: int = sealing.BATCH) -> Head:
-    sealing.seal_all(most=most)
+def seal(max_rows: int = sealing.BATCH) -> Head:
+    sealing.seal_all(max_rows=max_rows)
     with transaction() as session:
         head = sealing.newest(session)
     assert head is not None

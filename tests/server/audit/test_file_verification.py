@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aiplatform.server.audit.rules.findings import Kind
-from aiplatform.server.audit.service.files import verify_file
-from tests.server.audit.trail import edit, first, seal, write, write_seals, write_selection
+from aiplatform.server.audit.service.file_verification import verify_file
+from tests.server.audit.helpers import edit, first, seal, write, write_seals, write_selection
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("fresh_database")
 class TestFiles:
     def test_file_of_whole_seals_is_intact(self, tmp_path: Path) -> None:
         write(25)
-        head = seal(most=10)
+        head = seal(max_rows=10)
         verdict = verify_file(write_seals(tmp_path / "f", 1, 3), expected=[head])
         assert verdict.is_intact, verdict.findings
         assert (verdict.rows, verdict.seals, verdict.head) == (25, 3, head)
@@ -38,7 +38,7 @@ class TestFiles:
 
     def test_file_of_a_selection_is_intact(self, tmp_path: Path, url: str) -> None:
         write(25)
-        head = seal(most=10)
+        head = seal(max_rows=10)
         write(2)
         verdict = verify_file(write_selection(tmp_path / "f"), expected=[head])
         assert verdict.is_intact, verdict.findings
@@ -48,7 +48,7 @@ class TestFiles:
     @pytest.mark.parametrize("kind", ["seals", "selection"])
     def test_altered_row_is_named(self, tmp_path: Path, kind: str) -> None:
         rows = write(25)
-        seal(most=10)
+        seal(max_rows=10)
         path = tmp_path / "f"
         write_seals(path, 1, 3) if kind == "seals" else write_selection(path)
         wanted = f'{{"id": {rows[12]},'
@@ -61,7 +61,7 @@ class TestFiles:
 
     def test_missing_and_inserted_rows_are_distinguished(self, tmp_path: Path) -> None:
         rows = write(25)
-        seal(most=10)
+        seal(max_rows=10)
 
         def at(found: list[str], row: int) -> int:
             return next(i for i, line in enumerate(found) if line.startswith(f'{{"id": {row},'))
@@ -87,7 +87,7 @@ class TestFiles:
     def test_row_missing_from_a_complete_export_is_reported(self, tmp_path: Path) -> None:
         """This also holds if its proof was removed, and the count at the end was reduced."""
         rows = write(25)
-        seal(most=10)
+        seal(max_rows=10)
 
         def take_out(found: list[str]) -> None:
             at = next(i for i, x in enumerate(found) if x.startswith(f'{{"id": {rows[12]},'))
@@ -102,7 +102,7 @@ class TestFiles:
 
     def test_whole_seals_without_their_rows_are_reported(self, tmp_path: Path) -> None:
         rows = write(25)
-        seal(most=10)
+        seal(max_rows=10)
 
         def take_out(found: list[str]) -> None:
             kept = [x for x in found if x.startswith(('{"format', '{"seal', '{"end'))]
@@ -114,7 +114,7 @@ class TestFiles:
     @pytest.mark.parametrize("kind", ["seals", "selection"])
     def test_truncated_file_is_reported(self, tmp_path: Path, kind: str) -> None:
         write(5)
-        seal(most=2)
+        seal(max_rows=2)
         path = tmp_path / "f"
         write_seals(path, 1, 3) if kind == "seals" else write_selection(path)
         whole = path.read_text().rstrip("\n").split("\n")

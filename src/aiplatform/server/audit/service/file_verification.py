@@ -27,7 +27,7 @@ from aiplatform.server.audit.rules.signatures import is_signed, key_id
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-LONGEST_LINE = 64 << 20
+MAX_LINE_BYTES = 64 << 20
 
 
 def verify_file(
@@ -38,15 +38,15 @@ def verify_file(
     Raises:
         OSError: when the file can't be read.
     """
-    check = _Check(expected, keys)
+    verifier = _FileVerifier(expected, keys)
     with path.open("rb") as file:
         try:
             for line in read_lines(file):
-                if not check.take(line):
+                if not verifier.check_line(line):
                     break
         except ValueError as error:
-            check.verdict.add(Kind.NOT_A_TRAIL, f"the file can't be read on: {error}")
-    return check.close()
+            verifier.verdict.add(Kind.NOT_A_TRAIL, f"the file can't be read on: {error}")
+    return verifier.finish()
 
 
 def read_lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -59,19 +59,19 @@ def read_lines(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     source = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
     while line := _read_line(source):
-        if len(line) == LONGEST_LINE:
+        if len(line) == MAX_LINE_BYTES:
             raise ValueError("a line is longer than any of ours")
         yield line.rstrip(b"\n")
 
 
 def _read_line(source: IO[bytes]) -> bytes:
     try:
-        return source.readline(LONGEST_LINE)
+        return source.readline(MAX_LINE_BYTES)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"it can't be unpacked: {error}") from error
 
 
-class _Check:
+class _FileVerifier:
     """The state of the verification of a file, and its verdict so far."""
 
     def __init__(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> None:
@@ -88,42 +88,46 @@ class _Check:
         self._kind = ""
         self._all = False
 
-    def take(self, line: bytes) -> bool:
+    def check_line(self, line: bytes) -> bool:
         """Check a line. Return False if further reading makes no sense."""
         verdict = self.verdict
         try:
-            self._take(line, *lines.parse(line))
-        except lines.NotALine as error:
+            self._check_content(line, *lines.parse(line))
+        except lines.InvalidLineError as error:
             verdict.add(Kind.NOT_A_TRAIL, f"{error}: {line[:80]!r}")
             return self._begun and len(verdict.findings) < 10
         return True
 
-    def _take(self, line: bytes, kind: str, said: dict[str, Any]) -> None:
+    def _check_content(self, line: bytes, kind: str, content: dict[str, Any]) -> None:
         if not self._begun:
-            if kind != "format" or said.get("format") != lines.FORMAT:
-                raise lines.NotALine("its first line is not that of an export")
-            self._kind, filters = str(said.get("kind")), said.get("filters")
+            if kind != "format" or content.get("format") != lines.FORMAT:
+                raise lines.InvalidLineError("its first line is not that of an export")
+            self._kind, filters = str(content.get("kind")), content.get("filters")
             if self._kind not in {lines.SEALS, lines.SELECTION}:
-                raise lines.NotALine("its first line does not say what kind of export it is")
+                raise lines.InvalidLineError(
+                    "its first line does not say what kind of export it is"
+                )
             if self._kind == lines.SELECTION and not isinstance(filters, dict):
                 # Otherwise rows could be left out without being missed.
-                raise lines.NotALine("its first line does not say which rows were asked for")
+                raise lines.InvalidLineError(
+                    "its first line does not say which rows were asked for"
+                )
             self._begun = True
             if self._kind == lines.SELECTION and isinstance(filters, dict):
                 self.verdict.filters = {str(key): str(value) for key, value in filters.items()}
                 self._all = not filters
         elif self._ended:
-            raise lines.NotALine("it goes on after its end")
+            raise lines.InvalidLineError("it goes on after its end")
         elif kind == "row":
-            self._take_row(said["id"], line)
+            self._check_row(content["id"], line)
         elif kind == "seal":
-            self._take_seal(*lines.parse_seal(said))
+            self._check_seal(*lines.parse_seal(content))
         elif kind == "proof":
-            self._take_proof(*lines.parse_proof(said))
+            self._keep_proof(*lines.parse_proof(content))
         elif kind == "end":
-            self._end(said)
+            self._check_end(content)
 
-    def close(self) -> Verdict:
+    def finish(self) -> Verdict:
         """Finish the verification and return the verdict."""
         verdict = self.verdict
         self._finish_seal()
@@ -141,7 +145,7 @@ class _Check:
             verdict.add(Kind.SIGNATURE_WRONG, "no seal is signed with the key given")
         return verdict
 
-    def _take_row(self, number: int, line: bytes) -> None:
+    def _check_row(self, number: int, line: bytes) -> None:
         verdict = self.verdict
         leaf = row_leaf(line.decode("utf-8", "replace"))
         if self._kind == lines.SELECTION:
@@ -153,7 +157,7 @@ class _Check:
                 verdict.add(Kind.INSERTED, f"row {number} comes after the seals", row=number)
             return
         while self._next is not None and self._next[0] < number:
-            self._missing(self._next[0])
+            self._report_missing(self._next[0])
             self._next = next(self._due, None)
         if self._next is None or self._next[0] != number:
             verdict.add(
@@ -169,16 +173,16 @@ class _Check:
             verdict.add(Kind.ALTERED, f"row {number} was altered", row=number, seal=seal)
         self._next = next(self._due, None)
 
-    def _missing(self, number: int) -> None:
+    def _report_missing(self, number: int) -> None:
         seal = None if self._last is None else self._last.id
         self.verdict.add(Kind.MISSING, f"row {number} is missing", row=number, seal=seal)
 
     def _finish_seal(self) -> None:
         while self._next is not None:
-            self._missing(self._next[0])
+            self._report_missing(self._next[0])
             self._next = next(self._due, None)
 
-    def _take_seal(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
+    def _check_seal(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
         verdict = self.verdict
         self._finish_seal()
         verdict.seals += 1
@@ -191,8 +195,8 @@ class _Check:
             text = f"seal {seal.id} does not follow the seal before it"
             verdict.add(Kind.SEAL_ALTERED, text, seal=seal.id)
         if self._kind == lines.SELECTION:
-            said = head_of(seal.id, seal.sealed_at, seal.ranges, seal.root, seal.previous)
-            fault = None if said == seal.head else "its own hash is not that of what it says"
+            computed = head_of(seal.id, seal.sealed_at, seal.ranges, seal.root, seal.previous)
+            fault = None if computed == seal.head else "its own hash is not that of what it says"
         else:
             fault = seal.fault()
         if fault is not None:
@@ -200,16 +204,16 @@ class _Check:
         if self._wanted.get(seal.id, seal.head) != seal.head:
             text = f"seal {seal.id} is not the one that was kept elsewhere"
             verdict.add(Kind.REPLACED, text, seal=seal.id)
-        self._take_signatures(seal, signatures)
+        self._check_signatures(seal, signatures)
         self._last = seal
         verdict.head = Head(seal.id, seal.head)
         if self._kind == lines.SELECTION:
-            self._settle(seal)
+            self._check_proofs(seal)
         else:
             self._due = zip(numbers_in(seal.ranges), seal.leaves, strict=False)
             self._next = next(self._due, None)
 
-    def _take_signatures(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
+    def _check_signatures(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
         for name, signature in signatures:
             if name not in self._keys:
                 continue
@@ -219,7 +223,7 @@ class _Check:
                 text = f"seal {seal.id}: the signature is not of the key given"
                 self.verdict.add(Kind.SIGNATURE_WRONG, text, seal=seal.id)
 
-    def _take_proof(self, number: int, seal: int, index: int, path: list[bytes]) -> None:
+    def _keep_proof(self, number: int, seal: int, index: int, path: list[bytes]) -> None:
         if self._row is None or self._row[0] != number:
             text = f"the proof of row {number} does not follow it"
             self.verdict.add(Kind.MISSING, text, row=number, seal=seal)
@@ -229,7 +233,7 @@ class _Check:
         self._proofs.setdefault(seal, []).append((number, self._row[1], index, path))
         self._row = None
 
-    def _settle(self, seal: Seal) -> None:
+    def _check_proofs(self, seal: Seal) -> None:
         """Check the proofs of this seal's rows; without filters, also that no row is missing.
 
         A row without a proof counts as unsealed only if no seal in the file covers it.
@@ -259,12 +263,13 @@ class _Check:
         if self._all:
             there = {number for number, *_ in proofs}.union(unproven)
             for number in sorted(places.keys() - there):
-                self._missing(number)
+                self._report_missing(number)
 
-    def _end(self, said: dict[str, object]) -> None:
+    def _check_end(self, content: dict[str, object]) -> None:
         self._finish_seal()
         self._ended = True
         verdict = self.verdict
         counted = {"rows": verdict.rows, "seals": verdict.seals}
-        if {key: said.get(key) for key in counted} != counted and verdict.is_intact:
-            verdict.add(Kind.CUT_OFF, f"the file says that it has {said}, but there were {counted}")
+        if {key: content.get(key) for key in counted} != counted and verdict.is_intact:
+            text = f"the file says that it has {content}, but there were {counted}"
+            verdict.add(Kind.CUT_OFF, text)
