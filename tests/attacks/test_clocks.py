@@ -194,7 +194,9 @@ DECIDES_NOTHING = {
     "experiments/service/evaluations.py": "shown only",
     "identity/endpoints/invitations.py": "shown only",
     "identity/service/second_factor.py": "codes are of this clock, RFC 6238; each counts once",
-    "notifications/service/calls.py": "signs calls, and signs them twice for longer or shorter",
+    "notifications/service/webhook_calls.py": (
+        "signs calls, and signs them twice for longer or shorter"
+    ),
     "notifications/service/outbox.py": "shown only",
     "tasks/endpoints/runs.py": "bounds the times that runs report",
     "tasks/runner/output.py": "times of log lines",

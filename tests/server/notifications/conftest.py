@@ -18,7 +18,7 @@ from aiplatform.server.notifications.models import WebhookDelivery
 from tests.conftest import environment
 from tests.server.notifications.mailbox import Mailbox, serve
 from tests.server.notifications.receiver import Receiver, receiving
-from tests.server.notifications.watching import Watch
+from tests.server.notifications.stream_client import StreamClient
 
 
 @pytest.fixture
@@ -89,11 +89,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def watch(server_url: str) -> Iterator[Callable[..., Watch]]:
-    opened: list[Watch] = []
+def watch(server_url: str) -> Iterator[Callable[..., StreamClient]]:
+    opened: list[StreamClient] = []
 
-    def open_one(token: str, last: str | None = None, **options: Any) -> Watch:
-        watcher = Watch(server_url, token, last, **options)
+    def open_one(token: str, last: str | None = None, **options: Any) -> StreamClient:
+        watcher = StreamClient(server_url, token, last, **options)
         opened.append(watcher)
         watcher.until(lambda w: "ready" in w.kinds())
         return watcher

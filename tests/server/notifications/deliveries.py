@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.notifications import NotificationType as N
 from aiplatform.server.core.database import commit
 from aiplatform.server.notifications.models import Webhook, WebhookDelivery
-from aiplatform.server.notifications.service import announce, calls
+from aiplatform.server.notifications.service import announce, webhook_calls
 
 
 def tell(session: Session, project: Any, kind: N = N.TASK_FAILED, **data: Any) -> None:
@@ -18,12 +18,12 @@ def tell(session: Session, project: Any, kind: N = N.TASK_FAILED, **data: Any) -
 
 def drain() -> int:
     sent = 0
-    while calls.deliver_next():
+    while webhook_calls.deliver_next():
         sent += 1
     return sent
 
 
-def hurry(session: Session) -> None:
+def make_due(session: Session) -> None:
     """Let all deliveries be due now."""
     session.execute(update(WebhookDelivery).values(next_attempt_at=func.now()))
     session.commit()

@@ -80,7 +80,7 @@ class TestNotifications:
             announce(session, N.TASK_COMPLETED, to=[user.id], name=f"run {number}")
         announce(session, N.SECURITY_TOTP_DISABLED, to=[user.id])
         commit(session)
-        jobs.sweep()
+        jobs.send_due()
         while mail.send_next():
             pass
         assert [m["Subject"] for _, m in box.got] == ["Your second factor was removed"]
@@ -90,8 +90,8 @@ class TestNotifications:
         assert timedelta(hours=23) < due < timedelta(hours=25)
         session.execute(update(NotificationDigest).values(due_at=func.now()))
         session.commit()
-        jobs.sweep()
-        jobs.sweep()
+        jobs.send_due()
+        jobs.send_due()
         while mail.send_next():
             pass
         ((recipients, message),) = box.got
@@ -121,7 +121,7 @@ class TestNotifications:
         )
         session.execute(text("UPDATE users SET is_active = false WHERE id = :i"), {"i": user.id})
         session.commit()
-        jobs.sweep()
+        jobs.send_due()
         assert mail.send_next() is False
         assert session.scalar(select(func.count()).select_from(NotificationDigest)) == 0
 
@@ -150,7 +150,7 @@ class TestWithoutAKey:
         assert mail.send_next() is False
         session.execute(update(NotificationDigest).values(due_at=func.now()))
         session.commit()
-        jobs.sweep()
+        jobs.send_due()
         assert mail.send_next() is True
         ((recipients, message),) = box.got
         assert recipients == [user.email]
@@ -165,7 +165,7 @@ class TestWithoutAKey:
             )
         session.commit()
         with environment(AIPLATFORM_KEY_FILE=nowhere):
-            jobs.sweep()
+            jobs.send_due()
         waits = session.scalars(select(NotificationDigest.due_at - func.now())).all()
         assert len(waits) == 2
         assert all(timedelta(minutes=4) < wait < timedelta(minutes=6) for wait in waits)

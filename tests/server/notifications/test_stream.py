@@ -17,7 +17,7 @@ from aiplatform.server.identity.models import AuthSession
 from aiplatform.server.notifications.service import Hub, announce, stream
 from aiplatform.server.notifications.service.stream import Position
 from tests.factories import make_key, make_notification, make_token, make_user
-from tests.server.notifications.watching import call, tell
+from tests.server.notifications.stream_client import call, tell
 
 
 class TestLive:

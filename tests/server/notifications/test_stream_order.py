@@ -12,7 +12,7 @@ from aiplatform.protocol.notifications import NotificationType as N
 from aiplatform.server.core.database import commit, session_factory, transaction
 from aiplatform.server.notifications.service import announce, stream
 from tests.factories import make_notification, make_token, make_user
-from tests.server.notifications.watching import tell
+from tests.server.notifications.stream_client import tell
 
 
 class TestOrder:

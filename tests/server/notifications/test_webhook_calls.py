@@ -20,7 +20,7 @@ from aiplatform.protocol.notifications import NotificationType as N
 from aiplatform.server.core.database import transaction
 from aiplatform.server.notifications import jobs
 from aiplatform.server.notifications.models import WebhookAttempt
-from aiplatform.server.notifications.service import announce, calls
+from aiplatform.server.notifications.service import announce, webhook_calls
 from tests.factories import make_delivery, make_project, make_user, make_webhook
 from tests.server.notifications.deliveries import drain, only, tell
 from tests.server.notifications.receiver import Receiver, receiving
@@ -93,7 +93,7 @@ class TestSending:
             thread.join()
         drain()
         assert len(receiver.got) == len(set(receiver.ids())) == 8
-        assert receiver.most == calls.AT_ONCE
+        assert receiver.most == webhook_calls.AT_ONCE
 
     def test_slow_receiver_does_not_delay_others(
         self, session: Session, receiver: Receiver
@@ -105,7 +105,7 @@ class TestSending:
             quick = make_webhook(session, make_project(session), url=other.url)
             make_delivery(session, quick)
             receiver.wait = 1.0
-            threads = [threading.Thread(target=calls.deliver_next) for _ in range(4)]
+            threads = [threading.Thread(target=webhook_calls.deliver_next) for _ in range(4)]
             began = time.monotonic()
             for thread in threads:
                 thread.start()
@@ -123,10 +123,10 @@ class TestNothingIsLost:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         sent: list[str] = []
         monkeypatch.setattr(jobs, "send", lambda name, queue: sent.append(name))
-        jobs.sweep()
+        jobs.send_due()
         assert sent == []
         make_delivery(session, webhook)
-        jobs.sweep()
+        jobs.send_due()
         assert sent == [jobs.DELIVER]
         assert jobs.deliver() == 1
         assert len(receiver.got) == 1
@@ -139,9 +139,9 @@ class TestNothingIsLost:
         script = textwrap.dedent(
             """
             import os, signal
-            from aiplatform.server.notifications.service import calls
-            calls.conclude = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-            calls.deliver_next()
+            from aiplatform.server.notifications.service import webhook_calls
+            webhook_calls.record_result = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            webhook_calls.deliver_next()
             """
         )
         ended = subprocess.run(
@@ -171,13 +171,13 @@ class TestNothingIsLost:
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         make_delivery(session, webhook)
         with transaction() as mine:
-            frozen = calls.claim(mine, webhook.id)
+            frozen = webhook_calls.claim(mine, webhook.id)
         assert frozen is not None
         session.execute(text("UPDATE webhook_deliveries SET locked_until = now()"))
         session.commit()
         assert drain() == 1
         with transaction() as mine:
-            calls.conclude(mine, frozen, calls.Answer(1, status=500))
+            webhook_calls.record_result(mine, frozen, webhook_calls.CallResult(1, status=500))
         delivery = only(session, webhook)
         assert (delivery.status, delivery.attempts) == ("delivered", 2)
 
@@ -187,14 +187,14 @@ class TestNothingIsLost:
         webhook = make_webhook(session, make_project(session))
         make_delivery(session, webhook)
         with transaction() as mine:
-            frozen = calls.claim(mine, webhook.id)
+            frozen = webhook_calls.claim(mine, webhook.id)
         assert frozen is not None
         session.execute(text("UPDATE webhook_deliveries SET locked_until = now()"))
         session.commit()
         with transaction() as mine:
-            assert calls.claim(mine, webhook.id) is not None
+            assert webhook_calls.claim(mine, webhook.id) is not None
         with transaction() as mine:
-            calls.conclude(mine, frozen, calls.Answer(1, status=200))
+            webhook_calls.record_result(mine, frozen, webhook_calls.CallResult(1, status=200))
         delivery = only(session, webhook)
         assert (delivery.status, delivery.locked_until is not None) == ("pending", True)
 

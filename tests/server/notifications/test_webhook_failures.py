@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.database import transaction
 from aiplatform.server.notifications import rules
 from aiplatform.server.notifications.models import Notification, WebhookAttempt
-from aiplatform.server.notifications.service import calls
+from aiplatform.server.notifications.service import webhook_calls
 from tests.factories import make_delivery, make_project, make_user, make_webhook
-from tests.server.notifications.deliveries import drain, hurry, only
+from tests.server.notifications.deliveries import drain, make_due, only
 from tests.server.notifications.receiver import Receiver
 
 pytestmark = pytest.mark.usefixtures("client", "loopback_open")
@@ -42,7 +42,7 @@ class TestRetries:
         assert webhook.failing_since is not None
         if status <= 999:
             receiver.status = 204
-            hurry(session)
+            make_due(session)
             assert drain() == 1
             assert only(session, webhook).status == "delivered"
             session.refresh(webhook)
@@ -56,14 +56,14 @@ class TestRetries:
         receiver.status, receiver.answer = 500, b"x\x00" * 5000
         drain()
         receiver.status, receiver.answer = 200, b"thanks"
-        hurry(session)
+        make_due(session)
         drain()
         shown = api(owner).get(f"webhooks/{webhook.uuid}/deliveries/{delivery.uuid}").json()
         assert (shown["status"], shown["attempts"]) == ("delivered", 2)
         assert shown["body"] == '{"a": 1}'
         first, second = shown["calls"]
         assert (first["status_code"], second["status_code"]) == (500, 200)
-        assert len(first["response"]) == calls.KEPT_ANSWER
+        assert len(first["response"]) == webhook_calls.MAX_KEPT_TEXT
         assert second["response"] == "thanks"
         assert first["duration_ms"] >= 0
 
@@ -79,7 +79,7 @@ class TestRetries:
 
     @pytest.mark.parametrize(
         ("body", "headers", "kept"),
-        [(b"x" * 5_000_000, {}, "x" * calls.KEPT_ANSWER),
+        [(b"x" * 5_000_000, {}, "x" * webhook_calls.MAX_KEPT_TEXT),
          (gzip.compress(b"thanks"), {"Content-Encoding": "gzip"}, ""),
          (b"thanks", {"Content-Length": "100"}, "thanks"),
          (b"thanks", {"Content-Type": "text/plain; charset=zip"}, "thanks"),
@@ -100,7 +100,7 @@ class TestRetries:
     def test_status_decides_even_if_the_body_does_not_end(
         self, session: Session, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(calls, "CALL_SECONDS", 0.6)
+        monkeypatch.setattr(webhook_calls, "CALL_SECONDS", 0.6)
         webhook = make_webhook(session, make_project(session), url=receiver.url)
         make_delivery(session, webhook)
         receiver.answer, receiver.drip = b"x" * 30, 0.1
@@ -145,7 +145,7 @@ class TestSwitchingOff:
         assert (webhook.is_enabled, webhook.disabled_reason) == (False, "failing")
         told = session.scalars(select(Notification).where(Notification.user_id == owner.id)).one()
         assert told.type == "webhook:disabled"
-        hurry(session)
+        make_due(session)
         assert drain() == 0
         # Switched on again, it gets the waiting deliveries.
         receiver.status = 200
@@ -179,14 +179,14 @@ class TestSwitchingOff:
         found = []
         for _ in range(2):
             with transaction() as mine:
-                found.append(calls.claim(mine, webhook.id))
+                found.append(webhook_calls.claim(mine, webhook.id))
         if who == "its owner":
             webhook.is_enabled = False
             session.commit()
         for call in found:
             assert call is not None
             with transaction() as mine:
-                calls.conclude(mine, call, calls.Answer(1, status=410))
+                webhook_calls.record_result(mine, call, webhook_calls.CallResult(1, status=410))
         session.refresh(webhook)
         off = (webhook.is_enabled, webhook.disabled_reason)
         assert off == (False, None if who == "its owner" else "gone")

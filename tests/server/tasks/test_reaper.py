@@ -260,7 +260,7 @@ def test_error_does_not_end_the_reaper_thread(
                 process.stopped.set()
             raise error
 
-        monkeypatch.setattr(notifications_jobs, "sweep", turn)
+        monkeypatch.setattr(notifications_jobs, "send_due", turn)
         process._run_reaper()
     assert len(turns) == 2
 

@@ -14,21 +14,21 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.encryption import KeyFileUnusable
 from aiplatform.server.core.mail import SEND_MAIL
 from aiplatform.server.notifications.models import WebhookDelivery
-from aiplatform.server.notifications.service import calls, email
+from aiplatform.server.notifications.service import email, webhook_calls
 from aiplatform.server.notifications.service.outbox import DELIVER
 
 AT_ONCE = 4
 """Number of wake-ups of a worker that send at the same time. Its other threads run tasks."""
-STRETCH_SECONDS = 60.0
+MAX_RUN_SECONDS = 60.0
 KEEP = timedelta(days=30)
 """Time for which finished deliveries stay in the log."""
 
-_turns = threading.BoundedSemaphore(AT_ONCE)
+_slots = threading.BoundedSemaphore(AT_ONCE)
 
 
 def deliver() -> int:
     """Call webhooks for the due deliveries, one after the other, and return the number of calls."""
-    return _drain(DELIVER, calls.deliver_next)
+    return _drain(DELIVER, webhook_calls.deliver_next)
 
 
 def send_mail() -> int:
@@ -41,11 +41,11 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
 
     The first success wakes another worker, so that several messages are sent in parallel.
     """
-    if not _turns.acquire(blocking=False):
+    if not _slots.acquire(blocking=False):
         return 0
     sent = 0
     try:
-        deadline = time.monotonic() + STRETCH_SECONDS
+        deadline = time.monotonic() + MAX_RUN_SECONDS
         while send_next():
             sent += 1
             if sent == 1:
@@ -54,11 +54,11 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
                 send(name, CHORES)
                 break
     finally:
-        _turns.release()
+        _slots.release()
     return sent
 
 
-def sweep() -> None:
+def send_due() -> None:
     """Send due digests, and wake a worker for deliveries and e-mails that are due.
 
     This includes retries, and messages whose wake-up was lost.
@@ -71,11 +71,11 @@ def sweep() -> None:
                 email.send_digest(session, user_id)
     except KeyFileUnusable:  # concerns all users; already logged
         with transaction() as session:
-            email.put_off(session, users)
+            email.postpone_digests(session, users)
     with transaction() as session:
-        due = {DELIVER: calls.is_due(session), SEND_MAIL: mail.is_due(session)}
-    for name, waits in due.items():
-        if waits:
+        due = {DELIVER: webhook_calls.is_due(session), SEND_MAIL: mail.is_due(session)}
+    for name, is_due in due.items():
+        if is_due:
             send(name, CHORES)
 
 

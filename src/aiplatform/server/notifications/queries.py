@@ -132,7 +132,7 @@ class XID8(UserDefinedType[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Recipient:
     """The channels through which a user wants to hear of one type of notification."""
 
     user_id: int
@@ -143,7 +143,7 @@ class Wish:
     language: Language
 
 
-def wishes(session: Session, users: Collection[int], kind: NotificationType) -> list[Wish]:
+def recipients(session: Session, users: Collection[int], kind: NotificationType) -> list[Recipient]:
     """Return the channels for notifications of ``kind`` of those of ``users`` who exist."""
     if not users:
         return []
@@ -172,7 +172,7 @@ def wishes(session: Session, users: Collection[int], kind: NotificationType) -> 
         wants = kind in rules.EMAILED if row.wants_email is None else row.wants_email
         mode = EmailMode(row.mode or EmailMode.IMMEDIATE)
         found.append(
-            Wish(
+            Recipient(
                 user_id=row.id,
                 inbox=kind in rules.MANDATORY or row.inbox is not False,
                 email=mode if wants and row.is_active else EmailMode.OFF,
@@ -186,7 +186,7 @@ def wishes(session: Session, users: Collection[int], kind: NotificationType) -> 
 
 # --- streams: read in the order of transactions, up to the oldest that is still running ---------
 
-Told = Any
+NotificationRow = Any
 """A row of three: notification, details with its uuid, and its transaction (``position``)."""
 
 _transaction: ColumnElement[Any] = literal_column("notification_details.transaction_id")
@@ -206,14 +206,14 @@ def _position(transaction: int, notification: int) -> Any:
     return tuple_(cast(cast(str(transaction), Text), XID8), literal(notification, BigInteger))
 
 
-def told_between(
+def notifications_between(
     session: Session,
     after: tuple[int, int],
     before: tuple[int, int],
     *,
     limit: int,
     user_id: int | None = None,
-) -> Sequence[Told]:
+) -> Sequence[NotificationRow]:
     """Return the notifications between two positions, of one user or of all, in order.
 
     ``before`` must not be later than an earlier result of :func:`oldest_running`.
@@ -231,7 +231,7 @@ def told_between(
     return session.execute(statement).all()
 
 
-def waits(session: Session, after: tuple[int, int]) -> bool:
+def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
     """Return True if a notification after ``after`` is already committed."""
     place = tuple_(_transaction, NotificationDetails.notification_id)
     found = session.scalars(

@@ -164,7 +164,7 @@ class WorkerProcess:
             # already.
             connection.execute("SELECT 1")
             reaper.run_round()
-            do_each({"notifications": notifications_jobs.sweep, **round_chores()})
+            do_each({"notifications": notifications_jobs.send_due, **round_chores()})
             if time.monotonic() >= self._chores_due:
                 self._chores_due = time.monotonic() + CHORES_SECONDS
                 do_chores(self.settings)

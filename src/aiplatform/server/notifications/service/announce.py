@@ -12,7 +12,7 @@ from aiplatform.server.core.events import notify as wake_watchers
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications import queries, rules
 from aiplatform.server.notifications.models import Notification, NotificationDetails
-from aiplatform.server.notifications.service.email import mail_wish
+from aiplatform.server.notifications.service.email import send_or_defer
 from aiplatform.server.notifications.service.outbox import fan_out
 
 
@@ -35,10 +35,10 @@ def announce(
             program needs to find the resource. Secrets must never be passed.
     """
     facts = jsonable(data)
-    for wish in queries.wishes(session, {user for user in to if user is not None}, kind):
-        if wish.inbox:
-            _put_into_inbox(session, wish.user_id, kind, facts, project)
-        mail_wish(session, wish, kind, facts)
+    for recipient in queries.recipients(session, {user for user in to if user is not None}, kind):
+        if recipient.inbox:
+            _put_into_inbox(session, recipient.user_id, kind, facts, project)
+        send_or_defer(session, recipient, kind, facts)
     if project is not None and kind in rules.WEBHOOK_EVENTS:
         fan_out(session, kind, project, facts)
 

@@ -17,10 +17,10 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications import queries, rules
 from aiplatform.server.notifications.models import NotificationDigest
 
-WAIT = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelta(days=1)}
+DIGEST_DELAYS = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelta(days=1)}
 """Time from the first notification in a digest until the digest is sent."""
 
-AGAIN = timedelta(minutes=5)
+RETRY_DELAY = timedelta(minutes=5)
 """Time after which an e-mail that could not be encrypted is tried again, as part of a digest."""
 
 MAX_IN_DIGEST = 100
@@ -55,42 +55,46 @@ WORDS: dict[Language, dict[str, str]] = {
     },
 }
 
-Told = tuple[str, str]
+RenderedText = tuple[str, str]
 """Title and message of a notification."""
 
 
-def mail_wish(
-    session: Session, wish: queries.Wish, kind: NotificationType, data: dict[str, Any]
+def send_or_defer(
+    session: Session, recipient: queries.Recipient, kind: NotificationType, data: dict[str, Any]
 ) -> None:
     """Send the e-mail that a user wants, or add the notification to their next digest.
 
     If there is no usable key to encrypt the e-mail, the notification also goes to a digest, so that
     the event itself does not fail.
     """
-    if wish.email is EmailMode.OFF or not can_send():
+    if recipient.email is EmailMode.OFF or not can_send():
         return
-    wait = WAIT.get(wish.email)
+    wait = DIGEST_DELAYS.get(recipient.email)
     # Whoever is losing an account must hear of it at once.
     if wait is not None and kind not in rules.MANDATORY:
-        _put_aside(session, wish, kind, data, wait)
+        _defer(session, recipient, kind, data, wait)
         return
-    title, message = rules.render(kind, data, wish.language)
+    title, message = rules.render(kind, data, recipient.language)
     try:
-        _send(session, wish.address, kind.value, title, [(title, message)], wish.language)
+        texts = [(title, message)]
+        _send(session, recipient.address, kind.value, title, texts, recipient.language)
     except KeyFileUnusable:  # already logged
-        _put_aside(session, wish, kind, data, AGAIN)
+        _defer(session, recipient, kind, data, RETRY_DELAY)
 
 
-def _put_aside(
+def _defer(
     session: Session,
-    wish: queries.Wish,
+    recipient: queries.Recipient,
     kind: NotificationType,
     data: dict[str, Any],
     wait: timedelta,
 ) -> None:
     session.add(
         NotificationDigest(
-            user_id=wish.user_id, type=kind.value, data=data, due_at=func.clock_timestamp() + wait
+            user_id=recipient.user_id,
+            type=kind.value,
+            data=data,
+            due_at=func.clock_timestamp() + wait,
         )
     )
     session.flush()
@@ -128,25 +132,25 @@ def send_digest(session: Session, user_id: int) -> bool:
     if settings.email == EmailMode.OFF:
         return False
     language: Language = "zh" if settings.language == "zh" else "en"
-    told = []
+    texts = []
     for row in sorted(rows, key=lambda row: row.id):
         kind = rules.known_type(row.type)
         if kind is not None:
-            told.append(rules.render(kind, row.data, language))
-    subject = WORDS[language]["digest"].format(count=len(told))
-    _send(session, user.email, "digest", subject, told, language)
+            texts.append(rules.render(kind, row.data, language))
+    subject = WORDS[language]["digest"].format(count=len(texts))
+    _send(session, user.email, "digest", subject, texts, language)
     return True
 
 
-def put_off(session: Session, users: Sequence[int]) -> None:
-    """Delay due digests by :data:`AGAIN`."""
+def postpone_digests(session: Session, users: Sequence[int]) -> None:
+    """Delay due digests by :data:`RETRY_DELAY`."""
     session.execute(
         update(NotificationDigest)
         .where(
             NotificationDigest.user_id.in_(users),
             NotificationDigest.due_at <= func.clock_timestamp(),
         )
-        .values(due_at=func.clock_timestamp() + AGAIN)
+        .values(due_at=func.clock_timestamp() + RETRY_DELAY)
         .execution_options(synchronize_session=False)
     )
 
@@ -172,12 +176,12 @@ def _send(
     address: str,
     kind: str,
     subject: str,
-    told: Sequence[Told],
+    texts: Sequence[RenderedText],
     language: Language,
 ) -> None:
     words = WORDS[language]
     inbox = words["inbox"].format(base=get_settings().link_base)
-    shown, left = told[:MAX_IN_DIGEST], len(told) - MAX_IN_DIGEST
+    shown, left = texts[:MAX_IN_DIGEST], len(texts) - MAX_IN_DIGEST
     more = [words["more"].format(count=left)] if left > 0 else []
     text = "\n\n".join(
         [*(f"{title}\n{message}" for title, message in shown), *more, inbox, words["why"]]

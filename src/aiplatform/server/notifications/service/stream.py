@@ -73,7 +73,7 @@ class Watcher:
     frames: deque[bytes] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def give(self, data: bytes) -> None:
+    def enqueue(self, data: bytes) -> None:
         """Queue ``data`` for sending."""
         self.frames.append(data)
         self.woken.set()
@@ -118,7 +118,7 @@ class Hub:
     async def _enter(self, user_id: int, language: Language) -> Watcher:
         async with self._starting:
             if self._tail is None:
-                self._tail = await run_sync(_watermark)
+                self._tail = await run_sync(_current_position)
                 self._task = asyncio.create_task(self._run(), name="notifications")
         # There is no await between reading the tail and adding the watcher. So notifications after
         # the tail reach the watcher, and those before it can be read for it.
@@ -130,7 +130,7 @@ class Hub:
         self, principal: Principal, language: Language, after: Position | None, *, follow: bool
     ) -> AsyncIterator[bytes]:
         if after is not None:
-            after = await run_sync(_known, after)
+            after = await run_sync(_check_position, after)
         watcher = await self._enter(principal.user_id, language)
         tail = watcher.position
         # Another process may have sent notifications that this one has not read yet.
@@ -163,7 +163,7 @@ class Hub:
         if not mine:
             self._watchers.pop(watcher.user_id, None)
 
-    def _told(self, user: str | None) -> None:
+    def _note_change(self, user: str | None) -> None:
         """Note whose inbox changed, or with None, that changes may have been missed.
 
         Called by the listener.
@@ -182,10 +182,10 @@ class Hub:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         beat = loop.time()
-        with self._listener.follow("inbox", self._told), self._forgetting_the_tail():
+        with self._listener.follow("inbox", self._note_change), self._reset_tail_at_end():
             while self._watchers or self._starting.locked():
                 try:
-                    settled = await self._look()
+                    settled = await self._distribute_news()
                 except SQLAlchemyError as error:
                     # If the database stays away, CredentialWatcher ends the streams within seconds.
                     log.warning("could not read what is new", error=str(error)[:200])
@@ -194,11 +194,11 @@ class Hub:
                     beat = loop.time()
                     for mine in self._watchers.values():
                         for watcher in mine:
-                            watcher.give(HEARTBEAT)
+                            watcher.enqueue(HEARTBEAT)
                 await self._wait(POLL_SECONDS if settled else SETTLE_SECONDS)
 
     @contextlib.contextmanager
-    def _forgetting_the_tail(self) -> Iterator[None]:
+    def _reset_tail_at_end(self) -> Iterator[None]:
         # However the task ends, the next watcher starts another one at the position of that time.
         try:
             yield
@@ -210,7 +210,7 @@ class Hub:
             await asyncio.wait_for(self._woken.wait(), seconds)
         self._woken.clear()
 
-    async def _look(self) -> bool:
+    async def _distribute_news(self) -> bool:
         """Read and distribute what is new.
 
         Return False if more can be read soon, because a page was full or a transaction is still
@@ -231,11 +231,11 @@ class Hub:
             for watcher in self._watchers.get(user_id, ()):
                 if position > watcher.position:
                     watcher.position = position
-                    watcher.give(texts[watcher.language])
+                    watcher.enqueue(texts[watcher.language])
         for user_id, unread in news.unread.items():
             data = frame("unread", {"unread": unread})
             for watcher in self._watchers.get(user_id, ()):
-                watcher.give(data)
+                watcher.enqueue(data)
         return news.settled
 
 
@@ -249,12 +249,12 @@ class News:
     settled: bool
 
 
-def _watermark() -> Position:
+def _current_position() -> Position:
     with transaction() as session:
         return Position(queries.oldest_running(session), 0)
 
 
-def _known(after: Position) -> Position | None:
+def _check_position(after: Position) -> Position | None:
     """Return the position, or None if it can't come from this database."""
     with transaction() as session:
         return after if after.transaction <= queries.newest_transaction(session) else None
@@ -271,7 +271,9 @@ def _page(watcher: Watcher, after: Position, tail: Position) -> tuple[list[bytes
     The position is None at the end.
     """
     with transaction() as session:
-        rows = queries.told_between(session, after, tail, limit=PAGE, user_id=watcher.user_id)
+        rows = queries.notifications_between(
+            session, after, tail, limit=PAGE, user_id=watcher.user_id
+        )
     page = [_frames(row, watcher.language)[watcher.language] for row in rows]
     last = rows[-1] if len(rows) == PAGE else None
     return page, None if last is None else Position(int(last.position), last[0].id)
@@ -280,20 +282,21 @@ def _page(watcher: Watcher, after: Position, tail: Position) -> tuple[list[bytes
 def _news(tail: Position, changed: set[int]) -> News:
     with transaction() as session:
         oldest = queries.oldest_running(session)
-        rows = queries.told_between(session, tail, Position(oldest, 0), limit=PAGE)
+        rows = queries.notifications_between(session, tail, Position(oldest, 0), limit=PAGE)
         users = changed | {row[0].user_id for row in rows}
         unread = queries.count_unread(session, users) if users else {}
         full = len(rows) == PAGE
-        settled = not full and not queries.waits(session, max(tail, Position(oldest, 0)))
+        end = max(tail, Position(oldest, 0))
+        settled = not full and not queries.has_unread_commits(session, end)
     found = [
         (Position(int(row.position), row[0].id), row[0].user_id, _frames(row, "en", "zh"))
         for row in rows
     ]
-    reached = found[-1][0] if full else max(tail, Position(oldest, 0))
+    reached = found[-1][0] if full else end
     return News(reached, found, unread, settled)
 
 
-def _frames(row: queries.Told, *languages: Language) -> dict[Language, bytes]:
+def _frames(row: queries.NotificationRow, *languages: Language) -> dict[Language, bytes]:
     position = Position(int(row.position), row[0].id)
     return {
         language: frame("notification", render(row[0], row[1], language), position)

@@ -36,12 +36,12 @@ CALL_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 2
 """Number of concurrent calls of one webhook, so that a slow receiver does not delay the others."""
-KEPT_ANSWER = 2000
+MAX_KEPT_TEXT = 2000
 """Number of characters of a receiver's answer that the log keeps."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class WebhookCall:
     """A claimed delivery with all that its call needs."""
 
     delivery_id: int
@@ -70,13 +70,13 @@ def next_webhook(session: Session) -> int | None:
     return session.scalar(
         select(Webhook.id)
         .join(WebhookDelivery, WebhookDelivery.webhook_id == Webhook.id)
-        .where(*due(), Webhook.is_enabled, busy() < AT_ONCE)
+        .where(*due(), Webhook.is_enabled, running_calls() < AT_ONCE)
         .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.id)
         .limit(1)
     )
 
 
-def claim(session: Session, webhook_id: int) -> Call | None:
+def claim(session: Session, webhook_id: int) -> WebhookCall | None:
     """Claim the longest waiting delivery of a webhook.
 
     Return None if other workers claimed all of them, or the limit of concurrent calls is reached.
@@ -89,7 +89,7 @@ def claim(session: Session, webhook_id: int) -> Call | None:
     row = session.execute(
         select(WebhookDelivery, Webhook)
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .where(Webhook.id == webhook_id, *due(), Webhook.is_enabled, busy() < AT_ONCE)
+        .where(Webhook.id == webhook_id, *due(), Webhook.is_enabled, running_calls() < AT_ONCE)
         .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.id)
         .limit(1)
         .with_for_update(of=WebhookDelivery, skip_locked=True)
@@ -107,7 +107,7 @@ def claim(session: Session, webhook_id: int) -> Call | None:
         secrets = secrets_of(webhook)
     except Problem as problem:
         unreadable = problem.text("en")
-    return Call(
+    return WebhookCall(
         delivery_id=delivery.id,
         message_id=delivery.replay_of or delivery.uuid,
         attempt=delivery.attempts,
@@ -118,7 +118,7 @@ def claim(session: Session, webhook_id: int) -> Call | None:
     )
 
 
-def busy() -> Any:
+def running_calls() -> Any:
     """Return a subquery that counts the running calls of a webhook."""
     other = aliased(WebhookDelivery)
     return (
@@ -149,7 +149,7 @@ def secrets_of(webhook: Webhook) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """The result of a call."""
 
     milliseconds: int
@@ -159,19 +159,19 @@ class Answer:
     retry_after: int | None = None
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         """True if the receiver accepted the delivery."""
         return self.status is not None and 200 <= self.status < 300
 
 
-def perform(call: Call) -> Answer:
+def perform(call: WebhookCall) -> CallResult:
     """Call the receiver.
 
     Redirects are not followed, so that the signature is sent only to the configured address. The
     error that the log keeps names the kind of failure, never the request or its signature.
     """
     if call.unreadable is not None:
-        return Answer(0, error=call.unreadable)
+        return CallResult(0, error=call.unreadable)
     now = datetime.now(UTC)
     message = str(call.message_id)
     headers = {
@@ -189,11 +189,11 @@ def perform(call: Call) -> Answer:
             client.stream("POST", call.url, content=call.body.encode(), headers=headers) as answer,
         ):
             took = _since(began)
-            text = _beginning_of(answer)
+            text = _read_beginning(answer)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Answer(_since(began), error=f"{type(error).__name__}: {error}"[:500])
+        return CallResult(_since(began), error=f"{type(error).__name__}: {error}"[:500])
     after = answer.headers.get("retry-after", "")
-    return Answer(
+    return CallResult(
         took,
         status=answer.status_code,
         text=text,
@@ -201,7 +201,7 @@ def perform(call: Call) -> Answer:
     )
 
 
-def _beginning_of(answer: httpx.Response) -> str:
+def _read_beginning(answer: httpx.Response) -> str:
     """Return the beginning of the answer's body, as far as it can be read.
 
     The status alone decides, so an error while reading does not matter.
@@ -210,20 +210,20 @@ def _beginning_of(answer: httpx.Response) -> str:
     with contextlib.suppress(httpx.HTTPError):
         for chunk in answer.iter_raw():
             read += chunk
-            if len(read) >= 4 * KEPT_ANSWER:  # bytes for as many characters
+            if len(read) >= 4 * MAX_KEPT_TEXT:  # bytes for as many characters
                 break
     try:
         text = read.decode(answer.charset_encoding or "utf-8", "replace")
     except (LookupError, ValueError):  # unknown encoding, or not a text encoding
         text = read.decode("utf-8", "replace")
-    return clean_text(text)[:KEPT_ANSWER]
+    return clean_text(text)[:MAX_KEPT_TEXT]
 
 
 def _since(began: float) -> int:
     return round((time.monotonic() - began) * 1000)
 
 
-def conclude(session: Session, call: Call, answer: Answer) -> None:
+def record_result(session: Session, call: WebhookCall, result: CallResult) -> None:
     """Record the result of a call and, if it failed, the time of the next attempt."""
     session.execute(
         update(WebhookAttempt)
@@ -231,10 +231,10 @@ def conclude(session: Session, call: Call, answer: Answer) -> None:
             WebhookAttempt.delivery_id == call.delivery_id, WebhookAttempt.attempt == call.attempt
         )
         .values(
-            duration_ms=answer.milliseconds,
-            status_code=answer.status,
-            error=answer.error,
-            response=answer.text,
+            duration_ms=result.milliseconds,
+            status_code=result.status,
+            error=result.error,
+            response=result.text,
         )
     )
     row = session.execute(
@@ -253,28 +253,28 @@ def conclude(session: Session, call: Call, answer: Answer) -> None:
         return
     delivery, webhook = row
     delivery.locked_until = None
-    if answer.taken:
+    if result.accepted:
         delivery.status, delivery.ended_at = S.DELIVERED.value, func.clock_timestamp()
-        _note_failing(session, webhook, None)
+        _set_failing_since(session, webhook, None)
         return
     delay = rules.retry_delay(call.attempt, random.random())  # noqa: S311  (spreads load, no secret)
     if delay is None:
         delivery.status, delivery.ended_at = S.FAILED.value, func.clock_timestamp()
     else:
-        if answer.retry_after is not None:
-            wanted = timedelta(seconds=min(answer.retry_after, 3600))
+        if result.retry_after is not None:
+            wanted = timedelta(seconds=min(result.retry_after, 3600))
             delay = max(delay, wanted)
         delivery.next_attempt_at = func.clock_timestamp() + delay
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     since = webhook.failing_since or now
-    _note_failing(session, webhook, since)
-    if answer.status == 410:
+    _set_failing_since(session, webhook, since)
+    if result.status == 410:
         disable(session, webhook, "gone")
     elif now - since >= rules.DISABLE_AFTER:
         disable(session, webhook, "failing")
 
 
-def _note_failing(session: Session, webhook: Webhook, since: datetime | None) -> None:
+def _set_failing_since(session: Session, webhook: Webhook, since: datetime | None) -> None:
     if webhook.failing_since == since:
         return
     # Not a change by the webhook's owner, so the ETag must stay.
@@ -332,15 +332,15 @@ def deliver_next() -> bool:
         call = claim(session, webhook_id)
     if call is None:
         return True
-    answer = perform(call)
+    result = perform(call)
     with transaction() as session:
-        conclude(session, call, answer)
+        record_result(session, call, result)
     log.info(
         "webhook called",
         delivery=str(call.message_id),
         attempt=call.attempt,
-        status=answer.status,
-        ms=answer.milliseconds,
+        status=result.status,
+        ms=result.milliseconds,
     )
     return True
 

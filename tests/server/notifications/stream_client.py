@@ -17,7 +17,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 
 
-class Watch:
+class StreamClient:
     """A client that reads the stream in its own thread."""
 
     def __init__(self, url: str, token: str, last: str | None = None, language: str = "en") -> None:
@@ -66,7 +66,7 @@ class Watch:
     def last(self) -> str:
         return next(id_ for _, _, id_ in reversed(self.events) if id_ is not None)
 
-    def until(self, ready: Callable[["Watch"], bool], seconds: float = 10) -> None:
+    def until(self, ready: Callable[["StreamClient"], bool], seconds: float = 10) -> None:
         deadline = time.monotonic() + seconds
         while not ready(self):
             assert time.monotonic() < deadline, self.events
