@@ -16,7 +16,7 @@ from tests.factories import (
     number,
 )
 from tests.matrix.scenes.scene import Act, Scene, done, scene
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.scripts.conftest import packed
 
 
@@ -101,8 +101,8 @@ def starting(s: Scene) -> Act:
 @scene("POST /v1/chat/completions")
 def chatting(s: Scene) -> Act:
     """Send a chat; audit entries of chats are written after the answer, in batches."""
-    engine = s.until.enter_context(FakeEngine())
-    served = {"endpoint": engine.endpoint, "endpoint_token": engine.token}
+    model_server = s.until.enter_context(FakeModelServer())
+    served = {"endpoint": model_server.endpoint, "endpoint_token": model_server.token}
     deployment = make_deployment(s.session, s.world.project, status="ready", **served)
     orders = [{"role": "user", "content": json.dumps({"tokens": 2})}]
     body = {"model": str(deployment.uuid), "messages": orders}

@@ -1,4 +1,4 @@
-"""Fixtures of a deployment that a fake engine serves, and of OpenAI's own client."""
+"""Fixtures of a deployment that a fake model server serves, and of OpenAI's own client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def engine() -> Iterator[FakeEngine]:
-    with FakeEngine() as running:
+def model_server() -> Iterator[FakeModelServer]:
+    with FakeModelServer() as running:
         yield running
 
 
@@ -32,15 +32,15 @@ def project(session: Session) -> Project:
 
 
 @pytest.fixture
-def deploy(session: Session, engine: FakeEngine) -> Callable[..., Deployment]:
-    """Return a function that creates a ready deployment, served by the fake engine."""
+def deploy(session: Session, model_server: FakeModelServer) -> Callable[..., Deployment]:
+    """Return a function that creates a ready deployment, served by the fake model server."""
     from tests.factories import make_deployment
 
     def make(project: Project, **columns: Any) -> Deployment:
         served = {
             "status": "ready",
-            "endpoint": engine.endpoint,
-            "endpoint_token": engine.token,
+            "endpoint": model_server.endpoint,
+            "endpoint_token": model_server.token,
         }
         return make_deployment(session, project, **{**served, **columns})
 
@@ -79,5 +79,5 @@ def chat(sign_in: Callable[..., openai.OpenAI], owner: Any) -> openai.OpenAI:
 
 
 def orders(**what: Any) -> list[Any]:
-    """Return messages that tell the fake engine what to do."""
+    """Return messages that tell the fake model server what to do."""
     return [{"role": "user", "content": json.dumps(what)}]

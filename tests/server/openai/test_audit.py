@@ -15,7 +15,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
 from tests.server.openai.conftest import orders
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 
 
 def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
@@ -66,9 +66,9 @@ def test_audit_entry_of_answered_chat(
 
 
 def test_audit_entry_of_failed_chat(
-    chat: openai.OpenAI, session: Session, deployment: Deployment, engine: FakeEngine
+    chat: openai.OpenAI, session: Session, deployment: Deployment, model_server: FakeModelServer
 ) -> None:
-    engine.die()
+    model_server.die()
     with pytest.raises(openai.InternalServerError):
         chat.chat.completions.create(model=deployment.name, messages=orders())
     log, entry = audited(session, deployment)

@@ -26,14 +26,14 @@ from tests.factories import (
     make_user,
 )
 from tests.server.openai.conftest import orders
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 
 Deploy = Callable[..., Deployment]
 SignIn = Callable[..., openai.OpenAI]
 
 
-def test_chat_returns_answer_of_the_engine(
-    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+def test_chat_returns_answer_of_the_model_server(
+    chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer
 ) -> None:
     answer = chat.chat.completions.create(
         model=deployment.name, messages=orders(tokens=4), temperature=0.5, extra_body={"top_k": 7}
@@ -43,15 +43,15 @@ def test_chat_returns_answer_of_the_engine(
     assert answer.model == deployment.name
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 4
-    (seen,) = engine.seen
+    (seen,) = model_server.seen
     assert seen.body["model"] == "model"
     assert (seen.body["temperature"], seen.body["top_k"]) == (0.5, 7)
-    assert seen.headers["authorization"] == f"Bearer {engine.token}"
+    assert seen.headers["authorization"] == f"Bearer {model_server.token}"
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_chat_streams_events_of_the_engine(
-    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine, halves: bool
+def test_chat_streams_events_of_the_model_server(
+    chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer, halves: bool
 ) -> None:
     stream = chat.chat.completions.create(
         model=deployment.name,
@@ -90,14 +90,14 @@ def test_chat_with_base_suffix_answers_without_the_adapter(
     session: Session,
     project: Project,
     deploy: Deploy,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
 ) -> None:
     base = make_model(session, None)
     tuned = make_model(session, project, base_model_id=base.id)
     name = f"{deploy(project, model=tuned).name}:base"
 
     assert chat.chat.completions.create(model=name, messages=orders()).model == name
-    assert engine.seen[0].body["model"] == "base"
+    assert model_server.seen[0].body["model"] == "base"
 
 
 def test_base_model_has_no_base_suffix(chat: openai.OpenAI, deployment: Deployment) -> None:
@@ -105,8 +105,8 @@ def test_base_model_has_no_base_suffix(chat: openai.OpenAI, deployment: Deployme
         chat.chat.completions.create(model=f"{deployment.name}:base", messages=orders())
 
 
-def test_connections_to_the_engine_are_kept(
-    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+def test_connections_to_the_model_server_are_kept(
+    chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer
 ) -> None:
     for stream in (False, True, False, True):
         answer = chat.chat.completions.create(
@@ -114,14 +114,14 @@ def test_connections_to_the_engine_are_kept(
         )
         if isinstance(answer, openai.Stream):
             list(answer)
-    assert engine.connections == 1
+    assert model_server.connections == 1
 
 
 def test_chat_over_a_stale_connection_succeeds(
-    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+    chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer
 ) -> None:
     chat.chat.completions.create(model=deployment.name, messages=orders())
-    engine.hang_up_idle()
+    model_server.hang_up_idle()
     assert chat.chat.completions.create(model=deployment.name, messages=orders()).choices
 
 
@@ -296,22 +296,22 @@ class TestFaults:
             )
         assert "不存在" in refused.value.message
 
-    def test_error_of_the_engine_is_passed_on(
+    def test_error_of_the_model_server_is_passed_on(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             chat.chat.completions.create(model=deployment.name, messages=orders(status=400))
         assert refused.value.param == "max_tokens"
 
-    def test_dead_engine_is_reported(
-        self, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+    def test_dead_model_server_is_reported(
+        self, chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer
     ) -> None:
-        engine.die()
+        model_server.die()
         with pytest.raises(openai.InternalServerError) as refused:
             chat.chat.completions.create(model=deployment.name, messages=orders())
         assert refused.value.code == "engine_unavailable"
 
-    def test_engine_with_another_token_is_reported_as_unavailable(
+    def test_model_server_with_another_token_is_reported_as_unavailable(
         self, chat: openai.OpenAI, project: Project, deploy: Deploy
     ) -> None:
         name = deploy(project, endpoint_token="old").name
@@ -319,7 +319,7 @@ class TestFaults:
             chat.chat.completions.create(model=name, messages=orders())
         assert refused.value.code == "engine_unavailable"
 
-    def test_engine_that_dies_before_the_first_token_is_reported(
+    def test_model_server_that_dies_before_the_first_token_is_reported(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         with pytest.raises(openai.InternalServerError) as refused:
@@ -328,7 +328,7 @@ class TestFaults:
             )
         assert refused.value.status_code == 503
 
-    def test_engine_that_dies_during_a_stream_is_reported_as_last_event(
+    def test_model_server_that_dies_during_a_stream_is_reported_as_last_event(
         self, chat: openai.OpenAI, deployment: Deployment
     ) -> None:
         stream = chat.chat.completions.create(

@@ -15,7 +15,7 @@ from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
 from tests.factories import make_key, make_project
 from tests.server.openai.conftest import orders
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.openai.test_endings import SOON
 
 
@@ -68,7 +68,7 @@ def test_stream_ends_with_its_key(
     with_key: WithKey,
     owner: User,
     deployment: Deployment,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
     ending: str,
 ) -> None:
     client, key = with_key("inference:read")
@@ -86,4 +86,4 @@ def test_stream_ends_with_its_key(
             pass
     assert broken.value.code == "access_revoked"
     assert time.monotonic() - ended < SOON
-    assert engine.seen[0].hung_up.wait(SOON)
+    assert model_server.seen[0].hung_up.wait(SOON)

@@ -1,4 +1,4 @@
-"""Tests of connections, watch, journal and look-ups of the OpenAI-compatible API."""
+"""Tests of connections, access watch, audit queue and look-ups of the OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.openai.rules import Variant, error_type, parse_model
-from aiplatform.server.openai.service import answers, connections, journal, lookups, watch
-from aiplatform.server.openai.service.connections import Connections, EngineLost
+from aiplatform.server.openai.service import (
+    access_watch,
+    answers,
+    audit_queue,
+    connections,
+    lookups,
+)
+from aiplatform.server.openai.service.connections import ConnectionLostError, Connections
 from tests.server.openai.conftest import orders
 from tests.server.openai.test_audit import audited
 from tests.server.openai.test_chat import collect
@@ -93,15 +99,15 @@ class TestConnections:
 
         async def client(endpoint: str) -> None:
             connection = await Connections().get(endpoint)
-            with pytest.raises(EngineLost, match="no HTTP"):
+            with pytest.raises(ConnectionLostError, match="not HTTP"):
                 await connection.send(b"GET / HTTP/1.1\r\n\r\n")
 
         self.run(tmp_path / "s", serve, client)
 
     def test_unreachable_server_is_lost(self, tmp_path: Path) -> None:
-        with pytest.raises(EngineLost, match="can't reach"):
+        with pytest.raises(ConnectionLostError, match="can't reach"):
             asyncio.run(Connections().get(f"unix:{tmp_path}/none"))
-        with pytest.raises(EngineLost, match="can't reach"):
+        with pytest.raises(ConnectionLostError, match="can't reach"):
             asyncio.run(Connections().get("http://127.0.0.1:1"))
 
     def test_connection_with_unexpected_data_is_not_kept(self, tmp_path: Path) -> None:
@@ -209,8 +215,8 @@ def test_unwatched_answers_end_soon(
             back.wait(30)
         raise AWAY
 
-    monkeypatch.setattr(watch, "_look", away)
-    monkeypatch.setattr(watch, "UNCHECKED_SECONDS", 1.5)
+    monkeypatch.setattr(access_watch, "_read_access", away)
+    monkeypatch.setattr(access_watch, "UNCHECKED_SECONDS", 1.5)
     # Before the request, because watching starts with it; the client gets the answer later.
     began = time.monotonic()
     stream = chat.chat.completions.create(
@@ -231,16 +237,16 @@ def test_journal_waits_for_the_database(
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, tries = journal._write, []
+    write, tries = audit_queue._write, []
 
-    def later(entries: list[journal.Entry]) -> None:
+    def later(entries: list[audit_queue.Entry]) -> None:
         tries.append(len(entries))
         if len(tries) < 3:
             raise AWAY
         write(entries)
 
-    monkeypatch.setattr(journal, "_write", later)
-    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(audit_queue, "_write", later)
+    monkeypatch.setattr(audit_queue, "RETRY_SECONDS", 0.1)
     chat.chat.completions.create(model=deployment.name, messages=orders())
     audited(session, deployment)
     assert len(tries) == 3
@@ -254,14 +260,14 @@ def test_refused_entry_does_not_block_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = deploy(project), deploy(project)
-    write = journal._write
+    write = audit_queue._write
 
-    def refuse(entries: list[journal.Entry]) -> None:
+    def refuse(entries: list[audit_queue.Entry]) -> None:
         if any(entry.call.model.text == bad.name for entry in entries):
             raise DataError("INSERT", {}, Exception("invalid"))
         write(entries)
 
-    monkeypatch.setattr(journal, "_write", refuse)
+    monkeypatch.setattr(audit_queue, "_write", refuse)
     for deployment in (bad, good):
         chat.chat.completions.create(model=deployment.name, messages=orders())
     audited(session, good)

@@ -16,7 +16,7 @@ from aiplatform.server.identity.errors import Unauthenticated
 from aiplatform.server.openai.errors import BadChatRequest
 from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import parse_model
-from aiplatform.server.openai.service import ChatCall, ChatService, choose, read_body
+from aiplatform.server.openai.service import ChatCall, ChatService, choose_target, read_body
 
 
 class ChatGuard:
@@ -31,7 +31,8 @@ class ChatGuard:
             Unauthenticated, PasswordChangeRequired: checked before any error in the body is
                 reported.
             BadChatRequest: see :func:`read_body`.
-            ModelNotFound, ForeignModel, AmbiguousModel, ModelNotReady: see :func:`choose`.
+            ModelNotFound, ModelOfOtherProject, AmbiguousModel, ModelNotReady: see
+                :func:`choose_target`.
         """
         if token is None:
             raise Unauthenticated
@@ -44,7 +45,7 @@ class ChatGuard:
             fault = error
 
         chats: ChatService = request.state.chats
-        rows = await chats.lookups.named(token, model.deployment, model.uuid)
+        rows = await chats.lookups.find_by_name(token, model.deployment, model.uuid)
         principal = await _principal(request, rows)
         if fault is not None:
             raise fault
@@ -53,14 +54,14 @@ class ChatGuard:
             credential=Credential(
                 principal.session_id, 0 if principal.key is None else principal.key.key_id
             ),
-            target=choose(rows, model),
+            target=choose_target(rows, model),
             model=model,
             body=body,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Reachable:
+class UsableModels:
     """A principal, and the rows of the deployments that they may use."""
 
     principal: Principal
@@ -72,7 +73,7 @@ class ModelsGuard:
 
     permission = Permission.INFERENCE_READ
 
-    async def __call__(self, request: Request, token: BearerToken) -> Reachable:
+    async def __call__(self, request: Request, token: BearerToken) -> UsableModels:
         """Return the principal and the models that they may use.
 
         Raises:
@@ -81,9 +82,9 @@ class ModelsGuard:
         if token is None:
             raise Unauthenticated
         chats: ChatService = request.state.chats
-        rows = await chats.lookups.ready(token)
+        rows = await chats.lookups.list_ready(token)
         principal = await _principal(request, rows)
-        return Reachable(principal, [row for row in rows if row.deployment_id is not None])
+        return UsableModels(principal, [row for row in rows if row.deployment_id is not None])
 
 
 async def _principal(request: Request, rows: Sequence[Any]) -> Principal:
@@ -91,7 +92,7 @@ async def _principal(request: Request, rows: Sequence[Any]) -> Principal:
     principal = principal_from(row, request, allow_first_password=False)
     if principal.key is not None and row.key_use_unrecorded:
         chats: ChatService = request.state.chats
-        await chats.lookups.note_use(principal.key.key_id)
+        await chats.lookups.record_key_use(principal.key.key_id)
     return principal
 
 

@@ -28,7 +28,7 @@ class AmbiguousModel(Problem):
     }
 
 
-class ForeignModel(NotFound):
+class ModelOfOtherProject(NotFound):
     """A bare name that only deployments of other people's projects have.
 
     A bare name means a deployment of the caller's own projects; others must be named with their
@@ -98,7 +98,7 @@ class DeploymentStopped(Problem):
     }
 
 
-class EngineUnavailable(Problem):
+class ModelServerUnavailable(Problem):
     """A model server that can't be reached, or that ended while it was answering."""
 
     status = 503
@@ -112,7 +112,7 @@ class EngineUnavailable(Problem):
     headers = {"Retry-After": "2"}
 
 
-class EngineSilent(Problem):
+class ModelServerTimeout(Problem):
     """A model server that keeps its connection open but sends nothing."""
 
     status = 504

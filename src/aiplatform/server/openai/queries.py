@@ -37,7 +37,7 @@ from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.registry.models import ModelDetails
 
 _MemberRole = aliased(Role, name="chat_member_role")
-_HomeProject = aliased(Project, name="chat_project")
+_DeploymentProject = aliased(Project, name="chat_project")
 
 
 class Credential(NamedTuple):
@@ -47,39 +47,39 @@ class Credential(NamedTuple):
     key_id: int
 
 
-HELD = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
+CHAT_PERMISSIONS = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
 """Permissions that each allow chats.
 
 The list must match ``protocol.permissions.grants``.
 """
 
 
-def may_ask() -> ColumnElement[bool]:
+def may_use_deployment() -> ColumnElement[bool]:
     """Return the condition that the statement's ``User`` may use its ``Deployment``.
 
     This is the rule of ``projects.access``: the user needs a global ``*``, must own the project, or
-    have a role in it with one of :data:`HELD`. An API key (the statement's ``ApiKey``) must also
-    contain one of them, and apply to the project.
+    have a role in it with one of :data:`CHAT_PERMISSIONS`. An API key (the statement's ``ApiKey``)
+    must also contain one of them, and apply to the project.
     """
-    held = array(HELD)
+    held = array(CHAT_PERMISSIONS)
     member_holds = type_coerce(_MemberRole.permissions, JSONB).has_any(held)
     in_project = (
         select(1)
-        .select_from(_HomeProject)
+        .select_from(_DeploymentProject)
         .outerjoin(
             ProjectPermission,
             and_(
-                ProjectPermission.project_id == _HomeProject.id,
+                ProjectPermission.project_id == _DeploymentProject.id,
                 ProjectPermission.user_id == User.id,
             ),
         )
         .outerjoin(_MemberRole, _MemberRole.id == ProjectPermission.role_id)
         .where(
-            _HomeProject.id == Deployment.project_id,
-            _HomeProject.status.is_distinct_from(DELETED),
+            _DeploymentProject.id == Deployment.project_id,
+            _DeploymentProject.status.is_distinct_from(DELETED),
             or_(
                 type_coerce(Role.permissions, JSONB).has_key(WILDCARD),
-                _HomeProject.owner_id == User.id,
+                _DeploymentProject.owner_id == User.id,
                 member_holds,
             ),
         )
@@ -91,7 +91,7 @@ def may_ask() -> ColumnElement[bool]:
     return and_(in_project, in_scope, reached)
 
 
-def _reachable(which: ColumnElement[bool]) -> Select[Any]:
+def _usable_deployments(which: ColumnElement[bool]) -> Select[Any]:
     return (
         principal_statement()
         .add_columns(
@@ -109,9 +109,9 @@ def _reachable(which: ColumnElement[bool]) -> Select[Any]:
             # project.
             func.coalesce(
                 or_(Project.owner_id == User.id, ApiKey.project_id == Project.id), False
-            ).label("at_home"),
+            ).label("is_own"),
         )
-        .outerjoin(Deployment, and_(which, may_ask()))
+        .outerjoin(Deployment, and_(which, may_use_deployment()))
         .outerjoin(Project, Project.id == Deployment.project_id)
         .outerjoin(ModelDetails, ModelDetails.model_id == Deployment.model_id)
         .order_by(Deployment.id)
@@ -119,26 +119,26 @@ def _reachable(which: ColumnElement[bool]) -> Select[Any]:
 
 
 @cache
-def named() -> Compiled:
+def deployments_by_name() -> Compiled:
     """Return the query for the caller, and for each usable deployment with the name or uuid.
 
     Its parameters are ``token_hash``, ``name`` and ``uuid``.
     """
     name, uuid = bindparam("name", type_=Text), bindparam("uuid", type_=UUID(as_uuid=True))
-    return compiled(_reachable(or_(Deployment.name == name, Deployment.uuid == uuid)))
+    return compiled(_usable_deployments(or_(Deployment.name == name, Deployment.uuid == uuid)))
 
 
 @cache
-def ready() -> Compiled:
+def ready_deployments() -> Compiled:
     """Return the query for the caller, and for each usable deployment that is ready.
 
     Its parameter is ``token_hash``.
     """
-    return compiled(_reachable(Deployment.status == DeploymentStatus.READY.value))
+    return compiled(_usable_deployments(Deployment.status == DeploymentStatus.READY.value))
 
 
 @cache
-def serving() -> Compiled:
+def serving_endpoint() -> Compiled:
     """Return the query for the endpoint and token of a deployment, if it is ready.
 
     Its parameter is ``id``.
@@ -152,7 +152,7 @@ def serving() -> Compiled:
     )
 
 
-def standing(
+def access_checks(
     pairs: Collection[tuple[Credential, int]],
 ) -> list[Select[Any]]:
     """Return statements that check whether running answers may continue.
@@ -186,7 +186,9 @@ def standing(
             AuthSession.id.label("session_id"),
             literal(0).label("key_id"),
             *facts,
-            and_(AuthSession.ended_at.is_(None), User.is_active, may_ask()).label("allowed"),
+            and_(AuthSession.ended_at.is_(None), User.is_active, may_use_deployment()).label(
+                "allowed"
+            ),
         )
         .select_from(AuthSession)
         .join(User, User.id == AuthSession.user_id)
@@ -197,7 +199,7 @@ def standing(
             literal(0).label("session_id"),
             ApiKey.id.label("key_id"),
             *facts,
-            and_(key_is_valid(), User.is_active, may_ask()).label("allowed"),
+            and_(key_is_valid(), User.is_active, may_use_deployment()).label("allowed"),
         )
         .select_from(ApiKey)
         .join(User, User.id == ApiKey.user_id)

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.identity.access import PUBLIC
 from aiplatform.server.openai import access
-from aiplatform.server.openai.access import Reachable
-from aiplatform.server.openai.endpoints.failures import FacadeRoute
+from aiplatform.server.openai.access import UsableModels
+from aiplatform.server.openai.endpoints.failures import OpenAIRoute
 from aiplatform.server.openai.endpoints.relay import (
     CLIENT_CLOSED_REQUEST,
-    ClientGone,
+    ClientDisconnected,
     Relay,
-    until_gone,
+    run_until_disconnect,
 )
 from aiplatform.server.openai.errors import ModelNotFound, NoSuchAddress
 from aiplatform.server.openai.schemas import (
@@ -47,7 +47,7 @@ def _fault(description: str) -> dict[str, Any]:
 router = APIRouter(
     prefix="/v1",
     tags=["openai"],
-    route_class=FacadeRoute,
+    route_class=OpenAIRoute,
     lifespan=lifespan,
     responses={
         400: _fault("Invalid request"),
@@ -85,8 +85,8 @@ async def create_chat_completion(
     """Answer a chat request like OpenAI. The body is passed to the model server unchanged."""
     chats: ChatService = request.state.chats
     try:
-        answer = await until_gone(request.receive, chats.ask(call))
-    except ClientGone:
+        answer = await run_until_disconnect(request.receive, chats.ask(call))
+    except ClientDisconnected:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     if answer.is_stream:
         return Relay(request, answer)
@@ -96,7 +96,7 @@ async def create_chat_completion(
 
 
 @router.get("/models", summary="List what may be asked")
-def list_chat_models(reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelList:
+def list_chat_models(usable: Annotated[UsableModels, Depends(access.MODELS)]) -> ModelList:
     """List the deployments that are ready, in all projects where you may use them.
 
     The list has one page, as OpenAI's has. Deployments of your own projects, and of an API key's
@@ -104,13 +104,13 @@ def list_chat_models(reachable: Annotated[Reachable, Depends(access.MODELS)]) ->
     a second time as `name:base`, which answers without the adapter. Deployments that share their
     name with another one are listed by uuid.
     """
-    return ModelList(data=[_render(model) for model in callable_models(reachable.rows)])
+    return ModelList(data=[_render(model) for model in callable_models(usable.rows)])
 
 
 @router.get("/models/{model:path}", summary="Read what may be asked")
-def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelOut:
+def get_chat_model(model: str, usable: Annotated[UsableModels, Depends(access.MODELS)]) -> ModelOut:
     """Return a model by `name`, `project/name` or uuid."""
-    for found in callable_models(reachable.rows):
+    for found in callable_models(usable.rows):
         if model in found.names:
             return _render(found, model)
     raise ModelNotFound(model=model, param="model")

@@ -37,7 +37,7 @@ def error_event(problem: Problem, language: Language) -> bytes:
     return b"data: " + orjson.dumps(envelope(problem, language)) + b"\n\n"
 
 
-class FacadeRoute(APIRoute):
+class OpenAIRoute(APIRoute):
     """A route whose errors have OpenAI's format, except for internal errors."""
 
     def get_route_handler(self) -> Handler:

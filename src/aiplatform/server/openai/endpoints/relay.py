@@ -19,22 +19,22 @@ CLIENT_CLOSED_REQUEST = 499
 """Status in the log for a request whose client left before there was an answer."""
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client has closed its connection."""
 
 
-async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def run_until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Return the result of ``work``; cancel it if the client closes the connection first.
 
     Raises:
-        ClientGone: when the client closed the connection.
+        ClientDisconnected: when the client closed the connection.
     """
     working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_hung_up(receive))
+    gone = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientGone
+            raise ClientDisconnected
         return working.result()
     finally:
         gone.cancel()
@@ -43,7 +43,7 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait({working})
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -82,7 +82,7 @@ class Relay(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         try:
-            with contextlib.suppress(ClientGone):
-                await until_gone(receive, relay())
+            with contextlib.suppress(ClientDisconnected):
+                await run_until_disconnect(receive, relay())
         finally:
             self.answer.end(failure)

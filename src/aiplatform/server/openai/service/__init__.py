@@ -1,17 +1,17 @@
 """Use cases of the OpenAI-compatible API.
 
-``lookups`` finds the caller and their deployments. ``calls`` decides which deployment gets a
-request. ``answers`` gets the answer over ``connections`` to the model servers. ``watch`` ends
-answers when the right to them ends, and ``journal`` writes the audit entries.
+``lookups`` finds the caller and their deployments. ``routing`` decides which deployment gets a
+request. ``answers`` gets the answer over ``connections`` to the model servers. ``access_watch``
+ends answers when the right to them ends, and ``audit_queue`` writes the audit entries.
 """
 
 from aiplatform.server.openai.service.answers import Answer, ChatService
-from aiplatform.server.openai.service.calls import (
+from aiplatform.server.openai.service.routing import (
     CallableModel,
     ChatCall,
     Target,
     callable_models,
-    choose,
+    choose_target,
     read_body,
 )
 
@@ -22,6 +22,6 @@ __all__ = [
     "ChatService",
     "Target",
     "callable_models",
-    "choose",
+    "choose_target",
     "read_body",
 ]

@@ -10,18 +10,18 @@ import orjson
 
 from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.errors import Problem
-from aiplatform.server.openai.errors import EngineSilent, EngineUnavailable
+from aiplatform.server.openai.errors import ModelServerTimeout, ModelServerUnavailable
 from aiplatform.server.openai.rules import SILENCE_SECONDS
-from aiplatform.server.openai.service.calls import ChatCall
+from aiplatform.server.openai.service.access_watch import AccessWatch
+from aiplatform.server.openai.service.audit_queue import AuditQueue, Entry
 from aiplatform.server.openai.service.connections import (
     Connection,
+    ConnectionLostError,
     Connections,
-    EngineLost,
-    EngineTimeout,
+    ResponseTimeoutError,
 )
-from aiplatform.server.openai.service.journal import Entry, Journal
 from aiplatform.server.openai.service.lookups import Lookups
-from aiplatform.server.openai.service.watch import Watch
+from aiplatform.server.openai.service.routing import ChatCall
 
 EVENT_STREAM = "text/event-stream"
 EVENT_END = b"\n\n"
@@ -45,7 +45,7 @@ class Answer:
         self._service = service
         self._connection: Connection | None = None
         self._failure: Problem | None = None
-        self._unwatch = service.watch.add(call, self._fail)
+        self._unwatch = service.access_watch.add(call, self._fail)
         self._first = b""
         self._rest = b""
         self._usage = b""
@@ -66,7 +66,7 @@ class Answer:
             Problem: why there is no answer; the answer has then ended.
         """
         try:
-            with self._in_words():
+            with self._translate_errors():
                 await self._begin()
         except BaseException as error:
             self.end(error)
@@ -83,7 +83,7 @@ class Answer:
             return first
         if self._complete:
             return b""
-        with self._in_words():
+        with self._translate_errors():
             return await self._next_events()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -100,7 +100,7 @@ class Answer:
         elif self._broken or self.status >= 400:
             reason = "engine_refused"
         failed = isinstance(error, Problem) or reason == "engine_refused"
-        self._service.journal.add(
+        self._service.audit_queue.add(
             Entry(
                 call=self.call,
                 outcome="failure" if failed else "success",
@@ -117,7 +117,7 @@ class Answer:
         media_type = connection.headers.get(b"content-type", b"application/json")
         self.media_type = media_type.decode("latin-1")
         if self.status in {401, 403}:
-            raise EngineLost("the engine does not know its own token")
+            raise ConnectionLostError("the model server does not know its own token")
         if self.is_stream:
             self._first = await self._next_events()
         else:
@@ -143,7 +143,7 @@ class Answer:
                 if self._failure is not None:
                     raise self._failure
                 await connection.send(self.call.request())
-            except EngineLost:
+            except ConnectionLostError:
                 if connection is not None and connection.heard:
                     raise
                 kept = connection is not None and connection.exchanges > 1
@@ -155,13 +155,13 @@ class Answer:
     async def _follow(self) -> bool:
         """Switch to the server that has taken over; return False if there is none."""
         target = self.call.target
-        found = await self._service.lookups.serving(target.deployment_id)
+        found = await self._service.lookups.find_endpoint(target.deployment_id)
         if found is None or found.endpoint_token == target.token:
             return False
         moved = replace(target, endpoint=found.endpoint, token=found.endpoint_token or "")
         self.call = replace(self.call, target=moved)
         self._unwatch()
-        self._unwatch = self._service.watch.add(self.call, self._fail)
+        self._unwatch = self._service.access_watch.add(self.call, self._fail)
         return True
 
     async def _next_events(self) -> bytes:
@@ -184,15 +184,15 @@ class Answer:
         return events
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn errors of the model server into the errors that the caller gets."""
         model = self.call.model.deployment
         try:
             yield
-        except EngineLost as error:
-            raise EngineUnavailable(model=model) from error
-        except EngineTimeout as error:
-            raise EngineSilent(model=model, seconds=int(SILENCE_SECONDS)) from error
+        except ConnectionLostError as error:
+            raise ModelServerUnavailable(model=model) from error
+        except ResponseTimeoutError as error:
+            raise ModelServerTimeout(model=model, seconds=int(SILENCE_SECONDS)) from error
 
     def _fail(self, problem: Problem) -> None:
         """End the answer from outside with ``problem``."""
@@ -210,23 +210,23 @@ class ChatService:
     def __init__(self, database: AsyncDatabase) -> None:
         self.connections = Connections()
         self.lookups = Lookups(database)
-        self.watch = Watch()
-        self.journal = Journal()
+        self.access_watch = AccessWatch()
+        self.audit_queue = AuditQueue()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.watch.close()
+        self.access_watch.close()
         self.connections.close()
-        await self.journal.aclose()
+        await self.audit_queue.aclose()
 
     async def ask(self, call: ChatCall) -> Answer:
         """Return the answer to ``call``, already begun.
 
         Raises:
-            EngineUnavailable, EngineSilent: when the model server fails.
-            AccessRevoked, DeploymentStopped: see :func:`watch.verdict`.
+            ModelServerUnavailable, ModelServerTimeout: when the model server fails.
+            AccessRevoked, DeploymentStopped: see :func:`access_watch.reason_to_end`.
         """
         answer = Answer(self, call)
         await answer.begin()

@@ -21,11 +21,11 @@ BUFFER_BYTES = 1 << 18
 """Number of unread bytes above which reading from the model server pauses."""
 
 
-class EngineLost(Exception):
+class ConnectionLostError(Exception):
     """A model server that can't be reached, closed the connection, or does not speak HTTP."""
 
 
-class EngineTimeout(Exception):
+class ResponseTimeoutError(Exception):
     """A model server that sent nothing for :data:`SILENCE_SECONDS`."""
 
 
@@ -60,12 +60,12 @@ class Connection(asyncio.Protocol):
         """Parse data from the model server."""
         self.heard = True
         if self._complete:
-            self._drop(EngineLost("the engine spoke out of turn"))
+            self._drop(ConnectionLostError("the model server sent data without a request"))
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._drop(EngineLost(f"the engine's answer is no HTTP: {error}"))
+            self._drop(ConnectionLostError(f"the answer of the model server is not HTTP: {error}"))
             return
         if self._size > BUFFER_BYTES and not self._paused and self._transport is not None:
             self._paused = True
@@ -74,7 +74,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection was lost."""
-        self._lost = self._lost or EngineLost(str(exc or "the engine closed the connection"))
+        self._lost = self._lost or ConnectionLostError(
+            str(exc or "the model server closed the connection")
+        )
         self.reusable = False
         self._transport = None
         self._wake()
@@ -111,8 +113,8 @@ class Connection(asyncio.Protocol):
         """Send a whole request and wait for the headers of the answer.
 
         Raises:
-            EngineLost: when the connection is lost.
-            EngineTimeout: when the model server sends nothing.
+            ConnectionLostError: when the connection is lost.
+            ResponseTimeoutError: when the model server sends nothing.
             Exception: the error that was passed to :meth:`fail`.
         """
         self.exchanges += 1
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol):
         self.headers = {}
         self._parser = httptools.HttpResponseParser(self)
         if self._transport is None:
-            raise self._lost or EngineLost("not connected")
+            raise self._lost or ConnectionLostError("not connected")
         self._transport.write(request)
         while not self._head:
             await self._more()
@@ -130,8 +132,8 @@ class Connection(asyncio.Protocol):
         """Return what arrived since the last call, or wait for it; empty at the end of the answer.
 
         Raises:
-            EngineLost: when the connection is lost.
-            EngineTimeout: when the model server sends nothing.
+            ConnectionLostError: when the connection is lost.
+            ResponseTimeoutError: when the model server sends nothing.
             Exception: the error that was passed to :meth:`fail`.
         """
         while not self._pieces:
@@ -166,7 +168,7 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(SILENCE_SECONDS):
                 await self._waiter
         except TimeoutError as error:
-            raise EngineTimeout from error
+            raise ResponseTimeoutError from error
         finally:
             self._waiter = None
 
@@ -190,7 +192,7 @@ class Connections:
         """Return a connection for one exchange, a kept one if possible.
 
         Raises:
-            EngineLost: when the model server can't be reached.
+            ConnectionLostError: when the model server can't be reached.
         """
         return self._take(endpoint) or await _connect(endpoint)
 
@@ -244,5 +246,5 @@ async def _connect(endpoint: str) -> Connection:
                     Connection, url.hostname or "", url.port or 80
                 )
     except (OSError, TimeoutError) as error:
-        raise EngineLost(f"can't reach the engine: {error}") from error
+        raise ConnectionLostError(f"can't reach the model server: {error}") from error
     return connection

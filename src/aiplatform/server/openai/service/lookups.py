@@ -24,33 +24,33 @@ class Lookups:
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
 
-    async def named(self, token: str, name: str, uuid: UUID | None) -> Rows:
-        """Return the rows of :func:`queries.named`.
+    async def find_by_name(self, token: str, name: str, uuid: UUID | None) -> Rows:
+        """Return the rows of :func:`queries.deployments_by_name`.
 
         Raises:
             psycopg.Error: when the database does not answer.
         """
-        return await self._rows(queries.named(), token, name=name, uuid=uuid)
+        return await self._rows(queries.deployments_by_name(), token, name=name, uuid=uuid)
 
-    async def ready(self, token: str) -> Rows:
-        """Return the rows of :func:`queries.ready`.
+    async def list_ready(self, token: str) -> Rows:
+        """Return the rows of :func:`queries.ready_deployments`.
 
         Raises:
             psycopg.Error: when the database does not answer.
         """
-        return await self._rows(queries.ready(), token)
+        return await self._rows(queries.ready_deployments(), token)
 
-    async def serving(self, deployment_id: int) -> Any:
+    async def find_endpoint(self, deployment_id: int) -> Any:
         """Return endpoint and token of a deployment that is ready, else None.
 
         Raises:
             psycopg.Error: when the database does not answer.
         """
-        query = queries.serving()
+        query = queries.serving_endpoint()
         rows = await self._database.rows(query.text, query.values(id=deployment_id))
         return rows[0] if rows else None
 
-    async def note_use(self, key_id: int) -> None:
+    async def record_key_use(self, key_id: int) -> None:
         """Record that an API key was used.
 
         Raises:

@@ -17,11 +17,11 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Outcome
 from aiplatform.server.core.database import transaction
-from aiplatform.server.openai.service.calls import ChatCall
+from aiplatform.server.openai.service.routing import ChatCall
 
 log = structlog.get_logger(__name__)
 BATCH = 200
-HELD = 50_000
+MAX_QUEUED = 50_000
 """Maximum number of entries kept while the database is away; then the oldest are only logged."""
 
 GATHER_SECONDS = 0.5
@@ -43,7 +43,7 @@ class Entry:
     usage: dict[str, Any] | None
 
 
-class Journal:
+class AuditQueue:
     """A queue of audit entries, which are written in the background."""
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Journal:
     def add(self, entry: Entry) -> None:
         """Queue ``entry`` for writing. Returns at once."""
         self._entries.append(entry)
-        if len(self._entries) > HELD:
+        if len(self._entries) > MAX_QUEUED:
             lost = self._entries.pop(0)
             log.error("audit row dropped", deployment=str(lost.call.target.deployment_uuid))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="chat-journal")
+            self._task = asyncio.create_task(self._run(), name="chat-audit-queue")
 
     async def aclose(self) -> None:
         """Write the remaining entries, if the database accepts them in time."""

@@ -52,7 +52,7 @@ def name(runner: Runner, deploy: Callable[..., Deployment], project: Project) ->
     return deploy(project, endpoint=endpoint, endpoint_token="secret").name
 
 
-def test_real_engine_answers_streams_and_refuses(chat: openai.OpenAI, name: str) -> None:
+def test_real_model_server_answers_streams_and_refuses(chat: openai.OpenAI, name: str) -> None:
     options: Any = {"model": name, "messages": QUESTION, "max_tokens": 12, "temperature": 0}
     whole = chat.chat.completions.create(**options)
     assert whole.model == name
@@ -78,7 +78,9 @@ def test_real_engine_answers_streams_and_refuses(chat: openai.OpenAI, name: str)
     assert refused.value.code == "context_length_exceeded"
 
 
-def test_abandoned_streams_free_the_engine(chat: openai.OpenAI, name: str, runner: Runner) -> None:
+def test_abandoned_streams_free_the_model_server(
+    chat: openai.OpenAI, name: str, runner: Runner
+) -> None:
     options: Any = {"model": name, "messages": QUESTION, "temperature": 1}
     for _ in range(30):
         stream = chat.chat.completions.create(**options, stream=True)
@@ -87,7 +89,7 @@ def test_abandoned_streams_free_the_engine(chat: openai.OpenAI, name: str, runne
     assert chat.chat.completions.create(**options, max_tokens=3).choices
 
 
-def test_killed_engine_is_reported(chat: openai.OpenAI, name: str, runner: Runner) -> None:
+def test_killed_model_server_is_reported(chat: openai.OpenAI, name: str, runner: Runner) -> None:
     stream = chat.chat.completions.create(
         model=name,
         messages=QUESTION,

@@ -16,7 +16,7 @@ from aiplatform.server.openai import queries
 from aiplatform.server.openai.errors import AccessRevoked, DeploymentStopped
 from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import RECHECK_SECONDS, UNCHECKED_SECONDS
-from aiplatform.server.openai.service.calls import ChatCall
+from aiplatform.server.openai.service.routing import ChatCall
 
 log = structlog.get_logger(__name__)
 Fail = Callable[[Problem], None]
@@ -24,7 +24,7 @@ Pair = tuple[Credential, int]
 """A credential, and the id of the deployment that answers it."""
 
 
-class Watch:
+class AccessWatch:
     """The calls being answered. A check costs at most two statements a second, for any number."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Watch:
             try:
                 # A database that froze or was cut off may never answer.
                 with fail_after(UNCHECKED_SECONDS):
-                    rows = await run_sync(_look, pairs, abandon_on_cancel=True)
+                    rows = await run_sync(_read_access, pairs, abandon_on_cancel=True)
             except (SQLAlchemyError, TimeoutError) as error:
                 log.warning("could not look after running answers", error=str(error)[:200])
                 if loop.time() - checked > UNCHECKED_SECONDS:
@@ -70,20 +70,23 @@ class Watch:
             else:
                 checked = loop.time()
                 for call, fail in watched:
-                    reason = verdict(call, rows)
+                    reason = reason_to_end(call, rows)
                     if reason is not None:
                         fail(reason)
             await asyncio.sleep(RECHECK_SECONDS)
 
 
-def _look(pairs: set[Pair]) -> dict[Pair, Any]:
+def _read_access(pairs: set[Pair]) -> dict[Pair, Any]:
     with transaction() as session:
-        rows = [row for select in queries.standing(pairs) for row in session.execute(select)]
+        rows = [row for select in queries.access_checks(pairs) for row in session.execute(select)]
     return {(Credential(row.session_id, row.key_id), row.deployment_id): row for row in rows}
 
 
-def verdict(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
-    """Return why ``call`` must end, or None. ``rows`` are those of ``queries.standing`` by pair."""
+def reason_to_end(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
+    """Return why ``call`` must end, or None.
+
+    ``rows`` are those of ``queries.access_checks`` by pair.
+    """
     row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:
         return AccessRevoked()

@@ -14,9 +14,9 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.openai.errors import (
     AmbiguousModel,
     BadChatRequest,
-    ForeignModel,
     ModelNotFound,
     ModelNotReady,
+    ModelOfOtherProject,
 )
 from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import BASE_SUFFIX, ModelName, Variant, parse_model
@@ -109,8 +109,8 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
     return body, parse_model(model)
 
 
-def choose(rows: Sequence[Any], model: ModelName) -> Target:
-    """Return the target of a model name among ``rows`` of ``queries.named``.
+def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
+    """Return the target of a model name among ``rows`` of ``queries.deployments_by_name``.
 
     A bare name means a deployment of the API key's project or of the caller's own projects, never
     one of another project. The choice never depends on which deployments are ready or exist: a
@@ -119,7 +119,7 @@ def choose(rows: Sequence[Any], model: ModelName) -> Target:
 
     Raises:
         ModelNotFound: when there is none, or its base model is asked for and it has none.
-        ForeignModel: when only other people's projects have one with this bare name.
+        ModelOfOtherProject: when only other people's projects have one with this bare name.
         AmbiguousModel: when there are several.
         ModelNotReady: when it is not ready.
     """
@@ -130,12 +130,12 @@ def choose(rows: Sequence[Any], model: ModelName) -> Target:
         found = by_uuid
     elif model.project is not None:
         found = [row for row in found if row.project_name == model.project]
-        found = [row for row in found if row.at_home] or found
-    elif foreign := [row for row in found if not row.at_home]:
-        found = [row for row in found if row.at_home]
+        found = [row for row in found if row.is_own] or found
+    elif foreign := [row for row in found if not row.is_own]:
+        found = [row for row in found if row.is_own]
         if not found:
             names = ", ".join(f"{row.project_name}/{row.deployment_name}" for row in foreign)
-            raise ForeignModel(model=model.text, names=names, param="model")
+            raise ModelOfOtherProject(model=model.text, names=names, param="model")
     if not found:
         raise ModelNotFound(model=model.text, param="model")
     if len(found) > 1:
@@ -165,23 +165,24 @@ class CallableModel:
 
 
 def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
-    """Return the models of rows of ``queries.ready``: each deployment, and its base model if any.
+    """Return the models of rows of ``queries.ready_deployments``.
 
+    These are each deployment, and its base model if any.
     A deployment of the caller's own projects is shown by its name, others as ``project/name``. If
     a name is not unique, ``project/name`` is used instead, or else the uuid.
     """
     full = {row.deployment_id: f"{row.project_name}/{row.deployment_name}" for row in rows}
-    bare_uses = Counter(row.deployment_name for row in rows if row.at_home)
-    own_uses = Counter(full[row.deployment_id] for row in rows if row.at_home)
+    bare_uses = Counter(row.deployment_name for row in rows if row.is_own)
+    own_uses = Counter(full[row.deployment_id] for row in rows if row.is_own)
     full_uses = Counter(full.values())
     models = []
     for row in rows:
         name = full[row.deployment_id]
         names: tuple[str, ...] = (str(row.deployment_uuid),)
-        # As in :func:`choose`: if several have the same name, the caller's own comes first.
-        if (own_uses[name] if row.at_home else full_uses[name]) == 1:
+        # As in :func:`choose_target`: if several have the same name, the caller's own comes first.
+        if (own_uses[name] if row.is_own else full_uses[name]) == 1:
             names = (name, *names)
-        if row.at_home and bare_uses[row.deployment_name] == 1:
+        if row.is_own and bare_uses[row.deployment_name] == 1:
             names = (row.deployment_name, *names)
         created = int(row.deployed_at.timestamp())
         models.append(CallableModel(names, created, row.project_name))

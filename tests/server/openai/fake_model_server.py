@@ -19,14 +19,14 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized"}
 
 @dataclass
 class Seen:
-    """A request to the engine. ``hung_up`` is set if the caller closed the connection early."""
+    """A request to the server. ``hung_up`` is set if the caller closed the connection early."""
 
     headers: dict[str, str]
     body: dict[str, Any]
     hung_up: threading.Event = field(default_factory=threading.Event)
 
 
-class FakeEngine:
+class FakeModelServer:
     """A fake model server on a Unix socket, in a thread and event loop of its own."""
 
     def __init__(self, token: str = "engine-token") -> None:

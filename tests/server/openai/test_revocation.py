@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.openai import access
-from aiplatform.server.openai.service import calls
+from aiplatform.server.openai.service import routing
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.factories import make_member, make_task
 from tests.server.openai.conftest import orders
-from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.openai.test_audit import audited
 
 SOON = 2.5
@@ -81,7 +81,7 @@ def test_stream_ends_when_the_right_to_it_ends(
     sign_in: Callable[..., openai.OpenAI],
     member: User,
     deployment: Deployment,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
     ending: Callable[..., None],
     code: str,
 ) -> None:
@@ -98,7 +98,7 @@ def test_stream_ends_when_the_right_to_it_ends(
             pass
     assert broken.value.code == code
     assert time.monotonic() - ended < SOON
-    assert engine.seen[0].hung_up.wait(SOON)
+    assert model_server.seen[0].hung_up.wait(SOON)
 
 
 def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
@@ -111,13 +111,13 @@ def retire(session: Session, deployment: Deployment, token: str, project: Projec
 
 def test_stream_of_replaced_server_is_completed(
     session: Session, chat: openai.OpenAI, deployment: Deployment, project: Project,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
 ) -> None:  # fmt: skip
     stream = chat.chat.completions.create(
         model=deployment.name, messages=orders(tokens=160, delay=0.02), stream=True
     )
     next(iter(stream))
-    retire(session, deployment, engine.token, project)
+    retire(session, deployment, model_server.token, project)
     replace(session, None, deployment)  # type: ignore[arg-type]  # nobody's right matters here
     session.commit()
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
@@ -126,14 +126,14 @@ def test_stream_of_replaced_server_is_completed(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
-    session: Session, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine,
+    session: Session, chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer,
     monkeypatch: pytest.MonkeyPatch, stream: bool,
 ) -> None:  # fmt: skip
     """The update takes over, and the old server ends, after the call was routed."""
-    with FakeEngine("new") as newer:
-        routed = calls.choose
+    with FakeModelServer("new") as newer:
+        routed = routing.choose_target
 
-        def choose(rows: Any, model: Any) -> Any:
+        def choose_target(rows: Any, model: Any) -> Any:
             target = routed(rows, model)
             session.execute(
                 update(Deployment)
@@ -141,10 +141,10 @@ def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
                 .values(endpoint=newer.endpoint, endpoint_token=newer.token)
             )
             session.commit()
-            engine.die()
+            model_server.die()
             return target
 
-        monkeypatch.setattr(access, "choose", choose)
+        monkeypatch.setattr(access, "choose_target", choose_target)
         answer: Any = chat.chat.completions.create(
             model=deployment.name, messages=orders(tokens=3), stream=stream
         )
@@ -160,7 +160,7 @@ def test_answer_without_stream_ends_when_the_right_to_it_ends(
     sign_in: Callable[..., openai.OpenAI],
     member: User,
     deployment: Deployment,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
 ) -> None:
     def revoke() -> None:
         time.sleep(0.3)
@@ -176,7 +176,7 @@ def test_answer_without_stream_ends_when_the_right_to_it_ends(
     revoking.join()
     assert refused.value.code == "access_revoked"
     assert time.monotonic() - began < SOON + 0.3
-    assert engine.seen[0].hung_up.wait(SOON)
+    assert model_server.seen[0].hung_up.wait(SOON)
 
 
 def test_expired_access_token_does_not_end_a_stream(
@@ -202,12 +202,12 @@ def test_expired_access_token_does_not_end_a_stream(
 
 
 @pytest.mark.parametrize("what", [{"tokens": 1000, "delay": 0.02}, {"silent": True}])
-def test_engine_stops_when_the_client_leaves(
+def test_model_server_stops_when_the_client_leaves(
     chat: openai.OpenAI,
     session: Session,
     server_url: str,
     deployment: Deployment,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
     what: dict[str, Any],
 ) -> None:
     with (
@@ -222,16 +222,16 @@ def test_engine_stops_when_the_client_leaves(
     ):
         next(response.iter_raw())
 
-    assert engine.seen[0].hung_up.wait(SOON)
+    assert model_server.seen[0].hung_up.wait(SOON)
     log, entry = audited(session, deployment)
     assert log.details["reason"] == "client_gone"
     assert entry.outcome == "success"
 
 
-def test_silent_engine_times_out(
+def test_silent_model_server_times_out(
     chat: openai.OpenAI,
     deployment: Deployment,
-    engine: FakeEngine,
+    model_server: FakeModelServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("aiplatform.server.openai.service.connections.SILENCE_SECONDS", 0.3)
@@ -239,4 +239,4 @@ def test_silent_engine_times_out(
         chat.chat.completions.create(model=str(deployment.uuid), messages=orders(silent=True))
     assert refused.value.status_code == 504
     assert refused.value.code == "engine_timeout"
-    assert engine.seen[0].hung_up.wait(SOON)
+    assert model_server.seen[0].hung_up.wait(SOON)
