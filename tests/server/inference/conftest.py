@@ -56,19 +56,22 @@ def tuned(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 
 @pytest.fixture
-def hand(client: Any) -> Hand:
+def manual_worker(client: Any) -> Hand:
     return Hand(f"queue{number()}")
 
 
 @pytest.fixture
-def deploy(mine: Api, project: Project, tuned: Model, hand: Hand) -> Callable[..., Any]:
-    """Return a function that creates a deployment over HTTP; only ``hand`` claims its tasks."""
+def deploy(mine: Api, project: Project, tuned: Model, manual_worker: Hand) -> Callable[..., Any]:
+    """Return a function that creates a deployment over HTTP.
+
+    Only ``manual_worker`` claims its tasks.
+    """
 
     def make(**body: Any) -> Any:
         body = {
             "name": f"d{number()}",
             "model": str(tuned.uuid),
-            "queue": hand.queue,
+            "queue": manual_worker.queue,
             **body,
         }
         return mine.post(f"projects/{project.uuid}/deployments", json=body)

@@ -62,10 +62,14 @@ class TestCreate:
         assert all(item.content_hash for item in inputs)
 
     def test_shared_base_model_can_be_deployed(
-        self, session: Session, deploy: Callable[..., Any], files: list[StoredFile], hand: Hand
+        self,
+        session: Session,
+        deploy: Callable[..., Any],
+        files: list[StoredFile],
+        manual_worker: Hand,
     ) -> None:
         assert deploy(model=str(make_model(session, None, files=files).uuid)).status_code == 201
-        assert set(hand.inputs(hand.take()).trees) == {"model"}
+        assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model"}
 
     def test_model_of_another_project_is_not_found(
         self, session: Session, deploy: Callable[..., Any]

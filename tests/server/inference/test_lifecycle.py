@@ -19,13 +19,13 @@ from tests.server.inference.conftest import actions, notes
 
 class TestLife:
     def test_deployment_is_ready_when_its_server_is(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, owner: User
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, owner: User
     ) -> None:
-        claim = hand.take()
-        trees = hand.inputs(claim).trees
+        claim = manual_worker.take()
+        trees = manual_worker.inputs(claim).trees
         assert set(trees) == {"model", "base_model"}
         assert trees["model"][0].path == "weights/model.safetensors"
-        hand.ready(claim, "unix:/here", "secret")
+        manual_worker.ready(claim, "unix:/here", "secret")
 
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.endpoint_token) == ("ready", "unix:/here", "secret")
@@ -34,23 +34,23 @@ class TestLife:
         assert "deployment:ready" in notes(session, owner)
 
     def test_stopped_deployment_can_be_started_again(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
-        hand.ready(claim)
+        claim = manual_worker.take()
+        manual_worker.ready(claim)
         stopped = mine.post(f"deployments/{deployment.uuid}/stop")
         assert (stopped.status_code, stopped.json()["status"]) == (202, "stopping")
         assert fresh(session, deployment).endpoint is None
         assert session.get_one(Task, claim.task_id).status == TaskStatus.CANCELLING
         assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 409
-        hand.cancel(claim)
+        manual_worker.cancel(claim)
         assert fresh(session, deployment).status == "stopped"
 
         started = mine.post(f"deployments/{deployment.uuid}/start").json()
         assert started["status"] == "starting"
-        second = hand.take()
+        second = manual_worker.take()
         assert second.task_id != claim.task_id
-        hand.ready(second)
+        manual_worker.ready(second)
         assert fresh(session, deployment).status == "ready"
         conflict = mine.post(f"deployments/{deployment.uuid}/start")
         assert (conflict.status_code, conflict.json()["code"]) == (409, "deployment_state")
@@ -63,88 +63,88 @@ class TestLife:
         ]
 
     def test_stop_before_the_task_runs_cancels_it(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
         stopped = mine.post(f"deployments/{deployment.uuid}/stop").json()
         assert stopped["status"] == "stopped"
-        assert hand.claim() is None
+        assert manual_worker.claim() is None
         assert session.get_one(Task, deployment.task_id).status == TaskStatus.CANCELLED
 
     def test_stopping_deployment_does_not_become_ready(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
+        claim = manual_worker.take()
         mine.post(f"deployments/{deployment.uuid}/stop")
-        hand.ready(claim)
+        manual_worker.ready(claim)
         row = fresh(session, deployment)
         assert (row.status, row.endpoint) == ("stopping", None)
 
     def test_crash_while_stopping_counts_as_stop(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
+        claim = manual_worker.take()
         mine.post(f"deployments/{deployment.uuid}/stop")
-        hand.fail(claim)
+        manual_worker.fail(claim)
         assert fresh(session, deployment).status == "stopped"
-        assert hand.claim(hurry=True) is None
+        assert manual_worker.claim(hurry=True) is None
 
     def test_lost_worker_restarts_the_server(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
-        hand.ready(claim)
-        hand.vanish(claim)
+        claim = manual_worker.take()
+        manual_worker.ready(claim)
+        manual_worker.vanish(claim)
         row = fresh(session, deployment)
         assert (row.status, row.restarts, row.endpoint) == ("restarting", 1, None)
-        again = hand.take()
+        again = manual_worker.take()
         assert again.task_id == claim.task_id
         assert fresh(session, deployment).status == "starting"
-        hand.ready(again)
+        manual_worker.ready(again)
         assert fresh(session, deployment).status == "ready"
 
     def test_cancelled_task_stops_the_deployment(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
-        hand.ready(claim)
+        claim = manual_worker.take()
+        manual_worker.ready(claim)
         mine.post(f"tasks/{claim.task_uuid}/cancel")
-        hand.cancel(claim)
+        manual_worker.cancel(claim)
         assert fresh(session, deployment).status == "stopped"
         assert actions(session, deployment.uuid)[-1] == "deployment:stopped"
 
     def test_restart_replaces_the_server(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        old = hand.take()
-        hand.ready(old, "unix:/old")
+        old = manual_worker.take()
+        manual_worker.ready(old, "unix:/old")
         answer = mine.post(f"deployments/{deployment.uuid}/restart").json()
         assert (answer["status"], answer["restarts"]) == ("restarting", 0)
-        new = hand.take()
+        new = manual_worker.take()
         assert new.task_id != old.task_id
-        hand.ready(new, "unix:/new")
-        hand.cancel(old)
+        manual_worker.ready(new, "unix:/new")
+        manual_worker.cancel(old)
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/new", new.task_id)
 
     def test_restart_of_a_stopped_deployment_starts_it(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
         assert mine.post(f"deployments/{deployment.uuid}/restart").json()["status"] == "starting"
-        hand.ready(hand.take())
+        manual_worker.ready(manual_worker.take())
         assert fresh(session, deployment).status == "ready"
 
     def test_deleted_deployment_cancels_its_task(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        claim = hand.take()
-        hand.ready(claim)
+        claim = manual_worker.take()
+        manual_worker.ready(claim)
         uuid = deployment.uuid
         assert mine.delete(f"deployments/{uuid}").status_code == 204
         assert mine.get(f"deployments/{uuid}").status_code == 404
         session.rollback()
         assert session.get_one(Task, claim.task_id).status == TaskStatus.CANCELLING
-        hand.cancel(claim)
+        manual_worker.cancel(claim)
         assert actions(session, uuid)[-1] == "deployment:deleted"
 
     def test_deployment_whose_model_was_deleted_does_not_start(
@@ -161,11 +161,11 @@ class TestLife:
 
 class TestCrashes:
     def test_crashed_server_is_started_again_after_a_delay(
-        self, session: Session, deployment: Deployment, hand: Hand
+        self, session: Session, deployment: Deployment, manual_worker: Hand
     ) -> None:
-        claim = hand.take()
-        hand.ready(claim)
-        hand.fail(claim, "out of memory")
+        claim = manual_worker.take()
+        manual_worker.ready(claim)
+        manual_worker.fail(claim, "out of memory")
         row = fresh(session, deployment)
         assert (row.status, row.restarts, row.error) == ("restarting", 1, "out of memory")
         assert row.endpoint is None
@@ -175,47 +175,47 @@ class TestCrashes:
         wait = task.scheduling.not_before - task.created_at
         # The times come from two clock readings, which may be far apart on a busy machine.
         assert timedelta(seconds=0.9) < wait < timedelta(seconds=30)
-        assert hand.claim() is None
+        assert manual_worker.claim() is None
 
-        hand.ready(hand.take(hurry=True))
+        manual_worker.ready(manual_worker.take(hurry=True))
         row = fresh(session, deployment)
         assert (row.status, row.restarts, row.error) == ("ready", 1, None)
 
     def test_deployment_is_given_up_after_five_crashes(
-        self, session: Session, deployment: Deployment, hand: Hand, owner: User, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, owner: User, mine: Api
     ) -> None:
         for crash in range(5):
             assert fresh(session, deployment).status != "crashed", crash
-            hand.fail(hand.take(hurry=True), f"crash {crash}")
+            manual_worker.fail(manual_worker.take(hurry=True), f"crash {crash}")
         row = fresh(session, deployment)
         assert (row.status, row.restarts, row.error) == ("crashed", 4, "crash 4")
-        assert hand.claim(hurry=True) is None
+        assert manual_worker.claim(hurry=True) is None
         assert actions(session, deployment.uuid).count("deployment:crashed") == 5
         assert notes(session, owner).count("deployment:crashed") == 1
 
         # After a manual start, crashes are counted from zero.
         assert mine.post(f"deployments/{deployment.uuid}/start").json()["restarts"] == 0
-        hand.fail(hand.take(hurry=True))
+        manual_worker.fail(manual_worker.take(hurry=True))
         assert fresh(session, deployment).status == "restarting"
 
     def test_old_crashes_do_not_count(
-        self, session: Session, deployment: Deployment, hand: Hand
+        self, session: Session, deployment: Deployment, manual_worker: Hand
     ) -> None:
         for _ in range(4):
-            hand.fail(hand.take(hurry=True))
+            manual_worker.fail(manual_worker.take(hurry=True))
         session.execute(
             update(Task)
             .where(Task.status == "failed", Task.name == deployment.name)
             .values(completed_at=Task.completed_at - timedelta(minutes=11))
         )
         session.commit()
-        hand.fail(hand.take(hurry=True))
+        manual_worker.fail(manual_worker.take(hurry=True))
         row = fresh(session, deployment)
         assert (row.status, row.restarts) == ("restarting", 5)
 
     def test_stop_ends_the_wait_for_a_restart(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
     ) -> None:
-        hand.fail(hand.take())
+        manual_worker.fail(manual_worker.take())
         assert mine.post(f"deployments/{deployment.uuid}/stop").json()["status"] == "stopped"
-        assert hand.claim(hurry=True) is None
+        assert manual_worker.claim(hurry=True) is None

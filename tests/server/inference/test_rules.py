@@ -6,7 +6,7 @@ import pytest
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.server.inference.rules import (
-    DOWN,
+    INACTIVE,
     MAX_CRASHES,
     MAX_DELAY,
     TRANSITIONS,
@@ -21,7 +21,7 @@ def test_every_state_has_transitions() -> None:
     assert set(TRANSITIONS) == set(S)
 
 
-@pytest.mark.parametrize("down", sorted(DOWN))
+@pytest.mark.parametrize("down", sorted(INACTIVE))
 def test_state_in_which_nothing_runs_can_only_start(down: DeploymentStatus) -> None:
     assert TRANSITIONS[down] == {S.STARTING}
 
@@ -32,8 +32,8 @@ def test_stopping_deployment_never_becomes_ready() -> None:
 
 
 def test_every_state_can_end() -> None:
-    for state in set(S) - DOWN:
-        assert TRANSITIONS[state] & DOWN
+    for state in set(S) - INACTIVE:
+        assert TRANSITIONS[state] & INACTIVE
 
 
 def test_restart_delay_doubles_and_ends() -> None:

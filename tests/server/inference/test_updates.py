@@ -35,10 +35,10 @@ def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 
 @pytest.fixture
-def served(deployment: Deployment, hand: Hand) -> Any:
+def served(deployment: Deployment, manual_worker: Hand) -> Any:
     """Return the claim of the server that answers."""
-    claim = hand.take()
-    hand.ready(claim, "unix:/old", "old")
+    claim = manual_worker.take()
+    manual_worker.ready(claim, "unix:/old", "old")
     return claim
 
 
@@ -53,7 +53,7 @@ def drains(claim: Any) -> float | None:
 
 class TestTakeOver:
     def test_ready_update_takes_over_and_the_former_server_completes_its_answers(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model, tuned: Model, owner: User,
     ) -> None:  # fmt: skip
         answer = ask(mine, deployment, newer)
@@ -62,13 +62,13 @@ class TestTakeOver:
         assert (shown["status"], shown["model"]) == ("ready", str(tuned.uuid))
         assert shown["updating"]["model_name"] == f"{newer.name}@1"
 
-        new = hand.take()
+        new = manual_worker.take()
         assert str(new.task_uuid) == shown["updating"]["task"]
-        assert set(hand.inputs(new).trees) == {"model"}
+        assert set(manual_worker.inputs(new).trees) == {"model"}
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/old", served.task_id)
 
-        hand.ready(new, "unix:/new", "new")
+        manual_worker.ready(new, "unix:/new", "new")
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.endpoint_token) == ("ready", "unix:/new", "new")
         assert (row.task_id, row.model_id, row.next_task_id) == (new.task_id, newer.id, None)
@@ -77,7 +77,7 @@ class TestTakeOver:
         assert 0 < (drains(served) or 0) <= 600
         assert drains(new) is None
 
-        hand.cancel(served)
+        manual_worker.cancel(served)
         assert fresh(session, deployment).status == "ready"
         assert session.scalar(select(func.count()).select_from(DeploymentRetirement)) == 0
         assert actions(session, deployment.uuid)[-2:] == [
@@ -87,34 +87,36 @@ class TestTakeOver:
         assert "deployment:updated" in notes(session, owner)
 
     def test_update_to_the_former_model_rolls_back(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model, tuned: Model,
     ) -> None:  # fmt: skip
         for model in (newer, tuned):
             assert ask(mine, deployment, model).status_code == 202
-            hand.ready(hand.take(), f"unix:/{model.name}")
+            manual_worker.ready(manual_worker.take(), f"unix:/{model.name}")
             assert fresh(session, deployment).model_id == model.id
         assert mine.get(f"deployments/{deployment.uuid}").json()["model_name"] == f"{tuned.name}@1"
 
     def test_update_takes_over_after_the_current_server_crashed(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        new = hand.take()
-        hand.fail(served)
+        new = manual_worker.take()
+        manual_worker.fail(served)
         assert fresh(session, deployment).status == "restarting"
-        hand.ready(new, "unix:/new")
+        manual_worker.ready(new, "unix:/new")
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.restarts) == ("ready", "unix:/new", 0)
-        assert hand.claim(hurry=True) is None, "the restart of the former server is cancelled"
+        assert manual_worker.claim(hurry=True) is None, (
+            "the restart of the former server is cancelled"
+        )
 
     def test_former_server_completes_answers_for_ten_minutes_at_most(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        hand.ready(hand.take())
+        manual_worker.ready(manual_worker.take())
         session.rollback()
         session.execute(
             update(DeploymentRetirement).values(
@@ -126,11 +128,11 @@ class TestTakeOver:
 
     @pytest.mark.parametrize("action", ["stop", "delete"])
     def test_stop_and_delete_end_the_former_server_at_once(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model, action: str,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        hand.ready(hand.take())
+        manual_worker.ready(manual_worker.take())
         if action == "stop":
             mine.post(f"deployments/{deployment.uuid}/stop")
         else:
@@ -140,11 +142,11 @@ class TestTakeOver:
 
 class TestFailure:
     def test_failed_update_leaves_the_current_server_and_its_error(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model, tuned: Model, owner: User,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        hand.fail(hand.take(), "the weights are broken")
+        manual_worker.fail(manual_worker.take(), "the weights are broken")
         shown = mine.get(f"deployments/{deployment.uuid}").json()
         assert (shown["status"], shown["model"], shown["error"]) == (
             "ready", str(tuned.uuid), None,
@@ -154,23 +156,25 @@ class TestFailure:
         assert session.get_one(Task, served.task_id).status == TaskStatus.RUNNING
         assert actions(session, deployment.uuid)[-1] == "deployment:update_failed"
         assert "deployment:update_failed" in notes(session, owner)
-        assert hand.claim(hurry=True) is None, "a failed update is not tried again by itself"
+        assert manual_worker.claim(hurry=True) is None, (
+            "a failed update is not tried again by itself"
+        )
 
         assert ask(mine, deployment, newer).json()["update_error"] is None
 
     def test_update_whose_worker_is_lost_continues_on_another(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        hand.vanish(hand.take())
+        manual_worker.vanish(manual_worker.take())
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.restarts) == ("ready", "unix:/old", 0)
-        hand.ready(hand.take(hurry=True), "unix:/new")
+        manual_worker.ready(manual_worker.take(hurry=True), "unix:/new")
         assert fresh(session, deployment).endpoint == "unix:/new"
 
     def test_update_during_another_one_is_refused_with_its_task(
-        self, deployment: Deployment, hand: Hand, mine: Api, served: Any, newer: Model,
+        self, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any, newer: Model,
         tuned: Model,
     ) -> None:  # fmt: skip
         first = ask(mine, deployment, newer).json()
@@ -187,7 +191,7 @@ class TestFailure:
         assert sorted(codes) == [202, 409, 409, 409]
 
     def test_update_is_given_up_when_its_task_is_cancelled(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         task = ask(mine, deployment, newer).json()["updating"]["task"]
@@ -198,40 +202,40 @@ class TestFailure:
         assert ask(mine, deployment, newer).status_code == 202
 
     def test_update_cancelled_while_its_server_starts_does_not_take_over(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        new = hand.take()
+        new = manual_worker.take()
         assert mine.post(f"tasks/{new.task_uuid}/cancel").status_code == 202
-        hand.ready(new, "unix:/new")
+        manual_worker.ready(new, "unix:/new")
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/old", served.task_id)
         assert session.get_one(Task, served.task_id).status == TaskStatus.RUNNING
-        hand.cancel(new)
+        manual_worker.cancel(new)
         row = fresh(session, deployment)
         assert (row.status, row.task_id, row.next_task_id) == ("ready", served.task_id, None)
 
     def test_stop_gives_up_the_update(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
         newer: Model,
     ) -> None:  # fmt: skip
         ask(mine, deployment, newer)
-        new = hand.take()
+        new = manual_worker.take()
         assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 202
-        hand.ready(new, "unix:/new")
+        manual_worker.ready(new, "unix:/new")
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.next_task_id) == ("stopping", None, None)
         assert session.get_one(Task, new.task_id).status == TaskStatus.CANCELLING
         assert ask(mine, deployment, newer).json()["code"] == "deployment_state"
 
     def test_update_of_a_stopped_deployment_starts_it_with_the_new_model(
-        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, newer: Model
+        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, newer: Model
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
         shown = ask(mine, deployment, newer).json()
         assert (shown["status"], shown["model"]) == ("starting", str(newer.uuid))
-        hand.ready(hand.take())
+        manual_worker.ready(manual_worker.take())
         assert fresh(session, deployment).status == "ready"
 
 

@@ -77,7 +77,7 @@ def _render(context: ProjectContext, row: Any) -> DeploymentOut:
 
 
 def _show(session: Session, context: ProjectContext, deployment: Deployment) -> DeploymentOut:
-    return _render(context, queries.shown(session, context, deployment))
+    return _render(context, queries.display_row(session, context, deployment))
 
 
 @router.get("/projects/{project}/deployments", summary="List deployments")

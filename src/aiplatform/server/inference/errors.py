@@ -15,7 +15,7 @@ class WrongDeploymentState(Conflict):
     }
 
 
-class DeploymentWaits(Conflict):
+class DeploymentWaiting(Conflict):
     """An attempt to restart a deployment whose server waits for other tasks and has not started."""
 
     code = "deployment_waits"

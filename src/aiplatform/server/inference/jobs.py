@@ -27,8 +27,8 @@ class Inference(TaskKind):
         service.model_made(session, task, maker)
 
     def started(self, session: Session, task_id: int) -> None:
-        """Call :func:`service.server_starts`."""
-        service.server_starts(session, task_id)
+        """Call :func:`service.server_started`."""
+        service.server_started(session, task_id)
 
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
         """Call :func:`service.server_ready`."""

@@ -11,7 +11,7 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
-from aiplatform.server.inference.rules import DRAIN
+from aiplatform.server.inference.rules import DRAIN_TIME
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
@@ -21,11 +21,11 @@ _NextTask = aliased(Task, name="next_task")
 _NextModel = aliased(Model, name="next_model")
 
 
-NAMED = 10
+MAX_NAMES = 10
 """Maximum number of names that an error lists."""
 
 
-def names_shared(session: Session, project_id: int, owner_id: int) -> list[str]:
+def shared_names(session: Session, project_id: int, owner_id: int) -> list[str]:
     """Return names of the project's deployments that other projects of the owner have, too.
 
     Projects in the bin count, because their owner can restore them.
@@ -43,7 +43,7 @@ def names_shared(session: Session, project_id: int, owner_id: int) -> list[str]:
             )
             .distinct()
             .order_by(Deployment.name)
-            .limit(NAMED)
+            .limit(MAX_NAMES)
         )
     )
 
@@ -90,7 +90,7 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
     return found if name is None else found.where(Deployment.name == name)
 
 
-def shown(session: Session, context: ProjectContext, deployment: Deployment) -> Row[Any]:
+def display_row(session: Session, context: ProjectContext, deployment: Deployment) -> Row[Any]:
     """Return the row of :func:`list_deployments` for a deployment."""
     return session.execute(list_deployments(context).where(Deployment.id == deployment.id)).one()
 
@@ -160,7 +160,7 @@ def run_replaced_by(session: Session, task_id: int) -> int | None:
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
     """Return the seconds that a replaced server may continue its answers; None for other runs."""
-    left = DRAIN - (func.clock_timestamp() - DeploymentRetirement.retired_at)
+    left = DRAIN_TIME - (func.clock_timestamp() - DeploymentRetirement.retired_at)
     found = session.scalar(
         select(func.date_part("epoch", left)).where(DeploymentRetirement.task_id == task_id)
     )

@@ -17,14 +17,14 @@ TRANSITIONS: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
     S.CRASHED: frozenset({S.STARTING}),
 }
 
-DOWN = frozenset({S.STOPPED, S.CRASHED})
+INACTIVE = frozenset({S.STOPPED, S.CRASHED})
 """States in which nothing runs, and nothing will start by itself."""
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
 """Time in which :data:`MAX_CRASHES` crashes mean that the deployment is not restarted."""
 
-DRAIN = timedelta(minutes=10)
+DRAIN_TIME = timedelta(minutes=10)
 """Time that a replaced server has to complete its answers."""
 
 FIRST_DELAY = timedelta(seconds=1)

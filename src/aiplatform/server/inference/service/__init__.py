@@ -1,7 +1,7 @@
 """Use cases of deployments.
 
-``deployments`` contains what users request, ``servers`` what the task queue reports about model
-servers, and ``running`` what both use. Locks are always taken in the same order, task before
+``deployments`` contains what users request, ``task_events`` what the task queue reports about model
+servers, and ``transitions`` what both use. Locks are always taken in the same order, task before
 deployment, because the queue calls this domain with the task locked.
 """
 
@@ -14,13 +14,13 @@ from aiplatform.server.inference.service.deployments import (
     stop,
     update,
 )
-from aiplatform.server.inference.service.servers import (
+from aiplatform.server.inference.service.task_events import (
     drain_seconds,
     model_made,
     server_ended,
     server_lost,
     server_ready,
-    server_starts,
+    server_started,
     task_inputs,
 )
 
@@ -34,7 +34,7 @@ __all__ = [
     "server_ended",
     "server_lost",
     "server_ready",
-    "server_starts",
+    "server_started",
     "start",
     "stop",
     "task_inputs",

@@ -18,18 +18,18 @@ from aiplatform.server.inference.errors import (
     DeployedModelGone,
     DeploymentNamesShared,
     DeploymentUpdating,
-    DeploymentWaits,
+    DeploymentWaiting,
     WrongDeploymentState,
 )
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.inference.rules import DOWN
-from aiplatform.server.inference.service.running import (
-    become,
+from aiplatform.server.inference.rules import INACTIVE
+from aiplatform.server.inference.service.transitions import (
+    change_status,
     forget_update,
     queue_server,
     record,
-    run,
-    serve,
+    set_model,
+    start_run,
 )
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
@@ -96,7 +96,7 @@ def create_deployment(
         model_name=None if model is None else f"{model.name}@{model.version}",
         after=[need.task.uuid for need in needs],
     )
-    run(session, deployment, context.actor, context.project_uuid, needs=needs)
+    start_run(session, deployment, context.actor, context.project_uuid, needs=needs)
     return deployment
 
 
@@ -114,13 +114,13 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         DependencyFailed, ModelMissing: when its model was never made, or was deleted.
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
-    held = _hold_model(session, context, uuid)
+    locked = _lock_model(session, context, uuid)
     deployment, _, _ = _lock(session, context, uuid)
-    if deployment.status not in DOWN:
+    if deployment.status not in INACTIVE:
         raise WrongDeploymentState(
             state=deployment.status, action="started", action_zh="启动", wanted="starting"
         )
-    _start_anew(session, context, deployment, held, AuditAction.DEPLOYMENT_STARTED)
+    _start_server(session, context, deployment, locked, AuditAction.DEPLOYMENT_STARTED)
     return deployment
 
 
@@ -130,13 +130,14 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
         DependencyFailed, ModelMissing: see :func:`start`.
-        DeploymentWaits: while it waits for other tasks, because a new run would not wait for them.
+        DeploymentWaiting: while it waits for other tasks, because a new run would not wait for
+            them.
     """
-    held = _hold_model(session, context, uuid)
+    locked = _lock_model(session, context, uuid)
     deployment, task, _ = _lock(session, context, uuid)
     if task is not None and not TaskStatus(task.status).is_final and task.scheduling.blockers:
-        raise DeploymentWaits
-    _start_anew(session, context, deployment, held, AuditAction.DEPLOYMENT_RESTARTED)
+        raise DeploymentWaiting
+    _start_server(session, context, deployment, locked, AuditAction.DEPLOYMENT_RESTARTED)
     # The old run no longer belongs to the deployment, so its end changes nothing here.
     _cancel(session, context, task)
     return deployment
@@ -177,11 +178,11 @@ def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UU
         model_name=f"{model.name}@{model.version}",
         former_model=None if former is None else former.uuid,
     )
-    if deployment.status in DOWN:
-        serve(deployment, model)
-        become(session, deployment, S.STARTING)
+    if deployment.status in INACTIVE:
+        set_model(deployment, model)
+        change_status(session, deployment, S.STARTING)
         deployment.restarts, deployment.error = 0, None
-        run(session, deployment, context.actor, context.project_uuid)
+        start_run(session, deployment, context.actor, context.project_uuid)
         return deployment
     spec = InferenceSpec.model_validate({**deployment.spec, "model": str(model.uuid)})
     task = queue_server(session, deployment, spec, model, context.actor, context.project_uuid)
@@ -206,14 +207,14 @@ def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         WrongDeploymentState: when it is already stopping or down.
     """
     deployment, task, following = _lock(session, context, uuid)
-    if deployment.status in DOWN or deployment.status == S.STOPPING:
+    if deployment.status in INACTIVE or deployment.status == S.STOPPING:
         raise WrongDeploymentState(state=deployment.status, action="stopped", action_zh="停止")
     forget_update(session, deployment)
     _cancel(session, context, following)
-    become(session, deployment, S.STOPPING)
+    change_status(session, deployment, S.STOPPING)
     record(session, context.actor, AuditAction.DEPLOYMENT_STOPPED, deployment, context.project_uuid)
     if task is None or TaskStatus(task.status).is_final:
-        become(session, deployment, S.STOPPED)
+        change_status(session, deployment, S.STOPPED)
     else:
         _cancel(session, context, task)
     return deployment
@@ -242,7 +243,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
     Raises:
         DeploymentNamesShared: lists some of the names.
     """
-    names = queries.names_shared(session, project.id, owner.id)
+    names = queries.shared_names(session, project.id, owner.id)
     if names:
         raise DeploymentNamesShared(
             project=project.name, username=owner.username, names=", ".join(names)
@@ -250,14 +251,14 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _LockedModel:
     """A deployment's model, or the training that will make it, locked against deletion."""
 
     model: Model | None
     needs: Sequence[Needs]
 
 
-def _hold_model(session: Session, context: ProjectContext, uuid: UUID) -> _Held:
+def _lock_model(session: Session, context: ProjectContext, uuid: UUID) -> _LockedModel:
     """Lock the deployment's model against deletion, before the deployment itself is locked.
 
     The deletion of a model locks the model first and then its deployments. In the opposite order,
@@ -269,25 +270,25 @@ def _hold_model(session: Session, context: ProjectContext, uuid: UUID) -> _Held:
         raise DeployedModelGone
     try:
         needs = dependencies.look_up(session, context.project_id, dependencies.needs_of(spec))
-        return _Held(registry.model_meant(session, context, spec.model), needs)
+        return _LockedModel(registry.model_meant(session, context, spec.model), needs)
     except NotFound as error:
         raise DeployedModelGone from error
 
 
-def _start_anew(
+def _start_server(
     session: Session,
     context: ProjectContext,
     deployment: Deployment,
-    held: _Held,
+    locked: _LockedModel,
     action: AuditAction,
 ) -> None:
-    if held.model is not None:
-        serve(deployment, held.model)
-    running = deployment.status not in DOWN
-    become(session, deployment, S.RESTARTING if running else S.STARTING)
+    if locked.model is not None:
+        set_model(deployment, locked.model)
+    running = deployment.status not in INACTIVE
+    change_status(session, deployment, S.RESTARTING if running else S.STARTING)
     deployment.restarts, deployment.error = 0, None
     record(session, context.actor, action, deployment, context.project_uuid)
-    run(session, deployment, context.actor, context.project_uuid, needs=held.needs)
+    start_run(session, deployment, context.actor, context.project_uuid, needs=locked.needs)
 
 
 def _lock(

@@ -9,13 +9,13 @@ from aiplatform.server.core import audit
 from aiplatform.server.inference import queries
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import CRASH_WINDOW, may_become, restart_delay
-from aiplatform.server.inference.service.running import (
-    become,
+from aiplatform.server.inference.service.transitions import (
+    change_status,
     forget_update,
     project_uuid,
     record,
-    run,
-    serve,
+    set_model,
+    start_run,
 )
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.registry import queries as registry_queries
@@ -49,16 +49,16 @@ def model_made(session: Session, task: Task, training: Task) -> None:
     model = registry.pin_made(session, task, training)
     deployment = queries.lock_served_by(session, task.id)
     if deployment is not None:
-        serve(deployment, model)
+        set_model(deployment, model)
 
 
-def server_starts(session: Session, task_id: int) -> None:
+def server_started(session: Session, task_id: int) -> None:
     """Note that a worker has claimed the task."""
     deployment = queries.lock_served_by(session, task_id)
     if deployment is None or deployment.next_task_id == task_id:
         return
     if deployment.status == S.RESTARTING:
-        become(session, deployment, S.STARTING)
+        change_status(session, deployment, S.STARTING)
 
 
 def server_ready(session: Session, task: Task, endpoint: str, token: str) -> None:
@@ -77,7 +77,7 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
         return
     if deployment is None or not may_become(S(deployment.status), S.READY):
         return
-    become(session, deployment, S.READY)
+    change_status(session, deployment, S.READY)
     deployment.endpoint, deployment.endpoint_token, deployment.error = endpoint, token, None
     project = project_uuid(session, deployment)
     record(session, audit.SYSTEM, AuditAction.DEPLOYMENT_READY, deployment, project, task=task.uuid)
@@ -139,9 +139,9 @@ def take_over(
     deployment.spec = deployment.next_spec or deployment.spec
     forget_update(session, deployment)
     if deployment.status == S.CRASHED:
-        become(session, deployment, S.STARTING)
+        change_status(session, deployment, S.STARTING)
     if deployment.status != S.READY:
-        become(session, deployment, S.READY)
+        change_status(session, deployment, S.READY)
     deployment.endpoint, deployment.endpoint_token = endpoint, token
     deployment.error = deployment.update_error = None
     deployment.restarts = 0
@@ -222,7 +222,7 @@ def server_lost(session: Session, task: Task) -> None:
         return
     if not may_become(S(deployment.status), S.RESTARTING):
         return
-    become(session, deployment, S.RESTARTING)
+    change_status(session, deployment, S.RESTARTING)
     deployment.restarts += 1
     session.flush()
 
@@ -247,7 +247,7 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
                 session, audit.SYSTEM, AuditAction.DEPLOYMENT_STOPPED, deployment, project,
                 task=task.uuid,
             )  # fmt: skip
-        become(session, deployment, S.STOPPED)
+        change_status(session, deployment, S.STOPPED)
         return
     deployment.error = outcome.error
     if task.scheduling.attempt == 0:
@@ -256,7 +256,7 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
             session, audit.SYSTEM, AuditAction.DEPLOYMENT_STOPPED, deployment, project,
             outcome="failure", task=task.uuid, error=outcome.error,
         )  # fmt: skip
-        become(session, deployment, S.STOPPED)
+        change_status(session, deployment, S.STOPPED)
         return
     # Runs from before a person last started the deployment do not count.
     crashes = min(queries.failed_runs(session, deployment, CRASH_WINDOW), deployment.restarts + 1)
@@ -278,11 +278,11 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
         restart_seconds=None if delay is None else delay.total_seconds(),
     )
     if delay is not None:
-        become(session, deployment, S.RESTARTING)
+        change_status(session, deployment, S.RESTARTING)
         deployment.restarts += 1
-        run(session, deployment, audit.SYSTEM, project, delay=delay)
+        start_run(session, deployment, audit.SYSTEM, project, delay=delay)
         return
-    become(session, deployment, S.CRASHED)
+    change_status(session, deployment, S.CRASHED)
     announce(
         session,
         NotificationType.DEPLOYMENT_CRASHED,

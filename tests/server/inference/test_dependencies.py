@@ -27,9 +27,16 @@ Deploy = Callable[..., Any]
 
 @pytest.fixture
 def training(
-    session: Session, project: Project, hand: Hand, tuned: Model, monkeypatch: pytest.MonkeyPatch
+    session: Session,
+    project: Project,
+    manual_worker: Hand,
+    tuned: Model,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Task:
-    """Create a training that ``hand`` can claim; when it completes, its model is ``tuned``."""
+    """Create a training that ``manual_worker`` can claim.
+
+    When it completes, its model is ``tuned``.
+    """
 
     def conclude(_: Session, task: Task, outcome: Any) -> None:
         if outcome.status is TaskStatus.COMPLETED:
@@ -37,21 +44,27 @@ def training(
 
     monkeypatch.setattr(trainings, "conclude", conclude)
     return make_task(
-        session, project, name="train", type=TaskType.TRAINING, scheduling={"queue": hand.queue}
+        session,
+        project,
+        name="train",
+        type=TaskType.TRAINING,
+        scheduling={"queue": manual_worker.queue},
     )
 
 
 @pytest.fixture
-def gate(session: Session, project: Project, hand: Hand) -> Task:
+def dependency(session: Session, project: Project, manual_worker: Hand) -> Task:
     """Create another task to wait for, as an evaluation that must pass would be."""
-    return make_task(session, project, name="gate", scheduling={"queue": hand.queue})
+    return make_task(session, project, name="dependency", scheduling={"queue": manual_worker.queue})
 
 
 @pytest.fixture
-def waiting(deploy: Deploy, training: Task, gate: Task, session: Session) -> Deployment:
-    """Create a deployment of the training's model that also waits for ``gate``."""
+def waiting(deploy: Deploy, training: Task, dependency: Task, session: Session) -> Deployment:
+    """Create a deployment of the training's model that also waits for ``dependency``."""
     answer = deploy(
-        model={"from_task": str(training.uuid)}, after=[{"task": str(gate.uuid)}], name="nightly"
+        model={"from_task": str(training.uuid)},
+        after=[{"task": str(dependency.uuid)}],
+        name="nightly",
     )
     assert answer.status_code == 201, answer.text
     return session.scalars(select(Deployment).where(Deployment.uuid == answer.json()["uuid"])).one()
@@ -62,126 +75,141 @@ def test_deployment_starts_when_all_tasks_have_completed(
     mine: Api,
     waiting: Deployment,
     training: Task,
-    gate: Task,
+    dependency: Task,
     tuned: Model,
-    hand: Hand,
+    manual_worker: Hand,
 ) -> None:
     shown = mine.get(f"deployments/{waiting.uuid}").json()
     assert (shown["status"], shown["model"]) == ("starting", None)
     task = mine.get(f"tasks/{shown['task']}").json()
-    assert {need["task"] for need in task["after"]} == {str(training.uuid), str(gate.uuid)}
+    assert {need["task"] for need in task["after"]} == {str(training.uuid), str(dependency.uuid)}
     assert task["waiting"]["reason"].startswith("waits for ")
     created = session.scalars(
         select(AuditLog.details).where(AuditLog.resource_id == str(waiting.uuid))
     ).one()
-    assert set(created["after"]) == {str(training.uuid), str(gate.uuid)}
+    assert set(created["after"]) == {str(training.uuid), str(dependency.uuid)}
 
-    first, second = hand.take(), hand.take()
-    assert hand.claim() is None
-    hand.complete(first, {})
+    first, second = manual_worker.take(), manual_worker.take()
+    assert manual_worker.claim() is None
+    manual_worker.complete(first, {})
     shown = mine.get(f"deployments/{waiting.uuid}").json()
     assert (shown["status"], shown["model"]) == ("starting", str(tuned.uuid))
-    assert hand.claim() is None
-    hand.complete(second, {})
+    assert manual_worker.claim() is None
+    manual_worker.complete(second, {})
 
-    claim = hand.take()
+    claim = manual_worker.take()
     row = session.get_one(Task, claim.task_id)
     assert (row.model_id, row.config["model"]) == (tuned.id, str(tuned.uuid))
     inputs = session.scalars(select(TaskInput).where(TaskInput.task_id == row.id)).all()
     assert {item.role for item in inputs} == {"model", "base_model"}
-    assert set(hand.inputs(claim).trees) == {"model", "base_model"}
-    hand.ready(claim)
+    assert set(manual_worker.inputs(claim).trees) == {"model", "base_model"}
+    manual_worker.ready(claim)
     assert fresh(session, waiting).status == "ready"
     # From here on, it behaves like any other deployment.
-    hand.fail(claim)
+    manual_worker.fail(claim)
     assert fresh(session, waiting).status == "restarting"
-    hand.ready(hand.take(hurry=True))
+    manual_worker.ready(manual_worker.take(hurry=True))
     assert fresh(session, waiting).status == "ready"
 
 
-@pytest.mark.parametrize("which", ["train", "gate"])
+@pytest.mark.parametrize("which", ["train", "dependency"])
 def test_deployment_is_stopped_when_a_task_fails(
-    session: Session, mine: Api, waiting: Deployment, hand: Hand, which: str, owner: User
+    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, which: str, owner: User
 ) -> None:
-    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
+    claims = {
+        session.get_one(Task, c.task_id).name: c
+        for c in (manual_worker.take(), manual_worker.take())
+    }
     failed = claims.pop(which)
     for claim in claims.values():
-        hand.complete(claim, {})
-    hand.fail(failed, "no luck")
+        manual_worker.complete(claim, {})
+    manual_worker.fail(failed, "no luck")
     shown = mine.get(f"deployments/{waiting.uuid}").json()
     assert (shown["status"], shown["restarts"]) == ("stopped", 0)
     assert shown["error"] == f"It waited for the success of {which}, which ended as failed."
-    assert hand.claim(hurry=True) is None
+    assert manual_worker.claim(hurry=True) is None
     assert actions(session, waiting.uuid) == ["deployment:created", "deployment:stopped"]
     assert "task:failed" in notes(session, owner)
 
 
 def test_manual_start_waits_only_for_the_model(
-    session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
+    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, tuned: Model
 ) -> None:
-    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
-    hand.fail(claims["gate"])
+    claims = {
+        session.get_one(Task, c.task_id).name: c
+        for c in (manual_worker.take(), manual_worker.take())
+    }
+    manual_worker.fail(claims["dependency"])
     assert fresh(session, waiting).status == "stopped"
     # Its model does not exist yet.
     assert mine.post(f"deployments/{waiting.uuid}/start").status_code == 202
-    assert hand.claim() is None
-    hand.complete(claims["train"], {})
-    hand.ready(hand.take())
+    assert manual_worker.claim() is None
+    manual_worker.complete(claims["train"], {})
+    manual_worker.ready(manual_worker.take())
     row = fresh(session, waiting)
     assert (row.status, row.model_id, row.error) == ("ready", tuned.id, None)
 
 
 def test_deployment_whose_model_was_not_made_does_not_start(
-    session: Session, mine: Api, waiting: Deployment, hand: Hand
+    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand
 ) -> None:
-    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
-    hand.fail(claims["train"])
+    claims = {
+        session.get_one(Task, c.task_id).name: c
+        for c in (manual_worker.take(), manual_worker.take())
+    }
+    manual_worker.fail(claims["train"])
     answer = mine.post(f"deployments/{waiting.uuid}/start")
     assert (answer.status_code, answer.json()["code"]) == (409, "dependency_failed")
     assert fresh(session, waiting).status == "stopped"
 
 
 def test_model_made_while_stopped_is_served_after_start(
-    session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
+    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, tuned: Model
 ) -> None:
     stopped = mine.post(f"deployments/{waiting.uuid}/stop")
     assert (stopped.status_code, stopped.json()["status"]) == (202, "stopped")
-    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
-    hand.complete(claims["train"], {})
+    claims = {
+        session.get_one(Task, c.task_id).name: c
+        for c in (manual_worker.take(), manual_worker.take())
+    }
+    manual_worker.complete(claims["train"], {})
     assert fresh(session, waiting).model_id is None
     started = mine.post(f"deployments/{waiting.uuid}/start").json()
     assert started["model"] == str(tuned.uuid)
-    assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+    assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model", "base_model"}
 
 
 def test_restart_while_waiting_is_refused(
-    session: Session, mine: Api, waiting: Deployment, hand: Hand
+    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand
 ) -> None:
     answer = mine.post(f"deployments/{waiting.uuid}/restart")
     assert (answer.status_code, answer.json()["code"]) == (409, "deployment_waits")
-    assert {hand.take().task_type, hand.take().task_type} == {"training", "data_quality"}
-    assert hand.claim() is None
+    assert {manual_worker.take().task_type, manual_worker.take().task_type} == {
+        "training",
+        "data_quality",
+    }
+    assert manual_worker.claim() is None
 
 
-def test_deletion_ends_the_wait(mine: Api, waiting: Deployment, hand: Hand) -> None:
+def test_deletion_ends_the_wait(mine: Api, waiting: Deployment, manual_worker: Hand) -> None:
     task = mine.get(f"deployments/{waiting.uuid}").json()["task"]
     assert mine.delete(f"deployments/{waiting.uuid}").status_code == 204
     assert mine.get(f"tasks/{task}").json()["status"] == "cancelled"
-    for claim in (hand.take(), hand.take()):
-        hand.complete(claim, {})
-    assert hand.claim() is None
+    for claim in (manual_worker.take(), manual_worker.take()):
+        manual_worker.complete(claim, {})
+    assert manual_worker.claim() is None
 
 
 def test_existing_model_waits_for_a_task(
-    mine: Api, deploy: Deploy, gate: Task, hand: Hand, tuned: Model
+    mine: Api, deploy: Deploy, dependency: Task, manual_worker: Hand, tuned: Model
 ) -> None:
-    made = deploy(after=[{"task": str(gate.uuid), "condition": "any"}]).json()
+    made = deploy(after=[{"task": str(dependency.uuid), "condition": "any"}]).json()
     assert made["model"] == str(tuned.uuid)
-    hand.fail(hand.take())
-    assert str(hand.take().task_uuid) == made["task"]
+    manual_worker.fail(manual_worker.take())
+    assert str(manual_worker.take().task_uuid) == made["task"]
 
 
-def test_unusable_task_is_refused(session: Session, deploy: Deploy, gate: Task) -> None:
+def test_unusable_task_is_refused(session: Session, deploy: Deploy, dependency: Task) -> None:
     foreign = make_task(session, make_project(session), type=TaskType.TRAINING)
     for body in (
         {"model": {"from_task": str(foreign.uuid)}},
@@ -189,5 +217,5 @@ def test_unusable_task_is_refused(session: Session, deploy: Deploy, gate: Task) 
     ):
         answer = deploy(**body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    answer = deploy(model={"from_task": str(gate.uuid)})
+    answer = deploy(model={"from_task": str(dependency.uuid)})
     assert (answer.status_code, answer.json()["code"]) == (422, "makes_no_model")

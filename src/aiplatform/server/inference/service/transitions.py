@@ -25,7 +25,7 @@ from aiplatform.server.tasks.service.insertion import enqueue
 S = DeploymentStatus
 
 
-def run(
+def start_run(
     session: Session,
     deployment: Deployment,
     actor: Actor,
@@ -72,13 +72,13 @@ def queue_server(
     )
 
 
-def serve(deployment: Deployment, model: Model) -> None:
+def set_model(deployment: Deployment, model: Model) -> None:
     """Set the model that the deployment serves. It no longer waits for the task that made it."""
     deployment.model_id = model.id
     deployment.spec = {**deployment.spec, "model": str(model.uuid)}
 
 
-def become(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:
+def change_status(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:
     """Change a deployment's status. All changes of the status must use this function.
 
     Raises:
