@@ -16,7 +16,7 @@ from aiplatform.server.projects.models import Project
 from tests.factories import make_key, make_project
 from tests.server.openai.conftest import orders
 from tests.server.openai.fake_model_server import FakeModelServer
-from tests.server.openai.test_endings import SOON
+from tests.server.openai.test_revocation import SOON
 
 
 @pytest.fixture
