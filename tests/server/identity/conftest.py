@@ -13,7 +13,7 @@ from aiplatform.server.identity.models import AuthToken, User
 from tests.conftest import environment
 from tests.factories import PASSWORD
 from tests.openapi_checks import CheckedClient
-from tests.server.identity.fake_provider import CLIENT_ID, Flow, FakeProvider
+from tests.server.identity.fake_provider import CLIENT_ID, FakeProvider, Flow
 
 
 def sign_in(client: CheckedClient, username: str, password: str = PASSWORD, **options: Any) -> Any:
