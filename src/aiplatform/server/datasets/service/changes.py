@@ -70,26 +70,26 @@ def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> Ba
         )
 
 
-def upload_operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
+def upload_operation(mode: str, ingested: Ingested, key: str | None) -> dict[str, Any]:
     """Return the operation that applies an uploaded file, see :func:`transformed_rows`."""
-    do: dict[str, Any] = {"operation": mode, "rows": str(given.path)}
+    do: dict[str, Any] = {"operation": mode, "rows": str(ingested.path)}
     if key is not None:
         do["key"] = key
-    if mode != "delete" and (types := given.found.get("types")):
-        renamed = given.found.get("renamed") or {}
+    if mode != "delete" and (types := ingested.found.get("types")):
+        renamed = ingested.found.get("renamed") or {}
         do["told"] = [renamed.get(name, name) for name in types]
     return do
 
 
 def with_transformed_rows(
-    upload: Upload, made: TransformedRows, mode: str, key: str | None
+    upload: Upload, rows: TransformedRows, mode: str, key: str | None
 ) -> Upload:
     """Return an upload with the rows that resulted from applying it to the version before."""
-    by = {"operation": mode, **made.made_by}
+    by = {"operation": mode, **rows.made_by}
     return replace(
         upload,
-        ingested=replace(made.ingested, found={**upload.ingested.found, **made.ingested.found}),
-        packed={**(upload.packed or {}), **made.packed},
+        ingested=replace(rows.ingested, found={**upload.ingested.found, **rows.ingested.found}),
+        packed={**(upload.packed or {}), **rows.packed},
         made_by=by if key is None else {**by, "key": key},
     )
 
