@@ -5,9 +5,9 @@ connections to one API process. Client, API and database share the machine.
 
 The share of authentication and permission checks is measured by leaving them out. Two processes
 serve the same application with the same database. In one of them, the guard of this route is
-replaced by a constant (``common/doors.py``). They take turns. The CPU time of API and database per
-request is compared, because other work on the machine doesn't change it, and also the requests per
-second.
+replaced by a constant (``common/api_process.py``). They take turns. The CPU time of API and
+database per request is compared, because other work on the machine doesn't change it, and also the
+requests per second.
 
 The guard takes the token from the header and hashes it; it reads session or key, account, global
 role, project and membership in one statement, and computes the permissions. The thread that this
@@ -43,23 +43,23 @@ HERE = Path(__file__).parent
 
 
 @dataclass
-class Door:
+class ApiProcess:
     """One API process and its measurements."""
 
     url: str
     pid: int
     seconds: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-    api: list[float] = field(default_factory=list)
-    database: list[float] = field(default_factory=list)
+    api_cpu: list[float] = field(default_factory=list)
+    database_cpu: list[float] = field(default_factory=list)
 
     @property
     def cpu(self) -> float:
         """CPU seconds of API and database per request, of the median turn."""
-        return statistics.median(self.api) + statistics.median(self.database)
+        return statistics.median(self.api_cpu) + statistics.median(self.database_cpu)
 
 
-async def ask(url: str, path: str, token: str, until: float) -> list[float]:
+async def send_requests(url: str, path: str, token: str, until: float) -> list[float]:
     """Send requests on all connections, one after the other on each; return their seconds."""
     where = urlsplit(url)
     head = (
@@ -67,7 +67,7 @@ async def ask(url: str, path: str, token: str, until: float) -> list[float]:
     ).encode()
     taken: list[float] = []
 
-    async def one() -> None:
+    async def send_on_one_connection() -> None:
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
         while time.monotonic() < until:
             began = time.perf_counter()
@@ -80,16 +80,16 @@ async def ask(url: str, path: str, token: str, until: float) -> list[float]:
             taken.append(time.perf_counter() - began)
         writer.close()
 
-    await asyncio.gather(*(one() for _ in range(CLIENTS)))
+    await asyncio.gather(*(send_on_one_connection() for _ in range(CLIENTS)))
     return taken
 
 
 def load(url: str, path: str, token: str, seconds: float) -> list[float]:
-    """Run :func:`ask` for some seconds; called in a process of its own."""
-    return uvloop.run(ask(url, path, token, time.monotonic() + seconds))
+    """Run :func:`send_requests` for some seconds; called in a process of its own."""
+    return uvloop.run(send_requests(url, path, token, time.monotonic() + seconds))
 
 
-def cpu_of(pids: list[int]) -> float:
+def cpu_seconds(pids: list[int]) -> float:
     """Return the CPU seconds that the processes have used so far."""
     used = 0.0
     for pid in pids:
@@ -99,20 +99,20 @@ def cpu_of(pids: list[int]) -> float:
     return used
 
 
-def measure(door: Door, database: int, path: str, token: str) -> None:
+def measure(api: ApiProcess, database: int, path: str, token: str) -> None:
     """Measure one turn."""
-    before = cpu_of([door.pid]), cpu_of([database, *descendants(database)])
+    before = cpu_seconds([api.pid]), cpu_seconds([database, *descendants(database)])
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        taken = pool.apply(load, (door.url, path, token, TURN_SECONDS))
-    after = cpu_of([door.pid]), cpu_of([database, *descendants(database)])
-    door.seconds += taken
-    door.rates.append(len(taken) / TURN_SECONDS)
-    door.api.append((after[0] - before[0]) / len(taken))
-    door.database.append((after[1] - before[1]) / len(taken))
+        taken = pool.apply(load, (api.url, path, token, TURN_SECONDS))
+    after = cpu_seconds([api.pid]), cpu_seconds([database, *descendants(database)])
+    api.seconds += taken
+    api.rates.append(len(taken) / TURN_SECONDS)
+    api.api_cpu.append((after[0] - before[0]) / len(taken))
+    api.database_cpu.append((after[1] - before[1]) / len(taken))
 
 
 @contextmanager
-def serving(kind: str, started: Started) -> Iterator[Door]:
+def running_api(kind: str, started: Started) -> Iterator[ApiProcess]:
     """Start an additional API process of the platform, and end it afterwards."""
     state = started.state
     port = claim_port("127.0.0.1", 0)
@@ -124,7 +124,7 @@ def serving(kind: str, started: Started) -> Iterator[Door]:
         "AIPLATFORM_RATE_LIMIT_NORMAL": "1000000000/minute",
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "common.doors", kind, str(port)],
+        [sys.executable, "-m", "common.api_process", kind, str(port)],
         cwd=HERE,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -133,7 +133,7 @@ def serving(kind: str, started: Started) -> Iterator[Door]:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(url, process)
-            yield Door(url, process.pid)
+            yield ApiProcess(url, process.pid)
         finally:
             process.terminate()
 
@@ -150,7 +150,7 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.1)
 
 
-def reader(client: Client, url: str, project: str) -> str:
+def create_reader(client: Client, url: str, project: str) -> str:
     """Create a member of the project with the role viewer, and return an access token."""
     client.users.create("reader", "reader@example.com", PASSWORD)
     client.projects.set_member(project, "reader", "viewer")
@@ -161,21 +161,21 @@ def main() -> int:
     """Measure both processes in turns."""
     with running_platform() as (client, started):
         project = client.projects.create("small")
-        token = reader(client, started.url, "small")
+        token = create_reader(client, started.url, "small")
         path = f"/api/v1/projects/{project.uuid}"
         database = started.pids("postgres")[0]
-        with serving("real", started) as real, serving("constant", started) as constant:
-            for door in (real, constant):
-                load(door.url, path, token, WARM_SECONDS)
+        with running_api("real", started) as real, running_api("constant", started) as constant:
+            for api in (real, constant):
+                load(api.url, path, token, WARM_SECONDS)
             for turn in range(TURNS):
-                for door in (real, constant) if turn % 2 else (constant, real):
-                    measure(door, database, path, token)
+                for api in (real, constant) if turn % 2 else (constant, real):
+                    measure(api, database, path, token)
                 progress(f"{real.rates[-1]:.0f} and {constant.rates[-1]:.0f} requests/s")
     figure("access.rate", statistics.median(real.rates), "requests/s")
     figure("access.p95", percentile(real.seconds, 0.95) * 1000, "ms")
     for name, part, other in (
-        ("api", real.api, constant.api),
-        ("database", real.database, constant.database),
+        ("api", real.api_cpu, constant.api_cpu),
+        ("database", real.database_cpu, constant.database_cpu),
     ):
         figure(
             f"access.{name}_cpu",

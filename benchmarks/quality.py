@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from common.conversation_generator import ConversationGenerator, add_overlaps, with_faults
 from common.conversations import tokenizer, write
 from common.figures import figure, progress
-from common.planted import Writer, overlapping, planted
 
 from aiplatform.data import canonical
 from aiplatform.data.ingest import ingest
@@ -77,7 +77,7 @@ UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
 """Checks without a target, because the corpus itself has such faults, which count as wrong here."""
 
 
-def labels(w: Writer, scratch: Path) -> None:
+def labels(w: ConversationGenerator, scratch: Path) -> None:
     """Print precision and recall of the check that finds wrong labels."""
     rows = [
         {"text": w.text(1, 3, language), "label": language}
@@ -116,12 +116,12 @@ def main() -> int:
     """Measure the checks on rows with planted faults, then a report of 100,000 rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=20, help="of the sentences and the faults")
-    writer = Writer(parser.parse_args().seed)
+    writer = ConversationGenerator(parser.parse_args().seed)
     with tempfile.TemporaryDirectory(prefix="aip-quality-") as scratch:
         path = Path(scratch) / "rows.parquet"
         progress(f"planting faults into {ROWS} rows")
-        rows, truth = planted(writer, ROWS)
-        held, passages = overlapping(writer, rows, truth)
+        rows, truth = with_faults(writer, ROWS)
+        held, passages = add_overlaps(writer, rows, truth)
         write(path, rows)
         weights = tokenizer(Path(scratch) / "weights", writer)
         references = []

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from common.conversation_generator import ConversationGenerator
 from common.conversations import tokenizer, write
 from common.figures import figure, progress
-from common.planted import Writer
 from common.rows import words
 
 from aiplatform.data.canonical import CanonicalWriter, iter_batches
@@ -51,7 +51,7 @@ def main() -> int:
         print(json.dumps(one(Path(rows), Path(weights) if weights else None)))
         return 0
     with tempfile.TemporaryDirectory(prefix="aip-report-") as scratch:
-        writer = Writer(20)
+        writer = ConversationGenerator(20)
         rows = Path(scratch) / "rows.parquet"
         weights = tokenizer(Path(scratch) / "weights", writer)
         progress(f"{ROWS} rows")

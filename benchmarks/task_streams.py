@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+from common.fake_jobs import fake_job_variables
 from common.figures import figure, percentile, progress
 from common.platform import Started, proportional_bytes, running_platform
-from common.scripted import scripted
 
 from aiplatform import Client
 from aiplatform.client import Task
@@ -111,7 +111,10 @@ async def watch(started: Started, path: str, token: str, pid: int) -> None:
 
 def watching() -> None:
     """Measure the watchers of one task."""
-    with scripted(TRAINING) as variables, running_platform(**variables) as (client, started):
+    with (
+        fake_job_variables(TRAINING) as variables,
+        running_platform(**variables) as (client, started),
+    ):
         project = client.projects.create("watched")
         client.datasets.upload("tiny", ROWS, project=project)
         task = running_task(client)
@@ -144,7 +147,7 @@ def asked(client: Client, task: Task, until: float) -> list[float]:
 
 def flood() -> None:
     """Measure a task that prints 10 MB a second."""
-    with scripted(FLOOD) as variables, running_platform(**variables) as (client, started):
+    with fake_job_variables(FLOOD) as variables, running_platform(**variables) as (client, started):
         project = client.projects.create("watched")
         client.datasets.upload("tiny", ROWS, project=project)
         deadline = time.monotonic() + 60

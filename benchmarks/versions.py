@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from common import peers
+from common import other_programs
 from common.figures import figure, percentile, progress
 from common.platform import Home, fresh_home
 from common.rows import chats, short_texts, texts, write_lines
@@ -42,15 +42,15 @@ def main() -> int:
         directory = home.directory.parent / "rows"
         directory.mkdir(parents=True)
         before, after = directory / "v1.jsonl", directory / "v2.jsonl"
-        reading(directory, before, after)
+        measure_reading(directory, before, after)
         packed = [path.with_suffix(".parquet") for path in (before, after)]
-        peer = {
-            "Oxen": run_peer("oxenai", peers.OXEN, directory / "oxen", packed),
-            "DVC": run_peer("dvc", peers.DVC, directory / "dvc", packed),
+        results = {
+            "Oxen": run_other_program("oxenai", other_programs.OXEN, directory / "oxen", packed),
+            "DVC": run_other_program("dvc", other_programs.DVC, directory / "dvc", packed),
         }
-        committing(directory, *packed, peer)
-        comparing(directory, *packed, (peer["Oxen"] or {}).get("diff"))
-        over_http(home, directory, before, after)
+        measure_commits(directory, *packed, results)
+        measure_comparison(directory, *packed, (results["Oxen"] or {}).get("diff"))
+        measure_over_http(home, directory, before, after)
     return 0
 
 
@@ -75,7 +75,7 @@ def against(name: str, ours: list[float], floor: list[float], most: float, what:
     )
 
 
-def reading(directory: Path, before: Path, after: Path) -> None:
+def measure_reading(directory: Path, before: Path, after: Path) -> None:
     """Measure how a file is hashed and converted to canonical Parquet, in its own process."""
     files = [
         ("100k_chats", directory / "chats.jsonl", chats(100_000), 3),
@@ -116,20 +116,22 @@ def ingest(path: Path) -> None:
     )  # fmt: skip
 
 
-def run_peer(
-    package: str, program: str, place: Path, versions: list[Path]
+def run_other_program(
+    package: str, program: str, directory: Path, versions: list[Path]
 ) -> dict[str, Any] | None:
     """Measure how another program commits the second version: seconds, and share of disk space."""
-    place.mkdir()
-    found = peers.measured(package, program, place, *map(str, versions), str(place))
+    directory.mkdir()
+    found = other_programs.run_program(
+        package, program, directory, *map(str, versions), str(directory)
+    )
     if found is None:
         return None
-    kept = peers.size_of(place / ".oxen") + peers.size_of(place / ".dvc")
+    kept = other_programs.size_of(directory / ".oxen") + other_programs.size_of(directory / ".dvc")
     first = versions[0].stat().st_size
     return {**found, "second_share": (kept - first) / first}
 
 
-def committing(directory: Path, before: Path, after: Path, peer: dict[str, Any]) -> None:
+def measure_commits(directory: Path, before: Path, after: Path, results: dict[str, Any]) -> None:
     """Measure how the second version is cut and packed, and its new parts are stored and synced."""
     seconds, shares = [], []
     for turn in range(3):
@@ -139,7 +141,7 @@ def committing(directory: Path, before: Path, after: Path, peer: dict[str, Any])
         _, second_size = commit(after, store, first.parts)
         seconds.append(time.perf_counter() - began)
         shares.append(100 * second_size / first_size)
-    known = {name: found for name, found in peer.items() if found}
+    known = {name: found for name, found in results.items() if found}
     fastest = min(known, key=lambda name: known[name]["commit"], default=None)
     figure(
         "versions.commit_second_1m_rows",
@@ -171,7 +173,7 @@ def commit(
     return packed, sum(size for _, _, size in packed.new)
 
 
-def comparing(directory: Path, before: Path, after: Path, oxen: float | None) -> None:
+def measure_comparison(directory: Path, before: Path, after: Path, oxen: float | None) -> None:
     """Measure the comparison of two versions, by key and by content."""
 
     def ours(key: str | None) -> None:
@@ -206,7 +208,7 @@ def comparing(directory: Path, before: Path, after: Path, oxen: float | None) ->
         )
 
 
-def over_http(home: Home, directory: Path, before: Path, after: Path) -> None:
+def measure_over_http(home: Home, directory: Path, before: Path, after: Path) -> None:
     """Measure requests to a running platform."""
     started = home.up()
     with home.client(started) as client:
@@ -222,17 +224,17 @@ def over_http(home: Home, directory: Path, before: Path, after: Path) -> None:
             timed(lambda: client.datasets.upsert(rows, edits, key="id")),
             "s",
         )
-        pulling(client, project, directory)
+        measure_pull(client, project, directory)
         large = directory / "large.jsonl"
         size = write_lines(large, short_texts(LARGE))
         progress(f"{large.name}: {size / 1e6:.0f} MB")
         seconds = timed(lambda: client.datasets.upload("large", large, project=project))
         progress(f"uploaded in {seconds:.0f} s")
         large.unlink()
-        browsing(client, project)
+        measure_browsing(client, project)
 
 
-def pulling(client: Client, project: Project, directory: Path) -> None:
+def measure_pull(client: Client, project: Project, directory: Path) -> None:
     """Measure the download of a version when the previous one is in the cache."""
     from aiplatform.client import DataCache
 
@@ -250,7 +252,7 @@ def pulling(client: Client, project: Project, directory: Path) -> None:
     )
 
 
-def browsing(client: Client, project: Project) -> None:
+def measure_browsing(client: Client, project: Project) -> None:
     """Measure pages, conditions and searches on ten million rows."""
     chosen = random.Random(1)
     path = f"datasets/{client.datasets.get('large', project=project).uuid}/versions/v1/rows"

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from aiplatform.embedded.binaries import PostgresBinaries, find_postgres, find_valkey, runnable_by
-from aiplatform.embedded.datadir import server_account
+from aiplatform.embedded.data_directory import server_account
 from aiplatform.embedded.process import Account, spawn
 
 TEST_DATABASE_URL = "AIPLATFORM_TEST_DATABASE_URL"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from aiplatform.data import canonical
-from common.planted import Row, Writer
+from common.conversation_generator import ConversationGenerator, Row
 
 
-def tokenizer(directory: Path, w: Writer) -> Path:
+def tokenizer(directory: Path, w: ConversationGenerator) -> Path:
     """Create a model's directory with a byte-level tokenizer that is trained on the sentences."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 

@@ -20,7 +20,7 @@ import pytest
 from aiplatform.embedded.control import platform_status
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.leftovers import end_leftovers
-from aiplatform.embedded.process import is_same_process, wait_gone
+from aiplatform.embedded.process import is_same_process, wait_until_gone
 from aiplatform.embedded.state import ServiceRecord, State, read_state
 
 COMMAND = Path(__file__).with_name("command.py")
@@ -98,7 +98,7 @@ class Platform:
     def kill_supervisor(self) -> State:
         state = self.state
         os.kill(state.pid, signal.SIGKILL)
-        assert wait_gone(state.pid, state.identity, 5)
+        assert wait_until_gone(state.pid, state.identity, 5)
         return state
 
     def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:

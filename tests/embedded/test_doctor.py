@@ -16,10 +16,10 @@ from aiplatform.embedded.doctor import (
     Outcome,
     check_gpu,
     check_hub,
+    check_isolation,
     check_scripts,
     check_traces,
     examine,
-    judge_isolation,
 )
 from aiplatform.embedded.home import Home
 from tests.embedded.conftest import Platform
@@ -61,8 +61,8 @@ def test_doctor_finds_no_failure_on_a_fit_machine(home: Home) -> None:
 def test_doctor_names_a_remedy_for_each_problem(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "DISK_WANTED", 1 << 60)
-    monkeypatch.setattr(doctor, "MEMORY_WANTED", 1 << 60)
+    monkeypatch.setattr(doctor, "RECOMMENDED_DISK_BYTES", 1 << 60)
+    monkeypatch.setattr(doctor, "RECOMMENDED_MEMORY_BYTES", 1 << 60)
     monkeypatch.setattr(doctor, "missing_packages", lambda extra: [f"part-of-{extra}"])
     data = home.postgres / "data"
     data.mkdir(parents=True)
@@ -137,13 +137,13 @@ def test_judge_isolation_reports_the_result_with_a_remedy(
     message: str,
     remedy: str,
 ) -> None:
-    check = judge_isolation(found, environ, allowed=True)
+    check = check_isolation(found, environ, allowed=True)
     assert check.outcome is outcome
     assert check.message.startswith("on; ")
     assert message in check.message
     assert remedy in check.remedy
     assert bool(check.remedy) is (outcome is not Outcome.OK)
-    off = judge_isolation(found, environ, allowed=False)
+    off = check_isolation(found, environ, allowed=False)
     assert (off.outcome, off.message) == (Outcome.OK, check.message.replace("on; ", "off; ", 1))
 
 

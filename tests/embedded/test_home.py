@@ -82,7 +82,7 @@ def test_prepare_with_a_file_in_the_way_is_refused(home: Home) -> None:
 
 
 def test_lock_has_only_one_holder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_module, "LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(home_module, "LOCK_SECONDS", 0.1)
     home.prepare()
     first = home.lock()
     assert first is not None

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from aiplatform.embedded.binaries import debian_directories, find_postgres
-from aiplatform.embedded.datadir import check_version
+from aiplatform.embedded.data_directory import check_version
 from aiplatform.embedded.errors import (
     HomeUnusableError,
     MissingPartError,
@@ -17,8 +17,8 @@ from aiplatform.embedded.errors import (
     WrongDataVersionError,
 )
 from aiplatform.embedded.home import Home, socket_directory
-from aiplatform.embedded.keeper import Keeper, child_environment
 from aiplatform.embedded.postgres import Postgres
+from aiplatform.embedded.process_manager import ProcessManager, child_environment
 from aiplatform.embedded.signals import Signals
 from tests.embedded.conftest import Platform
 
@@ -28,29 +28,29 @@ def start(new_platform: Callable[..., Platform]) -> Iterator[Callable[..., Postg
     """Return a function that starts a server in a new home and creates its database."""
     sockets: list[Path] = []
     with Signals() as signals:
-        keepers: list[Keeper] = []
+        process_managers: list[ProcessManager] = []
 
         def begin(environ: dict[str, str] | None = None) -> Postgres:
             home: Home = new_platform().home
             home.prepare()
             sockets.append(socket_directory(home))
             postgres = Postgres.locate(home, sockets[-1], environ or {})
-            keeper = Keeper(signals, home.logs, lambda: None, lambda: None)
-            keepers.append(keeper)
+            process_manager = ProcessManager(signals, home.logs, lambda: None, lambda: None)
+            process_managers.append(process_manager)
             environment = child_environment({"LC_ALL": "C"})
             assert postgres.is_fresh
-            keeper.run(postgres.initdb(environment))
-            postgres.adopt()
+            process_manager.run(postgres.initdb(environment))
+            postgres.finish_data_directory()
             assert not postgres.is_fresh
-            keeper.start(postgres.service(environment))
-            assert keeper.until(lambda: keeper.running("postgres"), 30)
+            process_manager.start(postgres.service(environment))
+            assert process_manager.wait_until(lambda: process_manager.running("postgres"), 30)
             postgres.ensure_database()
             postgres.ensure_database()
             return postgres
 
         yield begin
-        for keeper in keepers:
-            keeper.stop(["postgres"])
+        for process_manager in process_managers:
+            process_manager.stop(["postgres"])
     for directory in sockets:
         for path in [*directory.rglob("*"), directory]:
             path.rmdir() if path.is_dir() else path.unlink()

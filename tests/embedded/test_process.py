@@ -11,12 +11,12 @@ import pytest
 from aiplatform.embedded.process import (
     describe_exit,
     end_process,
-    ended,
     identity,
     is_same_process,
-    processes_with,
+    processes_with_variable,
+    reap_if_ended,
     spawn,
-    wait_gone,
+    wait_until_gone,
 )
 
 ON_LINUX = sys.platform.startswith("linux")
@@ -24,7 +24,7 @@ ON_LINUX = sys.platform.startswith("linux")
 
 def wait_ended(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 10
-    while not ended(process):
+    while not reap_if_ended(process):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -44,7 +44,7 @@ def test_identity_of_a_zombie_is_none() -> None:
     known = identity(process.pid)
     assert is_same_process(process.pid, known)
     process.kill()
-    assert wait_gone(process.pid, known, 5)
+    assert wait_until_gone(process.pid, known, 5)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     process.wait()
     assert identity(process.pid) is None
@@ -72,13 +72,13 @@ def test_spawned_process_leads_its_own_session(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_ended_kills_the_rest_of_the_process_group(tmp_path: Path) -> None:
+def test_reap_if_ended_kills_the_rest_of_the_process_group(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; sleep 0.2; exit 3"
     process = spawn(["sh", "-c", script], env=dict(os.environ), log=-3, cwd=tmp_path)
     wait_ended(process)
     assert process.returncode == 3
     left = int((tmp_path / "pid").read_text())
-    assert wait_gone(left, identity(left), 5)
+    assert wait_until_gone(left, identity(left), 5)
 
 
 @pytest.mark.skipif(not ON_LINUX, reason="the kernel's death signal")
@@ -95,7 +95,7 @@ def test_children_of_a_killed_parent_get_the_death_signal(tmp_path: Path) -> Non
     assert known is not None
     parent.kill()
     parent.wait()
-    assert wait_gone(child, known, 5)
+    assert wait_until_gone(child, known, 5)
 
 
 def test_end_process_sends_the_next_signal_if_one_is_ignored(tmp_path: Path) -> None:
@@ -123,8 +123,10 @@ def test_processes_with_finds_processes_by_environment() -> None:
     process = subprocess.Popen(["sleep", "60"], env={"MARK": f"run-{os.getpid()}"})
     try:
         time.sleep(0.2)
-        assert [pid for pid, _ in processes_with("MARK", f"run-{os.getpid()}")] == [process.pid]
-        assert processes_with("MARK", "run-") == []
+        assert [pid for pid, _ in processes_with_variable("MARK", f"run-{os.getpid()}")] == [
+            process.pid
+        ]
+        assert processes_with_variable("MARK", "run-") == []
     finally:
         process.kill()
         process.wait()

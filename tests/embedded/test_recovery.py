@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aiplatform.embedded.process import is_same_process, wait_gone
+from aiplatform.embedded.process import is_same_process, wait_until_gone
 from tests.embedded.conftest import Platform, all_gone, ended
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def test_platform_recovers_after_all_children_were_killed(platform: Platform) ->
     platform.up()
     row = platform.write_row()
     old = platform.kill("postgres", "valkey", "api", "worker")
-    assert all(wait_gone(pid, known, 5) for pid, known in old)
+    assert all(wait_until_gone(pid, known, 5) for pid, known in old)
     platform.wait(platform.healthy)
     assert row in platform.rows()
 

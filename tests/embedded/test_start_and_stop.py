@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from aiplatform.embedded.process import is_same_process, wait_gone
+from aiplatform.embedded.process import is_same_process, wait_until_gone
 from aiplatform.embedded.state import Phase
 from tests.embedded.conftest import COMMAND, Platform, all_gone, said
 
@@ -193,7 +193,7 @@ def test_ctrl_c_while_waiting_stops_the_background_platform(platform: Platform) 
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert wait_gone(state.pid, state.identity, 10)
+    assert wait_until_gone(state.pid, state.identity, 10)
     assert all_gone(state)
 
 
@@ -229,5 +229,5 @@ def test_removed_home_ends_its_platform(platform: Platform) -> None:
     """Otherwise, its processes would be restarted forever without any data."""
     state = platform.up()
     shutil.rmtree(platform.home.root)
-    assert wait_gone(state.pid, state.identity, 30)
+    assert wait_until_gone(state.pid, state.identity, 30)
     assert all_gone(state)

@@ -69,7 +69,7 @@ def test_wanting_names_the_parts_that_do_not_work() -> None:
         {"database": HealthCheck(True, "answers"), "workers": HealthCheck(False, "no heartbeat")},
     )
     assert not health.is_ok
-    assert health.wanting == ["workers (no heartbeat)"]
+    assert health.failed_parts == ["workers (no heartbeat)"]
 
 
 def test_open_log_renames_a_large_log(tmp_path: Path) -> None:

@@ -42,12 +42,12 @@ def work(job, report):
             report.progress(beat / beats)
             sys.stdout.write(f"beat {beat}\n")
         if beat % 25 == 24:
-            with report.stop.held():
+            with report.stop.delay():
                 path = Path(job.checkpoint_dir, f"checkpoint-{beat}")
                 path.mkdir()
                 (path / "state").write_text(str(beat + 1))
                 report.checkpoint(beat, str(path))
-            report.stop.obey()
+            report.stop.raise_if_requested()
         time.sleep(BEAT_SECONDS)
     note("end")
     return {"attempt": job.attempt}

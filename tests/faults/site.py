@@ -20,7 +20,7 @@ import psutil
 import psycopg
 
 from aiplatform.embedded.binaries import find_postgres, find_valkey, runnable_by
-from aiplatform.embedded.datadir import server_account
+from aiplatform.embedded.data_directory import server_account
 from aiplatform.embedded.process import Account, signal_group, spawn
 from tests.faults.network import Network
 from tests.servers import EXTENSIONS, OWNER, RUNTIME

@@ -128,11 +128,11 @@ def test_sigterm_raises_job_stopped_at_once(sigterm: StopRequest) -> None:
 
 
 def test_held_stop_is_raised_only_after_the_hold(sigterm: StopRequest) -> None:
-    with sigterm.held():
+    with sigterm.delay():
         os.kill(os.getpid(), signal.SIGTERM)
         assert sigterm.requested
     with pytest.raises(JobStopped):
-        sigterm.obey()
+        sigterm.raise_if_requested()
 
 
 def test_stop_during_a_write_keeps_the_line_complete(
@@ -151,7 +151,7 @@ def test_stop_during_a_write_keeps_the_line_complete(
     with pytest.raises(JobStopped):
         report.metrics(1, {"loss": 1.0})
     report._write = write  # type: ignore[method-assign]
-    sigterm.obeyed()
+    sigterm.mark_stopping()
     report.stopped()
     assert [message["type"] for message in read()] == ["metrics", "stopped"]
 
@@ -177,7 +177,7 @@ def test_stop_lost_in_a_destructor_is_raised_at_the_next_message(
 def test_stop_is_not_raised_in_other_threads(pipe: tuple[int, Read], sigterm: StopRequest) -> None:
     fd, read = pipe
     report = Reporter(fd, sigterm)
-    with sigterm.held():
+    with sigterm.delay():
         os.kill(os.getpid(), signal.SIGTERM)
         errors: list[BaseException] = []
 

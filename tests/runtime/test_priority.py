@@ -10,11 +10,11 @@ import pytest
 
 PROGRAM = """
 import os, threading
-from aiplatform.runtime.priority import stand_back
+from aiplatform.runtime.priority import apply_niceness
 going = threading.Event()
 thread = threading.Thread(target=going.wait)
 thread.start()
-stand_back()
+apply_niceness()
 print(os.nice(0), os.getpriority(os.PRIO_PROCESS, thread.native_id))
 going.set()
 """
@@ -22,7 +22,7 @@ going.set()
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have no priority there")
 @pytest.mark.parametrize(("told", "taken"), [("3", 3), ("0", 0), ("", 0)])
-def test_stand_back_sets_the_niceness_of_all_threads(told: str, taken: int) -> None:
+def test_apply_niceness_sets_the_niceness_of_all_threads(told: str, taken: int) -> None:
     before = os.nice(0)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

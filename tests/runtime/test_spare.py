@@ -22,7 +22,7 @@ DRIVER = """
 import json, os, sys, tempfile, time
 from aiplatform.runtime import child, launcher, spare
 launcher.INITIAL_LEASE_SECONDS = float(os.environ.get("TEST_LEASE", "45"))
-spare.AHEAD = os.environ.get("TEST_AHEAD", "json").split(",")
+spare.MODULES = os.environ.get("TEST_MODULES", "json").split(",")
 
 def job(path, out):
     told = {
@@ -48,7 +48,7 @@ sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 REAL = """
 import sys
 from aiplatform.runtime import launcher, spare
-spare.NICENESS = 1
+spare.IMPORT_NICENESS = 1
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 PATIENCE = 280.0
@@ -109,8 +109,8 @@ def test_spare_runs_only_its_first_job(start: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize("warm", [True, False])
 def test_spare_ends_when_its_runner_is_gone(start: Start, tmp_path: Path, warm: bool) -> None:
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(600)")
-    ahead = "json" if warm else "sleeper"
-    with start(TEST_AHEAD=ahead, PYTHONPATH=f"{SOURCE}{os.pathsep}{tmp_path}") as runner:
+    modules = "json" if warm else "sleeper"
+    with start(TEST_MODULES=modules, PYTHONPATH=f"{SOURCE}{os.pathsep}{tmp_path}") as runner:
         if warm:
             runner.wait_for("warm")
         else:
@@ -146,7 +146,7 @@ def test_cancelled_spare_ends(start: Start) -> None:
 
 
 def test_spare_with_a_failed_import_is_never_warm(start: Start) -> None:
-    with start(TEST_AHEAD="json,no_such_module_at_all") as runner:
+    with start(TEST_MODULES="json,no_such_module_at_all") as runner:
         assert runner.finish() == 1
     assert runner.received == []
     assert "no_such_module_at_all" in runner.log
@@ -161,7 +161,7 @@ def test_gpus_are_untouched_is_false_if_cuda_was_started(
             return answer
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
-    assert spare.gpus_are_untouched() is untouched
+    assert spare.cuda_is_uninitialized() is untouched
 
 
 def test_gpus_are_untouched_is_true_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_gpus_are_untouched_is_true_without_cuda(monkeypatch: pytest.MonkeyPatch
         raise OSError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert spare.gpus_are_untouched()
+    assert spare.cuda_is_uninitialized()
 
 
 def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:

@@ -109,7 +109,7 @@ def up(
     6 home not usable, 7 data of another PostgreSQL version, 130 interrupted before it was ready.
     """
     _need_server_extra()
-    from aiplatform.embedded.detached import start_detached
+    from aiplatform.embedded.daemon import start_daemon
     from aiplatform.embedded.home import Home
     from aiplatform.embedded.supervisor import Observe, Options, Supervisor
 
@@ -121,7 +121,7 @@ def up(
     display = _JsonDisplay() if as_json else _Display(detach=detach)
     with display:
         if detach:
-            start_detached(options.home, run, display.show)
+            start_daemon(options.home, run, display.show)
             return
         code = run(display.show)
     raise typer.Exit(code)
@@ -339,8 +339,8 @@ def _status_table(found: "Status") -> "RenderableType":
     elif found.health.is_ok:
         health = tr("[green]ok[/]: {checks}", checks=_plain(", ".join(found.health.checks)))
     else:
-        wanting = _plain(", ".join(found.health.wanting))
-        health = tr("[yellow]not ok[/]: {checks}", checks=wanting)
+        failed = _plain(", ".join(found.health.failed_parts))
+        health = tr("[yellow]not ok[/]: {checks}", checks=failed)
     return Group(
         tr("{phase} at [bold]{url}[/]", phase=_coloured(state.phase), url=state.url),
         tr("home     {home}", home=_plain(state.home)),

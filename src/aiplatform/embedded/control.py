@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiplatform.embedded.errors import StopFailedError
-from aiplatform.embedded.health import Health, ask_health
+from aiplatform.embedded.health import Health, fetch_health
 from aiplatform.embedded.home import Home
-from aiplatform.embedded.leftovers import end_leftovers, living
-from aiplatform.embedded.process import resident_bytes, user_name, wait_gone
+from aiplatform.embedded.leftovers import end_leftovers, running_records
+from aiplatform.embedded.process import resident_bytes, user_name, wait_until_gone
 from aiplatform.embedded.state import State, read_state, remove_state
 from aiplatform.embedded.supervisor import already_running
 from aiplatform.language import tr
@@ -53,11 +53,11 @@ def platform_status(home: Home) -> Status:
     """Return the status of the platform of this home. Its API is asked for its health, too."""
     state = read_state(home)
     if state is None or not state.supervisor_alive:
-        left = [record.name for record in living(state)] if state else []
+        left = [record.name for record in running_records(state)] if state else []
         return Status(home=str(home.root), running=False, leftovers=left)
     memory = {
         record.name: size
-        for record in living(state)
+        for record in running_records(state)
         if record.pid is not None and (size := resident_bytes(record.pid)) is not None
     }
     since = datetime.now(UTC) - datetime.fromisoformat(state.started_at)
@@ -65,7 +65,7 @@ def platform_status(home: Home) -> Status:
         home=str(home.root),
         running=True,
         state=state,
-        health=ask_health(state.host, state.port),
+        health=fetch_health(state.host, state.port),
         uptime_seconds=max(since.total_seconds(), 0.0),
         memory=memory,
     )
@@ -83,7 +83,7 @@ def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
     state = read_state(home)
     if state is not None and state.supervisor_alive:
         return _stop_supervisor(home, state, seconds)
-    lock = _lock_or_wait(home)
+    lock = _lock(home)
     try:
         ended = end_leftovers(home)
         remove_state(home)
@@ -113,7 +113,7 @@ def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
             tr("Process {pid} belongs to {owner}.", pid=state.pid, owner=owner),
             tr("Run `{down}` as that user.", down=home.command("down")),
         ) from error
-    if not wait_gone(state.pid, state.identity, seconds):
+    if not wait_until_gone(state.pid, state.identity, seconds):
         raise StopFailedError(
             tr(
                 "Process {pid} has not ended within {seconds:.0f} seconds.",
@@ -135,7 +135,7 @@ def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
     )
 
 
-def _lock_or_wait(home: Home) -> int:
+def _lock(home: Home) -> int:
     lock = home.lock()
     if lock is None:
         raise already_running(home)

@@ -20,7 +20,7 @@ import httpx
 
 from aiplatform.embedded.binaries import find_postgres, find_valkey, missing_packages
 from aiplatform.embedded.control import platform_status
-from aiplatform.embedded.datadir import check_reachable, check_version, server_account
+from aiplatform.embedded.data_directory import check_reachable, check_version, server_account
 from aiplatform.embedded.errors import EmbeddedError
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.ports import claim_port
@@ -32,19 +32,19 @@ HUB_SECONDS = 2.0
 COMMAND_SECONDS = 5.0
 COLLECTOR_SECONDS = 1.0
 ISOLATION_SECONDS = 60.0
-AUDIT_POWERS = """
+AUDIT_RIGHTS = """
 SELECT current_user, EXISTS (
     SELECT FROM pg_class WHERE oid = to_regclass('public.audit_logs')
     AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'UPDATE')
          OR has_table_privilege(oid, 'DELETE') OR has_table_privilege(oid, 'TRUNCATE')))
-    -- A temporary table of that name would be found in its place.
+    -- A role that may create temporary tables could hide audit_logs behind one of its own.
     OR has_database_privilege(current_database(), 'TEMPORARY')
 """
 GIB = 1024**3
-DISK_WANTED = 5 * GIB
+RECOMMENDED_DISK_BYTES = 5 * GIB
 """Free bytes that a small base model, a tuned copy of it and a few checkpoints need."""
 
-MEMORY_WANTED = 4 * GIB
+RECOMMENDED_MEMORY_BYTES = 4 * GIB
 """Bytes that API, worker, databases and the fine-tuning of a 135M parameter model need."""
 
 
@@ -74,7 +74,7 @@ def examine(
     home: Home, host: str, port: int, environ: Mapping[str, str] = os.environ
 ) -> list[Check]:
     """Run all checks and return their results; nothing is changed."""
-    looks: list[Callable[[], Check]] = [
+    checks: list[Callable[[], Check]] = [
         check_python,
         lambda: check_extra("server", Outcome.FAIL),
         lambda: check_extra("llm", Outcome.WARN),
@@ -91,11 +91,14 @@ def examine(
         lambda: check_traces(environ),
         lambda: check_scripts(environ),
     ]
-    hub = _Later(lambda: check_hub(environ), HUB_SECONDS + 0.5)
-    return [*(look() for look in looks), hub.result() or _no_hub(tr("no answer"), environ)]
+    hub = _CheckInThread(lambda: check_hub(environ), HUB_SECONDS + 0.5)
+    return [
+        *(check() for check in checks),
+        hub.result() or _hub_unreachable(tr("no answer"), environ),
+    ]
 
 
-class _Later:
+class _CheckInThread:
     """A check that runs in a thread and has a time limit, because a DNS lookup has no timeout."""
 
     def __init__(self, check: Callable[[], Check], seconds: float) -> None:
@@ -199,7 +202,7 @@ def check_valkey(environ: Mapping[str, str]) -> Check:
 
 def check_home(home: Home) -> Check:
     """Check that the home can be written, or created."""
-    path = _nearest(home.root)
+    path = _nearest_existing(home.root)
     if not path.is_dir():
         return Check(
             "home", Outcome.FAIL, tr("{path} is a file", path=path), tr("Choose another --home.")
@@ -225,7 +228,7 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
         account = server_account(data)
         if account is not None:
             # `up` opens the home itself to that user, but never changes the directories above.
-            check_reachable(_nearest(home.root.parent), account)
+            check_reachable(_nearest_existing(home.root.parent), account)
         if not data.exists():
             return Check("database", Outcome.OK, tr("not made yet; `aiplatform up` makes it"))
         check_version(data, find_postgres(environ))
@@ -240,10 +243,10 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
 
 def check_disk(home: Home) -> Check:
     """Check the free space on the home's file system."""
-    path = _nearest(home.root)
+    path = _nearest_existing(home.root)
     free = shutil.disk_usage(path).free
     text = tr("{free:.1f} GiB free for {home}", free=free / GIB, home=home.root)
-    if free >= DISK_WANTED:
+    if free >= RECOMMENDED_DISK_BYTES:
         return Check("disk", Outcome.OK, text)
     return Check(
         "disk",
@@ -251,7 +254,7 @@ def check_disk(home: Home) -> Check:
         text,
         tr(
             "Free some space: models and checkpoints want {size:.0f} GiB and more.",
-            size=DISK_WANTED / GIB,
+            size=RECOMMENDED_DISK_BYTES / GIB,
         ),
     )
 
@@ -263,13 +266,13 @@ def check_memory() -> Check:
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         total = min(total, int(text))
     found = f"{total / GIB:.1f} GiB"
-    if total >= MEMORY_WANTED:
+    if total >= RECOMMENDED_MEMORY_BYTES:
         return Check("memory", Outcome.OK, found)
     return Check(
         "memory",
         Outcome.WARN,
         found,
-        tr("Fine-tuning wants {size:.0f} GiB and more.", size=MEMORY_WANTED / GIB),
+        tr("Fine-tuning wants {size:.0f} GiB and more.", size=RECOMMENDED_MEMORY_BYTES / GIB),
     )
 
 
@@ -292,11 +295,13 @@ def check_platform(home: Home) -> Check:
     text = tr("running at {url}, process {pid}", url=status.state.url, pid=status.state.pid)
     if status.health is not None and status.health.is_ok:
         return Check("platform", Outcome.OK, tr("{text}, healthy", text=text))
-    wanting = ", ".join(status.health.wanting) if status.health else tr("the API does not answer")
+    failed = (
+        ", ".join(status.health.failed_parts) if status.health else tr("the API does not answer")
+    )
     return Check(
         "platform",
         Outcome.WARN,
-        tr("{text}; not ok: {wanting}", text=text, wanting=wanting),
+        tr("{text}; not ok: {parts}", text=text, parts=failed),
         tr("See the logs in {logs}.", logs=home.logs),
     )
 
@@ -316,7 +321,7 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
     url = url.replace("postgresql+psycopg://", "postgresql://", 1)
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
-            row = connection.execute(AUDIT_POWERS).fetchone()
+            row = connection.execute(AUDIT_RIGHTS).fetchone()
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         return Check(
@@ -392,10 +397,10 @@ def check_scripts(environ: Mapping[str, str]) -> Check:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         limited = Outcome.WARN if allowed else Outcome.OK
         return Check("scripts", limited, tr("isolation could not be tried: {error}", error=error))
-    return judge_isolation(found, environ, allowed=allowed)
+    return check_isolation(found, environ, allowed=allowed)
 
 
-def judge_isolation(
+def check_isolation(
     found: Mapping[str, Any], environ: Mapping[str, str], *, allowed: bool
 ) -> Check:
     """Return the check that follows from the result of a trial of isolation.
@@ -488,7 +493,7 @@ def check_hub(environ: Mapping[str, str]) -> Check:
     try:
         answer = httpx.head(address, timeout=HUB_SECONDS, follow_redirects=False)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
-        return _no_hub(str(error) or type(error).__name__, environ)
+        return _hub_unreachable(str(error) or type(error).__name__, environ)
     return Check(
         "hub",
         Outcome.OK,
@@ -506,7 +511,7 @@ def hub_address(environ: Mapping[str, str]) -> str:
     return "https://huggingface.co"
 
 
-def _no_hub(reason: str, environ: Mapping[str, str]) -> Check:
+def _hub_unreachable(reason: str, environ: Mapping[str, str]) -> Check:
     return Check(
         "hub",
         Outcome.WARN,
@@ -519,7 +524,7 @@ def _no_hub(reason: str, environ: Mapping[str, str]) -> Check:
     )
 
 
-def _nearest(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     """Return ``path`` or, if it doesn't exist, the nearest directory above it that does."""
     while not path.exists() and path != path.parent:
         path = path.parent

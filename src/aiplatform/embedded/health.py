@@ -30,7 +30,7 @@ class Health:
         return self.status == "ok"
 
     @property
-    def wanting(self) -> list[str]:
+    def failed_parts(self) -> list[str]:
         """The names of the parts that don't work, each with its detail."""
         return [f"{name} ({part.detail})" for name, part in self.checks.items() if not part.ok]
 
@@ -46,7 +46,7 @@ def base_url(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def ask_health(host: str, port: int, timeout: float = 2.0) -> Health | None:
+def fetch_health(host: str, port: int, timeout: float = 2.0) -> Health | None:
     """Return the health that the API reports; None if no valid answer came.
 
     Uses only the standard library, because it is called many times while the platform starts.

@@ -26,7 +26,7 @@ MINIMUM_FREE_BYTES = 200 * 1024 * 1024
 A new database takes 40 MiB, and its write-ahead log soon as much again.
 """
 
-LOCK_PATIENCE = 1.0
+LOCK_SECONDS = 1.0
 """Seconds to wait for the lock, because a supervisor that was just killed may still be ending."""
 
 MAX_SOCKET_PATH = 103
@@ -128,7 +128,7 @@ class Home:
         Raises:
             HomeUnusableError: If the lock file can't be opened or locked.
         """
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + LOCK_SECONDS
         try:
             # On NFS, an exclusive lock needs a descriptor that is open for writing.
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

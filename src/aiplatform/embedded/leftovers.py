@@ -12,9 +12,9 @@ from aiplatform.embedded.home import Home
 from aiplatform.embedded.process import (
     end_process,
     is_same_process,
-    processes_with,
+    processes_with_variable,
     signal_group,
-    wait_gone,
+    wait_until_gone,
 )
 from aiplatform.embedded.state import ServiceRecord, State, read_state
 
@@ -31,7 +31,7 @@ SERVER_SECONDS = 20.0
 logger = logging.getLogger("aiplatform.embedded")
 
 
-def living(state: State) -> list[ServiceRecord]:
+def running_records(state: State) -> list[ServiceRecord]:
     """Return the recorded processes that still run."""
     return [record for record in state.services if is_same_process(record.pid, record.identity)]
 
@@ -44,19 +44,21 @@ def end_leftovers(home: Home) -> list[str]:
     state = read_state(home)
     if state is None:
         return []
-    found = living(state)
+    found = running_records(state)
     apps = [record for record in found if record.name not in SERVERS]
     for record in apps:
         if record.pid is not None:
             signal_group(record.pid, signal.SIGTERM)
     for record in apps:
-        if record.pid is not None and not wait_gone(record.pid, record.identity, APPS_SECONDS):
+        if record.pid is not None and not wait_until_gone(
+            record.pid, record.identity, APPS_SECONDS
+        ):
             signal_group(record.pid, signal.SIGKILL)
-            wait_gone(record.pid, record.identity, 2.0)
+            wait_until_gone(record.pid, record.identity, 2.0)
     servers = {record.pid for record in found if record.name in SERVERS}
     strays = [
         (pid, known)
-        for pid, known in processes_with(RUN_VARIABLE, state.run_id)
+        for pid, known in processes_with_variable(RUN_VARIABLE, state.run_id)
         if pid not in servers
     ]
     for pid, known in strays:

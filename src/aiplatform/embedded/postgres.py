@@ -25,7 +25,7 @@ from aiplatform.embedded.binaries import (
     find_postgres,
     runnable_by,
 )
-from aiplatform.embedded.datadir import check_reachable, check_version, server_account
+from aiplatform.embedded.data_directory import check_reachable, check_version, server_account
 from aiplatform.embedded.errors import (
     EmbeddedError,
     HomeUnusableError,
@@ -51,14 +51,14 @@ FAST_STOP: StopSteps = (
     (signal.SIGKILL, 5.0),
 )
 
-BUSY = (
+STILL_ENDING_MESSAGES = (
     "pre-existing shared memory block",
     "is already in use",
     "the database system is shutting down",
 )
 """Messages of a failed start while the processes of a killed server are still ending."""
 
-TUNING = """
+DEFAULT_CONFIGURATION = """
 # Added by AI Platform when it made this directory. Edit freely: it is not written again.
 max_connections = 200
 jit = off                        # many short statements
@@ -98,7 +98,7 @@ class Postgres:
         binaries = runnable_by(found, account, home.postgres / "dist")
         self = cls(home, binaries, account, sockets)
         try:
-            self._lay_out()
+            self._prepare_directories()
         except OSError as error:
             raise from_os_error(error, home.postgres) from error
         return self
@@ -135,7 +135,7 @@ class Postgres:
     def initdb(self, env: Mapping[str, str]) -> Service:
         """Return the service that creates the data directory, under a temporary name.
 
-        :meth:`adopt` renames it when it is complete.
+        :meth:`finish_data_directory` renames it when it is complete.
         """
         command = [
             str(self.binaries.initdb),
@@ -157,11 +157,11 @@ class Postgres:
             env=env,
             account=self.account,
             death_signal=signal.SIGKILL,
-            before_start=self._clear_unfinished,
+            before_start=self._remove_unfinished,
             diagnose=self._diagnose,
         )
 
-    def adopt(self) -> None:
+    def finish_data_directory(self) -> None:
         """Write the settings into the finished data directory, and give it its final name.
 
         Raises:
@@ -169,7 +169,7 @@ class Postgres:
         """
         try:
             with (self._unfinished / "postgresql.conf").open("a", encoding="utf-8") as config:
-                config.write(TUNING)
+                config.write(DEFAULT_CONFIGURATION)
                 config.flush()
                 os.fsync(config.fileno())
             self._unfinished.rename(self.data)
@@ -187,8 +187,8 @@ class Postgres:
         }
         # A colon in the path can't be escaped. In that case, the migrations create the functions
         # of the extensions themselves.
-        if self.binaries.major >= 18 and ":" not in str(self._share):
-            options["extension_control_path"] = f"$system:{self._share}"
+        if self.binaries.major >= 18 and ":" not in str(self._extensions):
+            options["extension_control_path"] = f"$system:{self._extensions}"
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return Service(
             name="postgres",
@@ -205,10 +205,10 @@ class Postgres:
             account=self.account,
             stop_steps=FAST_STOP,
             death_signal=signal.SIGINT,
-            before_start=self._clear,
+            before_start=self._remove_stale_files,
             is_ready=self.is_ready,
             diagnose=self._diagnose,
-            transient=BUSY,
+            transient_messages=STILL_ENDING_MESSAGES,
         )
 
     def is_ready(self) -> bool:
@@ -281,16 +281,16 @@ class Postgres:
         return self.home.postgres / "data.new"
 
     @property
-    def _share(self) -> Path:
+    def _extensions(self) -> Path:
         return self.home.postgres / "share"
 
-    def _lay_out(self) -> None:
+    def _prepare_directories(self) -> None:
         """Create the socket's directory, copy the extensions, and correct the data's owner."""
-        self._give(self.socket_dir)
+        self._create_private(self.socket_dir)
         # The extensions are copied, because the server's user may not be able to read the package.
-        target = self._share / "extension"
+        target = self._extensions / "extension"
         target.mkdir(parents=True, exist_ok=True)
-        for directory in (self._share, target):
+        for directory in (self._extensions, target):
             directory.chmod(0o755)
         for source in (
             resources.files("aiplatform.embedded").joinpath("extensions/extension").iterdir()
@@ -309,13 +309,13 @@ class Postgres:
             if stat.S_IMODE(found.st_mode) & 0o027:
                 self.data.chmod(0o700)
 
-    def _give(self, directory: Path) -> None:
+    def _create_private(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True, mode=0o700)
         if self.account is not None:
             os.chown(directory, self.account.uid, self.account.gid)
         directory.chmod(0o700)
 
-    def _clear_unfinished(self) -> None:
+    def _remove_unfinished(self) -> None:
         shutil.rmtree(self._unfinished, ignore_errors=True)
         if self.data.exists():
             # Without PG_VERSION it is not a data directory, so its files must not be deleted.
@@ -331,9 +331,9 @@ class Postgres:
                         "Restore it from a backup, or move it away to start with an empty database."
                     ),
                 ) from error
-        self._give(self._unfinished)
+        self._create_private(self._unfinished)
 
-    def _clear(self) -> None:
+    def _remove_stale_files(self) -> None:
         """Remove what a killed server left: its process, pid file and sockets."""
         pid_file = self.data / "postmaster.pid"
         try:

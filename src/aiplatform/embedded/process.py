@@ -85,12 +85,12 @@ def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | Non
         return None
     prctl = _libc.prctl
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before the line above
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return ask
+    return set_death_signal
 
 
 def spawn(
@@ -134,7 +134,7 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def ended(process: subprocess.Popen[bytes]) -> bool:
+def reap_if_ended(process: subprocess.Popen[bytes]) -> bool:
     """Return True if a child has ended. If so, kill the rest of its process group and reap it.
 
     Otherwise, a server's own child processes would live on and keep its port. The group is killed
@@ -162,7 +162,7 @@ def reap_orphans(own: Iterable[int]) -> None:
     """Reap ended children that we did not start; process 1 of a container inherits orphans.
 
     Args:
-        own: Pids of the children that we started. :func:`ended` reaps them.
+        own: Pids of the children that we started. :func:`reap_if_ended` reaps them.
     """
     if not hasattr(os, "waitid"):
         return
@@ -170,7 +170,7 @@ def reap_orphans(own: Iterable[int]) -> None:
     with contextlib.suppress(ChildProcessError):
         while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if found.si_pid in known:
-                return  # ended() reaps it; the next call reaps the orphans after it
+                return  # reap_if_ended() reaps it; the next call reaps the orphans after it
             os.waitpid(found.si_pid, 0)
 
 
@@ -197,12 +197,12 @@ def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -
             return True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        if wait_gone(pid, remembered, seconds):
+        if wait_until_gone(pid, remembered, seconds):
             return True
     return not is_same_process(pid, remembered)
 
 
-def wait_gone(pid: int, remembered: str | None, seconds: float) -> bool:
+def wait_until_gone(pid: int, remembered: str | None, seconds: float) -> bool:
     """Wait until a process that is not our child has ended; return False if it didn't in time."""
     deadline = time.monotonic() + seconds
     while is_same_process(pid, remembered):
@@ -212,7 +212,7 @@ def wait_gone(pid: int, remembered: str | None, seconds: float) -> bool:
     return True
 
 
-def processes_with(variable: str, value: str) -> list[tuple[int, str]]:
+def processes_with_variable(variable: str, value: str) -> list[tuple[int, str]]:
     """Return pid and identity of the processes whose environment has this variable and value."""
     if not HAS_PSUTIL:
         return []

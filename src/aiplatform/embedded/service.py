@@ -11,14 +11,14 @@ from aiplatform.embedded.process import Account
 StopSteps = tuple[tuple[int, float], ...]
 """Signals to send in turn, each with the seconds to wait before the next."""
 
-POLITE: StopSteps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
+DEFAULT_STOP_STEPS: StopSteps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
-def nothing() -> None:
-    """Do nothing; the default of :attr:`Service.before_start`."""
+def do_nothing() -> None:
+    """Do do_nothing; the default of :attr:`Service.before_start`."""
 
 
-def at_once() -> bool:
+def ready_immediately() -> bool:
     """Return True; the default of :attr:`Service.is_ready`: a process that runs is ready."""
     return True
 
@@ -34,8 +34,8 @@ class Service:
 
     ``before_start`` is called before every start, to remove what the last one left. ``diagnose``
     gets the log of a failed start, and returns an error if another attempt would fail as well.
-    ``transient`` are texts in that log after which the start is simply repeated. ``death_signal``
-    is sent to the process when the supervisor is killed (on Linux only).
+    ``transient_messages`` are texts in that log after which the start is simply repeated.
+    ``death_signal`` is sent to the process when the supervisor is killed (on Linux only).
     """
 
     name: str
@@ -43,9 +43,9 @@ class Service:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
-    stop_steps: StopSteps = POLITE
+    stop_steps: StopSteps = DEFAULT_STOP_STEPS
     death_signal: int = signal.SIGTERM
-    before_start: Callable[[], None] = nothing
-    is_ready: Callable[[], bool] = at_once
+    before_start: Callable[[], None] = do_nothing
+    is_ready: Callable[[], bool] = ready_immediately
     diagnose: Callable[[str], EmbeddedError | None] = no_diagnosis
-    transient: tuple[str, ...] = ()
+    transient_messages: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ class Signals:
             # nohup makes a process ignore SIGHUP; this must stay so.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._stop)
-        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._noted)
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._ignore)
         return self
 
     def __exit__(
@@ -61,5 +61,5 @@ class Signals:
     def _stop(self, *_: object) -> None:
         self.stop_requests += 1
 
-    def _noted(self, *_: object) -> None:
+    def _ignore(self, *_: object) -> None:
         """Do nothing. Python only writes to the wake-up descriptor if a handler exists."""

@@ -20,35 +20,39 @@ from aiplatform.embedded.errors import (
     HomeUnusableError,
     StartFailedError,
 )
-from aiplatform.embedded.health import Health, ask_health, base_url
+from aiplatform.embedded.health import Health, base_url, fetch_health
 from aiplatform.embedded.home import Home, socket_directory
-from aiplatform.embedded.keeper import Keeper, child_environment
 from aiplatform.embedded.leftovers import RUN_VARIABLE, end_leftovers
 from aiplatform.embedded.logs import open_log
-from aiplatform.embedded.migrated import needs_upgrade, note_upgrade
 from aiplatform.embedded.ports import claim_port
 from aiplatform.embedded.postgres import RUNTIME, Postgres
 from aiplatform.embedded.process import identity
+from aiplatform.embedded.process_manager import ProcessManager, child_environment
 from aiplatform.embedded.service import Service
 from aiplatform.embedded.signals import Signals, StopRequestedError
 from aiplatform.embedded.state import Phase, State, read_state, remove_state, write_state
+from aiplatform.embedded.upgrade_check import needs_upgrade, record_upgrade
 from aiplatform.embedded.valkey import Valkey
 from aiplatform.language import tr
 
 Observe = Callable[[State], None]
 
-DATA_SECONDS = 300.0
+DATA_SERVER_SECONDS = 300.0
 """Seconds to wait for PostgreSQL and Valkey, which may first have to replay a long log."""
 
-HEALTH_EVERY = 10.0
+HEALTH_INTERVAL = 10.0
 """Seconds between two checks of a healthy platform."""
 
-PRIVATE = ("AIPLATFORM_DATABASE_URL", "AIPLATFORM_BROKER_URL", "AIPLATFORM_STORAGE_URL")
+OWN_SERVER_VARIABLES = (
+    "AIPLATFORM_DATABASE_URL",
+    "AIPLATFORM_BROKER_URL",
+    "AIPLATFORM_STORAGE_URL",
+)
 
 logger = logging.getLogger("aiplatform.embedded")
 
 
-def _program(name: str, *arguments: str) -> tuple[str, ...]:
+def _aiplatform_command(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "aiplatform", name, *arguments)
 
 
@@ -56,9 +60,9 @@ def _program(name: str, *arguments: str) -> tuple[str, ...]:
 class Programs:
     """The command lines of the platform's own processes; tests replace them with small ones."""
 
-    upgrade: tuple[str, ...] = field(default_factory=lambda: _program("db", "upgrade"))
-    api: tuple[str, ...] = field(default_factory=lambda: _program("server"))
-    worker: tuple[str, ...] = field(default_factory=lambda: _program("worker"))
+    upgrade: tuple[str, ...] = field(default_factory=lambda: _aiplatform_command("db", "upgrade"))
+    api: tuple[str, ...] = field(default_factory=lambda: _aiplatform_command("server"))
+    worker: tuple[str, ...] = field(default_factory=lambda: _aiplatform_command("worker"))
     worker_stop_seconds: float = 45.0
     """Seconds for the worker to stop: 30 for tasks to save checkpoints, the rest for itself."""
 
@@ -108,9 +112,11 @@ class Supervisor:
         postgres = Postgres.locate(self._home, sockets, self._environ)
         valkey = Valkey(self._home, find_valkey(self._environ), sockets)
         valkey.prepare()
-        state = self._state = self._first_state(port, postgres, valkey)
-        keeper = Keeper(signals, self._home.logs, self._save, lambda: self._observe(state))
-        self._keeper = keeper
+        state = self._state = self._initial_state(port, postgres, valkey)
+        process_manager = ProcessManager(
+            signals, self._home.logs, self._save, lambda: self._observe(state)
+        )
+        self._process_manager = process_manager
         self._save()
         reached_ready = False
         try:
@@ -125,9 +131,9 @@ class Supervisor:
         finally:
             state.phase = Phase.STOPPING
             self._step(tr("API and worker; running tasks write their checkpoints"))
-            keeper.stop(["api", "worker", "upgrade", "initdb"])
+            process_manager.stop(["api", "worker", "upgrade", "initdb"])
             self._step(tr("PostgreSQL and Valkey"))
-            keeper.stop(["postgres", "valkey"])
+            process_manager.stop(["postgres", "valkey"])
             remove_state(self._home)
             for directory in (postgres.socket_dir, valkey.socket.parent, sockets):
                 with contextlib.suppress(OSError):
@@ -136,18 +142,20 @@ class Supervisor:
         return 0 if reached_ready else INTERRUPTED
 
     def _start(self, postgres: Postgres, valkey: Valkey) -> None:
-        keeper, state = self._keeper, self._state
+        process_manager, state = self._process_manager, self._state
         environment = self._child_environment()
         servers_environment = child_environment({"LC_ALL": "C", RUN_VARIABLE: state.run_id})
-        keeper.start(valkey.service(servers_environment))
+        process_manager.start(valkey.service(servers_environment))
         if postgres.is_fresh:
             self._step(tr("making the database"))
-            keeper.run(postgres.initdb(servers_environment))
-            postgres.adopt()
+            process_manager.run(postgres.initdb(servers_environment))
+            postgres.finish_data_directory()
         self._step(tr("starting PostgreSQL and Valkey"))
-        keeper.start(postgres.service(servers_environment))
-        if not keeper.until(lambda: keeper.running("postgres"), DATA_SECONDS):
-            raise self._too_slow("PostgreSQL", "postgres")
+        process_manager.start(postgres.service(servers_environment))
+        if not process_manager.wait_until(
+            lambda: process_manager.running("postgres"), DATA_SERVER_SECONDS
+        ):
+            raise self._too_slow_error("PostgreSQL", "postgres")
         postgres.ensure_database()
         root = self._home.root
         programs = self._options.programs
@@ -155,7 +163,7 @@ class Supervisor:
             self._step(tr("migrating"))
             # Only the migrations get the role that owns the tables.
             owner = {"AIPLATFORM_MIGRATION_DATABASE_URL": postgres.owner_url}
-            keeper.run(
+            process_manager.run(
                 Service(
                     name="upgrade",
                     command=programs.upgrade,
@@ -163,12 +171,14 @@ class Supervisor:
                     env=environment | owner | {"AIPLATFORM_RUNTIME_ROLE": RUNTIME},
                 )
             )
-            note_upgrade(self._home, postgres.revision())
-        if not keeper.until(lambda: keeper.running("valkey"), DATA_SECONDS):
-            raise self._too_slow("Valkey", "valkey")
+            record_upgrade(self._home, postgres.revision())
+        if not process_manager.wait_until(
+            lambda: process_manager.running("valkey"), DATA_SERVER_SECONDS
+        ):
+            raise self._too_slow_error("Valkey", "valkey")
         self._step(tr("starting API and worker"))
-        keeper.start(Service(name="api", command=programs.api, cwd=root, env=environment))
-        keeper.start(
+        process_manager.start(Service(name="api", command=programs.api, cwd=root, env=environment))
+        process_manager.start(
             Service(
                 name="worker",
                 command=programs.worker,
@@ -184,9 +194,9 @@ class Supervisor:
                 death_signal=signal.SIGKILL,
             )
         )
-        if not keeper.until(self._is_healthy, self._options.ready_seconds):
-            raise self._not_ready()
-        keeper.starting = False
+        if not process_manager.wait_until(self._is_healthy, self._options.ready_seconds):
+            raise self._not_ready_error()
+        process_manager.starting = False
         state.phase, state.step = Phase.READY, ""
         state.ready_at = datetime.now(UTC).isoformat(timespec="seconds")
         state.ready_seconds = round(time.monotonic() - self._began, 2)
@@ -195,35 +205,39 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Watch the children and the platform's health until a stop is requested."""
-        state, keeper = self._state, self._keeper
-        next_look = time.monotonic() + HEALTH_EVERY
+        state, process_manager = self._state, self._process_manager
+        next_check = time.monotonic() + HEALTH_INTERVAL
         while True:
-            keeper.tick(1.0)
-            if time.monotonic() < next_look:
+            process_manager.tick(1.0)
+            if time.monotonic() < next_check:
                 continue
             if not self._home.lock_file.exists():
                 raise HomeUnusableError(
                     tr("{home} was removed while the platform ran in it.", home=state.home)
                 )
-            health = ask_health(state.host, state.port)
+            health = fetch_health(state.host, state.port)
             phase = Phase.READY if health is not None and health.is_ok else Phase.DEGRADED
-            step = "" if phase is Phase.READY else _wanting(health)
+            step = "" if phase is Phase.READY else _describe_failed_parts(health)
             if (phase, step) != (state.phase, state.step):
                 logger.info("%s %s", phase, step)
                 state.phase, state.step = phase, step
                 self._save()
             # On a busy machine, answers are slow. The state shows this, but nothing is restarted.
-            next_look = time.monotonic() + (HEALTH_EVERY if phase is Phase.READY else 1.0)
+            next_check = time.monotonic() + (HEALTH_INTERVAL if phase is Phase.READY else 1.0)
 
     def _is_healthy(self) -> bool:
-        health = ask_health(self._state.host, self._state.port)
+        health = fetch_health(self._state.host, self._state.port)
         if health is not None and not health.is_ok:
-            self._step(tr("waiting for {parts}", parts=", ".join(health.wanting) or health.status))
-        return health is not None and health.is_ok and self._keeper.running("api", "worker")
+            self._step(
+                tr("waiting for {parts}", parts=", ".join(health.failed_parts) or health.status)
+            )
+        return (
+            health is not None and health.is_ok and self._process_manager.running("api", "worker")
+        )
 
-    def _first_state(self, port: int, postgres: Postgres, valkey: Valkey) -> State:
+    def _initial_state(self, port: int, postgres: Postgres, valkey: Valkey) -> State:
         host = self._options.host
-        ignored = [name for name in PRIVATE if self._environ.get(name)]
+        ignored = [name for name in OWN_SERVER_VARIABLES if self._environ.get(name)]
         warnings = [
             tr(
                 "{name} is set, but `up` uses its own servers; `aiplatform server` and "
@@ -273,39 +287,39 @@ class Supervisor:
 
     def _save(self) -> None:
         """Write the state file and show the state. A full disk must not stop the platform."""
-        self._state.services = self._keeper.records
+        self._state.services = self._process_manager.records
         try:
             write_state(self._home, self._state)
         except OSError as error:
             logger.warning("can't write %s: %s", self._home.state_file, error.strerror)
         self._observe(self._state)
 
-    def _too_slow(self, title: str, name: str) -> StartFailedError:
+    def _too_slow_error(self, title: str, name: str) -> StartFailedError:
         return StartFailedError(
             tr(
                 "{title} did not become ready within {seconds:.0f} seconds.",
                 title=title,
-                seconds=DATA_SECONDS,
+                seconds=DATA_SERVER_SECONDS,
             ),
             tr("See {log}.", log=self._home.logs / f"{name}.log"),
         )
 
-    def _not_ready(self) -> StartFailedError:
-        health = ask_health(self._state.host, self._state.port)
+    def _not_ready_error(self) -> StartFailedError:
+        health = fetch_health(self._state.host, self._state.port)
         return StartFailedError(
             tr(
                 "The platform was not ready within {seconds:.0f} seconds: {health}.",
                 seconds=self._options.ready_seconds,
-                health=_wanting(health),
+                health=_describe_failed_parts(health),
             ),
             tr("See api.log and worker.log in {logs}.", logs=self._home.logs),
         )
 
 
-def _wanting(health: Health | None) -> str:
+def _describe_failed_parts(health: Health | None) -> str:
     if health is None:
         return tr("the API does not answer")
-    return tr("not ok: {parts}", parts=", ".join(health.wanting) or health.status)
+    return tr("not ok: {parts}", parts=", ".join(health.failed_parts) or health.status)
 
 
 def already_running(home: Home) -> AlreadyRunningError:

@@ -77,7 +77,7 @@ class Valkey:
             cwd=self.home.valkey,
             env=env,
             stop_steps=((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)),
-            before_start=self._clear,
+            before_start=self._remove_socket,
             is_ready=self.is_ready,
             diagnose=self._diagnose,
         )
@@ -93,7 +93,7 @@ class Valkey:
         except OSError:
             return False
 
-    def _clear(self) -> None:
+    def _remove_socket(self) -> None:
         self.socket.unlink(missing_ok=True)
 
     def _diagnose(self, log: str) -> EmbeddedError | None:

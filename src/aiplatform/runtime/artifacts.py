@@ -13,7 +13,7 @@ CARD = "README.md"
 LICENSE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "NOTICE", "USE_POLICY.md")
 
 
-def seal(directory: Path) -> None:
+def make_durable(directory: Path) -> None:
     """Make all files below ``directory`` readable for all users, and write them to the disk.
 
     safetensors writes files with mode 0600, which a server of another user can't read. After this

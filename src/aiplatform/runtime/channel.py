@@ -103,7 +103,7 @@ class Reporter:
 
     def forward(self, line: bytes) -> None:
         """Send a message that another process of this job wrote. ``line`` must be complete."""
-        with self.stop.held(), self._lock:
+        with self.stop.delay(), self._lock:
             if not self.outcome_sent:
                 self._write(line)
 
@@ -117,13 +117,13 @@ class Reporter:
                 raise ValueError(error)
             sys.stderr.write(f"{error}, more than the protocol allows\n")
             line = encode(Failure(error=f"The task's result is too large: {error}."))
-        with self.stop.held(), self._lock:
+        with self.stop.delay(), self._lock:
             if self.outcome_sent:
                 return
             self.outcome_sent = outcome
             self._write(line)
         if not outcome:
-            self.stop.obey()
+            self.stop.raise_if_requested()
 
     def _write(self, line: bytes) -> None:
         if self._fd is None:

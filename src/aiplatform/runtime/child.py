@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiplatform.runtime.priority import stand_back
+from aiplatform.runtime.priority import apply_niceness
 from aiplatform.runtime.stop import JobStopped, StopRequest
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ def run_job(job_file: str, messages_fd: int) -> int:
     """Run the job and return the exit code: 0 if it succeeded, or stopped on request."""
     stop = StopRequest()
     stop.listen()  # before the imports, which take seconds: a cancellation may come during them
-    stand_back()
+    apply_niceness()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    with stop.held():  # without the reporter, a stop couldn't be reported
+    with stop.delay():  # without the reporter, a stop couldn't be reported
         from aiplatform.runtime.channel import Reporter
 
     report = Reporter(messages_fd, stop)
     try:
-        stop.obey()
+        stop.raise_if_requested()
         return _run_reported(job_file, report)
     except JobStopped:
-        stop.obeyed()
+        stop.mark_stopping()
         report.stopped()
         return 0
 
@@ -67,7 +67,7 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
 
             return run_ranks(job_file, job, job.ranks, report)
     except Exception as error:  # noqa: BLE001  (the one handler of this process)
-        report.stop.obeyed()
+        report.stop.mark_stopping()
         traceback.print_exc()
         report.failure(explain(error), retryable=getattr(error, "retryable", False))
         return 1

@@ -41,7 +41,7 @@ TERMINATION_GRACE_SECONDS = 30.0
 """Grace period if the launcher itself gets a SIGTERM, for instance at a shutdown."""
 
 MAX_CONTROL_LINE = 64 * 1024
-adopter: int | None = None
+subreaper_pid: int | None = None
 """In the child: the process id of its launcher if that adopts orphans, else None."""
 
 USAGE = (
@@ -78,27 +78,29 @@ def launch(arguments: Arguments) -> int:
     # the job would keep the pipes open, and the runner would wait for it.
     os.set_inheritable(arguments.messages_fd, False)
     os.set_inheritable(arguments.control_fd, False)
-    lifeline, held_open = os.pipe()
-    starting_line, starter = os.pipe()
+    lifeline_reader, lifeline_writer = os.pipe()
+    start_reader, start_writer = os.pipe()
 
     child = os.fork()
     if child == 0:
-        _close(arguments.control_fd, lifeline, held_open, starter)
-        _become_the_job(arguments, starting_line)
+        _close(arguments.control_fd, lifeline_reader, lifeline_writer, start_writer)
+        _run_child(arguments, start_reader)
 
     guardian = os.fork()
     if guardian == 0:
-        _close(arguments.control_fd, arguments.messages_fd, held_open, starting_line, starter)
-        _guard(child, lifeline)
+        _close(
+            arguments.control_fd, arguments.messages_fd, lifeline_writer, start_reader, start_writer
+        )
+        _run_guardian(child, lifeline_reader)
 
-    _close(arguments.messages_fd, lifeline, starting_line)
+    _close(arguments.messages_fd, lifeline_reader, start_reader)
     try:
-        watch = Watch(child, guardian, arguments.control_fd, starter)
+        watch = ChildWatcher(child, guardian, arguments.control_fd, start_writer)
         with contextlib.suppress(BrokenPipeError):  # the child has ended already
-            os.write(starter, b"!")
+            os.write(start_writer, b"!")
         return watch.run()
     finally:
-        _dismiss(guardian)
+        _end_guardian(guardian)
 
 
 def _close(*fds: int) -> None:
@@ -106,24 +108,24 @@ def _close(*fds: int) -> None:
         os.close(fd)
 
 
-def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
+def _run_child(arguments: Arguments, start_reader: int) -> NoReturn:
     """Turn this process into the child: start a session, send ``hello`` and run the job."""
-    global adopter  # noqa: PLW0603  (set only in the child's process)
+    global subreaper_pid  # noqa: PLW0603  (set only in the child's process)
     os.setsid()
-    adopter = os.getppid() if sys.platform.startswith("linux") else None
+    subreaper_pid = os.getppid() if sys.platform.startswith("linux") else None
     code = 1
     try:
         if arguments.job is None:
-            code = _wait_for_a_job(arguments, starting_line)
+            code = _run_spare(arguments, start_reader)
         else:
-            _say_hello(arguments)
+            _send_hello(arguments)
             from aiplatform.runtime.child import run_job
 
             # The job may start processes, so it must wait until there is a guardian, and until the
             # launcher adopts orphans. An end of the pipe instead of a byte means that the launcher
             # died before that.
-            if os.read(starting_line, 1):
-                os.close(starting_line)
+            if os.read(start_reader, 1):
+                os.close(start_reader)
                 code = run_job(arguments.job, arguments.messages_fd)
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
@@ -133,23 +135,23 @@ def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
         _flush_and_exit(code)
 
 
-def _say_hello(arguments: Arguments) -> None:
+def _send_hello(arguments: Arguments) -> None:
     # A literal, because importing pydantic takes long. A test compares it with protocol.messages.
     hello = f'{{"type":"hello","protocol":1,"pid":{os.getpid()}}}\n'
     os.write(arguments.messages_fd, hello.encode())
 
 
-def _wait_for_a_job(arguments: Arguments, starting_line: int) -> int:
+def _run_spare(arguments: Arguments, start_reader: int) -> int:
     """Prepare for a job, wait for it and run it. Return the exit code, 0 if no job comes."""
-    if not os.read(starting_line, 1):
+    if not os.read(start_reader, 1):
         return 1
     from aiplatform.runtime import child, spare
 
-    job = spare.wait_for_job(arguments.messages_fd, starting_line)
-    os.close(starting_line)
+    job = spare.wait_for_job(arguments.messages_fd, start_reader)
+    os.close(start_reader)
     if job is None:
         return 0
-    _say_hello(arguments)
+    _send_hello(arguments)
     return child.run_job(job, arguments.messages_fd)
 
 
@@ -165,17 +167,17 @@ def _flush_and_exit(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _guard(child: int, lifeline: int) -> NoReturn:
+def _run_guardian(child: int, lifeline_reader: int) -> NoReturn:
     """Run the guardian: wait until the launcher is gone, then kill the child's process group."""
     os.setsid()  # a kill of the launcher's process group must not end the guardian as well
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.read(lifeline, 1)
+    os.read(lifeline_reader, 1)
     signal_group(child, signal.SIGKILL)
     os._exit(0)
 
 
-def _dismiss(guardian: int) -> None:
+def _end_guardian(guardian: int) -> None:
     """End the guardian before the launcher ends.
 
     Otherwise it would kill the child's process group, whose id may belong to others by then.
@@ -198,21 +200,21 @@ def signal_group(child: int, number: int) -> None:
         pass  # macOS raises this for a group of zombies
 
 
-class Watch:
+class ChildWatcher:
     """The launcher's main loop: handles control messages until the child has ended."""
 
-    def __init__(self, child: int, guardian: int, control_fd: int, starter: int) -> None:
+    def __init__(self, child: int, guardian: int, control_fd: int, start_writer: int) -> None:
         self.child = child
         self.guardian = guardian
         self.control_fd = control_fd
-        self.starter: int | None = starter
+        self.start_writer: int | None = start_writer
         self.deadline = time.monotonic() + INITIAL_LEASE_SECONDS
         self.kill_at: float | None = None
         self.status: int | None = None
         self._buffer = b""
         self._wakeup, wakeup = os.pipe()
-        # The starter, too: a write to a stuck child must not block the launcher.
-        for end in (self._wakeup, wakeup, control_fd, starter):
+        # Also the pipe of the start: a write to a stuck child must not block the launcher.
+        for end in (self._wakeup, wakeup, control_fd, start_writer):
             flags = fcntl.fcntl(end, fcntl.F_GETFL)
             fcntl.fcntl(end, fcntl.F_SETFL, flags | os.O_NONBLOCK)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -273,10 +275,10 @@ class Watch:
         if len(self._buffer) > MAX_CONTROL_LINE:
             self._buffer = b""
         for line in lines:
-            self._obey(line)
+            self._handle_message(line)
         return True
 
-    def _obey(self, line: bytes) -> None:
+    def _handle_message(self, line: bytes) -> None:
         """Handle one message. An invalid one is ignored: without renewals, the lease expires."""
         import json
 
@@ -291,21 +293,21 @@ class Watch:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.child, signal.SIGUSR1)
                 case "begin":
-                    self._pass_on(line + b"\n")
+                    self._forward_job(line + b"\n")
         except (ValueError, TypeError, KeyError):
             sys.stderr.write(f"launcher: not a control message: {line[:200]!r}\n")
             sys.stderr.flush()
 
-    def _pass_on(self, line: bytes) -> None:
+    def _forward_job(self, line: bytes) -> None:
         """Give a spare its job, once. Kill it if it doesn't take the whole line."""
-        if self.starter is None:
+        if self.start_writer is None:
             return
         try:
-            whole = os.write(self.starter, line) == len(line)
+            whole = os.write(self.start_writer, line) == len(line)
         except OSError:  # the child is gone, or the pipe is full
             whole = False
-        os.close(self.starter)
-        self.starter = None
+        os.close(self.start_writer)
+        self.start_writer = None
         if not whole:
             self._kill("the spare did not take its job")
 

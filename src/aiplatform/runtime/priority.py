@@ -9,7 +9,7 @@ NICENESS = "AIPLATFORM_NICENESS"
 """Environment variable in which the worker sets the niceness; 0 or unset for model servers."""
 
 
-def stand_back() -> None:
+def apply_niceness() -> None:
     """Add the niceness that the worker has set to that of this process.
 
     On Linux, each thread has its own niceness, so it is set for all threads that imports have

@@ -92,7 +92,7 @@ def encode_dataset(
     *,
     max_length: int,
     max_rows: int | None = None,
-    called: str = "dataset",
+    dataset_name: str = "dataset",
 ) -> EncodedRows:
     """Encode a dataset for training or evaluation.
 
@@ -101,7 +101,7 @@ def encode_dataset(
         tokenizer: Must have a chat template, see :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: Maximum number of tokens; longer rows are cut at the end.
         max_rows: Number of rows to read; None for all.
-        called: Name of the dataset in error messages.
+        dataset_name: Name of the dataset in error messages.
 
     Raises:
         JobError: If no row can be used, or the shape of the rows has no text to learn.
@@ -116,8 +116,8 @@ def encode_dataset(
         marked = (mark_text(tokenizer, text) for text in islice(texts, max_rows))
     elif shape in {DataShape.TABLE, DataShape.CLASSIFICATION}:
         raise JobError(
-            f"The {called}'s rows are of the shape {shape.value!r}; a language model is tuned on "
-            "conversations, instructions with answers, or plain text."
+            f"The {dataset_name}'s rows are of the shape {shape.value!r}; a language model is "
+            "tuned on conversations, instructions with answers, or plain text."
         )
     else:
         conversations = islice(read_conversations(parquet), max_rows)
@@ -127,10 +127,11 @@ def encode_dataset(
         _encode_batch(batch, tokenizer, max_length, result)
     if not result.rows:
         if not result.total:
-            raise JobError(f"The {called} has no rows.")
+            raise JobError(f"The {dataset_name} has no rows.")
         reason, count = result.dropped.most_common(1)[0]
         raise JobError(
-            f"None of the {called}'s {result.total} rows can be used; of {count} of them, {reason}."
+            f"None of the {dataset_name}'s {result.total} rows can be used; "
+            f"of {count} of them, {reason}."
         )
     return result
 

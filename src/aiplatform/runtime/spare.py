@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aiplatform.runtime.child import prepare_environment
 
-AHEAD = (
+MODULES = (
     "aiplatform.runtime.channel",
     "aiplatform.runtime.environment",
     "aiplatform.runtime.evaluation.answers",
@@ -38,16 +38,16 @@ AHEAD = (
 They import torch, transformers, peft and trl.
 """
 
-THREADED = ("numpy", "scipy.linalg", "pyarrow")
+THREAD_STARTING_MODULES = ("numpy", "scipy.linalg", "pyarrow")
 """Modules that start threads at import.
 
 Threads keep the priority of the thread that started them, so these modules are not imported at low
 priority. This takes half a second.
 """
 
-WARM = b'{"type":"warm"}\n'
+WARM_MESSAGE = b'{"type":"warm"}\n'
 CUDA_ERROR_NOT_INITIALIZED = 3
-NICENESS = 5
+IMPORT_NICENESS = 5
 """Niceness of the imports, in spares only (Linux allows up to 19).
 
 With this value, a spare gets a quarter of a processor beside one busy process, and is warm after
@@ -55,7 +55,7 @@ about 15 seconds. At 19 it would get a sixtieth: on a busy machine, it would tak
 before it can be used.
 """
 
-FIRST_TO_GO = 500
+OOM_SCORE_INCREASE = 500
 """Addition to the score by which Linux chooses a process to kill when memory runs out."""
 
 
@@ -63,11 +63,11 @@ class SpareError(Exception):
     """The spare differs from a newly started process, so it must not get a job."""
 
 
-def wait_for_job(messages_fd: int, line: int) -> str | None:
+def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
     """Import modules, report this on the messages pipe, wait for a job and set its environment.
 
-    Returns the path of the job's file, or None if the other end of ``line`` is closed, so that no
-    job will come.
+    Returns the path of the job's file, or None if the other end of ``job_reader`` is closed, so
+    that no job will come.
 
     Raises:
         SpareError: If an import has started CUDA.
@@ -77,16 +77,16 @@ def wait_for_job(messages_fd: int, line: int) -> str | None:
     # Otherwise, torch would start CUDA to look for GPUs. CUDA reads only once which GPUs this
     # process may use.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    with first_to_be_killed():
-        with out_of_the_way():
-            for name in THREADED:
+    with high_oom_score():
+        with low_session_weight():
+            for name in THREAD_STARTING_MODULES:
                 with contextlib.suppress(ModuleNotFoundError):
                     importlib.import_module(name)
             import_at_low_priority()
-        if not gpus_are_untouched():
+        if not cuda_is_uninitialized():
             raise SpareError("an import has started CUDA before it was told which GPUs to use")
-        os.write(messages_fd, WARM)
-        data = read_line(line)
+        os.write(messages_fd, WARM_MESSAGE)
+        data = read_line(job_reader)
     if not data:
         return None
     begin = json.loads(data)
@@ -114,7 +114,7 @@ def read_line(descriptor: int) -> bytes:
 
 
 def import_at_low_priority() -> None:
-    """Import :data:`AHEAD` at a lower priority than that of running tasks.
+    """Import :data:`MODULES` at a lower priority than that of running tasks.
 
     This is done in a thread, because on Linux each thread has its own priority. The main thread
     keeps its priority: an unprivileged process can't raise one that it has lowered.
@@ -125,8 +125,8 @@ def import_at_low_priority() -> None:
 
     def work() -> None:
         if sys.platform.startswith("linux"):
-            os.nice(NICENESS)
-        for name in AHEAD:
+            os.nice(IMPORT_NICENESS)
+        for name in MODULES:
             importlib.import_module(name)
 
     with ThreadPoolExecutor(1, "imports") as imports:
@@ -134,7 +134,7 @@ def import_at_low_priority() -> None:
 
 
 @contextlib.contextmanager
-def out_of_the_way() -> Iterator[None]:
+def low_session_weight() -> Iterator[None]:
     """Lower the weight of this process's session while the context is active.
 
     If Linux groups processes by session (``sched_autogroup``, the default of desktops), a thread's
@@ -146,7 +146,7 @@ def out_of_the_way() -> Iterator[None]:
     """
     weight = Path("/proc/self/autogroup")
     try:
-        weight.write_text(str(NICENESS))
+        weight.write_text(str(IMPORT_NICENESS))
     except OSError:  # the kernel has no autogroups
         yield
         return
@@ -160,7 +160,7 @@ def out_of_the_way() -> Iterator[None]:
     raise SpareError("the session's weight could not be raised again")
 
 
-def gpus_are_untouched() -> bool:
+def cuda_is_uninitialized() -> bool:
     """Return True unless CUDA's driver has been started in this process."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -171,12 +171,12 @@ def gpus_are_untouched() -> bool:
 
 
 @contextlib.contextmanager
-def first_to_be_killed() -> Iterator[None]:
+def high_oom_score() -> Iterator[None]:
     """Let Linux kill this process before others of its size while the context is active."""
     score = Path("/proc/self/oom_score_adj")
     try:
         before = score.read_text()
-        score.write_text(str(min(1000, int(before) + FIRST_TO_GO)))
+        score.write_text(str(min(1000, int(before) + OOM_SCORE_INCREASE)))
     except OSError:  # the system has no such score
         yield
         return

@@ -2,7 +2,7 @@
 
 Most jobs end at once: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A job
 that must finish something before (a training its checkpoint, a server its running answers) delays
-the exception with :meth:`StopRequest.held`, and checks ``requested`` at a suitable time.
+the exception with :meth:`StopRequest.delay`, and checks ``requested`` at a suitable time.
 """
 
 import signal
@@ -25,8 +25,8 @@ class StopRequest:
         self.requested = False
         self.draining = False
         """True if a model server gets no new requests and must end after its last answer."""
-        self._holds = 0
-        self._obeyed = False
+        self._delays = 0
+        self._stopping = False
 
     def listen(self) -> None:
         """Install the handlers of SIGTERM and SIGUSR1."""
@@ -36,14 +36,14 @@ class StopRequest:
     def request(self) -> None:
         """Request a stop. In the main thread, raise :class:`JobStopped` unless it is delayed."""
         self.requested = True
-        self.obey()
+        self.raise_if_requested()
 
     def drain(self) -> None:
         """Request that a model server ends after its last answer."""
         self.draining = True
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def delay(self) -> Iterator[None]:
         """Delay the exception of a stop request while the context is active.
 
         In other threads than the main thread, this does nothing.
@@ -51,13 +51,13 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        self._holds += 1
+        self._delays += 1
         try:
             yield
         finally:
-            self._holds -= 1
+            self._delays -= 1
 
-    def obey(self) -> None:
+    def raise_if_requested(self) -> None:
         """Raise :class:`JobStopped` if a stop was requested.
 
         It is called at every message, too, because an exception of a signal handler is lost if the
@@ -67,9 +67,9 @@ class StopRequest:
             JobStopped: If a stop was requested and is not delayed.
         """
         main = threading.current_thread() is threading.main_thread()
-        if self.requested and not self._holds and main and not self._obeyed:
+        if self.requested and not self._delays and main and not self._stopping:
             raise JobStopped
 
-    def obeyed(self) -> None:
-        """Record that the job is ending, so that :meth:`obey` raises no more."""
-        self._obeyed = True
+    def mark_stopping(self) -> None:
+        """Record that the job is ending, so that :meth:`raise_if_requested` raises no more."""
+        self._stopping = True

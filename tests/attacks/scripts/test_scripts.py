@@ -20,8 +20,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.messages import SCRIPT_USER_FILE
-from aiplatform.runtime.script.isolation import examine
-from aiplatform.runtime.script.place import FIRST_UID, PROCESS_IDS, free_uid
+from aiplatform.runtime.script.directories import FIRST_UID, PROCESS_IDS, free_uid
+from aiplatform.runtime.script.isolation import try_isolation
 from aiplatform.server.core.audit import SYSTEM
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import get_settings
@@ -36,7 +36,7 @@ from aiplatform.server.tasks.service.workers import Capacity
 from tests.conftest import Api, environment
 from tests.factories import make_blob, make_dataset, make_user, make_version, number
 
-GIVEN = examine()
+GIVEN = try_isolation()
 pytestmark = pytest.mark.skipif(
     not GIVEN["isolated"], reason=f"this machine can't isolate scripts: {GIVEN['reason']}"
 )

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from aiplatform.runtime.distributed.agent import Relay, explain
-from aiplatform.runtime.distributed.rank import ERROR, LOST, lost_others
+from aiplatform.runtime.distributed.rank import ERROR, LOST_CONTACT_MESSAGE, is_lost_contact
 from tests.runtime.conftest import Heard, MakeDataset, make_job, training_spec
 from tests.runtime.harness import Runner
 from tests.runtime.training.conftest import ROWS
@@ -125,7 +125,9 @@ def test_explain_prefers_the_cause_to_its_consequences(tmp_path: Path) -> None:
     assert explain(tmp_path, both) == ("The loss became nan.", False), "rank 0 speaks for all"
     say(tmp_path, 0, "gone", lost=True)
     say(tmp_path, 1, "gone", lost=True)
-    assert explain(tmp_path, both) == (LOST, True), "nobody knows why: another try may do"
+    assert explain(tmp_path, both) == (LOST_CONTACT_MESSAGE, True), (
+        "nobody knows why: another try may do"
+    )
 
 
 def test_explain_prefers_a_killed_rank_to_lost_contact(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_explain_prefers_a_killed_rank_to_lost_contact(tmp_path: Path) -> None:
     ],
 )
 def test_lost_others_recognizes_lost_contact(error: Exception, lost: bool) -> None:
-    assert lost_others(error) is lost
+    assert is_lost_contact(error) is lost
 
 
 def test_relay_forwards_messages_but_keeps_the_outcome(tmp_path: Path, heard: Heard) -> None:

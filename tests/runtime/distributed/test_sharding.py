@@ -160,7 +160,7 @@ def test_as_many_gives_all_ranks_equally_many_rows_and_counts_each_once(
         Encoded(np.array([n, n], dtype=np.int32), np.array([n, n], dtype=np.int32))
         for n in range(total)
     ]
-    shares = [sharding.as_many(rows, own, count) for own in range(count)]
+    shares = [sharding.equal_share(rows, own, count) for own in range(count)]
     assert len({len(share) for share in shares}) == 1
     counted = [row for share in shares for row in share if (row.labels != IGNORED).any()]
     assert sorted(int(row.input_ids[0]) for row in counted) == list(range(total))

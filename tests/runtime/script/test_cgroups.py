@@ -14,8 +14,8 @@ from aiplatform.protocol.messages import Job
 from aiplatform.runtime.script import cgroups
 from aiplatform.runtime.script import run as running
 from aiplatform.runtime.script.cgroups import Group, Tree
-from aiplatform.runtime.script.place import free_uid
-from aiplatform.runtime.script.sandbox import Refused, Sandbox, Start
+from aiplatform.runtime.script.directories import free_uid
+from aiplatform.runtime.script.sandbox import Sandbox, SandboxRefused, Start
 from tests.runtime.conftest import Heard
 from tests.runtime.script.conftest import AS_ROOT
 
@@ -57,7 +57,7 @@ def delegate(group: Path) -> None:
 
 
 def test_controllers_are_requested_in_one_write(own: Path, written: list[tuple[str, str]]) -> None:
-    assert cgroups._unified(own) == Tree(own, 2, frozenset())
+    assert cgroups._version_2_tree(own) == Tree(own, 2, frozenset())
     assert written == [("worker", "+memory +pids")]
 
 
@@ -65,17 +65,17 @@ def test_group_that_was_not_delegated_is_left_alone(
     own: Path, written: list[tuple[str, str]]
 ) -> None:
     (own.parent / "cgroup.subtree_control").write_text("memory pids")
-    assert cgroups._unified(own).path == own
+    assert cgroups._version_2_tree(own).path == own
     assert {name for name, _ in written} == {"worker"}
 
 
 def test_nearest_delegated_ancestor_is_used(own: Path, written: list[tuple[str, str]]) -> None:
     delegate(own.parent)
-    assert cgroups._unified(own) == Tree(own.parent, 2, BOTH)
+    assert cgroups._version_2_tree(own) == Tree(own.parent, 2, BOTH)
     assert written == [("worker", "+memory +pids"), ("service", "+memory +pids")]
     delegate(own)
     written.clear()
-    assert cgroups._unified(own) == Tree(own, 2, frozenset())
+    assert cgroups._version_2_tree(own) == Tree(own, 2, frozenset())
     assert written == [("worker", "+memory +pids")]
 
 
@@ -92,7 +92,7 @@ def test_group_that_nobody_can_join_is_removed(
         patched.setattr(cgroups, "is_usable", is_usable)
         group = Group("one", [Tree(tmp_path, 2, BOTH)], memory_mb=1)
     assert asked == [tmp_path / "one"]
-    assert (group.entrances, group.bounds_memory) == ([], False)
+    assert (group.join_files, group.limits_memory) == ([], False)
     assert not (tmp_path / "one").exists()
     for kind, usable in (("domain invalid", False), ("domain", True), ("threaded", True)):
         (tmp_path / "cgroup.type").write_text(f"{kind}\n")
@@ -105,7 +105,7 @@ def test_command_that_cannot_join_its_group_still_runs(
 ) -> None:
     monkeypatch.setattr(cgroups, "_write", lambda *_: True)
     group = Group("one", [Tree(tmp_path, 2, BOTH)], memory_mb=1, processes=1)
-    assert group.bounds_memory
+    assert group.limits_memory
     assert set(group.versions) >= BOTH
     # This device can be opened for writing, but refuses all writes.
     (tmp_path / "one/cgroup.procs").symlink_to("/dev/full")
@@ -113,19 +113,24 @@ def test_command_that_cannot_join_its_group_still_runs(
     for name in ("tmp", "var-tmp"):
         (tmp_path / name).mkdir()
     sandbox = Sandbox(
-        tmp_path, uid, Path("/"), limits=[], entrances=group.entrances, on_outside=group.refuse
+        tmp_path,
+        uid,
+        Path("/"),
+        limits=[],
+        join_files=group.join_files,
+        on_join_failure=group.record_join_failure,
     )
     start = Start(["true"], {"PATH": "/usr/bin:/bin"}, report=2)
     try:
         (command,) = sandbox.start([start])
-    except Refused as error:
+    except SandboxRefused as error:
         pytest.skip(str(error))
     try:
         assert (command.wait(), command.error) == (0, None)
     finally:
         sandbox.close()
-    assert not group.bounds_memory
-    assert not group.bounds_processes
+    assert not group.limits_memory
+    assert not group.limits_processes
     assert group.versions == {}
 
 
@@ -142,7 +147,7 @@ def test_script_without_sandbox_that_cannot_join_its_group_still_runs(
         def __init__(self, name: str, trees: list[Tree], **limits: Any) -> None:
             super().__init__(name, trees, **limits)
             (tmp_path / name / "cgroup.procs").symlink_to("/dev/full")
-            assert self.bounds_memory
+            assert self.limits_memory
             groups.append(self)
 
         def members(self) -> set[int]:  # reading the device would never end
@@ -151,9 +156,9 @@ def test_script_without_sandbox_that_cannot_join_its_group_still_runs(
     monkeypatch.setattr(cgroups, "_write", lambda *_: True)
     monkeypatch.setattr(running, "Group", Closed)
     monkeypatch.setattr(running, "trees", lambda: [Tree(tmp_path, 2, BOTH)])
-    monkeypatch.setattr(running.Script, "_start_isolated", lambda *_: False)
+    monkeypatch.setattr(running.Script, "_start_in_sandbox", lambda *_: False)
     result = running.run_script(
         make_job("print(1)", resources={"memory_mb": 300}), heard_by().report
     )
     assert result["exit_code"] == 0
-    assert [group.bounds_memory for group in groups] == [False]
+    assert [group.limits_memory for group in groups] == [False]

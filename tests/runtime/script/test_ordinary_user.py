@@ -26,11 +26,11 @@ os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 # The modules are imported before the user changes, who may not be allowed to read them.
 OFFER = f"""
 import json, os
-from aiplatform.runtime.script.isolation import examine
+from aiplatform.runtime.script.isolation import try_isolation
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.tasks.service.workers import script_labels
 {BECOME_NOBODY}
-print(json.dumps([examine(), sorted(script_labels(get_settings()))]))
+print(json.dumps([try_isolation(), sorted(script_labels(get_settings()))]))
 """
 LAUNCH = f"""
 import os, sys

@@ -13,7 +13,7 @@ import pytest
 
 from aiplatform.protocol.messages import Job
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.script import place
+from aiplatform.runtime.script import directories
 from aiplatform.runtime.script import run as running
 from aiplatform.runtime.script.reports import Reports
 from aiplatform.runtime.script.usage import Usage
@@ -225,7 +225,7 @@ time.sleep(120)
 """
 
     def ended_unheard(script: running.Script, _: Usage, reports: Reports) -> None:
-        announced = reports.place.checkpoints / "last/announced"
+        announced = reports.directories.checkpoints / "last/announced"
         deadline = time.monotonic() + 30
         while not announced.exists() and script.commands[0].poll() is None:
             assert time.monotonic() < deadline
@@ -316,16 +316,18 @@ def test_failed_replacement_leaves_the_earlier_copy(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "kept/c.1"
     (source / "below").mkdir(parents=True)
     (source / "below/text").write_text("first")
-    here = place.Place(*(tmp_path for _ in range(6)), resume=None, uid=os.geteuid())
-    here.take_again(source, target)
+    here = directories.ScriptDirectories(
+        *(tmp_path for _ in range(6)), resume=None, uid=os.geteuid()
+    )
+    here.replace_output(source, target)
     (source / "below").rename(source / "renamed")
     (source / "link").symlink_to("/etc/passwd")
     with pytest.raises(JobError, match="can't be kept"):
-        here.take_again(source, target)
+        here.replace_output(source, target)
     assert (target / "below/text").read_text() == "first"
     assert list(target.parent.iterdir()) == [target]
     (source / "link").unlink()
-    here.take_again(source, target)
+    here.replace_output(source, target)
     assert list(target.rglob("*")) == [target / "renamed", target / "renamed/text"]
     assert list(target.parent.iterdir()) == [target]
 
@@ -388,7 +390,7 @@ except OSError as error:
         with start(code) as runner:
             assert runner.finish() == 0
             uid, groups, *tried = json.loads(outputs(runner)["tried.json"])
-        assert uid >= place.FIRST_UID
+        assert uid >= directories.FIRST_UID
         # In a sandbox, the machine's /tmp and other processes are not even visible.
         assert groups == []
         assert tried == ["FileNotFoundError", "PermissionError", "ProcessLookupError"]

@@ -11,12 +11,12 @@ import torch
 from aiplatform.runtime.training import checkpoints
 from aiplatform.runtime.training.checkpoints import (
     commit,
+    find_usable,
     is_complete,
     partial_directory,
     prune,
     read_state,
     step_of,
-    usable,
     write_state,
 )
 
@@ -38,8 +38,8 @@ def test_commit_leaves_a_complete_checkpoint_and_nothing_else(tmp_path: Path) ->
 def test_unfinished_checkpoint_is_not_found(tmp_path: Path) -> None:
     partial = partial_directory(tmp_path, 5)
     (partial / "adapter_model.safetensors").write_bytes(b"x")
-    assert checkpoints.by_step(tmp_path) == []
-    assert usable(tmp_path / "checkpoint-5") is None
+    assert checkpoints.list_checkpoints(tmp_path) == []
+    assert find_usable(tmp_path / "checkpoint-5") is None
 
 
 @pytest.mark.parametrize("damage", ["manifest", "file", "truncated", "not json", "wrong json"])
@@ -64,9 +64,9 @@ def test_usable_falls_back_to_the_newest_complete_checkpoint(tmp_path: Path) -> 
     for step in (5, 10, 100):
         make(tmp_path, step)
     (tmp_path / "checkpoint-100" / "complete.json").unlink()
-    assert usable(tmp_path / "checkpoint-100") == tmp_path / "checkpoint-10"
-    assert usable(tmp_path / "checkpoint-5") == tmp_path / "checkpoint-5"
-    assert usable(tmp_path / "elsewhere" / "checkpoint-5") is None
+    assert find_usable(tmp_path / "checkpoint-100") == tmp_path / "checkpoint-10"
+    assert find_usable(tmp_path / "checkpoint-5") == tmp_path / "checkpoint-5"
+    assert find_usable(tmp_path / "elsewhere" / "checkpoint-5") is None
 
 
 def test_prune_keeps_the_two_checkpoints_with_the_highest_steps(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_prune_keeps_the_two_checkpoints_with_the_highest_steps(tmp_path: Path) 
         make(tmp_path, step)
     (tmp_path / "checkpoint-x").mkdir()
     prune(tmp_path)
-    assert [step_of(path) for path in checkpoints.by_step(tmp_path)] == [10, 100]
+    assert [step_of(path) for path in checkpoints.list_checkpoints(tmp_path)] == [10, 100]
 
 
 def test_commit_replaces_a_checkpoint_of_the_same_step(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_training_resumes_from_any_step_of_an_epoch(
     stopping = make_job(tmp_path / "first", spec, inputs)
     run_sft(stopping, heard.report)
     expected = losses(heard)
-    checkpoint = checkpoints.by_step(Path(stopping.checkpoint_dir))[0]
+    checkpoint = checkpoints.list_checkpoints(Path(stopping.checkpoint_dir))[0]
     taken = int(checkpoint.name.partition("-")[2])
     count = len(heard.of_type("metrics"))
     run_sft(make_job(tmp_path / "again", spec, inputs, resume_from=str(checkpoint)), heard.report)

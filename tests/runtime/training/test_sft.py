@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aiplatform.runtime.cards import read_front_matter
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.loading import load_adapter, load_weights
+from aiplatform.runtime.model_cards import read_front_matter
 from aiplatform.runtime.rows import encode_dataset
 from aiplatform.runtime.training.output import write_tuned_card
 from aiplatform.runtime.training.sft import run_sft

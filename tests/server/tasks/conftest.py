@@ -128,7 +128,7 @@ def _empty_queue(session: Session, database_url: str) -> Iterator[None]:
 STOPS = """
     import pathlib, time
     if job.resume_from is None:
-        with report.stop.held():
+        with report.stop.delay():
             report.event("running")
             while not report.stop.requested:
                 time.sleep(0.02)
@@ -136,7 +136,7 @@ STOPS = """
             path.mkdir()
             (path / "state").write_text("three")
             report.checkpoint(3, str(path))
-        report.stop.obey()
+        report.stop.raise_if_requested()
     result = {"from": pathlib.Path(job.resume_from, "state").read_text()}
 """
 """A script that runs until it is stopped, and ends at once when it resumes."""

@@ -29,6 +29,6 @@ def run_ranks(job_file, job, ranks, report):
 
 
 aiplatform.runtime.jobs.run = run_script
-aiplatform.runtime.spare.AHEAD = ()
+aiplatform.runtime.spare.MODULES = ()
 aiplatform.runtime.distributed.agent.run_ranks = run_ranks
 sys.exit(launch(arguments))

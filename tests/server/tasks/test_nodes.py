@@ -295,10 +295,10 @@ def test_node_that_lost_contact_waits_for_the_cause(session, train: Submit, make
 
 WAITS = """
     import time
-    with report.stop.held():
+    with report.stop.delay():
         while not report.stop.requested:
             time.sleep(0.05)
-    report.stop.obey()
+    report.stop.raise_if_requested()
 """
 
 

@@ -182,7 +182,7 @@ def test_child_environment_has_no_credentials(session, submit, worker, monkeypat
 def test_cancelled_attempt_writes_a_checkpoint_first(session, submit, worker, kind):
     task = submit("""
         import pathlib, time
-        with report.stop.held():
+        with report.stop.delay():
             report.event("running")
             while not report.stop.requested:
                 time.sleep(0.02)
@@ -190,7 +190,7 @@ def test_cancelled_attempt_writes_a_checkpoint_first(session, submit, worker, ki
             path.mkdir()
             (path / "state").write_text("three")
             report.checkpoint(3, str(path))
-        report.stop.obey()
+        report.stop.raise_if_requested()
     """)
     background = Background(claim(session, worker))
     until(lambda: "running" in kinds_of_events(task))

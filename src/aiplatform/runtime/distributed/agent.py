@@ -15,7 +15,7 @@ from typing import Any
 
 from aiplatform.protocol.messages import Job, Ranks
 from aiplatform.runtime.channel import Reporter
-from aiplatform.runtime.distributed.rank import ERROR, LEADER, LOST, NODE_ADDRESS
+from aiplatform.runtime.distributed.rank import AGENT_PID, ERROR, LOST_CONTACT_MESSAGE, NODE_ADDRESS
 from aiplatform.runtime.stop import JobStopped
 
 OUTCOMES = {"result", "failure", "stopped"}
@@ -44,11 +44,11 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
         outcome = None if relay is None else relay.finish()
         pipe.unlink(missing_ok=True)
     if failure is not None:
-        report.stop.obeyed()
+        report.stop.mark_stopping()
         error, retryable = explain(directory, failure)
         report.failure(error, retryable=retryable)
         return 1
-    report.stop.obeyed()
+    report.stop.mark_stopping()
     if outcome is not None:
         report.forward(outcome)
         report.outcome_sent = True
@@ -75,7 +75,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
 
     cores = max(1, round(job.spec.resources.cpus)) // ranks.processes
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores)))
-    os.environ[LEADER] = str(os.getpid())
+    os.environ[AGENT_PID] = str(os.getpid())
     address = ranks.address or "127.0.0.1"
     os.environ[NODE_ADDRESS] = address
     options: dict[str, Any] = {"rdzv_backend": "c10d", "rdzv_endpoint": f"{address}:0"}
@@ -175,7 +175,7 @@ def explain(directory: Path, failed: Any) -> tuple[str, bool]:
     if silent:
         rank = min(silent, key=lambda rank: silent[rank].timestamp)
         return _death(rank, silent[rank]), False
-    return LOST, True
+    return LOST_CONTACT_MESSAGE, True
 
 
 def _of_rank(rank: int, error: str) -> str:

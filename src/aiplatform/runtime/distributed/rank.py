@@ -14,7 +14,7 @@ from typing import Any
 
 from aiplatform.runtime.stop import JobStopped, StopRequest
 
-LEADER = "AIPLATFORM_RANK_LEADER"
+AGENT_PID = "AIPLATFORM_RANK_LEADER"
 """Environment variable with the process id of the node's agent."""
 
 NODE_ADDRESS = "AIPLATFORM_NODE_ADDRESS"
@@ -23,8 +23,8 @@ NODE_ADDRESS = "AIPLATFORM_NODE_ADDRESS"
 ERROR = "rank-{}.error"
 """Name of the file, beside the job file, in which a failed rank leaves its error."""
 
-LOST = "The processes of the training lost contact with each other."
-TORN = (
+LOST_CONTACT_MESSAGE = "The processes of the training lost contact with each other."
+DISCONNECT_MESSAGES = (
     "connection closed by peer", "connection reset", "connection refused", "broken pipe",
     "nccl remote", "timed out waiting", "socket timeout", "watchdog caught", "sendbytes failed",
     "recvvalue failed", "connection was likely closed",
@@ -34,22 +34,22 @@ TORN = (
 
 def main(job_file: str, pipe: str) -> int:
     """Run the job as one of its ranks, and return the process's exit code."""
-    die_with_the_agent()
+    end_with_agent()
     stop = StopRequest()
     stop.listen()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     rank = int(os.environ["RANK"])
-    with stop.held():  # without the reporter, a stop couldn't be reported
+    with stop.delay():  # without the reporter, a stop couldn't be reported
         from aiplatform.runtime.channel import Reporter
 
         # Doesn't block, because the agent has opened the pipe already.
         report = Reporter(os.open(pipe, os.O_WRONLY) if rank == 0 else None, stop)
     try:
-        stop.obey()
+        stop.raise_if_requested()
         return _run(job_file, rank, report)
     except JobStopped:
-        stop.obeyed()
+        stop.mark_stopping()
         report.stopped()
         return 0
 
@@ -64,16 +64,16 @@ def _run(job_file: str, rank: int, report: Any) -> int:
         job = Job.model_validate_json(Path(job_file).read_bytes())
         prepare_environment(needs_hub(job))
         report.traced = job.traceparent is not None
-        take_own_gpu()
-        name_interface()
+        select_own_gpu()
+        set_network_interface()
         report.result(run(job, report))
     except Exception as error:  # noqa: BLE001  (the one handler of this process)
-        report.stop.obeyed()
+        report.stop.mark_stopping()
         traceback.print_exc()
         told = {
             "error": explain(error),
             "retryable": getattr(error, "retryable", False),
-            "lost": lost_others(error),
+            "lost": is_lost_contact(error),
             "time": time.time(),
         }
         (Path(job_file).parent / ERROR.format(rank)).write_text(json.dumps(told), encoding="utf-8")
@@ -81,7 +81,7 @@ def _run(job_file: str, rank: int, report: Any) -> int:
     return 0
 
 
-def take_own_gpu() -> None:
+def select_own_gpu() -> None:
     """Hide all GPUs of the node except this process's own, which becomes the first one."""
     devices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if devices:
@@ -90,7 +90,7 @@ def take_own_gpu() -> None:
         os.environ["LOCAL_RANK"] = "0"
 
 
-def name_interface() -> None:
+def set_network_interface() -> None:
     """Let gloo and NCCL use the network interface of the node's address, unless one is set."""
     name = interface_of(os.environ.get(NODE_ADDRESS))
     if name is not None:
@@ -108,34 +108,38 @@ def interface_of(wanted: str | None) -> str | None:
     return None
 
 
-def lost_others(error: BaseException) -> bool:
+def is_lost_contact(error: BaseException) -> bool:
     """Return True if the error only says that another rank is gone."""
     said = str(error).lower()
-    return isinstance(error, RuntimeError | OSError) and any(sign in said for sign in TORN)
+    return isinstance(error, RuntimeError | OSError) and any(
+        sign in said for sign in DISCONNECT_MESSAGES
+    )
 
 
-def die_with_the_agent() -> None:
+def end_with_agent() -> None:
     """End this process when its agent ends.
 
     A rank leads a session of its own, so whoever kills the agent's process group doesn't reach it.
     """
-    leader = int(os.environ[LEADER])
+    agent = int(os.environ[AGENT_PID])
     if sys.platform.startswith("linux"):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != leader:
+    if os.getppid() != agent:
         os._exit(1)
     if not sys.platform.startswith("linux"):
-        threading.Thread(target=_watch, args=(leader,), daemon=True, name="agent").start()
+        threading.Thread(
+            target=_end_when_orphaned, args=(agent,), daemon=True, name="agent"
+        ).start()
 
 
-def _watch(leader: int) -> None:
-    while os.getppid() == leader:
+def _end_when_orphaned(agent: int) -> None:
+    while os.getppid() == agent:
         time.sleep(0.5)
     os._exit(1)
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Leave the process group of the ranks."""
     if "torch" in sys.modules:
         import torch.distributed as dist
@@ -147,7 +151,7 @@ def leave() -> None:
 
 if __name__ == "__main__":
     code = main(*sys.argv[1:])
-    leave()
+    destroy_process_group()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     # Skips the interpreter's shutdown, because threads of torch and tokenizers may still run.

@@ -18,9 +18,9 @@ import httpx
 from aiplatform.data.formats import SUFFIXES
 from aiplatform.data.outgoing import Origin, port_of
 from aiplatform.protocol.sources import DataHubSource
-from aiplatform.runtime.cards import front_matter
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.fetching.web import Remote, Web
+from aiplatform.runtime.model_cards import front_matter
 
 HUGGINGFACE = "https://huggingface.co"
 MODELSCOPE = "https://www.modelscope.cn"

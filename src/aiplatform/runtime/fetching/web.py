@@ -251,7 +251,7 @@ class Web:
         """Wait before the next attempt, each time longer; raise at once if a stop is requested."""
         end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**turn, LONGEST_WAIT_SECONDS)
         while (left := end - time.monotonic()) > 0:
-            self.report.stop.obey()
+            self.report.stop.raise_if_requested()
             time.sleep(min(left, 0.2))
 
     def close(self) -> None:

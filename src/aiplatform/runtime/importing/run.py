@@ -11,10 +11,10 @@ from typing import Any
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.model_sources import HubSource, PackageSource, UploadSource
 from aiplatform.protocol.specs import ImportSpec
-from aiplatform.runtime.artifacts import CARD, WEIGHTS, seal
-from aiplatform.runtime.cards import read_front_matter, write_card
+from aiplatform.runtime.artifacts import CARD, WEIGHTS, make_durable
 from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.importing.files import Fetched, survey
+from aiplatform.runtime.model_cards import read_front_matter, write_card
 
 
 def run_import(job: Job, report: Reporter) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def run_import(job: Job, report: Reporter) -> dict[str, Any]:
         },
         card_body(description, fetched),
     )
-    seal(output)
+    make_durable(output)
     report.progress(1.0)
     return description
 

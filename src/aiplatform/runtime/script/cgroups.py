@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 MIB = 1 << 20
-WANTED = ("memory", "pids")
+CONTROLLERS = ("memory", "pids")
 MOUNTS = Path("/proc/self/mountinfo")
 OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -33,47 +33,52 @@ class Group:
 
     def __init__(self, name: str, trees: list[Tree], *, memory_mb: int = 0, processes: int = 0):
         self.name = name
-        self._made: list[tuple[Tree, Path]] = []
-        self._refused: set[Path] = set()
+        self._directories: list[tuple[Tree, Path]] = []
+        self._not_joined: set[Path] = set()
         for tree in trees:
             path = tree.path / name
             with suppress(OSError):
                 path.mkdir()
                 if is_usable(path):
-                    self._made.append((tree, path))
+                    self._directories.append((tree, path))
                 else:
                     path.rmdir()
-        self.bounds_memory = bool(memory_mb) and self._bound_memory(memory_mb * MIB)
-        self.bounds_processes = bool(processes) and self._bound_processes(processes)
+        self.limits_memory = bool(memory_mb) and self._limit_memory(memory_mb * MIB)
+        self.limits_processes = bool(processes) and self._limit_processes(processes)
 
     @classmethod
     def existing(cls, name: str) -> Self:
         """Return the group of this name that an earlier process has left."""
         group = cls(name, [])
-        group._made = [(tree, tree.path / name) for tree in trees() if (tree.path / name).is_dir()]
+        group._directories = [
+            (tree, tree.path / name) for tree in trees() if (tree.path / name).is_dir()
+        ]
         return group
 
     @property
-    def entrances(self) -> list[str]:
+    def join_files(self) -> list[str]:
         """The files to which a process writes ``0`` to join the group."""
-        return [str(path / "cgroup.procs") for _, path in self._made]
+        return [str(path / "cgroup.procs") for _, path in self._directories]
 
-    def refuse(self, entrance: str) -> None:
-        """Record that a process could not join the group of an entrance.
+    def record_join_failure(self, join_file: str) -> None:
+        """Record that a process could not join the group of ``join_file``.
 
         That group then doesn't limit the process, so its usage has to be measured.
         """
-        self._refused.add(Path(entrance).parent)
+        self._not_joined.add(Path(join_file).parent)
         controllers = {
-            name for tree, path in self._made if path in self._refused for name in tree.controllers
+            name
+            for tree, path in self._directories
+            if path in self._not_joined
+            for name in tree.controllers
         }
-        self.bounds_memory = self.bounds_memory and "memory" not in controllers
-        self.bounds_processes = self.bounds_processes and "pids" not in controllers
+        self.limits_memory = self.limits_memory and "memory" not in controllers
+        self.limits_processes = self.limits_processes and "pids" not in controllers
 
     @property
     def versions(self) -> dict[str, int]:
         """The version of the group with each controller, and of the group that can kill."""
-        joined = [(tree, path) for tree, path in self._made if path not in self._refused]
+        joined = [(tree, path) for tree, path in self._directories if path not in self._not_joined]
         found = {name: tree.version for tree, _ in joined for name in tree.controllers}
         for tree, path in joined:
             if (path / "cgroup.kill").exists() or (
@@ -84,11 +89,11 @@ class Group:
 
     def members(self) -> set[int]:
         """Return the process ids of the members that still run."""
-        return {pid for _, path in self._made for pid in _pids(path)}
+        return {pid for _, path in self._directories for pid in _pids(path)}
 
     def ran_out_of_memory(self) -> bool:
         """Return True if the system has killed a member because of the group's memory limit."""
-        for tree, path in self._made:
+        for tree, path in self._directories:
             if "memory" in tree.controllers:
                 name = "memory.events" if tree.version == 2 else "memory.oom_control"
                 with suppress(OSError, ValueError):
@@ -99,7 +104,7 @@ class Group:
 
     def kill(self) -> None:
         """Send SIGKILL to all members. If the group limits processes, none can fork any more."""
-        for tree, path in self._made:
+        for tree, path in self._directories:
             if "pids" in tree.controllers:
                 _write(path / "pids.max", "0")
             _write(path / "cgroup.kill", "1")
@@ -110,7 +115,7 @@ class Group:
     def remove(self) -> bool:
         """Remove the group's directories; return False if processes are left in them."""
         gone = True
-        for _, path in self._made:
+        for _, path in self._directories:
             try:
                 path.rmdir()
             except FileNotFoundError:
@@ -119,8 +124,8 @@ class Group:
                 gone = False
         return gone
 
-    def _bound_memory(self, limit: int) -> bool:
-        for tree, path in self._made:
+    def _limit_memory(self, limit: int) -> bool:
+        for tree, path in self._directories:
             if "memory" not in tree.controllers:
                 continue
             if tree.version == 2:
@@ -132,8 +137,8 @@ class Group:
             return bounded
         return False
 
-    def _bound_processes(self, limit: int) -> bool:
-        for tree, path in self._made:
+    def _limit_processes(self, limit: int) -> bool:
+        for tree, path in self._directories:
             if "pids" in tree.controllers:
                 return _write(path / "pids.max", str(limit))
         return False
@@ -145,11 +150,11 @@ def trees() -> list[Tree]:
     seen: set[str] = set()
     for kind, mount, root, options in _mounts():
         if kind == "cgroup2":
-            found.append(_unified(_own(mount, root, "")))
+            found.append(_version_2_tree(_own_group(mount, root, "")))
         else:
-            names = frozenset(WANTED) & set(options) - seen
+            names = frozenset(CONTROLLERS) & set(options) - seen
             if names:
-                path = _own(mount, root, next(iter(names)))
+                path = _own_group(mount, root, next(iter(names)))
                 found.append(Tree(path, 1, frozenset(names)))
         seen.update(*(tree.controllers for tree in found))
     return [tree for tree in found if os.access(tree.path, os.W_OK)]
@@ -162,27 +167,27 @@ def is_usable(group: Path) -> bool:
     return True
 
 
-def _unified(own: Path) -> Tree:
+def _version_2_tree(own: Path) -> Tree:
     """Return the nearest group of version 2 whose children can have limits, or else ``own``.
 
     A group that contains processes can't give controllers to its children, unless it is the root.
     Its children can still kill all their processes at once.
     """
-    for path in _delegated(own):
+    for path in _delegated_ancestors(own):
         for attempt in range(2):
             with suppress(OSError):
-                handed = set((path / "cgroup.subtree_control").read_text().split())
-                if handed.issuperset(WANTED):
-                    return Tree(path, 2, frozenset(WANTED))
+                enabled = set((path / "cgroup.subtree_control").read_text().split())
+                if enabled.issuperset(CONTROLLERS):
+                    return Tree(path, 2, frozenset(CONTROLLERS))
             if attempt == 0:
                 # Both in one write, which the kernel refuses as a whole. With pids alone, the group
                 # would become one for threads, and no process could join its children.
-                wanted = " ".join(f"+{name}" for name in WANTED)
+                wanted = " ".join(f"+{name}" for name in CONTROLLERS)
                 _write(path / "cgroup.subtree_control", wanted)
     return Tree(own, 2, frozenset())
 
 
-def _delegated(own: Path) -> list[Path]:
+def _delegated_ancestors(own: Path) -> list[Path]:
     """Return a group and its ancestors, up to the nearest one that was delegated to this process.
 
     If none was delegated, only the group itself is returned: the others belong to the manager of
@@ -218,7 +223,7 @@ def _mounts() -> Iterator[tuple[str, Path, str, list[str]]]:
                 yield kind, Path(fields[4]), fields[3], options.split(",")
 
 
-def _own(mount: Path, root: str, controller: str) -> Path:
+def _own_group(mount: Path, root: str, controller: str) -> Path:
     """Return the directory of this process's own group below a mount point."""
     with suppress(OSError):
         for line in OWN_GROUPS.read_text().splitlines():

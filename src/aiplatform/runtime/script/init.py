@@ -5,7 +5,7 @@ socket. The process reads one line of JSON from it, the plan, and writes lines o
 
 - ``ready`` once,
 - ``code`` or ``error`` for each command,
-- ``outside`` with the entrance of each control group that a command could not join,
+- ``not_joined`` with the file of each control group that a command could not join,
 - ``refused`` if the system does not allow the sandbox.
 
 Another byte on the socket asks the commands to stop. When the other end of the socket is closed,
@@ -34,7 +34,7 @@ LANDLOCK_VERSION, LANDLOCK_SCOPES, LANDLOCK_SCOPE_ABI = 1, 3, 6
 
 NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID
 
-system = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(descriptor: int) -> NoReturn:
@@ -54,17 +54,17 @@ def main(descriptor: int) -> NoReturn:
     try:
         # Opened before the new namespaces exist: a file that is open for writing would prevent its
         # mount from becoming read-only.
-        entrances = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["entrances"]]
-        check(system.unshare(NAMESPACES), "new namespaces")
+        join_files = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["join_files"]]
+        check(libc.unshare(NAMESPACES), "new namespaces")
     except OSError as error:
-        say(channel, refused=str(error))
+        send(channel, refused=str(error))
         os._exit(1)
     first = os.fork()
     if first == 0:
         try:
-            be_first(channel, plan, entrances)
+            run_first_process(channel, plan, join_files)
         except Exception as error:  # noqa: BLE001  (all errors are reported to the waiting process)
-            say(channel, refused=str(error) or repr(error))
+            send(channel, refused=str(error) or repr(error))
         finally:
             os._exit(1)
     channel.close()
@@ -72,23 +72,23 @@ def main(descriptor: int) -> NoReturn:
     os._exit(0)
 
 
-def be_first(channel: socket.socket, plan: dict[str, Any], entrances: list[int]) -> None:
+def run_first_process(channel: socket.socket, plan: dict[str, Any], join_files: list[int]) -> None:
     """Set up the file system, start the commands and report their ends, until the socket closes."""
     woken, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    ready = {"read_only": arrange(plan)}
+    ready = {"read_only": set_up_mounts(plan)}
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    ready["scoped"] = restrict()
-    say(channel, ready=ready)
+    ready["scoped"] = restrict_signals_and_sockets()
+    send(channel, ready=ready)
     running = {}
-    for place, command in enumerate(plan["commands"]):
+    for index, command in enumerate(plan["commands"]):
         pid = os.fork()
         if pid == 0:
-            become(channel, plan, place, command, entrances)
-        running[pid] = place
-    for entrance in entrances:
-        os.close(entrance)
+            exec_command(channel, plan, index, command, join_files)
+        running[pid] = index
+    for join_file in join_files:
+        os.close(join_file)
     while True:
         reap(channel, running)
         readable, _, _ = select.select([channel.fileno(), woken], [], [])
@@ -111,26 +111,26 @@ def reap(channel: socket.socket, running: dict[int, int]) -> None:
             return
         if pid == 0:
             return
-        place = running.pop(pid, None)
-        if place is not None:
-            say(channel, place=place, code=os.waitstatus_to_exitcode(status))
+        index = running.pop(pid, None)
+        if index is not None:
+            send(channel, command=index, code=os.waitstatus_to_exitcode(status))
 
 
-def arrange(plan: dict[str, Any]) -> bool:
+def set_up_mounts(plan: dict[str, Any]) -> bool:
     """Give the sandbox its own view of the file system; return True if the rest is read-only.
 
     In ``plan``, ``binds`` are directories of the script, each with the path at which the script
-    sees it. Paths in ``kept`` stay visible even if a bind would hide them.
+    sees it. ``visible_paths`` stay visible even if a bind would hide them.
     """
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     # Opened now, because the mounts below hide them.
-    kept = [(path, held(path)) for path in plan["kept"]]
-    binds = [(held(source), target) for source, target in plan["binds"]]
-    place = held(plan["place"])
+    visible = [(path, open_directory(path)) for path in plan["visible_paths"]]
+    binds = [(open_directory(source), target) for source, target in plan["binds"]]
+    root = open_directory(plan["root"])
     attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
     flags = ctypes.c_uint(AT_RECURSIVE)
     read_only = (
-        system.syscall(
+        libc.syscall(
             MOUNT_SETATTR, AT_FDCWD, b"/", flags, ctypes.byref(attributes), ctypes.c_size_t(32)
         )
         == 0
@@ -141,16 +141,16 @@ def arrange(plan: dict[str, Any]) -> bool:
             continue
         real = os.path.realpath(target)
         if real not in targets:
-            bind(source, real, MS_NOSUID | MS_NODEV)
+            bind_mount(source, real, MS_NOSUID | MS_NODEV)
             targets.append(real)
     hidden = tuple(f"{target}/" for target in targets)
-    for path, descriptor in kept:
+    for path, descriptor in visible:
         if path.startswith(hidden):
             os.makedirs(path, 0o755, exist_ok=True)  # noqa: PTH103
-            bind(descriptor, path, MS_NOSUID | MS_NODEV | MS_RDONLY)
-    os.makedirs(plan["place"], 0o711, exist_ok=True)  # noqa: PTH103
-    bind(place, plan["place"], MS_NOSUID | MS_NODEV)
-    for descriptor in (place, *(found for _, found in kept), *(found for found, _ in binds)):
+            bind_mount(descriptor, path, MS_NOSUID | MS_NODEV | MS_RDONLY)
+    os.makedirs(plan["root"], 0o711, exist_ok=True)  # noqa: PTH103
+    bind_mount(root, plan["root"], MS_NOSUID | MS_NODEV)
+    for descriptor in (root, *(found for _, found in visible), *(found for found, _ in binds)):
         os.close(descriptor)
     options = f"mode=1777,size={plan['shared_memory_mb']}m"
     if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108
@@ -161,39 +161,39 @@ def arrange(plan: dict[str, Any]) -> bool:
     return read_only
 
 
-def held(path: str) -> int:
+def open_directory(path: str) -> int:
     """Return a descriptor of a directory, which stays valid if a mount hides the directory."""
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
-def bind(directory: int, target: str, flags: int) -> None:
+def bind_mount(directory: int, target: str, flags: int) -> None:
     """Bind a directory to the path ``target``; it is writable unless ``flags`` forbid it."""
     mount(f"/proc/self/fd/{directory}", target, None, MS_BIND | MS_REC)
     mount(None, target, None, MS_REMOUNT | MS_BIND | flags)
 
 
-def restrict() -> bool:
+def restrict_signals_and_sockets() -> bool:
     """Keep signals and abstract sockets inside the sandbox; return False if the kernel can't."""
-    version = system.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
+    version = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
     if version < LANDLOCK_SCOPE_ABI:
         return False
     attributes = (ctypes.c_uint64 * 3)(0, 0, LANDLOCK_SCOPES)
-    ruleset = system.syscall(
+    ruleset = libc.syscall(
         LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(24), 0
     )
     if ruleset < 0:
         return False
-    done = system.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
+    done = libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
     os.close(ruleset)
     return bool(done)
 
 
-def become(
+def exec_command(
     channel: socket.socket,
     plan: dict[str, Any],
-    place: int,
+    index: int,
     command: dict[str, Any],
-    entrances: list[int],
+    join_files: list[int],
 ) -> NoReturn:
     """Turn this process into one of the commands, without any privileges."""
     try:
@@ -202,11 +202,11 @@ def become(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
                        signal.SIGPIPE, signal.SIGXFSZ):  # fmt: skip
             signal.signal(number, signal.SIG_DFL)
-        for entrance, path in zip(entrances, plan["entrances"], strict=True):
+        for join_file, path in zip(join_files, plan["join_files"], strict=True):
             try:
-                os.write(entrance, b"0")
+                os.write(join_file, b"0")
             except OSError:  # the end of the process namespace still ends all processes
-                say(channel, outside=path)
+                send(channel, not_joined=path)
         # Set as root, so that the script can't lower it again to escape the kernel's OOM killer.
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write("500")
@@ -225,11 +225,11 @@ def become(
         os.setgroups([])
         os.setresgid(plan["uid"], plan["uid"], plan["uid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
-        check(system.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+        check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
         os.chdir(plan["directory"])
         os.execvpe(command["command"][0], command["command"], command["environment"])  # noqa: S606
     except OSError as error:
-        say(channel, place=place, error=str(error), errno=error.errno)
+        send(channel, command=index, error=str(error), errno=error.errno)
     finally:
         os._exit(127)
 
@@ -241,7 +241,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
         OSError: If the system refuses; the text names the target.
     """
     arguments = [None if text is None else text.encode() for text in (source, target, kind)]
-    done = system.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
+    done = libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
     check(done, f"a private {target}")
 
 
@@ -256,7 +256,7 @@ def check(done: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def say(channel: socket.socket, **message: object) -> None:
+def send(channel: socket.socket, **message: object) -> None:
     """Send a message, unless the other end of the socket is closed."""
     with suppress(OSError):
         channel.sendall(json.dumps(message).encode() + b"\n")

@@ -14,13 +14,13 @@ from typing import Any
 
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group, trees
-from aiplatform.runtime.script.place import PREFIX, free_uid
-from aiplatform.runtime.script.sandbox import Refused, Sandbox, Start, closed_to_others
+from aiplatform.runtime.script.directories import PREFIX, free_uid
+from aiplatform.runtime.script.sandbox import Sandbox, SandboxRefused, Start, first_closed_directory
 
 ORDINARY = "it runs as an ordinary user"
 
 
-def examine() -> dict[str, Any]:
+def try_isolation() -> dict[str, Any]:
     """Try to isolate a command, and return the result.
 
     ``isolated`` is True if a sandbox works; otherwise ``reason`` says why not. ``groups`` has the
@@ -32,7 +32,7 @@ def examine() -> dict[str, Any]:
         return {"isolated": False, "reason": ORDINARY, "groups": {}, "closed": None}
     root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}trial-", dir="/var/tmp"))
     group = Group(root.name, trees(), memory_mb=64, processes=64)
-    closed = closed_to_others(python)
+    closed = first_closed_directory(python)
     found: dict[str, Any] = {
         "isolated": True,
         "reason": None,
@@ -55,7 +55,7 @@ def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
     """Run a command in a sandbox and return the facts about the sandbox.
 
     Raises:
-        Refused: If the system does not allow a sandbox or the change of the user.
+        SandboxRefused: If the system does not allow a sandbox or the change of the user.
     """
     uid = free_uid()
     os.chown(root, 0, uid)
@@ -67,14 +67,14 @@ def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
         uid,
         Path("/"),
         limits=[],
-        entrances=group.entrances,
-        on_outside=group.refuse,
+        join_files=group.join_files,
+        on_join_failure=group.record_join_failure,
     )
     silent = os.open(os.devnull, os.O_WRONLY)
     try:
         (command,) = sandbox.start([Start(["true"], {"PATH": "/usr/bin:/bin"}, silent)])
         if command.wait() and not isinstance(command.error, FileNotFoundError):
-            raise Refused(str(command.error or "a user of its own"))
+            raise SandboxRefused(str(command.error or "a user of its own"))
     finally:
         os.close(silent)
         sandbox.close()
@@ -82,4 +82,4 @@ def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(examine()) + "\n")
+    sys.stdout.write(json.dumps(try_isolation()) + "\n")

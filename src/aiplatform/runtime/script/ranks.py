@@ -11,11 +11,11 @@ from aiplatform.protocol.messages import Job, Ranks
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.distributed.rank import interface_of
 
-HERE = "127.0.0.1"
-TRANSPORTS = ("GLOO_", "NCCL_")
+LOOPBACK = "127.0.0.1"
+TRANSPORT_PREFIXES = ("GLOO_", "NCCL_")
 
 
-def suggested(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
+def default_variables(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
     """Return defaults for threads and network interfaces; empty for a single process.
 
     The variables of the task itself take precedence.
@@ -24,14 +24,16 @@ def suggested(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
         return {}
     cores = max(1, round(spec.resources.cpus)) // ranks.processes
     found = {"OMP_NUM_THREADS": str(max(1, cores))}
-    interface = interface_of(ranks.address or HERE)
+    interface = interface_of(ranks.address or LOOPBACK)
     if interface is not None:
         found |= {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface}
     # Settings of the worker for its network apply to the script, too.
-    return found | {key: os.environ[key] for key in os.environ if key.startswith(TRANSPORTS)}
+    return found | {
+        key: os.environ[key] for key in os.environ if key.startswith(TRANSPORT_PREFIXES)
+    }
 
 
-def places_of(job: Job) -> list[dict[str, str]]:
+def rank_variables(job: Job) -> list[dict[str, str]]:
     """Return the variables of each process of this node: its rank and the common address.
 
     For a single process, they are empty.
@@ -39,7 +41,7 @@ def places_of(job: Job) -> list[dict[str, str]]:
     ranks = job.ranks
     if ranks is None:
         return [{}]
-    host, _, port = (ranks.endpoint or f"{HERE}:{free_port()}").rpartition(":")
+    host, _, port = (ranks.endpoint or f"{LOOPBACK}:{free_port()}").rpartition(":")
     return [
         {
             "GROUP_RANK": str(ranks.node),
@@ -57,10 +59,10 @@ def places_of(job: Job) -> list[dict[str, str]]:
 def free_port() -> int:
     """Return a port of this machine on which nothing listens."""
     with socket.socket() as probe:
-        probe.bind((HERE, 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
-def is_first(place: dict[str, str]) -> bool:
+def is_first(variables: dict[str, str]) -> bool:
     """Return True for rank 0, the only process whose reports are read."""
-    return place.get("RANK", "0") == "0"
+    return variables.get("RANK", "0") == "0"

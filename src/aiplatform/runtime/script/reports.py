@@ -18,10 +18,10 @@ from aiplatform.protocol.messages import (
     parse_script_message,
 )
 from aiplatform.runtime.channel import JobError, Reporter
-from aiplatform.runtime.script.place import Place
+from aiplatform.runtime.script.directories import ScriptDirectories
 
 MAX_LINE = 1 << 20
-MAX_COMPLAINTS = 20
+MAX_WARNINGS = 20
 
 
 class Reports:
@@ -30,19 +30,21 @@ class Reports:
     A checkpoint of more than ``limit`` bytes is ignored.
     """
 
-    def __init__(self, report: Reporter, job: Job, place: Place, limit: int | None = None) -> None:
+    def __init__(
+        self, report: Reporter, job: Job, directories: ScriptDirectories, limit: int | None = None
+    ) -> None:
         self.report = report
         self.limit = limit
         self.job = job
-        self.place = place
+        self.directories = directories
         self.last: dict[str, float] = {}
         self._pipe, self.descriptor = os.pipe()
         os.set_blocking(self._pipe, False)
         self._rest = b""
         self._open = True
-        self._complaints = 0
+        self._warnings = 0
 
-    def started(self) -> None:
+    def close_write_end(self) -> None:
         """Close our copy of the writing end, after the script was started."""
         os.close(self.descriptor)
 
@@ -70,25 +72,25 @@ class Reports:
             return False
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_LINE:
-            self._complain(f"a line of more than {MAX_LINE} bytes")
+            self._warn(f"a line of more than {MAX_LINE} bytes")
             self._rest = b""
         for line in filter(None, lines):
-            self._hear(line)
+            self._handle_line(line)
         return True
 
-    def _hear(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             message = parse_script_message(line)
         except ValidationError as error:
-            self._complain(f"{message_of(error.errors()[0])}: {line[:200]!r}")
+            self._warn(f"{message_of(error.errors()[0])}: {line[:200]!r}")
             return
         try:
-            self._pass_on(message)
+            self._forward(message)
         except (JobError, ValueError, TypeError, RecursionError) as error:
             # A bad report must not end the task.
-            self._complain(str(error))
+            self._warn(str(error))
 
-    def _pass_on(self, message: ScriptMessage) -> None:
+    def _forward(self, message: ScriptMessage) -> None:
         match message:
             case Metrics():
                 self.last.update(message.values)
@@ -110,7 +112,7 @@ class Reports:
                 self._checkpoint(message)
 
     def _checkpoint(self, message: Checkpoint) -> None:
-        own = self.place.checkpoints.resolve()
+        own = self.directories.checkpoints.resolve()
         try:
             path = (own / message.path).resolve()
             below = path != own and path.is_relative_to(own) and path.is_dir()
@@ -122,16 +124,18 @@ class Reports:
                 f"a checkpoint outside of the directory of checkpoints: {message.path!r}"
             )
         target = Path(self.job.checkpoint_dir) / path.relative_to(own)
-        if self.place.uid is not None:  # a copy, so the script may change and announce it again
+        if (
+            self.directories.uid is not None
+        ):  # a copy, so the script may change and announce it again
             target = target.with_name(f"{target.name}.{message.step}")
         try:
-            self.place.take_again(path, target, self.limit)
+            self.directories.replace_output(path, target, self.limit)
         except OSError as error:
             reason = f"a checkpoint that can't be kept: {error.strerror}"
             raise JobError(reason) from error
         self.report.checkpoint(message.step, str(target))
 
-    def _complain(self, what: str) -> None:
-        self._complaints += 1
-        if self._complaints <= MAX_COMPLAINTS:
+    def _warn(self, what: str) -> None:
+        self._warnings += 1
+        if self._warnings <= MAX_WARNINGS:
             sys.stderr.write(f"A report of the script was passed over: {what}\n")

@@ -17,16 +17,16 @@ from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.script import ranks
 from aiplatform.runtime.script.cgroups import Group, trees
-from aiplatform.runtime.script.place import Place, place_of
-from aiplatform.runtime.script.printed import Printed
+from aiplatform.runtime.script.directories import ScriptDirectories, script_directories
+from aiplatform.runtime.script.output_forwarding import OutputForwarder
 from aiplatform.runtime.script.reports import Reports
 from aiplatform.runtime.script.sandbox import (
-    Boxed,
     Command,
-    Refused,
     Sandbox,
+    SandboxedCommand,
+    SandboxRefused,
     Start,
-    closed_to_others,
+    first_closed_directory,
 )
 from aiplatform.runtime.script.usage import MIB, Usage
 
@@ -47,19 +47,23 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     spec = job.spec
     assert isinstance(spec, ScriptSpec)
     directory = Path(job.output_dir).parent
-    with report.stop.held(), place_of(job, directory) as place, group_of(spec, place) as group:
-        require_isolation(job, place)
-        reports = Reports(report, job, place, allowed_bytes(spec))
-        usage = Usage(spec, job, place, group)
+    with (
+        report.stop.delay(),
+        script_directories(job, directory) as directories,
+        control_group(spec, directories) as group,
+    ):
+        require_isolation(job, directories)
+        reports = Reports(report, job, directories, disk_limit_bytes(spec))
+        usage = Usage(spec, job, directories, group)
         started = time.monotonic()
-        script = Script(spec, job, place, group)
-        printed = Printed()
+        script = Script(spec, job, directories, group)
+        output = OutputForwarder()
         try:
-            script.start(reports, printed)
+            script.start(reports, output)
             if job.ranks is None or job.ranks.node == 0:
                 report.event(
                     "script",
-                    own_user=place.uid is not None,
+                    own_user=directories.uid is not None,
                     isolated=script.sandbox is not None,
                     command=spec.command[0][:200],
                 )
@@ -69,16 +73,18 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
             usage.processes.end(group, script.sandbox)
             for command in script.commands:
                 command.wait()
-            printed.finish()
+            output.finish()
             # Reports that were sent before the end count, whatever the exit code.
             reports.drain()
         if not report.stop.requested:
             usage.require_memory()
             script.require_started(ended)
-            judge(ended, spec, job)
+            raise_for_exit_codes(ended, spec, job)
             usage.require_disk()
-            place.take(place.output, Path(job.output_dir), allowed_bytes(spec))
-    report.stop.obey()
+            directories.copy_output(
+                directories.output, Path(job.output_dir), disk_limit_bytes(spec)
+            )
+    report.stop.raise_if_requested()
     return {
         "exit_code": script.commands[0].returncode,
         "seconds": time.monotonic() - started,
@@ -86,20 +92,20 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     }
 
 
-def allowed_bytes(spec: ScriptSpec) -> int | None:
+def disk_limit_bytes(spec: ScriptSpec) -> int | None:
     """Return the number of bytes that the script may write; None if there is no limit."""
     return None if spec.max_disk_mb is None else spec.max_disk_mb * MIB
 
 
 @contextmanager
-def group_of(spec: ScriptSpec, place: Place) -> Iterator[Group]:
+def control_group(spec: ScriptSpec, directories: ScriptDirectories) -> Iterator[Group]:
     """Yield a control group for the script, and remove it afterwards.
 
     If the script has no user of its own, the group has no effect.
     """
     group = Group(
-        place.root.name,
-        trees() if place.uid is not None else [],
+        directories.root.name,
+        trees() if directories.uid is not None else [],
         memory_mb=spec.resources.memory_mb or 0,
         processes=spec.max_processes,
     )
@@ -109,17 +115,17 @@ def group_of(spec: ScriptSpec, place: Place) -> Iterator[Group]:
         group.remove()
 
 
-def require_isolation(job: Job, place: Place) -> None:
+def require_isolation(job: Job, directories: ScriptDirectories) -> None:
     """Raise an error if the script would run as the worker's user but must be isolated.
 
     Raises:
         JobError: If so, and no administrator has allowed scripts without isolation.
     """
-    if place.uid is None and job.isolation_required:
-        raise JobError(refusal("it runs as an ordinary user"))
+    if directories.uid is None and job.isolation_required:
+        raise JobError(isolation_refusal("it runs as an ordinary user"))
 
 
-def refusal(reason: str) -> str:
+def isolation_refusal(reason: str) -> str:
     """Return a message that says why a worker runs no scripts, and what to do about it."""
     return (
         f"This worker can't isolate scripts from each other: {reason}. Run it as root with the "
@@ -131,15 +137,17 @@ def refusal(reason: str) -> str:
 class Script:
     """The processes of a task's command on this node."""
 
-    def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
+    def __init__(
+        self, spec: ScriptSpec, job: Job, directories: ScriptDirectories, group: Group
+    ) -> None:
         self.spec = spec
         self.job = job
-        self.place = place
+        self.directories = directories
         self.group = group
         self.sandbox: Sandbox | None = None
         self.commands: list[Command] = []
 
-    def start(self, reports: Reports, printed: Printed) -> None:
+    def start(self, reports: Reports, output: OutputForwarder) -> None:
         """Start all processes; only the reports of the first one are read.
 
         Raises:
@@ -148,20 +156,20 @@ class Script:
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
             starts = []
-            for rank in ranks.places_of(self.job):
+            for rank in ranks.rank_variables(self.job):
                 heard = reports.descriptor if ranks.is_first(rank) else silent
-                variables = environment(self.spec, self.job, self.place, heard) | rank
+                variables = environment(self.spec, self.job, self.directories, heard) | rank
                 # A single process writes directly to the log.
-                outputs = printed.of(rank["RANK"]) if rank else (None, None)
+                outputs = output.forward(rank["RANK"]) if rank else (None, None)
                 starts.append(Start(self.spec.command, variables, heard, *outputs))
-            self._require_open()
-            if self.place.uid is None or not self._start_isolated(starts):
+            self._require_readable_program()
+            if self.directories.uid is None or not self._start_in_sandbox(starts):
                 for one in starts:
-                    self.commands.append(self._start_alone(one))
+                    self.commands.append(self._start_without_sandbox(one))
         finally:
             os.close(silent)
-            printed.started()
-            reports.started()
+            output.close_write_ends()
+            reports.close_write_end()
 
     def stop(self) -> None:
         """Ask the commands in a sandbox to end; others get the signal to our process group."""
@@ -175,69 +183,73 @@ class Script:
             JobError: If so; the text says why.
         """
         for command, code in zip(self.commands, codes, strict=True):
-            if code is not None and isinstance(command, Boxed) and command.error is not None:
+            if (
+                code is not None
+                and isinstance(command, SandboxedCommand)
+                and command.error is not None
+            ):
                 raise self._not_started(command.error) from command.error
 
-    def _start_isolated(self, starts: Sequence[Start]) -> bool:
+    def _start_in_sandbox(self, starts: Sequence[Start]) -> bool:
         """Start all commands in a sandbox; return False if that fails and is not required."""
-        assert self.place.uid is not None
+        assert self.directories.uid is not None
         prefix = Path(self.job.prefix or sys.prefix)
         python = (prefix / "bin/python").resolve()
         sandbox = Sandbox(
-            self.place.root,
-            self.place.uid,
-            self.place.code,
-            limits=bounds(self.spec, own_user=True),
-            entrances=self.group.entrances,
-            on_outside=self.group.refuse,
-            kept=[prefix, *([python.parents[1]] if len(python.parents) > 2 else [])],
+            self.directories.root,
+            self.directories.uid,
+            self.directories.code,
+            limits=process_limits(self.spec, own_user=True),
+            join_files=self.group.join_files,
+            on_join_failure=self.group.record_join_failure,
+            visible_paths=[prefix, *([python.parents[1]] if len(python.parents) > 2 else [])],
             shared_memory_mb=self.spec.resources.memory_mb or SHARED_MEMORY_MB,
         )
         try:
             self.commands = list(sandbox.start(starts))
-        except Refused as error:
+        except SandboxRefused as error:
             if self.job.isolation_required:
-                raise JobError(refusal(f"the system refuses {error}")) from error
+                raise JobError(isolation_refusal(f"the system refuses {error}")) from error
             return False
         self.sandbox = sandbox
         return True
 
-    def _start_alone(self, one: Start) -> Command:
-        own = self.place.uid is not None
+    def _start_without_sandbox(self, one: Start) -> Command:
+        own = self.directories.uid is not None
         # Opened now, as root: the new process joins the groups as the script's user.
-        paths = self.group.entrances
-        entrances = [os.open(path, os.O_WRONLY) for path in paths]
-        outside, told = os.pipe()
-        os.set_blocking(outside, False)
+        paths = self.group.join_files
+        join_files = [os.open(path, os.O_WRONLY) for path in paths]
+        failures, failures_writer = os.pipe()
+        os.set_blocking(failures, False)
         try:
             command = subprocess.Popen(
                 one.command,
-                cwd=self.place.code,
+                cwd=self.directories.code,
                 env=one.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=one.stdout,
                 stderr=one.stderr,
                 pass_fds=(one.report,),
                 umask=0o077,
-                preexec_fn=bind(  # noqa: PLW1509
-                    bounds(self.spec, own_user=own), entrances, told
+                preexec_fn=make_preexec(  # noqa: PLW1509
+                    process_limits(self.spec, own_user=own), join_files, failures_writer
                 ),
-                user=self.place.uid,
-                group=self.place.uid,
+                user=self.directories.uid,
+                group=self.directories.uid,
                 extra_groups=[] if own else None,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise self._not_started(error) from error
         else:
             with suppress(BlockingIOError):  # Popen() has returned, so nothing more is written
-                for number in os.read(outside, len(paths) or 1):
-                    self.group.refuse(paths[number])
+                for number in os.read(failures, len(paths) or 1):
+                    self.group.record_join_failure(paths[number])
             return command
         finally:
-            for descriptor in (*entrances, outside, told):
+            for descriptor in (*join_files, failures, failures_writer):
                 os.close(descriptor)
 
-    def _require_open(self) -> None:
+    def _require_readable_program(self) -> None:
         """Raise an error unless the script's user can run the program in the chosen environment.
 
         Otherwise the system would silently run another program of the same name.
@@ -247,9 +259,9 @@ class Script:
         """
         name = self.spec.command[0]
         program = Path(self.job.prefix or sys.prefix, "bin", name)
-        if self.place.uid is None or "/" in name or not program.exists():
+        if self.directories.uid is None or "/" in name or not program.exists():
             return
-        closed = closed_to_others(program)
+        closed = first_closed_directory(program)
         if closed is not None:
             raise JobError(
                 f"The command {name!r} is that of the environment {self.spec.environment!r}, "
@@ -264,39 +276,41 @@ class Script:
             f"the environment {self.spec.environment!r} or in the bundle"
             + (
                 ", and readable by every user of the worker's machine."
-                if self.place.uid is not None
+                if self.directories.uid is not None
                 else "."
             )
         )
 
 
-def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> dict[str, str]:
+def environment(
+    spec: ScriptSpec, job: Job, directories: ScriptDirectories, descriptor: int
+) -> dict[str, str]:
     """Return the environment variables of the script."""
     prefix = job.prefix or sys.prefix
     found = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     found |= {
         "PATH": os.pathsep.join([f"{prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": str(place.home),
-        "TMPDIR": str(place.home),
+        "HOME": str(directories.home),
+        "TMPDIR": str(directories.home),
         "PYTHONUNBUFFERED": "1",
         "VIRTUAL_ENV": prefix,
         "AIPLATFORM_ATTEMPT": str(job.attempt),
-        "AIPLATFORM_CHECKPOINTS": str(place.checkpoints),
-        "AIPLATFORM_INPUTS": str(place.inputs),
-        "AIPLATFORM_OUTPUT": str(place.output),
+        "AIPLATFORM_CHECKPOINTS": str(directories.checkpoints),
+        "AIPLATFORM_INPUTS": str(directories.inputs),
+        "AIPLATFORM_OUTPUT": str(directories.output),
         "AIPLATFORM_REPORT_FD": str(descriptor),
         "AIPLATFORM_TASK": str(job.task),
     }
     if job.traceparent is not None:
         found["TRACEPARENT"] = job.traceparent
-    if place.resume is not None:
-        found["AIPLATFORM_RESUME_FROM"] = str(place.resume)
+    if directories.resume is not None:
+        found["AIPLATFORM_RESUME_FROM"] = str(directories.resume)
     # Only the secrets that the task names.
     secrets = {name: os.environ[name] for name in spec.secrets if name in os.environ}
-    return found | ranks.suggested(spec, job.ranks) | spec.variables | secrets
+    return found | ranks.default_variables(spec, job.ranks) | spec.variables | secrets
 
 
-def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
+def process_limits(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
     """Return the limits of each process, as pairs of a ``resource.RLIMIT_*`` and a value."""
     limits = [
         (resource.RLIMIT_CORE, 0),
@@ -308,22 +322,22 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
     return limits
 
 
-def bind(
-    limits: Sequence[tuple[int, int]], entrances: Sequence[int], told: int
+def make_preexec(
+    limits: Sequence[tuple[int, int]], join_files: Sequence[int], failures: int
 ) -> Callable[[], None]:
     """Return the function that a new process without a sandbox calls before the command.
 
-    It writes the number of each entrance by which it can't join a control group to ``told``.
+    For each control group that it can't join, it writes the index of its file to ``failures``.
     """
     # Loaded now, because the new process may not be able to read the library as its own user.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def apply() -> None:
-        for number, entrance in enumerate(entrances):
+        for number, entrance in enumerate(join_files):
             try:
                 os.write(entrance, b"0")
             except OSError:
-                os.write(told, bytes([number]))
+                os.write(failures, bytes([number]))
         for kind, wanted in limits:
             hard = resource.getrlimit(kind)[1]
             value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -344,18 +358,18 @@ def watch(script: Script, usage: Usage, reports: Reports) -> None:
         JobError: If it uses more memory or disk than it may.
     """
     wait = POLL_SECONDS / len(script.commands)
-    told = False
+    stop_sent = False
     while None in (codes := [command.poll() for command in script.commands]):
         if any(codes) and not reports.report.stop.requested:
             return
-        if reports.report.stop.requested and not told:
-            told = True
+        if reports.report.stop.requested and not stop_sent:
+            stop_sent = True
             script.stop()
         reports.listen(wait)
-        usage.look()
+        usage.check()
 
 
-def judge(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
+def raise_for_exit_codes(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
     """Raise an error if an exit code is not 0. It is None for processes that were still running.
 
     Raises:
@@ -368,12 +382,14 @@ def judge(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
     # that only lost contact with it.
     _, rank, code = min(failed)
     if job.ranks is None:
-        raise JobError(said_of(code, spec))
+        raise JobError(describe_exit_code(code, spec))
     first = job.ranks.node * job.ranks.processes
-    raise JobError(f"Rank {first + rank}: {said_of(code, spec)}", retryable=job.ranks.nodes > 1)
+    raise JobError(
+        f"Rank {first + rank}: {describe_exit_code(code, spec)}", retryable=job.ranks.nodes > 1
+    )
 
 
-def said_of(code: int, spec: ScriptSpec) -> str:
+def describe_exit_code(code: int, spec: ScriptSpec) -> str:
     """Return the meaning of an exit code other than 0."""
     if code == -signal.SIGXFSZ:
         return (

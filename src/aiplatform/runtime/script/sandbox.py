@@ -24,7 +24,7 @@ START_SECONDS = 60.0
 """Seconds that the start of a sandbox may take on a busy machine."""
 
 
-class Refused(JobError):
+class SandboxRefused(JobError):
     """The system does not allow a sandbox; the text says what it refuses."""
 
 
@@ -53,7 +53,7 @@ class Start:
     stderr: int | None = None
 
 
-class Boxed:
+class SandboxedCommand:
     """A command in a sandbox; ``error`` is set if it could not be started."""
 
     def __init__(self, sandbox: "Sandbox") -> None:
@@ -78,13 +78,13 @@ class Sandbox:
     """The sandbox of one script, whose processes all end when it is closed.
 
     Args:
-        root: Directory of the script, see :mod:`place`.
+        root: Directory of the script, see :mod:`directories`.
         uid: User of the commands.
         directory: Working directory of the commands.
         limits: Pairs of a ``resource.RLIMIT_*`` and a value, for each process.
-        entrances: Files by which commands join their control groups.
-        on_outside: Called with each entrance by which a command could not join.
-        kept: Paths that stay visible even if the script's own directories would hide them.
+        join_files: Files by which commands join their control groups.
+        on_join_failure: Called with each of these files by which a command could not join.
+        visible_paths: Paths that stay visible even if the script's own directories would hide them.
         shared_memory_mb: MiB of shared memory.
     """
 
@@ -95,18 +95,18 @@ class Sandbox:
         directory: Path,
         *,
         limits: Sequence[tuple[int, int]],
-        entrances: Sequence[str] = (),
-        on_outside: Callable[[str], None] = lambda _: None,
-        kept: Sequence[Path] = (),
+        join_files: Sequence[str] = (),
+        on_join_failure: Callable[[str], None] = lambda _: None,
+        visible_paths: Sequence[Path] = (),
         shared_memory_mb: int = 64,
     ) -> None:
         self._plan: dict[str, Any] = {
-            "place": str(root),
+            "root": str(root),
             "uid": uid,
             "directory": str(directory),
             "limits": list(limits),
-            "entrances": list(entrances),
-            "kept": [str(path) for path in kept],
+            "join_files": list(join_files),
+            "visible_paths": [str(path) for path in visible_paths],
             "binds": [
                 [str(root / "tmp"), "/tmp"],  # noqa: S108
                 [str(root / "var-tmp"), "/var/tmp"],  # noqa: S108
@@ -114,19 +114,19 @@ class Sandbox:
             ],
             "shared_memory_mb": shared_memory_mb,
         }
-        self._on_outside = on_outside
+        self._on_join_failure = on_join_failure
         self.facts: dict[str, bool] = {}
         """Features of the kernel that the sandbox has, by name; empty until it is ready."""
-        self.commands: list[Boxed] = []
+        self.commands: list[SandboxedCommand] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._rest = b""
 
-    def start(self, starts: Sequence[Start]) -> list[Boxed]:
+    def start(self, starts: Sequence[Start]) -> list[SandboxedCommand]:
         """Create the sandbox and start the commands in it.
 
         Raises:
-            Refused: If the system does not allow it.
+            SandboxRefused: If the system does not allow it.
         """
         self._channel, theirs = socket.socketpair()
         passed = {theirs.fileno()}
@@ -150,7 +150,7 @@ class Sandbox:
             }
             for start in starts
         ]
-        self.commands = [Boxed(self) for _ in starts]
+        self.commands = [SandboxedCommand(self) for _ in starts]
         try:
             self._channel.sendall(json.dumps({**self._plan, "commands": commands}).encode() + b"\n")
             self._wait_until_ready(self._channel)
@@ -163,7 +163,7 @@ class Sandbox:
         deadline = time.monotonic() + START_SECONDS
         while not self.facts:
             if channel.fileno() < 0 or time.monotonic() > deadline:
-                raise Refused("the sandbox did not start")
+                raise SandboxRefused("the sandbox did not start")
             self.listen(1.0)
 
     def stop(self) -> None:
@@ -178,7 +178,7 @@ class Sandbox:
         """Wait for messages of the first process, at most ``seconds``, and handle them.
 
         Raises:
-            Refused: If the system did not allow the sandbox.
+            SandboxRefused: If the system did not allow the sandbox.
         """
         channel = self._channel
         if channel is None or channel.fileno() < 0:
@@ -191,38 +191,38 @@ class Sandbox:
         except OSError:
             data = b""
         if not data:
-            self._ended()
+            self._mark_ended()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._hear(json.loads(line))
+            self._handle_message(json.loads(line))
 
     def close(self) -> None:
         """End all processes of the sandbox, without waiting for them."""
         if self._channel is not None:
             self._channel.close()
-        self._ended()
+        self._mark_ended()
 
     @property
-    def gone(self) -> bool:
+    def has_ended(self) -> bool:
         """True if all processes of the sandbox have ended."""
         return self._process is None or self._process.poll() is not None
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _handle_message(self, message: dict[str, Any]) -> None:
         match message:
             case {"ready": facts}:
                 self.facts = {"namespaces": True, **facts}
             case {"refused": reason}:
-                raise Refused(str(reason))
-            case {"outside": entrance}:
-                self._on_outside(str(entrance))
-            case {"place": place, "code": code}:
-                if self.commands[place].returncode is None:
-                    self.commands[place].returncode = code
-            case {"place": place, "error": text, "errno": number}:
-                self.commands[place].error = OSError(number, text)
+                raise SandboxRefused(str(reason))
+            case {"not_joined": join_file}:
+                self._on_join_failure(str(join_file))
+            case {"command": index, "code": code}:
+                if self.commands[index].returncode is None:
+                    self.commands[index].returncode = code
+            case {"command": index, "error": text, "errno": number}:
+                self.commands[index].error = OSError(number, text)
 
-    def _ended(self) -> None:
+    def _mark_ended(self) -> None:
         """Record that the first process has ended, and with it all commands."""
         if self._channel is not None:
             self._channel.close()
@@ -231,7 +231,7 @@ class Sandbox:
                 command.returncode = -signal.SIGKILL
 
 
-def closed_to_others(path: Path) -> Path | None:
+def first_closed_directory(path: Path) -> Path | None:
     """Return the first directory on the way to ``path`` that not all users may enter, or None.
 
     Links are followed: for a link to an interpreter, the directories of its target count as well.

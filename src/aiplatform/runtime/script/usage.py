@@ -13,18 +13,18 @@ from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime import launcher
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group
-from aiplatform.runtime.script.place import Place
+from aiplatform.runtime.script.deleted_files import deleted_bytes
+from aiplatform.runtime.script.directories import ScriptDirectories
 from aiplatform.runtime.script.sandbox import Sandbox
-from aiplatform.runtime.script.unlinked import unlinked_bytes
 
 MIB = 1 << 20
 END_SECONDS = 30.0
 """Seconds for killed processes to end; each needs time on a CPU for that, which may be busy."""
 
-LOOK_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 """Seconds between two measurements."""
 
-PAUSE = 20
+DISK_PAUSE_FACTOR = 20
 """Pause after a measurement of the disk, as a multiple of the time that it took."""
 
 MORE_MEMORY = "Ask for more in resources.memory_mb."
@@ -32,10 +32,10 @@ MORE_MEMORY = "Ask for more in resources.memory_mb."
 ENTRY_BYTES = 4096
 """Bytes that even an empty file counts, because the number of files on a disk is limited, too."""
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Largest depth of directories; each is kept open while it is counted."""
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Processes:
@@ -77,7 +77,7 @@ class Processes:
         while True:
             group.kill()
             alive = [member for member in self.members() if is_alive(member)]
-            if not alive and not group.members() and (sandbox is None or sandbox.gone):
+            if not alive and not group.members() and (sandbox is None or sandbox.has_ended):
                 return
             if time.monotonic() > deadline:
                 left = sorted({member.pid for member in alive} | group.members())
@@ -110,9 +110,9 @@ class Processes:
 def children() -> list[psutil.Process]:
     """Return the children of this process and of its launcher."""
     found = psutil.Process().children()
-    if launcher.adopter is not None:
+    if launcher.subreaper_pid is not None:
         with suppress(psutil.Error):  # the launcher is gone, so its guardian ends this process
-            found += psutil.Process(launcher.adopter).children()
+            found += psutil.Process(launcher.subreaper_pid).children()
     return found
 
 
@@ -140,34 +140,36 @@ def is_alive(process: psutil.Process) -> bool:
 class Usage:
     """The memory and disk usage of a script. Create the object before the script starts."""
 
-    def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
-        self.processes = Processes(place.uid)
+    def __init__(
+        self, spec: ScriptSpec, job: Job, directories: ScriptDirectories, group: Group
+    ) -> None:
+        self.processes = Processes(directories.uid)
         self.group = group
         self.memory_limit = spec.resources.memory_mb
         self.disk_limit = spec.max_disk_mb
         # Announced checkpoints are copied, so the copies count, too.
-        self.copied = {place.output, place.checkpoints, Path(job.checkpoint_dir)}
-        self.directories = {place.home, place.code} | place.scratch
-        self._devices = {path.stat().st_dev for path in self.copied | self.directories}
-        self._owner = os.geteuid() if place.uid is None else place.uid
-        self._laid_out = self._written()
-        self._weighed = self._measured = time.monotonic()
-        self._pause = LOOK_SECONDS
+        self.copied = {directories.output, directories.checkpoints, Path(job.checkpoint_dir)}
+        self.other_directories = {directories.home, directories.code} | directories.temporary
+        self._devices = {path.stat().st_dev for path in self.copied | self.other_directories}
+        self._owner = os.geteuid() if directories.uid is None else directories.uid
+        self._initial_bytes = self._written()
+        self._memory_checked_at = self._disk_checked_at = time.monotonic()
+        self._pause = INTERVAL_SECONDS
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Measure memory and disk, unless the last measurement was just before.
 
         Raises:
             JobError: If the script uses more than it may.
         """
         now = time.monotonic()
-        if now - self._weighed >= LOOK_SECONDS:
-            self._weighed = now
+        if now - self._memory_checked_at >= INTERVAL_SECONDS:
+            self._memory_checked_at = now
             self.require_memory()
-        if now - self._measured >= self._pause:
+        if now - self._disk_checked_at >= self._pause:
             self.require_disk()
-            self._measured = time.monotonic()
-            self._pause = max(LOOK_SECONDS, PAUSE * (self._measured - now))
+            self._disk_checked_at = time.monotonic()
+            self._pause = max(INTERVAL_SECONDS, DISK_PAUSE_FACTOR * (self._disk_checked_at - now))
 
     def require_memory(self) -> None:
         """Raise an error if the script uses, or used, more memory than it asked for.
@@ -177,7 +179,7 @@ class Usage:
         """
         if not self.memory_limit:
             return
-        if self.group.bounds_memory:
+        if self.group.limits_memory:
             if self.group.ran_out_of_memory():
                 raise JobError(
                     f"The script ran out of memory: it had asked for {self.memory_limit} MiB and "
@@ -202,8 +204,8 @@ class Usage:
         if self.disk_limit is None:
             return
         pids = [member.pid for member in self.processes.members()]
-        unlinked = unlinked_bytes(pids, self._devices, self._owner)
-        used = (self._written() + unlinked - self._laid_out) // MIB
+        deleted = deleted_bytes(pids, self._devices, self._owner)
+        used = (self._written() + deleted - self._initial_bytes) // MIB
         if used > self.disk_limit:
             raise JobError(
                 f"The script has written {used} MiB to its directories and may write "
@@ -211,7 +213,7 @@ class Usage:
             )
 
     def _written(self) -> int:
-        return written_bytes(copied=self.copied, others=self.directories)
+        return written_bytes(copied=self.copied, others=self.other_directories)
 
 
 def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
@@ -222,16 +224,16 @@ def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
     Raises:
         JobError: If directories are nested too deeply.
     """
-    count = Count()
+    count = ByteCount()
     for holes, directories in ((True, copied), (False, others)):
         count.holes = holes
         for directory in directories:
             with suppress(OSError):  # the script may have removed it
-                count.below(os.open(directory, DIRECTORY), DEEPEST)
+                count.add_directory(os.open(directory, OPEN_FLAGS), MAX_DEPTH)
     return count.total
 
 
-class Count:
+class ByteCount:
     """A count of bytes in directories. If ``holes`` is True, holes in files count, too."""
 
     def __init__(self) -> None:
@@ -239,26 +241,26 @@ class Count:
         self.total = 0
         self._seen: set[tuple[int, int]] = set()
 
-    def below(self, directory: int, depth: int) -> None:
+    def add_directory(self, directory: int, depth: int) -> None:
         """Count the entries of an open directory, and close it. Links are not followed."""
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
                     with suppress(OSError):  # it is gone, or was replaced
-                        self._entry(entry, directory, depth)
+                        self._add_entry(entry, directory, depth)
         finally:
             os.close(directory)
 
-    def _entry(self, entry: os.DirEntry[str], directory: int, depth: int) -> None:
+    def _add_entry(self, entry: os.DirEntry[str], directory: int, depth: int) -> None:
         found = entry.stat(follow_symlinks=False)
         taken = max(found.st_blocks * 512, ENTRY_BYTES)
         if stat.S_ISDIR(found.st_mode):
             if depth == 0:
                 raise JobError(
-                    f"The script has made more than {DEEPEST} directories below each other."
+                    f"The script has made more than {MAX_DEPTH} directories below each other."
                 )
             self.total += taken
-            self.below(os.open(entry.name, DIRECTORY, dir_fd=directory), depth - 1)
+            self.add_directory(os.open(entry.name, OPEN_FLAGS, dir_fd=directory), depth - 1)
             return
         if found.st_nlink > 1:
             key = (found.st_dev, found.st_ino)

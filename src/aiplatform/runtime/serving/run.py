@@ -50,13 +50,13 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     report.phase("load")
     # Not delayed: while the model loads, which may take long, a stop must end the job at once.
     app, engine = _application(job, spec, job.serving.token, report.stop)
-    with report.stop.held():
+    with report.stop.delay():
         try:
             with listening(job.serving) as (listener, endpoint):
                 uvloop.run(_serve(app, engine, listener, report, endpoint))
         finally:
             engine.close()
-    report.stop.obey()
+    report.stop.raise_if_requested()
     return {}
 
 

@@ -17,13 +17,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from aiplatform.runtime.artifacts import fsync, seal
+from aiplatform.runtime.artifacts import fsync, make_durable
 
 PREFIX = "checkpoint-"
 PARTIAL = ".partial-"
 MANIFEST = "complete.json"
 STATE = "training_state"
-KEPT = 2
+KEPT_CHECKPOINTS = 2
 """Number of checkpoints to keep: the newest, and the one before, which may still be in use."""
 
 
@@ -42,7 +42,7 @@ def commit(partial: Path) -> Path:
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
     (partial / MANIFEST).write_text(json.dumps({"files": sizes}, indent=1), encoding="utf-8")
-    seal(partial)
+    make_durable(partial)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     fsync(final.parent)
@@ -60,18 +60,18 @@ def is_complete(checkpoint: Path) -> bool:
         return False
 
 
-def usable(checkpoint: Path) -> Path | None:
+def find_usable(checkpoint: Path) -> Path | None:
     """Return ``checkpoint`` if it is complete, else the newest complete one beside it.
 
     Returns None if there is no complete one.
     """
     if is_complete(checkpoint):
         return checkpoint
-    older = [path for path in by_step(checkpoint.parent) if is_complete(path)]
+    older = [path for path in list_checkpoints(checkpoint.parent) if is_complete(path)]
     return older[-1] if older else None
 
 
-def by_step(parent: Path) -> list[Path]:
+def list_checkpoints(parent: Path) -> list[Path]:
     """Return the checkpoint directories in ``parent``, oldest first."""
     found = [
         path
@@ -87,8 +87,8 @@ def step_of(checkpoint: Path) -> int:
 
 
 def prune(parent: Path) -> None:
-    """Remove all checkpoints except for the newest ``KEPT``."""
-    for checkpoint in by_step(parent)[:-KEPT]:
+    """Remove all checkpoints except for the newest ``KEPT_CHECKPOINTS``."""
+    for checkpoint in list_checkpoints(parent)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 

@@ -5,33 +5,33 @@ from typing import Any
 
 from aiplatform.protocol.accelerating import FsdpOptions
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.training.whole import Shared, stored_as, trained
+from aiplatform.runtime.training.weights import ShardedWeights, stored_name, trained_parameters
 
 
-class Fsdp(Shared):
+class Fsdp(ShardedWeights):
     """Weights, gradients and optimizer state that FSDP2 shards, layer by layer."""
 
-    evenly = True
+    needs_equal_steps = True
 
     def adapter(self) -> dict[str, Any]:
-        """Return the trained weights, see :class:`Whole`."""
+        """Return the trained weights, see :class:`ReplicatedWeights`."""
         from torch.distributed.tensor import DTensor
 
         found = {}
-        for name, parameter in trained(self.trainer.model):
+        for name, parameter in trained_parameters(self.trainer.model):
             whole = parameter.detach()
             whole = whole.full_tensor() if isinstance(whole, DTensor) else whole
             found[name] = whole.cpu()
         return found
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Load the weights of an adapter, see :class:`Whole`."""
+        """Load the weights of an adapter, see :class:`ReplicatedWeights`."""
         import torch
         from torch.distributed.tensor import DTensor, distribute_tensor
 
         with torch.no_grad():
-            for name, parameter in trained(self.trainer.model):
-                stored = weights.get(stored_as(name))
+            for name, parameter in trained_parameters(self.trainer.model):
+                stored = weights.get(stored_name(name))
                 if stored is None or stored.shape != parameter.shape:
                     raise ValueError(f"the checkpoint is of another model: {name}")
                 value = stored.to(parameter.device)
@@ -40,7 +40,7 @@ class Fsdp(Shared):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state by names of weights, see :class:`Whole`.
+        """Return the optimizer's state by names of weights, see :class:`ReplicatedWeights`.
 
         It is empty on all ranks except rank 0.
         """
@@ -50,19 +50,23 @@ class Fsdp(Shared):
         )
 
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        return dict(get_optimizer_state_dict(self.trainer.model, self._own(), options=options))
+        return dict(
+            get_optimizer_state_dict(self.trainer.model, self._torch_optimizer(), options=options)
+        )
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Load the state of an optimizer, see :class:`Whole`."""
+        """Load the state of an optimizer, see :class:`ReplicatedWeights`."""
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             set_optimizer_state_dict,
         )
 
         options = StateDictOptions(full_state_dict=True)
-        set_optimizer_state_dict(self.trainer.model, self._own(), state, options=options)
+        set_optimizer_state_dict(
+            self.trainer.model, self._torch_optimizer(), state, options=options
+        )
 
-    def _own(self) -> Any:
+    def _torch_optimizer(self) -> Any:
         """Return torch's optimizer, which accelerate wraps."""
         return getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import TrainingSpec
-from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, seal
-from aiplatform.runtime.cards import license_of, write_card
+from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, make_durable
+from aiplatform.runtime.model_cards import license_of, write_card
 
 
 def save_tuned_model(
@@ -36,7 +36,7 @@ def save_tuned_model(
     (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
 
     merged = model.merge_and_unload()
-    stop_at(merged, turn_ends)
+    add_stop_tokens(merged, turn_ends)
     merged.config.use_cache = True
     merged.save_pretrained(output / WEIGHTS)
     tokenizer.save_pretrained(output / WEIGHTS)
@@ -44,10 +44,10 @@ def save_tuned_model(
         if (base / WEIGHTS / name).is_file():
             shutil.copyfile(base / WEIGHTS / name, output / WEIGHTS / name)
     write_tuned_card(output / CARD, base, job, result)
-    seal(output)
+    make_durable(output)
 
 
-def stop_at(model: Any, turn_ends: list[int]) -> None:
+def add_stop_tokens(model: Any, turn_ends: list[int]) -> None:
     """Add tokens to those that end the model's generation."""
     known = model.generation_config.eos_token_id
     known = known if isinstance(known, list) else [] if known is None else [known]

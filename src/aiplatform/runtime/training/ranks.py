@@ -7,18 +7,18 @@ from functools import cache
 from typing import Any
 
 
-def count() -> int:
+def world_size() -> int:
     """Return the number of processes that train together."""
     import torch.distributed as dist
 
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def own() -> int:
+def rank() -> int:
     """Return the rank of this process. Rank 0 reports and writes for all."""
     import torch.distributed as dist
 
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 @cache
@@ -29,14 +29,14 @@ def _group() -> Any:
     return dist.new_group(backend="gloo")
 
 
-def any_of(value: bool) -> bool:
+def any_rank(value: bool) -> bool:
     """Return True if ``value`` is True on any rank. All ranks must call this at the same step."""
-    return total([float(value)])[0] > 0
+    return sum_over_ranks([float(value)])[0] > 0
 
 
-def total(values: list[float]) -> list[float]:
+def sum_over_ranks(values: list[float]) -> list[float]:
     """Return the sums of these values over all ranks."""
-    if count() == 1:
+    if world_size() == 1:
         return values
     import torch
     import torch.distributed as dist
@@ -46,20 +46,20 @@ def total(values: list[float]) -> list[float]:
     return [float(value) for value in sums]
 
 
-def gathered(value: Any) -> list[Any] | None:
+def gather(value: Any) -> list[Any] | None:
     """Return the values of all ranks, in order, on rank 0; return None on the others."""
-    if count() == 1:
+    if world_size() == 1:
         return [value]
     import torch.distributed as dist
 
-    found: list[Any] | None = [None] * count() if own() == 0 else None
+    found: list[Any] | None = [None] * world_size() if rank() == 0 else None
     dist.gather_object(value, found, dst=0, group=_group())
     return found
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until all ranks have called this."""
-    if count() > 1:
+    if world_size() > 1:
         import torch.distributed as dist
 
         dist.barrier(group=_group())

@@ -13,7 +13,7 @@ from aiplatform.runtime.training import ranks
 PROGRESS_INTERVAL = 0.5
 """Least number of seconds between two reports of the progress."""
 
-TRAINED = 0.95
+PROGRESS_AFTER_TRAINING = 0.95
 """Progress after the last step; merging and saving follow."""
 
 
@@ -49,13 +49,13 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         if state.global_step == state.max_steps or now - self._progressed >= PROGRESS_INTERVAL:
             self._progressed = now
             self.report.progress(
-                TRAINED * state.global_step / state.max_steps,
+                PROGRESS_AFTER_TRAINING * state.global_step / state.max_steps,
                 step=state.global_step,
                 total_steps=state.max_steps,
                 seconds_left=(state.max_steps - state.global_step) * self.seconds_per_step,
             )
         # All ranks must stop at the same step, or those that go on would wait forever.
-        if ranks.any_of(self.report.stop.requested):
+        if ranks.any_rank(self.report.stop.requested):
             self.report.stop.requested = True
             control.should_save = True
             control.should_evaluate = False
@@ -67,7 +67,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         if "eval_loss" in logs:
             self._since = time.monotonic()
             self.report.metrics(state.global_step, {k: v for k, v in logs.items() if k != "epoch"})
-            self._say(state, f"held-out loss {logs['eval_loss']:.4f}")
+            self._print(state, f"held-out loss {logs['eval_loss']:.4f}")
         elif "loss" in logs:
             self._report_steps(state, logs)
 
@@ -90,13 +90,13 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         if "grad_norm" in logs:
             values["grad_norm"] = float(logs["grad_norm"])
         self.report.metrics(state.global_step, values)
-        self._say(state, f"loss {logs['loss']:.4f}, {seconds / steps:.2f} s a step")
+        self._print(state, f"loss {logs['loss']:.4f}, {seconds / steps:.2f} s a step")
         if not math.isfinite(logs["loss"]):
             raise JobError(
                 f"The loss became {logs['loss']} at step {state.global_step}: the training "
                 "diverged. Lower the learning_rate, or set precision to fp32."
             )
 
-    def _say(self, state: Any, what: str) -> None:
+    def _print(self, state: Any, what: str) -> None:
         if state.is_world_process_zero:
             sys.stdout.write(f"step {state.global_step}/{state.max_steps}: {what}\n")

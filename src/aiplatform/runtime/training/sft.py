@@ -23,9 +23,9 @@ from aiplatform.runtime.loading import (
 )
 from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
 from aiplatform.runtime.training import ranks, sharding
-from aiplatform.runtime.training.checkpoints import step_of, usable
+from aiplatform.runtime.training.checkpoints import find_usable, step_of
 
-MEASURED = ("torch", "transformers", "peft", "trl", "accelerate")
+REPORTED_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate")
 
 
 def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
             Path(job.inputs["eval_dataset"]),
             tokenizer,
             max_length=max_length,
-            called="held-out dataset",
+            dataset_name="held-out dataset",
         )
         report.event("held_out_rows", **describe(held_out))
 
@@ -62,7 +62,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     from transformers.trainer_callback import PrinterCallback
 
     from aiplatform.runtime.environment import environment
-    from aiplatform.runtime.training.reporting import TRAINED, ReportingCallback
+    from aiplatform.runtime.training.reporting import PROGRESS_AFTER_TRAINING, ReportingCallback
     from aiplatform.runtime.training.trainer import PlatformTrainer, collate
 
     report.event("environment", **environment())
@@ -78,8 +78,8 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
             report=report,
             held_out=held_out.rows if held_out else None,
             model=model,
-            args=arguments(job, spec, model, evaluate=held_out is not None),
-            peft_config=lora(spec),
+            args=training_arguments(job, spec, model, evaluate=held_out is not None),
+            peft_config=lora_config(spec),
             train_dataset=as_dataset(rows),
             eval_dataset=as_dataset(held_out) if held_out else None,
             processing_class=tokenizer,
@@ -94,11 +94,11 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     trainer.remove_callback(PrinterCallback)  # ReportingCallback prints the same
 
     # Train, from the newest complete checkpoint if there is one.
-    resume_from = resumable(job, report)
+    resume_from = checkpoint_to_resume(job, report)
     report.phase("train")
-    with report.stop.held():
+    with report.stop.delay():
         trainer.train(resume_from_checkpoint=resume_from)
-    report.stop.obey()
+    report.stop.raise_if_requested()
 
     # Results.
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -124,22 +124,22 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     report.phase("save")
     from aiplatform.runtime.training.output import save_tuned_model
 
-    report.progress(TRAINED)
+    report.progress(PROGRESS_AFTER_TRAINING)
     result |= {
         "seconds": time.monotonic() - started,
-        "versions": {name: version(name) for name in measured(spec)},
+        "versions": {name: version(name) for name in reported_packages(spec)},
     }
-    tuned = trainer.sharing.model(base, precision, lora(spec))
-    if ranks.own() == 0:
+    tuned = trainer.trained_weights.model(base, precision, lora_config(spec))
+    if ranks.rank() == 0:
         save_tuned_model(tuned, tokenizer, turn_ends(rows), job, result)
     report.progress(1.0)
     return result
 
 
-def measured(spec: TrainingSpec) -> tuple[str, ...]:
+def reported_packages(spec: TrainingSpec) -> tuple[str, ...]:
     """Return the packages whose versions are in the model card."""
     sharded = spec.accelerator is not None and spec.accelerator.deepspeed is not None
-    return (*MEASURED, "deepspeed") if sharded else MEASURED
+    return (*REPORTED_PACKAGES, "deepspeed") if sharded else REPORTED_PACKAGES
 
 
 def use_one_gpu() -> None:
@@ -148,11 +148,11 @@ def use_one_gpu() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = first
 
 
-def resumable(job: Job, report: Reporter) -> str | None:
+def checkpoint_to_resume(job: Job, report: Reporter) -> str | None:
     """Return the checkpoint to continue from, or None, and report it as an event."""
     if job.resume_from is None:
         return None
-    found = usable(Path(job.resume_from))
+    found = find_usable(Path(job.resume_from))
     if found is None:
         report.event("checkpoint_unusable", path=job.resume_from)
         return None
@@ -190,7 +190,7 @@ def as_dataset(rows: EncodedRows) -> Any:
     return Dataset(pa.table(columns))
 
 
-def lora(spec: TrainingSpec) -> Any:
+def lora_config(spec: TrainingSpec) -> Any:
     """Return PEFT's configuration of the adapter."""
     from peft import LoraConfig
 
@@ -204,7 +204,7 @@ def lora(spec: TrainingSpec) -> Any:
     )
 
 
-def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> Any:
+def training_arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> Any:
     """Return the trainer's arguments that follow from the spec."""
     import torch
     from trl import SFTConfig
@@ -218,7 +218,7 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
         per_device_train_batch_size=spec.batch_size,
         per_device_eval_batch_size=spec.batch_size,
         gradient_accumulation_steps=spec.gradient_accumulation,
-        gradient_checkpointing=must_recompute(model, spec),
+        gradient_checkpointing=needs_gradient_checkpointing(model, spec),
         learning_rate=spec.learning_rate,
         lr_scheduler_type=spec.lr_scheduler,
         warmup_steps=spec.warmup_ratio,
@@ -246,7 +246,7 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
     )
 
 
-def must_recompute(model: Any, spec: TrainingSpec) -> bool:
+def needs_gradient_checkpointing(model: Any, spec: TrainingSpec) -> bool:
     """Return True if activations must be recomputed, because the GPU has too little memory.
 
     This makes a training a third slower. The estimate counts for each token about 16 vectors of the

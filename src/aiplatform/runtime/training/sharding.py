@@ -1,7 +1,7 @@
 """Choice of how the ranks of a training hold its weights: all of them, or shards by FSDP2 or ZeRO.
 
 Only the adapter is trained. Checkpoints and results always contain the whole adapter, see
-:class:`.whole.Whole`.
+:class:`.weights.ReplicatedWeights`.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.protocol.accelerating import AcceleratorOptions
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import fsdp, zero
-from aiplatform.runtime.training.whole import Whole
+from aiplatform.runtime.training.weights import ReplicatedWeights
 
 
 def trainer_options(accelerator: AcceleratorOptions | None) -> dict[str, Any]:
@@ -59,23 +59,23 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
         fsdp.require_shardable(model, accelerator.fsdp)
 
 
-def way_of(trainer: Any) -> Whole:
+def weights_of(trainer: Any) -> ReplicatedWeights:
     """Return the object for the way in which the ranks of this trainer hold its weights."""
     if trainer.is_fsdp_enabled:
         return fsdp.Fsdp(trainer)
     if trainer.is_deepspeed_enabled:
         return zero.Zero(trainer)
-    return Whole(trainer)
+    return ReplicatedWeights(trainer)
 
 
-def as_many(rows: list[Encoded], own: int, count: int) -> list[Encoded]:
+def equal_share(rows: list[Encoded], rank: int, world_size: int) -> list[Encoded]:
     """Return the rows of one rank, the same number for each rank.
 
     This is needed if all ranks must compute the layers equally often. A row that is added for this
     has no tokens to learn, so it doesn't count.
     """
-    share = rows[own::count]
-    if rows and len(share) < -(-len(rows) // count):
+    share = rows[rank::world_size]
+    if rows and len(share) < -(-len(rows) // world_size):
         like = rows[0]
         share.append(like._replace(labels=np.full_like(like.labels, IGNORED)))
     return share

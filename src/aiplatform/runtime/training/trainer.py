@@ -16,7 +16,7 @@ from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import checkpoints, fsdp, ranks, sharding
-from aiplatform.runtime.training.whole import Whole
+from aiplatform.runtime.training.weights import ReplicatedWeights
 
 ADAPTER_FILE = "adapter_model.safetensors"
 TRAINER_STATE = "trainer_state.json"
@@ -36,7 +36,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     control: Any
     is_deepspeed_enabled: Any
     is_fsdp_enabled: Any
-    sharing: Whole
+    trained_weights: ReplicatedWeights
 
     def __init__(
         self, *, report: Reporter, held_out: list[Encoded] | None = None, **options: Any
@@ -54,7 +54,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         super().create_accelerator_and_postprocess()
         if self.args.fsdp and not self.is_fsdp_enabled:
             fsdp.enable(self)
-        self.sharing = sharding.way_of(self)
+        self.trained_weights = sharding.weights_of(self)
 
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
@@ -103,19 +103,19 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             return loss / learned.sum()
         # num_items_in_batch counts the tokens of all ranks, but the gradients of the ranks are
         # averaged, not summed.
-        return loss * ranks.count() / num_items_in_batch
+        return loss * ranks.world_size() / num_items_in_batch
 
     # -- evaluation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return loss and perplexity on the held-out rows; empty if a stop was requested."""
         before = self.report.phase("evaluate")
-        together = ranks.count() > 1
+        together = ranks.world_size() > 1
         mean = token_losses(
             self.model,
-            sharding.as_many(self.held_out, ranks.own(), ranks.count())
-            if self.sharing.evenly
-            else self.held_out[ranks.own() :: ranks.count()],
+            sharding.equal_share(self.held_out, ranks.rank(), ranks.world_size())
+            if self.trained_weights.needs_equal_steps
+            else self.held_out[ranks.rank() :: ranks.world_size()],
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
@@ -123,7 +123,9 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             stop=None if together else self.report.stop,
         )
         if together and mean is not None:
-            lost, tokens = ranks.total([mean.loss * mean.tokens if mean.tokens else 0, mean.tokens])
+            lost, tokens = ranks.sum_over_ranks(
+                [mean.loss * mean.tokens if mean.tokens else 0, mean.tokens]
+            )
             mean = TokenLoss(lost / tokens if tokens else math.nan, int(tokens))
         self.report.phase(before)
         values = {}
@@ -140,11 +142,11 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
         # Only the random states differ between the ranks.
-        states = ranks.gathered(random_state())
-        weights, optimizer = self.sharing.adapter(), self.sharing.optimizer_state()
+        states = ranks.gather(random_state())
+        weights, optimizer = self.trained_weights.adapter(), self.trained_weights.optimizer_state()
         if states is not None:
             self._write_checkpoint(states, weights, optimizer)
-        ranks.meet()
+        ranks.barrier()
 
     def _write_checkpoint(
         self,
@@ -172,12 +174,12 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
         from safetensors.torch import load_file
 
-        self.sharing.set_adapter(load_file(Path(resume_from_checkpoint) / ADAPTER_FILE))
+        self.trained_weights.set_adapter(load_file(Path(resume_from_checkpoint) / ADAPTER_FILE))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             state = checkpoints.read_state(Path(checkpoint))
-            self.sharing.set_optimizer_state(state["optimizer"])
+            self.trained_weights.set_optimizer_state(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["scheduler"])
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -185,8 +187,8 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             state = checkpoints.read_state(Path(checkpoint))
             states = [state["random"], *state.get("random_of_others", [])]
             # If there are more ranks than before, the additional ones keep their initial states.
-            if ranks.own() < len(states):
-                restore_random_state(states[ranks.own()])
+            if ranks.rank() < len(states):
+                restore_random_state(states[ranks.rank()])
 
 
 def random_state() -> dict[str, Any]:

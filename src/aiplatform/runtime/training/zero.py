@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.deepspeed import AUTO, DeepspeedConfig
-from aiplatform.runtime.training.whole import Shared, stored_as, trained
+from aiplatform.runtime.training.weights import ShardedWeights, stored_name, trained_parameters
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Names of the tensors that AdamW keeps for each weight."""
 
 
-class Zero(Shared):
+class Zero(ShardedWeights):
     """The weights of a training with ZeRO of any stage; only stage 3 shards the weights themselves.
 
     ZeRO's optimizer keeps the trained weights in fp32. Those in the model may be copies in bf16.
@@ -22,25 +22,25 @@ class Zero(Shared):
 
     def __init__(self, trainer: Any) -> None:
         super().__init__(trainer)
-        self.evenly = trainer.accelerator.state.deepspeed_plugin.zero_stage == 3
+        self.needs_equal_steps = trainer.accelerator.state.deepspeed_plugin.zero_stage == 3
 
     def adapter(self) -> dict[str, Any]:
-        """Return the trained weights in fp32, see :class:`Whole`."""
+        """Return the trained weights in fp32, see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_get_full_fp32_param
 
         return {
-            name: _like(safe_get_full_fp32_param(parameter), parameter)
-            for name, parameter in trained(self.trainer.model)
+            name: _reshape(safe_get_full_fp32_param(parameter), parameter)
+            for name, parameter in trained_parameters(self.trainer.model)
         }
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Load the weights of an adapter, see :class:`Whole`."""
+        """Load the weights of an adapter, see :class:`ReplicatedWeights`."""
         import deepspeed
         import torch
         from deepspeed.utils import safe_set_full_fp32_param
 
-        for name, parameter in trained(self.trainer.model):
-            stored = weights.get(stored_as(name))
+        for name, parameter in trained_parameters(self.trainer.model):
+            stored = weights.get(stored_name(name))
             if stored is None or stored.shape != _shape(parameter):
                 raise ValueError(f"the checkpoint is of another model: {name}")
             value = stored.float().to(parameter.device)
@@ -49,52 +49,54 @@ class Zero(Shared):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state by names of weights, see :class:`Whole`."""
+        """Return the optimizer's state by names of weights, see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
-        torchs = self._zero().optimizer
-        if not torchs.state:  # all steps so far were skipped, because gradients were NaN
-            self._begin(0)
+        torch_optimizer = self._zero_optimizer().optimizer
+        if not torch_optimizer.state:  # all steps so far were skipped, because gradients were NaN
+            self._initialize_state(0)
         moments = {
             name: {
-                key: _like(safe_get_full_optimizer_state(parameter, key), parameter)
+                key: _reshape(safe_get_full_optimizer_state(parameter, key), parameter)
                 for key in MOMENTS
             }
-            for name, parameter in trained(self.trainer.model)
+            for name, parameter in trained_parameters(self.trainer.model)
         }
         return {
             "state": moments,
-            "step": max(float(state["step"]) for state in torchs.state.values()),
-            "lr": [group["lr"] for group in torchs.param_groups],
+            "step": max(float(state["step"]) for state in torch_optimizer.state.values()),
+            "lr": [group["lr"] for group in torch_optimizer.param_groups],
         }
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Load the state of an optimizer, see :class:`Whole`."""
+        """Load the state of an optimizer, see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_set_full_optimizer_state
 
-        self._begin(state["step"])
-        for name, parameter in trained(self.trainer.model):
+        self._initialize_state(state["step"])
+        for name, parameter in trained_parameters(self.trainer.model):
             for key in MOMENTS:
                 value = state["state"][name][key].to(parameter.device)
                 safe_set_full_optimizer_state(parameter, value, key)
-        for group, rate in zip(self._zero().optimizer.param_groups, state["lr"], strict=True):
+        for group, rate in zip(
+            self._zero_optimizer().optimizer.param_groups, state["lr"], strict=True
+        ):
             group["lr"] = rate
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """Return the trained model, see :class:`Shared`."""
+        """Return the trained model, see :class:`ShardedWeights`."""
         # Otherwise, transformers would shard the model that is loaded next.
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
         return super().model(base, precision, adapter)
 
-    def _begin(self, step: float) -> None:
+    def _initialize_state(self, step: float) -> None:
         """Create AdamW's state, as its first step would, with the step number ``step``."""
         import torch
         from deepspeed.utils.mixed_precision_linkage import lazy_init_hp_params_optimizer_state
 
-        zero = self._zero()
-        for flat, group, weights in _flats(zero):
+        zero = self._zero_optimizer()
+        for flat, group, weights in _flat_tensors(zero):
             zero.optimizer.state[flat] = {
                 "step": torch.tensor(
                     float(step), device=flat.device if group.get("fused") else "cpu"
@@ -104,12 +106,12 @@ class Zero(Shared):
             if weights is not None:
                 lazy_init_hp_params_optimizer_state(weights, flat, zero.optimizer.state)
 
-    def _zero(self) -> Any:
+    def _zero_optimizer(self) -> Any:
         """Return ZeRO's optimizer, which accelerate wraps, and which wraps that of torch."""
         return self.trainer.deepspeed.optimizer
 
 
-def _flats(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
+def _flat_tensors(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Yield the flat tensors of torch's optimizer, each with all weights of a group.
 
     With each come its group and, below stage 3, the weights, which must get a link to its state.
@@ -129,7 +131,7 @@ def _shape(parameter: Any) -> Any:
     return getattr(parameter, "ds_shape", parameter.shape)
 
 
-def _like(value: Any, parameter: Any) -> Any:
+def _reshape(value: Any, parameter: Any) -> Any:
     return value.detach().reshape(_shape(parameter)).cpu()
 
 

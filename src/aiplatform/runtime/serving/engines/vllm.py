@@ -77,7 +77,7 @@ class VllmEngine:
             failure = self.failure()
             # The signal that requests a stop also ends vLLM, which is not a failure then. The
             # stop is checked after vLLM, because the signal may arrive between the two checks.
-            stop.obey()
+            stop.raise_if_requested()
             if failure is not None:
                 raise JobError(failure)
             try:

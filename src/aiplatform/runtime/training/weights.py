@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 
-class Whole:
+class ReplicatedWeights:
     """The weights of a training of which each rank holds the whole adapter and optimizer state.
 
     Subclasses for sharded weights override its methods. All ranks call them at the same step.
     """
 
-    evenly: bool = False
+    needs_equal_steps: bool = False
     """True if all ranks must compute the layers equally often, because they exchange weights."""
 
     def __init__(self, trainer: Any) -> None:
@@ -50,7 +50,7 @@ class Whole:
         return self.trainer.model
 
 
-class Shared(Whole):
+class ShardedWeights(ReplicatedWeights):
     """Sharded weights; no rank can merge the adapter into its model, which is only a shard."""
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
@@ -61,19 +61,19 @@ class Shared(Whole):
         from aiplatform.runtime.training import ranks
 
         weights = self.adapter() or {}
-        if ranks.own() > 0:
+        if ranks.rank() > 0:
             return None
         model = get_peft_model(load_weights(base, precision), adapter)
-        for name, parameter in trained(model):
+        for name, parameter in trained_parameters(model):
             parameter.data.copy_(weights[name])
         return model
 
 
-def trained(model: Any) -> list[tuple[str, Any]]:
+def trained_parameters(model: Any) -> list[tuple[str, Any]]:
     """Return the trained parameters with their names, in the same order on all ranks."""
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
-def stored_as(name: str) -> str:
+def stored_name(name: str) -> str:
     """Return the name under which PEFT stores a weight: without the name of the adapter."""
     return name.replace(".default.", ".")

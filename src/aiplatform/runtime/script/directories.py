@@ -38,11 +38,11 @@ PREFIX = "aiplatform-script-"
 LOCK = ".lock"
 
 MAX_KEPT_FILES = 10_000
-COPIED_AT_ONCE = 1 << 20
+COPY_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScriptDirectories:
     """The directories of one script. ``uid`` is None if it runs as the worker's user."""
 
     root: Path
@@ -55,11 +55,11 @@ class Place:
     uid: int | None
 
     @property
-    def scratch(self) -> set[Path]:
+    def temporary(self) -> set[Path]:
         """The directories that become ``/tmp`` and ``/var/tmp`` of a script with its own user."""
         return {self.root / "tmp", self.root / "var-tmp"} if self.uid is not None else set()
 
-    def take(self, source: Path, target: Path, limit: int | None = None) -> None:
+    def copy_output(self, source: Path, target: Path, limit: int | None = None) -> None:
         """Copy files of a script with its own user to ``target``.
 
         Other scripts write their files to the final directories themselves, so nothing is done.
@@ -68,10 +68,10 @@ class Place:
             JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
         """
         if self.uid is not None:
-            copy_own(source, target, self.uid, limit)
+            copy_owned_files(source, target, self.uid, limit)
 
-    def take_again(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Do the same as :meth:`take`, but replace an existing target.
+    def replace_output(self, source: Path, target: Path, limit: int | None = None) -> None:
+        """Do the same as :meth:`copy_output`, but replace an existing target.
 
         The new target appears only when it is complete. A failure leaves the old one in place.
 
@@ -86,7 +86,7 @@ class Place:
         working = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
         new, old = working / "new", working / "old"
         try:
-            copy_own(source, new, self.uid, limit)
+            copy_owned_files(source, new, self.uid, limit)
             if os.path.lexists(target):
                 target.rename(old)
             try:
@@ -100,7 +100,7 @@ class Place:
 
 
 @contextmanager
-def place_of(job: Job, directory: Path) -> Iterator[Place]:
+def script_directories(job: Job, directory: Path) -> Iterator[ScriptDirectories]:
     """Yield the directories of a job's script, with code and inputs.
 
     If the script has a user of its own, they are removed afterwards.
@@ -109,7 +109,7 @@ def place_of(job: Job, directory: Path) -> Iterator[Place]:
         JobError: If the bundle can't be unpacked.
     """
     if os.geteuid() != 0:
-        yield _lay_out(job, directory / "script", None)
+        yield _prepare(job, directory / "script", None)
         return
     remove_leftovers()
     # Other users can't enter the platform's home.
@@ -123,7 +123,7 @@ def place_of(job: Job, directory: Path) -> Iterator[Place]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # Renamed only when it is locked, so that remove_leftovers() never sees it unlocked.
             (root / f"{LOCK}.new").rename(root / LOCK)
-            yield _lay_out(job, root, uid)
+            yield _prepare(job, root, uid)
     finally:
         remove(root)
 
@@ -181,10 +181,10 @@ def remove(root: Path) -> None:
     root.rmdir()
 
 
-def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
+def _prepare(job: Job, root: Path, uid: int | None) -> ScriptDirectories:
     code, inputs = root / "code", root / "inputs"
     own = uid is not None
-    place = Place(
+    directories = ScriptDirectories(
         root=root,
         home=root / "home",
         code=code,
@@ -201,22 +201,22 @@ def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
     inputs.mkdir()
     for role, path in job.inputs.items():
         if role != "code":
-            lay(Path(path), inputs / role)
-    if place.resume is not None and job.resume_from is not None:
-        lay(Path(job.resume_from), place.resume)
-    for directory in (place.home, place.output, place.checkpoints):
+            link_or_copy(Path(path), inputs / role)
+    if directories.resume is not None and job.resume_from is not None:
+        link_or_copy(Path(job.resume_from), directories.resume)
+    for directory in (directories.home, directories.output, directories.checkpoints):
         directory.mkdir(exist_ok=True)
     if uid is not None:
-        for directory in (place.home, place.output, place.checkpoints, code):
+        for directory in (directories.home, directories.output, directories.checkpoints, code):
             os.chown(directory, uid, uid)
             directory.chmod(0o700)
-        give(code, uid)
-        for directory in place.scratch:
+        change_owner(code, uid)
+        for directory in directories.temporary:
             directory.mkdir()
             directory.chmod(0o1777)
-        for tree in (inputs, place.resume):
-            open_directories(tree, uid)
-    return place
+        for tree in (inputs, directories.resume):
+            allow_group_to_read(tree, uid)
+    return directories
 
 
 def is_directory(path: Path) -> bool:
@@ -224,7 +224,7 @@ def is_directory(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def open_directories(tree: Path | None, gid: int) -> None:
+def allow_group_to_read(tree: Path | None, gid: int) -> None:
     """Let only root and the group ``gid`` read the directories of a tree."""
     if tree is not None:
         for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
@@ -232,14 +232,14 @@ def open_directories(tree: Path | None, gid: int) -> None:
             directory.chmod(0o750)
 
 
-def give(directory: Path, uid: int) -> None:
+def change_owner(directory: Path, uid: int) -> None:
     """Make ``uid`` the owner of a tree that only root could change so far."""
     os.chown(directory, uid, uid)
     for path in directory.rglob("*"):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
-def lay(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Link or copy a file or tree to ``target``; all users may read it, and only its owner write.
 
     A single Parquet file keeps its suffix if the target has none.
@@ -248,7 +248,7 @@ def lay(source: Path, target: Path) -> None:
     if source.is_dir():
         target.mkdir()
         for path in source.iterdir():
-            lay(path, target / path.name)
+            link_or_copy(path, target / path.name)
         return
     if source.suffix == ".parquet" and not target.suffix:
         target = target.with_suffix(source.suffix)
@@ -260,7 +260,7 @@ def lay(source: Path, target: Path) -> None:
     target.chmod(0o444)
 
 
-def copy_own(source: Path, target: Path, uid: int, limit: int | None = None) -> None:
+def copy_owned_files(source: Path, target: Path, uid: int, limit: int | None = None) -> None:
     """Copy a tree that the user ``uid`` may be changing, without following links.
 
     The size of a file, holes included, counts before it is read. A file that grows meanwhile is
@@ -269,34 +269,34 @@ def copy_own(source: Path, target: Path, uid: int, limit: int | None = None) -> 
     Raises:
         JobError: For a link, a device, a file of another user, or more than ``limit`` bytes.
     """
-    left = Allowance(limit)
+    limits = CopyLimits(limit)
     for directory, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
         inside = target / Path(directory).relative_to(source)
         inside.mkdir(parents=True, exist_ok=True)
         for name in names:
-            shown = ascii(f"{Path(directory).relative_to(source.parent)}/{name}")
+            display_name = ascii(f"{Path(directory).relative_to(source.parent)}/{name}")
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             try:
                 opened = os.open(name, flags, dir_fd=descriptor)
             except OSError as error:
-                raise JobError(f"{shown} can't be kept: {error.strerror}.") from error
+                raise JobError(f"{display_name} can't be kept: {error.strerror}.") from error
             with os.fdopen(opened, "rb") as content:
                 found = os.fstat(opened)
                 if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
-                    raise JobError(f"{shown} can't be stored: it is not a regular file.")
-                left.take(found.st_size, shown)
+                    raise JobError(f"{display_name} can't be stored: it is not a regular file.")
+                limits.count_file(found.st_size, display_name)
                 with (inside / name).open("xb") as output:
                     copy_bytes(content, output, found.st_size)
 
 
-class Allowance:
+class CopyLimits:
     """A count of the files and bytes that may still be copied."""
 
     def __init__(self, limit: int | None) -> None:
-        self.limit = self.left = limit
+        self.limit = self.bytes_left = limit
         self.files = 0
 
-    def take(self, size: int, name: str) -> None:
+    def count_file(self, size: int, name: str) -> None:
         """Count one more file.
 
         Raises:
@@ -307,19 +307,19 @@ class Allowance:
             raise JobError(
                 f"The script has left more than {MAX_KEPT_FILES} files. Put them into an archive."
             )
-        if self.left is None or self.limit is None:
+        if self.bytes_left is None or self.limit is None:
             return
-        if size > self.left:
+        if size > self.bytes_left:
             raise JobError(
                 f"{name} has {size} bytes, holes included: with it the script has written more "
                 f"than it may write, {self.limit >> 20} MiB; max_disk_mb allows more."
             )
-        self.left -= size
+        self.bytes_left -= size
 
 
 def copy_bytes(content: BinaryIO, output: BinaryIO, size: int) -> None:
     """Copy at most ``size`` bytes; blocks of zeros become holes."""
-    while size > 0 and (data := content.read(min(size, COPIED_AT_ONCE))):
+    while size > 0 and (data := content.read(min(size, COPY_CHUNK_BYTES))):
         size -= len(data)
         if data.count(0) == len(data):
             output.seek(len(data), os.SEEK_CUR)

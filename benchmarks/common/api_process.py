@@ -1,7 +1,7 @@
 """An API process for ``access.py``, unchanged or with one guard replaced by a constant.
 
-Usage: ``python -m common.doors real|constant PORT``, with the settings of a running platform in the
-environment.
+Usage: ``python -m common.api_process real|constant PORT``, with the settings of a running platform
+in the environment.
 """
 
 import sys
@@ -20,36 +20,38 @@ from aiplatform.server.projects.endpoints.projects import read_project
 from aiplatform.server.projects.schemas import ProjectOut
 
 GUARD = ProjectGuard(Permission.PROJECTS_READ)
-known: list[ProjectContext] = []
+cached_context: list[ProjectContext] = []
 
 
-async def constant(request: Request) -> ProjectContext:
+async def cached_project_context(request: Request) -> ProjectContext:
     """Return the context of the first request, without a check and without parsing the token.
 
     It is asynchronous, so that it needs no thread: the cost of the real guard's thread is measured.
     """
-    if not known:
+    if not cached_context:
         token = request.headers["authorization"].removeprefix("Bearer ")
         with transaction() as session:
-            known.append(GUARD.authorize(request, session, token))
+            cached_context.append(GUARD.authorize(request, session, token))
     # The rate limits need the user. They are not measured, so both processes have them.
-    request.state.user_id = known[0].principal.user_id
-    return known[0]
+    request.state.user_id = cached_context[0].principal.user_id
+    return cached_context[0]
 
 
 def read(
-    context: Annotated[ProjectContext, Depends(constant)], session: SessionDep, response: Response
+    context: Annotated[ProjectContext, Depends(cached_project_context)],
+    session: SessionDep,
+    response: Response,
 ) -> ProjectOut:
     """Return the same as the original route."""
     return read_project(context, session, response)
 
 
-def with_a_constant(app: FastAPI) -> FastAPI:
+def replace_guard(app: FastAPI) -> FastAPI:
     """Replace the route by one without a guard, and return the application."""
     routes = app.router.routes
-    for place, route in enumerate(routes):
+    for index, route in enumerate(routes):
         if isinstance(route, APIRoute) and route.endpoint is read_project:
-            routes[place] = APIRoute(route.path, read, methods=["GET"])
+            routes[index] = APIRoute(route.path, read, methods=["GET"])
             return app
     raise LookupError("the application has no such route")
 
@@ -59,7 +61,7 @@ def main() -> None:
     kind, port = sys.argv[1:]
     app = create_app()
     if kind == "constant":
-        app = with_a_constant(app)
+        app = replace_guard(app)
     uvicorn.run(
         app,
         host="127.0.0.1",

@@ -24,7 +24,7 @@ if "aiplatform.runtime" in sys.orig_argv:
 
 
 @contextmanager
-def scripted(script: str) -> Iterator[dict[str, str]]:
+def fake_job_variables(script: str) -> Iterator[dict[str, str]]:
     """Yield environment variables with which a platform's children run the code ``script``.
 
     The code has the variables ``job`` and ``report``. This works because Python imports a module

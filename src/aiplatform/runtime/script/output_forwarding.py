@@ -9,45 +9,46 @@ LINES = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
 """Ends of lines; progress bars end theirs with a carriage return."""
 
 MAX_LINE = 1 << 16
-LEFT_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
 """Seconds to wait for the rest in a pipe after its writers have ended."""
 
 
-class Printed:
+class OutputForwarder:
     """The forwarded output of the processes on this node."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._given: list[int] = []
+        self._write_ends: list[int] = []
 
-    def of(self, rank: str) -> tuple[int, int]:
+    def forward(self, rank: str) -> tuple[int, int]:
         """Start to forward the output of a process; lines of rank 0 get no prefix.
 
         Returns:
-            Descriptors for the process's stdout and stderr; :meth:`started` closes our copies.
+            Descriptors for the process's stdout and stderr. :meth:`close_write_ends` closes our
+            copies.
         """
         label = b"" if rank == "0" else f"[rank {rank}] ".encode()
-        given = []
+        write_ends = []
         for target in (sys.stdout, sys.stderr):
-            source, end = os.pipe()
-            given.append(end)
+            source, write_end = os.pipe()
+            write_ends.append(write_end)
             arguments = (source, target.fileno(), label)
             self._threads.append(threading.Thread(target=self._run, args=arguments, daemon=True))
             self._threads[-1].start()
-        self._given += given
-        return given[0], given[1]
+        self._write_ends += write_ends
+        return write_ends[0], write_ends[1]
 
-    def started(self) -> None:
+    def close_write_ends(self) -> None:
         """Close our copies of the descriptors, after the processes were started or failed to."""
-        for end in self._given:
-            os.close(end)
-        self._given.clear()
+        for write_end in self._write_ends:
+            os.close(write_end)
+        self._write_ends.clear()
 
     def finish(self) -> None:
         """Forward the rest after all processes have ended."""
         for thread in self._threads:
-            thread.join(LEFT_SECONDS)
+            thread.join(DRAIN_SECONDS)
 
     def _run(self, source: int, target: int, label: bytes) -> None:
         rest = b""

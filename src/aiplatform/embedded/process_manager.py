@@ -1,7 +1,7 @@
-"""The keeper starts processes, restarts those that die, and stops them.
+"""The process manager: starts processes, restarts those that die, and stops them.
 
-It uses one thread and no locks. Everything happens in :meth:`Keeper.tick`, which waits until a
-signal arrives, a child dies or the given time has passed.
+It uses one thread and no locks. Everything happens in :meth:`ProcessManager.tick`, which waits
+until a signal arrives, a child dies or the given time has passed.
 """
 
 import logging
@@ -18,8 +18,8 @@ from aiplatform.embedded.errors import EmbeddedError, StartFailedError, from_os_
 from aiplatform.embedded.logs import open_log, size_of, tail
 from aiplatform.embedded.process import (
     describe_exit,
-    ended,
     identity,
+    reap_if_ended,
     reap_orphans,
     signal_group,
     spawn,
@@ -29,8 +29,8 @@ from aiplatform.embedded.signals import Signals, StopRequestedError
 from aiplatform.embedded.state import ServiceRecord, ServiceState
 from aiplatform.language import tr
 
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 30.0
+FIRST_RESTART_DELAY = 0.25
+LONGEST_RESTART_DELAY = 30.0
 STABLE_SECONDS = 60.0
 """Seconds after which a process counts as stable: its next restart is quick again."""
 
@@ -60,8 +60,8 @@ class Child:
     once: bool = False
     process: subprocess.Popen[bytes] | None = None
     log_start: int = 0
-    began: float = 0.0
-    first_began: float = 0.0
+    started: float = 0.0
+    first_started: float = 0.0
     failures: int = 0
     start_at: float | None = None
     exit_code: int | None = None
@@ -72,7 +72,7 @@ class Child:
         return self.process is not None
 
 
-class Keeper:
+class ProcessManager:
     """The child processes of one supervisor."""
 
     def __init__(
@@ -108,7 +108,7 @@ class Keeper:
             log=self._logs / f"{service.name}.log",
             once=once,
         )
-        child.first_began = time.monotonic()
+        child.first_started = time.monotonic()
         self.children[service.name] = child
         self._launch(child)
         return child
@@ -125,7 +125,7 @@ class Keeper:
             self.tick(1.0)
         del self.children[service.name]
         if child.exit_code != 0:
-            raise self._given_up(child)
+            raise self._start_error(child)
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Supervise the children until ``condition`` holds. Return False if it didn't in time.
@@ -155,7 +155,7 @@ class Keeper:
         self._signals.wait(min(seconds, self._next_event()))
         if self._signals.stop_requests:
             raise StopRequestedError
-        self._see_to_children()
+        self._update_children()
         self._on_tick()
 
     def stop(self, names: Iterable[str]) -> None:
@@ -180,16 +180,16 @@ class Keeper:
                     steps[name] = min(steps[name] + 1, len(child.service.stop_steps) - 1)
                     number, patience = child.service.stop_steps[steps[name]]
                     due[name] = now + patience
-                    self._send(child, number)
+                    self._send_signal(child, number)
             self._signals.wait(0.1)
             for child in alive:
-                if child.process is not None and ended(child.process):
-                    self._note_end(child, child.process)
+                if child.process is not None and reap_if_ended(child.process):
+                    self._record_exit(child, child.process)
                     child.record.state = ServiceState.STOPPED
                     self._on_change()
             self._on_tick()
 
-    def _send(self, child: Child, number: int) -> None:
+    def _send_signal(self, child: Child, number: int) -> None:
         if child.process is None:
             return
         logger.info("%s: %s", child.service.name, signal.Signals(number).name)
@@ -211,10 +211,10 @@ class Keeper:
             waits.append(POLL_SECONDS)
         return max(min(waits, default=60.0), 0.0)
 
-    def _see_to_children(self) -> None:
+    def _update_children(self) -> None:
         for child in list(self.children.values()):
-            if child.process is not None and ended(child.process):
-                self._note_end(child, child.process)
+            if child.process is not None and reap_if_ended(child.process):
+                self._record_exit(child, child.process)
                 if not child.once:
                     self._plan_restart(child)
                 self._on_change()
@@ -249,13 +249,13 @@ class Keeper:
         except OSError as error:
             if self.starting:
                 raise from_os_error(error, Path(service.command[0])) from error
-            self._launch_failed(child, str(error))
+            self._record_failed_launch(child, str(error))
         except EmbeddedError as error:
             if self.starting:
                 raise
-            self._launch_failed(child, error.message)
+            self._record_failed_launch(child, error.message)
         else:
-            child.began = time.monotonic()
+            child.started = time.monotonic()
             child.record.state = ServiceState.STARTING
             child.record.pid = child.process.pid
             child.record.identity = identity(child.process.pid)
@@ -263,14 +263,14 @@ class Keeper:
             logger.info("%s: started as process %d", service.name, child.process.pid)
         self._on_change()
 
-    def _launch_failed(self, child: Child, reason: str) -> None:
+    def _record_failed_launch(self, child: Child, reason: str) -> None:
         child.record.last_exit = reason
         child.record.state = ServiceState.RESTARTING
         child.failures += 1
-        child.start_at = time.monotonic() + pause(child.failures)
+        child.start_at = time.monotonic() + restart_delay(child.failures)
         logger.warning("%s: can't be started: %s", child.service.name, reason)
 
-    def _note_end(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+    def _record_exit(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         child.exit_code = process.returncode
         child.process = None
         child.record.last_exit = describe_exit(process.returncode)
@@ -284,23 +284,23 @@ class Keeper:
             EmbeddedError: If the platform is still starting and another attempt is pointless.
         """
         now = time.monotonic()
-        if now - child.began >= STABLE_SECONDS:
+        if now - child.started >= STABLE_SECONDS:
             child.failures = 0
-        said = tail(child.log, since=child.log_start, lines=200)
-        fatal = child.service.diagnose(said)
-        passing = any(words in said for words in child.service.transient)
+        output = tail(child.log, since=child.log_start, lines=200)
+        fatal = child.service.diagnose(output)
+        transient = any(message in output for message in child.service.transient_messages)
         if self.starting:
             if fatal is not None:
                 raise fatal
-            if passing and now - child.first_began < TRANSIENT_SECONDS:
+            if transient and now - child.first_started < TRANSIENT_SECONDS:
                 child.record.state = ServiceState.RESTARTING
-                child.start_at = now + FIRST_PAUSE
+                child.start_at = now + FIRST_RESTART_DELAY
                 return
             if child.failures + 1 >= START_ATTEMPTS:
-                raise self._given_up(child)
+                raise self._start_error(child)
         child.failures += 1
         child.record.state = ServiceState.RESTARTING
-        child.start_at = now + (FIRST_PAUSE if passing else pause(child.failures))
+        child.start_at = now + (FIRST_RESTART_DELAY if transient else restart_delay(child.failures))
         logger.warning(
             "%s: starts again in %.1f s%s",
             child.service.name,
@@ -308,9 +308,9 @@ class Keeper:
             f" ({fatal.message})" if fatal else "",
         )
 
-    def _given_up(self, child: Child) -> EmbeddedError:
-        said = tail(child.log, since=child.log_start)
-        fatal = child.service.diagnose(said)
+    def _start_error(self, child: Child) -> EmbeddedError:
+        output = tail(child.log, since=child.log_start)
+        fatal = child.service.diagnose(output)
         if fatal is not None:
             return fatal
         facts = {"name": child.service.name, "exit": child.record.last_exit}
@@ -322,7 +322,7 @@ class Keeper:
             )
         else:
             message = tr("{name} ended while starting ({exit}).", **facts)
-        if last := "\n".join(f"    {line}" for line in said.splitlines()):
+        if last := "\n".join(f"    {line}" for line in output.splitlines()):
             message = tr("{message} It said last:\n{lines}", message=message, lines=last)
         return StartFailedError(
             message,
@@ -330,11 +330,11 @@ class Keeper:
         )
 
 
-def pause(failures: int) -> float:
+def restart_delay(failures: int) -> float:
     """Return the seconds to wait before the next start, after this many failures in a row."""
     # The limit prevents an overflow if a process dies for weeks.
     doublings = min(failures - 1, 16)
-    return min(FIRST_PAUSE * 2.0**doublings, LONGEST_PAUSE)
+    return min(FIRST_RESTART_DELAY * 2.0**doublings, LONGEST_RESTART_DELAY)
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.embedded.stand_ins import health
+from tests.embedded.fake_programs import health
 from tests.openapi_checks import platform
 
 

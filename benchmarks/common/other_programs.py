@@ -1,4 +1,4 @@
-"""Other programs to compare with, each installed into its own directory."""
+"""Other programs to compare with, each install into its own directory."""
 
 import json
 import os
@@ -16,28 +16,28 @@ INSTALL_SECONDS = 240
 RUN_SECONDS = 240
 
 
-def installed(package: str) -> Path | None:
-    """Install a package if needed, and return its directory; None if it can't be installed."""
+def install(package: str) -> Path | None:
+    """Install a package if needed, and return its directory; None if it can't be install."""
     target = HOME / package
     if not (target / ".complete").exists():
         command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), package]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            progress(f"{package} can't be installed, so it is no peer here: {error}")
+            progress(f"{package} can't be install, so it is not compared with: {error}")
             return None
         (target / ".complete").touch()
     return target
 
 
-def measured(package: str, program: str, directory: Path, *arguments: str) -> Any:
+def run_program(package: str, program: str, directory: Path, *arguments: str) -> Any:
     """Run a program that may import the package; return the JSON of its last line, or None."""
-    place = installed(package)
-    if place is None:
+    installation = install(package)
+    if installation is None:
         return None
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(place),
+        "PYTHONPATH": str(installation),
         "HOME": str(directory),
         "DVC_NO_ANALYTICS": "1",
     }
@@ -53,7 +53,7 @@ def measured(package: str, program: str, directory: Path, *arguments: str) -> An
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"")[-500:]
-        progress(f"{package} failed, so it is no peer here: {error} {said!r}")
+        progress(f"{package} failed, so it is not compared with: {error} {said!r}")
         return None
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 PROCESSES = Path("/proc")
 
 
-def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
+def deleted_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
     """Return the bytes on the disk of deleted files that processes have open or mapped.
 
     Files of other users do not count, such as a library that was replaced while a process uses it.
@@ -24,7 +24,7 @@ def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
     """
     found: dict[tuple[int, int], int] = {}
     for pid in pids:
-        for path in held_files(pid):
+        for path in open_files(pid):
             with suppress(OSError):  # closed meanwhile
                 file = path.stat()
                 if (
@@ -37,7 +37,7 @@ def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
     return sum(found.values())
 
 
-def held_files(pid: int) -> Iterator[Path]:
+def open_files(pid: int) -> Iterator[Path]:
     """Yield links to the open files of a process, and to the deleted files that it has mapped.
 
     Each thread may have its own descriptors. Mappings are shared by all threads, and are listed for
@@ -50,7 +50,7 @@ def held_files(pid: int) -> Iterator[Path]:
         directory = PROCESSES / thread.name
         yield from entries(directory / "fd")
         if not mapped:
-            for mapping in unlinked_mappings(directory):
+            for mapping in deleted_mappings(directory):
                 mapped = True
                 yield mapping
 
@@ -62,7 +62,7 @@ def entries(directory: Path) -> list[Path]:
     return []
 
 
-def unlinked_mappings(process: Path) -> Iterator[Path]:
+def deleted_mappings(process: Path) -> Iterator[Path]:
     """Yield links to the mapped files that the system lists as deleted."""
     lines: list[bytes] = []
     with suppress(OSError):

@@ -16,7 +16,7 @@ from aiplatform.embedded.errors import (
 )
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.logs import open_log
-from aiplatform.embedded.process import identity, wait_gone
+from aiplatform.embedded.process import identity, wait_until_gone
 from aiplatform.embedded.state import Phase, State
 from aiplatform.language import tr
 
@@ -68,7 +68,7 @@ class Report:
             self._descriptor = None
 
 
-def start_detached(home: Home, run: Callable[[Observe], int], show: Observe) -> State:
+def start_daemon(home: Home, run: Callable[[Observe], int], show: Observe) -> State:
     """Call ``run`` in a daemon process and return the state once it reports that it is ready.
 
     Raises:
@@ -132,7 +132,7 @@ def _follow(home: Home, reading: int, show: Observe) -> State:
     except KeyboardInterrupt:
         if state is not None and identity(state.pid) == state.identity:
             os.kill(state.pid, signal.SIGTERM)
-            wait_gone(state.pid, state.identity, 60.0)
+            wait_until_gone(state.pid, state.identity, 60.0)
         raise
     raise StartFailedError(
         tr("The background process ended before the platform was ready."),

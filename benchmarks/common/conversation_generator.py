@@ -27,7 +27,7 @@ def sentences(language: str) -> list[str]:
     return sorted(text for text in found if 6 <= len(text) <= 160 and "\n" not in text)
 
 
-class Writer:
+class ConversationGenerator:
     """A generator of conversations in a language."""
 
     def __init__(self, seed: int) -> None:
@@ -58,10 +58,10 @@ class Writer:
         """Return a Chinese conversation with a few English words, as is common."""
         row = self.row("chinese")
         text, terms = row[-1]["content"], self.rng.randint(2, 6)
-        for place in sorted(self.rng.sample(range(len(text)), terms), reverse=True):
+        for position in sorted(self.rng.sample(range(len(text)), terms), reverse=True):
             words = self.rng.choice(self.sentences["english"]).split()
             start = self.rng.randrange(len(words))
-            text = f"{text[:place]} {' '.join(words[start : start + 3])} {text[place:]}"
+            text = f"{text[:position]} {' '.join(words[start : start + 3])} {text[position:]}"
         return [row[0], {**row[-1], "content": text}]
 
     def english_with_quotations(self) -> Row:
@@ -69,10 +69,10 @@ class Writer:
         row = self.row()
         for _ in range(self.rng.randint(1, 4)):
             said = self.rng.choice(self.sentences["chinese"])
-            row = self.put(row, f"“{said[: self.rng.randint(2, 20)]}”")
+            row = self.insert_text(row, f"“{said[: self.rng.randint(2, 20)]}”")
         return row
 
-    def put(self, row: Row, what: str) -> Row:
+    def insert_text(self, row: Row, what: str) -> Row:
         """Return the row with a text inserted between two words of its answer."""
         words = row[-1]["content"].split(" ")
         words.insert(self.rng.randrange(len(words) + 1), what)
@@ -82,7 +82,7 @@ class Writer:
         """Return random digits."""
         return "".join(self.rng.choices("0123456789", k=count))
 
-    def edited(self, row: Row, share: float) -> Row:
+    def edit(self, row: Row, share: float) -> Row:
         """Return the row with a share of its answer's words replaced by others."""
         vocabulary = self.rng.choice(self.sentences["english"]).split()
         words = row[-1]["content"].split(" ")
@@ -95,13 +95,13 @@ class Writer:
 def luhn(digits: str) -> str:
     """Return ``digits`` with the check digit of Luhn's algorithm."""
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 - place % 2)
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 - position % 2)
         total += value - 9 if value > 9 else value
     return digits + str(-total % 10)
 
 
-def china_id(w: Writer) -> str:
+def china_id(w: ConversationGenerator) -> str:
     """Return a Chinese resident identity number with its check digit."""
     rng = w.rng
     head = rng.choice(["110105", "310101", "440305", "510107"])
@@ -110,12 +110,12 @@ def china_id(w: Writer) -> str:
     return head + "10X98765432"[total % 11]
 
 
-def grouped(digits: str) -> str:
+def in_groups_of_four(digits: str) -> str:
     """Return digits in groups of four, as on bank cards."""
     return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
 
-def mojibake(w: Writer, row: Row) -> Row:
+def mojibake(w: ConversationGenerator, row: Row) -> Row:
     """Insert wrongly decoded text of one of the usual kinds."""
     kind = w.rng.randrange(3)
     if kind == 0:
@@ -126,22 +126,24 @@ def mojibake(w: Writer, row: Row) -> Row:
         damage = w.rng.choice(han).encode().decode("gb18030", "replace")
     else:
         damage = w.rng.choice(w.sentences["chinese"]).encode("gb18030").decode("utf-8", "replace")
-    return w.put(row, damage)
+    return w.insert_text(row, damage)
 
 
-def put(make: Callable[[Writer], str]) -> Callable[[Writer, Row], Row]:
+def inserter(
+    make: Callable[[ConversationGenerator], str],
+) -> Callable[[ConversationGenerator, Row], Row]:
     """Return a function that inserts the text of ``make`` into an answer."""
-    return lambda w, row: w.put(row, make(w))
+    return lambda w, row: w.insert_text(row, make(w))
 
 
-FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
-    "personal_email": put(
+FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
+    "personal_email": inserter(
         lambda w: (
             f"{w.rng.choice(['li.wei', 'anna_k', 'j.doe'])}{w.digits(2)}@"
             f"{w.rng.choice(['gmail.com', 'qq.com', 'mail.uni-bonn.de'])}"
         )
     ),
-    "personal_phone": put(
+    "personal_phone": inserter(
         lambda w: w.rng.choice(
             [
                 f"1{w.rng.choice(['38', '59', '86', '91'])}{w.digits(8)}",
@@ -152,19 +154,19 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
             ]
         )
     ),
-    "personal_china_id": put(china_id),
-    "personal_bank_card": put(
-        lambda w: w.rng.choice([str, grouped])(
+    "personal_china_id": inserter(china_id),
+    "personal_bank_card": inserter(
+        lambda w: w.rng.choice([str, in_groups_of_four])(
             luhn(w.rng.choice(["4539", "5212", "6222"]) + w.digits(11))
         )
     ),
-    "personal_ip_address": put(
+    "personal_ip_address": inserter(
         lambda w: (
             f"{w.rng.randint(11, 99)}.{w.rng.randint(0, 255)}.{w.rng.randint(0, 255)}."
             f"{w.rng.randint(1, 254)}"
         )
     ),
-    "personal_secret": put(
+    "personal_secret": inserter(
         lambda w: "".join(
             [
                 *(chosen := w.rng.choice([("AKIA", 16), ("ghp_", 36), ("sk-proj-", 40)]))[0],
@@ -223,54 +225,59 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
 }
 
 
-def planted(w: Writer, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
+def with_faults(w: ConversationGenerator, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
     """Return conversations, and the rows with each fault."""
-    made = [w.row() for _ in range(rows)]
+    conversations = [w.row() for _ in range(rows)]
     each = int(rows * RATE)
     # The first half stays clean. It has the originals of copies, which are later rows.
-    places = iter(w.rng.sample(range(rows // 2, rows), each * (len(FAULTS) + 2)))
+    positions = iter(w.rng.sample(range(rows // 2, rows), each * (len(FAULTS) + 2)))
     truth: dict[str, set[int]] = {}
-    for code, plant in FAULTS.items():
-        truth[code] = {next(places) for _ in range(each)}
+    for code, add_fault in FAULTS.items():
+        truth[code] = {next(positions) for _ in range(each)}
         for index in truth[code]:
-            made[index] = plant(w, made[index])
+            conversations[index] = add_fault(w, conversations[index])
     originals = iter(w.rng.sample(range(rows // 2), 2 * each))
-    truth["duplicates"] = {next(places) for _ in range(each)}
+    truth["duplicates"] = {next(positions) for _ in range(each)}
     for index in truth["duplicates"]:
-        made[index] = made[next(originals)]
-    truth["near_duplicates"] = {next(places) for _ in range(each)}
+        conversations[index] = conversations[next(originals)]
+    truth["near_duplicates"] = {next(positions) for _ in range(each)}
     for index in truth["near_duplicates"]:
-        made[index] = w.edited(made[next(originals)], w.rng.uniform(0.02, 0.10))
-    return made, truth
+        conversations[index] = w.edit(conversations[next(originals)], w.rng.uniform(0.02, 0.10))
+    return conversations, truth
 
 
-def overlapping(
-    w: Writer, made: list[Row], truth: dict[str, set[int]]
+def add_overlaps(
+    w: ConversationGenerator, conversations: list[Row], truth: dict[str, set[int]]
 ) -> tuple[list[Row], list[Row]]:
     """Return evaluation data and a benchmark; parts of both are planted into the rows."""
-    each = int(len(made) * RATE)
+    each = int(len(conversations) * RATE)
     taken = set().union(*truth.values())
-    places = iter(
-        w.rng.sample([n for n in range(len(made) // 2, len(made)) if n not in taken], 4 * each)
+    positions = iter(
+        w.rng.sample(
+            [n for n in range(len(conversations) // 2, len(conversations)) if n not in taken],
+            4 * each,
+        )
     )
-    held = [w.row() for _ in range(4 * each)]
-    sources = iter(held)
+    evaluation = [w.row() for _ in range(4 * each)]
+    sources = iter(evaluation)
     passages = [[{"role": "user", "content": w.text(3, 4, "benchmark")}] for _ in range(each)]
     # Short questions are the same everywhere, so those of the evaluation data are longer.
-    for row in held:
+    for row in evaluation:
         row[0]["content"] = w.text(3, 5)
     for code in ("leakage_exact", "leakage_question", "leakage_near", "contamination"):
-        truth[code] = {next(places) for _ in range(each)}
+        truth[code] = {next(positions) for _ in range(each)}
     for index in truth["leakage_exact"]:
-        made[index] = next(sources)
+        conversations[index] = next(sources)
     for index in truth["leakage_question"]:
-        made[index] = [next(sources)[0], made[index][1]]
+        conversations[index] = [next(sources)[0], conversations[index][1]]
     for index in truth["leakage_near"]:
-        source = w.edited(next(sources), w.rng.uniform(0.02, 0.10))
+        source = w.edit(next(sources), w.rng.uniform(0.02, 0.10))
         # The question gets another word, or the row would be found by its equal question.
-        made[index] = [{**source[0], "content": f"So: {source[0]['content']}"}, source[1]]
+        conversations[index] = [{**source[0], "content": f"So: {source[0]['content']}"}, source[1]]
     for index in truth["contamination"]:
         words = w.rng.choice(passages)[0]["content"].split(" ")
         start = w.rng.randrange(max(len(words) - 20, 1))
-        made[index] = w.put(made[index], " ".join(words[start : start + 20]))
-    return held, passages
+        conversations[index] = w.insert_text(
+            conversations[index], " ".join(words[start : start + 20])
+        )
+    return evaluation, passages

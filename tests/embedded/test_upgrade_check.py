@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.embedded import migrated
+from aiplatform.embedded import upgrade_check
 from aiplatform.embedded.home import Home
-from aiplatform.embedded.migrated import needs_upgrade, note_upgrade, scripts_fingerprint
+from aiplatform.embedded.upgrade_check import migrations_fingerprint, needs_upgrade, record_upgrade
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     versions.mkdir(parents=True)
     (tmp_path / "migrations" / "env.py").write_text("")
     (versions / "0001.py").write_text("revision = '0001'")
-    monkeypatch.setattr(migrated, "scripts_fingerprint", lambda: scripts_fingerprint(package))
+    monkeypatch.setattr(
+        upgrade_check, "migrations_fingerprint", lambda: migrations_fingerprint(package)
+    )
     return versions
 
 
@@ -30,21 +32,21 @@ def home(tmp_path: Path) -> Home:
 def test_upgrade_is_needed_once(home: Home, scripts: Path) -> None:
     assert needs_upgrade(home, None)
     assert needs_upgrade(home, "0001")  # no upgrade was recorded
-    note_upgrade(home, "0001")
+    record_upgrade(home, "0001")
     assert not needs_upgrade(home, "0001")
 
 
 def test_new_or_changed_migrations_need_an_upgrade(home: Home, scripts: Path) -> None:
-    note_upgrade(home, "0001")
+    record_upgrade(home, "0001")
     (scripts / "0002.py").write_text("revision = '0002'")
     assert needs_upgrade(home, "0001")
-    note_upgrade(home, "0002")
+    record_upgrade(home, "0002")
     (scripts / "0002.py").write_text("revision = '0003'")
     assert needs_upgrade(home, "0002")
 
 
 def test_restored_older_database_needs_an_upgrade(home: Home, scripts: Path) -> None:
-    note_upgrade(home, "0002")
+    record_upgrade(home, "0002")
     assert needs_upgrade(home, "0001")
     assert needs_upgrade(home, None)
 
@@ -52,13 +54,13 @@ def test_restored_older_database_needs_an_upgrade(home: Home, scripts: Path) -> 
 def test_damaged_note_or_missing_migrations_need_an_upgrade(
     home: Home, scripts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note_upgrade(home, "0001")
+    record_upgrade(home, "0001")
     (home.run / "migrated.json").write_text("{")
     assert needs_upgrade(home, "0001")
-    monkeypatch.setattr(migrated, "scripts_fingerprint", lambda: None)
-    note_upgrade(home, "0001")
+    monkeypatch.setattr(upgrade_check, "migrations_fingerprint", lambda: None)
+    record_upgrade(home, "0001")
     assert needs_upgrade(home, "0001")
 
 
 def test_scripts_fingerprint_finds_the_installed_migrations() -> None:
-    assert scripts_fingerprint() is not None
+    assert migrations_fingerprint() is not None

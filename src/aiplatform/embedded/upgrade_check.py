@@ -16,7 +16,7 @@ from aiplatform.embedded.home import Home
 from aiplatform.embedded.postgres import RUNTIME
 
 
-def scripts_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str | None:
+def migrations_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str | None:
     """Return a hash of the migrations; None if they are not found."""
     for candidate in (package / "migrations", package.parents[1] / "migrations"):
         if (candidate / "env.py").is_file():
@@ -29,34 +29,34 @@ def scripts_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str
 
 def needs_upgrade(home: Home, revision: str | None) -> bool:
     """Return True unless the migrations are known to end at the database's ``revision``."""
-    scripts = scripts_fingerprint()
-    if revision is None or scripts is None:
+    migrations = migrations_fingerprint()
+    if revision is None or migrations is None:
         return True
     try:
-        noted = json.loads(_note(home).read_text("utf-8"))
+        stored = json.loads(_record_file(home).read_text("utf-8"))
     except (OSError, ValueError):
         return True
-    return bool(noted != _noted(scripts, revision))
+    return bool(stored != _record(migrations, revision))
 
 
-def note_upgrade(home: Home, revision: str | None) -> None:
+def record_upgrade(home: Home, revision: str | None) -> None:
     """Store that the present migrations led to ``revision``."""
-    scripts = scripts_fingerprint()
-    if revision is None or scripts is None:
+    migrations = migrations_fingerprint()
+    if revision is None or migrations is None:
         return
     # If the disk is full, the next start only takes a second longer.
     with contextlib.suppress(OSError):
-        text = json.dumps(_noted(scripts, revision))
-        temporary = _note(home).with_suffix(".tmp")
+        text = json.dumps(_record(migrations, revision))
+        temporary = _record_file(home).with_suffix(".tmp")
         temporary.write_text(text, "utf-8")
-        temporary.replace(_note(home))
+        temporary.replace(_record_file(home))
 
 
-def _noted(scripts: str, revision: str) -> dict[str, str]:
+def _record(migrations: str, revision: str) -> dict[str, str]:
     # The upgrade grants the runtime role its rights. Homes of earlier releases have no such role,
     # so they need the upgrade once more.
-    return {"scripts": scripts, "revision": revision, "role": RUNTIME}
+    return {"scripts": migrations, "revision": revision, "role": RUNTIME}
 
 
-def _note(home: Home) -> Path:
+def _record_file(home: Home) -> Path:
     return home.run / "migrated.json"
