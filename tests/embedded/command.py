@@ -8,14 +8,14 @@ import typer
 from aiplatform.cli import platform
 from aiplatform.embedded import supervisor
 
-STAND_INS = str(Path(__file__).with_name("stand_ins.py"))
+FAKE_PROGRAMS = str(Path(__file__).with_name("fake_programs.py"))
 
 
-def program(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, STAND_INS, name, *arguments)
+def fake_command(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, FAKE_PROGRAMS, name, *arguments)
 
 
-supervisor._program = program
+supervisor._aiplatform_command = fake_command
 
 app = typer.Typer()
 for command in (platform.up, platform.down, platform.status, platform.doctor):

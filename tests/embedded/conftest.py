@@ -185,6 +185,6 @@ def platform(new_platform: Callable[..., Platform]) -> Platform:
     return new_platform()
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def output_of(done: subprocess.CompletedProcess[str]) -> str:
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.embedded.conftest import COMMAND, Platform, said
+from tests.embedded.conftest import COMMAND, Platform, output_of
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -42,7 +42,7 @@ def test_up_as_root_below_a_closed_directory_is_refused_with_a_remedy(platform: 
     platform.home.root.parent.chmod(0o700)
     done = platform.command("up", "--port", "0")
     assert done.returncode == 6
-    assert str(platform.home.root.parent) in said(done)
+    assert str(platform.home.root.parent) in output_of(done)
     assert "/var/lib/aiplatform" in done.stderr
 
 
@@ -65,7 +65,7 @@ def test_up_in_a_read_only_home_is_refused(platform: Platform, extra: tuple[str,
     with mounted(platform.home.root, "ro"):
         done = platform.command("up", *extra, "--port", "0")
     assert done.returncode == 6
-    assert "read-only" in said(done)
+    assert "read-only" in output_of(done)
 
 
 @AS_ROOT
@@ -73,7 +73,7 @@ def test_up_on_a_full_disk_is_refused(platform: Platform) -> None:
     with mounted(platform.home.root, "size=20m"):
         done = platform.command("up", "--port", "0")
         assert done.returncode == 6
-        assert "full" in said(done)
+        assert "full" in output_of(done)
 
 
 @AS_ROOT
@@ -122,7 +122,7 @@ def test_platform_of_a_normal_user_runs_and_recovers(new_platform: Callable[...,
         )
 
     done = command("up", "--detach", "--port", "0")
-    assert done.returncode == 0, said(done)
+    assert done.returncode == 0, output_of(done)
     for name in ("postgres", "valkey", "api", "worker"):
         assert psutil.Process(platform.pid(name)).uids().effective == nobody.pw_uid
     assert platform.write_row() == 1
@@ -138,7 +138,7 @@ def test_platform_of_a_normal_user_runs_and_recovers(new_platform: Callable[...,
         os.chown(path, 0, 0)
     done = command("up", "--port", "0")
     assert done.returncode == 6
-    assert "can't be written by this user" in said(done)
+    assert "can't be written by this user" in output_of(done)
 
 
 def readable_python(parent: Path) -> Path:

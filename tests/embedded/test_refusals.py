@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.embedded.conftest import Platform, said
+from tests.embedded.conftest import Platform, output_of
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_up_names_the_failed_program_and_its_reason(
 ) -> None:
     done = platform.command("up", *detach, "--port", "0", env={f"FAULT_{name.upper()}": "exit"})
     assert done.returncode == 1
-    assert "this is the reason" in said(done)
+    assert "this is the reason" in output_of(done)
     assert ".log" in done.stderr
     assert not platform.home.state_file.exists()
     platform.up()
@@ -31,7 +31,7 @@ def test_up_on_a_used_port_is_refused(platform: Platform) -> None:
         for extra in ((), ("--detach",)):
             done = platform.command("up", *extra, "--port", str(port))
             assert done.returncode == 5
-            assert f"Port {port}" in said(done)
+            assert f"Port {port}" in output_of(done)
             assert str(os.getpid()) in done.stderr
     assert not (platform.home.postgres / "data").exists()
 
@@ -55,7 +55,7 @@ def test_up_on_data_of_another_version_is_refused(platform: Platform) -> None:
     (data / "PG_VERSION").write_text("13\n")
     done = platform.command("up", "--port", "0")
     assert done.returncode == 7
-    assert "PostgreSQL 13" in said(done)
+    assert "PostgreSQL 13" in output_of(done)
     assert "pg_dump" in done.stderr
     assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
 
@@ -66,7 +66,7 @@ def test_up_on_foreign_files_in_the_data_directory_is_refused(platform: Platform
     (data / "precious").write_text("yes")
     done = platform.command("up", "--port", "0")
     assert done.returncode == 6
-    assert "PG_VERSION" in said(done)
+    assert "PG_VERSION" in output_of(done)
     assert (data / "precious").read_text() == "yes"
 
 
@@ -75,14 +75,14 @@ def test_up_with_a_file_as_home_is_refused(platform: Platform) -> None:
     for extra in ((), ("--detach",)):
         done = platform.command("up", *extra, "--port", "0")
         assert done.returncode == 6
-        assert "in the way" in said(done)
+        assert "in the way" in output_of(done)
     platform.home.root.unlink()
 
 
 def test_up_with_a_wrong_postgres_setting_is_refused(platform: Platform) -> None:
     done = platform.command("up", "--port", "0", env={"AIPLATFORM_POSTGRES_BIN": "/nowhere"})
     assert done.returncode == 1
-    assert "/nowhere" in said(done)
+    assert "/nowhere" in output_of(done)
     assert "AIPLATFORM_POSTGRES_BIN" in done.stderr
 
 

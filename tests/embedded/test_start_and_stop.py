@@ -17,7 +17,7 @@ import pytest
 
 from aiplatform.embedded.process import is_same_process, wait_until_gone
 from aiplatform.embedded.state import Phase
-from tests.embedded.conftest import COMMAND, Platform, all_gone, said
+from tests.embedded.conftest import COMMAND, Platform, all_gone, output_of
 
 
 def test_up_in_a_new_home_starts_everything_and_down_stops_it(platform: Platform) -> None:
@@ -57,7 +57,7 @@ def test_up_in_a_new_home_starts_everything_and_down_stops_it(platform: Platform
 def test_status_reports_running_and_stopped_platforms(platform: Platform) -> None:
     done = platform.command("status")
     assert done.returncode == 3
-    assert "is not running" in said(done)
+    assert "is not running" in output_of(done)
     state = platform.up()
     done = platform.command("status")
     assert done.returncode == 0
@@ -106,17 +106,17 @@ def test_up_prints_commands_for_this_platform(platform: Platform, tmp_path: Path
     assert "`aiplatform down` stops it" in done.stdout
     assert "Log in: `aiplatform login`" in done.stdout
     again = platform.command("up", "--port", "0")
-    assert f"`{platform.home.command('status')}` shows it, `{down}` stops it" in said(again)
+    assert f"`{platform.home.command('status')}` shows it, `{down}` stops it" in output_of(again)
     platform.down()
-    assert f"Start: `{platform.home.command('up')}`" in said(platform.command("status"))
+    assert f"Start: `{platform.home.command('up')}`" in output_of(platform.command("status"))
 
 
 def test_second_up_in_the_same_home_is_refused(platform: Platform) -> None:
     state = platform.up()
     done = platform.command("up", "--port", "0")
     assert done.returncode == 4
-    assert str(state.pid) in said(done)
-    assert state.url in said(done)
+    assert str(state.pid) in output_of(done)
+    assert state.url in output_of(done)
     assert platform.command("up", "--detach", "--port", "0").returncode == 4
     assert platform.healthy()
     assert platform.state == state

@@ -1,4 +1,4 @@
-"""``make faults``: break everything, again and again, and count what was lost or done twice."""
+"""``make faults``: run tasks while faults are injected, and count those lost or run twice."""
 
 import argparse
 import sys

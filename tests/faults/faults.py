@@ -74,7 +74,7 @@ def cut_network(site: Site, choose: random.Random) -> str | None:
         network.stall()
     else:
         network.cut()
-    site.later(seconds, network.heal)
+    site.schedule(seconds, network.heal)
     return f"{name} {'silently ' if silent else ''}for {seconds:.0f} s"
 
 

@@ -19,7 +19,7 @@ class Network:
         self.upstream = upstream
         self._passes = threading.Event()
         self._passes.set()
-        self._whole = True
+        self._connected = True
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -29,7 +29,7 @@ class Network:
     def cut(self) -> None:
         """Reset all connections, and refuse new ones."""
         with self._lock:
-            self._whole = False
+            self._connected = False
             victims, self._open = self._open, set()
         for connection in victims:
             _end(connection)
@@ -41,7 +41,7 @@ class Network:
     def heal(self) -> None:
         """Forward again."""
         with self._lock:
-            self._whole = True
+            self._connected = True
         self._passes.set()
 
     def close(self) -> None:
@@ -53,27 +53,27 @@ class Network:
     def _accept(self) -> None:
         while True:
             try:
-                near, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, near: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
         self._passes.wait()
-        far = socket.socket(socket.AF_UNIX)
+        server = socket.socket(socket.AF_UNIX)
         with self._lock:
-            whole = self._whole
-            if whole:
-                self._open |= {near, far}
+            connected = self._connected
+            if connected:
+                self._open |= {client, server}
         try:
-            if not whole:
+            if not connected:
                 raise ConnectionResetError
-            far.connect(str(self.upstream))
+            server.connect(str(self.upstream))
         except OSError:
-            self._forget(near, far)
+            self._forget(client, server)
             return
-        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for source, target in ((near, far), (far, near)):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for source, target in ((client, server), (server, client)):
             threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The main loop: cause faults one after the other while tasks run, then judge the outcome."""
+"""The main loop: cause faults one after the other while tasks run, then check the outcome."""
 
 import contextlib
 import queue
@@ -14,7 +14,7 @@ import psycopg
 
 from tests.faults.faults import FAULTS
 from tests.faults.site import PASSWORD, Site, running_site
-from tests.faults.verdict import Verdict, judge
+from tests.faults.verdict import Verdict, compute_verdict
 
 NOWHERE = "00000000-0000-0000-0000-000000000000"
 SPEC = {
@@ -33,8 +33,8 @@ class Users:
         self.site = site
         self.choose = random.Random(seed)
         self.accepted: dict[str, list[str]] = {}
-        self.wanted: queue.Queue[str] = queue.Queue()
-        self.look_again = 0.0
+        self.requested: queue.Queue[str] = queue.Queue()
+        self.next_count = 0.0
         self.stopped = threading.Event()
         self.headers: dict[str, str] = {}
         self.project = ""
@@ -51,15 +51,15 @@ class Users:
         for thread in self._threads:
             thread.start()
 
-    def want(self, count: int) -> None:
+    def request_tasks(self, count: int) -> None:
         """Request the submission of ``count`` more tasks."""
         for _ in range(count):
             self._number += 1
-            self.wanted.put(f"task-{self._number}")
+            self.requested.put(f"task-{self._number}")
 
     def stop(self) -> None:
         """Stop after all requested tasks have been submitted."""
-        self.wanted.join()
+        self.requested.join()
         self.stopped.set()
         for thread in self._threads:
             thread.join()
@@ -74,12 +74,12 @@ class Users:
         with httpx.Client(base_url=self.site.url, timeout=10) as client:
             while not self.stopped.is_set():
                 try:
-                    name = self.wanted.get(timeout=0.2)
+                    name = self.requested.get(timeout=0.2)
                 except queue.Empty:
                     continue
                 while not self._submit(client, name):
                     time.sleep(0.3)
-                self.wanted.task_done()
+                self.requested.task_done()
 
     def _submit(self, client: httpx.Client, name: str) -> bool:
         body = {"name": name, "spec": SPEC, "priority": 1 + int(name.partition("-")[2]) % 8}
@@ -133,7 +133,7 @@ def run_faults(
     keep: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Cause this number of faults, wait until all tasks have ended, and judge the outcome."""
+    """Cause this number of faults, wait until all tasks have ended, and check the outcome."""
     outcome = Outcome()
     began = time.monotonic()
     choose = random.Random(seed)
@@ -143,14 +143,14 @@ def run_faults(
             say("no clock is stepped: libfaketime is missing (Debian: apt-get install faketime)")
         users = Users(site, seed)
         users.start()
-        users.want(in_flight)
+        users.request_tasks(in_flight)
         while len(users.accepted) < in_flight:
-            site.tend()
+            site.maintain()
             time.sleep(0.1)
         say(f"{time.monotonic() - began:6.1f} s  {in_flight} tasks in flight")
         due = time.monotonic()
         while outcome.faults.total() < faults:
-            tend(site, users, in_flight)
+            maintain(site, users, in_flight)
             if time.monotonic() < due:
                 time.sleep(0.05)
                 continue
@@ -165,21 +165,21 @@ def run_faults(
             f"{time.monotonic() - began:6.1f} s  no more faults, {len(users.accepted)} tasks so far"
         )
         settle(site, users, settle_seconds)
-        outcome.verdict = judge(site, users.accepted)
+        outcome.verdict = compute_verdict(site, users.accepted)
         say(", ".join(f"{p.name} ended {p.ended_by_itself} times by itself" for p in site.programs))
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def tend(site: Site, users: Users, in_flight: int) -> None:
+def maintain(site: Site, users: Users, in_flight: int) -> None:
     """Restart what is down, and submit tasks so that ``in_flight`` are unfinished."""
-    site.tend()
-    if time.monotonic() < users.look_again:
+    site.maintain()
+    if time.monotonic() < users.next_count:
         return
-    users.look_again = time.monotonic() + 0.5
+    users.next_count = time.monotonic() + 0.5
     with contextlib.suppress(psycopg.Error):
         ((unfinished,),) = site.sql(UNFINISHED)
-        users.want(max(0, in_flight - unfinished - users.wanted.qsize()))
+        users.request_tasks(max(0, in_flight - unfinished - users.requested.qsize()))
 
 
 def settle(site: Site, users: Users, seconds: float) -> None:
@@ -188,7 +188,7 @@ def settle(site: Site, users: Users, seconds: float) -> None:
     stopper.start()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        site.tend()
+        site.maintain()
         with contextlib.suppress(psycopg.Error):
             if not stopper.is_alive() and site.sql(UNFINISHED) == [(0,)]:
                 # The last child may have reported its result but not have ended yet.

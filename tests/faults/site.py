@@ -158,7 +158,7 @@ class Site:
             program.start()
         self.wait_until_healthy(60)
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Restart what has ended, thaw what was frozen long enough, and run due actions."""
         for name, until in list(self.frozen.items()):
             if time.monotonic() >= until:
@@ -171,8 +171,8 @@ class Site:
             if program.name not in self.frozen:
                 program.keep_running()
 
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let :meth:`tend` call ``action`` after ``seconds``."""
+    def schedule(self, seconds: float, action: Callable[[], None]) -> None:
+        """Let :meth:`maintain` call ``action`` after ``seconds``."""
         self._due.append((time.monotonic() + seconds, action))
 
     def freeze(self, worker: Program, seconds: float) -> None:
@@ -233,7 +233,7 @@ class Site:
         """Wait until the API reports database, broker and a worker as healthy."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.tend()
+            self.maintain()
             with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
                 if httpx.get(f"{self.url}/api/v1/health", timeout=5).json()["status"] == "ok":
                     return
@@ -241,7 +241,7 @@ class Site:
         tails = [f"{p.name}: {_tail(p.log)}" for p in (self.api, *self.workers)]
         raise RuntimeError("the platform did not come up\n" + "\n".join(tails))
 
-    def _faked(self) -> dict[str, str]:
+    def _faketime_variables(self) -> dict[str, str]:
         if not self.fakes_time:
             return {}
         return {
@@ -287,7 +287,7 @@ class Site:
         return Program(
             "postgres",
             command,
-            {"LC_ALL": "C", **self._faked()},
+            {"LC_ALL": "C", **self._faketime_variables()},
             self.directory,
             account=account,
             death_signal=signal.SIGQUIT,
@@ -325,7 +325,7 @@ class Site:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             **{f"AIPLATFORM_RATE_LIMIT_{n}": "off" for n in ("LOGIN", "ANONYMOUS", "NORMAL")},
-            **self._faked(),
+            **self._faketime_variables(),
         }
         if program == "worker":
             # Shorter than a lease, so that a connection over a cut network is tried again in time.

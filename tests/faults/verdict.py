@@ -22,7 +22,7 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
 
 
-def judge(site: Site, submitted: dict[str, list[str]]) -> Verdict:
+def compute_verdict(site: Site, submitted: dict[str, list[str]]) -> Verdict:
     """Return the verdict. ``submitted`` has the uuids that the API returned, for each task name."""
     found = Verdict()
     rows = site.sql("SELECT id, uuid::text, name, status FROM tasks ORDER BY id")
@@ -38,14 +38,14 @@ def judge(site: Site, submitted: dict[str, list[str]]) -> Verdict:
             found.lost.append(f"{name} was accepted as {uuid} and is gone")
         if len(by_name[name]) > 1:
             found.doubled.append(f"{name} stands {len(by_name[name])} times")
-    _judge_ends(site, found)
-    _judge_writes(site, found)
+    _check_ends(site, found)
+    _check_writes(site, found)
     for uuid, name in ((uuid, name) for _, uuid, name, _ in rows):
         found.doubled += [f"{name}: {fault}" for fault in overlaps(site.journal / f"{uuid}.jsonl")]
     return found
 
 
-def _judge_ends(site: Site, found: Verdict) -> None:
+def _check_ends(site: Site, found: Verdict) -> None:
     """Check that each task has ended once in its timeline and in the audit trail."""
     for name, events, audited in site.sql(
         """
@@ -67,7 +67,7 @@ def _judge_ends(site: Site, found: Verdict) -> None:
         found.lost.append(f"an attempt of {name} is still open")
 
 
-def _judge_writes(site: Site, found: Verdict) -> None:
+def _check_writes(site: Site, found: Verdict) -> None:
     """Check that no write of an attempt was accepted after the next claim or the task's end."""
     held: dict[str, int] = {}
     over: set[str] = set()

@@ -89,7 +89,7 @@ def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
     return {"messages": messages}
 
 
-class Heard:
+class RecordedReporter:
     """The reporter of a job that runs in this process, and the messages that it got."""
 
     def __init__(self, report: "Reporter", path: Path) -> None:
@@ -105,16 +105,16 @@ class Heard:
 
 
 @pytest.fixture
-def heard_by(tmp_path: Path) -> Iterator[Callable[[], Heard]]:
-    """Return a function that creates reporters for jobs in this process, see :class:`Heard`."""
+def make_recorded_reporter(tmp_path: Path) -> Iterator[Callable[[], RecordedReporter]]:
+    """Return a function that creates :class:`RecordedReporter` objects for jobs in this process."""
     from aiplatform.runtime.channel import Reporter
 
     opened: list[int] = []
 
-    def make() -> Heard:
+    def make() -> RecordedReporter:
         path = tmp_path / f"messages-{len(opened)}.jsonl"
         opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-        return Heard(Reporter(opened[-1]), path)
+        return RecordedReporter(Reporter(opened[-1]), path)
 
     yield make
     for fd in opened:
@@ -122,9 +122,9 @@ def heard_by(tmp_path: Path) -> Iterator[Callable[[], Heard]]:
 
 
 @pytest.fixture
-def heard(heard_by: Callable[[], Heard]) -> Heard:
-    """Create a reporter for a job in this process, see :class:`Heard`."""
-    return heard_by()
+def recorded(make_recorded_reporter: Callable[[], RecordedReporter]) -> RecordedReporter:
+    """Create a reporter for a job in this process, see :class:`RecordedReporter`."""
+    return make_recorded_reporter()
 
 
 def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **more: Any) -> Job:

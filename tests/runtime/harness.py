@@ -66,7 +66,7 @@ class Runner:
     ) -> None:
         if error is not None:
             sys.stderr.write(self.log)
-        self.hang_up()
+        self.close_control()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -89,7 +89,7 @@ class Runner:
     def cancel(self, grace_seconds: float = 30) -> None:
         self.say(Cancel(grace_seconds=grace_seconds))
 
-    def hang_up(self) -> None:
+    def close_control(self) -> None:
         """Close the control pipe, as if the runner had died."""
         if self.control >= 0:
             os.close(self.control)

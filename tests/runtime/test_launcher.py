@@ -157,7 +157,7 @@ def test_closed_control_pipe_kills_all_processes_at_once(start: Start) -> None:
     with start(f"{SPAWN_FAMILY}\n    time.sleep(600)") as runner:
         family = runner.wait_for("pids")["pids"]
         gone = time.monotonic()
-        runner.hang_up()
+        runner.close_control()
         assert runner.finish(timeout=5) == 128 + signal.SIGKILL
         assert time.monotonic() - gone < 1
         for pid in family:

@@ -117,7 +117,7 @@ def test_spare_ends_when_its_runner_is_gone(start: Start, tmp_path: Path, warm: 
             runner.until(lambda: len(family(runner)) == 3)
         everyone = family(runner)
         assert len(everyone) == 3, "launcher, child and guardian"
-        runner.hang_up()
+        runner.close_control()
         runner.process.wait(10)
         for pid in everyone:
             wait_until_dead(pid)

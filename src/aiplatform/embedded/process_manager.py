@@ -127,7 +127,7 @@ class ProcessManager:
         if child.exit_code != 0:
             raise self._start_error(child)
 
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Supervise the children until ``condition`` holds. Return False if it didn't in time.
 
         Raises:

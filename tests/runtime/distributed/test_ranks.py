@@ -12,7 +12,7 @@ import pytest
 
 from aiplatform.runtime.distributed.agent import Relay, explain
 from aiplatform.runtime.distributed.rank import ERROR, LOST_CONTACT_MESSAGE, is_lost_contact
-from tests.runtime.conftest import Heard, MakeDataset, make_job, training_spec
+from tests.runtime.conftest import MakeDataset, RecordedReporter, make_job, training_spec
 from tests.runtime.harness import Runner
 from tests.runtime.training.conftest import ROWS
 
@@ -149,11 +149,13 @@ def test_lost_others_recognizes_lost_contact(error: Exception, lost: bool) -> No
     assert is_lost_contact(error) is lost
 
 
-def test_relay_forwards_messages_but_keeps_the_outcome(tmp_path: Path, heard: Heard) -> None:
+def test_relay_forwards_messages_but_keeps_the_outcome(
+    tmp_path: Path, recorded: RecordedReporter
+) -> None:
     pipe = tmp_path / "pipe"
-    relay = Relay(pipe, heard.report)
+    relay = Relay(pipe, recorded.report)
     with pipe.open("wb", buffering=0) as rank0:
         rank0.write(b'{"type":"metrics","step":1,"values":{"loss":1}}\n{"type":"stop')
         rank0.write(b'ped"}\n{"type":"event","name":"late","data":{}}\n')
     assert relay.finish() == b'{"type":"stopped"}\n'
-    assert [message["type"] for message in heard.messages] == ["metrics", "event"]
+    assert [message["type"] for message in recorded.messages] == ["metrics", "event"]

@@ -17,8 +17,8 @@ from aiplatform.runtime.rows import encode_dataset
 from aiplatform.runtime.training.sft import run_sft
 from tests.runtime.conftest import (
     BASE_MODEL,
-    Heard,
     MakeDataset,
+    RecordedReporter,
     chat,
     make_job,
     training_spec,
@@ -78,11 +78,15 @@ def plain_loss(model: Path, data: Path) -> TokenLoss:
 
 
 def test_evaluation_of_a_tuned_model_compares_it_with_its_base(
-    tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tuned: Path,
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    recorded: RecordedReporter,
 ) -> None:
     data = make_dataset(ROWS)
     inputs = {"model": tuned, "base_model": tiny_model, "dataset": data}
-    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=3), inputs), heard.report)
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=3), inputs), recorded.report)
     assert result["rows"] == 12
     for name, model in (("base", tiny_model), ("model", tuned)):
         expected = plain_loss(model, data)
@@ -95,16 +99,16 @@ def test_evaluation_of_a_tuned_model_compares_it_with_its_base(
     for answer, i in zip(result["answers"], (0, 4, 8), strict=True):
         assert answer["expected"] == f"It is {i + 1}."
         assert answer["model"] != answer["base"]
-    progress = [message["value"] for message in heard.of_type("progress")]
+    progress = [message["value"] for message in recorded.of_type("progress")]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
 
 
 def test_evaluation_of_a_base_model_has_no_comparison(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
-    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=1), inputs), heard.report)
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=1), inputs), recorded.report)
     assert "base" not in result
     assert {*result["answers"][0]} == {"question", "expected", "model"}
 
@@ -132,13 +136,17 @@ def test_model_that_cannot_select_logits_has_the_same_loss(
 
 
 def test_answers_do_not_depend_on_the_batch_size(
-    tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tuned: Path,
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    recorded: RecordedReporter,
 ) -> None:
     rows = [chat(f"What is {'very ' * i}{i} plus one?", "x") for i in range(5)]
     inputs = {"model": tuned, "base_model": tiny_model, "dataset": make_dataset(rows)}
     by_size = [
         run_evaluation(
-            make_job(tmp_path, evaluation_spec(answers=5, batch_size=size), inputs), heard.report
+            make_job(tmp_path, evaluation_spec(answers=5, batch_size=size), inputs), recorded.report
         )["answers"]
         for size in (1, 5)
     ]
@@ -146,11 +154,11 @@ def test_answers_do_not_depend_on_the_batch_size(
 
 
 def test_max_rows_limits_evaluation_to_the_first_rows(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
     spec = evaluation_spec(max_rows=2, answers=5)
-    result = run_evaluation(make_job(tmp_path, spec, inputs), heard.report)
+    result = run_evaluation(make_job(tmp_path, spec, inputs), recorded.report)
     assert result["rows"] == 2
     assert [answer["question"] for answer in result["answers"]] == [
         "What is 0 plus one?",
@@ -159,21 +167,21 @@ def test_max_rows_limits_evaluation_to_the_first_rows(
 
 
 def test_evaluation_on_plain_text_has_no_answers(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     inputs = {"model": tiny_model, "dataset": make_dataset([{"text": "Once upon a time."}])}
-    result = run_evaluation(make_job(tmp_path, evaluation_spec(), inputs), heard.report)
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(), inputs), recorded.report)
     assert result["answers"] == []
     assert result["tokens"] > 0
 
 
 def test_evaluation_without_usable_rows_raises_job_error(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     data = make_dataset([chat("word " * 200, "too late")])
     job = make_job(tmp_path, evaluation_spec(), {"model": tiny_model, "dataset": data})
     with pytest.raises(JobError, match="None of the dataset's 1 rows can be used"):
-        run_evaluation(job, heard.report)
+        run_evaluation(job, recorded.report)
 
 
 def test_spread_returns_distinct_questions_of_the_whole_dataset() -> None:

@@ -14,7 +14,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.importing.files import Fetched, survey
 from aiplatform.runtime.importing.run import run_import
 from aiplatform.runtime.loading import load_weights
-from tests.runtime.conftest import BASE_MODEL, Heard, make_job
+from tests.runtime.conftest import BASE_MODEL, RecordedReporter, make_job
 
 UPLOAD = {"type": "model_import", "model": BASE_MODEL, "source": {"kind": "upload"}}
 
@@ -25,8 +25,8 @@ def upload(tiny_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model / "weights", tmp_path / "upload"))
 
 
-def run(tmp_path: Path, upload: Path, heard: Heard) -> dict[str, Any]:
-    return run_import(make_job(tmp_path, UPLOAD, {"source": upload}), heard.report)
+def run(tmp_path: Path, upload: Path, recorded: RecordedReporter) -> dict[str, Any]:
+    return run_import(make_job(tmp_path, UPLOAD, {"source": upload}), recorded.report)
 
 
 def edit_config(upload: Path, **changes: Any) -> None:
@@ -35,11 +35,11 @@ def edit_config(upload: Path, **changes: Any) -> None:
 
 
 def test_import_of_an_upload_writes_and_describes_the_model(
-    upload: Path, tmp_path: Path, heard: Heard
+    upload: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     (upload / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n")
     (upload / "LICENSE").write_text("MIT License")
-    result = run(tmp_path, upload, heard)
+    result = run(tmp_path, upload, recorded)
     tensors = load_file(upload / "model.safetensors")
     assert result == {
         "framework": "transformers",
@@ -58,37 +58,39 @@ def test_import_of_an_upload_writes_and_describes_the_model(
     kept = load_file(output / "weights" / "model.safetensors")
     assert all(torch.equal(kept[name], tensor) for name, tensor in tensors.items())
     assert load_weights(output, torch.float32).config.model_type == "llama"
-    assert heard.of_type("progress")[-1]["value"] == 1.0
+    assert recorded.of_type("progress")[-1]["value"] == 1.0
 
 
 def test_import_of_an_upload_in_a_folder_succeeds(
-    upload: Path, tmp_path: Path, heard: Heard
+    upload: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     (tmp_path / "outer").mkdir()
     shutil.move(upload, tmp_path / "outer" / "my-model")
-    assert run(tmp_path, tmp_path / "outer", heard)["architecture"] == "LlamaForCausalLM"
+    assert run(tmp_path, tmp_path / "outer", recorded)["architecture"] == "LlamaForCausalLM"
 
 
 def test_import_does_not_change_the_uploaded_files(
-    upload: Path, tmp_path: Path, heard: Heard
+    upload: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     """They may be hard links to blobs in the store, which must not change."""
     edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
     for path in upload.iterdir():
         path.chmod(0o444)
     before = {path: (path.read_bytes(), path.stat()) for path in upload.iterdir()}
-    run(tmp_path, upload, heard)
+    run(tmp_path, upload, recorded)
     for path, (content, status) in before.items():
         assert path.read_bytes() == content
         assert path.stat().st_mode == status.st_mode
         assert path.stat().st_nlink == status.st_nlink
 
 
-def test_import_leaves_out_code_and_pickles(upload: Path, tmp_path: Path, heard: Heard) -> None:
+def test_import_leaves_out_code_and_pickles(
+    upload: Path, tmp_path: Path, recorded: RecordedReporter
+) -> None:
     (upload / "modeling_evil.py").write_text("raise SystemExit")
     (upload / "training_args.bin").write_bytes(b"\x80\x04evil")
     edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
-    result = run(tmp_path, upload, heard)
+    result = run(tmp_path, upload, recorded)
     assert result["left_out"] == ["modeling_evil.py", "training_args.bin"]
     names = {path.name for path in (tmp_path / "output").rglob("*")}
     assert names.isdisjoint(result["left_out"])
@@ -167,11 +169,11 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("spoil", "words"), REFUSALS.items())
 def test_import_of_an_unusable_upload_is_refused_with_a_reason(
-    spoil: Any, words: str, upload: Path, tmp_path: Path, heard: Heard
+    spoil: Any, words: str, upload: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     spoil(upload)
     with pytest.raises(JobError, match=words):
-        run(tmp_path, upload, heard)
+        run(tmp_path, upload, recorded)
 
 
 def test_survey_does_not_follow_links(upload: Path, tmp_path: Path) -> None:
@@ -190,18 +192,22 @@ def test_survey_of_several_gguf_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + bytes(40), b"no such thing" * 9])
-def test_import_of_a_damaged_gguf_is_refused(content: bytes, tmp_path: Path, heard: Heard) -> None:
+def test_import_of_a_damaged_gguf_is_refused(
+    content: bytes, tmp_path: Path, recorded: RecordedReporter
+) -> None:
     upload = tmp_path / "upload"
     upload.mkdir()
     (upload / "model.gguf").write_bytes(content)
     with pytest.raises(JobError, match=r"model.gguf (is not a complete GGUF|holds no weights)"):
-        run(tmp_path, upload, heard)
+        run(tmp_path, upload, recorded)
 
 
-def test_failed_import_can_be_repeated(upload: Path, tmp_path: Path, heard: Heard) -> None:
+def test_failed_import_can_be_repeated(
+    upload: Path, tmp_path: Path, recorded: RecordedReporter
+) -> None:
     content = (upload / "model.safetensors").read_bytes()
     truncated(upload)
     with pytest.raises(JobError):
-        run(tmp_path, upload, heard)
+        run(tmp_path, upload, recorded)
     (upload / "model.safetensors").write_bytes(content)
-    assert run(tmp_path, upload, heard)["parameters"] > 0
+    assert run(tmp_path, upload, recorded)["parameters"] > 0

@@ -19,7 +19,7 @@ from aiplatform.protocol.model_sources import HubSource
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.importing import hub
 from aiplatform.runtime.importing.hub import RemoteFile, choose, download
-from tests.runtime.conftest import Heard, make_job
+from tests.runtime.conftest import RecordedReporter, make_job
 from tests.runtime.harness import SOURCE, Runner
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -181,47 +181,47 @@ def modelscope(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     return fake
 
 
-def fetch(tmp_path: Path, heard: Heard, **source: str) -> Any:
+def fetch(tmp_path: Path, recorded: RecordedReporter, **source: str) -> Any:
     return download(
         HubSource(repository=source.pop("repository", REPOSITORY), **source),
         tmp_path / "incoming",
-        heard.report,
+        recorded.report,
     )
 
 
 def test_download_of_a_file_with_another_hash_is_refused(
-    modelscope: FakeHub, tmp_path: Path, heard: Heard
+    modelscope: FakeHub, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     modelscope.damage = "model.safetensors"
     with pytest.raises(JobError, match="not the file that the hub lists") as caught:
-        fetch(tmp_path, heard)
+        fetch(tmp_path, recorded)
     assert caught.value.retryable
 
 
 def test_download_of_a_missing_model_is_refused(
-    modelscope: FakeHub, tmp_path: Path, heard: Heard
+    modelscope: FakeHub, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     with pytest.raises(JobError, match=r"There is no model someone/else .* or it is private"):
-        fetch(tmp_path, heard, repository="someone/else")
+        fetch(tmp_path, recorded, repository="someone/else")
 
 
 def test_download_from_a_failing_hub_is_retryable(
-    modelscope: FakeHub, tmp_path: Path, heard: Heard
+    modelscope: FakeHub, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     modelscope.status = 502
     with pytest.raises(JobError, match="can't be reached or answers with an error") as caught:
-        fetch(tmp_path, heard)
+        fetch(tmp_path, recorded)
     assert caught.value.retryable
 
 
 def test_download_from_an_unreachable_hub_is_retryable(
-    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recorded: RecordedReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("AIPLATFORM_HUB", "modelscope")
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(JobError, match="Name a mirror with AIPLATFORM_HUB_ENDPOINT") as caught:
-        fetch(tmp_path, heard)
+        fetch(tmp_path, recorded)
     assert caught.value.retryable
 
 
@@ -277,19 +277,21 @@ def test_unknown_host_name_is_not_retryable(errno: int, retryable: bool) -> None
     assert hub.unreachable("https://hub", error).retryable is retryable
 
 
-def test_download_on_an_offline_worker_is_refused(tmp_path: Path, heard: Heard) -> None:
+def test_download_on_an_offline_worker_is_refused(
+    tmp_path: Path, recorded: RecordedReporter
+) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     with pytest.raises(JobError, match="set to work without a hub"):
-        fetch(tmp_path, heard)
+        fetch(tmp_path, recorded)
 
 
 def test_download_from_an_unknown_hub_names_the_setting(
-    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recorded: RecordedReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("AIPLATFORM_HUB", "torrent")
     with pytest.raises(JobError, match="AIPLATFORM_HUB is 'torrent'"):
-        fetch(tmp_path, heard)
+        fetch(tmp_path, recorded)
 
 
 def files(*names: str) -> list[RemoteFile]:
@@ -327,16 +329,16 @@ def test_check_space_refuses_a_model_larger_than_the_disk(tmp_path: Path) -> Non
 
 
 def test_reported_growth_reports_the_downloaded_share(
-    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recorded: RecordedReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Often(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             return super().wait(0.01)
 
     monkeypatch.setattr(hub.threading, "Event", Often)
-    with hub.reported_growth(tmp_path / "in", [RemoteFile("m", 100)], heard.report):
+    with hub.reported_growth(tmp_path / "in", [RemoteFile("m", 100)], recorded.report):
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "m").write_bytes(bytes(50))
-        while not any(m["value"] == 0.3 for m in heard.of_type("progress")):
+        while not any(m["value"] == 0.3 for m in recorded.of_type("progress")):
             pass
-    assert isinstance(heard.report, Reporter)
+    assert isinstance(recorded.report, Reporter)

@@ -11,7 +11,7 @@ from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.importing.package import find_in_package
 from aiplatform.runtime.importing.run import run_import
 from aiplatform.runtime.loading import load_weights
-from tests.runtime.conftest import Heard, make_job
+from tests.runtime.conftest import RecordedReporter, make_job
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def package_spec(name: str) -> dict[str, object]:
 
 
 def test_import_from_a_package_leaves_out_its_code(
-    installed: Path, tmp_path: Path, heard: Heard
+    installed: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     job = make_job(tmp_path, package_spec("shipped-model"), {})
-    result = run_import(job, heard.report)
+    result = run_import(job, recorded.report)
     assert result["source"] == {"kind": "package", "package": "shipped-model", "version": "1.2"}
     assert result["license"] == "mit"
     assert "shipped_model" not in sys.modules
@@ -66,9 +66,11 @@ def test_find_in_package_of_a_missing_package_says_how_to_install_it() -> None:
         find_in_package("no-such-model")
 
 
-def test_import_from_a_package_without_a_model_is_refused(tmp_path: Path, heard: Heard) -> None:
+def test_import_from_a_package_without_a_model_is_refused(
+    tmp_path: Path, recorded: RecordedReporter
+) -> None:
     with pytest.raises(JobError, match="neither safetensors nor a GGUF file in pytest"):
-        run_import(make_job(tmp_path, package_spec("pytest"), {}), heard.report)
+        run_import(make_job(tmp_path, package_spec("pytest"), {}), recorded.report)
 
 
 @pytest.mark.slow

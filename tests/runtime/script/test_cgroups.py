@@ -16,7 +16,7 @@ from aiplatform.runtime.script import run as running
 from aiplatform.runtime.script.cgroups import Group, Tree
 from aiplatform.runtime.script.directories import free_uid
 from aiplatform.runtime.script.sandbox import Sandbox, SandboxRefused, Start
-from tests.runtime.conftest import Heard
+from tests.runtime.conftest import RecordedReporter
 from tests.runtime.script.conftest import AS_ROOT
 
 BOTH = frozenset({"memory", "pids"})
@@ -138,7 +138,7 @@ def test_command_that_cannot_join_its_group_still_runs(
 def test_script_without_sandbox_that_cannot_join_its_group_still_runs(
     tmp_path: Path,
     make_job: Callable[..., Job],
-    heard_by: Callable[[], Heard],
+    make_recorded_reporter: Callable[[], RecordedReporter],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     groups: list[Group] = []
@@ -158,7 +158,7 @@ def test_script_without_sandbox_that_cannot_join_its_group_still_runs(
     monkeypatch.setattr(running, "trees", lambda: [Tree(tmp_path, 2, BOTH)])
     monkeypatch.setattr(running.Script, "_start_in_sandbox", lambda *_: False)
     result = running.run_script(
-        make_job("print(1)", resources={"memory_mb": 300}), heard_by().report
+        make_job("print(1)", resources={"memory_mb": 300}), make_recorded_reporter().report
     )
     assert result["exit_code"] == 0
     assert [group.limits_memory for group in groups] == [False]

@@ -17,7 +17,7 @@ from aiplatform.runtime.script import directories
 from aiplatform.runtime.script import run as running
 from aiplatform.runtime.script.reports import Reports
 from aiplatform.runtime.script.usage import Usage
-from tests.runtime.conftest import Heard
+from tests.runtime.conftest import RecordedReporter
 from tests.runtime.harness import Runner
 from tests.runtime.script.conftest import AS_ROOT, Start, outputs, wait_until_none_is_left
 
@@ -211,7 +211,7 @@ time.sleep(120)
 
 def test_reports_before_a_kill_for_memory_count(
     make_job: Callable[..., Job],
-    heard_by: Callable[[], Heard],
+    make_recorded_reporter: Callable[[], RecordedReporter],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = """
@@ -233,10 +233,10 @@ time.sleep(120)
         raise JobError("it used too much")
 
     monkeypatch.setattr(running, "watch", ended_unheard)
-    heard = heard_by()
+    recorded = make_recorded_reporter()
     with pytest.raises(JobError, match="too much"):
-        running.run_script(make_job(code), heard.report)
-    (checkpoint,) = heard.of_type("checkpoint")
+        running.run_script(make_job(code), recorded.report)
+    (checkpoint,) = recorded.of_type("checkpoint")
     assert (Path(checkpoint["path"]) / "step").read_text() == "1"
 
 
@@ -421,7 +421,7 @@ report(type="checkpoint", step=1, path="etc")
             runner.until(lambda: b"\n" in runner.outputs["stdout"])
             left = Path(runner.outputs["stdout"].split()[0].decode()).parent
             assert left.is_dir()
-            runner.hang_up()
+            runner.close_control()
             runner.finish(renew=False)
         assert left.is_dir()
         with start("print(os.getcwd())") as runner:

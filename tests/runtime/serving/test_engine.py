@@ -45,7 +45,7 @@ def engine(tuned_model: Path, tiny_model: Path) -> Iterator[TransformersEngine]:
     engine.close()
 
 
-class Asked:
+class Request:
     """A request for an answer, and its pieces."""
 
     def __init__(self, engine: TransformersEngine, text: str, **options: object) -> None:
@@ -78,49 +78,49 @@ class Asked:
 
 def test_batched_answers_equal_single_ones(engine: TransformersEngine) -> None:
     alone = [
-        Asked(engine, text, adapted=place % 2 == 0, max_tokens=8 + 5 * place).result()
+        Request(engine, text, adapted=place % 2 == 0, max_tokens=8 + 5 * place).result()
         for place, text in enumerate(PROMPTS)
     ]
-    asked = [
-        Asked(engine, text, adapted=place % 2 == 0, max_tokens=8 + 5 * place)
+    requests = [
+        Request(engine, text, adapted=place % 2 == 0, max_tokens=8 + 5 * place)
         for place, text in enumerate(PROMPTS)
     ]
-    assert [one.result() for one in asked] == alone
+    assert [one.result() for one in requests] == alone
     assert {reason for _, reason, _ in alone} == {"length"}
 
 
 def test_answers_of_tuned_model_and_base_differ(engine: TransformersEngine) -> None:
-    tuned = Asked(engine, PROMPTS[1], adapted=True).result()
-    base = Asked(engine, PROMPTS[1], adapted=False).result()
+    tuned = Request(engine, PROMPTS[1], adapted=True).result()
+    base = Request(engine, PROMPTS[1], adapted=False).result()
     assert tuned != base
 
 
 def test_seed_repeats_an_answer_beside_other_requests(engine: TransformersEngine) -> None:
     options = {"temperature": 1.0, "top_p": 0.9, "seed": 11}
-    alone = Asked(engine, PROMPTS[0], **options).result()
-    beside = [Asked(engine, text, temperature=1.0, max_tokens=40) for text in PROMPTS[1:3]]
-    again = Asked(engine, PROMPTS[0], **options).result()
+    alone = Request(engine, PROMPTS[0], **options).result()
+    beside = [Request(engine, text, temperature=1.0, max_tokens=40) for text in PROMPTS[1:3]]
+    again = Request(engine, PROMPTS[0], **options).result()
     assert again == alone
-    assert Asked(engine, PROMPTS[0], **{**options, "seed": 12}).result() != alone
+    assert Request(engine, PROMPTS[0], **{**options, "seed": 12}).result() != alone
     for one in beside:
         one.result()
 
 
 def test_stop_string_ends_the_answer_and_is_not_shown(engine: TransformersEngine) -> None:
-    text, _, _ = Asked(engine, PROMPTS[1], max_tokens=40).result()
+    text, _, _ = Request(engine, PROMPTS[1], max_tokens=40).result()
     stop = text[6:9]
-    shown, reason, _ = Asked(engine, PROMPTS[1], max_tokens=40, stop=[stop]).result()
+    shown, reason, _ = Request(engine, PROMPTS[1], max_tokens=40, stop=[stop]).result()
     assert (shown, reason) == (text[: text.find(stop)], "stop")
 
 
 def test_cancelled_answer_frees_its_place(engine: TransformersEngine) -> None:
-    asked = [Asked(engine, "on and on", max_tokens=400) for _ in range(4)]
-    for one in asked:
+    requests = [Request(engine, "on and on", max_tokens=400) for _ in range(4)]
+    for one in requests:
         one.pieces.get(timeout=60)
-    late = Asked(engine, "me too", max_tokens=2)
-    asked[0].generation.cancelled.set()
+    late = Request(engine, "me too", max_tokens=2)
+    requests[0].generation.cancelled.set()
     assert late.result()[1] == "length"
-    for one in asked:
+    for one in requests:
         one.generation.cancelled.set()
         assert one.result()[1] in {"cancelled", "length"}
 
@@ -130,7 +130,7 @@ def test_end_token_ends_the_answer(engine: TransformersEngine) -> None:
     assert first
     engine._ends.update(range(engine.model.config.vocab_size))
     try:
-        assert Asked(engine, PROMPTS[0]).result() == ("", "stop", 1)
+        assert Request(engine, PROMPTS[0]).result() == ("", "stop", 1)
     finally:
         engine._ends.clear()
 
@@ -140,20 +140,20 @@ def test_long_prompt_in_parts_gives_the_same_answer(
 ) -> None:
     """Other answers that are running meanwhile don't change."""
     long = "one two three " * 40
-    expected = Asked(engine, long).result()
-    beside = Asked(engine, PROMPTS[1], max_tokens=60).result()
+    expected = Request(engine, long).result()
+    beside = Request(engine, PROMPTS[1], max_tokens=60).result()
     monkeypatch.setattr(transformers, "PROMPT_TOKENS", 16)
-    other = Asked(engine, PROMPTS[1], max_tokens=60)
+    other = Request(engine, PROMPTS[1], max_tokens=60)
     other.pieces.get(timeout=60)
-    assert Asked(engine, long).result() == expected
+    assert Request(engine, long).result() == expected
     text, reason, tokens = other.result()
     assert beside == (beside[0][: len(beside[0]) - len(text)] + text, reason, tokens)
 
 
 def test_more_requests_than_places_are_all_answered(engine: TransformersEngine) -> None:
-    expected = {text: Asked(engine, text).result() for text in PROMPTS}
-    asked = [(text, Asked(engine, text)) for text in PROMPTS * 5]
-    for text, one in asked:
+    expected = {text: Request(engine, text).result() for text in PROMPTS}
+    requests = [(text, Request(engine, text)) for text in PROMPTS * 5]
+    for text, one in requests:
         assert one.result() == expected[text]
 
 
@@ -165,9 +165,9 @@ def test_batched_answers_equal_single_ones_for_other_architectures(
     engine = TransformersEngine(model, None, max_length=512, max_batch_size=4, precision="fp32")
     engine._ends.clear()
     try:
-        alone = [Asked(engine, text, max_tokens=30).result() for text in PROMPTS]
-        asked = [Asked(engine, text, max_tokens=30) for text in PROMPTS]
-        assert [one.result() for one in asked] == alone
+        alone = [Request(engine, text, max_tokens=30).result() for text in PROMPTS]
+        requests = [Request(engine, text, max_tokens=30) for text in PROMPTS]
+        assert [one.result() for one in requests] == alone
         assert alone[1][0] == generated(engine, PROMPTS[1], 30), "and as transformers has it"
     finally:
         engine.close()
@@ -219,11 +219,11 @@ def generated(engine: TransformersEngine, text: str, tokens: int) -> str:
 def test_failed_computation_ends_its_answers_but_not_the_engine(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = Asked(engine, PROMPTS[0]).result()
+    expected = Request(engine, PROMPTS[0]).result()
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "compute", _fail)
-        assert Asked(engine, PROMPTS[0]).result() == ("", "error", 0)
-    assert Asked(engine, PROMPTS[0]).result() == expected
+        assert Request(engine, PROMPTS[0]).result() == ("", "error", 0)
+    assert Request(engine, PROMPTS[0]).result() == expected
     assert engine.failure() is None
 
 
@@ -238,7 +238,7 @@ def test_failed_engine_reports_failure_and_ends_its_answers(
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     monkeypatch.setattr(engine, "_admit", None)
     assert engine.failure() is None
-    assert Asked(engine, "Hello").result()[1] == "cancelled"
+    assert Request(engine, "Hello").result()[1] == "cancelled"
     engine._thread.join(timeout=10)
     assert "ended by an error" in (engine.failure() or "")
 
@@ -246,10 +246,10 @@ def test_failed_engine_reports_failure_and_ends_its_answers(
 def test_close_ends_running_and_waiting_answers(tiny_model: Path) -> None:
     engine = TransformersEngine(tiny_model, None, max_length=512, max_batch_size=1)
     engine._ends.clear()
-    asked = [Asked(engine, "on and on", max_tokens=400) for _ in range(3)]
-    asked[0].pieces.get(timeout=60)
+    requests = [Request(engine, "on and on", max_tokens=400) for _ in range(3)]
+    requests[0].pieces.get(timeout=60)
     engine.close()
-    assert {one.result()[1] for one in asked} <= {"cancelled", "length"}
+    assert {one.result()[1] for one in requests} <= {"cancelled", "length"}
     assert engine.failure() is None
 
 
@@ -259,10 +259,10 @@ def test_base_that_cannot_be_loaded_is_tried_again_at_the_next_request(
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     engine = TransformersEngine(tuned_model, tmp_path / "base", max_length=128, max_batch_size=2)
     try:
-        assert Asked(engine, "Hello", adapted=False).result()[1] == "error"
-        assert Asked(engine, "Hello", adapted=True).result()[1] in {"stop", "length"}
+        assert Request(engine, "Hello", adapted=False).result()[1] == "error"
+        assert Request(engine, "Hello", adapted=True).result()[1] in {"stop", "length"}
         shutil.copytree(tiny_model, tmp_path / "base")
-        assert Asked(engine, "Hello", adapted=False).result()[1] in {"stop", "length"}
+        assert Request(engine, "Hello", adapted=False).result()[1] in {"stop", "length"}
     finally:
         engine.close()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runtime.conftest import Heard, chat
+from tests.runtime.conftest import RecordedReporter, chat
 
 ROWS = [chat(f"What is {i} plus one?", f"It is {i + 1}.") for i in range(24)]
 
@@ -12,9 +12,9 @@ def _restore_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
-def losses(heard: Heard) -> dict[int, float]:
+def losses(recorded: RecordedReporter) -> dict[int, float]:
     return {
         message["step"]: message["values"]["loss"]
-        for message in heard.of_type("metrics")
+        for message in recorded.of_type("metrics")
         if "loss" in message["values"]
     }

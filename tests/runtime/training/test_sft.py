@@ -19,8 +19,8 @@ from aiplatform.runtime.training.output import write_tuned_card
 from aiplatform.runtime.training.sft import run_sft
 from tests.runtime.conftest import (
     BASE_MODEL,
-    Heard,
     MakeDataset,
+    RecordedReporter,
     chat,
     make_job,
     training_spec,
@@ -29,15 +29,15 @@ from tests.runtime.training.conftest import ROWS, losses
 
 
 def test_training_reduces_the_loss_and_writes_a_model(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     data, held_out = make_dataset(ROWS), make_dataset(ROWS[:6], "held-out")
     inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": held_out}
     spec = training_spec(epochs=5, eval_steps=10, output_name="adder")
     job = make_job(tmp_path, spec, inputs)
     before = {path: path.read_bytes() for path in tiny_model.rglob("*") if path.is_file()}
-    heard.report.traced = True
-    result = run_sft(job, heard.report)
+    recorded.report.traced = True
+    result = run_sft(job, recorded.report)
 
     # Result.
     assert result["steps"] == 30
@@ -51,25 +51,25 @@ def test_training_reduces_the_loss_and_writes_a_model(
     json.dumps(result)
 
     # Messages.
-    by_step = losses(heard)
+    by_step = losses(recorded)
     assert [*by_step] == [*range(1, 31)]
     assert by_step[1] == result["train_loss_first"]
-    values = heard.of_type("metrics")[0]["values"]
+    values = recorded.of_type("metrics")[0]["values"]
     assert {*values} == {
         *("loss", "learning_rate", "grad_norm", "epoch"),
         *("seconds_per_step", "tokens_per_second"),
     }
-    evaluated = [m["step"] for m in heard.of_type("metrics") if "eval_loss" in m["values"]]
+    evaluated = [m["step"] for m in recorded.of_type("metrics") if "eval_loss" in m["values"]]
     assert evaluated == [10, 20, 30], "each once, the last too"
-    progress = [message["value"] for message in heard.of_type("progress")]
+    progress = [message["value"] for message in recorded.of_type("progress")]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
-    steps = [m for m in heard.of_type("progress") if m["step"] is not None]
+    steps = [m for m in recorded.of_type("progress") if m["step"] is not None]
     assert steps[-1]["step"] == steps[-1]["total_steps"] == 30
     assert all(message["seconds_left"] >= 0 for message in steps)
-    phases = [message["name"] for message in heard.of_type("phase")]
+    phases = [message["name"] for message in recorded.of_type("phase")]
     assert phases == ["load", *("train", "evaluate") * 3, "train", "save"]
-    (event,) = [m for m in heard.of_type("event") if m["name"] == "rows"]
+    (event,) = [m for m in recorded.of_type("event") if m["name"] == "rows"]
     assert event["data"]["used"] == 24
 
     # Files.
@@ -122,14 +122,14 @@ def encoded_tokens(model: Path, data: Path) -> int:
 
 
 def test_adapter_and_merged_weights_give_the_same_logits(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     job = make_job(
         tmp_path,
         training_spec(max_steps=10),
         {"base_model": tiny_model, "dataset": make_dataset(ROWS)},
     )
-    run_sft(job, heard.report)
+    run_sft(job, recorded.report)
     output = Path(job.output_dir)
     base = load_weights(tiny_model, torch.float32)
     merged = load_weights(output, torch.float32)
@@ -142,12 +142,12 @@ def test_adapter_and_merged_weights_give_the_same_logits(
 
 
 def test_tuned_model_gives_the_learned_answer_and_stops(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     rows = [chat("Who are you?", "I am a tuned model.")] * 8
     spec = training_spec(max_steps=60, learning_rate=3e-2, lora={"rank": 8, "alpha": 16})
     job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(rows)})
-    run_sft(job, heard.report)
+    run_sft(job, recorded.report)
     output = Path(job.output_dir)
     tokenizer = load_tokenizer(output / "weights")
     model = load_weights(output, torch.float32)
@@ -160,7 +160,7 @@ def test_tuned_model_gives_the_learned_answer_and_stops(
 
 
 def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     """Compares with a simple computation. Rows of very different lengths reveal wrong means."""
     rows = [chat("Hi", "yes " * n) for n in (1, 2, 30, 3, 1, 20, 2, 5)]
@@ -168,7 +168,7 @@ def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
     spec = training_spec(
         max_steps=1, batch_size=2, gradient_accumulation=4, lora={"rank": 2, "dropout": 0}
     )
-    run_sft(make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data}), heard.report)
+    run_sft(make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data}), recorded.report)
     model = load_weights(tiny_model, torch.float32)
     tokenizer = load_tokenizer(tiny_model / "weights")
     total, count = 0.0, 0
@@ -181,14 +181,14 @@ def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
             logits, labels[1:], reduction="sum", ignore_index=-100
         ).item()
         count += int((labels[1:] != -100).sum())
-    assert losses(heard)[1] == pytest.approx(total / count, abs=1e-4)
+    assert losses(recorded)[1] == pytest.approx(total / count, abs=1e-4)
 
 
 def test_model_that_cannot_select_logits_has_the_same_losses(
     tiny_model: Path,
     make_dataset: MakeDataset,
     tmp_path: Path,
-    heard: Heard,
+    recorded: RecordedReporter,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = make_dataset(ROWS)
@@ -198,13 +198,13 @@ def test_model_that_cannot_select_logits_has_the_same_losses(
         )
         spec = training_spec(max_steps=3, gradient_accumulation=2)
         inputs = {"base_model": tiny_model, "dataset": data}
-        run_sft(make_job(tmp_path / name, spec, inputs), heard.report)
-    both = [m["values"]["loss"] for m in heard.of_type("metrics")]
+        run_sft(make_job(tmp_path / name, spec, inputs), recorded.report)
+    both = [m["values"]["loss"] for m in recorded.of_type("metrics")]
     assert both[:3] == pytest.approx(both[3:], abs=1e-5)
 
 
 def test_loss_of_nan_ends_the_training_with_advice(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     spec = training_spec(max_steps=200)
     job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(ROWS)})
@@ -221,25 +221,25 @@ def test_loss_of_nan_ends_the_training_with_advice(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reporting.ReportingCallback, "on_log", on_log)
         with pytest.raises(JobError, match="became nan at step 3: the training diverged"):
-            run_sft(job, heard.report)
-    assert heard.of_type("metrics")[-1]["values"]["loss"] == "NaN", "the curve shows it"
+            run_sft(job, recorded.report)
+    assert recorded.of_type("metrics")[-1]["values"]["loss"] == "NaN", "the curve shows it"
 
 
 def test_unknown_target_module_is_refused(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     spec = training_spec(max_steps=1, lora={"target_modules": ["no_such_module"]})
     job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(ROWS)})
     with pytest.raises(JobError, match="no_such_module"):
-        run_sft(job, heard.report)
+        run_sft(job, recorded.report)
 
 
 def test_training_changes_only_the_given_target_modules(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     spec = training_spec(max_steps=1, lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]})
     job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(ROWS)})
-    run_sft(job, heard.report)
+    run_sft(job, recorded.report)
     tensors = load_file(Path(job.output_dir) / "adapter" / "adapter_model.safetensors")
     assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
 
@@ -248,65 +248,69 @@ def test_dataset_without_usable_rows_fails_before_the_model_is_loaded(
     tiny_model: Path,
     make_dataset: MakeDataset,
     tmp_path: Path,
-    heard: Heard,
+    recorded: RecordedReporter,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("aiplatform.runtime.training.sft.load_weights", None)
     data = make_dataset([{"messages": [{"role": "user", "content": "nobody answers"}]}])
     job = make_job(tmp_path, training_spec(), {"base_model": tiny_model, "dataset": data})
     with pytest.raises(JobError, match="None of the dataset's 1 rows can be used"):
-        run_sft(job, heard.report)
+        run_sft(job, recorded.report)
 
 
 def test_same_seed_gives_the_same_losses(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run_sft(
-            make_job(tmp_path / name, training_spec(max_steps=4, seed=seed), inputs), heard.report
+            make_job(tmp_path / name, training_spec(max_steps=4, seed=seed), inputs),
+            recorded.report,
         )
-    all_losses = [m["values"]["loss"] for m in heard.of_type("metrics")]
+    all_losses = [m["values"]["loss"] for m in recorded.of_type("metrics")]
     assert all_losses[:4] == all_losses[4:8]
     assert all_losses[:4] != all_losses[8:]
 
 
 def test_held_out_dataset_without_usable_rows_is_named(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     nobody = make_dataset([{"messages": [{"role": "user", "content": "Hi"}]}], "held-out")
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS), "eval_dataset": nobody}
     with pytest.raises(JobError, match="None of the held-out dataset's 1 rows"):
-        run_sft(make_job(tmp_path, training_spec(), inputs), heard.report)
+        run_sft(make_job(tmp_path, training_spec(), inputs), recorded.report)
 
 
 def test_rows_are_truncated_to_the_models_context_length(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
     data = make_dataset([chat("Hi", "yes " * 700)] * 4)
     spec = training_spec(max_steps=1, max_length=4096, batch_size=1)
     result = run_sft(
-        make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data}), heard.report
+        make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data}), recorded.report
     )
     assert result["rows_truncated"] == 4
     assert result["tokens"] == 512
 
 
 def test_same_job_gives_exactly_the_same_losses(
-    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard_by: Callable[[], Heard]
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    make_recorded_reporter: Callable[[], RecordedReporter],
 ) -> None:
     data = make_dataset(ROWS)
     curves = []
     for place, seed in enumerate((7, 7, 8)):
-        heard = heard_by()
+        recorded = make_recorded_reporter()
         torch.manual_seed(place)  # the earlier state of the generator must not matter
         spec = training_spec(max_steps=6, seed=seed)
         job = make_job(tmp_path / str(place), spec, {"base_model": tiny_model, "dataset": data})
-        run_sft(job, heard.report)
-        curves.append(losses(heard))
+        run_sft(job, recorded.report)
+        curves.append(losses(recorded))
     assert curves[0] == curves[1]
     assert curves[0] != curves[2]
-    (event,) = [m for m in heard.of_type("event") if m["name"] == "environment"]
+    (event,) = [m for m in recorded.of_type("event") if m["name"] == "environment"]
     assert event["data"]["packages"]["torch"] == torch.__version__
     assert event["data"]["hardware"]["gpus"] == []
     assert event["data"]["hardware"]["memory_mb"] > 100
