@@ -46,7 +46,7 @@ QUESTION = "Write a long story about a lighthouse keeper and the sea."
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """The address, token and model name for one of the two ways to a model."""
 
     address: str
@@ -55,7 +55,7 @@ class Door:
 
 
 @dataclass
-class Reading:
+class Measurement:
     """The measurements of one answer. ``first`` and ``seconds`` count from the request."""
 
     first: float
@@ -63,29 +63,29 @@ class Reading:
     tokens: int
 
 
-class Line:
+class Connection:
     """A connection, opened before the clock starts, with a cheap reader that counts tokens."""
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
 
     async def __aenter__(self) -> Self:
-        if self.door.address.startswith("unix:"):
-            path = self.door.address.removeprefix("unix:")
+        if self.endpoint.address.startswith("unix:"):
+            path = self.endpoint.address.removeprefix("unix:")
             self.reader, self.writer = await asyncio.open_unix_connection(path)
         else:
-            url = urlsplit(self.door.address)
+            url = urlsplit(self.endpoint.address)
             self.reader, self.writer = await asyncio.open_connection(url.hostname, url.port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.writer.close()
 
-    async def ask(self, **parameters: Any) -> Reading:
+    async def request(self, **parameters: Any) -> Measurement:
         """Request an answer as a stream, and read it until its end."""
         body = json.dumps(
             {
-                "model": self.door.model,
+                "model": self.endpoint.model,
                 "messages": [{"role": "user", "content": QUESTION}],
                 "stream": True,
                 "stream_options": {"include_usage": True},
@@ -95,7 +95,7 @@ class Line:
         ).encode()
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {self.door.token}\r\n"
+            f"Authorization: Bearer {self.endpoint.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         began = time.perf_counter()
@@ -104,39 +104,41 @@ class Line:
         while not last.endswith(b"\r\n0\r\n\r\n"):
             data = await self.reader.read(1 << 16)
             if not data:
-                raise ConnectionError(f"{self.door.address} hung up: {last[-500:]!r}")
+                raise ConnectionError(f"{self.endpoint.address} hung up: {last[-500:]!r}")
             last = last[-4000:] + data
             if not first and b'"content":"' in last.replace(b'"content":""', b""):
                 first = time.perf_counter() - began
         usage = json.loads(b'{"' + last[last.rindex(b'usage":{') :].partition(b"}")[0] + b"}}")
         seconds = time.perf_counter() - began
-        return Reading(first or seconds, seconds, usage["usage"]["completion_tokens"])
+        return Measurement(first or seconds, seconds, usage["usage"]["completion_tokens"])
 
 
-async def tokens_per_second(door: Door, streams: int, **parameters: Any) -> float:
+async def tokens_per_second(endpoint: Endpoint, streams: int, **parameters: Any) -> float:
     """Return the tokens per second of all ``streams`` simultaneous answers together."""
 
-    async def one() -> int:
-        async with Line(door) as line:
-            return (await line.ask(**parameters)).tokens
+    async def request_one() -> int:
+        async with Connection(endpoint) as connection:
+            return (await connection.request(**parameters)).tokens
 
     began = time.perf_counter()
-    tokens = await asyncio.gather(*(one() for _ in range(streams)))
+    tokens = await asyncio.gather(*(request_one() for _ in range(streams)))
     return sum(tokens) / (time.perf_counter() - began)
 
 
-async def first_tokens(direct: Door, proxy: Door, rounds: int, **parameters: Any) -> None:
+async def compare_first_tokens(
+    direct: Endpoint, proxy: Endpoint, rounds: int, **parameters: Any
+) -> None:
     """Compare the time to the first token, one request at a time."""
-    times: dict[Door, list[float]] = {direct: [], proxy: []}
+    times: dict[Endpoint, list[float]] = {direct: [], proxy: []}
     began = time.monotonic()
     for number in range(rounds + 5):
         if number > 10 and time.monotonic() - began > LIMIT_SECONDS:
             break
-        for door in (direct, proxy):
-            async with Line(door) as line:
-                reading = await line.ask(**parameters)
+        for endpoint in (direct, proxy):
+            async with Connection(endpoint) as connection:
+                measurement = await connection.request(**parameters)
             if number >= 5:  # the first few fill caches
-                times[door].append(reading.first * 1000)
+                times[endpoint].append(measurement.first * 1000)
     name = "chat_proxy.first_token_added"
     if "pace" not in parameters:
         name += "_real"
@@ -159,19 +161,19 @@ async def first_tokens(direct: Door, proxy: Door, rounds: int, **parameters: Any
         )
 
 
-async def throughput(
-    name: str, direct: Door, proxy: Door, streams: int, rounds: int, **parameters: Any
+async def compare_throughput(
+    name: str, direct: Endpoint, proxy: Endpoint, streams: int, rounds: int, **parameters: Any
 ) -> None:
     """Compare tokens per second, in turns; the figure is the median of the turns' ratios."""
-    rates: dict[Door, list[float]] = {direct: [], proxy: []}
+    rates: dict[Endpoint, list[float]] = {direct: [], proxy: []}
     began = time.monotonic()
     for number in range(rounds):
         if number >= 2 and time.monotonic() - began > LIMIT_SECONDS:
             progress(f"{name}: {rounds - number} turns left out, since they take too long here")
             break
         order = (direct, proxy) if number % 2 else (proxy, direct)
-        for door in order:
-            rates[door].append(await tokens_per_second(door, streams, **parameters))
+        for endpoint in order:
+            rates[endpoint].append(await tokens_per_second(endpoint, streams, **parameters))
     ratios = [after / before for before, after in zip(rates[direct], rates[proxy], strict=True)]
     progress(f"{name}: {' '.join(f'{ratio:.3f}' for ratio in ratios)}")
     figure(
@@ -199,8 +201,8 @@ def main() -> int:
         with home.client(started) as client:
             project = client.projects.create("chat proxy")
             with fake_engine(Path(directory) / "engine.sock") as engine:
-                enter_deployment(started, str(project.uuid), "fake", engine)
-                proxy = Door(started.url, token, "fake")
+                add_deployment(started, str(project.uuid), "fake", engine)
+                proxy = Endpoint(started.url, token, "fake")
                 asyncio.run(measure_fake(engine, proxy, started.pids("api")))
             try:
                 version(PACKAGE)
@@ -208,7 +210,7 @@ def main() -> int:
                 progress(f"{PACKAGE} is not installed: no figures with a real model")
                 return 0
             direct = deploy_real(client, started, str(project.uuid))
-            asyncio.run(measure_real(direct, Door(started.url, token, "real")))
+            asyncio.run(measure_real(direct, Endpoint(started.url, token, "real")))
     return 0
 
 
@@ -218,11 +220,11 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(used.user + used.system for used in times)
 
 
-async def measure_fake(direct: Door, proxy: Door, api: list[int]) -> None:
+async def measure_fake(direct: Endpoint, proxy: Endpoint, api: list[int]) -> None:
     """Measure what the API adds, with a fake model server."""
     progress("a model server without a model")
-    await first_tokens(direct, proxy, FIRST_TOKEN_ROUNDS, pace=0, max_tokens=1)
-    await throughput(
+    await compare_first_tokens(direct, proxy, FIRST_TOKEN_ROUNDS, pace=0, max_tokens=1)
+    await compare_throughput(
         "paced_8_streams", direct, proxy, PACED_STREAMS, 4, pace=PACE, max_tokens=PACED_TOKENS
     )
     # CPU time per token doesn't depend on other work on the machine, unlike a rate.
@@ -241,14 +243,14 @@ async def measure_fake(direct: Door, proxy: Door, api: list[int]) -> None:
     )
 
 
-async def measure_real(direct: Door, proxy: Door) -> None:
+async def measure_real(direct: Endpoint, proxy: Endpoint) -> None:
     """Measure what the API adds, with a real model on the same cores."""
     progress("a model server with a model")
     await tokens_per_second(direct, 1, max_tokens=REAL_TOKENS)
-    await first_tokens(direct, proxy, 20, max_tokens=2)
+    await compare_first_tokens(direct, proxy, 20, max_tokens=2)
     for streams in (1, 8):
         name = f"real_{streams}_streams"
-        await throughput(name, direct, proxy, streams, REAL_ROUNDS, max_tokens=REAL_TOKENS)
+        await compare_throughput(name, direct, proxy, streams, REAL_ROUNDS, max_tokens=REAL_TOKENS)
 
 
 def access_token(home: Home, started: Started) -> str:
@@ -260,7 +262,7 @@ def access_token(home: Home, started: Started) -> str:
     return str(answer.raise_for_status().json()["access_token"])
 
 
-def enter_deployment(started: Started, project: str, name: str, engine: Door) -> None:
+def add_deployment(started: Started, project: str, name: str, engine: Endpoint) -> None:
     """Insert a deployment into the database that the fake engine serves."""
     spec = json.dumps({"type": "inference", "model": str(uuid4())})
     with psycopg.connect(started.state["database_url"]) as connection:
@@ -271,7 +273,7 @@ def enter_deployment(started: Started, project: str, name: str, engine: Door) ->
         )
 
 
-def deploy_real(client: Client, started: Started, project: str) -> Door:
+def deploy_real(client: Client, started: Started, project: str) -> Endpoint:
     """Import and deploy the package's model, and return the address of its model server."""
     progress(f"importing {PACKAGE} and deploying it")
     model = client.models.import_package(PACKAGE, project=project).wait_ready(600)
@@ -281,11 +283,11 @@ def deploy_real(client: Client, started: Started, project: str) -> Door:
             "SELECT endpoint, endpoint_token FROM deployments WHERE name = 'real'"
         ).fetchone()
     assert row is not None
-    return Door(row[0], row[1], "model")
+    return Endpoint(row[0], row[1], "model")
 
 
 @contextmanager
-def fake_engine(socket: Path) -> Iterator[Door]:
+def fake_engine(socket: Path) -> Iterator[Endpoint]:
     """Start a fake model server in its own process, and end it afterwards."""
     process = Popen([sys.executable, __file__, "--engine", str(socket)])
     try:
@@ -294,7 +296,7 @@ def fake_engine(socket: Path) -> Iterator[Door]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the fake engine did not start")
             time.sleep(0.05)
-        yield Door(f"unix:{socket}", "fake-engine", "model")
+        yield Endpoint(f"unix:{socket}", "fake-engine", "model")
     finally:
         process.terminate()
         process.wait(10)

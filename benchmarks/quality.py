@@ -46,7 +46,7 @@ def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> 
     return found
 
 
-def clean_rates(name: str, found: dict[str, set[int]], rows: int) -> None:
+def print_clean_rates(name: str, found: dict[str, set[int]], rows: int) -> None:
     """Print the share of clean rows in which each check finds something."""
     for code, named in sorted(found.items()):
         figure(f"quality.{name}.{code}", round(len(named) / rows, 5), unit="of rows")
@@ -54,7 +54,7 @@ def clean_rates(name: str, found: dict[str, set[int]], rows: int) -> None:
         progress(f"{name}: nothing is found in {rows} rows")
 
 
-def accuracy(found: dict[str, set[int]], truth: dict[str, set[int]]) -> None:
+def print_accuracy(found: dict[str, set[int]], truth: dict[str, set[int]]) -> None:
     """Print precision, recall and F1 of each check."""
     for code, wanted in truth.items():
         got = found.get(code, set())
@@ -77,7 +77,7 @@ UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
 """Checks without a target, because the corpus itself has such faults, which count as wrong here."""
 
 
-def labels(w: ConversationGenerator, scratch: Path) -> None:
+def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
     """Print precision and recall of the check that finds wrong labels."""
     rows = [
         {"text": w.text(1, 3, language), "label": language}
@@ -100,7 +100,7 @@ def labels(w: ConversationGenerator, scratch: Path) -> None:
     figure("quality.label_errors.recall", round(len(got & wrong) / len(wrong), 3), unit="")
 
 
-def cost(path: Path) -> None:
+def measure_cost(path: Path) -> None:
     """Print time and memory of a whole report without token counts."""
     started = time.monotonic()
     report: dict[str, Any] = make_report(
@@ -121,27 +121,29 @@ def main() -> int:
         path = Path(scratch) / "rows.parquet"
         progress(f"planting faults into {ROWS} rows")
         rows, truth = with_faults(writer, ROWS)
-        held, passages = add_overlaps(writer, rows, truth)
+        evaluation, passages = add_overlaps(writer, rows, truth)
         write(path, rows)
         weights = tokenizer(Path(scratch) / "weights", writer)
         references = []
-        for role, others in (("evaluation", held), ("benchmark", passages)):
+        for role, others in (("evaluation", evaluation), ("benchmark", passages)):
             write(Path(scratch) / f"{role}.parquet", others)
             references.append(Reference(role, role, Path(scratch) / f"{role}.parquet"))
-        accuracy(found_rows(path, weights, tuple(references)), truth)
+        print_accuracy(found_rows(path, weights, tuple(references)), truth)
         write(path, [writer.row() for _ in range(ROWS)])
-        clean_rates("clean", found_rows(path, weights, tuple(references)), ROWS)
+        print_clean_rates("clean", found_rows(path, weights, tuple(references)), ROWS)
         for name, make in (
             ("chinese_with_terms", writer.chinese_with_terms),
             ("english_with_quotations", writer.english_with_quotations),
         ):
             write(path, [make() for _ in range(MIXED_ROWS)])
             named = found_rows(path, weights, ())
-            clean_rates(name, {c: rows for c, rows in named.items() if "language" in c}, MIXED_ROWS)
-        labels(writer, Path(scratch))
+            print_clean_rates(
+                name, {c: rows for c, rows in named.items() if "language" in c}, MIXED_ROWS
+            )
+        measure_label_errors(writer, Path(scratch))
         progress("a report of 100,000 rows")
         write(path, [writer.row() for _ in range(100_000)])
-        cost(path)
+        measure_cost(path)
     return 0
 
 

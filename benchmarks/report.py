@@ -48,7 +48,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.one is not None:
         rows, weights = arguments.one
-        print(json.dumps(one(Path(rows), Path(weights) if weights else None)))
+        print(json.dumps(measure(Path(rows), Path(weights) if weights else None)))
         return 0
     with tempfile.TemporaryDirectory(prefix="aip-report-") as scratch:
         writer = ConversationGenerator(20)
@@ -56,7 +56,7 @@ def main() -> int:
         weights = tokenizer(Path(scratch) / "weights", writer)
         progress(f"{ROWS} rows")
         write(rows, (writer.row() for _ in range(ROWS)))
-        plain, counted = apart(rows, None), apart(rows, weights)
+        plain, counted = measure_in_process(rows, None), measure_in_process(rows, weights)
         figure("report.seconds", plain["seconds"], "s", target="<= 15")
         figure("report.memory", plain["memory"], "MiB", target="<= 1024")
         figure(
@@ -70,17 +70,17 @@ def main() -> int:
         if arguments.large:
             large = Path(scratch) / "large.parquet"
             write(large, (writer.row() for _ in range(LARGE * ROWS)))
-            measured = apart(large, None)
+            measured = measure_in_process(large, None)
             figure("report.large.seconds", measured["seconds"], "s")
             figure("report.large.memory", measured["memory"], "MiB", target="<= 1024")
         if arguments.short:
             short = Path(scratch) / "short.parquet"
             write_short(short, arguments.short * 1_000_000)
-            measured = apart(short, None)
+            measured = measure_in_process(short, None)
             figure("report.short.seconds", measured["seconds"], "s")
             figure("report.short.memory", measured["memory"], "MiB", target="<= 1024")
             figure("report.short.own_memory", measured["own_memory"], "MiB")
-            counted = apart(short, weights)
+            counted = measure_in_process(short, weights)
             figure(
                 "report.short.with_tokens", counted["seconds"], "s",
                 baseline=counted["tokenizer"], baseline_name="tokenizer alone",
@@ -116,8 +116,8 @@ def short_texts() -> Iterator[str]:
             yield " ".join(text)
 
 
-def apart(rows: Path, weights: Path | None) -> dict[str, float]:
-    """Run :func:`one` in its own process."""
+def measure_in_process(rows: Path, weights: Path | None) -> dict[str, float]:
+    """Run :func:`measure` in its own process."""
     command = [
         sys.executable,
         __file__,
@@ -131,56 +131,56 @@ def apart(rows: Path, weights: Path | None) -> dict[str, float]:
     return measured
 
 
-def one(rows: Path, weights: Path | None) -> dict[str, float]:
+def measure(rows: Path, weights: Path | None) -> dict[str, float]:
     """Return seconds and peak memory of a report, and the tokenizer's time for the same texts."""
-    most = Memory()
+    monitor = MemoryMonitor()
     began = time.perf_counter()
     make_report(rows, tokenizer=weights, max_length=2048, progress=lambda _: None)
-    measured = {"seconds": time.perf_counter() - began, **most.stop()}
+    measured = {"seconds": time.perf_counter() - began, **monitor.stop()}
     if weights is not None:
         measured["tokenizer"] = tokenizer_alone(rows, weights)
     return measured
 
 
-class Memory:
+class MemoryMonitor:
     """A measurement of the memory of this process and its children, ten times a second."""
 
     def __init__(self) -> None:
         self._peaks: dict[int, float] = {}
-        self._most_own = 0.0
+        self._peak_own = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.1):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         own = 0.0
         for pid in (os.getpid(), *children_of(os.getpid())):
             try:
-                said = status(pid)
+                memory = memory_of(pid)
             except OSError:
                 continue  # it has ended meanwhile
             # The peak so far. That of `getrusage` would begin with the memory of the parent.
-            self._peaks[pid] = said.get("VmHWM", self._peaks.get(pid, 0.0))
-            own += said.get("RssAnon", 0.0)
-        self._most_own = max(self._most_own, own)
+            self._peaks[pid] = memory.get("VmHWM", self._peaks.get(pid, 0.0))
+            own += memory.get("RssAnon", 0.0)
+        self._peak_own = max(self._peak_own, own)
 
     def stop(self) -> dict[str, float]:
         """Stop, and return in MiB the sum of all peaks, and the peak without mapped files."""
         self._stopped.set()
         self._thread.join()
-        self._look()
-        return {"memory": sum(self._peaks.values()), "own_memory": self._most_own}
+        self._sample()
+        return {"memory": sum(self._peaks.values()), "own_memory": self._peak_own}
 
 
-def status(pid: int) -> dict[str, float]:
+def memory_of(pid: int) -> dict[str, float]:
     """Return the memory figures of a process in MiB, from /proc; empty if it has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    said = (line.split() for line in lines if line.endswith(" kB"))
-    return {name.rstrip(":"): int(value) / 1024 for name, value, _ in said}
+    memory = (line.split() for line in lines if line.endswith(" kB"))
+    return {name.rstrip(":"): int(value) / 1024 for name, value, _ in memory}
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:

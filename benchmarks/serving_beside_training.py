@@ -111,23 +111,23 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
     gaps: dict[str, list[float]] = {"alone": [], "beside": []}
     for number in range(ROUNDS):
         progress(f"round {number + 1} of {ROUNDS}")
-        window, times = reading(deployment)
+        window, times = read_answers(deployment)
         streams["alone"].append(rate(times, window))
-        gaps["alone"] += between(times, window)
+        gaps["alone"] += gaps_between(times, window)
         task = train()
         try:
-            until_it_steps(task)
-            alone = pause_for(WINDOW)
-            beside, times = reading(deployment)
-            trained = stepped(task, beside[1])
+            wait_for_first_steps(task)
+            alone = wait_for_window(WINDOW)
+            beside, times = read_answers(deployment)
+            ended = step_times(task, beside[1])
         finally:
             task.cancel().wait(120, check=False)
-        steps["alone"].append(rate(trained, alone))
-        steps["beside"].append(rate(trained, beside))
+        steps["alone"].append(rate(ended, alone))
+        steps["beside"].append(rate(ended, beside))
         streams["beside"].append(rate(times, beside))
-        gaps["beside"] += between(times, beside)
-    tell("stream", "tokens/s", streams)
-    tell("training", "steps/s", steps)
+        gaps["beside"] += gaps_between(times, beside)
+    print_figures("stream", "tokens/s", streams)
+    print_figures("training", "steps/s", steps)
     figure(
         "serving_beside_training.gap_p95",
         percentile(gaps["beside"], 0.95) * 1000,
@@ -137,7 +137,7 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
     )
 
 
-def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
+def print_figures(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
     """Print the speed together and alone, and the share that is kept."""
     if not all(speeds["alone"]):
         raise NotMeasurable(f"the {what} made nothing in {WINDOW:g} s alone: the machine is busy")
@@ -147,22 +147,22 @@ def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
     figure(f"serving_beside_training.{what}_kept", kept, "share", target=">= 0.5")
 
 
-def reading(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
+def read_answers(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
     """Read answers for a window; return the window and the times of the pieces."""
     with Reader(deployment) as reader:
-        window = pause_for(WINDOW)
+        window = wait_for_window(WINDOW)
     time.sleep(SETTLE)
     return window, reader.times
 
 
-def pause_for(seconds: float) -> tuple[float, float]:
+def wait_for_window(seconds: float) -> tuple[float, float]:
     """Wait for a window, and return its start and end."""
     began = time.time()
     time.sleep(seconds)
     return began, time.time()
 
 
-def until_it_steps(task: Task) -> None:
+def wait_for_first_steps(task: Task) -> None:
     """Wait until the training has done its first steps."""
     deadline = time.monotonic() + START_SECONDS
     while (
@@ -178,7 +178,7 @@ def until_it_steps(task: Task) -> None:
         time.sleep(0.5)
 
 
-def stepped(task: Task, until: float) -> list[float]:
+def step_times(task: Task, until: float) -> list[float]:
     """Return the times at which steps ended, after those until ``until`` have been reported."""
     deadline = time.monotonic() + 30
     while True:
@@ -188,19 +188,19 @@ def stepped(task: Task, until: float) -> list[float]:
         time.sleep(0.5)
 
 
-def inside(times: Sequence[float], window: tuple[float, float]) -> list[float]:
+def within(times: Sequence[float], window: tuple[float, float]) -> list[float]:
     """Return the times within a window."""
     return [at for at in times if window[0] <= at <= window[1]]
 
 
 def rate(times: Sequence[float], window: tuple[float, float]) -> float:
     """Return the number of times per second within a window."""
-    return len(inside(times, window)) / (window[1] - window[0])
+    return len(within(times, window)) / (window[1] - window[0])
 
 
-def between(times: Sequence[float], window: tuple[float, float]) -> list[float]:
+def gaps_between(times: Sequence[float], window: tuple[float, float]) -> list[float]:
     """Return the seconds between consecutive times within a window."""
-    return [later - earlier for earlier, later in pairwise(inside(times, window))]
+    return [later - earlier for earlier, later in pairwise(within(times, window))]
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> int:
                 f"existing {again.seconds:.2f} s"
             )
             if number == ROUNDS:
-                weigh(home, again)
+                measure_memory(home, again)
     figure("startup.fresh_home", statistics.median(fresh), "s", target="<= 15")
     figure(
         "startup.existing_home",
@@ -56,7 +56,7 @@ def main() -> int:
     return 0
 
 
-def weigh(home: Home, started: Started) -> None:
+def measure_memory(home: Home, started: Started) -> None:
     """Let the API do some work, then measure its memory and look for loaded libraries."""
     with home.client(started) as client:
         project = client.projects.create("startup")

@@ -38,11 +38,11 @@ def main() -> int:
     """Train on the platform, then with the plain program."""
     with tempfile.TemporaryDirectory(prefix="aip-overhead-") as scratch:
         directory = Path(scratch)
-        ours, losses = on_the_platform(directory)
+        ours, losses = train_on_platform(directory)
         progress("the same in a plain TRL script")
-        plain = by_the_script(directory)
+        plain = run_plain_script(directory)
         progress("the same in a TRL script with the platform's loss")
-        lean = by_the_script(directory, "--lean")
+        lean = run_plain_script(directory, "--lean")
     progress(f"first losses: platform {losses[0]:.3f}, script {plain['losses'][0]:.3f}")
     for name, baseline, baseline_name in (
         ("ratio", plain, "plain TRL script"),
@@ -66,7 +66,7 @@ def main() -> int:
     return 0
 
 
-def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
+def train_on_platform(directory: Path) -> tuple[list[float], list[float]]:
     """Train on the platform; return seconds and loss of each step.
 
     Weights and rows are written to ``directory`` for the plain program.
@@ -98,7 +98,7 @@ def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
     )
 
 
-def by_the_script(directory: Path, *options: str) -> dict[str, list[float]]:
+def run_plain_script(directory: Path, *options: str) -> dict[str, list[float]]:
     """Train with the plain program, and return seconds and loss of each step."""
     done = subprocess.run(
         [

@@ -54,14 +54,16 @@ def main() -> int:
     return 0
 
 
-def timed(work: Callable[[], Any]) -> float:
+def seconds_of(work: Callable[[], Any]) -> float:
     """Return the seconds that a function takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def against(name: str, ours: list[float], floor: list[float], most: float, what: str) -> None:
+def compare_with_floor(
+    name: str, ours: list[float], floor: list[float], most: float, what: str
+) -> None:
     """Print a figure with a target of ``most`` times its baseline, from the median of all turns."""
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     seconds = statistics.median(floor)
@@ -87,11 +89,11 @@ def measure_reading(directory: Path, before: Path, after: Path) -> None:
         progress(f"{path.name}: {size / 1e6:.0f} MB")
         ours, floor = [], []
         for _ in range(turns):
-            floor.append(timed(lambda path=path: hash_and_scan(path)))
+            floor.append(seconds_of(lambda path=path: hash_and_scan(path)))
             # An upload replaces no file, and freeing the pages of an old one would take time.
             path.with_suffix(".parquet").unlink(missing_ok=True)
-            ours.append(timed(lambda path=path: ingest(path)))
-        against(f"versions.ingest_{name}", ours, floor, 2.5, "SHA-256 and a Polars scan")
+            ours.append(seconds_of(lambda path=path: ingest(path)))
+        compare_with_floor(f"versions.ingest_{name}", ours, floor, 2.5, "SHA-256 and a Polars scan")
         if path is not before:
             path.unlink()
             path.with_suffix(".parquet").unlink()
@@ -192,11 +194,13 @@ def measure_comparison(directory: Path, before: Path, after: Path, oxen: float |
     floor(), ours("id"), ours(None)
     floors, keyed, content = [], [], []
     for _ in range(TURNS):
-        floors.append(timed(floor))
-        keyed.append(timed(lambda: ours("id")))
-        content.append(timed(lambda: ours(None)))
-    against("versions.diff_1m_by_key", keyed, floors, 2, "Polars: read, hash, join")
-    against("versions.diff_1m_by_content", content, floors, 2, "Polars: read, hash, join")
+        floors.append(seconds_of(floor))
+        keyed.append(seconds_of(lambda: ours("id")))
+        content.append(seconds_of(lambda: ours(None)))
+    compare_with_floor("versions.diff_1m_by_key", keyed, floors, 2, "Polars: read, hash, join")
+    compare_with_floor(
+        "versions.diff_1m_by_content", content, floors, 2, "Polars: read, hash, join"
+    )
     if oxen is not None:
         figure(
             "versions.diff_1m_beside_oxen",
@@ -217,18 +221,18 @@ def measure_over_http(home: Home, directory: Path, before: Path, after: Path) ->
         client.projects.set_quota(project, concurrent_tasks=0)
         client.datasets.upload("rows", before, project=project)
         rows = client.datasets.get("rows", project=project)
-        figure("versions.http_upload_second", timed(lambda: rows.add_version(after)), "s")
+        figure("versions.http_upload_second", seconds_of(lambda: rows.add_version(after)), "s")
         edits = [{"id": n, "text": f"another text {n}"} for n in range(0, MILLION, 50)]
         figure(
             "versions.http_patch_2pct_by_key",
-            timed(lambda: client.datasets.upsert(rows, edits, key="id")),
+            seconds_of(lambda: client.datasets.upsert(rows, edits, key="id")),
             "s",
         )
         measure_pull(client, project, directory)
         large = directory / "large.jsonl"
         size = write_lines(large, short_texts(LARGE))
         progress(f"{large.name}: {size / 1e6:.0f} MB")
-        seconds = timed(lambda: client.datasets.upload("large", large, project=project))
+        seconds = seconds_of(lambda: client.datasets.upload("large", large, project=project))
         progress(f"uploaded in {seconds:.0f} s")
         large.unlink()
         measure_browsing(client, project)
@@ -265,7 +269,7 @@ def measure_browsing(client: Client, project: Project) -> None:
     def p95(name: str, make: Callable[[], dict[str, Any]], target: str | None = None) -> None:
         ask(**make())
         taken = [ask(**make())[0] for _ in range(PAGES)]
-        alive = [1000 * timed(lambda: client.transport.get("health")) for _ in range(PAGES)]
+        alive = [1000 * seconds_of(lambda: client.transport.get("health")) for _ in range(PAGES)]
         figure(
             name,
             percentile(taken, 0.95),

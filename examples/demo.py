@@ -45,7 +45,10 @@ def main() -> None:
 
     say("Committing a second version without the duplicates")
     corpus.add_version(
-        unique(rows), message="without duplicates", base_model=base, max_length=MAX_LENGTH
+        without_duplicates(rows),
+        message="without duplicates",
+        base_model=base,
+        max_length=MAX_LENGTH,
     )
     corpus = corpus.wait_ready()
 
@@ -78,7 +81,7 @@ def main() -> None:
 
     say("Deploying, and asking through OpenAI's own client")
     deployment = client.deployments.create(f"small-talk-{RUN}", tuned).wait_ready()
-    answers = ask(client, deployment.name, three_of(list(client.datasets.rows(held_out))))
+    answers = ask(client, deployment.name, choose_questions(list(client.datasets.rows(held_out))))
     deployment.stop().wait_stopped()
 
     losses = [point.value for point in training.metrics("loss")["loss"]]
@@ -126,12 +129,12 @@ def read_corpus() -> list[Row]:
     return rows
 
 
-def unique(rows: list[Row]) -> list[Row]:
+def without_duplicates(rows: list[Row]) -> list[Row]:
     """Return the rows without exact duplicates, in their order."""
     return list({str(row["messages"]): row for row in rows}.values())
 
 
-def three_of(rows: list[Row]) -> list[Row]:
+def choose_questions(rows: list[Row]) -> list[Row]:
     """Return one row with a short answer for each of three topics."""
     short = {row["topic"]: row for row in rows if len(row["messages"][1]["content"]) < 80}
     return [short[topic] for topic in ("tech_support", "literature", "trivia")]
@@ -143,13 +146,13 @@ def ask(client: Client, deployment: str, rows: list[Row]) -> list[tuple[str, str
     with OpenAI(base_url=client.openai_url, api_key=client.access_token) as chat:
         for row in rows:
             question, expected = row["messages"]
-            said = [
+            replies = [
                 chat.chat.completions.create(
                     model=name, messages=[question], max_tokens=48, temperature=0
                 )
                 for name in (f"{deployment}:base", deployment)
             ]
-            texts = [(reply.choices[0].message.content or "").strip() for reply in said]
+            texts = [(reply.choices[0].message.content or "").strip() for reply in replies]
             answers.append((question["content"], expected["content"], texts[0], texts[1]))
     return answers
 
@@ -182,11 +185,11 @@ def print_outcome(
         f"{tuned['perplexity']:.1f}",
     }.items():
         outcome.add_row(name, value)
-    said = Table("question", "expected", "base", "tuned", title="Held-out questions")
+    answer_table = Table("question", "expected", "base", "tuned", title="Held-out questions")
     for row in answers:
-        said.add_row(*row)
+        answer_table.add_row(*row)
     console = Console(width=max(100, Console().width), markup=False)
-    console.print(outcome, said)
+    console.print(outcome, answer_table)
 
 
 def say(text: str) -> None:

@@ -15,16 +15,16 @@ def tokenizer(directory: Path, w: ConversationGenerator) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     directory.mkdir()
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    result = Tokenizer(models.BPE())
+    result.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=8000,
         special_tokens=["<|end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator([text for each in w.sentences.values() for text in each], trainer)
-    made.save(str(directory / "tokenizer.json"))
+    result.train_from_iterator([text for each in w.sentences.values() for text in each], trainer)
+    result.save(str(directory / "tokenizer.json"))
     (directory / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     return directory
 

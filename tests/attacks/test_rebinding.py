@@ -10,8 +10,8 @@ import pytest
 
 from aiplatform.data import outgoing
 from aiplatform.runtime.channel import JobError, Reporter
-from aiplatform.runtime.fetching import web as web_module
-from aiplatform.runtime.fetching.web import Remote, Web
+from aiplatform.runtime.fetching import downloader as downloader_module
+from aiplatform.runtime.fetching.downloader import Downloader, RemoteFile
 from aiplatform.server.core.outgoing import client, require_open_url
 from aiplatform.server.identity.errors import SsoUnavailable
 from aiplatform.server.identity.service.provider import _get
@@ -32,7 +32,7 @@ PRIVATE = [
 @pytest.fixture(autouse=True)
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set ``AIPLATFORM_OUTGOING_NETWORKS`` to allow no internal network, and shorten waits."""
-    monkeypatch.setattr(web_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(downloader_module, "FIRST_WAIT_SECONDS", 0.001)
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
 
@@ -52,11 +52,11 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def import_file(url: str, tmp_path: Path) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    fetcher = Web(Reporter(nowhere))
+    fetcher = Downloader(Reporter(nowhere))
     target = tmp_path / "file"
     target.unlink(missing_ok=True)
     try:
-        fetcher.fetch(Remote(url, ""), target, before=0, total=None)
+        fetcher.fetch(RemoteFile(url, ""), target, before=0, total=None)
     finally:
         fetcher.close()
         os.close(nowhere)

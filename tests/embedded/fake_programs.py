@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-BEAT = Path(os.environ.get("AIPLATFORM_HOME", "/")) / "run" / "beat"
+HEARTBEAT = Path(os.environ.get("AIPLATFORM_HOME", "/")) / "run" / "beat"
 
 
 def upgrade() -> None:
@@ -56,7 +56,7 @@ class Health(http.server.BaseHTTPRequestHandler):
             psycopg.connect(os.environ["AIPLATFORM_DATABASE_URL"], connect_timeout=2).close()
         except psycopg.Error:
             checks["database"] = "down"
-        if not BEAT.exists() or time.time() - BEAT.stat().st_mtime > 2:
+        if not HEARTBEAT.exists() or time.time() - HEARTBEAT.stat().st_mtime > 2:
             checks["workers"] = "no heartbeat"
         status, found = health(checks)
         body = json.dumps(found).encode()
@@ -84,12 +84,12 @@ def server() -> None:
 def worker() -> None:
     def finish(*_: object) -> None:
         time.sleep(float(os.environ.get("FAULT_WORKER_SLOW_STOP", "0.2")))
-        (BEAT.parent / "worker-finished").write_text("")
+        (HEARTBEAT.parent / "worker-finished").write_text("")
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, finish)
     while True:
-        BEAT.write_text("")
+        HEARTBEAT.write_text("")
         time.sleep(0.2)
 
 

@@ -62,5 +62,5 @@ def test_damaged_note_or_missing_migrations_need_an_upgrade(
     assert needs_upgrade(home, "0001")
 
 
-def test_scripts_fingerprint_finds_the_installed_migrations() -> None:
+def test_migrations_fingerprint_finds_the_installed_migrations() -> None:
     assert migrations_fingerprint() is not None

@@ -80,14 +80,14 @@ class Runner:
     def log(self) -> str:
         return (self.outputs["stdout"] + self.outputs["stderr"]).decode(errors="replace")
 
-    def say(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         os.write(self.control, encode(message))
 
     def renew(self, seconds: float = 45) -> None:
-        self.say(Renew(seconds=seconds))
+        self.send(Renew(seconds=seconds))
 
     def cancel(self, grace_seconds: float = 30) -> None:
-        self.say(Cancel(grace_seconds=grace_seconds))
+        self.send(Cancel(grace_seconds=grace_seconds))
 
     def close_control(self) -> None:
         """Close the control pipe, as if the runner had died."""
@@ -110,7 +110,7 @@ class Runner:
                 break
         raise AssertionError(f"no {type_} message; got {self.received[-5:]}\n{self.log[-4000:]}")
 
-    def until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
         """Read messages and output until the condition holds."""
         deadline = time.monotonic() + timeout
         while not condition():

@@ -94,7 +94,7 @@ def test_process_that_counts_tokens_ends_with_the_job(
     job = make_job(tmp_path, spec, {"base_model": model, "dataset": data})
     with Runner.of_job(job, tmp_path) as runner:
         pid = runner.wait_for("hello")["pid"]
-        runner.until(lambda: bool(children_of(pid)))
+        runner.wait_until(lambda: bool(children_of(pid)))
         (counter,) = children_of(pid)
         time.sleep(1)
         match end:

@@ -51,7 +51,7 @@ from aiplatform.runtime import launcher, spare
 spare.IMPORT_NICENESS = 1
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
-PATIENCE = 280.0
+TIMEOUT_SECONDS = 280.0
 """Seconds to wait for a process on a busy machine."""
 
 Start = Callable[..., Runner]
@@ -75,7 +75,7 @@ def test_spare_sends_only_warm_before_its_job(start: Start, tmp_path: Path) -> N
         assert parse_runtime_message(json.dumps(warm).encode()) == Warm()
         runner.renew()
         assert runner.received == [{"type": "warm"}]
-        runner.say(Begin(job="job.json", directory=str(tmp_path), environment={}))
+        runner.send(Begin(job="job.json", directory=str(tmp_path), environment={}))
         assert runner.finish() == 5, "the exit code is the job's"
     first, hello, told = runner.received
     assert (first["type"], told["job"]) == ("warm", "job.json")
@@ -87,7 +87,7 @@ def test_job_in_a_spare_gets_its_own_environment_and_priority(start: Start, tmp_
     given = {"CUDA_VISIBLE_DEVICES": "GPU-1", "TMPDIR": str(tmp_path), "SECRET": "quiet \n 秘"}
     with start(TEST_OF_THE_SPARE="1") as runner:
         runner.wait_for("warm")
-        runner.say(Begin(job="j", directory=str(tmp_path), environment=given))
+        runner.send(Begin(job="j", directory=str(tmp_path), environment=given))
         told = runner.wait_for("told")
         runner.finish()
     assert told["environment"] == given
@@ -101,7 +101,7 @@ def test_spare_runs_only_its_first_job(start: Start, tmp_path: Path) -> None:
         runner.wait_for("warm")
         for job in ("one", "two"):
             environment = {"TEST_SLEEP": "0.5"}
-            runner.say(Begin(job=job, directory=str(tmp_path), environment=environment))
+            runner.send(Begin(job=job, directory=str(tmp_path), environment=environment))
         runner.finish()
     assert [told["job"] for told in runner.of_type("told")] == ["one"]
 
@@ -114,7 +114,7 @@ def test_spare_ends_when_its_runner_is_gone(start: Start, tmp_path: Path, warm: 
         if warm:
             runner.wait_for("warm")
         else:
-            runner.until(lambda: len(family(runner)) == 3)
+            runner.wait_until(lambda: len(family(runner)) == 3)
         everyone = family(runner)
         assert len(everyone) == 3, "launcher, child and guardian"
         runner.close_control()
@@ -178,10 +178,10 @@ def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:
     file.write_text(job.model_dump_json())
     runner = Runner(["-c", REAL], environment)
     with runner:
-        runner.wait_for("warm", timeout=PATIENCE)
+        runner.wait_for("warm", timeout=TIMEOUT_SECONDS)
         told = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-        runner.say(Begin(job=str(file), directory=str(directory), environment=told))
-        runner.finish(timeout=PATIENCE)
+        runner.send(Begin(job=str(file), directory=str(directory), environment=told))
+        runner.finish(timeout=TIMEOUT_SECONDS)
     return runner
 
 
@@ -200,7 +200,7 @@ def test_training_in_a_spare_has_the_same_losses_as_in_a_new_process(
             runner = run_in_spare(job, directory)
         else:
             with Runner.of_job(job, directory) as runner:
-                runner.finish(timeout=PATIENCE)
+                runner.finish(timeout=TIMEOUT_SECONDS)
         assert runner.outcome["type"] == "result", runner.log
         losses.append([point["values"]["loss"] for point in runner.of_type("metrics")
                        if "loss" in point["values"]])  # fmt: skip
@@ -211,7 +211,7 @@ def test_training_in_a_spare_has_the_same_losses_as_in_a_new_process(
 @pytest.mark.slow
 def test_threads_of_a_warm_spare_have_the_usual_priority() -> None:
     with Runner(["-c", REAL]) as runner:
-        runner.wait_for("warm", timeout=PATIENCE)
+        runner.wait_for("warm", timeout=TIMEOUT_SECONDS)
         (child,) = [
             pid for pid in family(runner)[1:] if "libtorch" in Path(f"/proc/{pid}/maps").read_text()
         ]
@@ -225,7 +225,7 @@ def test_threads_of_a_warm_spare_have_the_usual_priority() -> None:
             return set(found.values()) == usual
 
         # The thread that has imported has a low priority, so it may take a while to end.
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not all_are_usual():
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

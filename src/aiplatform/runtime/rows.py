@@ -180,7 +180,7 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
         return f"{REFUSED} ({error})"
     if not spans:
         return NO_ANSWER
-    return _closed(text, spans, messages[last]["content"], tokenizer.eos_token or "")
+    return _with_end_token(text, spans, messages[last]["content"], tokenizer.eos_token or "")
 
 
 def _locate(text: str, before: str, through: str, content: str) -> Span | None:
@@ -212,7 +212,7 @@ def _locate(text: str, before: str, through: str, content: str) -> Span | None:
     return (start, stop) if stop > start else None
 
 
-def _closed(text: str, spans: list[Span], content: str, eos: str) -> Marked:
+def _with_end_token(text: str, spans: list[Span], content: str, eos: str) -> Marked:
     """Add the end token to the last answer if it has none: the tuned model would never stop."""
     start, stop = spans[-1]
     words = content.strip()

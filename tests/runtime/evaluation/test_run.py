@@ -9,7 +9,7 @@ import torch
 
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
-from aiplatform.runtime.evaluation.answers import question_of, spread, until_last_answer
+from aiplatform.runtime.evaluation.answers import question_of, sample_evenly, without_last_answer
 from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.evaluation.run import run_evaluation
 from aiplatform.runtime.loading import load_weights
@@ -186,16 +186,21 @@ def test_evaluation_without_usable_rows_raises_job_error(
 
 def test_spread_returns_distinct_questions_of_the_whole_dataset() -> None:
     conversations = [chat(question, "x")["messages"] for question in "aabbccdd"]
-    assert [question_of(chosen) for chosen in spread(conversations, 2)] == ["a", "c"]
-    assert [question_of(chosen) for chosen in spread(conversations, 9)] == ["a", "b", "c", "d"]
+    assert [question_of(chosen) for chosen in sample_evenly(conversations, 2)] == ["a", "c"]
+    assert [question_of(chosen) for chosen in sample_evenly(conversations, 9)] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
-def test_until_last_answer_cuts_after_the_last_answer() -> None:
+def test_without_last_answer_cuts_after_the_last_answer() -> None:
     messages = chat("a", "b", "c")["messages"]
-    assert until_last_answer(messages) == messages[:2]
-    assert until_last_answer(messages[:1]) is None
-    assert until_last_answer(messages[1:2]) is None, "an answer to nothing is no question"
-    assert until_last_answer(None) is None
+    assert without_last_answer(messages) == messages[:2]
+    assert without_last_answer(messages[:1]) is None
+    assert without_last_answer(messages[1:2]) is None, "an answer to nothing is no question"
+    assert without_last_answer(None) is None
 
 
 def test_perplexity_too_large_for_a_float_is_infinite() -> None:

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from aiplatform.protocol.sources import DataHubSource, DataSource, S3Source
 from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.fetching.downloader import Downloader
 from aiplatform.runtime.fetching.hubs import Hub, is_data
 from aiplatform.runtime.fetching.s3 import locate
-from aiplatform.runtime.fetching.web import Web
 from tests.fake_remote_server import FakeRemoteServer, fake_remote_server
 
 CARD = b"""---
@@ -36,22 +36,22 @@ CARDED = {
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
+def remote_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
     with fake_remote_server() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
 
 
 def located(
-    hub: str, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, **source: Any
+    hub: str, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, **source: Any
 ) -> Any:
     monkeypatch.setenv("AIPLATFORM_HUB", hub)
     found = Hub()
-    web = Web(Reporter(-1), frozenset({found.origin}))
-    remotes, origin = found.locate(DataHubSource(repository="a/b", **source), web)
-    assert origin["hub"] == there.url
-    contents = [web.text(remote.url, remote.headers) for remote in remotes]
-    web.close()
+    downloader = Downloader(Reporter(-1), frozenset({found.origin}))
+    remotes, origin = found.locate(DataHubSource(repository="a/b", **source), downloader)
+    assert origin["hub"] == remote_server.url
+    contents = [downloader.text(remote.url, remote.headers) for remote in remotes]
+    downloader.close()
     return [remote.name for remote in remotes], origin, contents
 
 
@@ -81,15 +81,15 @@ def located(
     ],
 )  # fmt: skip
 def test_locate_returns_the_files_of_the_wanted_split_or_subset(
-    there: FakeRemoteServer,
+    remote_server: FakeRemoteServer,
     monkeypatch: pytest.MonkeyPatch,
     hub: str,
     files: dict[str, bytes],
     source: dict[str, str],
     names: list[str],
 ) -> None:
-    there.repositories["a/b"] = files
-    found, origin, contents = located(hub, there, monkeypatch, **source)
+    remote_server.repositories["a/b"] = files
+    found, origin, contents = located(hub, remote_server, monkeypatch, **source)
     assert found == names
     assert origin["revision"] == ("0" * 40 if hub == "huggingface" else "master")
     wanted = [files[path].decode() for path in sorted(files) if path.rpartition("/")[2] in names]
@@ -114,31 +114,31 @@ def test_locate_returns_the_files_of_the_wanted_split_or_subset(
     ],
 )
 def test_locate_raises_if_files_are_missing_or_ambiguous(
-    there: FakeRemoteServer,
+    remote_server: FakeRemoteServer,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, bytes],
     source: dict[str, str],
     said: str,
 ) -> None:
-    there.repositories["a/b"] = files
+    remote_server.repositories["a/b"] = files
     with pytest.raises(JobError, match=said):
-        located("huggingface", there, monkeypatch, **source)
+        located("huggingface", remote_server, monkeypatch, **source)
 
 
 @pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
 def test_locate_of_a_missing_dataset_raises_job_error(
-    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str
+    remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str
 ) -> None:
     with pytest.raises(JobError):
-        located(hub, there, monkeypatch)
+        located(hub, remote_server, monkeypatch)
 
 
 def test_locate_reads_all_pages_of_modelscope(
-    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
+    remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {f"train/{n:04d}.jsonl": str(n).encode() for n in range(450)}
-    there.repositories["a/b"] = files
-    names, _, _ = located("modelscope", there, monkeypatch, split="train")
+    remote_server.repositories["a/b"] = files
+    names, _, _ = located("modelscope", remote_server, monkeypatch, split="train")
     assert names == [f"{n:04d}.jsonl" for n in range(450)]
 
 
@@ -146,14 +146,14 @@ def test_locate_reads_all_pages_of_modelscope(
     ("hub", "variable"), [("huggingface", "HF_TOKEN"), ("modelscope", "MODELSCOPE_API_TOKEN")]
 )
 def test_locate_sends_the_token_of_the_hub(
-    there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
+    remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, hub: str, variable: str
 ) -> None:
-    there.repositories["a/b"] = {"train.csv": b"x"}
-    there.token = "hub-secret"
+    remote_server.repositories["a/b"] = {"train.csv": b"x"}
+    remote_server.token = "hub-secret"
     with pytest.raises(JobError, match="token"):
-        located(hub, there, monkeypatch)
+        located(hub, remote_server, monkeypatch)
     monkeypatch.setenv(variable, "hub-secret")
-    assert located(hub, there, monkeypatch)[0] == ["train.csv"]
+    assert located(hub, remote_server, monkeypatch)[0] == ["train.csv"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.importing.files import Fetched, survey
+from aiplatform.runtime.importing.files import Fetched, find_model
 from aiplatform.runtime.importing.run import run_import
 from aiplatform.runtime.loading import load_weights
 from tests.runtime.conftest import BASE_MODEL, RecordedReporter, make_job
@@ -181,14 +181,14 @@ def test_survey_does_not_follow_links(upload: Path, tmp_path: Path) -> None:
     shutil.move(upload / "model.safetensors", secret)
     (upload / "model.safetensors").symlink_to(secret)
     with pytest.raises(JobError, match="neither safetensors nor a GGUF"):
-        survey(Fetched(upload, {"kind": "upload"}))
+        find_model(Fetched(upload, {"kind": "upload"}))
 
 
 def test_survey_of_several_gguf_files_is_refused(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.GGUF"):
         (tmp_path / name).touch()
     with pytest.raises(JobError, match=r"several GGUF files \(a.gguf, b.GGUF\)"):
-        survey(Fetched(tmp_path, {"kind": "upload"}))
+        find_model(Fetched(tmp_path, {"kind": "upload"}))
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + bytes(40), b"no such thing" * 9])

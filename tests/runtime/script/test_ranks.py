@@ -98,7 +98,7 @@ print("ready", flush=True)
 time.sleep(120)
 """
     with start(code, ranks=Ranks(processes=2)) as runner:
-        runner.until(lambda: runner.outputs["stdout"].count(b"ready") == 2)
+        runner.wait_until(lambda: runner.outputs["stdout"].count(b"ready") == 2)
         runner.cancel(grace_seconds=30)
         runner.finish()
         assert runner.outcome == {"type": "stopped"}

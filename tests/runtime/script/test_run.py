@@ -281,7 +281,7 @@ for step in range(first, 4):
         kept = Path(message["path"])
         assert kept.is_relative_to(runner.directory / "checkpoints")  # type: ignore[attr-defined]
         assert (kept / "step").read_text() == "1"
-        runner.until(lambda: b"said" in runner.outputs["stdout"])
+        runner.wait_until(lambda: b"said" in runner.outputs["stdout"])
         runner.cancel(grace_seconds=20)
         runner.finish()
         assert runner.outcome == {"type": "stopped"}
@@ -418,7 +418,7 @@ report(type="checkpoint", step=1, path="etc")
     def test_directories_of_ended_and_killed_scripts_are_removed(self, start: Start) -> None:
         with start("print(os.getcwd(), flush=True); import time; time.sleep(120)") as runner:
             runner.wait_for("event")
-            runner.until(lambda: b"\n" in runner.outputs["stdout"])
+            runner.wait_until(lambda: b"\n" in runner.outputs["stdout"])
             left = Path(runner.outputs["stdout"].split()[0].decode()).parent
             assert left.is_dir()
             runner.close_control()
@@ -454,7 +454,7 @@ for name in (path, path + "/weights", os.path.dirname(path), "/proc/1/root" + pa
 print("done", flush=True)
 """
     with start(owner, resume=kept) as victim:
-        victim.until(lambda: b"\n" in victim.outputs["stdout"])
+        victim.wait_until(lambda: b"\n" in victim.outputs["stdout"])
         uid, _, path = victim.outputs["stdout"].decode().split()
         assert (Path(path) / "weights").read_text() == "secret"
         with start(attack, path) as attacker:

@@ -276,7 +276,7 @@ def test_temperature_near_zero_is_greedy() -> None:
 def test_nucleus_larger_than_the_likeliest_tokens_is_sampled_completely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sampling, "LIKELIEST", 2)
+    monkeypatch.setattr(sampling, "MAX_CANDIDATES", 2)
     generator = make_generator(1, "cpu")
     assert {choose(torch.zeros(4), 1.0, 0.99, generator) for _ in range(200)} == {0, 1, 2, 3}
 

@@ -244,7 +244,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
         with served.http.stream("POST", "/v1/chat/completions", json=body) as response:
             lines = response.iter_lines()
             next(lines)
-            runner.say(Drain())
+            runner.send(Drain())
             # A request that arrives a little later, on another connection.
             transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
             late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)

@@ -7,7 +7,7 @@ import torch
 from aiplatform.runtime.chat import Messages, TemplateRefusal, render
 
 
-def spread(conversations: list[Messages], count: int) -> list[Messages]:
+def sample_evenly(conversations: list[Messages], count: int) -> list[Messages]:
     """Return ``count`` conversations with different questions, evenly spread over the dataset."""
     distinct: dict[str, Messages] = {}
     for messages in conversations:
@@ -18,7 +18,7 @@ def spread(conversations: list[Messages], count: int) -> list[Messages]:
     return [chosen[index * len(chosen) // count] for index in range(count)]
 
 
-def until_last_answer(messages: Messages | None) -> Messages | None:
+def without_last_answer(messages: Messages | None) -> Messages | None:
     """Return the conversation up to and including its last answer.
 
     Returns None if there is no answer, or nothing before it.

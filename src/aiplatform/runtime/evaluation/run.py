@@ -70,7 +70,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
             result[name] = {"loss": mean.loss, "perplexity": mean.perplexity}
             report.metrics(0, {f"{name}_loss": mean.loss, f"{name}_perplexity": mean.perplexity})
             answers[name] = answer_all(loaded, tokenizer, questions, spec)
-    result["answers"] = side_by_side(questions, answers)
+    result["answers"] = pair_answers(questions, answers)
     report.progress(1.0)
     return result
 
@@ -104,19 +104,20 @@ def choose_questions(
     """Return the conversations to answer, spread over the evaluated rows."""
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape
-    from aiplatform.runtime.evaluation.answers import answerable, spread, until_last_answer
+    from aiplatform.runtime.evaluation.answers import answerable, sample_evenly, without_last_answer
 
     if not spec.answers or shape_of(data) is DataShape.TEXT:
         return []
     conversations = (
-        until_last_answer(messages) for messages in islice(read_conversations(data), spec.max_rows)
+        without_last_answer(messages)
+        for messages in islice(read_conversations(data), spec.max_rows)
     )
     usable = [
         messages
         for messages in conversations
         if messages is not None and answerable(tokenizer, messages, max_length)
     ]
-    return spread(usable, spec.answers)
+    return sample_evenly(usable, spec.answers)
 
 
 def answer_all(
@@ -132,7 +133,7 @@ def answer_all(
     return answers
 
 
-def side_by_side(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
+def pair_answers(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
     """Return each question with the dataset's answer and the answer of each variant."""
     from aiplatform.runtime.evaluation.answers import question_of
 

@@ -19,20 +19,20 @@ from aiplatform.data.formats import SUFFIXES
 from aiplatform.data.outgoing import Origin, port_of
 from aiplatform.protocol.sources import DataHubSource
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.fetching.web import Remote, Web
+from aiplatform.runtime.fetching.downloader import Downloader, RemoteFile
 from aiplatform.runtime.model_cards import front_matter
 
 HUGGINGFACE = "https://huggingface.co"
 MODELSCOPE = "https://www.modelscope.cn"
 PAGE = 200
 MAX_FILES = 10_000
-PACKED = (".gz", ".zst")
+COMPRESSED_SUFFIXES = (".gz", ".zst")
 CARD = "README.md"
 SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedFile:
     """A file in a repository's listing. ``sha256`` is None if the hub doesn't list it."""
 
     path: str
@@ -56,25 +56,31 @@ class Hub:
         url = httpx.URL(self.endpoint)
         return url.host, port_of(url)
 
-    def locate(self, source: DataHubSource, web: Web) -> tuple[list[Remote], dict[str, str]]:
+    def locate(
+        self, source: DataHubSource, downloader: Downloader
+    ) -> tuple[list[RemoteFile], dict[str, str]]:
         """Return the files to fetch, and their origin: hub, repository and exact revision.
 
         Raises:
             JobError: If there are none, or it is not clear which ones are meant.
         """
         revision, files = (
-            self._modelscope(source, web) if self.is_modelscope else self._huggingface(source, web)
+            self._modelscope(source, downloader)
+            if self.is_modelscope
+            else self._huggingface(source, downloader)
         )
-        chosen = self._choose(source, files, revision, web)
+        chosen = self._choose(source, files, revision, downloader)
         origin = {"hub": self.endpoint, "repository": source.repository, "revision": revision}
         return [self._remote(source, revision, file) for file in chosen], origin
 
-    def _huggingface(self, source: DataHubSource, web: Web) -> tuple[str, list[Listed]]:
+    def _huggingface(
+        self, source: DataHubSource, downloader: Downloader
+    ) -> tuple[str, list[ListedFile]]:
         wanted = quote(source.revision or "main", safe="")
         url = f"{self.endpoint}/api/datasets/{source.repository}/revision/{wanted}?blobs=true"
-        answer = self._json(url, source, web)
+        answer = self._json(url, source, downloader)
         files = [
-            Listed(
+            ListedFile(
                 str(entry.get("rfilename")),
                 _number(entry.get("size")),
                 (entry.get("lfs") or {}).get("sha256"),
@@ -83,16 +89,18 @@ class Hub:
         ]
         return str(answer.get("sha") or source.revision or "main"), files
 
-    def _modelscope(self, source: DataHubSource, web: Web) -> tuple[str, list[Listed]]:
+    def _modelscope(
+        self, source: DataHubSource, downloader: Downloader
+    ) -> tuple[str, list[ListedFile]]:
         revision = source.revision or "master"
-        files: list[Listed] = []
+        files: list[ListedFile] = []
         base = f"{self.endpoint}/api/v1/datasets/{source.repository}/repo/tree"
         for page in range(1, MAX_FILES // PAGE + 1):
             query = f"Revision={quote(revision, safe='')}&Recursive=true"
             url = f"{base}?{query}&PageSize={PAGE}&PageNumber={page}"
-            entries = (self._json(url, source, web).get("Data") or {}).get("Files") or []
+            entries = (self._json(url, source, downloader).get("Data") or {}).get("Files") or []
             files += [
-                Listed(str(e.get("Path")), _number(e.get("Size")), e.get("Sha256") or None)
+                ListedFile(str(e.get("Path")), _number(e.get("Size")), e.get("Sha256") or None)
                 for e in entries
                 if e.get("Type") != "tree"
             ]
@@ -100,9 +108,9 @@ class Hub:
                 break
         return revision, files
 
-    def _json(self, url: str, source: DataHubSource, web: Web) -> dict[str, Any]:
+    def _json(self, url: str, source: DataHubSource, downloader: Downloader) -> dict[str, Any]:
         try:
-            answer = json.loads(web.text(url, self.headers))
+            answer = json.loads(downloader.text(url, self.headers))
         except ValueError as error:
             raise JobError(f"{self.endpoint} does not answer as a hub does.") from error
         if not isinstance(answer, dict) or answer.get("Success") is False:
@@ -119,14 +127,14 @@ class Hub:
             return f"{base}?Revision={at}&FilePath={quote(path, safe='')}"
         return f"{self.endpoint}/datasets/{source.repository}/resolve/{at}/{quote(path)}"
 
-    def _remote(self, source: DataHubSource, revision: str, file: Listed) -> Remote:
+    def _remote(self, source: DataHubSource, revision: str, file: ListedFile) -> RemoteFile:
         url = self._url(source, revision, file.path)
         name = file.path.rpartition("/")[2]
-        return Remote(url, name, self.headers, file.size, file.sha256)
+        return RemoteFile(url, name, self.headers, file.size, file.sha256)
 
     def _choose(
-        self, source: DataHubSource, files: list[Listed], revision: str, web: Web
-    ) -> list[Listed]:
+        self, source: DataHubSource, files: list[ListedFile], revision: str, downloader: Downloader
+    ) -> list[ListedFile]:
         if source.file is not None:
             chosen = [file for file in files if file.path == source.file]
             if not chosen:
@@ -134,7 +142,7 @@ class Hub:
             return chosen
         card: dict[str, Any] = {}
         if any(file.path == CARD for file in files):
-            card = front_matter(web.text(self._url(source, revision, CARD), self.headers))
+            card = front_matter(downloader.text(self._url(source, revision, CARD), self.headers))
         data = [file for file in files if is_data(file.path)]
         if not data:
             scripts = [file.path for file in files if file.path.endswith(".py")]
@@ -165,14 +173,14 @@ class Hub:
 def is_data(path: str) -> bool:
     """Return True if a file has the suffix of a data file; files of plain text don't count."""
     name = path.lower()
-    for packed in PACKED:
+    for packed in COMPRESSED_SUFFIXES:
         name = name.removesuffix(packed)
     return f".{name.rpartition('.')[2]}" in SUFFIXES and not name.endswith((".txt", ".text"))
 
 
 def by_split(
-    source: DataHubSource, data: Sequence[Listed], card: dict[str, Any]
-) -> dict[str, list[Listed]]:
+    source: DataHubSource, data: Sequence[ListedFile], card: dict[str, Any]
+) -> dict[str, list[ListedFile]]:
     """Return the files of each split, as in the card, else by the names of folders and files.
 
     Raises:
@@ -186,7 +194,7 @@ def by_split(
         data = [file for file in data if subset in re.split(r"[/.]", file.path)]
         if not data:
             raise JobError(f"{source.repository} has no subset {subset!r}.")
-    found: dict[str, list[Listed]] = {}
+    found: dict[str, list[ListedFile]] = {}
     for file in data:
         words = re.split(r"[^A-Za-z0-9]+", file.path.lower())
         split = next((name for name in SPLITS if name in words), None)
@@ -196,8 +204,8 @@ def by_split(
 
 
 def _as_configured(
-    source: DataHubSource, data: Sequence[Listed], configs: list[dict[str, Any]]
-) -> dict[str, list[Listed]]:
+    source: DataHubSource, data: Sequence[ListedFile], configs: list[dict[str, Any]]
+) -> dict[str, list[ListedFile]]:
     by_name = {str(config.get("config_name", "default")): config for config in configs}
     chosen = by_name.get(source.subset or "default")
     if chosen is None and source.subset is None:
@@ -208,7 +216,7 @@ def _as_configured(
         names = ", ".join(sorted(by_name))
         asked = "Say which subset" if source.subset is None else f"No subset {source.subset!r}"
         raise JobError(f"{asked} of {source.repository}; it has {names}.")
-    found: dict[str, list[Listed]] = {}
+    found: dict[str, list[ListedFile]] = {}
     stated = chosen["data_files"]
     for entry in stated if isinstance(stated, list) else [stated]:
         is_named = isinstance(entry, dict)
@@ -218,16 +226,16 @@ def _as_configured(
     return {split: files for split, files in found.items() if files}
 
 
-def _matching(data: Sequence[Listed], patterns: Any) -> Iterable[Listed]:
+def _matching(data: Sequence[ListedFile], patterns: Any) -> Iterable[ListedFile]:
     wanted = patterns if isinstance(patterns, list) else [patterns]
     matched = [f for f in data if any(fnmatchcase(f.path, str(p)) for p in wanted)]
     return sorted(matched, key=lambda file: file.path)
 
 
-def _some(files: Sequence[Listed]) -> str:
-    shown = ", ".join(file.path for file in files[:10])
+def _some(files: Sequence[ListedFile]) -> str:
+    names = ", ".join(file.path for file in files[:10])
     more = f" and {len(files) - 10} more" if len(files) > 10 else ""
-    return f"Files: {shown}{more}." if files else "It is empty."
+    return f"Files: {names}{more}." if files else "It is empty."
 
 
 def _number(value: object) -> int | None:

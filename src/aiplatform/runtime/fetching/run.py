@@ -15,14 +15,14 @@ from aiplatform.protocol.messages import Job
 from aiplatform.protocol.sources import DataHubSource, S3Source, UrlSource, described
 from aiplatform.protocol.specs import DatasetImportSpec
 from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.fetching.downloader import Downloader, FetchedFile, RemoteFile
 from aiplatform.runtime.fetching.hubs import Hub
-from aiplatform.runtime.fetching.web import Fetched, Remote, Web
 
 ROWS = "rows.parquet"
 UPLOAD = "upload"
-PASSED_ON = ("PATH", "PYTHONPATH", "TZ")
+INHERITED_VARIABLES = ("PATH", "PYTHONPATH", "TZ")
 
-LIMITS = {
+LIMIT_OPTIONS = {
     "memory-mb": "MEMORY_MB",
     "cpu-seconds": "CPU_SECONDS",
     "max-ratio": "RATIO",
@@ -60,41 +60,41 @@ def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
 
 def fetch_all(
     spec: DatasetImportSpec, incoming: Path, report: Reporter
-) -> tuple[list[Fetched], dict[str, Any]]:
+) -> tuple[list[FetchedFile], dict[str, Any]]:
     """Fetch the files of the source; return them and a description of their origin."""
     source = spec.source
     hub = Hub() if isinstance(source, DataHubSource) else None
-    web = Web(report, frozenset() if hub is None else frozenset({hub.origin}))
+    downloader = Downloader(report, frozenset() if hub is None else frozenset({hub.origin}))
     origin: dict[str, Any] = {"kind": source.kind, "from": described(source)}
     try:
         match source:
             case UrlSource(url=url):
                 token = os.environ.get("HTTP_TOKEN")
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
-                remotes = [Remote(url, "", headers)]
+                remotes = [RemoteFile(url, "", headers)]
             case S3Source():
                 from aiplatform.runtime.fetching.s3 import locate
 
                 remotes = [locate(source)]
             case DataHubSource():
                 assert hub is not None
-                remotes, found = hub.locate(source, web)
+                remotes, found = hub.locate(source, downloader)
                 origin |= found
         sizes = [remote.size for remote in remotes]
         total = sum(size or 0 for size in sizes) if all(sizes) else None
-        fetched: list[Fetched] = []
+        fetched: list[FetchedFile] = []
         before = 0
         for number, remote in enumerate(remotes):
             target = incoming / f"{number:05d}"
-            fetched.append(web.fetch(remote, target, before=before, total=total))
+            fetched.append(downloader.fetch(remote, target, before=before, total=total))
             before += fetched[-1].size
     finally:
-        web.close()
+        downloader.close()
     return fetched, origin
 
 
 def read(
-    spec: DatasetImportSpec, files: list[Fetched], output: Path, report: Reporter
+    spec: DatasetImportSpec, files: list[FetchedFile], output: Path, report: Reporter
 ) -> dict[str, Any]:
     """Read the files with the program that reads uploads, and return its answer.
 
@@ -112,10 +112,10 @@ def read(
     share = os.environ.get("AIPLATFORM_QUARANTINE_MAX_SHARE", "0")
     command += [f"--reading={dumps(spec.reading)}", f"--max-bad-share={share}"]
     command += [] if spec.before is None else spec.before.arguments()
-    for option, name in LIMITS.items():
+    for option, name in LIMIT_OPTIONS.items():
         if value := os.environ.get(f"AIPLATFORM_INGEST_{name}"):
             command.append(f"--{option}={value}")
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from aiplatform.protocol.sources import S3Source
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.fetching.web import Remote
+from aiplatform.runtime.fetching.downloader import RemoteFile
 
 SIGNED_FOR = timedelta(days=1)
 
 
-def locate(source: S3Source) -> Remote:
+def locate(source: S3Source) -> RemoteFile:
     """Return the URL from which the object can be fetched; it is signed if there are credentials.
 
     Raises:
@@ -29,7 +29,7 @@ def locate(source: S3Source) -> Remote:
         raise JobError("Name both secrets, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or none.")
     endpoint = (source.endpoint or f"https://s3.{source.region}.amazonaws.com").rstrip("/")
     if key_id is None or secret is None:
-        return Remote(f"{endpoint}/{bucket}/{quote(key)}", name)
+        return RemoteFile(f"{endpoint}/{bucket}/{quote(key)}", name)
 
     import obstore
     from obstore.exceptions import BaseError
@@ -49,6 +49,6 @@ def locate(source: S3Source) -> Remote:
             client_options={"allow_http": endpoint.startswith("http://")},
             **options,
         )
-        return Remote(obstore.sign(store, "GET", key, SIGNED_FOR), name)
+        return RemoteFile(obstore.sign(store, "GET", key, SIGNED_FOR), name)
     except BaseError as error:
         raise JobError(f"The address of {source.uri} can't be signed: {error}") from error

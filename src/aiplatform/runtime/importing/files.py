@@ -6,7 +6,7 @@ from pathlib import Path
 from aiplatform.runtime.artifacts import LICENSE_NAMES
 from aiplatform.runtime.channel import JobError
 
-KEPT_NAMES = frozenset(
+MODEL_FILE_NAMES = frozenset(
     {
         "added_tokens.json",
         "chat_template.jinja",
@@ -39,7 +39,7 @@ class Fetched:
 
 
 @dataclass
-class Found:
+class ModelFiles:
     """A model among the fetched files: a Hugging Face directory, or one GGUF."""
 
     kept: list[Path]
@@ -48,7 +48,7 @@ class Found:
     left_out: list[str]
 
 
-def survey(fetched: Fetched) -> Found:
+def find_model(fetched: Fetched) -> ModelFiles:
     """Find the model among the files.
 
     Raises:
@@ -63,12 +63,12 @@ def survey(fetched: Fetched) -> Found:
     ggufs = [path for path in files if path.suffix.lower() == ".gguf"]
     licenses = [path for path in files if path.name in LICENSE_NAMES]
     if not tensors and not ggufs:
-        raise JobError(_why_nothing(fetched, files))
+        raise JobError(_explain_no_model(fetched, files))
     if not tensors:
         if len(ggufs) > 1:
             names = ", ".join(path.name for path in ggufs)
             raise JobError(f"There are several GGUF files ({names}); import one at a time.")
-        return Found([], ggufs[0], licenses, [])
+        return ModelFiles([], ggufs[0], licenses, [])
 
     # The model may be in a folder, but all its files must be in the same one as config.json.
     homes = sorted({path.parent for path in tensors if (path.parent / "config.json").is_file()})
@@ -81,16 +81,16 @@ def survey(fetched: Fetched) -> Found:
     if (home / "adapter_config.json").is_file():
         raise JobError("This is a LoRA adapter, not a whole model: merge it into its base first.")
     here = [path for path in files if path.parent == home]
-    kept = [path for path in here if path.suffix == ".safetensors" or path.name in KEPT_NAMES]
+    kept = [path for path in here if path.suffix == ".safetensors" or path.name in MODEL_FILE_NAMES]
     left_out = sorted(
         str(path.relative_to(fetched.directory))
         for path in files
         if path not in kept and path not in licenses
     )
-    return Found(kept, None, licenses, left_out)
+    return ModelFiles(kept, None, licenses, left_out)
 
 
-def _why_nothing(fetched: Fetched, files: list[Path]) -> str:
+def _explain_no_model(fetched: Fetched, files: list[Path]) -> str:
     pickles = sorted(path.name for path in files if path.suffix.lower() in PICKLES)
     if pickles:
         return (

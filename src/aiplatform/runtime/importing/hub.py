@@ -22,15 +22,15 @@ from urllib.parse import quote
 from aiplatform.protocol.model_sources import HubSource
 from aiplatform.runtime.artifacts import LICENSE_NAMES
 from aiplatform.runtime.channel import JobError, Reporter
-from aiplatform.runtime.importing.files import KEPT_NAMES, PICKLES, Fetched
+from aiplatform.runtime.importing.files import MODEL_FILE_NAMES, PICKLES, Fetched
 
 MODELSCOPE = "https://www.modelscope.cn"
 CHUNK_BYTES = 1024 * 1024
-SPARE_BYTES = 1024**3
+RESERVED_DISK_BYTES = 1024**3
 """Bytes of the disk that a download leaves free."""
 
 UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
-MOST_NAME_BYTES = 255
+MAX_NAME_BYTES = 255
 
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
 """Quantizations of GGUF files, most preferred first; all others, such as F32, come after these."""
@@ -83,7 +83,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
             file
             for file in here
             if file.path.endswith(".safetensors")
-            or file.path in KEPT_NAMES
+            or file.path in MODEL_FILE_NAMES
             or file.path in LICENSE_NAMES
         ]
     ggufs = [file for file in here if file.path.lower().endswith(".gguf")]
@@ -103,7 +103,7 @@ def _require_plain_name(name: str, repository: str) -> None:
     if (
         name.startswith(".")
         or not name.isprintable()
-        or len(name.encode("utf-8", "replace")) > MOST_NAME_BYTES
+        or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES
         or not UNSAFE_CHARACTERS.isdisjoint(name)
     ):
         raise JobError(f"{repository} has a file whose name can't be used: {name[:80]!a}.")
@@ -250,7 +250,7 @@ def check_space(files: list[RemoteFile], directory: Path) -> None:
     """
     needed = 2 * sum(file.size for file in files)
     free = shutil.disk_usage(directory).free
-    if needed > free - SPARE_BYTES:
+    if needed > free - RESERVED_DISK_BYTES:
         raise JobError(
             f"The model needs {needed / 1e9:.1f} GB while it is imported, "
             f"and the worker's disk has {free / 1e9:.1f} GB left."

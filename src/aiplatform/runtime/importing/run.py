@@ -13,7 +13,7 @@ from aiplatform.protocol.model_sources import HubSource, PackageSource, UploadSo
 from aiplatform.protocol.specs import ImportSpec
 from aiplatform.runtime.artifacts import CARD, WEIGHTS, make_durable
 from aiplatform.runtime.channel import Reporter
-from aiplatform.runtime.importing.files import Fetched, survey
+from aiplatform.runtime.importing.files import Fetched, find_model
 from aiplatform.runtime.model_cards import read_front_matter, write_card
 
 
@@ -64,7 +64,7 @@ def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetch
 
 def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]:
     """Write the directory ``weights`` from the fetched files, and return a description."""
-    found = survey(fetched)
+    found = find_model(fetched)
     weights.mkdir()
     if found.gguf is not None:
         from aiplatform.runtime.importing.gguf import convert

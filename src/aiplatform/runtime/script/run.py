@@ -34,7 +34,7 @@ POLL_SECONDS = 0.25
 SHARED_MEMORY_MB = 1024
 """MiB of shared memory for a script without a memory limit."""
 
-PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+INHERITED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 def run_script(job: Job, report: Reporter) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment variables of the script."""
     prefix = job.prefix or sys.prefix
-    found = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    found = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     found |= {
         "PATH": os.pathsep.join([f"{prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(directories.home),

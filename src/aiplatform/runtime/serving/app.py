@@ -23,7 +23,7 @@ from aiplatform.runtime.serving.schemas import ChatRequest
 
 MODEL, BASE = "model", "base"
 
-MOST_REQUESTS = 512
+MAX_REQUESTS = 512
 """Largest number of requests at a time; others are refused, instead of waiting for minutes."""
 
 
@@ -109,7 +109,7 @@ class ChatServer:
         return Refusal(401, "The token is not this server's.", code="invalid_api_key").response()
 
     async def _read(self, request: Request) -> ChatRequest:
-        if len(self.running) >= MOST_REQUESTS:
+        if len(self.running) >= MAX_REQUESTS:
             raise Refusal(503, "Too many requests wait for answers.", code="overloaded")
         try:
             wanted = ChatRequest.model_validate_json(await request.body())

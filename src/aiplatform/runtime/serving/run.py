@@ -21,16 +21,16 @@ from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer
 from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, Server
 from aiplatform.runtime.stop import StopRequest
 
-FINISH_SECONDS = 5
+SHUTDOWN_SECONDS = 5
 """Seconds that running answers may take after a stop was requested."""
 
-QUIET_SECONDS = 2.0
+IDLE_SECONDS = 2.0
 """Seconds without a request after which a replaced server ends.
 
 Some requests may have been sent to it just before.
 """
 
-LONGEST_SOCKET_PATH = 103
+MAX_SOCKET_PATH = 103
 """Bytes of the longest path of a unix socket on macOS; Linux allows 107."""
 
 
@@ -45,7 +45,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     assert isinstance(spec, InferenceSpec)
     if job.serving is None:
         raise JobError("The job names no address to serve on.")
-    if len(os.fsencode(job.serving.socket or "")) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(job.serving.socket or "")) > MAX_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
     # Not delayed: while the model loads, which may take long, a stop must end the job at once.
@@ -178,10 +178,10 @@ class InProgress:
             self.count -= 1
             self.changed = time.monotonic()
 
-    def is_quiet(self, since: float) -> bool:
-        """Return True if no request was in progress for ``QUIET_SECONDS`` after ``since``."""
+    def is_idle(self, since: float) -> bool:
+        """Return True if no request was in progress for ``IDLE_SECONDS`` after ``since``."""
         now = time.monotonic()
-        return self.count == 0 and now - max(self.changed, since) >= QUIET_SECONDS
+        return self.count == 0 and now - max(self.changed, since) >= IDLE_SECONDS
 
 
 async def _serve(
@@ -197,7 +197,7 @@ async def _serve(
             http="httptools",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=FINISH_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             timeout_keep_alive=600,
         )
     )
@@ -217,7 +217,7 @@ async def _serve(
         await asyncio.wait({serving}, timeout=0.1)
         if report.stop.draining:
             draining_since = draining_since or time.monotonic()
-            report.stop.requested = report.stop.requested or progress.is_quiet(draining_since)
+            report.stop.requested = report.stop.requested or progress.is_idle(draining_since)
         failure = engine.failure()
         server.should_exit = report.stop.requested or failure is not None
     await serving

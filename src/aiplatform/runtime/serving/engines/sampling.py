@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-COLDEST = 1e-4
-LIKELIEST = 512
+MIN_TEMPERATURE = 1e-4
+MAX_CANDIDATES = 512
 
 
 def make_generator(seed: int | None, device: Any) -> Any:
@@ -29,13 +29,13 @@ def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int
             (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751).
         generator: See :func:`make_generator`.
     """
-    if temperature < COLDEST:
+    if temperature < MIN_TEMPERATURE:
         return int(logits.argmax())
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
     if top_p < 1:
         # Sorting the whole vocabulary is slow. The most likely few tokens nearly always contain the
         # set; only if they don't, all are sorted.
-        ordered, order = probabilities.topk(min(LIKELIEST, len(probabilities)))
+        ordered, order = probabilities.topk(min(MAX_CANDIDATES, len(probabilities)))
         if ordered.sum() < top_p:
             ordered, order = probabilities.sort(descending=True)
         # The token at which the sum reaches top_p belongs to the set, so it is never empty.

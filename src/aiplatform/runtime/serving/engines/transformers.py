@@ -34,7 +34,7 @@ PROMPT_TOKENS = 512
 Running answers wait meanwhile, so this limits the pause between two of their tokens.
 """
 
-FAULTS = (RuntimeError, ValueError, IndexError)
+GENERATION_ERRORS = (RuntimeError, ValueError, IndexError)
 """Errors of a computation, out of memory included. They only end the answers concerned."""
 
 
@@ -222,7 +222,7 @@ class TransformersEngine:
                 place for place, row in enumerate(rows) if not self._take(row, logits[place])
             ]
             batch.join([rows[place] for place in staying], select(cache, rows, staying))
-        except FAULTS:
+        except GENERATION_ERRORS:
             traceback.print_exc()
             self._end(rows, "error")
 
@@ -236,7 +236,7 @@ class TransformersEngine:
             batch.leave(
                 {place for place, row in enumerate(batch.rows) if self._take(row, logits[place])}
             )
-        except FAULTS:
+        except GENERATION_ERRORS:
             traceback.print_exc()
             self._end(batch.rows, "error")
             batch.clear()

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from aiplatform.runtime.channel import JobError, Reporter
-from aiplatform.runtime.fetching import web as web_module
-from aiplatform.runtime.fetching.web import Fetched, Remote, Web
+from aiplatform.runtime.fetching import downloader as downloader_module
+from aiplatform.runtime.fetching.downloader import Downloader, FetchedFile, RemoteFile
 from tests.fake_remote_server import FakeRemoteServer, fake_remote_server, sha
 
 CONTENT = random.Random(3).randbytes(3 << 20)
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
+def remote_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRemoteServer]:
     monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "127.0.0.0/8")
-    monkeypatch.setattr(web_module, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(downloader_module, "FIRST_WAIT_SECONDS", 0.01)
     with fake_remote_server() as server:
         server.files["/rows.jsonl"] = CONTENT
         yield server
@@ -33,10 +33,10 @@ def report() -> Iterator[Reporter]:
 
 
 @pytest.fixture
-def fetch(there: FakeRemoteServer, report: Reporter, tmp_path: Path) -> Any:
-    def fetch(path: str = "/rows.jsonl", *, sha256: str | None = None, **more: Any) -> Fetched:
-        fetcher = Web(report)
-        remote = Remote(f"{there.url}{path}", "", sha256=sha256, **more)
+def fetch(remote_server: FakeRemoteServer, report: Reporter, tmp_path: Path) -> Any:
+    def fetch(path: str = "/rows.jsonl", *, sha256: str | None = None, **more: Any) -> FetchedFile:
+        fetcher = Downloader(report)
+        remote = RemoteFile(f"{remote_server.url}{path}", "", sha256=sha256, **more)
         try:
             return fetcher.fetch(remote, tmp_path / "file", before=0, total=None)
         finally:
@@ -51,48 +51,62 @@ def test_fetch_returns_file_name_size_and_hash(fetch: Any) -> None:
     assert (fetched.name, fetched.size, fetched.sha256) == ("rows.jsonl", 3 << 20, sha(CONTENT))
 
 
-def test_fetch_takes_the_name_from_content_disposition(fetch: Any, there: FakeRemoteServer) -> None:
-    there.headers["Content-Disposition"] = 'attachment; filename="chats.csv"'
+def test_fetch_takes_the_name_from_content_disposition(
+    fetch: Any, remote_server: FakeRemoteServer
+) -> None:
+    remote_server.headers["Content-Disposition"] = 'attachment; filename="chats.csv"'
     assert fetch().name == "chats.csv"
 
 
-def test_fetch_continues_after_interruptions(fetch: Any, there: FakeRemoteServer) -> None:
-    there.cuts = [1 << 20, 100, 0, 1 << 20]
+def test_fetch_continues_after_interruptions(fetch: Any, remote_server: FakeRemoteServer) -> None:
+    remote_server.cuts = [1 << 20, 100, 0, 1 << 20]
     assert fetch().path.read_bytes() == CONTENT
-    assert there.range_starts() == [0, 1 << 20, (1 << 20) + 100, (1 << 20) + 100, (2 << 20) + 100]
+    assert remote_server.range_starts() == [
+        0,
+        1 << 20,
+        (1 << 20) + 100,
+        (1 << 20) + 100,
+        (2 << 20) + 100,
+    ]
 
 
 def test_fetch_starts_again_if_the_server_has_no_ranges(
-    fetch: Any, there: FakeRemoteServer
+    fetch: Any, remote_server: FakeRemoteServer
 ) -> None:
-    there.ranges = False
-    there.cuts = [1 << 20, 2 << 20]
+    remote_server.ranges = False
+    remote_server.cuts = [1 << 20, 2 << 20]
     assert fetch().path.read_bytes() == CONTENT
 
 
-def test_fetch_starts_again_if_the_file_has_changed(fetch: Any, there: FakeRemoteServer) -> None:
+def test_fetch_starts_again_if_the_file_has_changed(
+    fetch: Any, remote_server: FakeRemoteServer
+) -> None:
     other = CONTENT[::-1]
-    there.cuts = [1 << 20]
-    real = there.files
+    remote_server.cuts = [1 << 20]
+    real = remote_server.files
 
     class Changing(dict[str, bytes]):
         def __getitem__(self, key: str) -> bytes:
-            return other if len(there.requests) > 1 else real[key]
+            return other if len(remote_server.requests) > 1 else real[key]
 
-    there.files = Changing(real)
+    remote_server.files = Changing(real)
     assert fetch().path.read_bytes() == other
 
 
-def test_fetch_starts_again_without_validator_and_hash(fetch: Any, there: FakeRemoteServer) -> None:
-    there.validators = False
-    there.cuts = [1 << 20]
+def test_fetch_starts_again_without_validator_and_hash(
+    fetch: Any, remote_server: FakeRemoteServer
+) -> None:
+    remote_server.validators = False
+    remote_server.cuts = [1 << 20]
     assert fetch().path.read_bytes() == CONTENT
-    assert there.range_starts() == [0, 0]
+    assert remote_server.range_starts() == [0, 0]
 
 
-def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: FakeRemoteServer) -> None:
-    there.validators = False
-    there.cuts = [1 << 20]
+def test_fetch_with_a_hash_continues_without_validator(
+    fetch: Any, remote_server: FakeRemoteServer
+) -> None:
+    remote_server.validators = False
+    remote_server.cuts = [1 << 20]
     assert fetch(sha256=sha(CONTENT)).size == len(CONTENT)
     with pytest.raises(FileExistsError):
         fetch(sha256=sha(CONTENT))
@@ -100,53 +114,55 @@ def test_fetch_with_a_hash_continues_without_validator(fetch: Any, there: FakeRe
 
 @pytest.mark.parametrize("codes", [[503], [429, 500, 502, 504]])
 def test_fetch_repeats_transient_errors(
-    fetch: Any, there: FakeRemoteServer, codes: list[int]
+    fetch: Any, remote_server: FakeRemoteServer, codes: list[int]
 ) -> None:
-    there.statuses = codes
+    remote_server.statuses = codes
     assert fetch().size == len(CONTENT)
 
 
-def test_fetch_gives_up_after_repeated_errors(fetch: Any, there: FakeRemoteServer) -> None:
-    there.statuses = [503] * 20
+def test_fetch_gives_up_after_repeated_errors(fetch: Any, remote_server: FakeRemoteServer) -> None:
+    remote_server.statuses = [503] * 20
     with pytest.raises(JobError, match="503") as caught:
         fetch()
     assert caught.value.retryable
-    assert len(there.requests) == web_module.PATIENCE
+    assert len(remote_server.requests) == downloader_module.MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize(
     ("code", "said"), [(401, "token"), (403, "denied"), (404, "nothing"), (410, "410")]
 )
 def test_fetch_does_not_repeat_refusals(
-    fetch: Any, there: FakeRemoteServer, code: int, said: str
+    fetch: Any, remote_server: FakeRemoteServer, code: int, said: str
 ) -> None:
-    there.statuses = [code]
+    remote_server.statuses = [code]
     with pytest.raises(JobError, match=said) as caught:
         fetch()
     assert not caught.value.retryable
-    assert len(there.requests) == 1
+    assert len(remote_server.requests) == 1
 
 
-def test_fetch_from_a_wrong_region_names_the_right_one(fetch: Any, there: FakeRemoteServer) -> None:
-    there.statuses, there.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
+def test_fetch_from_a_wrong_region_names_the_right_one(
+    fetch: Any, remote_server: FakeRemoteServer
+) -> None:
+    remote_server.statuses, remote_server.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
     with pytest.raises(JobError, match="eu-west-1"):
         fetch()
 
 
 @pytest.mark.parametrize("lengths", [True, False])
 def test_fetch_of_a_too_large_file_is_refused(
-    fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, lengths: bool
+    fetch: Any, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch, lengths: bool
 ) -> None:
     monkeypatch.setenv("AIPLATFORM_MAX_UPLOAD_BYTES", "1000000")
-    there.lengths = lengths
+    remote_server.lengths = lengths
     with pytest.raises(JobError, match="limit"):
         fetch()
 
 
 def test_fetch_of_more_than_the_disk_has_is_refused(
-    fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
+    fetch: Any, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_module, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(downloader_module, "RESERVED_DISK_BYTES", 1 << 60)
     with pytest.raises(JobError, match="disk"):
         fetch()
 
@@ -159,18 +175,18 @@ def test_fetch_with_another_hash_is_refused(fetch: Any) -> None:
 
 class TestAddresses:
     def test_redirect_to_another_host_is_followed_without_the_token(
-        self, fetch: Any, there: FakeRemoteServer
+        self, fetch: Any, remote_server: FakeRemoteServer
     ) -> None:
         with fake_remote_server() as other:
             other.files["/there"] = CONTENT
-            there.redirects["/here"] = f"{other.url}/there"
+            remote_server.redirects["/here"] = f"{other.url}/there"
             fetched = fetch("/here", headers={"Authorization": "Bearer secret"})
             assert fetched.size == len(CONTENT)
-            assert there.requests[0][1]["authorization"] == "Bearer secret"
+            assert remote_server.requests[0][1]["authorization"] == "Bearer secret"
             assert "authorization" not in other.requests[0][1]
 
-    def test_endless_redirect_is_refused(self, fetch: Any, there: FakeRemoteServer) -> None:
-        there.redirects["/a"] = "/a"
+    def test_endless_redirect_is_refused(self, fetch: Any, remote_server: FakeRemoteServer) -> None:
+        remote_server.redirects["/a"] = "/a"
         with pytest.raises(JobError, match="redirects"):
             fetch("/a")
 
@@ -183,24 +199,24 @@ class TestAddresses:
         ],
     )  # fmt: skip
     def test_redirect_to_a_forbidden_address_is_refused(
-        self, fetch: Any, there: FakeRemoteServer, target: str
+        self, fetch: Any, remote_server: FakeRemoteServer, target: str
     ) -> None:
-        there.redirects["/here"] = target
+        remote_server.redirects["/here"] = target
         with pytest.raises(JobError):
             fetch("/here")
-        assert len(there.requests) == 1
+        assert len(remote_server.requests) == 1
 
     def test_private_address_is_refused(
-        self, fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
+        self, fetch: Any, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "")
         with pytest.raises(JobError, match="not a public address") as caught:
             fetch()
         assert not caught.value.retryable
-        assert there.requests == []
+        assert remote_server.requests == []
 
     def test_host_name_that_changes_to_a_private_address_is_refused(
-        self, fetch: Any, there: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
+        self, fetch: Any, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each connection resolves the name and checks the address."""
         from ipaddress import ip_address
@@ -209,8 +225,8 @@ class TestAddresses:
 
         answers = ["127.0.0.1", "10.0.0.1"]
         monkeypatch.setattr(outgoing, "look_up", lambda *_: [ip_address(answers.pop(0))])
-        there.cuts = [100]
+        remote_server.cuts = [100]
         with pytest.raises(JobError, match="not a public address"):
             fetch()
         assert answers == []
-        assert len(there.requests) == 1
+        assert len(remote_server.requests) == 1

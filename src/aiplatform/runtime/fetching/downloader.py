@@ -26,23 +26,23 @@ from aiplatform.data.outgoing import (
 from aiplatform.runtime.channel import JobError, Reporter
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
-HOPS = 5
+MAX_REDIRECTS = 5
 """Largest number of redirects; the target of each is checked like an address that a user gave."""
 
-PATIENCE = 5
+MAX_ATTEMPTS = 5
 """Failed attempts in a row without a byte of progress after which a download is given up."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
-SPARE_BYTES = 256 << 20
+RESERVED_DISK_BYTES = 256 << 20
 """Bytes of the disk that a download leaves free."""
 
-LISTING_BYTES = 64 << 20
+MAX_LISTING_BYTES = 64 << 20
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteFile:
     """A file to fetch.
 
     Attributes:
@@ -61,7 +61,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedFile:
     """A file that was fetched, unchanged."""
 
     path: Path
@@ -70,7 +70,7 @@ class Fetched:
     size: int
 
 
-class Web:
+class Downloader:
     """A client that downloads files of any size with little memory.
 
     The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (allowed networks besides the public ones) and
@@ -105,25 +105,27 @@ class Web:
         Raises:
             JobError: If it can't be fetched or is too large.
         """
-        for turn in range(PATIENCE):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 with self._get(url, headers) as answer:
-                    self._require(answer, url)
+                    self._raise_for_status(answer, url)
                     held = bytearray()
                     for chunk in answer.iter_raw():
                         held += chunk
-                        if len(held) > LISTING_BYTES:
-                            raise JobError(f"The answer of {shown(url)} is too large.")
+                        if len(held) > MAX_LISTING_BYTES:
+                            raise JobError(f"The answer of {without_query(url)} is too large.")
                     return held.decode("utf-8", "replace")
             except OutgoingRefused as error:
                 raise JobError(str(error)) from error
-            except (httpx.HTTPError, _Again) as error:
-                if turn == PATIENCE - 1:
+            except (httpx.HTTPError, _TemporaryError) as error:
+                if attempt == MAX_ATTEMPTS - 1:
                     raise _unreachable(url, error) from error
-                self._wait(turn)
+                self._wait(attempt)
         raise AssertionError
 
-    def fetch(self, remote: Remote, target: Path, *, before: int, total: int | None) -> Fetched:
+    def fetch(
+        self, remote: RemoteFile, target: Path, *, before: int, total: int | None
+    ) -> FetchedFile:
         """Download a file. After an interruption, continue where it stopped if the server can.
 
         Args:
@@ -135,7 +137,7 @@ class Web:
         Raises:
             JobError: If the file can't be fetched; retryable if a later attempt may succeed.
         """
-        turn = done = 0
+        attempt = done = 0
         validator: str | None = None
         with target.open("xb", buffering=0) as file:
             while True:
@@ -146,17 +148,19 @@ class Web:
                         headers["Range"] = f"bytes={done}-"
                         headers["If-Range"] = validator or ""
                     with self._get(remote.url, headers) as answer:
-                        self._require(answer, remote.url)
+                        self._raise_for_status(answer, remote.url)
                         if answer.status_code != httpx.codes.PARTIAL_CONTENT or not done:
                             done = start = 0
                             file.seek(0)
                             file.truncate()
                         validator = _validator(answer)
-                        length = self._announced(answer, done, before, target)
+                        length = self._announced_size(answer, done, before, target)
                         for chunk in answer.iter_raw():
                             _write(file.fileno(), chunk)
                             done += len(chunk)
-                            self._tell(before + done, total or (length and before + length))
+                            self._report_progress(
+                                before + done, total or (length and before + length)
+                            )
                         if length is not None and done < length:
                             raise httpx.ReadError(f"{length - done} bytes are missing")
                         name = remote.name or _name_of(answer)
@@ -165,14 +169,14 @@ class Web:
                     raise JobError(str(error)) from error
                 except AnswerTooLarge as error:
                     raise _too_large(self.limit) from error
-                except (httpx.HTTPError, _Again) as error:
-                    turn = 0 if done > start else turn + 1
-                    if turn >= PATIENCE:
+                except (httpx.HTTPError, _TemporaryError) as error:
+                    attempt = 0 if done > start else attempt + 1
+                    if attempt >= MAX_ATTEMPTS:
                         raise _unreachable(remote.url, error) from error
                     if validator is None and remote.sha256 is None:
                         # Start again: a change of the file meanwhile would not be noticed.
                         done = 0
-                    self._wait(turn)
+                    self._wait(attempt)
             os.fsync(file.fileno())
         return _verified(remote, target, name, done)
 
@@ -180,42 +184,46 @@ class Web:
     def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """Yield the answer to a request, after following redirects."""
         here, sent = httpx.URL(url), headers
-        for _ in range(HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             with self._client.stream("GET", here, headers=sent) as answer:
                 if answer.status_code not in REDIRECTS:
                     yield answer
                     return
                 there = here.join(answer.headers.get("location", ""))
             if here.scheme == "https" and there.scheme != "https":
-                raise JobError(f"{shown(url)} leads from https to http, which is not followed.")
+                raise JobError(
+                    f"{without_query(url)} leads from https to http, which is not followed."
+                )
             if (there.scheme, there.host, port_of(there)) != (
                 here.scheme, here.host, port_of(here),
             ):  # fmt: skip
                 kept = {"range", "if-range"}
                 sent = {name: value for name, value in sent.items() if name.lower() in kept}
             here = there
-        raise JobError(f"{shown(url)} redirects more than {HOPS} times.")
+        raise JobError(f"{without_query(url)} redirects more than {MAX_REDIRECTS} times.")
 
-    def _require(self, answer: httpx.Response, url: str) -> None:
+    def _raise_for_status(self, answer: httpx.Response, url: str) -> None:
         code = answer.status_code
         if code in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
             return
         if code in TRANSIENT:
-            raise _Again(f"it answers {code}")
+            raise _TemporaryError(f"it answers {code}")
         if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise _Again("the file has changed meanwhile")
+            raise _TemporaryError("the file has changed meanwhile")
         region = answer.headers.get("x-amz-bucket-region")
         if region and code in {301, 400}:
-            raise JobError(f"The bucket of {shown(url)} is in the region {region}; name it.")
+            raise JobError(
+                f"The bucket of {without_query(url)} is in the region {region}; name it."
+            )
         hint = {
             401: "it needs a token, or another one; name a secret",
             403: "access is denied; it may need a secret, or another one",
             404: "there is nothing at that address",
         }
         reason = hint.get(code, f"it answers {code}")
-        raise JobError(f"{shown(url)} can't be fetched: {reason}.")
+        raise JobError(f"{without_query(url)} can't be fetched: {reason}.")
 
-    def _announced(
+    def _announced_size(
         self, answer: httpx.Response, done: int, before: int, target: Path
     ) -> int | None:
         """Return the announced size of the whole file in bytes; None if there is none.
@@ -226,7 +234,7 @@ class Web:
         if answer.status_code == httpx.codes.PARTIAL_CONTENT:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("content-range", ""))
             if span is None or int(span[1]) != done:
-                raise _Again("it sends another part than was asked for")
+                raise _TemporaryError("it sends another part than was asked for")
             length = int(span[2])
         elif (announced := answer.headers.get("content-length", "")).isdigit():
             length = int(announced)
@@ -235,21 +243,21 @@ class Web:
         if before + length > self.limit:
             raise _too_large(self.limit)
         free = shutil.disk_usage(target.parent).free
-        if length - done > free - SPARE_BYTES:
+        if length - done > free - RESERVED_DISK_BYTES:
             raise JobError(
                 f"The file has {length / 1e9:.1f} GB, "
                 f"and the worker's disk has {free / 1e9:.1f} GB left."
             )
         return length
 
-    def _tell(self, done: int, total: int | None) -> None:
+    def _report_progress(self, done: int, total: int | None) -> None:
         if done > self.limit:
             raise _too_large(self.limit)
         self.report.progress(0.7 * min(done / total, 1.0) if total else 0.0)
 
-    def _wait(self, turn: int) -> None:
+    def _wait(self, attempt: int) -> None:
         """Wait before the next attempt, each time longer; raise at once if a stop is requested."""
-        end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**turn, LONGEST_WAIT_SECONDS)
+        end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
         while (left := end - time.monotonic()) > 0:
             self.report.stop.raise_if_requested()
             time.sleep(min(left, 0.2))
@@ -259,11 +267,11 @@ class Web:
         self._client.close()
 
 
-class _Again(Exception):
+class _TemporaryError(Exception):
     """A failure after which another attempt may succeed."""
 
 
-def shown(url: str) -> str:
+def without_query(url: str) -> str:
     """Return a URL without its query, which may contain credentials, to show it to users."""
     return url.partition("?")[0][:300]
 
@@ -291,14 +299,14 @@ def _write(descriptor: int, chunk: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _verified(remote: Remote, target: Path, name: str, size: int) -> Fetched:
+def _verified(remote: RemoteFile, target: Path, name: str, size: int) -> FetchedFile:
     with target.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if remote.size is not None and size != remote.size:
         raise JobError(f"{remote.name} did not arrive complete.", retryable=True)
     if remote.sha256 is not None and digest != remote.sha256:
         raise JobError(f"{remote.name} is not the file that the hub lists.", retryable=True)
-    return Fetched(target, name, digest, size)
+    return FetchedFile(target, name, digest, size)
 
 
 def _too_large(limit: int) -> JobError:
@@ -307,4 +315,4 @@ def _too_large(limit: int) -> JobError:
 
 def _unreachable(url: str, error: Exception) -> JobError:
     cause = str(error) or type(error).__name__
-    return JobError(f"{shown(url)} can't be fetched: {cause}.", retryable=True)
+    return JobError(f"{without_query(url)} can't be fetched: {cause}.", retryable=True)
