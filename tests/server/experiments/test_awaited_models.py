@@ -23,7 +23,7 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import Wanted, attempts
+from aiplatform.server.tasks.service import TaskRequest, attempts
 from aiplatform.server.tasks.service.group_commit import Submission
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
@@ -361,7 +361,7 @@ class TestPassConditions:
 def test_evaluation_from_task_shares_no_transaction(session: Session, project: Project) -> None:
     def may_share(model: Any) -> bool:
         spec = EvaluationSpec(model=model, dataset=DatasetRef(dataset=uuid4()))
-        return Submission(make_context(session, project), Wanted(spec, "evaluate")).may_share
+        return Submission(make_context(session, project), TaskRequest(spec, "evaluate")).may_share
 
     assert may_share(uuid4())
     assert not may_share(FromTask(from_task=uuid4()))

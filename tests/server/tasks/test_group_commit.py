@@ -19,7 +19,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import Wanted, group_commit, submissions
+from aiplatform.server.tasks.service import TaskRequest, group_commit, submissions
 from aiplatform.server.tasks.service.group_commit import GroupCommit, Submission, Submitted
 from aiplatform.server.tasks.service.kinds import Prepared
 from tests.factories import make_context, make_project
@@ -68,7 +68,7 @@ def ask(session: Session, project: Project) -> Callable[..., Submission]:
         context = make_context(session, of)
         spec = QualitySpec(dataset=DatasetRef(dataset=dataset or uuid4()))
         own = None if key is None else submissions.key_of(context, key)
-        return Submission(context, Wanted(spec, name), own, name)
+        return Submission(context, TaskRequest(spec, name), own, name)
 
     return ask
 

@@ -19,7 +19,7 @@ from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.models import LogChunk, Task, TaskEvent
 from aiplatform.server.tasks.rules.log_levels import Level, Parser, levels_of
 from aiplatform.server.tasks.runner.log_writer import RateLimiter
-from aiplatform.server.tasks.runner.process import whole_characters
+from aiplatform.server.tasks.runner.process import count_whole_characters
 from aiplatform.server.tasks.service import attempts
 from aiplatform.server.tasks.service.attempts import Chunk
 from tests.conftest import Api, environment
@@ -60,8 +60,8 @@ def test_parser_marks_all_lines_of_a_traceback_as_errors_across_chunks() -> None
 def test_long_line_is_cut_between_characters() -> None:
     data = "数据".encode()
     for cut in range(1, len(data) + 1):
-        data[: whole_characters(data[:cut])].decode()
-    assert whole_characters(b"\xff\xfe\x80\x80\x80") == 5
+        data[: count_whole_characters(data[:cut])].decode()
+    assert count_whole_characters(b"\xff\xfe\x80\x80\x80") == 5
 
 
 class Clock:

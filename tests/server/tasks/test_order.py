@@ -17,11 +17,11 @@ from aiplatform.server.tasks.rules import (
     AGING,
     HALF_LIFE,
     Room,
-    decayed,
+    decayed_usage,
     level,
     order_key,
-    rate,
-    share,
+    usage_rate,
+    usage_share,
 )
 from tests.factories import make_project, make_task
 
@@ -46,20 +46,22 @@ def test_old_task_of_lowest_priority_passes_a_new_one_of_the_highest():
 
 
 def test_usage_halves_with_time_and_grows_while_tasks_run():
-    assert decayed(100, 0, HALF_LIFE) == pytest.approx(50)
-    assert decayed(0, 1, timedelta(seconds=10)) == pytest.approx(10, rel=1e-3)
+    assert decayed_usage(100, 0, HALF_LIFE) == pytest.approx(50)
+    assert decayed_usage(0, 1, timedelta(seconds=10)) == pytest.approx(10, rel=1e-3)
     # The result does not depend on the number of steps.
-    once = decayed(7, 3, HALF_LIFE)
-    assert decayed(decayed(7, 3, HALF_LIFE / 3), 3, HALF_LIFE * 2 / 3) == pytest.approx(once)
+    once = decayed_usage(7, 3, HALF_LIFE)
+    assert decayed_usage(decayed_usage(7, 3, HALF_LIFE / 3), 3, HALF_LIFE * 2 / 3) == pytest.approx(
+        once
+    )
     # The usage of a project that always runs at one rate approaches rate * half-life / ln 2.
-    assert decayed(0, 1, HALF_LIFE * 100) == pytest.approx(86400 / 0.693147, rel=1e-5)
+    assert decayed_usage(0, 1, HALF_LIFE * 100) == pytest.approx(86400 / 0.693147, rel=1e-5)
 
 
 def test_rate_counts_a_gpu_like_eight_cores():
-    assert rate(1, 0, 1) == 8
-    assert rate(16, 4096, 0) == 16
-    assert rate(1, 65536, 0) == 16
-    assert rate(0, 0, 0) > 0
+    assert usage_rate(1, 0, 1) == 8
+    assert usage_rate(16, 4096, 0) == 16
+    assert usage_rate(1, 65536, 0) == 16
+    assert usage_rate(0, 0, 0) > 0
 
 
 @settings(
@@ -88,9 +90,11 @@ def test_usage_is_the_same_in_sql_and_python(
             ),
             {"u": usage, "r": running, "then": then, "now": NOW, "c": cpus, "m": memory, "g": gpus},
         ).one()
-    assert in_sql == pytest.approx(decayed(usage, running, NOW - then), rel=1e-9, abs=1e-9)
-    assert share_in_sql == pytest.approx(share(usage, running, NOW - then), rel=1e-9, abs=1e-9)
-    assert rate_in_sql == pytest.approx(rate(cpus, memory, gpus))
+    assert in_sql == pytest.approx(decayed_usage(usage, running, NOW - then), rel=1e-9, abs=1e-9)
+    assert share_in_sql == pytest.approx(
+        usage_share(usage, running, NOW - then), rel=1e-9, abs=1e-9
+    )
+    assert rate_in_sql == pytest.approx(usage_rate(cpus, memory, gpus))
 
 
 def test_usage_function_is_inlined_by_postgresql(session: Session):

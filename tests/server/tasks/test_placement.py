@@ -9,9 +9,9 @@ from aiplatform.server.tasks.rules import Demand, Offer, Room, shortfalls
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
 from aiplatform.server.tasks.rules.reasons import (
     KINDS,
-    Circumstances,
     Holder,
     Holders,
+    WaitingFacts,
     explain,
     missing_now,
     with_holders,
@@ -68,7 +68,7 @@ def test_shortfalls_name_labels_that_no_worker_has_together():
 
 
 def reason(demand, *offers, **known):
-    return explain(Circumstances(demand, known.pop("ahead", 0), offers, **known)).en
+    return explain(WaitingFacts(demand, known.pop("ahead", 0), offers, **known)).en
 
 
 def test_reason_explains_why_a_task_waits():

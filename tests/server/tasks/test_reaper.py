@@ -119,7 +119,7 @@ def test_worker_starts_although_one_of_its_leases_can_not_be_ended(
 
 
 def test_run_that_can_not_be_given_up_does_not_keep_others(
-    session, project, submit, clock, sent, monkeypatch
+    client, session, project, submit, clock, sent, monkeypatch
 ):
     context = make_context(session, project)
     runs = [external.begin(session, context, ExternalSpec(), name=name)[0] for name in "ab"]

@@ -13,7 +13,7 @@ from aiplatform.server.core.database import commit
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.rules.failures import curable, wait_before_retry
+from aiplatform.server.tasks.rules.failures import is_transient, wait_before_retry
 from aiplatform.server.tasks.service import queue
 from tests.conftest import Api
 from tests.factories import make_context
@@ -34,11 +34,11 @@ class TestRetries:
         assert wait_before_retry(0, 5) == 0
 
     def test_temporary_errors_are_curable_and_lasting_ones_are_not(self):
-        assert curable(OSError(errno.ENOSPC, "full"))
-        assert curable(ConnectionResetError())
-        assert curable(TimeoutError())
-        assert not curable(FileNotFoundError(errno.ENOENT, "gone"))
-        assert not curable(PermissionError(errno.EACCES, "no"))
+        assert is_transient(OSError(errno.ENOSPC, "full"))
+        assert is_transient(ConnectionResetError())
+        assert is_transient(TimeoutError())
+        assert not is_transient(FileNotFoundError(errno.ENOENT, "gone"))
+        assert not is_transient(PermissionError(errno.EACCES, "no"))
 
     def test_attempt_on_a_full_disk_is_retried(self, session, submit, make_worker, monkeypatch):
         from aiplatform.server.tasks.runner.attempt import Attempt

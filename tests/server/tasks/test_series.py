@@ -38,7 +38,7 @@ def write(
 
 def drawn(session: Session, task: Task, points: int, **window: int) -> Any:
     """Return the points of a chart, and how many points the whole series has."""
-    rollups.bring_up_to_date(task.id)
+    rollups.update_levels(task.id)
     session.rollback()
     chart = series.chart(session, task.id, "loss", points=points, **window)
     return [(step, float(value)) for step, value, _ in json.loads(chart.json)], chart.total
@@ -119,7 +119,7 @@ def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> No
         ]
         write(session, task, points)
         counting.update(points)
-        rollups.bring_up_to_date(task.id)
+        rollups.update_levels(task.id)
     expected = sorted(counting.items())
     assert whole(session, task) == expected
     low, high = min(expected, key=lambda p: (p[1], p[0])), max(expected, key=lambda p: p[1])
@@ -157,7 +157,7 @@ def test_overwritten_value_is_no_peak(session: Session, task: Task) -> None:
 
 def test_deleted_task_leaves_no_points(session: Session, task: Task) -> None:
     write(session, task, [(1, 1.0)])
-    rollups.bring_up_to_date(task.id)
+    rollups.update_levels(task.id)
     session.execute(delete(Task).where(Task.id == task.id))
     session.commit()
     for table in ("metric_points", "metric_levels", "metric_rollups"):

@@ -54,7 +54,7 @@ def world() -> World:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
-    """Replace the worker's spares by ones that run scripts; the test itself calls ``look``."""
+    """Replace the worker's spares by ones that run scripts; the test itself calls ``maintain``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
     found = Spares(
         settings, gpus=False, clock=lambda: world.now, available_mb=lambda: world.available
@@ -69,7 +69,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -
 def make(kept: Spares, world: World) -> int:
     """Make a spare and wait until it is ready; return its launcher's process id."""
     world.now += spares.SETTLE_SECONDS
-    kept.look()
+    kept.maintain()
     spare = kept._spare
     assert spare is not None
     assert spare.child.warm.wait(60)
@@ -171,12 +171,12 @@ def test_job_with_a_long_environment_leaves_the_spare_for_the_next(kept: Spares,
 def test_spare_is_made_some_seconds_after_the_worker_or_a_task_started(
     session, submit: Submit, make_worker, kept: Spares, world: World
 ):
-    kept.look()
+    kept.maintain()
     assert kept._spare is None, "the worker has just started"
     make(kept, world)
     submit("")
     run(session, make_worker())
-    kept.look()
+    kept.maintain()
     assert kept._spare is None, "a task has just started"
     make(kept, world)
 
@@ -186,11 +186,11 @@ def test_spare_is_ended_when_memory_is_scarce_and_made_again_with_enough(
 ):
     launcher = make(kept, world)
     world.available = spares.SCARCE_MB - 1
-    kept.look()
+    kept.maintain()
     assert not psutil.pid_exists(launcher)
     assert homes() == []
     world.available = spares.ENOUGH_MB - 1
-    kept.look()
+    kept.maintain()
     assert kept._spare is None, "what it freed does not make another"
     world.available = spares.ENOUGH_MB
     make(kept, world)
@@ -201,10 +201,10 @@ def test_unused_spare_is_ended_and_made_again_when_a_task_needs_one(
 ):
     launcher = make(kept, world)
     world.now += spares.IDLE_SECONDS
-    kept.look()
+    kept.maintain()
     assert not psutil.pid_exists(launcher)
     world.now += 1
-    kept.look()
+    kept.maintain()
     assert kept._spare is None
     submit("")
     run(session, make_worker())
@@ -218,15 +218,15 @@ def test_failing_spare_is_retried_after_growing_waits(
     waited = []
     world.now += spares.SETTLE_SECONDS
     for _ in range(3):
-        kept.look()
+        kept.maintain()
         broken = kept._spare
         assert broken is not None
         until(lambda child=broken.child: child.gone)
-        kept.look()
+        kept.maintain()
         assert kept._spare is None
         waited.append(kept._not_before - world.now)
         world.now = kept._not_before - 1
-        kept.look()
+        kept.maintain()
         assert kept._spare is None
         world.now += 1
     assert waited == [60, 120, 240]
@@ -238,7 +238,7 @@ def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypat
     monkeypatch.setattr(kept.settings, "child_deadline_seconds", 3.0)
     for _ in range(8):
         world.now += kept.settings.renew_seconds
-        kept.look()
+        kept.maintain()
         time.sleep(0.5)
     assert kept.ready
     assert psutil.pid_exists(launcher)

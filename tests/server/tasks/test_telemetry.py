@@ -117,12 +117,12 @@ def test_alert_is_raised_once_and_again_after_the_condition_was_gone() -> None:
     watch = Watch()
     idle = {"gpu0.percent": 2.0, "gpu1.percent": 3.0}
     busy = {"gpu0.percent": 2.0, "gpu1.percent": 50.0}
-    told = [(now, a.kind) for now in range(700) for a in watch.look(now, idle)]
+    told = [(now, a.kind) for now in range(700) for a in watch.check(now, idle)]
     assert told == [(600, AlertKind.GPU_IDLE)]
-    assert not [a for now in range(700, 705) for a in watch.look(now, busy)]
-    assert not [a for now in range(705, 1400) for a in watch.look(now, idle)], "gone too shortly"
-    assert not [a for now in range(1400, 1500) for a in watch.look(now, busy)]
-    again = [(now, a.kind) for now in range(1500, 2200) for a in watch.look(now, idle)]
+    assert not [a for now in range(700, 705) for a in watch.check(now, busy)]
+    assert not [a for now in range(705, 1400) for a in watch.check(now, idle)], "gone too shortly"
+    assert not [a for now in range(1400, 1500) for a in watch.check(now, busy)]
+    again = [(now, a.kind) for now in range(1500, 2200) for a in watch.check(now, idle)]
     assert again == [(2100, AlertKind.GPU_IDLE)]
 
 
@@ -142,8 +142,8 @@ def test_condition_raises_its_alert_after_some_seconds(
     sample: dict[str, float], kind: AlertKind | None
 ) -> None:
     watch = Watch(memory_limit_mb=1000)
-    assert watch.look(0, sample) == [], "a moment is no reason"
-    told = [alert.kind for now in range(1, 40) for alert in watch.look(now, sample)]
+    assert watch.check(0, sample) == [], "a moment is no reason"
+    told = [alert.kind for now in range(1, 40) for alert in watch.check(now, sample)]
     assert told == ([] if kind is None else [kind])
 
 

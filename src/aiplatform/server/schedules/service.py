@@ -39,7 +39,7 @@ from aiplatform.server.schedules.rules import CronExpressionError, times_after, 
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.tasks.errors import WrongTaskType
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import Wanted, require_readable, submit_checked
+from aiplatform.server.tasks.service import TaskRequest, require_readable, submit_checked
 from aiplatform.server.tasks.service.kinds import kind_of
 
 actions: TypeAdapter[Action] = TypeAdapter(Action)
@@ -255,7 +255,7 @@ def _submit(session: Session, schedule: Schedule) -> Task:
                 session, context, experiment, name=action.name, priority=action.priority
             )
         case TaskAction():
-            wanted = Wanted(action.spec, action.name, action.priority)
+            wanted = TaskRequest(action.spec, action.name, action.priority)
             return submit_checked(session, context, wanted)
 
 

@@ -87,7 +87,7 @@ class WorkerProcess:
             )
         runner.get_sampler().watch_machine(self.worker_id, [one.id for one in offers.devices])
         self._spares = runner.keep_spares(self.settings, gpus=bool(offers.devices))
-        for name, target in (("heartbeat", self._beat), ("reaper", self._run_reaper)):
+        for name, target in (("heartbeat", self._send_heartbeats), ("reaper", self._run_reaper)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -118,7 +118,7 @@ class WorkerProcess:
                 "Give this one another name with AIPLATFORM_WORKER_NAME."
             ) from error
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self.stopped.wait(HEARTBEAT_SECONDS):
             try:
                 with transaction() as session:
@@ -194,8 +194,8 @@ def do_chores(settings: Settings) -> None:
             "retention": retention.apply_all,
             "orphans": adopt_orphans,
             "blobs": collect_blobs,
-            "celery": _forget_outcomes,
-            "submissions": _forget_submissions,
+            "celery": _delete_old_results,
+            "submissions": _delete_old_submissions,
             **hourly_chores(),
             "spool": lambda: clean_directory(settings.spool_dir, SPOOL_MAX_AGE),
             "store": lambda: get_store().sweep(timedelta(days=1).total_seconds()),
@@ -203,13 +203,13 @@ def do_chores(settings: Settings) -> None:
     )
 
 
-def _forget_outcomes() -> None:
+def _delete_old_results() -> None:
     get_celery().backend.cleanup()
 
 
-def _forget_submissions() -> None:
+def _delete_old_submissions() -> None:
     with transaction() as session:
-        submissions.forget_old(session)
+        submissions.delete_old_keys(session)
 
 
 def end_leftovers(work_dir: Path) -> None:

@@ -236,7 +236,7 @@ def start_run(
         require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
     # The end of a run locks the run's task first and then its experiment. The same order here
     # prevents a deadlock.
-    dependencies.look_up(session, context.project_id, run.after)
+    dependencies.lock_required_tasks(session, context.project_id, run.after)
     found = queries.lock_experiment(session, context, experiment)
     task = service.submit_run(
         session,

@@ -37,7 +37,7 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import dependencies, request_cancel, require_readable
-from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.dependencies import Dependency
 from aiplatform.server.tasks.service.insertion import require_fitting_queue
 from aiplatform.server.tasks.service.queue import lock
 
@@ -67,7 +67,9 @@ def create_deployment(
     """
     require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
-    needs = dependencies.look_up(session, context.project_id, dependencies.needs_of(spec, after))
+    needs = dependencies.lock_required_tasks(
+        session, context.project_id, dependencies.required_tasks(spec, after)
+    )
     model = registry.model_meant(session, context, spec.model)
     if model is not None:
         spec = spec.model_copy(update={"model": model.uuid})
@@ -255,7 +257,7 @@ class _LockedModel:
     """A deployment's model, or the training that will make it, locked against deletion."""
 
     model: Model | None
-    needs: Sequence[Needs]
+    needs: Sequence[Dependency]
 
 
 def _lock_model(session: Session, context: ProjectContext, uuid: UUID) -> _LockedModel:
@@ -269,7 +271,9 @@ def _lock_model(session: Session, context: ProjectContext, uuid: UUID) -> _Locke
     if deployment.model_id is None and made_by(spec) is None:
         raise DeployedModelGone
     try:
-        needs = dependencies.look_up(session, context.project_id, dependencies.needs_of(spec))
+        needs = dependencies.lock_required_tasks(
+            session, context.project_id, dependencies.required_tasks(spec)
+        )
         return _LockedModel(registry.model_meant(session, context, spec.model), needs)
     except NotFound as error:
         raise DeployedModelGone from error

@@ -19,7 +19,7 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.dependencies import Dependency
 from aiplatform.server.tasks.service.insertion import enqueue
 
 S = DeploymentStatus
@@ -32,7 +32,7 @@ def start_run(
     project: UUID,
     *,
     delay: timedelta | None = None,
-    needs: Sequence[Needs] = (),
+    needs: Sequence[Dependency] = (),
 ) -> None:
     """Queue a task that serves the deployment's model, after the tasks that it ``needs``."""
     model = None if deployment.model_id is None else session.get(Model, deployment.model_id)
@@ -51,7 +51,7 @@ def queue_server(
     project: UUID,
     *,
     delay: timedelta | None = None,
-    needs: Sequence[Needs] = (),
+    needs: Sequence[Dependency] = (),
 ) -> Task:
     """Queue a task that serves ``model`` for the deployment, and return it."""
     not_before = None

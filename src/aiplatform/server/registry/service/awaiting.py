@@ -28,7 +28,9 @@ def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTas
     """
     if isinstance(meant, UUID):
         return usable_model(session, context, meant)
-    [need] = dependencies.look_up(session, context.project_id, [After(task=meant.from_task)])
+    [need] = dependencies.lock_required_tasks(
+        session, context.project_id, [After(task=meant.from_task)]
+    )
     if need.task.type != TaskType.TRAINING:
         raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:

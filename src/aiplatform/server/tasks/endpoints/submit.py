@@ -96,7 +96,7 @@ def submit_tasks(
 
 def _submission(context: ProjectContext, body: TaskIn, key: str | None) -> Submission:
     """Return the submission of one task. A key means the same alone and in a batch."""
-    wanted = service.Wanted(
+    wanted = service.TaskRequest(
         body.spec, body.name, body.priority, body.after, traceparent=tracing.traceparent()
     )
     if key is None:

@@ -48,8 +48,8 @@ from aiplatform.server.tasks.queries.telemetry import (
 )
 from aiplatform.server.tasks.queries.waiting import pick, queue_positions, tasks_ahead
 from aiplatform.server.tasks.queries.workers import (
-    Held,
-    WorkerFacts,
+    HeldLease,
+    WorkerRow,
     any_worker_fits,
     any_worker_fits_query,
     attempt_of,
@@ -73,11 +73,11 @@ __all__ = [
     "CHUNKS_PER_PAGE",
     "EVENTS_PER_PAGE",
     "POINTS_PER_PAGE",
-    "Held",
+    "HeldLease",
     "NamedTask",
     "Origin",
     "TaskReferences",
-    "WorkerFacts",
+    "WorkerRow",
     "any_worker_fits",
     "any_worker_fits_query",
     "artifacts_after",

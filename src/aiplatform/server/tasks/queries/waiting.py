@@ -25,7 +25,7 @@ LEVEL = (
 """SQL expression for ``rules.level`` of a row; needs ``now(at)`` in scope."""
 
 USAGE = "COALESCE(usage_share(u.usage, u.rate, u.as_of, now.at), 0)"
-"""SQL expression for ``rules.share`` of a joined row ``u`` of project_usage."""
+"""SQL expression for ``rules.usage_share`` of a joined row ``u`` of project_usage."""
 
 LINES = f"""
     now AS (SELECT COALESCE(CAST(:now AS timestamptz), now()) AS at),

@@ -31,7 +31,7 @@ FORGOTTEN = "interval '7 days'"
 """A worker that was away for longer is not expected to come back."""
 
 
-class Held(Protocol):
+class HeldLease(Protocol):
     """The resources that one node of a task holds on a worker.
 
     Memory is in MiB; ``gpu_indices`` are indexes into the worker's devices.
@@ -75,7 +75,7 @@ def _held_by() -> Compiled:
     )
 
 
-def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
+def leases_of(session: Session, worker_id: int) -> Sequence[HeldLease]:
     """Return the leases of a worker as plain rows: every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
@@ -95,7 +95,7 @@ def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID |
     return session.scalar(found)
 
 
-def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:
+def leases_to_end(session: Session, worker_id: int) -> Sequence[HeldLease]:
     """Return the leases of a worker, sorted by project.
 
     Ending a lease locks the usage row of its project. With the same order everywhere, workers that
@@ -108,14 +108,14 @@ def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:
     return rows
 
 
-def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[Held]:
+def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[HeldLease]:
     """Return the leases of several workers, oldest first."""
     of_them = select(_held).where(_held.c.worker_id.in_(worker_ids))
     rows: Sequence[Any] = session.execute(of_them.order_by(_held.c.acquired_at)).all()
     return rows
 
 
-class WorkerFacts(Protocol):
+class WorkerRow(Protocol):
     """A worker as claims see it; see :class:`Worker`."""
 
     @property
@@ -143,14 +143,14 @@ def _lock_worker() -> Compiled:
             *(Worker.id, Worker.name, Worker.state, Worker.cpus, Worker.memory_mb),
             *(Worker.labels, Worker.devices),
             func.set_config("plan_cache_mode", "force_generic_plan", True),
-            exists().where(TaskNodeGroup.state == "gathering").label("some_gather"),
+            exists().where(TaskNodeGroup.state == "gathering").label("any_gathering"),
         )
         .where(Worker.id == bindparam("worker_id", type_=BigInteger()))
         .with_for_update(of=Worker)
     )
 
 
-def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Sequence[Held]]:
+def lock_worker(session: Session, worker_id: int) -> tuple[WorkerRow, bool, Sequence[HeldLease]]:
     """Lock a worker for a claim; return it, if some task gathers nodes, and the worker's leases.
 
     The leases are read under the lock. The second value is read before the lock is granted. A task
@@ -159,7 +159,7 @@ def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Se
     mine = {"worker_id": worker_id}
     found, held = fetch_all(session, (_lock_worker(), mine), (_held_by(), mine))
     (worker,) = found
-    return worker, worker.some_gather, held
+    return worker, worker.any_gathering, held
 
 
 def live_workers(session: Session) -> Sequence[Worker]:
@@ -172,12 +172,12 @@ def live_workers(session: Session) -> Sequence[Worker]:
     ).all()
 
 
-def devices_of(worker: WorkerFacts) -> list[Device]:
+def devices_of(worker: WorkerRow) -> list[Device]:
     """Return the worker's slots for GPU work."""
     return [Device(d["id"], d["memory_mb"], d.get("name", "")) for d in worker.devices]
 
 
-def room_of(worker: WorkerFacts, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
+def room_of(worker: WorkerRow, leases: Sequence[HeldLease]) -> tuple[Room, Room, list[int]]:
     """Return the worker's total room, its free room, and the indexes of its free devices."""
     return _room(
         worker,
@@ -188,7 +188,7 @@ def room_of(worker: WorkerFacts, leases: Sequence[Held]) -> tuple[Room, Room, li
 
 
 def _room(
-    worker: WorkerFacts, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
+    worker: WorkerRow, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
 ) -> tuple[Room, Room, list[int]]:
     memories = [device.memory_mb for device in devices_of(worker)]
     free_places = [place for place in range(len(memories)) if place not in taken]

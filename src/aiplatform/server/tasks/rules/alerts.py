@@ -63,7 +63,7 @@ class Alert:
 class _Condition:
     since: float | None = None
     gone_since: float | None = None
-    told: bool = False
+    raised: bool = False
 
 
 @dataclass(slots=True)
@@ -76,28 +76,28 @@ class Watch:
     memory_limit_mb: float = 0.0
     _conditions: dict[AlertKind, _Condition] = field(default_factory=dict)
 
-    def look(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
+    def check(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
         """Return the alerts that are due now. A value that is missing from ``sample`` is ignored.
 
         Args:
             now: seconds, by any clock that does not jump.
             sample: by key as :mod:`runner.sampling` makes them, the machine's with ``machine.``.
         """
-        told = []
+        raised = []
         for kind, value, holds, seconds in self._conditions_in(sample):
             condition = self._conditions.setdefault(kind, _Condition())
             if holds:
                 condition.gone_since = None
                 condition.since = now if condition.since is None else condition.since
-                if not condition.told and now - condition.since >= seconds:
-                    condition.told = True
-                    told.append(Alert(kind, round(value, 1)))
+                if not condition.raised and now - condition.since >= seconds:
+                    condition.raised = True
+                    raised.append(Alert(kind, round(value, 1)))
                 continue
             condition.since = None
             condition.gone_since = now if condition.gone_since is None else condition.gone_since
             if now - condition.gone_since >= REARM_SECONDS:
-                condition.told = False
-        return told
+                condition.raised = False
+        return raised
 
     def _conditions_in(
         self, sample: Mapping[str, float]

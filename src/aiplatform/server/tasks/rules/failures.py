@@ -4,7 +4,7 @@ import errno
 
 LONGEST_WAIT_SECONDS = 3600.0
 
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         errno.EAGAIN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EHOSTUNREACH,
         errno.EINTR, errno.EIO, errno.EMFILE, errno.ENETUNREACH, errno.ENFILE, errno.ENOMEM,
@@ -14,9 +14,9 @@ PASSING = frozenset(
 """Temporary errors of a machine or network; a later attempt or another worker may not have them."""
 
 
-def curable(error: OSError) -> bool:
+def is_transient(error: OSError) -> bool:
     """Return True if a retry may help. It does not for a missing file, for example."""
-    return isinstance(error, ConnectionError | TimeoutError) or error.errno in PASSING
+    return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
 
 
 def wait_before_retry(retry_seconds: float, failures: int) -> float:

@@ -54,7 +54,7 @@ def order_key(
     return (-level(priority, since, now), usage, since, task_id)
 
 
-def rate(cpus: float, memory_mb: int, gpus: int) -> float:
+def usage_rate(cpus: float, memory_mb: int, gpus: int) -> float:
     """Return what one second of a task adds to its project's usage.
 
     This is the task's dominant resource, in cores.
@@ -62,7 +62,7 @@ def rate(cpus: float, memory_mb: int, gpus: int) -> float:
     return max(cpus, memory_mb * MEMORY_RATE, gpus * GPU_RATE, LEAST_RATE)
 
 
-def decayed(usage: float, running_rate: float, passed: timedelta) -> float:
+def decayed_usage(usage: float, running_rate: float, passed: timedelta) -> float:
     """Return a project's usage (core-seconds) after ``passed``, with tasks of ``running_rate``.
 
     This solves ``du/dt = running_rate - u * ln 2 / HALF_LIFE``, so the usage can be brought up to
@@ -74,6 +74,6 @@ def decayed(usage: float, running_rate: float, passed: timedelta) -> float:
     return usage * left + running_rate * half_life / math.log(2) * (1 - left)
 
 
-def share(usage: float, running_rate: float, passed: timedelta) -> float:
+def usage_share(usage: float, running_rate: float, passed: timedelta) -> float:
     """Return the usage by which projects are compared: past usage, and LOOKAHEAD of what runs."""
-    return decayed(usage, running_rate, passed) + running_rate * LOOKAHEAD.total_seconds()
+    return decayed_usage(usage, running_rate, passed) + running_rate * LOOKAHEAD.total_seconds()

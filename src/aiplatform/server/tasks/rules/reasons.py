@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class WaitingFacts:
     """The facts about a waiting task. ``quota`` is set if its project's quota is used up."""
 
     demand: Demand
@@ -38,7 +38,7 @@ class Circumstances:
     quota: Shortfall | None = None
 
 
-def explain(known: Circumstances, missing: Sequence[Shortfall] | None = None) -> Shortfall:
+def explain(known: WaitingFacts, missing: Sequence[Shortfall] | None = None) -> Shortfall:
     """Return everything that keeps the task from starting: first its place, then its needs.
 
     ``missing`` is the result of :func:`missing_now`, if it is known from another task with the same

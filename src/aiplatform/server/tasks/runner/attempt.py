@@ -37,7 +37,7 @@ from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.rules import cpu_shares
 from aiplatform.server.tasks.rules.cpu_shares import Cores
 from aiplatform.server.tasks.rules.estimate import Estimate
-from aiplatform.server.tasks.rules.failures import curable
+from aiplatform.server.tasks.rules.failures import is_transient
 from aiplatform.server.tasks.runner import process as processes
 from aiplatform.server.tasks.runner.addresses import serving_address
 from aiplatform.server.tasks.runner.attempt_writer import AttemptWriter
@@ -60,7 +60,7 @@ from aiplatform.server.tasks.runner.process import (
 )
 from aiplatform.server.tasks.runner.sampling import Watched, get_sampler
 from aiplatform.server.tasks.runner.secrets import mask_secrets
-from aiplatform.server.tasks.runner.spans import Phases, traced
+from aiplatform.server.tasks.runner.spans import Phases, attempt_span
 from aiplatform.server.tasks.runner.spares import from_spare
 from aiplatform.server.tasks.service import attempts, fleet
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
@@ -76,7 +76,7 @@ def run_attempt(claim: Claim) -> None:
     """Run a claimed task to its outcome. When this returns, none of its processes run here."""
     with (
         structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt),
-        traced(claim),
+        attempt_span(claim),
     ):
         Attempt(claim, get_settings()).run()
 
@@ -147,7 +147,7 @@ class Attempt:
             self._start(job)
         except OSError as error:
             said = f"The task could not be started: {error}"
-            if curable(error):
+            if is_transient(error):
                 self.write(lambda s: attempts.retry(s, self.claim, said))
             else:
                 self._end(Outcome(TaskStatus.FAILED, error=said))
@@ -205,7 +205,7 @@ class Attempt:
     def _start(self, job: Job) -> None:
         job_file = self.directory / "job.json"
         job_file.write_text(dumps(job), encoding="utf-8")
-        imports = self.claim.task_type in processes.NETWORKED
+        imports = self.claim.task_type in processes.DOWNLOADING
         told = processes.import_environment(self.settings) if imports else {}
         serves, divides = job.serving is not None, job.ranks is not None
         if self.cores is not None:
@@ -220,7 +220,7 @@ class Attempt:
         if self.watched is not None:
             self.watched.pid = self.child.pid
         processes.record(self.directory.parent, self.child)
-        self.child.say(Renew(seconds=deadline))
+        self.child.send(Renew(seconds=deadline))
 
     def _supervise(self) -> None:
         assert self.child is not None
@@ -332,7 +332,7 @@ class Attempt:
         """Ask the child to stop within its grace period. Further calls do nothing."""
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
-            self.child.say(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
+            self.child.send(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
 
     def _completes_answers(self) -> bool:
         """Return True if a cancelled server may finish the requests that it is answering."""
@@ -344,7 +344,7 @@ class Attempt:
             return False
         if not self.draining:
             self.draining = True
-            self.child.say(Drain())
+            self.child.send(Drain())
         return True
 
     def _ready(self, message: Ready) -> None:
@@ -448,4 +448,4 @@ class Attempt:
                 continue
             due = time.monotonic() + settings.renew_seconds
             if self.child is not None:
-                self.child.say(Renew(seconds=settings.child_deadline_seconds))
+                self.child.send(Renew(seconds=settings.child_deadline_seconds))

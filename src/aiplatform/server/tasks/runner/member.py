@@ -12,7 +12,7 @@ from aiplatform.protocol.messages import Failure, Result, Stopped
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.rules.failures import curable
+from aiplatform.server.tasks.rules.failures import is_transient
 from aiplatform.server.tasks.runner import process as processes
 from aiplatform.server.tasks.runner.attempt import Attempt
 from aiplatform.server.tasks.runner.node_group import POLL_SECONDS
@@ -61,7 +61,7 @@ class NodeAttempt(Attempt):
             self._start(job.model_copy(update={"ranks": ranks}))
         except OSError as error:
             self._report_failure(
-                f"The task could not be started: {error}", retryable=curable(error)
+                f"The task could not be started: {error}", retryable=is_transient(error)
             )
             return
         except Problem as error:

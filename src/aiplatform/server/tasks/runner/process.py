@@ -71,7 +71,7 @@ class Malformed:
 
 Item = RuntimeMessage | Chunk | Malformed
 
-PASSED_ON = (
+INHERITED = (
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
@@ -89,7 +89,7 @@ TRANSPORTS = ("GLOO_", "NCCL_")
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
-NETWORKED = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
+DOWNLOADING = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
 """The types of tasks that download something; only they get proxy settings and online hubs."""
 
 
@@ -114,7 +114,7 @@ def child_environment(
     home: Path, devices: tuple[str, ...], extra: Mapping[str, str], *, network: bool
 ) -> dict[str, str]:
     """Return a clean environment: no credentials, no personal home, only the leased GPUs."""
-    names = PASSED_ON + NETWORK if network else PASSED_ON
+    names = INHERITED + NETWORK if network else INHERITED
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {name: os.environ[name] for name in os.environ if name.startswith(TRANSPORTS)}
     environment |= {
@@ -130,7 +130,7 @@ def child_environment(
     return environment | dict(extra)
 
 
-def whole_characters(data: bytes) -> int:
+def count_whole_characters(data: bytes) -> int:
     """Return how many bytes of ``data`` are whole UTF-8 characters; all if it is not UTF-8."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
@@ -142,7 +142,7 @@ def whole_characters(data: bytes) -> int:
     return len(data)
 
 
-def fits_at_once(message: ControlMessage) -> bool:
+def fits_pipe(message: ControlMessage) -> bool:
     """Return True if the message fits into the pipe of any system, so that writing never blocks."""
     return len(encode(message)) <= 16 * 1024
 
@@ -216,7 +216,7 @@ class Child:
         """The launcher's process id."""
         return self.process.pid
 
-    def say(self, message: ControlMessage) -> None:
+    def send(self, message: ControlMessage) -> None:
         """Send a control message. Nothing happens if the child has ended or doesn't read."""
         with self._control_lock:
             if self._control < 0:
@@ -236,7 +236,7 @@ class Child:
         with contextlib.suppress(queue.Empty):
             while True:
                 self.items.get_nowait()
-        self.say(begin)
+        self.send(begin)
         deadline = time.monotonic() + within
         while not self._begun.wait(0.05):
             if self.gone or time.monotonic() > deadline:
@@ -306,7 +306,7 @@ class Child:
             # A chunk ends with a line. A line longer than a chunk is cut between two characters.
             end = data.rfind(b"\n") + 1
             if not end and len(data) >= LOG_READ_BYTES:
-                end = whole_characters(data)
+                end = count_whole_characters(data)
             rest = data[end:]
             if end:
                 self._put_log(data[:end], stream)

@@ -159,7 +159,7 @@ class Sampler:
                 for key, value in self.gpus.read(device).items():
                     values[f"gpu{place}.{key}"] = value
             one.series.add(moment, values)
-            one.alerts += one.watch.look(now, {**around, **values})
+            one.alerts += one.watch.check(now, {**around, **values})
 
     def flush(self) -> None:
         """Write all samples that were collected."""

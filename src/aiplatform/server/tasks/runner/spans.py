@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def traced(claim: Claim) -> Iterator[None]:
+def attempt_span(claim: Claim) -> Iterator[None]:
     """Make the attempt the current span, in the trace of the request that submitted the task.
 
     If the database is away, the trace has no parent; the attempt runs all the same.
@@ -42,10 +42,10 @@ def traced(claim: Claim) -> Iterator[None]:
     }
     with tracing.span("attempt", "consumer", parent=parent, attributes=attributes):
         yield
-        _judge(claim)
+        _record_outcome(claim)
 
 
-def _judge(claim: Claim) -> None:
+def _record_outcome(claim: Claim) -> None:
     try:
         with transaction() as session:
             outcome, error = queries.outcome_of(session, claim.task_id, claim.attempt)

@@ -23,11 +23,11 @@ from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec, TrainingSpe
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks.rules.cpu_shares import PASSIVE
 from aiplatform.server.tasks.runner import process
-from aiplatform.server.tasks.runner.process import Child, child_environment, fits_at_once
+from aiplatform.server.tasks.runner.process import Child, child_environment, fits_pipe
 
 log = structlog.get_logger(__name__)
 NEEDED = ("torch", "transformers", "peft", "trl")
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 SETTLE_SECONDS = 5.0
 """Seconds after a worker or task has started in which no spare is made, to leave it the CPU."""
 
@@ -176,10 +176,10 @@ class Spares:
         with self._lock:
             self._wanted = self.clock()
             self._not_before = max(self._not_before, self.clock() + SETTLE_SECONDS)
-            if self._spare is None or not self.ready or not fits_at_once(begin):
+            if self._spare is None or not self.ready or not fits_pipe(begin):
                 return None
             spare, self._spare = self._spare, None
-        spare.child.say(Renew(seconds=deadline_seconds))
+        spare.child.send(Renew(seconds=deadline_seconds))
         if spare.child.begin(begin, within=HELLO_SECONDS):
             spare.child.scratch = spare.directory
             return spare.child
@@ -188,18 +188,18 @@ class Spares:
         return None
 
     def _run(self) -> None:
-        while not self._stopped.wait(LOOK_SECONDS) and not process.stopping.is_set():
+        while not self._stopped.wait(POLL_SECONDS) and not process.stopping.is_set():
             try:
-                self.look()
+                self.maintain()
             except OSError as error:
                 log.warning("no spare could be started", error=str(error)[:200])
-                self._broke()
+                self._back_off()
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
             _end(spare)
 
-    def look(self) -> None:
+    def maintain(self) -> None:
         """Renew the spare, end it, or make one, whichever is due.
 
         Raises:
@@ -216,7 +216,7 @@ class Spares:
                 return
             if spare.child.gone:
                 log.warning("the spare ended by itself", exit_code=spare.child.process.returncode)
-                self._broke()
+                self._back_off()
                 given_up, self._spare = spare, None
             elif not should_keep(mode, self.available_mb(), unused):
                 given_up, self._spare = spare, None
@@ -247,9 +247,9 @@ class Spares:
 
     def _renew(self, spare: Spare) -> None:
         self._renewed = self.clock()
-        spare.child.say(Renew(seconds=self.settings.child_deadline_seconds))
+        spare.child.send(Renew(seconds=self.settings.child_deadline_seconds))
 
-    def _broke(self) -> None:
+    def _back_off(self) -> None:
         wait = min(3600.0, RETRY_SECONDS * 2**self._failures)
         self._failures += 1
         self._not_before = self.clock() + wait

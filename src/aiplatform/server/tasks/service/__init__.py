@@ -8,7 +8,7 @@ cancels, ``reordering`` changes priority and place, ``control`` pauses, resumes 
 
 from aiplatform.server.tasks.service.control import request_pause, resume, retry
 from aiplatform.server.tasks.service.queue import (
-    Wanted,
+    TaskRequest,
     cancel_project_tasks,
     request_cancel,
     require_readable,
@@ -19,7 +19,7 @@ from aiplatform.server.tasks.service.queue import (
 from aiplatform.server.tasks.service.reordering import move_before, set_priority
 
 __all__ = [
-    "Wanted",
+    "TaskRequest",
     "cancel_project_tasks",
     "move_before",
     "request_cancel",

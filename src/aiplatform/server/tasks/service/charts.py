@@ -18,9 +18,9 @@ from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.queries import NamedTask, series
 from aiplatform.server.tasks.rules.series import LEAST_STEP, MOST_STEP, summarise_series
 from aiplatform.server.tasks.service.rollups import (
-    bring_up_to_date,
-    bring_up_to_date_within,
-    ready_for_charts,
+    prepare_levels_for_charts,
+    update_levels,
+    update_levels_within,
 )
 
 MAX_SUMMARISED = 200
@@ -61,7 +61,7 @@ def draw_series(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
 ) -> str:
     """Return ``{"series": …}`` with at most ``points`` points of each key, see `series.chart`."""
-    ready_for_charts(task_id)
+    prepare_levels_for_charts(task_id)
     with transaction() as session:
         names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
         parts = {
@@ -82,7 +82,7 @@ def compare_series(
     """Return ``{"charts": {key: [{"task", "name", "total", "points"}]}}`` as JSON text."""
     lines: dict[str, list[str]] = {key: [] for key in keys}
     for task in tasks:
-        ready_for_charts(task.id)
+        prepare_levels_for_charts(task.id)
         with transaction() as session:
             for key, found in lines.items():
                 chart = series.chart(session, task.id, key, **_between(first, last), points=points)
@@ -96,7 +96,7 @@ def summarise_tasks(tasks: Sequence[NamedTask], keys: Sequence[str] | None) -> l
     """Return the summaries of each task's series, see :func:`summarise_series`."""
     found = []
     for task in tasks:
-        bring_up_to_date(task.id)
+        update_levels(task.id)
         with transaction() as session:
             rows = series.summary(session, task.id)
         metrics = {
@@ -113,7 +113,7 @@ def summarise_metrics(session: Session, task: Task) -> dict[str, Any]:
 
     The caller has locked the task.
     """
-    bring_up_to_date_within(session, task.id)
+    update_levels_within(session, task.id)
     rows = series.summary(session, task.id)[:MAX_SUMMARISED]
     found: dict[str, Any] = jsonable({row.key: summarise_series(row) for row in rows})
     return found

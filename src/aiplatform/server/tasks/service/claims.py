@@ -20,7 +20,7 @@ from aiplatform.server.core.statements import compiled
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
-from aiplatform.server.tasks.queries import Held, WorkerFacts
+from aiplatform.server.tasks.queries import HeldLease, WorkerRow
 from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, STARTS, Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
@@ -50,7 +50,7 @@ class Claim:
     others_wait: bool = True
 
 
-class _QuotaTaken(Exception):
+class _QuotaUsedUp(Exception):
     """Another claim has used up the quota of the task's project since the task was picked."""
 
 
@@ -64,7 +64,7 @@ def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim
     while True:
         try:
             return _claim(session, worker_id, queues)
-        except _QuotaTaken:
+        except _QuotaUsedUp:
             session.rollback()
 
 
@@ -75,22 +75,22 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     are reserved for it. Later tasks start only if they leave it this room; see
     :class:`Reservation`.
     """
-    worker, some_gather, leases = queries.lock_worker(session, worker_id)
+    worker, any_gathering, leases = queries.lock_worker(session, worker_id)
     if worker.state != "active":
         return None
     total, free, places = queries.room_of(worker, leases)
-    joinable = gathering.joinable_tasks(session, worker, queues, total) if some_gather else []
+    joinable = gathering.joinable_tasks(session, worker, queues, total) if any_gathering else []
     if joinable:
         node = gathering.join(session, worker, free, places, joinable)
         if node is not None:
             return _as_node(session, worker, node)
         free = gathering.free_after_reservations(worker, leases, joinable, total, free)
     labels = dumps(worker.labels)
-    start = TAKE, _start_of(worker, queues)
-    elsewhere: list[int] = []
+    start = TAKE, _start_parameters(worker, queues)
+    excluded: list[int] = []
     while True:
         found = queries.pick(
-            session, queues, labels, total=total, free=free, blocked_too=True, excluded=elsewhere,
+            session, queues, labels, total=total, free=free, blocked_too=True, excluded=excluded,
             start=start,
         )  # fmt: skip
         if found.task is not None:
@@ -100,11 +100,11 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
         promise = _reserve(session, worker, leases, found.blocked)
         if promise is not None:
             break
-        elsewhere.append(found.blocked)
+        excluded.append(found.blocked)
     preemption.make_room(session, worker, leases, found.blocked, promise.promised)
     rest = promise.leaves(total, free)
     found = queries.pick(
-        session, queues, labels, total=total, free=rest, blocked_too=False, excluded=elsewhere,
+        session, queues, labels, total=total, free=rest, blocked_too=False, excluded=excluded,
         start=start,
     )  # fmt: skip
     if found.task is None:
@@ -166,8 +166,8 @@ which may wait for rows that this one has locked.
 """
 
 
-def _start_of(
-    worker: WorkerFacts, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
+def _start_parameters(
+    worker: WorkerRow, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
 ) -> dict[str, Any]:
     """Return the parameters of :data:`TAKE`."""
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
@@ -183,9 +183,9 @@ def _start_of(
 
 def _take(
     session: Session,
-    worker: WorkerFacts,
+    worker: WorkerRow,
     queues: Sequence[str],
-    leases: Sequence[Held],
+    leases: Sequence[HeldLease],
     picked: Picked,
 ) -> Claim:
     """Start a new attempt of a pending task that :func:`queries.pick` has locked."""
@@ -196,11 +196,11 @@ def _take(
         if picked.has_quota and not quotas.may_start(
             session, picked.project_id, picked.gpus * picked.nodes
         ):
-            raise _QuotaTaken
+            raise _QuotaUsedUp
         _, free, places = queries.room_of(worker, leases)
         taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
         gpus = tuple(places[place] for place in taken)
-        started = TAKE.one(session, **_start_of(worker, queues, task_id, gpus))
+        started = TAKE.one(session, **_start_parameters(worker, queues, task_id, gpus))
     uuid, task_type, queue, attempt, fence, nodes, others_wait = started
     names = [device.id for device in queries.devices_of(worker)]
     notify(session, f"task:{uuid}")
@@ -223,7 +223,7 @@ def _take(
     )
 
 
-def _as_node(session: Session, worker: WorkerFacts, node: TaskNode) -> Claim:
+def _as_node(session: Session, worker: WorkerRow, node: TaskNode) -> Claim:
     """Return the claim of a worker that joined a task of another worker as a node."""
     names = [device.id for device in queries.devices_of(worker)]
     uuid, task_type, queue, nodes = session.execute(
@@ -246,7 +246,7 @@ def _as_node(session: Session, worker: WorkerFacts, node: TaskNode) -> Claim:
 
 
 def _reserve(
-    session: Session, worker: WorkerFacts, leases: Sequence[Held], task_id: int
+    session: Session, worker: WorkerRow, leases: Sequence[HeldLease], task_id: int
 ) -> Reservation | None:
     """Reserve the worker's next free room for a task; return None if another worker keeps it.
 
@@ -270,7 +270,7 @@ def _reserve(
         ran = {tuple(runner) for runner in made.runners}
         later = [lease for lease in leases if (lease.task_id, lease.fence) not in ran]
         return Reservation(demand, [held_as_demand(worker, lease) for lease in later])
-    if made is not None and not _closer(session, worker, leases, made, demand):
+    if made is not None and not _is_closer(session, worker, leases, made, demand):
         return None
     # Rows that another claim has locked are left to it: it decides about them at this moment.
     locked = session.scalars(
@@ -293,10 +293,10 @@ def _reserve(
     return None if promised is None else Reservation(demand)
 
 
-def _closer(
+def _is_closer(
     session: Session,
-    worker: WorkerFacts,
-    leases: Sequence[Held],
+    worker: WorkerRow,
+    leases: Sequence[HeldLease],
     made: TaskReservation,
     demand: Demand,
 ) -> bool:

@@ -98,7 +98,7 @@ def retry(
         NoWorkerCanRun: see :func:`queue.submit`.
         Problem: see :meth:`TaskKind.check_retry`.
     """
-    needs = dependencies.renewed(session, task.id)
+    needs = dependencies.required_by_retry(session, task.id)
     task = lock(session, task.id)
     if TaskStatus(task.status) not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
         raise NotRetriable(
@@ -158,7 +158,7 @@ def _as_before(session: Session, context: ProjectContext, task: Task) -> Prepare
     spec: TaskSpec = task_specs.validate_python(task.config)
     maker = made_by(spec)
     if maker is not None:
-        meant = FromTask(from_task=dependencies.newest_retry(session, maker))
+        meant = FromTask(from_task=dependencies.last_retry(session, maker))
         spec = spec.model_copy(update={"model": meant})
         return kind_of(task.type).prepare(session, context, spec)
     inputs = [

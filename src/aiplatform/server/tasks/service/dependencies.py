@@ -22,7 +22,7 @@ from aiplatform.server.tasks.models import Task, TaskDependency, TaskScheduling
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Dependency:
     """A task that must end first. It is locked, so that its end can't be missed."""
 
     task: Task
@@ -30,13 +30,15 @@ class Needs:
     settled: bool
 
 
-def needs_of(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
+def required_tasks(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
     """Return the tasks that a task must wait for: those named, and the one whose model it reads."""
     maker = made_by(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 
 
-def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[Needs]:
+def lock_required_tasks(
+    session: Session, project_id: int, after: Sequence[After]
+) -> list[Dependency]:
     """Lock and return the named tasks.
 
     Raises:
@@ -64,11 +66,11 @@ def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[N
         condition = wanted[task.uuid]
         if status.is_final and condition == "ok" and status is not TaskStatus.COMPLETED:
             raise DependencyFailed(task=task.uuid, name=task.name, task_status=task.status)
-        found.append(Needs(task, condition, status.is_final))
+        found.append(Dependency(task, condition, status.is_final))
     return found
 
 
-def renewed(session: Session, task_id: int) -> list[After]:
+def required_by_retry(session: Session, task_id: int) -> list[After]:
     """Return the tasks that a retry must wait for: those of the old task, or their newest retries.
 
     They are locked before the task itself. The end of one of them takes the locks in the same
@@ -95,7 +97,7 @@ def renewed(session: Session, task_id: int) -> list[After]:
     return [After(task=uuid, condition=condition) for uuid, condition in rows]
 
 
-def newest_retry(session: Session, task: UUID) -> UUID:
+def last_retry(session: Session, task: UUID) -> UUID:
     """Return the last retry in the chain of retries, or the task if it was never retried."""
     while True:
         old = select(Task.id).where(Task.uuid == task).scalar_subquery()
@@ -110,7 +112,7 @@ def newest_retry(session: Session, task: UUID) -> UUID:
         task = newer
 
 
-def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
+def store(session: Session, task: Task, needs: Sequence[Dependency]) -> None:
     """Store the dependencies of ``task``."""
     for need in needs:
         session.add(
@@ -125,14 +127,14 @@ def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Dependents:
     """The tasks that the end of a task concerns: those that fail, and those that read its model."""
 
-    doomed: Sequence[Task] = ()
+    failing: Sequence[Task] = ()
     readers: Sequence[Task] = ()
 
 
-def settle(session: Session, ended: Task) -> Settled:
+def settle(session: Session, ended: Task) -> Dependents:
     """Settle the dependencies on a task that has ended."""
     rows = session.execute(
         update(TaskDependency)
@@ -142,7 +144,7 @@ def settle(session: Session, ended: Task) -> Settled:
         .execution_options(synchronize_session=False)
     ).all()
     if not rows:
-        return Settled()
+        return Dependents()
     # Every change of a task locks its row before the rows that belong to it; so does this one.
     session.execute(
         select(Task.id)
@@ -165,7 +167,7 @@ def settle(session: Session, ended: Task) -> Settled:
         if queue.blockers == 0 and (succeeded or condition == "any"):
             wake(session, queue.queue)
     if not concerned:
-        return Settled()
+        return Dependents()
     waiting = (TaskStatus.PENDING.value, TaskStatus.PAUSED.value)
     statement = select(Task).where(Task.id.in_(concerned), Task.status.in_(waiting))
     if succeeded:
@@ -174,4 +176,4 @@ def settle(session: Session, ended: Task) -> Settled:
     found = session.scalars(
         statement.order_by(Task.id).execution_options(populate_existing=True)
     ).all()
-    return Settled(readers=found) if succeeded else Settled(doomed=found)
+    return Dependents(readers=found) if succeeded else Dependents(failing=found)

@@ -51,7 +51,7 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
     worker.state_changed_at = func.clock_timestamp()
     session.flush()
     if state == "draining":
-        _send_away(session, worker)
+        _preempt_tasks(session, worker)
     if state == "active":
         for queue in worker.queues:
             wake(session, queue)
@@ -95,7 +95,7 @@ def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int
     session.flush()
 
 
-def _send_away(session: Session, worker: Worker) -> None:
+def _preempt_tasks(session: Session, worker: Worker) -> None:
     held = [lease.task_id for lease in queries.leases_of(session, worker.id)]
     asked = session.scalars(
         update(TaskScheduling)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import TaskNode, TaskNodeGroup
-from aiplatform.server.tasks.queries.workers import Held, WorkerFacts
+from aiplatform.server.tasks.queries.workers import HeldLease, WorkerRow
 from aiplatform.server.tasks.rules import Demand, Room
 from aiplatform.server.tasks.rules.placement import Reservation, pick_devices
 
@@ -47,7 +47,7 @@ class GatheringTask:
 
 
 def joinable_tasks(
-    session: Session, worker: WorkerFacts, queues: Sequence[str], total: Room
+    session: Session, worker: WorkerRow, queues: Sequence[str], total: Room
 ) -> list[GatheringTask]:
     """Return the tasks that ``worker`` could join if it were empty, oldest lease first."""
     rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
@@ -67,7 +67,7 @@ def joinable_tasks(
     return [task for task in found if task.demand.labels <= labels and total.holds(task.demand)]
 
 
-def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int],
+def join(session: Session, worker: WorkerRow, free: Room, places: Sequence[int],
          waiting: Sequence[GatheringTask]) -> TaskNode | None:  # fmt: skip
     """Join the first task that fits, as one of its nodes. The caller has locked the worker."""
     for task in waiting:
@@ -111,8 +111,8 @@ def _has_quota(session: Session, task: GatheringTask) -> bool:
 
 
 def free_after_reservations(
-    worker: WorkerFacts,
-    leases: Sequence[Held],
+    worker: WorkerRow,
+    leases: Sequence[HeldLease],
     waiting: Sequence[GatheringTask],
     total: Room,
     free: Room,
@@ -125,7 +125,7 @@ def free_after_reservations(
     return free
 
 
-def held_as_demand(worker: WorkerFacts, lease: Held) -> Demand:
+def held_as_demand(worker: WorkerRow, lease: HeldLease) -> Demand:
     """Return the resources of a lease as a demand. The least memory of its devices counts."""
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]

@@ -28,10 +28,10 @@ from aiplatform.server.core.query_cache import CachedQuery, prefetch, query_cach
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submissions
-from aiplatform.server.tasks.service.dependencies import needs_of
+from aiplatform.server.tasks.service.dependencies import required_tasks
 from aiplatform.server.tasks.service.insertion import NewTask, insert_and_wake
 from aiplatform.server.tasks.service.kinds import kind_of
-from aiplatform.server.tasks.service.queue import Wanted, possible_queries, prepared
+from aiplatform.server.tasks.service.queue import TaskRequest, possible_queries, prepare_new_task
 from aiplatform.server.tasks.service.submissions import Key
 
 LANES = 1
@@ -40,7 +40,7 @@ LANES = 1
 SIBLINGS_SECONDS = 0.005
 """Seconds within which a client that submits one task after the other comes back."""
 
-IMPATIENT = "SET LOCAL lock_timeout = '100ms'"
+SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
 """Statement that limits the wait for a lock: it must not hold up the other requests."""
 
 Render = Callable[[Session, ProjectContext, Task], BaseModel]
@@ -59,7 +59,7 @@ class Submission:
     """
 
     context: ProjectContext
-    wanted: Wanted
+    wanted: TaskRequest
     key: Key | None = None
     request: Any = field(default=None, compare=False)
     request_id: str | None = field(default_factory=_request_id, compare=False)
@@ -68,7 +68,7 @@ class Submission:
     def may_share(self) -> bool:
         """True if the task may share a transaction with others."""
         kind = kind_of(self.wanted.spec.type)
-        waits = needs_of(self.wanted.spec, self.wanted.after)
+        waits = required_tasks(self.wanted.spec, self.wanted.after)
         return kind.shares_commit and not waits and self.context.may(kind.permission)
 
 
@@ -80,7 +80,7 @@ class Submitted:
     before: bool = False
 
 
-class _Alone(Exception):
+class _NotShared(Exception):
     """The shared transaction has failed: each request must get one of its own."""
 
 
@@ -91,7 +91,7 @@ class GroupCommit:
         self._render = render
         self._threads = CapacityLimiter(LANES)
         self._batches: Batcher[Submission, Submitted] = Batcher(
-            self._together, lanes=LANES, siblings=SIBLINGS_SECONDS
+            self._submit_batch, lanes=LANES, siblings=SIBLINGS_SECONDS
         )
 
     async def submit(self, asked: Submission) -> Submitted:
@@ -103,38 +103,38 @@ class GroupCommit:
         if asked.may_share:
             try:
                 return await self._batches.call(asked)
-            except _Alone:
+            except _NotShared:
                 pass
         async with session_slot():
-            return await run_sync(_alone, asked, self._render)
+            return await run_sync(_submit_alone, asked, self._render)
 
-    async def _together(self, asked: list[Submission]) -> list[Submitted | Exception]:
+    async def _submit_batch(self, asked: list[Submission]) -> list[Submitted | Exception]:
         try:
-            return await run_sync(_all, asked, self._render, limiter=self._threads)
-        except _Alone:
-            return [_Alone() for _ in asked]
+            return await run_sync(_submit_together, asked, self._render, limiter=self._threads)
+        except _NotShared:
+            return [_NotShared() for _ in asked]
 
 
-def _alone(asked: Submission, render: Render) -> Submitted:
+def _submit_alone(asked: Submission, render: Render) -> Submitted:
     with transaction() as session:
         return submit_all(session, [asked], render)[0]
 
 
-def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]:
+def _submit_together(asked: list[Submission], render: Render) -> list[Submitted | Exception]:
     keys = [one.key for one in asked if one.key is not None]
     if len(set(keys)) < len(keys):
-        raise _Alone  # the second request must get the answer of the first
+        raise _NotShared  # the second request must get the answer of the first
     # Log lines of the transaction may concern any of the requests.
     ids = ",".join(one.request_id for one in asked if one.request_id is not None)
     with bound_contextvars(request=ids or None), session_factory()() as session:
         try:
             if len(asked) > 1:
-                session.connection().exec_driver_sql(IMPATIENT)
+                session.connection().exec_driver_sql(SHORT_LOCK_TIMEOUT)
             answers = _submit(session, asked, render)
         except Exception as error:
             if _is_away(error):
                 raise
-            raise _Alone from error
+            raise _NotShared from error
         # A failure from here on may come before or after the commit, so all requests get the error.
         commit(session)
     return answers
@@ -154,7 +154,7 @@ def submit_all(session: Session, asked: Sequence[Submission], render: Render) ->
 
     Raises:
         KeyReused: when a key came with another request.
-        Problem: see :func:`~aiplatform.server.tasks.service.queue.prepared`.
+        Problem: see :func:`~aiplatform.server.tasks.service.queue.prepare_new_task`.
     """
     answers: list[Submitted] = []
     for answer in _submit(session, asked, render):
@@ -171,7 +171,7 @@ def _prefetch(session: Session, asked: Sequence[Submission]) -> None:
     """
     alike: dict[tuple[int, TaskType], list[Submission]] = {}
     for one in asked:
-        if not needs_of(one.wanted.spec, one.wanted.after):
+        if not required_tasks(one.wanted.spec, one.wanted.after):
             alike.setdefault((one.context.project_id, one.wanted.spec.type), []).append(one)
     queries: list[CachedQuery] = []
     for (_, kind), those in alike.items():
@@ -186,12 +186,12 @@ def _submit(
 ) -> list[Submitted | Exception]:
     """Return an answer for each submission; a refused one gets its problem and leaves no rows."""
     keyed = {one.key: one.request for one in asked if one.key is not None}
-    before = submissions.begin(session, keyed) if keyed else {}
+    before = submissions.take_keys(session, keyed) if keyed else {}
     answers: dict[int, Submitted | Exception] = {}
     tasks: dict[int, Task] = {}
     waiting: dict[int, NewTask] = {}
 
-    def enter() -> None:
+    def insert() -> None:
         tasks.update(zip(waiting, insert_and_wake(session, list(waiting.values())), strict=True))
         waiting.clear()
 
@@ -202,13 +202,13 @@ def _submit(
                 answers[place] = Submitted(before[one.key], before=True)
                 continue
             try:
-                waiting[place] = prepared(session, one.context, one.wanted)
+                waiting[place] = prepare_new_task(session, one.context, one.wanted)
             except Problem as refused:
                 answers[place] = refused
                 continue
             if not kind_of(one.wanted.spec.type).shares_commit:
-                enter()  # the next one may refer to it
-        enter()
+                insert()  # the next one may refer to it
+        insert()
     told: dict[Key, BaseModel] = {}
     for place, task in tasks.items():
         one = asked[place]
@@ -217,7 +217,7 @@ def _submit(
         if one.key is not None:
             told[one.key] = answer
     if told:
-        submissions.remember(session, told)
+        submissions.store_answers(session, told)
     if gone := keyed.keys() - before.keys() - told.keys():
-        submissions.give_back(session, gone)
+        submissions.release_keys(session, gone)
     return [answers[place] for place in range(len(asked))]

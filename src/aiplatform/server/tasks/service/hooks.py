@@ -15,31 +15,31 @@ from aiplatform.server.tasks.models import Task
 StatusHook = Callable[[Session, Task], None]
 PointsHook = Callable[[Session, Task, Sequence[Metrics]], None]
 
-_halts: list[StatusHook] = []
-_points: list[PointsHook] = []
+_status_hooks: list[StatusHook] = []
+_points_hooks: list[PointsHook] = []
 
 
 def on_end_or_pause(act: StatusHook) -> None:
     """Call ``act`` for every task that ends or pauses."""
-    if act not in _halts:
-        _halts.append(act)
+    if act not in _status_hooks:
+        _status_hooks.append(act)
 
 
 def on_points(act: PointsHook) -> None:
     """Call ``act`` with new metrics from a task's runtime, after they are written."""
-    if act not in _points:
-        _points.append(act)
+    if act not in _points_hooks:
+        _points_hooks.append(act)
 
 
 def run_status_hooks(session: Session, task: Task) -> None:
     """Call the hooks for a task that has ended or paused, after a change of status."""
     status = TaskStatus(task.status)
     if status.is_final or status is TaskStatus.PAUSED:
-        for act in _halts:
+        for act in _status_hooks:
             act(session, task)
 
 
 def run_points_hooks(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
     """Call the hooks for new points of a task."""
-    for act in _points:
+    for act in _points_hooks:
         act(session, task, metrics)

@@ -23,7 +23,7 @@ from aiplatform.server.projects.errors import OwnerInactive
 from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.dependencies import Dependency
 from aiplatform.server.tasks.service.kinds import InputRef, kind_of
 
 INSERT = compiled(
@@ -107,7 +107,7 @@ class NewTask:
     task: Task
     recorded: Event
     inputs: Sequence[InputRef] = ()
-    needs: Sequence[Needs] = ()
+    needs: Sequence[Dependency] = ()
     event: dict[str, Any] = field(default_factory=dict)
 
 
@@ -228,7 +228,7 @@ def new_task(
     inputs: Sequence[InputRef] | None = None,
     not_before: datetime | None = None,
     author_id: int | None = None,
-    needs: Sequence[Needs] = (),
+    needs: Sequence[Dependency] = (),
     personal_secrets: bool = True,
 ) -> NewTask:
     """Return a task for :func:`enqueue_all`. Every new task is made here.
@@ -310,7 +310,7 @@ def insert_and_wake(session: Session, new: Sequence[NewTask]) -> list[Task]:
     insert_tasks(session, new)
     for one in new:
         if one.needs:
-            dependencies.write(session, one.task, one.needs)
+            dependencies.store(session, one.task, one.needs)
     for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
         wake(session, queue)
     return [one.task for one in new]

@@ -7,15 +7,15 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
-from aiplatform.server.tasks.queries import Held, WorkerFacts
+from aiplatform.server.tasks.queries import HeldLease, WorkerRow
 from aiplatform.server.tasks.rules import Demand
 from aiplatform.server.tasks.rules.preemption import URGENT, Runner, choose_victims
 
 
 def make_room(
     session: Session,
-    worker: WorkerFacts,
-    leases: Sequence[Held],
+    worker: WorkerRow,
+    leases: Sequence[HeldLease],
     task_id: int,
     demand: Demand,
 ) -> None:
@@ -45,7 +45,7 @@ def make_room(
 
 
 def could_make_room(
-    session: Session, worker: WorkerFacts, leases: Sequence[Held], task_id: int, demand: Demand
+    session: Session, worker: WorkerRow, leases: Sequence[HeldLease], task_id: int, demand: Demand
 ) -> bool:
     """Return True if :func:`make_room` would succeed on this worker."""
     priority = session.execute(select(Task.priority).where(Task.id == task_id)).scalar_one()
@@ -55,7 +55,7 @@ def could_make_room(
     return choose_victims(demand, free, _runners(session, worker, leases)) is not None
 
 
-def _runners(session: Session, worker: WorkerFacts, leases: Sequence[Held]) -> list[Runner]:
+def _runners(session: Session, worker: WorkerRow, leases: Sequence[HeldLease]) -> list[Runner]:
     facts = {
         row.id: row
         for row in session.execute(

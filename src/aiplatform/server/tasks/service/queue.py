@@ -33,7 +33,7 @@ from aiplatform.server.tasks.errors import NoWorkerCanRun, TaskFinished, WrongTa
 from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
 from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.dependencies import Dependency
 from aiplatform.server.tasks.service.hooks import run_status_hooks
 from aiplatform.server.tasks.service.insertion import (
     NewTask,
@@ -146,7 +146,7 @@ def _checked(
     *,
     priority: int,
     after: Sequence[After] = (),
-    needs: Sequence[Needs] | None = None,
+    needs: Sequence[Dependency] | None = None,
     by_platform: bool = False,
     **facts: Any,
 ) -> NewTask:
@@ -160,8 +160,8 @@ def _checked(
     if spec.secrets:
         secrets_service.require_usable(session, context, spec.secrets)
     if needs is None:
-        needs = dependencies.look_up(
-            session, context.project_id, dependencies.needs_of(spec, after)
+        needs = dependencies.lock_required_tasks(
+            session, context.project_id, dependencies.required_tasks(spec, after)
         )
     return new_task(
         spec,
@@ -215,7 +215,7 @@ def _is_plain(spec: TaskSpec) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TaskRequest:
     """One submission, as in a request."""
 
     spec: TaskSpec
@@ -226,16 +226,16 @@ class Wanted:
     """The caller's span, if it is not the current one."""
 
 
-def submit_checked(session: Session, context: ProjectContext, wanted: Wanted) -> Task:
+def submit_checked(session: Session, context: ProjectContext, wanted: TaskRequest) -> Task:
     """Queue a task after its checks.
 
     Raises:
-        Problem: see :func:`prepared`.
+        Problem: see :func:`prepare_new_task`.
     """
-    return enqueue_all(session, [prepared(session, context, wanted)])[0]
+    return enqueue_all(session, [prepare_new_task(session, context, wanted)])[0]
 
 
-def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTask:
+def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequest) -> NewTask:
     """Return the task to queue, after its kind has checked and pinned its references.
 
     Raises:
@@ -250,8 +250,8 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
     context.require(kind.permission)
     require_readable(context, wanted.spec)
     # Tasks are locked before models, as at the end of a task, to prevent deadlocks.
-    needs = dependencies.look_up(
-        session, context.project_id, dependencies.needs_of(wanted.spec, wanted.after)
+    needs = dependencies.lock_required_tasks(
+        session, context.project_id, dependencies.required_tasks(wanted.spec, wanted.after)
     )
     found = kind.prepare(session, context, wanted.spec)
     new = _checked(
@@ -330,9 +330,9 @@ def finish(
     while ended:
         need = ended.popleft()
         reason = f"It waited for the success of {need.name}, which ended as {need.status}."
-        settled = dependencies.settle(session, need)
-        failed = [(dependent, reason) for dependent in settled.doomed]
-        for dependent in settled.readers:
+        dependents = dependencies.settle(session, need)
+        failed = [(dependent, reason) for dependent in dependents.failing]
+        for dependent in dependents.readers:
             try:
                 kind_of(dependent.type).model_made(session, dependent, need)
             except Problem as problem:
@@ -372,11 +372,11 @@ def _finish(
         attempt=task.scheduling.attempt,
         error=task.error_message,
     )
-    _tell_author(session, task, outcome, project)
+    _notify_author(session, task, outcome, project)
     session.flush()
 
 
-def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID | None) -> None:
+def _notify_author(session: Session, task: Task, outcome: Outcome, project: UUID | None) -> None:
     if outcome.status is TaskStatus.CANCELLED:
         return
     done = outcome.status is TaskStatus.COMPLETED

@@ -3,7 +3,7 @@
 It runs in one worker at a time. A lease expires if its renewals have not changed for the length of
 a lease on the reaper's own monotonic clock. No timestamps are compared, so a change of the system
 clock ends no lease. An outage of the database does not either, because only time in which the
-reaper could look counts.
+reaper could read it counts.
 """
 
 import contextlib
@@ -48,7 +48,10 @@ class LastSeen:
 
 @dataclass(slots=True)
 class Reaper:
-    """The reaper's memory. A process that takes over starts with an empty one."""
+    """The reaper, with what it last saw of each lease, node, worker and run.
+
+    A process that takes over starts with an empty memory.
+    """
 
     lease_seconds: float
     clock: Callable[[], float] = time.monotonic

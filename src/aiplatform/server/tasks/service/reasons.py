@@ -15,8 +15,8 @@ from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules import MOVABLE, Demand, Shortfall
 from aiplatform.server.tasks.rules.reasons import (
     STARTS_SOON,
-    Circumstances,
     Holders,
+    WaitingFacts,
     explain,
     missing_now,
     with_holders,
@@ -99,7 +99,7 @@ def waiting_reasons(
                 lacking = with_holders(lacking, demand, workers.offers, of_project)
             missing[key] = lacking
         found[task.id] = explain(
-            Circumstances(
+            WaitingFacts(
                 demand=demand,
                 ahead=None if place is None else place - 1,
                 offers=workers.offers,

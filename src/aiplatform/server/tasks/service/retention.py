@@ -119,12 +119,12 @@ FIELDS = {
 
 def preview(session: Session, project: Project) -> Freed:
     """Return what the next clean-up would delete. This changes nothing."""
-    return _each(session, project, limit=None, delete=False)
+    return _apply_policy(session, project, limit=None, delete=False)
 
 
 def apply(session: Session, project: Project) -> Freed:
     """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table, and audit it."""
-    freed = _each(session, project, limit=TASKS_AT_ONCE, delete=True)
+    freed = _apply_policy(session, project, limit=TASKS_AT_ONCE, delete=True)
     if freed:
         audit.record(
             session,
@@ -139,7 +139,7 @@ def apply(session: Session, project: Project) -> Freed:
     return freed
 
 
-def _each(session: Session, project: Project, *, limit: int | None, delete: bool) -> Freed:
+def _apply_policy(session: Session, project: Project, *, limit: int | None, delete: bool) -> Freed:
     policy = policy_of(project.config, get_settings())
     days = {
         "log_chunks": policy.log_days,

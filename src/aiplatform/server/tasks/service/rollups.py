@@ -34,7 +34,7 @@ _NEXT = text(
 )
 
 
-def bring_up_to_date(task_id: int) -> None:
+def update_levels(task_id: int) -> None:
     """Add all points of a task to its levels, in transactions of its own.
 
     Points get their ids under the task's lock. So while this holds the lock for a moment, no
@@ -54,7 +54,7 @@ def bring_up_to_date(task_id: int) -> None:
             return
 
 
-def bring_up_to_date_within(session: Session, task_id: int) -> None:
+def update_levels_within(session: Session, task_id: int) -> None:
     """Do the same in the caller's transaction, which must hold the task's lock."""
     more = True
     while more:
@@ -65,14 +65,14 @@ def bring_up_to_date_within(session: Session, task_id: int) -> None:
         _advance(session, task_id, up_to)
 
 
-def ready_for_charts(task_id: int) -> None:
+def prepare_levels_for_charts(task_id: int) -> None:
     """Bring the levels up to date if the task has so many points that a chart needs them."""
     with transaction() as session:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
         values = {"task_id": task_id, "after": after, "slice": FEW + 1}
         up_to, fresh = session.execute(_NEXT, values).one()
     if up_to is not None and (after or fresh > FEW):
-        bring_up_to_date(task_id)
+        update_levels(task_id)
 
 
 def _next(session: Session, task_id: int, after: int) -> tuple[int | None, bool]:
@@ -117,6 +117,6 @@ class RollUps:
     @staticmethod
     def _run(task_id: int) -> Any:
         try:
-            bring_up_to_date(task_id)
+            update_levels(task_id)
         except SQLAlchemyError as error:
             log.warning("levels are not up to date", task_id=task_id, error=str(error)[:200])

@@ -70,11 +70,13 @@ def write_log(
         _take(session, task.id, writer, reached)
     lost = run.log_lost_bytes
     if lines:
-        _add_chunks(session, task, _limit(session, task, run, lines))
+        _add_chunks(session, task, _keep_within_rate(session, task, run, lines))
     return len(lines), run.log_lost_bytes - lost, reached, TaskStatus(task.status)
 
 
-def _limit(session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]) -> list[Chunk]:
+def _keep_within_rate(
+    session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]
+) -> list[Chunk]:
     """Return the lines to store, within the run's rate."""
     settings = get_settings()
     for line in lines:

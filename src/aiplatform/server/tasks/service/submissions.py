@@ -13,7 +13,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.errors import KeyReused
 from aiplatform.server.tasks.models import TaskSubmission
 
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 
 
 class Key(NamedTuple):
@@ -28,7 +28,7 @@ def key_of(context: ProjectContext, key: str) -> Key:
     return Key(context.project_id, f"{context.principal.user_id}:{key}")
 
 
-BEGIN = text("""
+TAKE_KEYS = text("""
 INSERT INTO task_submissions (project_id, key, request_hash)
 SELECT project_id, key, request_hash
 FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[]), CAST(:hashes AS text[]))
@@ -38,20 +38,20 @@ ON CONFLICT DO NOTHING RETURNING project_id, key
 """)
 """Statement that takes the keys, in their order, so that two transactions can't deadlock."""
 
-REMEMBER = text("""
+STORE_ANSWERS = text("""
 UPDATE task_submissions s SET answer = r.answer
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(project_id integer, key text, answer jsonb)
 WHERE s.project_id = r.project_id AND s.key = r.key
 """)
 
 
-GIVE_BACK = text("""
+RELEASE_KEYS = text("""
 DELETE FROM task_submissions WHERE (project_id, key) IN (
     SELECT * FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[])))
 """)
 
 
-def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
+def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
     """Take the keys for these requests; return the answers to those that came before.
 
     If the first request with a key is still in progress, the second waits here for its transaction.
@@ -64,7 +64,7 @@ def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any
         for key, request in requests.items()
     }
     values = {**_columns(hashes), "hashes": list(hashes.values())}
-    taken = {Key(row.project_id, row.key) for row in session.execute(BEGIN, values)}
+    taken = {Key(row.project_id, row.key) for row in session.execute(TAKE_KEYS, values)}
     known = hashes.keys() - taken
     if not known:
         return {}
@@ -79,18 +79,18 @@ def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any
     return {key: row.answer for key, row in before.items()}
 
 
-def remember(session: Session, answers: Mapping[Key, Any]) -> None:
+def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
     """Store the answers by key, in the transaction that queues the tasks."""
     rows = [
         {"project_id": key.project_id, "key": key.name, "answer": jsonable(answer)}
         for key, answer in answers.items()
     ]
-    session.execute(REMEMBER, {"rows": dumps(rows)})
+    session.execute(STORE_ANSWERS, {"rows": dumps(rows)})
 
 
-def give_back(session: Session, keys: Collection[Key]) -> None:
+def release_keys(session: Session, keys: Collection[Key]) -> None:
     """Delete keys that were taken in this transaction but whose requests were refused."""
-    session.execute(GIVE_BACK, _columns(keys))
+    session.execute(RELEASE_KEYS, _columns(keys))
 
 
 def _columns(keys: Collection[Key]) -> dict[str, Any]:
@@ -100,8 +100,8 @@ def _columns(keys: Collection[Key]) -> dict[str, Any]:
     }
 
 
-def forget_old(session: Session) -> None:
+def delete_old_keys(session: Session) -> None:
     """Delete keys that are older than a day."""
     session.execute(
-        delete(TaskSubmission).where(TaskSubmission.created_at < func.clock_timestamp() - KEPT)
+        delete(TaskSubmission).where(TaskSubmission.created_at < func.clock_timestamp() - RETENTION)
     )
