@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from aiplatform.server.core.description import DescribedApp, sends
+from aiplatform.server.core.description import DescribedApp, sends_headers
 from tests.client.fake import FakeServer, answer, malformed
 from tests.openapi_checks import (
     DIFFERENCES,
@@ -69,7 +69,7 @@ def client() -> CheckedClient:
     router = APIRouter()
 
     @router.get("/things/{kind}", response_model=Thing)
-    @sends("ETag")
+    @sends_headers("ETag")
     def thing(kind: str) -> Response:
         return ANSWERS[kind]
 

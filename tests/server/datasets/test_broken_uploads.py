@@ -206,11 +206,11 @@ def leftover(name: str, hours: float) -> Path:
 def test_spool_files_left_by_a_crash_are_deleted_after_a_day() -> None:
     old = [leftover(name, 25) for name in ("a.upload", "a.parquet.partial", "upload-b.bin")]
     fresh = leftover("c.upload", 23)
-    assert spool.clean_directory(get_settings().spool_dir, spool.KEPT) >= len(old)
+    assert spool.clean_directory(get_settings().spool_dir, spool.SPOOL_MAX_AGE) >= len(old)
     assert not any(path.exists() for path in old)
     assert fresh.exists()
     fresh.unlink()
-    assert spool.clean_directory(get_settings().spool_dir / "nowhere", spool.KEPT) == 0
+    assert spool.clean_directory(get_settings().spool_dir / "nowhere", spool.SPOOL_MAX_AGE) == 0
 
 
 def test_expired_uploads_are_deleted(mine: Api, project: Project, session: Session) -> None:
