@@ -13,10 +13,16 @@ import pytest
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.importing.run import run_import
 from aiplatform.runtime.importing.shapes import check_bounds, check_shapes
-from tests.runtime.conftest import BASE_MODEL, Heard, heard, heard_by, make_job
+from tests.runtime.conftest import (
+    BASE_MODEL,
+    RecordedReporter,
+    make_job,
+    make_recorded_reporter,
+    recorded,
+)
 from tests.tiny_model import make_tiny_model
 
-__all__ = ["heard", "heard_by"]
+__all__ = ["make_recorded_reporter", "recorded"]
 
 UPLOAD = {"type": "model_import", "model": BASE_MODEL, "source": {"kind": "upload"}}
 
@@ -47,13 +53,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_config_size_that_contradicts_weights_is_refused_and_named(
-    model: Path, tmp_path: Path, heard: Heard, field: str, value: float
+    model: Path, tmp_path: Path, recorded: RecordedReporter, field: str, value: float
 ) -> None:
     upload = Path(shutil.copytree(model, tmp_path / "upload"))
     config = json.loads((upload / "config.json").read_text())
     (upload / "config.json").write_text(json.dumps({**config, field: value}))
     with pytest.raises(JobError, match=rf"^config\.json says .*\b{field} = ") as refused:
-        run_import(make_job(tmp_path, UPLOAD, {"source": upload}), heard.report)
+        run_import(make_job(tmp_path, UPLOAD, {"source": upload}), recorded.report)
     assert not refused.value.retryable
 
 
