@@ -271,14 +271,14 @@ def test_read_of_a_deleted_blob_continues_to_its_end(tmp_path: Path) -> None:
     assert first + b"".join(chunks) == CONTENT
 
 
-def test_sweep_deletes_only_old_incomplete_files(tmp_path: Path) -> None:
+def test_delete_incomplete_keeps_recent_and_complete_files(tmp_path: Path) -> None:
     store = LocalBlobStore(tmp_path / "blobs")
     sha256 = put(store, tmp_path, b"content")
     old, new = (store.root / "incoming" / name for name in ("old", "new"))
     old.write_bytes(b"half")
     new.write_bytes(b"half")
     os.utime(old, (1, 1))
-    assert store.sweep(3600) == 1
+    assert store.delete_incomplete(3600) == 1
     assert not old.exists()
     assert new.exists()
     assert store.exists(sha256)

@@ -120,7 +120,7 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
-    def sweep(self, older_than_seconds: float) -> int:
+    def delete_incomplete(self, older_than_seconds: float) -> int:
         """Delete files that crashed writers left behind, and return their number."""
 
 
@@ -299,7 +299,7 @@ class LocalBlobStore(BlobStore):
     def local_path(self, sha256: str) -> Path | None:
         return self._existing(sha256)
 
-    def sweep(self, older_than_seconds: float) -> int:
+    def delete_incomplete(self, older_than_seconds: float) -> int:
         before = time.time() - older_than_seconds
         removed = 0
         for path in self._incoming.iterdir():

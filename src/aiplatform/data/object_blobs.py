@@ -123,7 +123,7 @@ class ObjectBlobStore(BlobStore):
             raise BlobNotFoundError(sha256)
         return None
 
-    def sweep(self, older_than_seconds: float) -> int:  # noqa: ARG002
+    def delete_incomplete(self, older_than_seconds: float) -> int:  # noqa: ARG002
         return 0  # Lifecycle rules of the bucket remove incomplete uploads.
 
     def _key(self, sha256: str) -> str:

@@ -198,7 +198,7 @@ def do_chores(settings: Settings) -> None:
             "submissions": _delete_old_submissions,
             **hourly_chores(),
             "spool": lambda: clean_directory(settings.spool_dir, SPOOL_MAX_AGE),
-            "store": lambda: get_store().sweep(timedelta(days=1).total_seconds()),
+            "store": lambda: get_store().delete_incomplete(timedelta(days=1).total_seconds()),
         }
     )
 
