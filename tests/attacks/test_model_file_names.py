@@ -12,7 +12,7 @@ import pytest
 
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.importing.hub import choose, parse_modelscope_listing
-from aiplatform.server.registry.rules import fault_of_path
+from aiplatform.server.registry.rules import path_error
 from tests.conftest import Api
 from tests.matrix.world import World
 
@@ -101,7 +101,7 @@ def kept(owner: Api, model: str) -> list[str]:
 @pytest.mark.parametrize("what", REFUSED)
 def test_hostile_name_is_refused(what: str) -> None:
     """Every upload passes this rule. Its message must not contain the name's unusual characters."""
-    fault = fault_of_path(REFUSED[what])
+    fault = path_error(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()
 

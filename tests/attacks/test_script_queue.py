@@ -18,7 +18,7 @@ from aiplatform.server.tasks.service.insertion import new_task
 from tests.conftest import Api, environment
 from tests.factories import make_deployment, make_model, make_project, number
 from tests.openapi_checks import CheckedClient
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 QUEUE = "scripts"
 WORDS = "the queue 'scripts' is only for scripts"
@@ -86,29 +86,29 @@ class TestRefused:
 def test_task_queued_before_is_failed_by_the_worker(
     session: Session, admin: Api, project: Project
 ) -> None:
-    hand = Hand(f"queue{number()}")
-    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
+    worker = ManualWorker(f"queue{number()}")
+    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": worker.queue}
     made = admin.post(f"projects/{project.uuid}/deployments", json=body)
     assert made.status_code == 201, made.text
-    claim = hand.take()
-    with environment(AIPLATFORM_SCRIPT_QUEUE=hand.queue):
+    claim = worker.take()
+    with environment(AIPLATFORM_SCRIPT_QUEUE=worker.queue):
         runner.run_attempt(claim)
     [task] = tasks(session, project)
     assert task.status == "failed"
-    assert f"the queue {hand.queue!r} is only for scripts" in (task.error_message or "")
+    assert f"the queue {worker.queue!r} is only for scripts" in (task.error_message or "")
 
 
 def test_crashed_model_server_in_script_queue_is_not_restarted(
     session: Session, admin: Api, project: Project
 ) -> None:
     """Ending its task must not fail either."""
-    hand = Hand(f"queue{number()}")
-    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
+    worker = ManualWorker(f"queue{number()}")
+    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": worker.queue}
     place = f"projects/{project.uuid}/deployments"
     made = admin.post(place, json=body).json()
-    claim = hand.take()
-    with environment(AIPLATFORM_SCRIPT_QUEUE=hand.queue):
-        hand.fail(claim, "out of memory")
+    claim = worker.take()
+    with environment(AIPLATFORM_SCRIPT_QUEUE=worker.queue):
+        worker.fail(claim, "out of memory")
     assert len(tasks(session, project)) == 1
     shown = admin.get(f"deployments/{made['uuid']}").json()
     assert (shown["status"], shown["error"]) == ("crashed", "out of memory")

@@ -33,18 +33,28 @@ from tests.server.sweeps.conftest import (
     config,
     create,
     dataset,
-    hand,
     held_out,
     made,
-    mine,
+    manual_worker,
     owner,
+    owner_api,
     project,
     rows,
 )
 
 __all__ = [
-    "base", "begin", "config", "create", "dataset", "hand", "held_out", "made", "mine", "owner",
-    "project", "rows",
+    "base",
+    "begin",
+    "config",
+    "create",
+    "dataset",
+    "held_out",
+    "made",
+    "manual_worker",
+    "owner",
+    "owner_api",
+    "project",
+    "rows",
 ]  # fmt: skip
 
 
@@ -76,7 +86,7 @@ SWEPT = [
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("path", "kind"), SWEPT)
 def test_sweep_with_reference_to_another_project_is_refused(
-    session: Session, project: Project, begin: Callable[..., Any], mine: Api,
+    session: Session, project: Project, begin: Callable[..., Any], owner_api: Api,
     base: Any, dataset: Any, held_out: Any, foreign: dict[str, str],
     path: str, kind: str, place: int,
 ) -> None:  # fmt: skip
@@ -181,17 +191,19 @@ def test_sweep_with_secret_by_key_without_secrets_scope_is_refused(
 
 @pytest.mark.parametrize("field", ["evaluation", "benchmarks"])
 def test_gate_with_dataset_of_another_project_is_refused(
-    mine: Api, project: Project, foreign: dict[str, str], field: str
+    owner_api: Api, project: Project, foreign: dict[str, str], field: str
 ) -> None:
     for uuid in foreign.values():
-        answer = mine.put(
+        answer = owner_api.put(
             f"projects/{project.uuid}/dataset-gate", json={field: [{"dataset": uuid}]}
         )
         assert answer.status_code == 404, answer.text
 
 
-def test_fix_of_dataset_of_another_project_gets_404(mine: Api, foreign: dict[str, str]) -> None:
-    answer = mine.post(
+def test_fix_of_dataset_of_another_project_gets_404(
+    owner_api: Api, foreign: dict[str, str]
+) -> None:
+    answer = owner_api.post(
         f"datasets/{foreign['dataset']}/fix", json={"fixes": {"duplicates": "deduplicate"}}
     )
     assert answer.status_code == 404, answer.text
@@ -199,14 +211,14 @@ def test_fix_of_dataset_of_another_project_gets_404(mine: Api, foreign: dict[str
 
 @pytest.mark.parametrize("more", [{"against": "dataset"}, {"base_model": "model"}], ids=str)
 def test_fix_with_further_reference_is_refused(
-    mine: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
+    owner_api: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
 ) -> None:
     """Expect a fix to use the comparison data of the report; a request can't choose other data."""
     ((field, kind),) = more.items()
     value: Any = foreign[kind]
     if field == "against":
         value = [{"dataset": value, "role": "evaluation"}]
-    answer = mine.post(
+    answer = owner_api.post(
         f"datasets/{dataset.uuid}/fix",
         json={"fixes": {"duplicates": "deduplicate"}, field: value},
     )
@@ -219,18 +231,18 @@ def test_fix_with_further_reference_is_refused(
     ids=lambda text: repr(text[:12]),
 )
 def test_finding_name_with_pattern_or_unusual_characters_is_refused(
-    mine: Api, project: Project, dataset: Any, finding: str
+    owner_api: Api, project: Project, dataset: Any, finding: str
 ) -> None:
     limit = {"finding": finding, "max_count": 0}
-    gate = mine.put(f"projects/{project.uuid}/dataset-gate", json={"limits": [limit]})
+    gate = owner_api.put(f"projects/{project.uuid}/dataset-gate", json={"limits": [limit]})
     assert gate.status_code == 422, gate.text
-    fix = mine.post(f"datasets/{dataset.uuid}/fix", json={"fixes": {finding: "deduplicate"}})
+    fix = owner_api.post(f"datasets/{dataset.uuid}/fix", json={"fixes": {finding: "deduplicate"}})
     assert fix.status_code == 422, fix.text
 
 
 @pytest.mark.parametrize("role", ["viewer", "developer"])
 def test_override_of_gate_without_permission_is_refused(
-    api: Callable[..., Api], session: Session, mine: Api, project: Project,
+    api: Callable[..., Api], session: Session, owner_api: Api, project: Project,
     create: Callable[..., Any], role: str,
 ) -> None:  # fmt: skip
     uuid = create().json()["uuid"]

@@ -16,7 +16,7 @@ from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import service as projects_service
 from aiplatform.server.projects.service.bin import register_kind
 from aiplatform.server.registry import jobs as registry_jobs
-from aiplatform.server.registry.service.discarding import BinnedModels
+from aiplatform.server.registry.service.bin import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
 from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs

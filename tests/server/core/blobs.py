@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import Blob, StoredFile
 
-Keep = Callable[..., StoredFile]
+StoreBlob = Callable[..., StoredFile]
 
 
 def is_known(file: StoredFile) -> bool:

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.storage import StoredFile, keep
 from tests.factories import number
-from tests.server.core.blobs import Keep
+from tests.server.core.blobs import StoreBlob
 
 
 @pytest.fixture
-def stored(session: Session, tmp_path: Path) -> Keep:
+def store_blob(session: Session, tmp_path: Path) -> StoreBlob:
     """Return a function that stores content (by default, new content) and commits."""
 
-    def stored(content: bytes | None = None, path: str = "file") -> StoredFile:
+    def store_blob(content: bytes | None = None, path: str = "file") -> StoredFile:
         content = f"content {number()}".encode() if content is None else content
         source = tmp_path / f"source{number()}"
         source.write_bytes(content)
@@ -27,7 +27,7 @@ def stored(session: Session, tmp_path: Path) -> Keep:
         session.commit()
         return StoredFile(path, sha256, len(content))
 
-    return stored
+    return store_blob
 
 
 FailAtCommit = Callable[[Session], None]

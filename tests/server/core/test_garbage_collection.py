@@ -33,7 +33,7 @@ from aiplatform.server.core.storage import (
     refer,
 )
 from tests.factories import make_model, make_project, number, references
-from tests.server.core.blobs import Keep, is_known
+from tests.server.core.blobs import StoreBlob, is_known
 
 NOW = timedelta(0)
 
@@ -73,8 +73,10 @@ class TestCollect:
     def _nothing_left_by_others(self, database_url: str) -> None:
         collect_blobs(grace=NOW)
 
-    def test_collect_deletes_only_unreferenced_blobs(self, session: Session, stored: Keep) -> None:
-        used, unused = stored(), stored()
+    def test_collect_deletes_only_unreferenced_blobs(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
+        used, unused = store_blob(), store_blob()
         own(session, used)
         assert collect_blobs(grace=NOW) >= 1
         assert (is_known(used), is_known(unused)) == (True, False)
@@ -82,21 +84,21 @@ class TestCollect:
         assert not get_store().exists(unused.sha256)
         assert collect_blobs(grace=NOW) == 0
 
-    def test_collect_within_grace_period_keeps_blob(self, stored: Keep) -> None:
-        file = stored()
+    def test_collect_within_grace_period_keeps_blob(self, store_blob: StoreBlob) -> None:
+        file = store_blob()
         assert collect_blobs() == 0
         assert is_known(file)
 
-    def test_collect_deletes_at_most_the_limit(self, stored: Keep) -> None:
+    def test_collect_deletes_at_most_the_limit(self, store_blob: StoreBlob) -> None:
         for _ in range(3):
-            stored()
+            store_blob()
         assert collect_blobs(grace=NOW, limit=2) == 2
         assert collect_blobs(grace=NOW) == 1
 
     def test_collect_during_uncommitted_reference_skips_blob(
-        self, session: Session, stored: Keep
+        self, session: Session, store_blob: StoreBlob
     ) -> None:
-        file = stored()
+        file = store_blob()
         model = make_model(session, make_project(session))
         refer(session, file, project_id=model.project_id, model_id=model.id)
         assert collect_blobs(grace=NOW) == 0
@@ -105,9 +107,9 @@ class TestCollect:
         assert is_known(file)
 
     def test_collect_sees_reference_made_after_selection(
-        self, session: Session, stored: Keep, monkeypatch: pytest.MonkeyPatch
+        self, session: Session, store_blob: StoreBlob, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        file = stored()
+        file = store_blob()
         original, calls = garbage_collection.transaction, []
 
         @contextmanager
@@ -124,10 +126,14 @@ class TestCollect:
         assert get_store().exists(file.sha256)
 
     def test_keep_during_deletion_stores_content_again(
-        self, session: Session, stored: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        session: Session,
+        store_blob: StoreBlob,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         content = b"thrown away and wanted"
-        file = stored(content)
+        file = store_blob(content)
         store, deleting, go_on = get_store(), threading.Event(), threading.Event()
         delete = store.delete
 
@@ -157,9 +163,9 @@ class TestCollect:
         assert b"".join(store.read(file.sha256)) == content
 
     def test_collect_after_store_failure_deletes_file(
-        self, stored: Keep, monkeypatch: pytest.MonkeyPatch
+        self, store_blob: StoreBlob, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        file = stored()
+        file = store_blob()
 
         def fail(_: str) -> None:
             raise OSError("disk on fire")
@@ -173,9 +179,9 @@ class TestCollect:
         assert not is_marked(file)
 
     def test_marked_file_is_deleted_after_commit_and_grace_period(
-        self, stored: Keep, monkeypatch: pytest.MonkeyPatch
+        self, store_blob: StoreBlob, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        file = stored()
+        file = store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 1
         assert (is_known(file), is_marked(file)) == (False, True)
         assert delete_marked_files() == 0
@@ -192,20 +198,20 @@ class TestCollect:
         assert delete_marked_files(grace=NOW) == 1
         assert seen == [False]
 
-    def test_keep_of_marked_content_restores_blob(self, stored: Keep) -> None:
+    def test_keep_of_marked_content_restores_blob(self, store_blob: StoreBlob) -> None:
         content = b"marked and wanted"
-        file = stored(content)
+        file = store_blob(content)
         assert mark_unreferenced_blobs(grace=NOW) == 1
-        stored(content)
+        store_blob(content)
         assert (is_known(file), is_marked(file)) == (True, False)
         assert delete_marked_files(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
     def test_keep_that_rolls_back_leaves_file_marked(
-        self, session: Session, stored: Keep, tmp_path: Path
+        self, session: Session, store_blob: StoreBlob, tmp_path: Path
     ) -> None:
         content = b"marked and almost wanted"
-        file = stored(content)
+        file = store_blob(content)
         assert mark_unreferenced_blobs(grace=NOW) == 1
         source = tmp_path / "source"
         source.write_bytes(content)
@@ -215,8 +221,10 @@ class TestCollect:
         assert delete_marked_files(grace=NOW) == 1
         assert not get_store().exists(file.sha256)
 
-    def test_refer_to_marked_blob_restores_it(self, session: Session, stored: Keep) -> None:
-        file = stored()
+    def test_refer_to_marked_blob_restores_it(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
+        file = store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 1
         own(session, file)
         assert (is_known(file), is_marked(file)) == (True, False)
@@ -224,9 +232,9 @@ class TestCollect:
         assert get_store().exists(file.sha256)
 
     def test_refer_to_marked_blob_by_several_at_once_restores_it(
-        self, session: Session, stored: Keep
+        self, session: Session, store_blob: StoreBlob
     ) -> None:
-        file = stored()
+        file = store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 1
         models = [make_model(session, make_project(session)) for _ in range(6)]
 
@@ -239,9 +247,9 @@ class TestCollect:
         assert references(session, file.sha256) == 6
 
     def test_refer_to_marked_blob_without_file_raises_blob_gone(
-        self, session: Session, stored: Keep
+        self, session: Session, store_blob: StoreBlob
     ) -> None:
-        file = stored()
+        file = store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 1
         get_store().delete(file.sha256)
         with pytest.raises(BlobGone):
@@ -250,17 +258,17 @@ class TestCollect:
 
     @pytest.mark.parametrize("moment", ["before", "after"])
     def test_killed_collector_leaves_consistent_state(
-        self, session: Session, stored: Keep, moment: str, database_url: str
+        self, session: Session, store_blob: StoreBlob, moment: str, database_url: str
     ) -> None:
         """After a death before or after the deletion, another collector or writer continues."""
-        kept, dropped = stored(b"killed, kept " + moment.encode()), stored()
+        kept, dropped = store_blob(b"killed, kept " + moment.encode()), store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 2
         code = KILLED.format(before=moment == "before")
         for _ in range(2):
             child = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
             assert child.returncode == -signal.SIGKILL
             assert (is_marked(kept), is_marked(dropped)) == (True, True)
-        stored(b"killed, kept " + moment.encode())
+        store_blob(b"killed, kept " + moment.encode())
         assert delete_marked_files(grace=NOW) == 1
         assert (is_known(kept), is_marked(kept), is_marked(dropped)) == (True, False, False)
         assert b"".join(get_store().read(kept.sha256)) == b"killed, kept " + moment.encode()
@@ -282,18 +290,20 @@ class TestCollect:
         assert collect_blobs(grace=NOW) == 1
         assert not get_store().exists(sha256)
 
-    def test_simultaneous_collectors_delete_each_blob_once(self, stored: Keep) -> None:
+    def test_simultaneous_collectors_delete_each_blob_once(self, store_blob: StoreBlob) -> None:
         for _ in range(12):
-            stored()
+            store_blob()
         with ThreadPoolExecutor(4) as pool:
             counts = list(pool.map(lambda _: collect_blobs(grace=NOW), range(4)))
         assert sum(counts) == 12
 
-    def test_referenced_blob_never_loses_its_file(self, session: Session, stored: Keep) -> None:
+    def test_referenced_blob_never_loses_its_file(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
         """References are added and deleted while a collector runs all the time."""
         stop, model = threading.Event(), make_model(session, make_project(session))
         content = b"contended"
-        file = stored(content)
+        file = store_blob(content)
 
         def collect() -> None:
             while not stop.is_set():
@@ -303,7 +313,7 @@ class TestCollect:
             collector = pool.submit(collect)
             try:
                 for turn in range(40):
-                    stored(content)
+                    store_blob(content)
                     try:
                         refer(session, file, project_id=None, model_id=model.id)
                         session.commit()

@@ -21,21 +21,23 @@ from aiplatform.server.core.storage import (
     refer,
 )
 from tests.factories import make_model, make_project, make_user, references
-from tests.server.core.blobs import Keep, is_known
+from tests.server.core.blobs import StoreBlob, is_known
 
 
 class TestKeep:
-    def test_identical_content_is_stored_once(self, session: Session, stored: Keep) -> None:
-        first, second = stored(b"the same"), stored(b"the same")
+    def test_identical_content_is_stored_once(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
+        first, second = store_blob(b"the same"), store_blob(b"the same")
         assert first == second
         rows = session.scalars(select(Blob).where(Blob.sha256 == first.sha256)).all()
         assert len(rows) == 1
         assert b"".join(get_store().read(first.sha256)) == b"the same"
 
-    def test_keep_again_updates_touched_at(self, session: Session, stored: Keep) -> None:
-        file = stored(b"used again")
+    def test_keep_again_updates_touched_at(self, session: Session, store_blob: StoreBlob) -> None:
+        file = store_blob(b"used again")
         before = session.get_one(Blob, file.sha256).touched_at
-        stored(b"used again")
+        store_blob(b"used again")
         session.expire_all()
         assert session.get_one(Blob, file.sha256).touched_at > before
 
@@ -62,10 +64,12 @@ class TestKeep:
 
 
 class TestRefer:
-    def test_files_of_returns_files_of_owner_by_path(self, session: Session, stored: Keep) -> None:
+    def test_files_of_returns_files_of_owner_by_path(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
         model = make_model(session, make_project(session))
         other = make_model(session, make_project(session))
-        files = [stored(path="b/2"), stored(path="a"), stored(path="b/10")]
+        files = [store_blob(path="b/2"), store_blob(path="a"), store_blob(path="b/10")]
         for file in files:
             refer(session, file, project_id=model.project_id, model_id=model.id)
         refer(session, files[0], project_id=other.project_id, model_id=other.id)
@@ -80,25 +84,31 @@ class TestRefer:
             refer(session, StoredFile("x", "0" * 64, 1), project_id=None, model_id=model.id)
         assert gone.value.status == 409
 
-    def test_refer_twice_with_same_path_is_refused(self, session: Session, stored: Keep) -> None:
+    def test_refer_twice_with_same_path_is_refused(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
         model = make_model(session, make_project(session))
         for _ in range(2):
-            refer(session, stored(path="same"), project_id=None, model_id=model.id)
+            refer(session, store_blob(path="same"), project_id=None, model_id=model.id)
             if session.new:
                 last = session
         with pytest.raises(IntegrityError):
             last.commit()
         session.rollback()
 
-    def test_reference_without_owner_is_refused(self, session: Session, stored: Keep) -> None:
-        file = stored()
+    def test_reference_without_owner_is_refused(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
+        file = store_blob()
         refer(session, file, project_id=None)
         with pytest.raises(IntegrityError):
             session.flush()
         session.rollback()
 
-    def test_reference_is_deleted_with_its_owner(self, session: Session, stored: Keep) -> None:
-        file, owner = stored(), make_user(session)
+    def test_reference_is_deleted_with_its_owner(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
+        file, owner = store_blob(), make_user(session)
         project = make_project(session, owner)
         model = make_model(session, project, files=[file])
         assert references(session, file.sha256) == 1
@@ -110,8 +120,14 @@ class TestRefer:
 
 
 class TestFetch:
-    def test_fetch_tree_copies_files_to_their_paths(self, stored: Keep, tmp_path: Path) -> None:
-        files = [stored(b"1", "weights/a/1"), stored(b"2", "weights/2"), stored(b"", "empty")]
+    def test_fetch_tree_copies_files_to_their_paths(
+        self, store_blob: StoreBlob, tmp_path: Path
+    ) -> None:
+        files = [
+            store_blob(b"1", "weights/a/1"),
+            store_blob(b"2", "weights/2"),
+            store_blob(b"", "empty"),
+        ]
         target = tmp_path / "laid out"
         fetch_tree(files, target)
         found = {

@@ -22,7 +22,7 @@ from tests.factories import (
     make_version,
     number,
 )
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def owner(session: Session, project: Project) -> User:
 
 
 @pytest.fixture
-def mine(api: Callable[[User | None], Api], owner: User) -> Api:
+def owner_api(api: Callable[[User | None], Api], owner: User) -> Api:
     return api(owner)
 
 
 @pytest.fixture
-def hand(client: Any) -> Hand:
-    return Hand(f"queue{number()}")
+def manual_worker(client: Any) -> ManualWorker:
+    return ManualWorker(f"queue{number()}")
 
 
 @pytest.fixture
@@ -92,23 +92,25 @@ def held_out(session: Session, project: Project, rows: Callable[[str], StoredFil
 
 
 @pytest.fixture
-def config(base: Model, dataset: Dataset, held_out: Dataset, hand: Hand) -> dict[str, Any]:
+def config(
+    base: Model, dataset: Dataset, held_out: Dataset, manual_worker: ManualWorker
+) -> dict[str, Any]:
     """Return the smallest config of an experiment."""
     return {
         "base_model": str(base.uuid),
         "dataset": {"dataset": str(dataset.uuid)},
         "eval_dataset": {"dataset": str(held_out.uuid)},
         "output_name": "faq",
-        "queue": hand.queue,
+        "queue": manual_worker.queue,
     }
 
 
 @pytest.fixture
-def create(mine: Api, project: Project, config: dict[str, Any]) -> Callable[..., Any]:
+def create(owner_api: Api, project: Project, config: dict[str, Any]) -> Callable[..., Any]:
     """Return a function that creates an experiment over HTTP."""
 
     def make(name: str = "an experiment", **changes: Any) -> Any:
         body = {"name": name, "config": {**config, **changes}}
-        return mine.post(f"projects/{project.uuid}/experiments", json=body)
+        return owner_api.post(f"projects/{project.uuid}/experiments", json=body)
 
     return make

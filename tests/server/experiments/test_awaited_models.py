@@ -28,7 +28,7 @@ from aiplatform.server.tasks.service.group_commit import Submission
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_context, make_project, make_task
-from tests.server.experiments.hand import Hand, fresh, until_it_waits
+from tests.server.experiments.manual_worker import ManualWorker, fresh, until_it_waits
 
 Submit = Callable[..., Any]
 FIGURES = {"rows": 4, "tokens": 40, "model": {"loss": 1.5, "perplexity": 4.48}}
@@ -41,11 +41,11 @@ def experiment(session: Session, create: Submit) -> Experiment:
 
 
 @pytest.fixture
-def train(mine: Api, experiment: Experiment) -> Submit:
+def train(owner_api: Api, experiment: Experiment) -> Submit:
     """Return a function that queues a training over HTTP."""
 
     def start(**body: Any) -> Any:
-        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert answer.status_code == 202, answer.text
         return answer.json()
 
@@ -53,7 +53,9 @@ def train(mine: Api, experiment: Experiment) -> Submit:
 
 
 @pytest.fixture
-def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Submit:
+def evaluate(
+    owner_api: Api, project: Project, held_out: Dataset, manual_worker: ManualWorker
+) -> Submit:
     """Return a function that requests an evaluation of a training or of a spec's model."""
 
     def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
@@ -66,61 +68,71 @@ def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Subm
                 "type": "evaluation",
                 "model": model,
                 "dataset": {"dataset": str(held_out.uuid)},
-                "queue": hand.queue,
+                "queue": manual_worker.queue,
                 **spec,
             },
         }
-        return mine.post(f"projects/{project.uuid}/tasks", json=body, headers=dict(headers))
+        return owner_api.post(f"projects/{project.uuid}/tasks", json=body, headers=dict(headers))
 
     return submit
 
 
 class TestRuns:
     def test_run_after_another_run_waits_for_it(
-        self, mine: Api, train: Submit, hand: Hand, made: list[StoredFile], experiment: Experiment
+        self,
+        owner_api: Api,
+        train: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
+        experiment: Experiment,
     ) -> None:
         first = train()
         second = train(after=[{"task": first["uuid"]}])
-        claim = hand.take()
-        assert (str(claim.task_uuid), hand.claim()) == (first["uuid"], None)
-        shown = mine.get(f"tasks/{second['uuid']}").json()
+        claim = manual_worker.take()
+        assert (str(claim.task_uuid), manual_worker.claim()) == (first["uuid"], None)
+        shown = owner_api.get(f"tasks/{second['uuid']}").json()
         assert shown["waiting"]["reason"] == f"waits for {first['name']}"
-        hand.complete(claim, {}, made)
-        assert str(hand.take().task_uuid) == second["uuid"]
+        manual_worker.complete(claim, {}, made)
+        assert str(manual_worker.take().task_uuid) == second["uuid"]
 
     def test_run_after_failed_run_fails(
-        self, session: Session, mine: Api, train: Submit, hand: Hand, experiment: Experiment
+        self,
+        session: Session,
+        owner_api: Api,
+        train: Submit,
+        manual_worker: ManualWorker,
+        experiment: Experiment,
     ) -> None:
         first = train()
         second = train(after=[{"task": first["uuid"]}])
-        hand.fail(hand.take())
-        shown = mine.get(f"tasks/{second['uuid']}").json()
+        manual_worker.fail(manual_worker.take())
+        shown = owner_api.get(f"tasks/{second['uuid']}").json()
         assert shown["status"] == "failed"
         assert first["name"] in shown["error_message"]
         assert fresh(session, experiment).status == "failed"
         body = {"after": [{"task": first["uuid"]}]}
-        refused = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        refused = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
 
     def test_run_after_task_of_other_project_is_not_found(
-        self, session: Session, mine: Api, experiment: Experiment
+        self, session: Session, owner_api: Api, experiment: Experiment
     ) -> None:
         foreign = make_task(session, make_project(session))
         body = {"after": [{"task": str(foreign.uuid)}]}
-        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
     def test_run_is_submitted_while_its_dependency_ends(
         self,
         session: Session,
-        mine: Api,
+        owner_api: Api,
         train: Submit,
-        hand: Hand,
+        manual_worker: ManualWorker,
         made: list[StoredFile],
         experiment: Experiment,
     ) -> None:
         """Both transactions lock the first run before the experiment, so there is no deadlock."""
-        first, claim = train(), hand.take()
+        first, claim = train(), manual_worker.take()
         with ThreadPoolExecutor() as pool, transaction() as ending:
             attempts.hold(ending, claim)
             submitted = pool.submit(train, after=[{"task": first["uuid"]}])
@@ -140,11 +152,11 @@ class TestFromTask:
     def test_evaluation_waits_for_training_and_reads_its_model(
         self,
         session: Session,
-        mine: Api,
+        owner_api: Api,
         experiment: Experiment,
         train: Submit,
         evaluate: Submit,
-        hand: Hand,
+        manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> None:
         training = train()
@@ -152,17 +164,17 @@ class TestFromTask:
         assert answer.status_code == 202, answer.text
         task = answer.json()
         assert (task["model"], task["config"]["model"]) == (None, {"from_task": training["uuid"]})
-        claim = hand.take()
-        assert hand.claim() is None
-        waiting = mine.get(f"tasks/{task['uuid']}").json()
+        claim = manual_worker.take()
+        assert manual_worker.claim() is None
+        waiting = owner_api.get(f"tasks/{task['uuid']}").json()
         assert [need["task"] for need in waiting["after"]] == [training["uuid"]]
         assert waiting["waiting"]["reason"] == f"waits for {training['name']}"
         assert {item["role"] for item in waiting["inputs"]} == {"dataset"}
 
-        hand.complete(claim, {"eval_loss": 1.2}, made)
+        manual_worker.complete(claim, {"eval_loss": 1.2}, made)
         model = row_of(session, training).model_id
         tuned = session.get_one(Model, model)
-        shown = mine.get(f"tasks/{task['uuid']}").json()
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
         assert shown["config"]["model"] == shown["model"] == str(tuned.uuid)
         assert shown["experiment"] == str(experiment.uuid)
         row = row_of(session, task)
@@ -175,104 +187,134 @@ class TestFromTask:
         ).all()
         assert [entry.action for entry in said] == ["task:submitted", "task:model_pinned"]
         assert said[1].details["model"] == str(tuned.uuid)
-        timeline = mine.get(f"tasks/{task['uuid']}/timeline").json()["items"]
+        timeline = owner_api.get(f"tasks/{task['uuid']}/timeline").json()["items"]
         assert [event["kind"] for event in timeline] == ["submitted", "model_pinned"]
-        assert mine.delete(f"models/{tuned.uuid}").json()["code"] == "model.in_use"
+        assert owner_api.delete(f"models/{tuned.uuid}").json()["code"] == "model.in_use"
 
-        claim = hand.take()
-        assert set(hand.inputs(claim).trees) == {"model", "base_model"}
-        hand.complete(claim, FIGURES)
+        claim = manual_worker.take()
+        assert set(manual_worker.inputs(claim).trees) == {"model", "base_model"}
+        manual_worker.complete(claim, FIGURES)
         assert fresh(session, tuned).metrics["evaluation"]["model"]["loss"] == 1.5
         assert fresh(session, experiment).metrics["evaluation"]["task"] == task["uuid"]
 
     def test_evaluation_of_completed_training_pins_model_at_once(
-        self, session: Session, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+        self,
+        session: Session,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
     ) -> None:
         training = train()
-        hand.complete(hand.take(), {}, made)
+        manual_worker.complete(manual_worker.take(), {}, made)
         task = evaluate(training).json()
         tuned = session.get_one(Model, row_of(session, training).model_id)
         assert task["config"]["model"] == task["model"] == str(tuned.uuid)
-        assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+        assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model", "base_model"}
 
     @pytest.mark.parametrize("end", ["fail", "cancel"])
     def test_evaluation_fails_with_the_training(
-        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, end: str
+        self, owner_api: Api, train: Submit, evaluate: Submit, manual_worker: ManualWorker, end: str
     ) -> None:
         training = train()
         task = evaluate(training).json()
-        getattr(hand, end)(hand.take())
-        shown = mine.get(f"tasks/{task['uuid']}").json()
+        getattr(manual_worker, end)(manual_worker.take())
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
         assert shown["status"] == "failed"
         assert training["name"] in shown["error_message"]
-        assert hand.claim() is None
-        for refused in (evaluate(training), mine.post(f"tasks/{task['uuid']}/retry")):
+        assert manual_worker.claim() is None
+        for refused in (evaluate(training), owner_api.post(f"tasks/{task['uuid']}/retry")):
             assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
 
     def test_evaluation_of_training_without_model_fails(
-        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, monkeypatch: Any
+        self,
+        owner_api: Api,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        monkeypatch: Any,
     ) -> None:
         training = train()
         task = evaluate(training).json()
         monkeypatch.setattr(trainings, "conclude", lambda *_: None)
-        hand.complete(hand.take(), {})
-        assert mine.get(f"tasks/{training['uuid']}").json()["status"] == "completed"
-        shown = mine.get(f"tasks/{task['uuid']}").json()
+        manual_worker.complete(manual_worker.take(), {})
+        assert owner_api.get(f"tasks/{training['uuid']}").json()["status"] == "completed"
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
         assert shown["status"] == "failed"
         assert f"The training {training['name']} has completed" in shown["error_message"]
-        assert hand.claim() is None
+        assert manual_worker.claim() is None
 
     def test_evaluation_waits_for_other_dependencies_too(
-        self, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile], mine: Api
+        self,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
+        owner_api: Api,
     ) -> None:
         training, other = train(), train()
         task = evaluate(training, after=[{"task": other["uuid"], "condition": "any"}]).json()
-        hand.complete(hand.take(), {}, made)
-        last = hand.take()
-        assert hand.claim() is None
-        assert mine.get(f"tasks/{task['uuid']}").json()["model"] is not None
-        hand.fail(last)
-        assert str(hand.take().task_uuid) == task["uuid"]
+        manual_worker.complete(manual_worker.take(), {}, made)
+        last = manual_worker.take()
+        assert manual_worker.claim() is None
+        assert owner_api.get(f"tasks/{task['uuid']}").json()["model"] is not None
+        manual_worker.fail(last)
+        assert str(manual_worker.take().task_uuid) == task["uuid"]
 
     def test_retry_of_cancelled_evaluation_waits_again(
-        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+        self,
+        owner_api: Api,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
     ) -> None:
         training = train()
-        claim = hand.take()
+        claim = manual_worker.take()
         cancelled = [evaluate(training).json() for _ in range(2)]
         for task in cancelled:
-            assert mine.post(f"tasks/{task['uuid']}/cancel").status_code == 202
-        first = mine.post(f"tasks/{cancelled[0]['uuid']}/retry").json()
-        assert hand.claim() is None
-        hand.complete(claim, {}, made)
-        assert str(hand.take().task_uuid) == first["uuid"]
-        later = mine.post(f"tasks/{cancelled[1]['uuid']}/retry").json()
-        assert later["model"] == mine.get(f"tasks/{first['uuid']}").json()["model"]
-        assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+            assert owner_api.post(f"tasks/{task['uuid']}/cancel").status_code == 202
+        first = owner_api.post(f"tasks/{cancelled[0]['uuid']}/retry").json()
+        assert manual_worker.claim() is None
+        manual_worker.complete(claim, {}, made)
+        assert str(manual_worker.take().task_uuid) == first["uuid"]
+        later = owner_api.post(f"tasks/{cancelled[1]['uuid']}/retry").json()
+        assert later["model"] == owner_api.get(f"tasks/{first['uuid']}").json()["model"]
+        assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model", "base_model"}
 
     def test_retry_of_evaluation_follows_retry_of_training(
-        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+        self,
+        owner_api: Api,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
     ) -> None:
         training = train()
         task = evaluate(training).json()
-        hand.fail(hand.take())
-        again = mine.post(f"tasks/{training['uuid']}/retry").json()
-        retried = mine.post(f"tasks/{task['uuid']}/retry").json()
+        manual_worker.fail(manual_worker.take())
+        again = owner_api.post(f"tasks/{training['uuid']}/retry").json()
+        retried = owner_api.post(f"tasks/{task['uuid']}/retry").json()
         assert retried["config"]["model"] == {"from_task": again["uuid"]}
-        shown = mine.get(f"tasks/{retried['uuid']}").json()
+        shown = owner_api.get(f"tasks/{retried['uuid']}").json()
         assert [need["task"] for need in shown["after"]] == [again["uuid"]]
-        hand.complete(hand.take(), {}, made)
-        model = mine.get(f"tasks/{again['uuid']}").json()["model"]
-        assert mine.get(f"tasks/{retried['uuid']}").json()["model"] == model
-        assert str(hand.take().task_uuid) == retried["uuid"]
+        manual_worker.complete(manual_worker.take(), {}, made)
+        model = owner_api.get(f"tasks/{again['uuid']}").json()["model"]
+        assert owner_api.get(f"tasks/{retried['uuid']}").json()["model"] == model
+        assert str(manual_worker.take().task_uuid) == retried["uuid"]
 
     def test_evaluation_of_training_with_deleted_model_is_refused(
-        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+        self,
+        owner_api: Api,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
     ) -> None:
         training = train()
-        hand.complete(hand.take(), {}, made)
-        model = mine.get(f"tasks/{training['uuid']}").json()["model"]
-        assert mine.delete(f"models/{model}").status_code == 204
+        manual_worker.complete(manual_worker.take(), {}, made)
+        model = owner_api.get(f"tasks/{training['uuid']}").json()["model"]
+        assert owner_api.delete(f"models/{model}").status_code == 204
         answer = evaluate(training)
         assert (answer.status_code, answer.json()["code"]) == (409, "made_no_model")
 
@@ -298,53 +340,72 @@ class TestFromTask:
 
 class TestPassConditions:
     @pytest.fixture
-    def tuned(self, train: Submit, hand: Hand, made: list[StoredFile], session: Session) -> Model:
+    def tuned(
+        self, train: Submit, manual_worker: ManualWorker, made: list[StoredFile], session: Session
+    ) -> Model:
         training = train()
-        hand.complete(hand.take(), {}, made)
+        manual_worker.complete(manual_worker.take(), {}, made)
         return session.get_one(Model, row_of(session, training).model_id)
 
     def test_pass_conditions_met_completes_evaluation(
-        self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
+        self,
+        session: Session,
+        owner_api: Api,
+        tuned: Model,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
     ) -> None:
         condition = {"metric": "loss", "op": "<=", "value": 1.5}
         task = evaluate(str(tuned.uuid), pass_if=[condition, "perplexity < 5"]).json()
         assert task["config"]["pass_if"] == [
             condition, {"metric": "perplexity", "op": "<", "value": 5.0},
         ]  # fmt: skip
-        hand.complete(hand.take(), FIGURES)
-        assert mine.get(f"tasks/{task['uuid']}").json()["status"] == "completed"
+        manual_worker.complete(manual_worker.take(), FIGURES)
+        assert owner_api.get(f"tasks/{task['uuid']}").json()["status"] == "completed"
         assert fresh(session, tuned).metrics["evaluation"]["passed"] is True
 
     def test_pass_conditions_missed_fails_evaluation(
-        self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
+        self,
+        session: Session,
+        owner_api: Api,
+        tuned: Model,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
     ) -> None:
         task = evaluate(str(tuned.uuid), pass_if=["loss<1.5", "perplexity>2"]).json()
-        hand.complete(hand.take(), FIGURES)
-        shown = mine.get(f"tasks/{task['uuid']}").json()
+        manual_worker.complete(manual_worker.take(), FIGURES)
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
         assert shown["status"] == "failed"
         assert shown["error_message"] == "It did not pass: loss is 1.5 and must be < 1.5."
         assert shown["result"] == FIGURES
         assert [one["outcome"] for one in shown["attempts"]] == ["failed"]
-        assert hand.claim(hurry=True) is None
+        assert manual_worker.claim(hurry=True) is None
         kept = fresh(session, tuned).metrics["evaluation"]
         assert (kept["passed"], kept["model"]["loss"]) == (False, 1.5)
 
     def test_task_after_failed_evaluation_does_not_start(
-        self, mine: Api, train: Submit, tuned: Model, evaluate: Submit, hand: Hand
+        self,
+        owner_api: Api,
+        train: Submit,
+        tuned: Model,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
     ) -> None:
         first = evaluate(str(tuned.uuid), pass_if=["loss<1"]).json()
         second = evaluate(str(tuned.uuid), after=[{"task": first["uuid"]}]).json()
-        hand.complete(hand.take(), FIGURES)
-        shown = mine.get(f"tasks/{second['uuid']}").json()
-        assert (shown["status"], hand.claim()) == ("failed", None)
+        manual_worker.complete(manual_worker.take(), FIGURES)
+        shown = owner_api.get(f"tasks/{second['uuid']}").json()
+        assert (shown["status"], manual_worker.claim()) == ("failed", None)
 
     @pytest.mark.parametrize("loss", ["NaN", None])
     def test_pass_condition_on_nan_or_missing_figure_fails(
-        self, mine: Api, tuned: Model, evaluate: Submit, hand: Hand, loss: Any
+        self, owner_api: Api, tuned: Model, evaluate: Submit, manual_worker: ManualWorker, loss: Any
     ) -> None:
         task = evaluate(str(tuned.uuid), pass_if=["loss>=0"]).json()
-        hand.complete(hand.take(), {"rows": 0, "model": {} if loss is None else {"loss": loss}})
-        shown = mine.get(f"tasks/{task['uuid']}").json()
+        manual_worker.complete(
+            manual_worker.take(), {"rows": 0, "model": {} if loss is None else {"loss": loss}}
+        )
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
         assert shown["status"] == "failed"
         assert (loss or "missing") in shown["error_message"]
 

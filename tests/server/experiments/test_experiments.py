@@ -27,7 +27,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 Create = Callable[..., Any]
 Act = Callable[[User | None], Api]
@@ -137,71 +137,75 @@ class TestCreate:
 
 class TestChange:
     def test_change_with_etag_updates_experiment(
-        self, session: Session, create: Create, mine: Api
+        self, session: Session, create: Create, owner_api: Api
     ) -> None:
         made = create()
         path = f"experiments/{made.json()['uuid']}"
-        read = mine.get(path)
+        read = owner_api.get(path)
         assert read.headers["etag"] == made.headers["etag"]
         change = {"name": "renamed", "description": "why"}
-        changed = mine.patch(path, json=change, headers={"If-Match": read.headers["etag"]})
+        changed = owner_api.patch(path, json=change, headers={"If-Match": read.headers["etag"]})
         assert changed.status_code == 200, changed.text
         assert (changed.json()["name"], changed.json()["description"]) == ("renamed", "why")
         assert changed.headers["etag"] != read.headers["etag"]
-        assert mine.get(path).headers["etag"] == changed.headers["etag"]
+        assert owner_api.get(path).headers["etag"] == changed.headers["etag"]
         log = session.scalars(select(AuditLog).where(AuditLog.action == "experiment:updated")).one()
         assert log.details["changed"] == ["description", "name"]
 
-    def test_change_of_description_alone_changes_etag(self, create: Create, mine: Api) -> None:
+    def test_change_of_description_alone_changes_etag(self, create: Create, owner_api: Api) -> None:
         made = create()
         path = f"experiments/{made.json()['uuid']}"
         etag = {"If-Match": made.headers["etag"]}
-        assert mine.patch(path, json={"description": "a"}, headers=etag).status_code == 200
-        assert mine.patch(path, json={"description": "b"}, headers=etag).status_code == 412
+        assert owner_api.patch(path, json={"description": "a"}, headers=etag).status_code == 200
+        assert owner_api.patch(path, json={"description": "b"}, headers=etag).status_code == 412
 
-    def test_change_without_or_with_stale_etag_is_refused(self, create: Create, mine: Api) -> None:
+    def test_change_without_or_with_stale_etag_is_refused(
+        self, create: Create, owner_api: Api
+    ) -> None:
         path = f"experiments/{create().json()['uuid']}"
-        assert mine.patch(path, json={"name": "x"}).status_code == 428
+        assert owner_api.patch(path, json={"name": "x"}).status_code == 428
         stale = {"If-Match": '"0"'}
-        assert mine.patch(path, json={"name": "x"}, headers=stale).status_code == 412
+        assert owner_api.patch(path, json={"name": "x"}, headers=stale).status_code == 412
 
     def test_change_of_config_is_checked_like_a_new_one(
-        self, session: Session, create: Create, mine: Api, config: dict[str, Any]
+        self, session: Session, create: Create, owner_api: Api, config: dict[str, Any]
     ) -> None:
         path = f"experiments/{create().json()['uuid']}"
         everything = {"If-Match": "*"}
         another = make_model(session, None)
         body = {"config": {**config, "base_model": str(another.uuid), "epochs": 3}}
-        changed = mine.patch(path, json=body, headers=everything).json()
+        changed = owner_api.patch(path, json=body, headers=everything).json()
         assert changed["base_model"] == f"{another.name}@1"
         assert changed["config"]["epochs"] == 3
         body["config"]["base_model"] = str(uuid4())
-        assert mine.patch(path, json=body, headers=everything).status_code == 404
+        assert owner_api.patch(path, json=body, headers=everything).status_code == 404
         for field in ("name", "config"):
-            nothing = mine.patch(path, json={field: None}, headers=everything)
+            nothing = owner_api.patch(path, json={field: None}, headers=everything)
             assert nothing.status_code == 422
 
 
 class TestDelete:
     def test_delete_removes_experiment_and_is_audited(
-        self, session: Session, create: Create, mine: Api
+        self, session: Session, create: Create, owner_api: Api
     ) -> None:
         uuid = create().json()["uuid"]
-        assert mine.delete(f"experiments/{uuid}").status_code == 204
-        assert mine.get(f"experiments/{uuid}").status_code == 404
+        assert owner_api.delete(f"experiments/{uuid}").status_code == 204
+        assert owner_api.get(f"experiments/{uuid}").status_code == 404
         actions = session.scalars(select(AuditLog.action).where(AuditLog.resource_id == uuid))
         assert list(actions) == ["experiment:created", "experiment:deleted"]
 
-    def test_delete_with_active_run_is_refused(self, create: Create, mine: Api, hand: Hand) -> None:
+    def test_delete_with_active_run_is_refused(
+        self, create: Create, owner_api: Api, manual_worker: ManualWorker
+    ) -> None:
         path = f"experiments/{create().json()['uuid']}"
-        task = mine.post(f"{path}/runs").json()
-        claim = hand.take()
-        answer = mine.delete(path)
+        task = owner_api.post(f"{path}/runs").json()
+        claim = manual_worker.take()
+        answer = owner_api.delete(path)
         assert (answer.status_code, answer.json()["code"]) == (409, "experiment_busy")
         assert task["name"] in answer.json()["detail"]
-        hand.fail(claim)
-        assert mine.delete(path).status_code == 204
-        assert mine.get(f"tasks/{task['uuid']}").json()["experiment"] is None
+        manual_worker.fail(claim)
+        assert owner_api.delete(path).status_code == 204
+        assert owner_api.get(f"tasks/{task['uuid']}").json()["experiment"] is None
 
 
 class TestPermissions:
@@ -230,12 +234,14 @@ class TestPermissions:
         assert viewer.delete(path).status_code == 403
 
 
-def test_list_is_paged_and_filtered_by_name(create: Create, mine: Api, project: Project) -> None:
+def test_list_is_paged_and_filtered_by_name(
+    create: Create, owner_api: Api, project: Project
+) -> None:
     for name in ("a", "b", "b"):
         create(name=name)
     path = f"projects/{project.uuid}/experiments"
-    first = mine.get(path, params={"limit": 2}).json()
-    second = mine.get(path, params={"cursor": first["next_cursor"]}).json()
+    first = owner_api.get(path, params={"limit": 2}).json()
+    second = owner_api.get(path, params={"cursor": first["next_cursor"]}).json()
     assert [e["name"] for e in first["items"] + second["items"]] == ["b", "b", "a"]
     assert second["next_cursor"] is None
-    assert len(mine.get(path, params={"name": "b"}).json()["items"]) == 2
+    assert len(owner_api.get(path, params={"name": "b"}).json()["items"]) == 2

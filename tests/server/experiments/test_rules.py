@@ -6,9 +6,9 @@ import pytest
 
 from aiplatform.protocol.enums import DataShape, TaskStatus
 from aiplatform.server.experiments.rules import (
-    LEARNABLE,
     RUNS_KEPT,
     STATUS_AFTER,
+    TRAINABLE_SHAPES,
     best_run,
     evaluation_of,
     summary_of,
@@ -84,7 +84,7 @@ def test_every_final_task_status_has_an_experiment_status() -> None:
     assert set(STATUS_AFTER) == {status for status in TaskStatus if status.is_final}
 
 
-def test_learnable_shapes_exclude_tables() -> None:
-    assert DataShape.CHAT in LEARNABLE
-    assert DataShape.TEXT in LEARNABLE
-    assert DataShape.TABLE not in LEARNABLE
+def test_trainable_shapes_exclude_tables() -> None:
+    assert DataShape.CHAT in TRAINABLE_SHAPES
+    assert DataShape.TEXT in TRAINABLE_SHAPES
+    assert DataShape.TABLE not in TRAINABLE_SHAPES

@@ -17,7 +17,7 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.models import Experiment
-from aiplatform.server.experiments.service.trainings import NothingMade
+from aiplatform.server.experiments.service.trainings import NoModelProduced
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
@@ -25,7 +25,7 @@ from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_model, make_project, make_version
-from tests.server.experiments.hand import Hand, fresh, until_it_waits
+from tests.server.experiments.manual_worker import ManualWorker, fresh, until_it_waits
 
 Create = Callable[..., Any]
 Rows = Callable[[str], StoredFile]
@@ -46,11 +46,11 @@ def experiment(session: Session, create: Create) -> Experiment:
 
 
 @pytest.fixture
-def run(mine: Api, experiment: Experiment) -> Callable[..., Any]:
+def run(owner_api: Api, experiment: Experiment) -> Callable[..., Any]:
     """Return a function that queues a training over HTTP."""
 
     def start(**body: Any) -> Any:
-        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
         assert answer.status_code == 202, answer.text
         return answer.json()
 
@@ -67,7 +67,7 @@ class TestSubmission:
         held_out: Dataset,
         base: Model,
         rows: Rows,
-        hand: Hand,
+        manual_worker: ManualWorker,
     ) -> None:
         newer = make_version(session, dataset, version="v2", file=rows("two"))
         task = run(priority=9)
@@ -88,80 +88,92 @@ class TestSubmission:
         assert inputs["dataset"].label == f"{dataset.name}@v2"
         assert inputs["base_model"].label == f"{base.name}@1"
 
-        laid_out = hand.inputs(hand.take())
+        laid_out = manual_worker.inputs(manual_worker.take())
         assert laid_out.single["dataset"].sha256 == newer.file_hash
         assert set(laid_out.single) == {"dataset", "eval_dataset"}
         assert [f.path for f in laid_out.trees["base_model"]] == ["weights/model.safetensors"]
 
-    def test_run_without_held_out_rows(self, create: Create, mine: Api, hand: Hand) -> None:
+    def test_run_without_held_out_rows(
+        self, create: Create, owner_api: Api, manual_worker: ManualWorker
+    ) -> None:
         uuid = create(eval_dataset=None).json()["uuid"]
-        assert mine.post(f"experiments/{uuid}/runs").status_code == 202
-        assert set(hand.inputs(hand.take()).single) == {"dataset"}
+        assert owner_api.post(f"experiments/{uuid}/runs").status_code == 202
+        assert set(manual_worker.inputs(manual_worker.take()).single) == {"dataset"}
 
     def test_run_with_deleted_base_model_is_not_found(
-        self, session: Session, experiment: Experiment, mine: Api, base: Model
+        self, session: Session, experiment: Experiment, owner_api: Api, base: Model
     ) -> None:
         session.execute(delete(Model).where(Model.id == base.id))
         session.commit()
-        assert mine.post(f"experiments/{experiment.uuid}/runs").status_code == 404
+        assert owner_api.post(f"experiments/{experiment.uuid}/runs").status_code == 404
 
     def test_training_submitted_as_task_is_refused(
-        self, mine: Api, project: Project, config: dict[str, Any]
+        self, owner_api: Api, project: Project, config: dict[str, Any]
     ) -> None:
         body = {"name": "t", "spec": {"type": "training", **config}}
-        answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
+        answer = owner_api.post(f"projects/{project.uuid}/tasks", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
 
     def test_runs_are_listed_newest_first(
-        self, mine: Api, experiment: Experiment, run: Any
+        self, owner_api: Api, experiment: Experiment, run: Any
     ) -> None:
         made = [run()["uuid"] for _ in range(3)]
         path = f"experiments/{experiment.uuid}/runs"
-        first = mine.get(path, params={"limit": 2}).json()
-        second = mine.get(path, params={"cursor": first["next_cursor"]}).json()
+        first = owner_api.get(path, params={"limit": 2}).json()
+        second = owner_api.get(path, params={"cursor": first["next_cursor"]}).json()
         assert [t["uuid"] for t in first["items"] + second["items"]] == made[::-1]
 
 
 class TestStatus:
     def test_status_follows_the_run(
-        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+        self, session: Session, experiment: Experiment, run: Any, manual_worker: ManualWorker
     ) -> None:
         run()
         assert fresh(session, experiment).status == "pending"
-        claim = hand.take()
+        claim = manual_worker.take()
         assert fresh(session, experiment).status == "running"
-        hand.vanish(claim)
+        manual_worker.vanish(claim)
         assert fresh(session, experiment).status == "pending"
-        hand.fail(hand.take())
+        manual_worker.fail(manual_worker.take())
         assert fresh(session, experiment).status == "failed"
         assert experiment.metrics == {}
 
     def test_status_after_cancelled_run_is_cancelled(
-        self, session: Session, experiment: Experiment, run: Any, hand: Hand, mine: Api
+        self,
+        session: Session,
+        experiment: Experiment,
+        run: Any,
+        manual_worker: ManualWorker,
+        owner_api: Api,
     ) -> None:
-        mine.post(f"tasks/{run()['uuid']}/cancel")
+        owner_api.post(f"tasks/{run()['uuid']}/cancel")
         assert fresh(session, experiment).status == "cancelled"
 
     def test_status_is_that_of_the_latest_run(
-        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+        self, session: Session, experiment: Experiment, run: Any, manual_worker: ManualWorker
     ) -> None:
         run(priority=9)
         run()
-        first = hand.take()
+        first = manual_worker.take()
         assert fresh(session, experiment).status == "pending"
-        second = hand.take()
-        hand.fail(first)
+        second = manual_worker.take()
+        manual_worker.fail(first)
         assert fresh(session, experiment).status == "running"
-        hand.cancel(second)
+        manual_worker.cancel(second)
         assert fresh(session, experiment).status == "cancelled"
 
     def test_status_when_older_run_starts_during_submission_stays_pending(
-        self, session: Session, project: Project, experiment: Experiment, run: Any, hand: Hand
+        self,
+        session: Session,
+        project: Project,
+        experiment: Experiment,
+        run: Any,
+        manual_worker: ManualWorker,
     ) -> None:
         """Learn which run is the newest only after the experiment was locked."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
-            queries.lock_asked_by(submitting, experiment.id)
+            queries.lock_experiment_by_id(submitting, experiment.id)
             submitting.add(
                 Task(
                     project_id=project.id,
@@ -172,7 +184,7 @@ class TestStatus:
                 )
             )
             submitting.flush()
-            started = pool.submit(hand.take)
+            started = pool.submit(manual_worker.take)
             until_it_waits(session)
             commit(submitting)
             started.result(20)
@@ -185,8 +197,8 @@ class TestRegistration:
         session: Session,
         experiment: Experiment,
         run: Any,
-        hand: Hand,
-        mine: Api,
+        manual_worker: ManualWorker,
+        owner_api: Api,
         owner: User,
         project: Project,
         dataset: Dataset,
@@ -194,15 +206,15 @@ class TestRegistration:
         made: list[StoredFile],
     ) -> None:
         task = run()
-        hand.complete(hand.take(), RESULT, made)
+        manual_worker.complete(manual_worker.take(), RESULT, made)
 
-        shown = mine.get(f"tasks/{task['uuid']}").json()
-        model = mine.get(f"models/{shown['model']}").json()
+        shown = owner_api.get(f"tasks/{task['uuid']}").json()
+        model = owner_api.get(f"models/{shown['model']}").json()
         assert (model["name"], model["version"], model["status"]) == ("faq", "1", "ready")
         assert model["license"] == "apache-2.0"
         assert model["experiment"] == str(experiment.uuid)
         assert model["metrics"]["training"]["eval_loss"] == 1.2
-        files = mine.get(f"models/{shown['model']}/files").json()["items"]
+        files = owner_api.get(f"models/{shown['model']}/files").json()["items"]
         assert {file["path"] for file in files} == {file.path for file in made}
 
         row = session.scalars(select(Model).where(Model.uuid == shown["model"])).one()
@@ -233,13 +245,13 @@ class TestRegistration:
         session: Session,
         experiment: Experiment,
         run: Any,
-        hand: Hand,
+        manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> None:
         names = []
         for loss in (1.2, math.nan, 0.9, 1.1):
             names.append(run()["uuid"])
-            hand.complete(hand.take(), {**RESULT, "eval_loss": loss}, made)
+            manual_worker.complete(manual_worker.take(), {**RESULT, "eval_loss": loss}, made)
         metrics = fresh(session, experiment).metrics
         assert (metrics["task"], metrics["eval_loss"]) == (names[2], 0.9)
         assert [r["task"] for r in metrics["runs"]] == names
@@ -252,11 +264,11 @@ class TestRegistration:
         assert list(models) == ["1", "2", "3", "4"]
 
     def test_completed_run_without_weights_is_refused(
-        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+        self, session: Session, experiment: Experiment, run: Any, manual_worker: ManualWorker
     ) -> None:
         task = run()
-        with pytest.raises(NothingMade):
-            hand.complete(hand.take(), RESULT, [])
+        with pytest.raises(NoModelProduced):
+            manual_worker.complete(manual_worker.take(), RESULT, [])
         session.rollback()
         row = session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
         assert (row.status, row.model_id) == ("running", None)
@@ -266,16 +278,16 @@ class TestRegistration:
         session: Session,
         project: Project,
         run: Any,
-        hand: Hand,
+        manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> None:
         """Models without a project would be shared with all projects."""
         run()
-        claim = hand.take()
+        claim = manual_worker.take()
         before = set(session.scalars(select(Model.id)))
         session.execute(delete(Project).where(Project.id == project.id))
         session.commit()
-        hand.complete(claim, RESULT, made)
+        manual_worker.complete(claim, RESULT, made)
         session.rollback()
         assert set(session.scalars(select(Model.id))) <= before
 
@@ -286,17 +298,19 @@ class TestEvaluation:
         self,
         session: Session,
         run: Any,
-        hand: Hand,
+        manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> Model:
         task = run()
-        hand.complete(hand.take(), RESULT, made)
+        manual_worker.complete(manual_worker.take(), RESULT, made)
         session.rollback()
         statement = select(Model).join(Task, Task.model_id == Model.id)
         return session.scalars(statement.where(Task.uuid == task["uuid"])).one()
 
     @pytest.fixture
-    def evaluate(self, mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Any:
+    def evaluate(
+        self, owner_api: Api, project: Project, held_out: Dataset, manual_worker: ManualWorker
+    ) -> Any:
         def submit(model: Model, **spec: Any) -> Any:
             body = {
                 "name": "evaluate",
@@ -304,11 +318,11 @@ class TestEvaluation:
                     "type": "evaluation",
                     "model": str(model.uuid),
                     "dataset": {"dataset": str(held_out.uuid)},
-                    "queue": hand.queue,
+                    "queue": manual_worker.queue,
                     **spec,
                 },
             }
-            return mine.post(f"projects/{project.uuid}/tasks", json=body)
+            return owner_api.post(f"projects/{project.uuid}/tasks", json=body)
 
         return submit
 
@@ -319,15 +333,15 @@ class TestEvaluation:
         tuned: Model,
         evaluate: Any,
         held_out: Dataset,
-        hand: Hand,
+        manual_worker: ManualWorker,
     ) -> None:
         answer = evaluate(tuned)
         assert answer.status_code == 202, answer.text
         task = answer.json()
         assert task["config"]["dataset"]["version"] == "v1"
         assert (task["model"], task["experiment"]) == (str(tuned.uuid), str(experiment.uuid))
-        claim = hand.take()
-        laid_out = hand.inputs(claim)
+        claim = manual_worker.take()
+        laid_out = manual_worker.inputs(claim)
         assert set(laid_out.trees) == {"model", "base_model"}
         assert set(laid_out.single) == {"dataset"}
         assert fresh(session, experiment).status == "completed"
@@ -338,7 +352,7 @@ class TestEvaluation:
             "model": {"loss": 1.0, "perplexity": 2.7},
             "answers": [{"question": "q", "expected": "e", "base": "b", "model": "m"}],
         }
-        hand.complete(claim, result)
+        manual_worker.complete(claim, result)
 
         kept = fresh(session, tuned).metrics["evaluation"]
         assert kept["base"]["perplexity"] == 20.0
@@ -351,20 +365,30 @@ class TestEvaluation:
         assert metrics["evaluation"] == metrics["runs"][0]["evaluation"] == kept
 
     def test_evaluation_of_shared_model_is_stored_with_task_only(
-        self, session: Session, base: Model, evaluate: Any, hand: Hand, mine: Api
+        self,
+        session: Session,
+        base: Model,
+        evaluate: Any,
+        manual_worker: ManualWorker,
+        owner_api: Api,
     ) -> None:
         task = evaluate(base).json()
-        claim = hand.take()
-        assert set(hand.inputs(claim).trees) == {"model"}
-        hand.complete(claim, {"rows": 4, "model": {"loss": 1.0}})
+        claim = manual_worker.take()
+        assert set(manual_worker.inputs(claim).trees) == {"model"}
+        manual_worker.complete(claim, {"rows": 4, "model": {"loss": 1.0}})
         assert fresh(session, base).metrics == {}
-        assert mine.get(f"tasks/{task['uuid']}").json()["result"]["rows"] == 4
+        assert owner_api.get(f"tasks/{task['uuid']}").json()["result"]["rows"] == 4
 
     def test_failed_evaluation_is_not_stored(
-        self, session: Session, tuned: Model, evaluate: Any, hand: Hand, experiment: Experiment
+        self,
+        session: Session,
+        tuned: Model,
+        evaluate: Any,
+        manual_worker: ManualWorker,
+        experiment: Experiment,
     ) -> None:
         evaluate(tuned)
-        hand.fail(hand.take())
+        manual_worker.fail(manual_worker.take())
         assert "evaluation" not in fresh(session, tuned).metrics
         assert fresh(session, experiment).status == "completed"
 

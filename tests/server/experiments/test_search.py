@@ -20,7 +20,7 @@ from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
 from tests.factories import make_experiment, make_project
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 Create = Callable[..., Any]
 
@@ -79,9 +79,9 @@ def all_pages(api: Api, project: Project, what: str = "experiments", **params: A
     ],
 )
 def test_filter_finds_matching_experiments(
-    mine: Api, project: Project, many: list[Experiment], text: str, expected: str
+    owner_api: Api, project: Project, many: list[Experiment], text: str, expected: str
 ) -> None:
-    assert names(mine, project, filter=text) == expected.split()
+    assert names(owner_api, project, filter=text) == expected.split()
 
 
 @pytest.mark.parametrize("window", [1, 2, 100])
@@ -96,19 +96,19 @@ def test_filter_finds_matching_experiments(
     ],
 )
 def test_filter_result_does_not_depend_on_the_window(
-    mine: Api, project: Project, many: list[Experiment], monkeypatch: pytest.MonkeyPatch,
+    owner_api: Api, project: Project, many: list[Experiment], monkeypatch: pytest.MonkeyPatch,
     window: int, text: str, expected: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(search, "WINDOW", window)
     for limit in (1, 2, 3):
-        assert all_pages(mine, project, filter=text, limit=limit) == expected.split()
+        assert all_pages(owner_api, project, filter=text, limit=limit) == expected.split()
 
 
 def test_filter_on_unknown_figure_is_refused_with_similar_names(
-    mine: Api, project: Project, many: list[Experiment]
+    owner_api: Api, project: Project, many: list[Experiment]
 ) -> None:
     def ask(text: str) -> Any:
-        return mine.get(f"projects/{project.uuid}/experiments", params={"filter": text})
+        return owner_api.get(f"projects/{project.uuid}/experiments", params={"filter": text})
 
     answer = ask("metrics.eval_los < 1")
     assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
@@ -122,11 +122,11 @@ def test_filter_on_unknown_figure_is_refused_with_similar_names(
 
 
 def test_filter_by_present_or_missing_figure(
-    mine: Api, project: Project, many: list[Experiment]
+    owner_api: Api, project: Project, many: list[Experiment]
 ) -> None:
-    assert names(mine, project, filter="metrics.eval_loss missing") == ["e4"]
-    assert len(names(mine, project, filter="metrics.eval_loss present")) == 4
-    assert names(mine, project, filter="name missing") == []
+    assert names(owner_api, project, filter="metrics.eval_loss missing") == ["e4"]
+    assert len(names(owner_api, project, filter="metrics.eval_loss present")) == 4
+    assert names(owner_api, project, filter="name missing") == []
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_filter_by_present_or_missing_figure(
      ('created > "soon"', 1), ("a = 1 or tags = 2", 10), ('name has "x"', 1)],
 )  # fmt: skip
 def test_invalid_filter_is_refused_with_position(
-    mine: Api, project: Project, text: str, position: int
+    owner_api: Api, project: Project, text: str, position: int
 ) -> None:
-    answer = mine.get(f"projects/{project.uuid}/experiments", params={"filter": text})
+    answer = owner_api.get(f"projects/{project.uuid}/experiments", params={"filter": text})
     assert answer.status_code == 422
     assert answer.json()["code"] == "filter_invalid"
     if text != "a = 1 or tags = 2":
@@ -145,7 +145,7 @@ def test_invalid_filter_is_refused_with_position(
 
 
 def test_sort_by_figure_is_consistent_across_pages(
-    mine: Api, project: Project, many: list[Experiment]
+    owner_api: Api, project: Project, many: list[Experiment]
 ) -> None:
     for sort, expected in (
         ("metrics.eval_loss", "e0 e1 e2 e4 e3"),
@@ -156,17 +156,17 @@ def test_sort_by_figure_is_consistent_across_pages(
     ):
         for limit in (1, 2, 3, 5):
             params = {"limit": limit} if sort is None else {"limit": limit, "sort": sort}
-            assert all_pages(mine, project, **params) == expected.split(), (sort, limit)
-    answer = mine.get(f"projects/{project.uuid}/experiments", params={"sort": "colour"})
+            assert all_pages(owner_api, project, **params) == expected.split(), (sort, limit)
+    answer = owner_api.get(f"projects/{project.uuid}/experiments", params={"sort": "colour"})
     assert answer.json()["code"] == "filter_invalid"
     for cursor in ("WyJuIiwieCIsMV0", "WyJuIiwiMSIsLTFd", "W10"):
         params = {"sort": "metrics.eval_loss", "cursor": cursor}
-        answer = mine.get(f"projects/{project.uuid}/experiments", params=params)
+        answer = owner_api.get(f"projects/{project.uuid}/experiments", params=params)
         assert answer.json()["code"] == "invalid_cursor"
 
 
 def test_sort_with_filter_on_other_field(
-    session: Session, mine: Api, project: Project, many: list[Experiment]
+    session: Session, owner_api: Api, project: Project, many: list[Experiment]
 ) -> None:
     for text, expected in (
         ("config.lora.rank = 16", "e2 e0 e4"),
@@ -179,63 +179,63 @@ def test_sort_with_filter_on_other_field(
         for what in ("experiments", "runs"):
             if what == "runs" and "archived" in text:
                 continue
-            found = names(mine, project, what, filter=text, sort="-metrics.eval_loss")
+            found = names(owner_api, project, what, filter=text, sort="-metrics.eval_loss")
             assert found == (expected.split() if what == "experiments" else []), (what, text)
     hidden = session.get_one(ExperimentDetails, many[2].id)
     hidden.archived_at = many[2].created_at
     session.commit()
     sort = {"sort": "-metrics.eval_loss"}
-    assert names(mine, project, **sort) == ["e1", "e0", "e4", "e3"]
-    assert names(mine, project, archived=True, **sort) == ["e2"]
-    assert names(mine, project, name="e2", **sort) == ["e2"]
+    assert names(owner_api, project, **sort) == ["e1", "e0", "e4", "e3"]
+    assert names(owner_api, project, archived=True, **sort) == ["e2"]
+    assert names(owner_api, project, name="e2", **sort) == ["e2"]
 
 
 def test_search_sees_changes_and_only_its_own_project(
-    session: Session, mine: Api, project: Project, many: list[Experiment]
+    session: Session, owner_api: Api, project: Project, many: list[Experiment]
 ) -> None:
     make_experiment(session, make_project(session), metrics={"eval_loss": 0.1}, name="theirs")
     session.execute(
         update(Experiment).where(Experiment.id == many[0].id).values(metrics={"eval_loss": 7})
     )
     session.commit()
-    assert names(mine, project, filter="metrics.eval_loss > 6") == ["e0"]
-    assert names(mine, project, filter="metrics.eval_loss < 0.6") == []
+    assert names(owner_api, project, filter="metrics.eval_loss > 6") == ["e0"]
+    assert names(owner_api, project, filter="metrics.eval_loss < 0.6") == []
 
 
 def test_huge_numbers_and_odd_documents_are_accepted(
-    session: Session, mine: Api, project: Project
+    session: Session, owner_api: Api, project: Project
 ) -> None:
     odd = {"big": 10**400, "deep": {"a": {"b": {"c": 1}}}, "": 2, "none": None, "list": [1]}
     make_experiment(session, project, name="odd", metrics={**odd, "x" * 400: 1})
-    assert names(mine, project, filter="metrics.deep.a.b.c = 1") == ["odd"]
+    assert names(owner_api, project, filter="metrics.deep.a.b.c = 1") == ["odd"]
     # The number exceeds double precision, so it is not searchable.
-    answer = mine.get(f"projects/{project.uuid}/experiments?filter=metrics.big > 0")
+    answer = owner_api.get(f"projects/{project.uuid}/experiments?filter=metrics.big > 0")
     assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
 
 
 def test_tags_note_and_archive_are_changed_and_audited(
-    session: Session, mine: Api, project: Project, create: Create
+    session: Session, owner_api: Api, project: Project, create: Create
 ) -> None:
     made = create(name="tagged").json()
     assert (made["tags"], made["note"], made["archived_at"]) == ([], None, None)
     path = f"experiments/{made['uuid']}"
     change = {"tags": ["prod", "a b", "prod"], "note": "# Why\n\nBecause."}
-    changed = mine.patch(path, json=change, headers={"If-Match": "*"}).json()
+    changed = owner_api.patch(path, json=change, headers={"If-Match": "*"}).json()
     assert (changed["tags"], changed["note"]) == (["a b", "prod"], "# Why\n\nBecause.")
     assert changed["updated_at"] != made["updated_at"]
-    assert names(mine, project, filter='tags has "prod"') == ["tagged"]
-    assert names(mine, project, filter='tags has "pro"') == []
-    assert mine.patch(path, json={"tags": [""]}, headers={"If-Match": "*"}).status_code == 422
+    assert names(owner_api, project, filter='tags has "prod"') == ["tagged"]
+    assert names(owner_api, project, filter='tags has "pro"') == []
+    assert owner_api.patch(path, json={"tags": [""]}, headers={"If-Match": "*"}).status_code == 422
 
-    archived = mine.patch(path, json={"archived": True}, headers={"If-Match": "*"}).json()
+    archived = owner_api.patch(path, json={"archived": True}, headers={"If-Match": "*"}).json()
     assert archived["archived_at"] is not None
-    assert names(mine, project) == []
-    assert names(mine, project, archived=True) == ["tagged"]
-    assert names(mine, project, name="tagged") == ["tagged"]
-    assert names(mine, project, filter="archived = true") == ["tagged"]
-    refused = mine.post(f"{path}/runs")
+    assert names(owner_api, project) == []
+    assert names(owner_api, project, archived=True) == ["tagged"]
+    assert names(owner_api, project, name="tagged") == ["tagged"]
+    assert names(owner_api, project, filter="archived = true") == ["tagged"]
+    refused = owner_api.post(f"{path}/runs")
     assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
-    back = mine.patch(path, json={"archived": False}, headers={"If-Match": "*"}).json()
+    back = owner_api.patch(path, json={"archived": False}, headers={"If-Match": "*"}).json()
     assert back["archived_at"] is None
     actions = session.scalars(
         select(AuditLog.action).where(AuditLog.resource_id == made["uuid"]).order_by(AuditLog.id)
@@ -244,17 +244,17 @@ def test_tags_note_and_archive_are_changed_and_audited(
                        "experiment:unarchived"]  # fmt: skip
 
 
-def test_clone_copies_config_with_changes(mine: Api, create: Create) -> None:
+def test_clone_copies_config_with_changes(owner_api: Api, create: Create) -> None:
     made = create(name="first", lora={"rank": 16, "alpha": 4}).json()
     path = f"experiments/{made['uuid']}"
-    mine.patch(path, json={"tags": ["x"], "note": "n"}, headers={"If-Match": "*"})
+    owner_api.patch(path, json={"tags": ["x"], "note": "n"}, headers={"If-Match": "*"})
     changes = {"lora.rank": 8, "max_steps": 3}
-    clone = mine.post(f"{path}/clone", json={"changes": changes}).json()
+    clone = owner_api.post(f"{path}/clone", json={"changes": changes}).json()
     assert (clone["name"], clone["cloned_from"]) == ("first (copy)", made["uuid"])
     assert (clone["tags"], clone["note"]) == (["x"], "n")
     assert (clone["config"]["lora"]["rank"], clone["config"]["lora"]["alpha"]) == (8, 4)
     assert clone["config"]["max_steps"] == 3
-    refused = mine.post(f"{path}/clone", json={"changes": {"lora.rnk": 8}})
+    refused = owner_api.post(f"{path}/clone", json={"changes": {"lora.rnk": 8}})
     assert (refused.status_code, refused.json()["code"]) == (422, "config_invalid")
     assert "lora.rnk" in refused.json()["detail"]
 
@@ -262,15 +262,15 @@ def test_clone_copies_config_with_changes(mine: Api, create: Create) -> None:
 class TestRuns:
     @pytest.fixture
     def two(
-        self, mine: Api, create: Create, hand: Hand, made: list[StoredFile]
+        self, owner_api: Api, create: Create, manual_worker: ManualWorker, made: list[StoredFile]
     ) -> list[dict[str, Any]]:
         """Create completed runs of two experiments, with figures and records."""
         found = []
         for rank, loss in ((8, 1.5), (16, 1.0)):
             uuid = create(name=f"rank {rank}", lora={"rank": rank}).json()["uuid"]
             git = {"commit": "abc1234", "branch": "main", "dirty": True}
-            found.append(mine.post(f"experiments/{uuid}/runs", json={"git": git}).json())
-            claim = hand.take()
+            found.append(owner_api.post(f"experiments/{uuid}/runs", json={"git": git}).json())
+            claim = manual_worker.take()
             with transaction() as session:
                 attempts.write_telemetry(
                     session,
@@ -278,30 +278,33 @@ class TestRuns:
                     metrics=[Metrics(step=n, values={"loss": 3.0 - n}) for n in range(3)],
                     events=[("environment", {"python": "3", "packages": {"torch": "2"}})],
                 )
-            hand.complete(claim, {"eval_loss": loss, "train_loss_last": loss}, made)
+            manual_worker.complete(claim, {"eval_loss": loss, "train_loss_last": loss}, made)
         return found
 
     def test_runs_are_searched_across_experiments(
-        self, mine: Api, project: Project, two: list[dict[str, Any]]
+        self, owner_api: Api, project: Project, two: list[dict[str, Any]]
     ) -> None:
         names_of = {"filter": "metrics.loss = 1 and config.lora.rank > 4"}
-        assert names(mine, project, "runs", **names_of) == ["rank 16 #1", "rank 8 #1"]
-        assert all_pages(mine, project, "runs", limit=1, **names_of) == ["rank 16 #1", "rank 8 #1"]
-        assert names(mine, project, "runs", filter="metrics.eval_loss < 1.2") == ["rank 16 #1"]
-        assert names(mine, project, "runs", filter='experiment = "rank 8"') == ["rank 8 #1"]
-        assert names(mine, project, "runs", sort="-metrics.eval_loss") == [
+        assert names(owner_api, project, "runs", **names_of) == ["rank 16 #1", "rank 8 #1"]
+        assert all_pages(owner_api, project, "runs", limit=1, **names_of) == [
+            "rank 16 #1",
+            "rank 8 #1",
+        ]
+        assert names(owner_api, project, "runs", filter="metrics.eval_loss < 1.2") == ["rank 16 #1"]
+        assert names(owner_api, project, "runs", filter='experiment = "rank 8"') == ["rank 8 #1"]
+        assert names(owner_api, project, "runs", sort="-metrics.eval_loss") == [
             "rank 8 #1",
             "rank 16 #1",
         ]
         sort = {"sort": "metrics.eval_loss"}
         mine_too = 'experiment = "rank 8" and name contains "8" and status = "completed"'
-        assert names(mine, project, "runs", filter=mine_too, **sort) == ["rank 8 #1"]
-        assert names(mine, project, "runs", filter='author = "nobody"', **sort) == []
+        assert names(owner_api, project, "runs", filter=mine_too, **sort) == ["rank 8 #1"]
+        assert names(owner_api, project, "runs", filter='author = "nobody"', **sort) == []
 
     def test_record_and_model_card_of_run(
-        self, mine: Api, two: list[dict[str, Any]], dataset: Any, base: Any
+        self, owner_api: Api, two: list[dict[str, Any]], dataset: Any, base: Any
     ) -> None:
-        run = mine.get(f"runs/{two[0]['uuid']}").json()
+        run = owner_api.get(f"runs/{two[0]['uuid']}").json()
         record = run["record"]
         assert record["seed"] == record["config"]["seed"] == 42
         assert record["config"]["dataset"]["version"] == "v1"
@@ -310,29 +313,33 @@ class TestRuns:
         assert all(len(item["sha256"]) == 64 for item in by_role.values())
         assert record["git"]["commit"] == "abc1234"
         assert record["environment"]["packages"] == {"torch": "2"}
-        card = mine.get(f"models/{run['model']}").json()["facts"]["reproducibility"]
+        card = owner_api.get(f"models/{run['model']}").json()["facts"]["reproducibility"]
         assert (card["seed"], card["git"]["dirty"]) == (42, True)
         assert card["environment"]["python"] == "3"
 
     def test_rerun_repeats_the_config_of_the_run(
-        self, session: Session, mine: Api, two: list[dict[str, Any]], hand: Hand
+        self,
+        session: Session,
+        owner_api: Api,
+        two: list[dict[str, Any]],
+        manual_worker: ManualWorker,
     ) -> None:
         first = two[0]
-        mine.patch(
+        owner_api.patch(
             f"experiments/{first['experiment']}",
             json={"config": {**first["config"], "seed": 1}},
             headers={"If-Match": "*"},
         )
-        again = mine.post(f"runs/{first['uuid']}/rerun")
+        again = owner_api.post(f"runs/{first['uuid']}/rerun")
         assert again.status_code == 202, again.text
         assert again.json()["config"] == first["config"]
         assert again.json()["name"] == "rank 8 #1 (rerun)"
-        read = mine.get(f"runs/{again.json()['uuid']}").json()
+        read = owner_api.get(f"runs/{again.json()['uuid']}").json()
         assert read["rerun_of"] == first["uuid"]
         assert read["record"]["git"]["commit"] == "abc1234"
-        hand.fail(hand.take())
-        retried = mine.post(f"tasks/{again.json()['uuid']}/retry").json()
-        read = mine.get(f"runs/{retried['uuid']}").json()
+        manual_worker.fail(manual_worker.take())
+        retried = owner_api.post(f"tasks/{again.json()['uuid']}/retry").json()
+        read = owner_api.get(f"runs/{retried['uuid']}").json()
         assert (read["rerun_of"], read["record"]["git"]["branch"]) == (first["uuid"], "main")
 
         row = session.scalars(select(Task).where(Task.uuid == first["uuid"])).one()
@@ -342,30 +349,32 @@ class TestRuns:
             .values(content_hash="0" * 64)
         )
         session.commit()
-        refused = mine.post(f"runs/{first['uuid']}/rerun")
+        refused = owner_api.post(f"runs/{first['uuid']}/rerun")
         assert (refused.status_code, refused.json()["code"]) == (409, "not_repeatable")
 
-    def test_retry_is_a_run(self, mine: Api, project: Project, create: Create, hand: Hand) -> None:
+    def test_retry_is_a_run(
+        self, owner_api: Api, project: Project, create: Create, manual_worker: ManualWorker
+    ) -> None:
         uuid = create().json()["uuid"]
-        run = mine.post(f"experiments/{uuid}/runs").json()
-        hand.fail(hand.take())
+        run = owner_api.post(f"experiments/{uuid}/runs").json()
+        manual_worker.fail(manual_worker.take())
         path = f"experiments/{uuid}"
-        etag = mine.get(path).headers["ETag"]
-        put = mine.patch(path, json={"archived": True}, headers={"If-Match": etag})
+        etag = owner_api.get(path).headers["ETag"]
+        put = owner_api.patch(path, json={"archived": True}, headers={"If-Match": etag})
         assert put.status_code == 200, put.text
-        refused = mine.post(f"tasks/{run['uuid']}/retry")
+        refused = owner_api.post(f"tasks/{run['uuid']}/retry")
         assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
-        mine.patch(path, json={"archived": False}, headers={"If-Match": put.headers["ETag"]})
-        retried = mine.post(f"tasks/{run['uuid']}/retry")
+        owner_api.patch(path, json={"archived": False}, headers={"If-Match": put.headers["ETag"]})
+        retried = owner_api.post(f"tasks/{run['uuid']}/retry")
         assert retried.status_code in {200, 201, 202}
-        assert len(names(mine, project, "runs")) == 2
-        assert mine.get(path).json()["status"] == "pending"
+        assert len(names(owner_api, project, "runs")) == 2
+        assert owner_api.get(path).json()["status"] == "pending"
 
     def test_comparison_lists_common_and_differing_values(
-        self, session: Session, mine: Api, project: Project, two: list[dict[str, Any]]
+        self, session: Session, owner_api: Api, project: Project, two: list[dict[str, Any]]
     ) -> None:
         params = {"run": [run["uuid"] for run in two], "experiment": [two[0]["experiment"]]}
-        answer = mine.get(f"projects/{project.uuid}/comparison", params=params).json()
+        answer = owner_api.get(f"projects/{project.uuid}/comparison", params=params).json()
         assert [item["name"] for item in answer["items"]] == ["rank 8", "rank 8 #1", "rank 16 #1"]
         assert answer["items"][0]["run"] == two[0]["uuid"]
         assert answer["differs"]["lora.rank"] == [8, 8, 16]
@@ -374,4 +383,6 @@ class TestRuns:
         assert answer["series"] == ["loss"]
         other = make_experiment(session, make_project(session))
         params = {"experiment": [str(other.uuid)]}
-        assert mine.get(f"projects/{project.uuid}/comparison", params=params).status_code == 404
+        assert (
+            owner_api.get(f"projects/{project.uuid}/comparison", params=params).status_code == 404
+        )

@@ -24,7 +24,7 @@ from tests.factories import (
     make_project,
     number,
 )
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 Act = Callable[[User | None], Api]
 
@@ -56,12 +56,14 @@ def tuned(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 
 @pytest.fixture
-def manual_worker(client: Any) -> Hand:
-    return Hand(f"queue{number()}")
+def manual_worker(client: Any) -> ManualWorker:
+    return ManualWorker(f"queue{number()}")
 
 
 @pytest.fixture
-def deploy(mine: Api, project: Project, tuned: Model, manual_worker: Hand) -> Callable[..., Any]:
+def deploy(
+    mine: Api, project: Project, tuned: Model, manual_worker: ManualWorker
+) -> Callable[..., Any]:
     """Return a function that creates a deployment over HTTP.
 
     Only ``manual_worker`` claims its tasks.

@@ -19,7 +19,7 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_project, make_task
-from tests.server.experiments.hand import Hand, fresh
+from tests.server.experiments.manual_worker import ManualWorker, fresh
 from tests.server.inference.conftest import actions, notes
 
 Deploy = Callable[..., Any]
@@ -29,7 +29,7 @@ Deploy = Callable[..., Any]
 def training(
     session: Session,
     project: Project,
-    manual_worker: Hand,
+    manual_worker: ManualWorker,
     tuned: Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Task:
@@ -53,7 +53,7 @@ def training(
 
 
 @pytest.fixture
-def dependency(session: Session, project: Project, manual_worker: Hand) -> Task:
+def dependency(session: Session, project: Project, manual_worker: ManualWorker) -> Task:
     """Create another task to wait for, as an evaluation that must pass would be."""
     return make_task(session, project, name="dependency", scheduling={"queue": manual_worker.queue})
 
@@ -77,7 +77,7 @@ def test_deployment_starts_when_all_tasks_have_completed(
     training: Task,
     dependency: Task,
     tuned: Model,
-    manual_worker: Hand,
+    manual_worker: ManualWorker,
 ) -> None:
     shown = mine.get(f"deployments/{waiting.uuid}").json()
     assert (shown["status"], shown["model"]) == ("starting", None)
@@ -114,7 +114,12 @@ def test_deployment_starts_when_all_tasks_have_completed(
 
 @pytest.mark.parametrize("which", ["train", "dependency"])
 def test_deployment_is_stopped_when_a_task_fails(
-    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, which: str, owner: User
+    session: Session,
+    mine: Api,
+    waiting: Deployment,
+    manual_worker: ManualWorker,
+    which: str,
+    owner: User,
 ) -> None:
     claims = {
         session.get_one(Task, c.task_id).name: c
@@ -133,7 +138,7 @@ def test_deployment_is_stopped_when_a_task_fails(
 
 
 def test_manual_start_waits_only_for_the_model(
-    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, tuned: Model
+    session: Session, mine: Api, waiting: Deployment, manual_worker: ManualWorker, tuned: Model
 ) -> None:
     claims = {
         session.get_one(Task, c.task_id).name: c
@@ -151,7 +156,7 @@ def test_manual_start_waits_only_for_the_model(
 
 
 def test_deployment_whose_model_was_not_made_does_not_start(
-    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand
+    session: Session, mine: Api, waiting: Deployment, manual_worker: ManualWorker
 ) -> None:
     claims = {
         session.get_one(Task, c.task_id).name: c
@@ -164,7 +169,7 @@ def test_deployment_whose_model_was_not_made_does_not_start(
 
 
 def test_model_made_while_stopped_is_served_after_start(
-    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand, tuned: Model
+    session: Session, mine: Api, waiting: Deployment, manual_worker: ManualWorker, tuned: Model
 ) -> None:
     stopped = mine.post(f"deployments/{waiting.uuid}/stop")
     assert (stopped.status_code, stopped.json()["status"]) == (202, "stopped")
@@ -180,7 +185,7 @@ def test_model_made_while_stopped_is_served_after_start(
 
 
 def test_restart_while_waiting_is_refused(
-    session: Session, mine: Api, waiting: Deployment, manual_worker: Hand
+    session: Session, mine: Api, waiting: Deployment, manual_worker: ManualWorker
 ) -> None:
     answer = mine.post(f"deployments/{waiting.uuid}/restart")
     assert (answer.status_code, answer.json()["code"]) == (409, "deployment_waits")
@@ -191,7 +196,9 @@ def test_restart_while_waiting_is_refused(
     assert manual_worker.claim() is None
 
 
-def test_deletion_ends_the_wait(mine: Api, waiting: Deployment, manual_worker: Hand) -> None:
+def test_deletion_ends_the_wait(
+    mine: Api, waiting: Deployment, manual_worker: ManualWorker
+) -> None:
     task = mine.get(f"deployments/{waiting.uuid}").json()["task"]
     assert mine.delete(f"deployments/{waiting.uuid}").status_code == 204
     assert mine.get(f"tasks/{task}").json()["status"] == "cancelled"
@@ -201,7 +208,7 @@ def test_deletion_ends_the_wait(mine: Api, waiting: Deployment, manual_worker: H
 
 
 def test_existing_model_waits_for_a_task(
-    mine: Api, deploy: Deploy, dependency: Task, manual_worker: Hand, tuned: Model
+    mine: Api, deploy: Deploy, dependency: Task, manual_worker: ManualWorker, tuned: Model
 ) -> None:
     made = deploy(after=[{"task": str(dependency.uuid), "condition": "any"}]).json()
     assert made["model"] == str(tuned.uuid)

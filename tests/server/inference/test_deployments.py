@@ -28,7 +28,7 @@ from tests.factories import (
     make_role,
     make_user,
 )
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 
 Act = Callable[[User | None], Api]
 
@@ -66,7 +66,7 @@ class TestCreate:
         session: Session,
         deploy: Callable[..., Any],
         files: list[StoredFile],
-        manual_worker: Hand,
+        manual_worker: ManualWorker,
     ) -> None:
         assert deploy(model=str(make_model(session, None, files=files).uuid)).status_code == 201
         assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model"}

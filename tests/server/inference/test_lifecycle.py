@@ -13,13 +13,18 @@ from aiplatform.server.inference.models import Deployment
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
-from tests.server.experiments.hand import Hand, fresh
+from tests.server.experiments.manual_worker import ManualWorker, fresh
 from tests.server.inference.conftest import actions, notes
 
 
 class TestLife:
     def test_deployment_is_ready_when_its_server_is(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, owner: User
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        owner: User,
     ) -> None:
         claim = manual_worker.take()
         trees = manual_worker.inputs(claim).trees
@@ -34,7 +39,7 @@ class TestLife:
         assert "deployment:ready" in notes(session, owner)
 
     def test_stopped_deployment_can_be_started_again(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         manual_worker.ready(claim)
@@ -63,7 +68,7 @@ class TestLife:
         ]
 
     def test_stop_before_the_task_runs_cancels_it(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         stopped = mine.post(f"deployments/{deployment.uuid}/stop").json()
         assert stopped["status"] == "stopped"
@@ -71,7 +76,7 @@ class TestLife:
         assert session.get_one(Task, deployment.task_id).status == TaskStatus.CANCELLED
 
     def test_stopping_deployment_does_not_become_ready(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         mine.post(f"deployments/{deployment.uuid}/stop")
@@ -80,7 +85,7 @@ class TestLife:
         assert (row.status, row.endpoint) == ("stopping", None)
 
     def test_crash_while_stopping_counts_as_stop(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         mine.post(f"deployments/{deployment.uuid}/stop")
@@ -89,7 +94,7 @@ class TestLife:
         assert manual_worker.claim(hurry=True) is None
 
     def test_lost_worker_restarts_the_server(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         manual_worker.ready(claim)
@@ -103,7 +108,7 @@ class TestLife:
         assert fresh(session, deployment).status == "ready"
 
     def test_cancelled_task_stops_the_deployment(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         manual_worker.ready(claim)
@@ -113,7 +118,7 @@ class TestLife:
         assert actions(session, deployment.uuid)[-1] == "deployment:stopped"
 
     def test_restart_replaces_the_server(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         old = manual_worker.take()
         manual_worker.ready(old, "unix:/old")
@@ -127,7 +132,7 @@ class TestLife:
         assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/new", new.task_id)
 
     def test_restart_of_a_stopped_deployment_starts_it(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
         assert mine.post(f"deployments/{deployment.uuid}/restart").json()["status"] == "starting"
@@ -135,7 +140,7 @@ class TestLife:
         assert fresh(session, deployment).status == "ready"
 
     def test_deleted_deployment_cancels_its_task(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         claim = manual_worker.take()
         manual_worker.ready(claim)
@@ -161,7 +166,7 @@ class TestLife:
 
 class TestCrashes:
     def test_crashed_server_is_started_again_after_a_delay(
-        self, session: Session, deployment: Deployment, manual_worker: Hand
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker
     ) -> None:
         claim = manual_worker.take()
         manual_worker.ready(claim)
@@ -182,7 +187,12 @@ class TestCrashes:
         assert (row.status, row.restarts, row.error) == ("ready", 1, None)
 
     def test_deployment_is_given_up_after_five_crashes(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, owner: User, mine: Api
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        owner: User,
+        mine: Api,
     ) -> None:
         for crash in range(5):
             assert fresh(session, deployment).status != "crashed", crash
@@ -199,7 +209,7 @@ class TestCrashes:
         assert fresh(session, deployment).status == "restarting"
 
     def test_old_crashes_do_not_count(
-        self, session: Session, deployment: Deployment, manual_worker: Hand
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker
     ) -> None:
         for _ in range(4):
             manual_worker.fail(manual_worker.take(hurry=True))
@@ -214,7 +224,7 @@ class TestCrashes:
         assert (row.status, row.restarts) == ("restarting", 5)
 
     def test_stop_ends_the_wait_for_a_restart(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api
+        self, session: Session, deployment: Deployment, manual_worker: ManualWorker, mine: Api
     ) -> None:
         manual_worker.fail(manual_worker.take())
         assert mine.post(f"deployments/{deployment.uuid}/stop").json()["status"] == "stopped"

@@ -23,7 +23,7 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import make_member, make_model, make_project, make_role
-from tests.server.experiments.hand import Hand, fresh
+from tests.server.experiments.manual_worker import ManualWorker, fresh
 from tests.server.inference.conftest import actions, notes
 
 Act = Callable[[User | None], Api]
@@ -35,7 +35,7 @@ def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 
 @pytest.fixture
-def served(deployment: Deployment, manual_worker: Hand) -> Any:
+def served(deployment: Deployment, manual_worker: ManualWorker) -> Any:
     """Return the claim of the server that answers."""
     claim = manual_worker.take()
     manual_worker.ready(claim, "unix:/old", "old")
@@ -53,9 +53,16 @@ def drains(claim: Any) -> float | None:
 
 class TestTakeOver:
     def test_ready_update_takes_over_and_the_former_server_completes_its_answers(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
-        newer: Model, tuned: Model, owner: User,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
+        newer: Model,
+        tuned: Model,
+        owner: User,
+    ) -> None:
         answer = ask(mine, deployment, newer)
         assert answer.status_code == 202, answer.text
         shown = answer.json()
@@ -87,9 +94,15 @@ class TestTakeOver:
         assert "deployment:updated" in notes(session, owner)
 
     def test_update_to_the_former_model_rolls_back(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
-        newer: Model, tuned: Model,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
+        newer: Model,
+        tuned: Model,
+    ) -> None:
         for model in (newer, tuned):
             assert ask(mine, deployment, model).status_code == 202
             manual_worker.ready(manual_worker.take(), f"unix:/{model.name}")
@@ -97,9 +110,14 @@ class TestTakeOver:
         assert mine.get(f"deployments/{deployment.uuid}").json()["model_name"] == f"{tuned.name}@1"
 
     def test_update_takes_over_after_the_current_server_crashed(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ask(mine, deployment, newer)
         new = manual_worker.take()
         manual_worker.fail(served)
@@ -112,9 +130,14 @@ class TestTakeOver:
         )
 
     def test_former_server_completes_answers_for_ten_minutes_at_most(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ask(mine, deployment, newer)
         manual_worker.ready(manual_worker.take())
         session.rollback()
@@ -128,9 +151,15 @@ class TestTakeOver:
 
     @pytest.mark.parametrize("action", ["stop", "delete"])
     def test_stop_and_delete_end_the_former_server_at_once(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
-        newer: Model, action: str,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
+        newer: Model,
+        action: str,
+    ) -> None:
         ask(mine, deployment, newer)
         manual_worker.ready(manual_worker.take())
         if action == "stop":
@@ -142,9 +171,16 @@ class TestTakeOver:
 
 class TestFailure:
     def test_failed_update_leaves_the_current_server_and_its_error(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
-        newer: Model, tuned: Model, owner: User,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
+        newer: Model,
+        tuned: Model,
+        owner: User,
+    ) -> None:
         ask(mine, deployment, newer)
         manual_worker.fail(manual_worker.take(), "the weights are broken")
         shown = mine.get(f"deployments/{deployment.uuid}").json()
@@ -163,9 +199,14 @@ class TestFailure:
         assert ask(mine, deployment, newer).json()["update_error"] is None
 
     def test_update_whose_worker_is_lost_continues_on_another(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ask(mine, deployment, newer)
         manual_worker.vanish(manual_worker.take())
         row = fresh(session, deployment)
@@ -174,9 +215,14 @@ class TestFailure:
         assert fresh(session, deployment).endpoint == "unix:/new"
 
     def test_update_during_another_one_is_refused_with_its_task(
-        self, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any, newer: Model,
+        self,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
+        newer: Model,
         tuned: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         first = ask(mine, deployment, newer).json()
         second = ask(mine, deployment, tuned)
         assert (second.status_code, second.json()["code"]) == (409, "deployment_updating")
@@ -191,9 +237,14 @@ class TestFailure:
         assert sorted(codes) == [202, 409, 409, 409]
 
     def test_update_is_given_up_when_its_task_is_cancelled(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         task = ask(mine, deployment, newer).json()["updating"]["task"]
         assert mine.post(f"tasks/{task}/cancel").status_code == 202
         row = fresh(session, deployment)
@@ -202,9 +253,14 @@ class TestFailure:
         assert ask(mine, deployment, newer).status_code == 202
 
     def test_update_cancelled_while_its_server_starts_does_not_take_over(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ask(mine, deployment, newer)
         new = manual_worker.take()
         assert mine.post(f"tasks/{new.task_uuid}/cancel").status_code == 202
@@ -217,9 +273,14 @@ class TestFailure:
         assert (row.status, row.task_id, row.next_task_id) == ("ready", served.task_id, None)
 
     def test_stop_gives_up_the_update(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, served: Any,
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        served: Any,
         newer: Model,
-    ) -> None:  # fmt: skip
+    ) -> None:
         ask(mine, deployment, newer)
         new = manual_worker.take()
         assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 202
@@ -230,7 +291,12 @@ class TestFailure:
         assert ask(mine, deployment, newer).json()["code"] == "deployment_state"
 
     def test_update_of_a_stopped_deployment_starts_it_with_the_new_model(
-        self, session: Session, deployment: Deployment, manual_worker: Hand, mine: Api, newer: Model
+        self,
+        session: Session,
+        deployment: Deployment,
+        manual_worker: ManualWorker,
+        mine: Api,
+        newer: Model,
     ) -> None:
         mine.post(f"deployments/{deployment.uuid}/stop")
         shown = ask(mine, deployment, newer).json()

@@ -29,19 +29,19 @@ def project(session: Session, owner: User) -> Project:
 
 
 @pytest.fixture
-def mine(api: Callable[[User | None], Api], owner: User) -> Api:
+def owner_api(api: Callable[[User | None], Api], owner: User) -> Api:
     """Return a client of the API that acts as the project's owner."""
     return api(owner)
 
 
 @pytest.fixture
-def create(mine: Api, project: Project) -> Callable[..., Any]:
+def create(owner_api: Api, project: Project) -> Callable[..., Any]:
     """Return a function that creates a model, by default for an upload, and returns the answer."""
 
     def create(**body: Any) -> Any:
         body.setdefault("name", f"model-{number()}")
         body.setdefault("source", {"kind": "upload"})
-        return mine.post(f"projects/{project.uuid}/models", json=body)
+        return owner_api.post(f"projects/{project.uuid}/models", json=body)
 
     return create
 

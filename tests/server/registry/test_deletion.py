@@ -31,50 +31,50 @@ Create = Callable[..., Any]
 
 class TestDeletion:
     def test_delete_removes_files_after_purge_and_is_audited(
-        self, session: Session, project: Project, mine: Api, home: Any
+        self, session: Session, project: Project, owner_api: Api, home: Any
     ) -> None:
         file = make_blob(session, b"to be deleted", "README.md", home)
         model = make_model(session, project, files=[file])
         uuid = str(model.uuid)
-        assert mine.delete(f"models/{uuid}").status_code == 204
-        assert mine.get(f"models/{uuid}").status_code == 404
+        assert owner_api.delete(f"models/{uuid}").status_code == 204
+        assert owner_api.get(f"models/{uuid}").status_code == 404
         left = select(BlobRef).where(BlobRef.sha256 == file.sha256)
         assert len(session.scalars(left).all()) == 1
-        assert mine.delete(f"projects/{project.uuid}/bin/{uuid}").status_code == 204
+        assert owner_api.delete(f"projects/{project.uuid}/bin/{uuid}").status_code == 204
         assert session.scalars(left).all() == []
         audited = session.scalars(select(AuditLog).where(AuditLog.action == "model:deleted")).all()
         assert audited[-1].details["name"] == model.name
 
     def test_delete_of_deployed_model_is_refused(
-        self, session: Session, project: Project, mine: Api
+        self, session: Session, project: Project, owner_api: Api
     ) -> None:
         model = make_model(session, project)
         task = make_task(session, project, type=TaskType.INFERENCE, status=TaskStatus.RUNNING)
         session.add(TaskInput(task_id=task.id, role="model", model_id=model.id, label="x"))
         session.commit()
-        answer = mine.delete(f"models/{model.uuid}")
+        answer = owner_api.delete(f"models/{model.uuid}")
         assert (answer.status_code, answer.json()["code"]) == (409, "model.in_use")
         assert task.name in answer.json()["users"]
 
     def test_delete_of_base_of_tuned_model_is_refused(
-        self, session: Session, project: Project, mine: Api
+        self, session: Session, project: Project, owner_api: Api
     ) -> None:
         base = make_model(session, project)
         tuned = make_model(session, project, base_model_id=base.id)
-        assert mine.delete(f"models/{base.uuid}").json()["users"] == f"{tuned.name}@1"
-        assert mine.delete(f"models/{tuned.uuid}").status_code == 204
-        assert mine.delete(f"models/{base.uuid}").status_code == 204
+        assert owner_api.delete(f"models/{base.uuid}").json()["users"] == f"{tuned.name}@1"
+        assert owner_api.delete(f"models/{tuned.uuid}").status_code == 204
+        assert owner_api.delete(f"models/{base.uuid}").status_code == 204
 
     def test_delete_cancels_the_models_import(
-        self, create: Create, mine: Api, session: Session
+        self, create: Create, owner_api: Api, session: Session
     ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
-        assert mine.delete(f"models/{created['uuid']}").status_code == 204
+        assert owner_api.delete(f"models/{created['uuid']}").status_code == 204
         task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
         assert task.status == TaskStatus.CANCELLED
 
     def test_import_that_ends_after_deletion_completes(
-        self, create: Create, mine: Api, session: Session, end: Callable[..., Task]
+        self, create: Create, owner_api: Api, session: Session, end: Callable[..., Task]
     ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
         row = session.scalars(select(Model).where(Model.uuid == created["uuid"])).one()

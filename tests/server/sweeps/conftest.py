@@ -14,17 +14,26 @@ from tests.server.experiments.conftest import (
     config,
     create,
     dataset,
-    hand,
     held_out,
     made,
-    mine,
+    manual_worker,
     owner,
+    owner_api,
     project,
     rows,
 )
 
 __all__ = [
-    "base", "config", "create", "dataset", "hand", "held_out", "made", "mine", "owner", "project",
+    "base",
+    "config",
+    "create",
+    "dataset",
+    "held_out",
+    "made",
+    "manual_worker",
+    "owner",
+    "owner_api",
+    "project",
     "rows",
 ]  # fmt: skip
 
@@ -35,7 +44,7 @@ GRID = {
 
 
 @pytest.fixture
-def begin(mine: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
+def begin(owner_api: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that creates an experiment and a sweep of it.
 
     Its argument ``config`` changes the experiment's config.
@@ -44,14 +53,14 @@ def begin(mine: Api, project: Project, create: Callable[..., Any]) -> Callable[.
     def make(name: str = "search", *, config: dict[str, Any] | None = None, **spec: Any) -> Any:
         experiment = create(**(config or {})).json()["uuid"]
         body = {"experiment": experiment, "parameters": GRID, "method": "grid", **spec}
-        return mine.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": body})
+        return owner_api.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": body})
 
     return make
 
 
-def shown(mine: Api, uuid: str) -> Any:
-    return mine.get(f"sweeps/{uuid}").json()
+def shown(owner_api: Api, uuid: str) -> Any:
+    return owner_api.get(f"sweeps/{uuid}").json()
 
 
-def states(mine: Api, uuid: str) -> list[str]:
-    return [trial["state"] for trial in shown(mine, uuid)["trials"]]
+def states(owner_api: Api, uuid: str) -> list[str]:
+    return [trial["state"] for trial in shown(owner_api, uuid)["trials"]]

@@ -12,22 +12,23 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.errors import Conflict
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import QualityReport
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all
-from aiplatform.server.sweeps.service import advancing
+from aiplatform.server.sweeps.service import next_step
 from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import make_member, make_user
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 from tests.server.sweeps.conftest import GRID, shown, states
 
 
 def test_sweep_whose_sampler_fails_ends_with_error(
-    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
+    owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker, made: list[StoredFile],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     uuid = begin(parallelism=1).json()["uuid"]
@@ -36,16 +37,19 @@ def test_sweep_whose_sampler_fails_ends_with_error(
     def fail(*_: Any) -> Any:
         raise ValueError("no such distribution")
 
-    monkeypatch.setattr(advancing, "choose", fail)
-    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    monkeypatch.setattr(next_step, "choose_parameters", fail)
+    manual_worker.complete(manual_worker.take(), {"eval_loss": 1.0}, made)
     advance_all()
-    found = shown(mine, uuid)
-    assert (found["status"], states(mine, uuid)) == ("failed", ["completed"])
+    found = shown(owner_api, uuid)
+    assert (found["status"], states(owner_api, uuid)) == ("failed", ["completed"])
     assert found["error"] == "the next parameters can't be chosen: ValueError: no such distribution"
 
 
 def test_error_of_one_sweep_does_not_stop_others(
-    mine: Api, begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begin(name="broken")
     fine = begin(name="fine").json()["uuid"]
@@ -60,35 +64,71 @@ def test_error_of_one_sweep_does_not_stop_others(
 
     monkeypatch.setattr(sweep_jobs, "advance", advance)
     advance_all()
-    assert states(mine, fine) != []
+    assert states(owner_api, fine) != []
 
 
-def test_cancel_stops_running_trials_and_keeps_results(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+def test_refused_request_of_one_trial_does_not_stop_others(
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uuid = begin(parallelism=2).json()["uuid"]
     advance_all()
-    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    claims = [manual_worker.take(), manual_worker.take()]
+    assert owner_api.post(f"sweeps/{uuid}/cancel").status_code == 200
+    real = sweep_jobs.send_request
+    sent: list[int] = []
+
+    def refuse_first(session: Session, task_id: int, request: str) -> None:
+        sent.append(task_id)
+        if len(sent) == 1:
+            raise Conflict(reason="the task is locked")
+        real(session, task_id, request)
+
+    monkeypatch.setattr(sweep_jobs, "send_request", refuse_first)
     advance_all()
-    running = hand.take()
-    cancelled = mine.post(f"sweeps/{uuid}/cancel").json()
+    statuses = {claim.task_id: session.get_one(Task, claim.task_id).status for claim in claims}
+    assert statuses == {sent[0]: TaskStatus.RUNNING, sent[1]: TaskStatus.CANCELLING}
+    # The next round sends the refused request again.
+    advance_all()
+    session.expire_all()
+    assert session.get_one(Task, sent[0]).status == TaskStatus.CANCELLING
+
+
+def test_cancel_stops_running_trials_and_keeps_results(
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
+) -> None:
+    uuid = begin(parallelism=2).json()["uuid"]
+    advance_all()
+    manual_worker.complete(manual_worker.take(), {"eval_loss": 1.0}, made)
+    advance_all()
+    running = manual_worker.take()
+    cancelled = owner_api.post(f"sweeps/{uuid}/cancel").json()
     assert cancelled["status"] == "cancelled"
-    assert mine.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep_ended"
+    assert owner_api.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep_ended"
     advance_all()
     advance_all()
-    assert states(mine, uuid) == ["completed", "cancelled", "cancelled"]
+    assert states(owner_api, uuid) == ["completed", "cancelled", "cancelled"]
     assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
-    assert hand.claim() is None
+    assert manual_worker.claim() is None
 
 
-def test_sweep_ends_after_five_failures(mine: Api, begin: Callable[..., Any], hand: Hand) -> None:
+def test_sweep_ends_after_five_failures(
+    owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker
+) -> None:
     seeds = {"seed": {"kind": "int", "low": 1, "high": 9}}
     uuid = begin(parameters=seeds, parallelism=1).json()["uuid"]
     for _ in range(5):
         advance_all()
-        hand.fail(hand.take())
+        manual_worker.fail(manual_worker.take())
     advance_all()
-    found = shown(mine, uuid)
+    found = shown(owner_api, uuid)
     assert (found["status"], len(found["trials"]), found["best"]) == ("failed", 5, None)
     assert "none has succeeded" in found["error"]
     assert found["trials"][0]["error"] == "the engine crashed"
@@ -125,29 +165,35 @@ def test_create_without_eval_dataset_may_use_loss(begin: Callable[..., Any]) -> 
 
 
 def test_sweep_ends_when_first_trial_lacks_the_objective(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
 ) -> None:
     uuid = begin(objective="accuracy", parallelism=2).json()["uuid"]
     advance_all()
-    running = hand.take()
-    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    running = manual_worker.take()
+    manual_worker.complete(manual_worker.take(), {"eval_loss": 1.0}, made)
     advance_all()
-    found = shown(mine, uuid)
-    assert (found["status"], states(mine, uuid)) == ("failed", ["cancelled", "failed"])
+    found = shown(owner_api, uuid)
+    assert (found["status"], states(owner_api, uuid)) == ("failed", ["cancelled", "failed"])
     assert found["error"].startswith("trial 2 completed without accuracy, so no trial has it;")
     session.expire_all()
     assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
 
 
 def test_objective_that_is_nan_fails_only_its_trial(
-    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+    owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker, made: list[StoredFile]
 ) -> None:
     uuid = begin(parallelism=1).json()["uuid"]
     for loss in (math.nan, 1.0, None):
         advance_all()
-        hand.complete(hand.take(), {} if loss is None else {"eval_loss": loss}, made)
+        manual_worker.complete(
+            manual_worker.take(), {} if loss is None else {"eval_loss": loss}, made
+        )
     advance_all()
-    assert states(mine, uuid) == ["failed", "completed", "failed", "running"]
+    assert states(owner_api, uuid) == ["failed", "completed", "failed", "running"]
 
 
 def test_sweep_of_deactivated_author_fails(
@@ -166,32 +212,32 @@ def test_sweep_of_deactivated_author_fails(
 
 
 def test_priority_above_the_projects_limit_is_refused(
-    mine: Api, admin: Api, project: Project, begin: Callable[..., Any]
+    owner_api: Api, admin: Api, project: Project, begin: Callable[..., Any]
 ) -> None:
     urgent = begin(priority=9).json()["uuid"]
     admin.put(f"projects/{project.uuid}/quota", json={"max_priority": 8})
     answer = begin(name="another", priority=9)
     assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
-    experiment = shown(mine, urgent)["experiment"]
-    answer = mine.post(f"experiments/{experiment}/runs", json={"priority": 9})
+    experiment = shown(owner_api, urgent)["experiment"]
+    answer = owner_api.post(f"experiments/{experiment}/runs", json={"priority": 9})
     assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
     advance_all()
-    found = shown(mine, urgent)
+    found = shown(owner_api, urgent)
     assert found["status"] == "failed"
     assert "at most priority 8" in found["error"]
 
 
 def test_delete_experiment_needs_ended_sweeps(
-    session: Session, mine: Api, begin: Callable[..., Any]
+    session: Session, owner_api: Api, begin: Callable[..., Any]
 ) -> None:
     sweep = begin().json()
     path = f"experiments/{sweep['experiment']}"
-    refused = mine.delete(path)
+    refused = owner_api.delete(path)
     assert (refused.status_code, refused.json()["code"]) == (409, "experiment_busy")
     assert "an unfinished sweep (search)" in refused.json()["detail"]
-    assert mine.post(f"sweeps/{sweep['uuid']}/cancel").is_success
-    assert mine.delete(path).status_code == 204
-    assert mine.get(f"sweeps/{sweep['uuid']}").status_code == 404
+    assert owner_api.post(f"sweeps/{sweep['uuid']}/cancel").is_success
+    assert owner_api.delete(path).status_code == 204
+    assert owner_api.get(f"sweeps/{sweep['uuid']}").status_code == 404
     entry = session.scalars(
         select(AuditLog).where(AuditLog.action == "experiment:deleted").order_by(AuditLog.id.desc())
     ).first()
@@ -202,27 +248,27 @@ def test_delete_experiment_needs_ended_sweeps(
 def test_override_gate_needs_reason_and_permission(
     api: Callable[..., Api],
     session: Session,
-    mine: Api,
+    owner_api: Api,
     project: Project,
     create: Callable[..., Any],
 ) -> None:
     uuid = create().json()["uuid"]
-    assert mine.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 80}).is_success
+    assert owner_api.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 80}).is_success
     session.execute(update(QualityReport).values(report={"score": 10, "findings": []}))
     session.commit()
 
-    def begin(name: str, by: Api = mine, **more: Any) -> Any:
+    def begin(name: str, by: Api = owner_api, **more: Any) -> Any:
         spec = {"experiment": uuid, "parameters": GRID, "method": "grid", **more}
         return by.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": spec})
 
     refused = begin("refused").json()["uuid"]
     advance_all()
-    assert "score is 10" in shown(mine, refused)["error"]
+    assert "score is 10" in shown(owner_api, refused)["error"]
 
     reason = "agreed for the sake of a search"
     sweep = begin("agreed", override_gate=reason).json()
     advance_all()
-    assert states(mine, sweep["uuid"]) == ["running", "running"]
+    assert states(owner_api, sweep["uuid"]) == ["running", "running"]
     audited = session.scalars(select(AuditLog).where(AuditLog.action == "dataset:gate_overridden"))
     assert [row.details["reason"] for row in audited].count(reason) == 2
 

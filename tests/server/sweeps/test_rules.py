@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aiplatform.protocol.sweeps import Asha, SweepSpec, TrialState
-from aiplatform.server.sweeps.rules import goes_on, grid_point, grid_size, rung_steps
-from aiplatform.server.sweeps.service.sampling import Tried, choose
+from aiplatform.server.sweeps.rules import grid_point, grid_size, is_promoted, rung_steps
+from aiplatform.server.sweeps.service.sampling import PastTrial, choose_parameters
 
 EXPERIMENT = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
@@ -41,27 +41,27 @@ def test_grid_has_each_point_once() -> None:
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])
-def test_choose_is_repeatable_and_within_ranges(method: str) -> None:
+def test_choose_parameters_is_repeatable_and_within_ranges(method: str) -> None:
     found = spec(method=method)
-    history: list[Tried] = []
+    history: list[PastTrial] = []
     for number in range(14):
-        params = choose(found, history)
-        assert params == choose(found, history)
+        params = choose_parameters(found, history)
+        assert params == choose_parameters(found, history)
         assert 1e-5 <= params["learning_rate"] <= 1e-2
         assert params["lora.rank"] in {4, 8}
         assert 1 <= params["batch_size"] <= 8
         state = TrialState.FAILED if number == 3 else TrialState.COMPLETED
         value = None if number == 3 else abs(math.log10(params["learning_rate"]) + 3)
-        history.append(Tried(params, state, value))
+        history.append(PastTrial(params, state, value))
     assert len({one.params["learning_rate"] for one in history}) == len(history)
 
 
 def test_tpe_is_better_than_random() -> None:
     found = spec(method="tpe", parameters={"x": {"kind": "float", "low": 0, "high": 1}})
-    history: list[Tried] = []
+    history: list[PastTrial] = []
     for _ in range(40):
-        x = choose(found, history)["x"]
-        history.append(Tried({"x": x}, TrialState.COMPLETED, (x - 0.7) ** 2))
+        x = choose_parameters(found, history)["x"]
+        history.append(PastTrial({"x": x}, TrialState.COMPLETED, (x - 0.7) ** 2))
     late = [abs(one.params["x"] - 0.7) for one in history[25:]]
     assert sum(late) / len(late) < 0.22  # 0.29 at random
 
@@ -71,14 +71,17 @@ def test_tpe_learns_from_halted_trials(state: TrialState) -> None:
     """ASHA halts most trials. Here, those above 0.4 were halted, and seven below completed."""
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
-        Tried({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0]) for place in range(1, 8)
+        PastTrial({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0])
+        for place in range(1, 8)
     ] + [
-        Tried({"x": 0.4 + 0.6 * place / 43}, state, None, [2.0 + place, "NaN"][: 1 + place % 2])
+        PastTrial({"x": 0.4 + 0.6 * place / 43}, state, None, [2.0 + place, "NaN"][: 1 + place % 2])
         for place in range(43)
     ]
     chosen = {
         method: [
-            choose(spec(method=method, parameters=x, seed=seed, pruning={}), history)["x"]
+            choose_parameters(spec(method=method, parameters=x, seed=seed, pruning={}), history)[
+                "x"
+            ]
             for seed in range(30)
         ]
         for method in ("tpe", "random")
@@ -91,11 +94,11 @@ def test_tpe_learns_from_halted_trials(state: TrialState) -> None:
 def test_trial_halted_at_nan_is_the_worst() -> None:
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
-        Tried({"x": place / 40}, TrialState.PRUNED, None, ["NaN" if place < 32 else 1.0])
+        PastTrial({"x": place / 40}, TrialState.PRUNED, None, ["NaN" if place < 32 else 1.0])
         for place in range(40)
     ]
     for seed in range(10):
-        assert choose(spec(parameters=x, seed=seed, pruning={}), history)["x"] > 0.6
+        assert choose_parameters(spec(parameters=x, seed=seed, pruning={}), history)["x"] > 0.6
 
 
 VALUES = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=30)
@@ -103,7 +106,7 @@ VALUES = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=30)
 
 @given(VALUES, st.integers(2, 5), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_goes_on_decides_like_optunas_pruner(
+def test_is_promoted_decides_like_optunas_pruner(
     values: list[float], reduction: int, minimize: bool
 ) -> None:
     import optuna
@@ -117,7 +120,7 @@ def test_goes_on_decides_like_optunas_pruner(
     for place, value in enumerate(values):
         trial = study.ask()
         trial.report(value, 1)
-        ours = goes_on(value, values[: place + 1], asha, minimize=minimize)
+        ours = is_promoted(value, values[: place + 1], asha, minimize=minimize)
         theirs = not trial.should_prune()
         if not any(math.isnan(other) for other in values[: place + 1]):
             assert ours == theirs

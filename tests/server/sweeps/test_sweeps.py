@@ -19,26 +19,26 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
-from aiplatform.server.sweeps.service import advancing, prompting
-from aiplatform.server.sweeps.service.sampling import Tried
+from aiplatform.server.sweeps.service import next_step, triggers
+from aiplatform.server.sweeps.service.sampling import PastTrial
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
-from tests.server.experiments.hand import Hand
+from tests.server.experiments.manual_worker import ManualWorker
 from tests.server.sweeps.conftest import shown, states
 
 
 @pytest.fixture
-def prompted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the sweeps that a worker should advance; :func:`heed` advances them."""
     asked: list[int] = []
-    monkeypatch.setattr(prompting, "send", lambda *_, sweep_id: asked.append(sweep_id))
+    monkeypatch.setattr(triggers, "send", lambda *_, sweep_id: asked.append(sweep_id))
     return asked
 
 
-def heed(prompted: list[int]) -> None:
-    while prompted:
-        advance_one(prompted.pop())
+def heed(advanced: list[int]) -> None:
+    while advanced:
+        advance_one(advanced.pop())
 
 
 def say(claim: Any, **series: dict[int, float]) -> None:
@@ -52,23 +52,27 @@ def say(claim: Any, **series: dict[int, float]) -> None:
 
 
 def test_grid_sweep_runs_to_the_best_trial(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
     owner: User,
-) -> None:  # fmt: skip
+) -> None:
     answer = begin(parallelism=3)
     assert answer.status_code == 201, answer.text
     uuid = answer.json()["uuid"]
     assert answer.json()["spec"]["max_trials"] == 4
     assert begin().json()["code"] == "name_taken"
     advance_all()
-    assert states(mine, uuid) == ["running"] * 3
+    assert states(owner_api, uuid) == ["running"] * 3
     advance_all()
-    assert states(mine, uuid) == ["running"] * 3
+    assert states(owner_api, uuid) == ["running"] * 3
     losses = iter([1.5, 0.9, 1.2, 1.1])
     for _ in range(4):
-        hand.complete(hand.take(), {"eval_loss": next(losses)}, made)
+        manual_worker.complete(manual_worker.take(), {"eval_loss": next(losses)}, made)
         advance_all()
-    found = shown(mine, uuid)
+    found = shown(owner_api, uuid)
     assert found["status"] == "completed"
     assert [trial["state"] for trial in found["trials"]] == ["completed"] * 4
     assert [t["params"] for t in found["trials"]] == [
@@ -90,55 +94,59 @@ def test_grid_sweep_runs_to_the_best_trial(
 
 
 def test_tpe_sweep_runs_to_the_best_trial(
-    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+    owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker, made: list[StoredFile]
 ) -> None:
     rate = {"learning_rate": {"kind": "float", "low": 1e-5, "high": 1e-2, "log": True}}
     uuid = begin(parameters=rate, method="tpe", max_trials=3, parallelism=1).json()["uuid"]
     for loss in (2.0, 1.0, 3.0):
         advance_all()
-        hand.complete(hand.take(), {"eval_loss": loss}, made)
+        manual_worker.complete(manual_worker.take(), {"eval_loss": loss}, made)
     advance_all()
-    found = shown(mine, uuid)
+    found = shown(owner_api, uuid)
     assert (found["status"], found["best"]["number"]) == ("completed", 2)
     assert len({trial["params"]["learning_rate"] for trial in found["trials"]}) == 3
 
 
 def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
 ) -> None:
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
     advance_all()
-    first, second = hand.take(), hand.take()
+    first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={1: 9.0, 2: 1.0})
     advance_all()
-    assert states(mine, uuid) == ["running", "running"]  # the only one at the rung is the best
+    assert states(owner_api, uuid) == ["running", "running"]  # the only one at the rung is the best
     say(second, loss={2: 2.0})
     advance_all()
-    assert states(mine, uuid) == ["running", "paused", "running"]
+    assert states(owner_api, uuid) == ["running", "paused", "running"]
     paused = session.get_one(Task, second.task_id)
     assert paused.scheduling.stop_wanted == "pause"
     with transaction() as own:
         attempts.pause(own, second)
-    third = hand.take()
+    third = manual_worker.take()
     say(third, loss={2: 5.0})
-    hand.complete(first, {"eval_loss": 1.0}, made)
+    manual_worker.complete(first, {"eval_loss": 1.0}, made)
     advance_all()
     # Two of three trials are paused. A fourth, worse one moves the second among the best half.
-    fourth = hand.take()
+    fourth = manual_worker.take()
     say(fourth, loss={2: 6.0})
     advance_all()
-    assert states(mine, uuid) == ["completed", "resuming", "paused", "paused"]
+    assert states(owner_api, uuid) == ["completed", "resuming", "paused", "paused"]
     for claim in (third, fourth):
         with transaction() as own:
             attempts.pause(own, claim)
     advance_all()
-    assert states(mine, uuid)[1] == "running"
-    again = hand.take()
+    assert states(owner_api, uuid)[1] == "running"
+    again = manual_worker.take()
     assert again.task_id == second.task_id
-    hand.complete(again, {"eval_loss": 0.5}, made)
+    manual_worker.complete(again, {"eval_loss": 0.5}, made)
     advance_all()
-    found = shown(mine, uuid)
+    found = shown(owner_api, uuid)
     assert [t["state"] for t in found["trials"]] == ["completed", "completed", "pruned", "pruned"]
     assert (found["status"], found["best"]["number"]) == ("completed", 2)
     session.expire_all()
@@ -146,29 +154,29 @@ def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
 
 
 def test_trial_that_may_continue_before_it_paused_continues(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
+    session: Session, owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker
 ) -> None:
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
     advance_all()
-    first, second = hand.take(), hand.take()
+    first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={2: 1.0})
     say(second, loss={2: 2.0})
     advance_all()
-    third = hand.take()
+    third = manual_worker.take()
     say(third, loss={2: 5.0})
     advance_all()
-    fourth = hand.take()
+    fourth = manual_worker.take()
     say(fourth, loss={2: 6.0})
     with transaction() as own:  # one trial may start again
         attempts.pause(own, third)
     advance_all()
-    assert states(mine, uuid)[1] in {"resuming", "running"}
+    assert states(owner_api, uuid)[1] in {"resuming", "running"}
     # The task was asked to pause, had not paused yet, and the request was withdrawn.
     session.expire_all()
     assert session.get_one(Task, second.task_id).scheduling.stop_wanted is None
     advance_all()
-    assert states(mine, uuid)[1] == "running"
+    assert states(owner_api, uuid)[1] == "running"
 
 
 @pytest.mark.parametrize(
@@ -187,34 +195,34 @@ def test_create_with_unusable_range_is_refused(
 
 
 def test_halt_stop_prunes_bad_trials_at_once(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
+    session: Session, owner_api: Api, begin: Callable[..., Any], manual_worker: ManualWorker
 ) -> None:
     asha = {"series": "loss", "min_steps": 1, "reduction": 2, "halt": "stop"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
     advance_all()
-    first, second = hand.take(), hand.take()
+    first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={1: 1.0})
     advance_all()
     say(second, loss={1: 2.0})
     advance_all()
-    assert states(mine, uuid)[:2] == ["running", "pruned"]
+    assert states(owner_api, uuid)[:2] == ["running", "pruned"]
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLING
 
 
-def test_choose_gets_values_at_rungs(
-    begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+def test_choose_parameters_gets_values_at_rungs(
+    begin: Callable[..., Any], manual_worker: ManualWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Tried] = []
-    real = advancing.choose
+    seen: list[PastTrial] = []
+    real = next_step.choose_parameters
 
-    def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
+    def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
         seen[:] = history
         return real(spec, history)
 
-    monkeypatch.setattr(advancing, "choose", choose)
+    monkeypatch.setattr(next_step, "choose_parameters", choose_parameters)
     begin(pruning={"min_steps": 1, "reduction": 2, "halt": "stop"}, parallelism=2)
     advance_all()
-    first, second = hand.take(), hand.take()
+    first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={1: 1.0, 2: 0.5})
     say(second, loss={1: 2.0})
     advance_all()
@@ -232,77 +240,90 @@ def test_create_with_unknown_parameter_is_refused(begin: Callable[..., Any]) -> 
 
 
 def test_sweep_advances_after_events_of_its_tasks(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
-    prompted: list[int],
-) -> None:  # fmt: skip
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
+    advanced: list[int],
+) -> None:
     """No periodic job runs here; only events of the sweep's own tasks advance it."""
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
-    heed(prompted)
-    assert states(mine, uuid) == ["running", "running"]
-    first, second = hand.take(), hand.take()
+    heed(advanced)
+    assert states(owner_api, uuid) == ["running", "running"]
+    first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={1: 0.5}, rate={2: 1.0})
-    assert prompted == []  # neither the rung's step nor its series
+    assert advanced == []  # neither the rung's step nor its series
     say(first, loss={2: 1.0})
-    heed(prompted)
+    heed(advanced)
     say(first, loss={3: 1.0})
-    assert prompted == []  # the next rung is step 4
+    assert advanced == []  # the next rung is step 4
     say(second, loss={2: 2.0})
-    heed(prompted)
-    assert states(mine, uuid) == ["running", "paused", "running"]
+    heed(advanced)
+    assert states(owner_api, uuid) == ["running", "paused", "running"]
     with transaction() as own:
         attempts.pause(own, second)
-    heed(prompted)
-    third = hand.take()
-    hand.complete(first, {"eval_loss": 1.0}, made)
-    heed(prompted)
-    assert states(mine, uuid) == ["completed", "paused", "running", "running"]
-    hand.fail(third)
-    hand.complete(hand.take(), {"eval_loss": 2.0}, made)
-    heed(prompted)
-    found = shown(mine, uuid)
+    heed(advanced)
+    third = manual_worker.take()
+    manual_worker.complete(first, {"eval_loss": 1.0}, made)
+    heed(advanced)
+    assert states(owner_api, uuid) == ["completed", "paused", "running", "running"]
+    manual_worker.fail(third)
+    manual_worker.complete(manual_worker.take(), {"eval_loss": 2.0}, made)
+    heed(advanced)
+    found = shown(owner_api, uuid)
     assert found["status"] == "completed"
     assert [t["state"] for t in found["trials"]] == ["completed", "pruned", "failed", "completed"]
-    heed(prompted)
+    heed(advanced)
     session.expire_all()
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLED
 
 
 def test_register_best_model_once_per_name(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+    session: Session,
+    owner_api: Api,
+    begin: Callable[..., Any],
+    manual_worker: ManualWorker,
+    made: list[StoredFile],
 ) -> None:
     uuid = begin(parallelism=1).json()["uuid"]
     advance_all()
-    too_early = mine.post(f"sweeps/{uuid}/register", json={"name": "best"})
+    too_early = owner_api.post(f"sweeps/{uuid}/register", json={"name": "best"})
     assert (too_early.status_code, too_early.json()["code"]) == (409, "no_best_model")
     for loss in (2.0, 1.0):
         advance_all()
-        hand.complete(hand.take(), {"eval_loss": loss}, made)
+        manual_worker.complete(manual_worker.take(), {"eval_loss": loss}, made)
     advance_all()
-    best = mine.get(f"models/{shown(mine, uuid)['best']['model']}").json()
-    first = mine.post(f"sweeps/{uuid}/register", json={"name": "best"})
+    best = owner_api.get(f"models/{shown(owner_api, uuid)['best']['model']}").json()
+    first = owner_api.post(f"sweeps/{uuid}/register", json={"name": "best"})
     assert (first.status_code, first.json()["version"]) == (201, "1")
-    model = mine.get(f"models/{first.json()['model']}").json()
+    model = owner_api.get(f"models/{first.json()['model']}").json()
     same = ("framework", "size", "metrics", "card", "facts", "task", "experiment", "base_model")
     assert {key: model[key] for key in same} == {key: best[key] for key in same}
     assert (model["name"], model["status"]) == ("best", "ready")
     listed, copied = (
-        [(f["path"], f["sha256"]) for f in mine.get(f"models/{m['uuid']}/files").json()["items"]]
+        [
+            (f["path"], f["sha256"])
+            for f in owner_api.get(f"models/{m['uuid']}/files").json()["items"]
+        ]
         for m in (best, model)
     )
     assert listed == copied != []
-    again = mine.post(f"sweeps/{uuid}/register", json={"name": "best"})
+    again = owner_api.post(f"sweeps/{uuid}/register", json={"name": "best"})
     assert (again.status_code, again.json()) == (200, first.json())
-    own_name = mine.post(f"sweeps/{uuid}/register", json={"name": best["name"]})
+    own_name = owner_api.post(f"sweeps/{uuid}/register", json={"name": best["name"]})
     assert (own_name.status_code, own_name.json()["model"]) == (200, best["uuid"])
     advance_all()
-    hand.complete(hand.take(), {"eval_loss": 0.5}, made)
+    manual_worker.complete(manual_worker.take(), {"eval_loss": 0.5}, made)
     advance_all()
-    better = mine.post(f"sweeps/{uuid}/register", json={"name": "best"})
+    better = owner_api.post(f"sweeps/{uuid}/register", json={"name": "best"})
     assert (better.status_code, better.json()["version"]) == (201, "2")
 
 
-def test_simultaneous_advances_start_each_trial_once(mine: Api, begin: Callable[..., Any]) -> None:
+def test_simultaneous_advances_start_each_trial_once(
+    owner_api: Api, begin: Callable[..., Any]
+) -> None:
     uuid = begin(parallelism=2).json()["uuid"]
     ready = threading.Barrier(4)
 
@@ -315,4 +336,4 @@ def test_simultaneous_advances_start_each_trial_once(mine: Api, begin: Callable[
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert states(mine, uuid) == ["running", "running"]
+    assert states(owner_api, uuid) == ["running", "running"]

@@ -12,7 +12,7 @@ class AdvisoryLock(IntEnum):
     """Creation of the first administrator by API processes that start together."""
     REAPER = 0x41495033
     """Reapers of two workers. A worker holds the lock for as long as it runs."""
-    RUNS = 0x4149503A
+    EXTERNAL_RUNS = 0x4149503A
     """Two requests that start the same external run. Combined with a hash of the run's name."""
     KEYS = 0x41495034
     """Two commands that change the key file."""

@@ -14,7 +14,7 @@ class ExperimentBusy(Conflict):
     }
 
 
-class NothingToLearn(Invalid):
+class DatasetNotTrainable(Invalid):
     """A dataset without conversations or texts, which supervised fine-tuning needs."""
 
     code = "dataset_not_learnable"
@@ -28,7 +28,7 @@ class NothingToLearn(Invalid):
     }
 
 
-class PreferencesNotTaught(Invalid):
+class PreferencePairsRefused(Invalid):
     """A dataset of preference pairs for supervised fine-tuning.
 
     The training would learn the chosen answers and ignore the rejected ones.
@@ -59,7 +59,7 @@ class ExperimentArchived(Conflict):
     }
 
 
-class ExecutesElsewhere(Conflict):
+class ExternalRunNotRerunnable(Conflict):
     """A rerun of an external run, of which the platform has neither code nor data."""
 
     code = "run_executes_elsewhere"

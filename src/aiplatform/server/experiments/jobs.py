@@ -42,8 +42,8 @@ class Training(TaskKind):
         trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """See :func:`trainings.take_over`."""
-        trainings.take_over(session, task, again)
+        """See :func:`trainings.copy_to_retry`."""
+        trainings.copy_to_retry(session, task, again)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return base model, rows and held-out rows."""
@@ -51,11 +51,11 @@ class Training(TaskKind):
 
     def started(self, session: Session, task_id: int) -> None:
         """Set the experiment to running."""
-        trainings.show_running(session, task_id)
+        trainings.set_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
         """Set the experiment to pending."""
-        trainings.follow(session, task, ExperimentStatus.PENDING)
+        trainings.update_status(session, task, ExperimentStatus.PENDING)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """See :func:`trainings.conclude`."""
@@ -80,8 +80,8 @@ class Evaluation(TaskKind):
         return (pins.pins_query(context, [spec.dataset for spec in specs]),)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
-        """See :func:`evaluations.read_made`."""
-        evaluations.read_made(session, task, maker)
+        """See :func:`evaluations.pin_produced_model`."""
+        evaluations.pin_produced_model(session, task, maker)
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
         """See :func:`evaluations.failure_reason`."""

@@ -20,8 +20,8 @@ class ModelImport(TaskKind):
     permission = Permission.MODELS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`imports.prepare_asked`."""
-        return imports.prepare_asked(session, context, spec)
+        """See :func:`imports.prepare_submitted`."""
+        return imports.prepare_submitted(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the uploaded files."""

@@ -162,7 +162,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
     return entry_of(row)
 
 
-def usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
+def lock_usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
     """Return a model of the project or a shared one, locked against deletion."""
     return session.scalar(
         select(Model)
@@ -242,7 +242,9 @@ def files(session: Session, model: Model) -> list[StoredFile]:
     return storage.files_of(session, model_id=model.id)
 
 
-def made_under(session: Session, context: ProjectContext, task_id: int, name: str) -> Model | None:
+def find_registered(
+    session: Session, context: ProjectContext, task_id: int, name: str
+) -> Model | None:
     """Return the newest of the models with this name that a task has made in the project."""
     return session.scalar(
         select(Model)

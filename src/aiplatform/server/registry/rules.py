@@ -22,40 +22,40 @@ _PART = re.compile(r"[A-Za-z0-9_+@=-][A-Za-z0-9._+@=-]*")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
-class Words(NamedTuple):
+class Reason(NamedTuple):
     """A reason in English and Chinese."""
 
     en: str
     zh: str
 
 
-def fault_of_path(path: str) -> Words | None:
+def path_error(path: str) -> Reason | None:
     """Return the reason why an uploaded file can't have ``path``; None if it can.
 
     Only relative paths of plain names are allowed, because they become files on workers with any
     operating system.
     """
     if not path or path.endswith("/"):
-        return Words("a file name is missing", "缺少文件名")
+        return Reason("a file name is missing", "缺少文件名")
     if len(SOURCE) + len(path) > MAX_PATH:
         limit = MAX_PATH - len(SOURCE)
-        return Words(f"it is longer than {limit} characters", f"超过 {limit} 个字符")
+        return Reason(f"it is longer than {limit} characters", f"超过 {limit} 个字符")
     if path.startswith("/"):
-        return Words("it must be relative", "必须是相对路径")
+        return Reason("it must be relative", "必须是相对路径")
     for part in path.split("/"):
         if part in {"", ".", ".."}:
-            return Words("it has empty parts or dots for parts", "包含空的或由点组成的部分")
+            return Reason("it has empty parts or dots for parts", "包含空的或由点组成的部分")
         if len(part) > 255:
-            return Words("a part is longer than 255 characters", "某一部分超过 255 个字符")
+            return Reason("a part is longer than 255 characters", "某一部分超过 255 个字符")
         if part.startswith("."):
-            return Words("hidden files can't be part of a model", "隐藏文件不属于模型")
+            return Reason("hidden files can't be part of a model", "隐藏文件不属于模型")
         if not _PART.fullmatch(part):
-            return Words(
+            return Reason(
                 "names are made of letters, digits and . _ + @ = -",
                 "名称只能包含字母、数字和 . _ + @ = -",
             )
         if part.endswith(".") or _RESERVED.fullmatch(part):
-            return Words("some systems can't have such a name", "部分系统不支持该名称")
+            return Reason("some systems can't have such a name", "部分系统不支持该名称")
     return None
 
 

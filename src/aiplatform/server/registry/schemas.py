@@ -127,7 +127,7 @@ class SourceVersionOut(BaseModel):
     version: UUID | None
 
 
-class MakerOut(BaseModel):
+class LineageTaskOut(BaseModel):
     """The task that made a model."""
 
     uuid: UUID
@@ -135,7 +135,7 @@ class MakerOut(BaseModel):
     type: str
 
 
-class QuestionOut(BaseModel):
+class LineageExperimentOut(BaseModel):
     """The experiment that a model belongs to."""
 
     uuid: UUID
@@ -147,8 +147,8 @@ class LineageOut(BaseModel):
 
     dataset_versions: list[SourceVersionOut]
     base_model: BaseModelOut | None
-    task: MakerOut | None
-    experiment: QuestionOut | None
+    task: LineageTaskOut | None
+    experiment: LineageExperimentOut | None
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -30,7 +30,7 @@ from aiplatform.server.sweeps.schemas import (
     SweepOut,
     TrialOut,
 )
-from aiplatform.server.sweeps.service.advancing import best_of
+from aiplatform.server.sweeps.service.next_step import best_of
 
 router = APIRouter(prefix="/api/v1", tags=["sweeps"])
 
@@ -59,7 +59,7 @@ def _fields(context: ProjectContext, row: Any) -> dict[str, Any]:
 
 
 def _show(session: Session, context: ProjectContext, uuid: UUID) -> SweepDetailOut:
-    row = queries.shown(session, context, uuid)
+    row = queries.get_sweep_row(session, context, uuid)
     rows = queries.trial_rows(session, row.Sweep)
     trials = [
         TrialOut(

@@ -26,7 +26,7 @@ class GridTooLarge(Invalid):
     }
 
 
-class SweptValueRefused(Invalid):
+class InvalidSweepValue(Invalid):
     """A value of a parameter with which every trial would fail."""
 
     code = "swept_value_refused"
@@ -38,7 +38,7 @@ class SweptValueRefused(Invalid):
     }
 
 
-class NothingHeldOut(Invalid):
+class EvalDatasetMissing(Invalid):
     """An objective or pruning figure that the experiment's runs never measure."""
 
     code = "nothing_held_out"
@@ -52,7 +52,7 @@ class NothingHeldOut(Invalid):
     }
 
 
-class NeverCompared(Invalid):
+class EvalStepsMissing(Invalid):
     """A pruning figure that runs measure only at their end, when there is nothing left to prune."""
 
     code = "never_compared"

@@ -38,7 +38,7 @@ def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[A
     return found if name is None else found.where(Sweep.name == name)
 
 
-def shown(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
+def get_sweep_row(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
     """Return a sweep with the columns of :func:`list_sweeps`.
 
     Raises:
@@ -85,7 +85,7 @@ def lock_running_of(session: Session, author_id: int) -> Sequence[Sweep]:
     ).all()
 
 
-def running(session: Session) -> list[int]:
+def running_sweeps(session: Session) -> list[int]:
     """Return the ids of running sweeps."""
     return list(
         session.scalars(
@@ -94,7 +94,7 @@ def running(session: Session) -> list[int]:
     )
 
 
-def unsettled(session: Session) -> list[int]:
+def ended_with_active_tasks(session: Session) -> list[int]:
     """Return the ids of ended sweeps with tasks that still have to be stopped."""
     return list(
         session.scalars(
@@ -232,7 +232,7 @@ def model_of(session: Session, context: ProjectContext, trial: SweepTrial) -> Mo
     uuid = session.scalar(
         select(Model.uuid).join(Task, Task.model_id == Model.id).where(Task.id == trial.task_id)
     )
-    return None if uuid is None else registry_queries.usable(session, context, uuid)
+    return None if uuid is None else registry_queries.lock_usable(session, context, uuid)
 
 
 def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiplatform.protocol.sweeps import Asha, Choice, FloatRange, IntRange, Params, SweepSpec
 
-HOPELESS = 5
+MAX_FAILURES = 5
 """Number of failed trials, without a successful one, after which a sweep gives up."""
 
 
@@ -61,7 +61,7 @@ def rung_steps(asha: Asha, rung: int) -> int:
     return int(asha.min_steps * asha.reduction**rung)
 
 
-def goes_on(value: float, others: Sequence[float], asha: Asha, *, minimize: bool) -> bool:
+def is_promoted(value: float, others: Sequence[float], asha: Asha, *, minimize: bool) -> bool:
     """Return True if a trial's ``value`` at a rung is among the best of the trials that reached it.
 
     ``others`` has the values of all these trials, including this one. While they are fewer than

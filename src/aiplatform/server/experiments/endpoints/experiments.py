@@ -22,7 +22,7 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
-from aiplatform.server.experiments.endpoints.asking import (
+from aiplatform.server.experiments.endpoints.list_parameters import (
     Filter,
     Sort,
     conditions,
@@ -82,7 +82,7 @@ def _show(
     session: Session, context: ProjectContext, experiment: Experiment, response: Response
 ) -> ExperimentOut:
     set_etag(response, experiment.updated_at)
-    return _render(context, queries.shown(session, experiment))
+    return _render(context, queries.get_experiment_row(session, experiment))
 
 
 @router.get("/projects/{project}/experiments", summary="List experiments")
@@ -117,9 +117,11 @@ def list_experiments(
         context,
         queries.experiments_by_key(),
         search.Conditions(
-            lambda those: [
-                *queries.those(those.key, named=name is not None, archived=archived),
-                *meets(those),
+            lambda subject: [
+                *queries.experiment_conditions(
+                    subject.key, named=name is not None, archived=archived
+                ),
+                *meets(subject),
             ],
             (name is not None, archived, meets.shape),
             {**meets.values, "name": name},

@@ -12,7 +12,7 @@ from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, serialise_in_thread
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
-from aiplatform.server.experiments.endpoints.asking import (
+from aiplatform.server.experiments.endpoints.list_parameters import (
     Filter,
     Sort,
     conditions,
@@ -103,7 +103,7 @@ def get_run(
     session: SessionDep,
 ) -> RunDetailOut:
     """Return a run and its record, which contains all that is needed to repeat it."""
-    row = queries.shown_run(session, context, run)
+    row = queries.get_run_row(session, context, run)
     record = service.record(session, queries.get_run(session, context, run))
     return RunDetailOut(**_fields(row), record=Record(**record))
 

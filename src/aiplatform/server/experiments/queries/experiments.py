@@ -33,7 +33,9 @@ from aiplatform.server.tasks.models import Task, TaskInput
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
-def those(key: Any, *, named: bool, archived: bool | None) -> list[ColumnElement[bool]]:
+def experiment_conditions(
+    key: Any, *, named: bool, archived: bool | None
+) -> list[ColumnElement[bool]]:
     """Return conditions on the name and the archived state of experiments.
 
     Args:
@@ -52,7 +54,7 @@ def those(key: Any, *, named: bool, archived: bool | None) -> list[ColumnElement
     return conditions
 
 
-def _shown_experiments() -> Select[Any]:
+def _select_experiments() -> Select[Any]:
     """Select all experiments with the columns that are shown, and their key as ``key``."""
     tags = (
         select(func.array_agg(aggregate_order_by(ExperimentTag.tag, ExperimentTag.tag)))
@@ -92,16 +94,16 @@ def _shown_experiments() -> Select[Any]:
 def experiments_by_key() -> Compiled:
     """Return the statement for the shown columns of experiments, by ``project`` and ``keys``."""
     return compiled(
-        _shown_experiments().where(
+        _select_experiments().where(
             Experiment.project_id == bindparam("project"),
             Experiment.id == any_(bindparam("keys", type_=ARRAY(Integer))),
         )
     )
 
 
-def shown(session: Session, experiment: Experiment) -> Row[Any]:
+def get_experiment_row(session: Session, experiment: Experiment) -> Row[Any]:
     """Return an experiment with the columns of :func:`experiments_by_key`."""
-    return session.execute(_shown_experiments().where(Experiment.id == experiment.id)).one()
+    return session.execute(_select_experiments().where(Experiment.id == experiment.id)).one()
 
 
 def details_of(session: Session, experiment: Experiment) -> ExperimentDetails:
@@ -150,7 +152,7 @@ def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -
     return found
 
 
-def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | None:
+def lock_experiment_by_id(session: Session, experiment_id: int | None) -> Experiment | None:
     """Lock and return the experiment of a task or model; None if it was deleted."""
     if experiment_id is None:
         return None

@@ -34,7 +34,7 @@ LATERAL (SELECT value FROM metric_points WHERE task_id = :task AND key = k.key
 )
 
 
-def _shown_runs() -> Select[Any]:
+def _select_runs() -> Select[Any]:
     """Select all runs with the columns that are shown, and their key as ``key``."""
     original = aliased(Task)
     statement: Any = (
@@ -76,21 +76,21 @@ def _shown_runs() -> Select[Any]:
 def runs_by_key() -> Compiled:
     """Return the statement for the shown columns of runs, by ``project`` and ``keys``."""
     return compiled(
-        _shown_runs().where(
+        _select_runs().where(
             RunDetails.project_id == bindparam("project"),
             RunDetails.task_id == any_(bindparam("keys", type_=ARRAY(Integer))),
         )
     )
 
 
-def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
+def get_run_row(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
     """Return a run with the columns of :func:`runs_by_key`.
 
     Raises:
         NotFound: the project has no such run.
     """
     found = session.execute(
-        _shown_runs().where(RunDetails.project_id == context.project_id, Task.uuid == uuid)
+        _select_runs().where(RunDetails.project_id == context.project_id, Task.uuid == uuid)
     ).one_or_none()
     if found is None:
         raise NotFound(resource="run")

@@ -37,10 +37,10 @@ from aiplatform.server.projects.access import ProjectContext
 WINDOW = 12
 """Number of pages of newest keys that are checked one by one, before all matches are collected."""
 
-MOST_LOOKED_THROUGH = 1000
+MAX_SCANNED = 1000
 """Upper limit of keys that are checked one by one. Beyond it, collecting all matches is cheaper."""
 
-KINDS_KEPT = 100
+CACHE_SIZE = 100
 """Number of cached statements per function, as there is no limit to users' filters."""
 
 END = 2**62
@@ -125,7 +125,7 @@ def unknown_figure(
     for path in paths:
         mine = facts.project_id == context.project_id
         if session.scalar(select(facts.path).where(mine, facts.path == path).limit(1)) is None:
-            some = select(facts.path).where(mine).limit(MOST_LOOKED_THROUGH).subquery()
+            some = select(facts.path).where(mine).limit(MAX_SCANNED).subquery()
             known = session.scalars(select(some.c.path).distinct().order_by(some.c.path)).all()
             return (path, list(known)) if known else None
     return None
@@ -146,7 +146,7 @@ def _keys(
         later = cursor is not None
         asked |= {"after": after, "limit": limit + 1}
         if order.descending and conditions.of_figures:
-            asked["window"] = min(WINDOW * (limit + 1), MOST_LOOKED_THROUGH)
+            asked["window"] = min(WINDOW * (limit + 1), MAX_SCANNED)
             rows = _among_newest(subject, conditions, later=later).all(session, **asked)
         if len(rows) <= limit:
             by_key = _by_key(subject, conditions, descending=order.descending, later=later)
@@ -200,7 +200,7 @@ def _of_project(subject: Subject) -> Select[Any]:
     )
 
 
-@lru_cache(KINDS_KEPT)
+@lru_cache(CACHE_SIZE)
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
     """Compile a search for a page's keys among the newest rows only, see :data:`WINDOW`.
 
@@ -216,7 +216,7 @@ def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> C
     return compiled(_in_order(statement, subject, later=later).limit(LIMIT))
 
 
-@lru_cache(KINDS_KEPT)
+@lru_cache(CACHE_SIZE)
 def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later: bool) -> Compiled:
     """Compile a search for a page's keys in the order of creation."""
     statement = _of_project(subject).where(*conditions(subject))
@@ -224,7 +224,7 @@ def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later
     return compiled(in_order.limit(LIMIT))
 
 
-@lru_cache(KINDS_KEPT)
+@lru_cache(CACHE_SIZE)
 def _without_number(subject: Subject, conditions: Conditions, *, named: bool) -> Compiled:
     """Compile a search for a page's keys of rows without a number to sort by.
 
@@ -252,7 +252,7 @@ def _in_order(
     return statement.order_by(key.desc() if descending else key)
 
 
-@lru_cache(KINDS_KEPT)
+@lru_cache(CACHE_SIZE)
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:

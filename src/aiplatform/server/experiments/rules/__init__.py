@@ -5,15 +5,15 @@ between configs, ``records`` builds the record that makes a run repeatable.
 """
 
 from aiplatform.server.experiments.rules.runs import (
-    LEARNABLE,
     RUN_TYPES,
     RUNS_KEPT,
     STATUS_AFTER,
     SUMMARY,
+    TRAINABLE_SHAPES,
     best_run,
     evaluation_of,
-    few_of,
     figures_of,
+    first_series,
     number_of,
     own_config,
     summary_of,
@@ -23,15 +23,15 @@ from aiplatform.server.experiments.rules.runs import (
 )
 
 __all__ = [
-    "LEARNABLE",
     "RUNS_KEPT",
     "RUN_TYPES",
     "STATUS_AFTER",
     "SUMMARY",
+    "TRAINABLE_SHAPES",
     "best_run",
     "evaluation_of",
-    "few_of",
     "figures_of",
+    "first_series",
     "number_of",
     "own_config",
     "summary_of",

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a document's leaves by their paths: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
     found: dict[str, Any] = {}
     for key, value in document.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{path}.")
+            found |= flatten(value, f"{path}.")
         else:
             found[path] = value
     return found
@@ -23,7 +23,7 @@ def compare(
 
     Both are by path. Differing values are lists with a value per document, None where it has none.
     """
-    leaves = [flat(document) for document in documents]
+    leaves = [flatten(document) for document in documents]
     paths = sorted({path for one in leaves for path in one})
     same: dict[str, Any] = {}
     differs: dict[str, list[Any]] = {}
@@ -36,16 +36,16 @@ def compare(
     return same, differs
 
 
-def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document with ``changes`` merged into it. Keys of ``changes`` may be paths."""
     result = dict(document)
     for key, value in changes.items():
         head, _, rest = key.partition(".")
         inner = result.get(head)
         if rest:
-            result[head] = merged(inner if isinstance(inner, Mapping) else {}, {rest: value})
+            result[head] = merge_changes(inner if isinstance(inner, Mapping) else {}, {rest: value})
         elif isinstance(value, Mapping) and isinstance(inner, Mapping):
-            result[head] = merged(inner, value)
+            result[head] = merge_changes(inner, value)
         else:
             result[head] = value
     return result

@@ -8,7 +8,7 @@ from typing import Any
 from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.pass_conditions import PassCondition
 
-LEARNABLE = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
+TRAINABLE_SHAPES = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
 """Data shapes from which supervised fine-tuning can read conversations or texts."""
 
 RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
@@ -81,7 +81,7 @@ def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     return _summarised(runs)
 
 
-def few_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def first_series(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first summarised series of a run; its task has all of them."""
     return dict(islice(metrics.items(), SERIES_KEPT))
 

@@ -10,7 +10,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import EvaluationSpec
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import evaluation_of, unmet, with_evaluation
-from aiplatform.server.experiments.service.inputs import DATASET, pinned_rows
+from aiplatform.server.experiments.service.inputs import DATASET, pin_rows
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
@@ -21,16 +21,16 @@ from aiplatform.server.tasks.service.kinds import Outcome, Prepared
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
     """Check the references of an evaluation, and pin what it will read.
 
-    If a training has yet to make the model, :func:`read_made` pins it later.
+    If a training has yet to make the model, :func:`pin_produced_model` pins it later.
 
     Raises:
         NotFound: the project may not use a model, task or dataset.
         ModelNotReady, TypeMakesNoModel, DependencyFailed, ModelMissing: the model can't be used,
-            see ``registry.service.model_meant``.
-        NothingToLearn: the rows are neither conversations nor texts.
+            see ``registry.service.resolve_model``.
+        DatasetNotTrainable: the rows are neither conversations nor texts.
     """
-    model = registry.model_meant(session, context, spec.model)
-    dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
+    model = registry.resolve_model(session, context, spec.model)
+    dataset, rows = pin_rows(session, context, spec.dataset, DATASET)
     pinned = spec.model_copy(update={"dataset": dataset})
     if model is None:
         return Prepared(spec=pinned, inputs=[rows])
@@ -45,13 +45,13 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
     )
 
 
-def read_made(session: Session, task: Task, training: Task) -> None:
+def pin_produced_model(session: Session, task: Task, training: Task) -> None:
     """Pin the model that a training has made, for an evaluation that waited for it.
 
     Raises:
-        ModelMissing: see ``registry.service.pin_made``.
+        ModelMissing: see ``registry.service.pin_produced_model``.
     """
-    registry.pin_made(session, task, training)
+    registry.pin_produced_model(session, task, training)
     task.experiment_id = training.experiment_id
     session.flush()
 
@@ -67,7 +67,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Store the result of an evaluation with its model, and with the model's experiment."""
     if not outcome.result or task.project_id is None:
         return
-    experiment = queries.lock_asked_by(session, task.experiment_id)
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     locked = None
     if task.model_id is not None:
         locked = registry_queries.lock_model(session, task.model_id)

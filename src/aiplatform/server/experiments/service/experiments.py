@@ -18,7 +18,7 @@ from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.errors import ConfigInvalid, ExperimentBusy
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
-from aiplatform.server.experiments.rules.comparison import merged
+from aiplatform.server.experiments.rules.comparison import merge_changes
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
@@ -56,7 +56,7 @@ def create_experiment(
 
     Raises:
         NotFound: the project may not use the model or dataset.
-        ModelNotReady, NothingToLearn: see ``trainings.prepare``.
+        ModelNotReady, DatasetNotTrainable: see ``trainings.prepare``.
     """
     base = _checked(session, context, config)
     experiment = Experiment(
@@ -108,7 +108,7 @@ def clone_experiment(
 
     Raises:
         ConfigInvalid: the changed config is invalid.
-        NotFound, ModelNotReady, NothingToLearn: see :func:`create_experiment`.
+        NotFound, ModelNotReady, DatasetNotTrainable: see :func:`create_experiment`.
     """
     details = queries.details_of(session, original)
     config = changed_config(original.config, changes)
@@ -125,13 +125,13 @@ def clone_experiment(
 
 
 def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainingSpec:
-    """Return the config with ``changes``, see ``rules.comparison.merged``.
+    """Return the config with ``changes``, see ``rules.comparison.merge_changes``.
 
     Raises:
         ConfigInvalid: the message says what is wrong, and where.
     """
     try:
-        return TrainingSpec.model_validate(merged(config, changes))
+        return TrainingSpec.model_validate(merge_changes(config, changes))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = place_of(first)[:200]
@@ -149,7 +149,7 @@ def update_experiment(
     """Change a locked experiment. ``changes`` has fields of ``ExperimentChange``.
 
     Raises:
-        NotFound, ModelNotReady, NothingToLearn: for a new config, see :func:`create_experiment`.
+        NotFound, ModelNotReady, DatasetNotTrainable: for a config, see :func:`create_experiment`.
     """
     details = session.get_one(ExperimentDetails, experiment.id)
     if "name" in changes:

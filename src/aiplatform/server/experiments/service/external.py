@@ -5,8 +5,8 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.rules import few_of, figures_of, with_run
-from aiplatform.server.experiments.service.figures import keep_figures
+from aiplatform.server.experiments.rules import figures_of, first_series, with_run
+from aiplatform.server.experiments.service.figures import store_figures
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.charts import summarise_metrics
 from aiplatform.server.tasks.service.kinds import Outcome
@@ -14,14 +14,14 @@ from aiplatform.server.tasks.service.kinds import Outcome
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Store the figures of a run for searches, in its result, and on success in its experiment."""
-    keep_figures(session, task, figures_of(jsonable(outcome.result)))
+    store_figures(session, task, figures_of(jsonable(outcome.result)))
     metrics = summarise_metrics(session, task)
     if not metrics:
         return
     task.scheduling.result = {**(task.scheduling.result or {}), "metrics": metrics}
-    experiment = queries.lock_asked_by(session, task.experiment_id)
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None and outcome.status is TaskStatus.COMPLETED:
-        run = {"task": str(task.uuid), "name": task.name, "metrics": few_of(metrics)}
+        run = {"task": str(task.uuid), "name": task.name, "metrics": first_series(metrics)}
         figures = {
             name: metrics[key]["last"]
             for name, key in (("eval_loss", "eval_loss"), ("train_loss_last", "loss"))

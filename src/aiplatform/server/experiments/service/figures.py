@@ -10,7 +10,7 @@ from aiplatform.server.experiments import queries
 from aiplatform.server.tasks.models import Task
 
 
-def keep_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
+def store_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
     """Store the last value of each series of an ended run, and the figures of its result."""
     details = queries.run_details(session, task.id)
     if details is not None:

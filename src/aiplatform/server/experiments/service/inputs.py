@@ -11,8 +11,8 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.errors import NothingToLearn, PreferencesNotTaught
-from aiplatform.server.experiments.rules import LEARNABLE
+from aiplatform.server.experiments.errors import DatasetNotTrainable, PreferencePairsRefused
+from aiplatform.server.experiments.rules import TRAINABLE_SHAPES
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
@@ -24,27 +24,27 @@ DATASET = "dataset"
 EVAL_DATASET = "eval_dataset"
 
 
-def pinned_rows(
+def pin_rows(
     session: Session, context: ProjectContext, ref: DatasetRef, role: str
 ) -> tuple[DatasetRef, InputRef]:
     """Return a dataset reference with its version pinned, and the task input for it.
 
     Raises:
         NotFound: the project has no such dataset or version.
-        NothingToLearn: its rows are neither conversations nor texts.
+        DatasetNotTrainable: its rows are neither conversations nor texts.
     """
     pinned, item = datasets.pinned_input(session, context, ref, role)
     shape = queries.shape_of(session, item.dataset_version_id)
-    if shape not in LEARNABLE:
-        raise NothingToLearn(dataset=item.label, shape=shape)
+    if shape not in TRAINABLE_SHAPES:
+        raise DatasetNotTrainable(dataset=item.label, shape=shape)
     return pinned, item
 
 
-def require_answers(session: Session, item: InputRef, method: str) -> None:
+def refuse_preference_pairs(session: Session, item: InputRef, method: str) -> None:
     """Refuse preference pairs for supervised fine-tuning, which would ignore half of each pair.
 
     Raises:
-        PreferencesNotTaught: the message tells how to train on the chosen answers.
+        PreferencePairsRefused: the message tells how to train on the chosen answers.
     """
     version = item.dataset_version_id
     if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
@@ -52,7 +52,7 @@ def require_answers(session: Session, item: InputRef, method: str) -> None:
     # Without a column for the prompt, both conversations of a pair contain it.
     target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
     name = item.label.partition("@")[0]
-    raise PreferencesNotTaught(
+    raise PreferencePairsRefused(
         dataset=item.label,
         command=f"aiplatform datasets map {shlex.quote(name)} chosen={target}",
         target=target,

@@ -17,19 +17,19 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.errors import (
-    ExecutesElsewhere,
     ExperimentArchived,
+    ExternalRunNotRerunnable,
     NotRepeatable,
 )
 from aiplatform.server.experiments.models import Experiment, RunDetails
-from aiplatform.server.experiments.rules import STATUS_AFTER, few_of, summary_of, with_run
-from aiplatform.server.experiments.service.figures import keep_figures
+from aiplatform.server.experiments.rules import STATUS_AFTER, first_series, summary_of, with_run
+from aiplatform.server.experiments.service.figures import store_figures
 from aiplatform.server.experiments.service.inputs import (
     DATASET,
     EVAL_DATASET,
     base_model,
-    pinned_rows,
-    require_answers,
+    pin_rows,
+    refuse_preference_pairs,
 )
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -44,7 +44,7 @@ from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared
 WEIGHTS = "weights/"
 
 
-class NothingMade(Exception):
+class NoModelProduced(Exception):
     """A training that reported success but left no model."""
 
 
@@ -54,16 +54,16 @@ def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Pr
     Raises:
         NotFound: the project may not use a model or dataset.
         ModelNotReady: the base model's files are not complete.
-        NothingToLearn, PreferencesNotTaught: a dataset is unsuitable.
+        DatasetNotTrainable, PreferencePairsRefused: a dataset is unsuitable.
     """
     _, base = base_model(session, context, spec.base_model)
-    dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
-    require_answers(session, rows, spec.method)
+    dataset, rows = pin_rows(session, context, spec.dataset, DATASET)
+    refuse_preference_pairs(session, rows, spec.method)
     inputs = [base, rows]
     held_out = spec.eval_dataset
     if held_out is not None:
-        held_out, held_out_rows = pinned_rows(session, context, held_out, EVAL_DATASET)
-        require_answers(session, held_out_rows, spec.method)
+        held_out, held_out_rows = pin_rows(session, context, held_out, EVAL_DATASET)
+        refuse_preference_pairs(session, held_out_rows, spec.method)
         inputs.append(held_out_rows)
     pinned = spec.model_copy(update={"dataset": dataset, "eval_dataset": held_out})
     return Prepared(spec=pinned, inputs=inputs)
@@ -75,7 +75,7 @@ def require_reference(
     """Check the dataset or model in the field at ``path`` of a config; do nothing for other fields.
 
     Raises:
-        NotFound, ModelNotReady, NothingToLearn, PreferencesNotTaught: see :func:`prepare`.
+        NotFound, ModelNotReady, DatasetNotTrainable, PreferencePairsRefused: see :func:`prepare`.
     """
     field = path.partition(".")[0]
     if field == "base_model":
@@ -83,8 +83,8 @@ def require_reference(
     elif field in {DATASET, EVAL_DATASET}:
         ref = spec.dataset if field == DATASET else spec.eval_dataset
         if ref is not None:
-            _, rows = pinned_rows(session, context, ref, field)
-            require_answers(session, rows, spec.method)
+            _, rows = pin_rows(session, context, ref, field)
+            refuse_preference_pairs(session, rows, spec.method)
 
 
 def submit_run(
@@ -119,7 +119,7 @@ def submit_run(
         ExperimentArchived: the experiment is archived.
         PermissionDenied: the caller may not read the training's data.
         NotRepeatable: an input of ``rerun_of`` has changed.
-        NotFound, ModelNotReady, NothingToLearn: see :func:`prepare`.
+        NotFound, ModelNotReady, DatasetNotTrainable: see :func:`prepare`.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
     if queries.details_of(session, experiment).archived_at is not None:
@@ -165,14 +165,14 @@ def rerun(
     On the same machine with the same packages, it gives the same loss curve.
 
     Raises:
-        ExecutesElsewhere: the run is an external run.
+        ExternalRunNotRerunnable: the run is an external run.
         NotFound: its experiment, or one of its inputs, was deleted.
         NotRepeatable: the content of an input has changed.
         ExperimentArchived, GateFailed, QuotaExceeded: see :func:`submit_run`.
     """
     if task.type != TaskType.TRAINING:
-        raise ExecutesElsewhere(name=task.name)
-    experiment = queries.lock_asked_by(session, task.experiment_id)
+        raise ExternalRunNotRerunnable(name=task.name)
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is None:
         raise NotFound(resource="experiment")
     told = queries.run_details(session, task.id)
@@ -200,7 +200,7 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
             )
 
 
-def take_over(session: Session, task: Task, again: Task) -> None:
+def copy_to_retry(session: Session, task: Task, again: Task) -> None:
     """Copy the original run and the state of the code from a failed run to its retry."""
     before, details = (queries.run_details(session, each.id) for each in (task, again))
     if before is None or details is None:
@@ -221,7 +221,7 @@ def prepare_retry(
         ExperimentArchived: the experiment is archived.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
-    experiment = queries.lock_asked_by(session, task.experiment_id)
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None:
         if queries.details_of(session, experiment).archived_at is not None:
             raise ExperimentArchived(name=experiment.name)
@@ -258,9 +258,9 @@ def require_trainable(
         )
 
 
-def follow(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
+def update_status(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
     """Set the experiment to the status of its latest run. Return the locked experiment."""
-    experiment = queries.lock_asked_by(session, task.experiment_id)
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None and queries.latest_run(session, experiment) == task.id:
         experiment.status = status.value
         session.flush()
@@ -284,7 +284,7 @@ RETURNING e.id
 )
 
 
-def show_running(session: Session, task_id: int) -> None:
+def set_running(session: Session, task_id: int) -> None:
     """Set a training's experiment to running, unless it has a newer training.
 
     Uses plain SQL, because this is part of claiming a task. The second statement runs under the
@@ -299,11 +299,11 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Register the model of an ended training, and summarise the run in its experiment.
 
     Raises:
-        NothingMade: the training succeeded but left no weights.
+        NoModelProduced: the training succeeded but left no weights.
     """
-    experiment = follow(session, task, STATUS_AFTER[outcome.status])
-    keep_figures(session, task, summary_of(jsonable(outcome.result)))
-    _keep_environment(session, task)
+    experiment = update_status(session, task, STATUS_AFTER[outcome.status])
+    store_figures(session, task, summary_of(jsonable(outcome.result)))
+    _store_environment(session, task)
     # If the project was deleted meanwhile, its result is discarded. A model without a project would
     # be shared with all projects, although it was tuned on private data.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
@@ -317,12 +317,12 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
             "model": str(model.uuid),
         }
         figures = summary_of(jsonable(outcome.result))
-        run |= {"metrics": few_of(metrics)} if metrics else {}
+        run |= {"metrics": first_series(metrics)} if metrics else {}
         experiment.metrics = with_run(experiment.metrics, {**run, **figures})
     session.flush()
 
 
-def _keep_environment(session: Session, task: Task) -> None:
+def _store_environment(session: Session, task: Task) -> None:
     """Store the environment that the last attempt reported in the run's record."""
     details = queries.run_details(session, task.id)
     environment = queries.environment_of(session, task.id)
@@ -335,7 +335,7 @@ def _register(
     session: Session, task: Task, project_id: int, outcome: Outcome, metrics: dict[str, Any]
 ) -> Model:
     if not any(file.path.startswith(WEIGHTS) for file in outcome.files):
-        raise NothingMade(f"the training left no {WEIGHTS} in its output")
+        raise NoModelProduced(f"the training left no {WEIGHTS} in its output")
     spec = TrainingSpec.model_validate(task.config)
     result = jsonable(outcome.result)
     inputs = {item.role: item for item in queries.inputs_of(session, task)}

@@ -60,7 +60,7 @@ def create_deployment(
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
-        TypeMakesNoModel, ModelMissing: see ``registry.service.model_meant``.
+        TypeMakesNoModel, ModelMissing: see ``registry.service.resolve_model``.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
         NoWorkerCanRun: for the queue of scripts.
@@ -70,7 +70,7 @@ def create_deployment(
     needs = dependencies.lock_required_tasks(
         session, context.project_id, dependencies.required_tasks(spec, after)
     )
-    model = registry.model_meant(session, context, spec.model)
+    model = registry.resolve_model(session, context, spec.model)
     if model is not None:
         spec = spec.model_copy(update={"model": model.uuid})
     deployment = Deployment(
@@ -161,7 +161,7 @@ def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UU
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     require_readable(context, InferenceSpec(model=model_uuid))
-    model = registry.model_meant(session, context, model_uuid)
+    model = registry.resolve_model(session, context, model_uuid)
     assert model is not None, "a model that is named by its uuid is there"
     deployment, _, following = _lock(session, context, uuid)
     if following is not None:
@@ -274,7 +274,7 @@ def _lock_model(session: Session, context: ProjectContext, uuid: UUID) -> _Locke
         needs = dependencies.lock_required_tasks(
             session, context.project_id, dependencies.required_tasks(spec)
         )
-        return _LockedModel(registry.model_meant(session, context, spec.model), needs)
+        return _LockedModel(registry.resolve_model(session, context, spec.model), needs)
     except NotFound as error:
         raise DeployedModelGone from error
 

@@ -44,9 +44,9 @@ def model_made(session: Session, task: Task, training: Task) -> None:
     """Serve the model of a training that has completed.
 
     Raises:
-        ModelMissing: see ``registry.service.pin_made``.
+        ModelMissing: see ``registry.service.pin_produced_model``.
     """
-    model = registry.pin_made(session, task, training)
+    model = registry.pin_produced_model(session, task, training)
     deployment = queries.lock_served_by(session, task.id)
     if deployment is not None:
         set_model(deployment, model)

@@ -26,11 +26,11 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.queries import Entry
 from aiplatform.server.registry.schemas import (
     BaseModelOut,
+    LineageExperimentOut,
     LineageOut,
-    MakerOut,
+    LineageTaskOut,
     ModelIn,
     ModelOut,
-    QuestionOut,
     SourceVersionOut,
 )
 from aiplatform.server.tasks.endpoints import render as render_task
@@ -189,11 +189,11 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
             SourceVersionOut.model_validate(source, from_attributes=True) for source in sources
         ],
         base_model=_base(entry),
-        task=None if task is None else MakerOut.model_validate(task, from_attributes=True),
+        task=None if task is None else LineageTaskOut.model_validate(task, from_attributes=True),
         experiment=(
             None
             if experiment is None
-            else QuestionOut.model_validate(experiment, from_attributes=True)
+            else LineageExperimentOut.model_validate(experiment, from_attributes=True)
         ),
     )
 

@@ -1,16 +1,16 @@
 """Use cases of the registry.
 
 ``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
-use, and deletes models. ``awaiting`` finds models that a training has yet to make.
+use, and deletes models. ``pending_models`` finds models that a training has yet to make.
 """
 
-from aiplatform.server.registry.service.awaiting import model_meant, pin_made
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
     open_for_files,
     start_import,
 )
+from aiplatform.server.registry.service.pending_models import pin_produced_model, resolve_model
 from aiplatform.server.registry.service.registration import (
     BASE_MODEL,
     create_model,
@@ -30,11 +30,11 @@ __all__ = [
     "delete_model",
     "input_ref",
     "model_inputs",
-    "model_meant",
     "open_for_files",
-    "pin_made",
+    "pin_produced_model",
     "register_again",
     "register_tuned",
+    "resolve_model",
     "start_import",
     "usable_model",
 ]

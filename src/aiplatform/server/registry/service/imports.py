@@ -35,8 +35,8 @@ from aiplatform.server.registry.rules import (
     SOURCE,
     WEIGHTS,
     clashes,
-    fault_of_path,
     is_model_path,
+    path_error,
     tree_hash,
 )
 from aiplatform.server.registry.service.registration import card_text, record_registered
@@ -55,7 +55,7 @@ def check_path(path: str) -> None:
     Raises:
         InvalidPath: the message contains the reason.
     """
-    fault = fault_of_path(path)
+    fault = path_error(path)
     if fault is not None:
         raise InvalidPath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
 
@@ -182,7 +182,7 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
     )
 
 
-def prepare_asked(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
+def prepare_submitted(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
     """Prepare the import that a submitted spec requests.
 
     Raises:
@@ -192,7 +192,7 @@ def prepare_asked(session: Session, context: ProjectContext, spec: ImportSpec) -
     """
     if spec.model is None:
         raise WrongTaskType(task_type=spec.type.value, resource="projects/{project}/models")
-    model = queries.usable(session, context, spec.model)
+    model = queries.lock_usable(session, context, spec.model)
     if model is None or (model.project_id is None and not context.principal.is_superuser):
         raise NotFound(resource="model")
     locked = queries.lock_model(session, model.id)

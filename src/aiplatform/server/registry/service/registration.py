@@ -23,7 +23,7 @@ from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
-from aiplatform.server.registry.service.discarding import discard
+from aiplatform.server.registry.service.bin import discard
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
@@ -228,7 +228,7 @@ def register_again(
     details = queries.details_of(session, model)
     if details.task_id is None:
         raise NotFound(resource="model")
-    there = queries.made_under(session, context, details.task_id, name)
+    there = queries.find_registered(session, context, details.task_id, name)
     if there is not None:
         return there, False
     again = Model(
@@ -311,7 +311,7 @@ def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model
         NotFound: the model does not exist, or belongs to another project.
         ModelNotReady: the model's files are not complete.
     """
-    model = queries.usable(session, context, uuid)
+    model = queries.lock_usable(session, context, uuid)
     if model is None:
         raise NotFound(resource="model")
     details = queries.details_of(session, model)

@@ -20,7 +20,7 @@ from aiplatform.server.sweeps.rules import grid_point, rung_steps
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class PastTrial:
     """An earlier trial. ``rungs`` has its values at the steps that ASHA checked."""
 
     params: Params
@@ -29,7 +29,7 @@ class Tried:
     rungs: Sequence[Any] = ()
 
 
-def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
+def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
     """Return the parameters of the next trial; the same for the same history and seed.
 
     The Optuna study is built from the history each time, so that no process has to keep any state.
@@ -61,7 +61,7 @@ def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
     return dict(study.ask(fixed_distributions=distributions).params)
 
 
-def _outcome(tried: Tried, asha: Asha | None) -> dict[str, Any]:
+def _outcome(tried: PastTrial, asha: Asha | None) -> dict[str, Any]:
     """Return the outcome of a trial in Optuna's terms.
 
     Optuna ranks halted trials by the number of rungs that they reached, then by value. A paused

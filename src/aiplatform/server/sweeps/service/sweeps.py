@@ -27,15 +27,15 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import (
+    EvalDatasetMissing,
+    EvalStepsMissing,
     GridTooLarge,
-    NeverCompared,
-    NothingHeldOut,
+    InvalidSweepValue,
     SweepEnded,
-    SweptValueRefused,
 )
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
-from aiplatform.server.sweeps.service.prompting import advance_soon
+from aiplatform.server.sweeps.service.triggers import advance_soon
 from aiplatform.server.tasks.service import require_readable
 
 GRID_LIMIT = 500
@@ -51,10 +51,10 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         PriorityTooHigh: the priority of the trials is above the project's limit.
         GridTooLarge: the grid has too many points.
         ConfigInvalid: the parameters do not belong to the experiment's config.
-        SweptValueRefused: no training can have a value, for example the uuid of a dataset or model
+        InvalidSweepValue: no training can have a value, for example the uuid of a dataset or model
             that the project may not use.
-        NothingHeldOut: the objective or pruning needs an eval_dataset, and there is none.
-        NeverCompared: the pruning figure is measured on an eval_dataset only at the end of runs.
+        EvalDatasetMissing: the objective or pruning needs an eval_dataset, and there is none.
+        EvalStepsMissing: the pruning figure is measured on an eval_dataset only at the end of runs.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="sweep", name=name)
@@ -76,10 +76,10 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
     _require_references(session, context, experiment, spec)
     figure = held_out_figure(spec)
     if figure is not None and config.eval_dataset is None:
-        raise NothingHeldOut(experiment=experiment.name, figure=figure)
+        raise EvalDatasetMissing(experiment=experiment.name, figure=figure)
     pruning = spec.pruning
     if pruning is not None and is_held_out(pruning.series) and config.eval_steps is None:
-        raise NeverCompared(
+        raise EvalStepsMissing(
             experiment=experiment.name, series=pruning.series, min_steps=pruning.min_steps
         )
     sweep = Sweep(
@@ -115,7 +115,7 @@ def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
     Combinations of values are left to the trials.
 
     Raises:
-        SweptValueRefused: see :func:`create_sweep`.
+        InvalidSweepValue: see :func:`create_sweep`.
     """
     first = first_point(spec)
     for path, value in _values(spec):
@@ -134,7 +134,7 @@ def _require_references(
     """Look up every dataset, version and model that is a value of a parameter.
 
     Raises:
-        SweptValueRefused: see :func:`create_sweep`.
+        InvalidSweepValue: see :func:`create_sweep`.
     """
     first = first_point(spec)
     for path, value in _values(spec):
@@ -145,8 +145,8 @@ def _require_references(
             raise _refused(path, value, problem.text("en"), problem.text("zh")) from problem
 
 
-def _refused(path: str, value: object, reason: str, reason_zh: str) -> SweptValueRefused:
-    return SweptValueRefused(
+def _refused(path: str, value: object, reason: str, reason_zh: str) -> InvalidSweepValue:
+    return InvalidSweepValue(
         parameter=path, value=str(value)[:200], reason=reason, reason_zh=reason_zh
     )
 
@@ -160,7 +160,7 @@ def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
             yield from ((path, value) for value in (parameter.low, parameter.high))
 
 
-def go_with_experiment(session: Session, experiment: Experiment) -> dict[str, Any]:
+def check_experiment_deletion(session: Session, experiment: Experiment) -> dict[str, Any]:
     """Prevent the deletion of an experiment with a running sweep; otherwise return audit details.
 
     Raises:

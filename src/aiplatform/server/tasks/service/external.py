@@ -50,7 +50,7 @@ def begin(
     if client_id is not None:
         # A repeated request waits here until the first one is committed.
         named = func.hashtext(f"{context.project_id}:{client_id}")
-        session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.RUNS), named)))
+        session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.EXTERNAL_RUNS), named)))
         known = session.scalar(
             select(Task)
             .join(ExternalRun, ExternalRun.task_id == Task.id)

@@ -26,7 +26,7 @@ def advance_soon(session: Session, sweep_id: int) -> None:
     after_commit(session, lambda: send(ADVANCE, CHORES, sweep_id=sweep_id))
 
 
-def hear_of_halt(session: Session, task: Task) -> None:
+def on_task_halt(session: Session, task: Task) -> None:
     """Advance the sweep of a trial's task that has ended or paused."""
     if task.type != TaskType.TRAINING:
         return
@@ -35,7 +35,7 @@ def hear_of_halt(session: Session, task: Task) -> None:
         advance_soon(session, sweep_id)
 
 
-def hear_of_points(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
+def on_task_metrics(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
     """Advance the sweep of a trial's task that has measured a value at a rung."""
     if task.type != TaskType.TRAINING:
         return

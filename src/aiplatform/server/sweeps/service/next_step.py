@@ -27,8 +27,8 @@ from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.service.delegation import context_on_behalf_of
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
-from aiplatform.server.sweeps.rules import HOPELESS, goes_on, rung_steps
-from aiplatform.server.sweeps.service.sampling import Tried, choose
+from aiplatform.server.sweeps.rules import MAX_FAILURES, is_promoted, rung_steps
+from aiplatform.server.sweeps.service.sampling import PastTrial, choose_parameters
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import request_cancel, request_pause, resume
 
@@ -47,10 +47,10 @@ def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
         return
     spec = SweepSpec.model_validate(sweep.spec)
     trials = list(queries.trials(session, sweep))
-    _take_in(session, sweep, spec, trials)
+    _update_trials(session, sweep, spec, trials)
     if spec.pruning is not None:
-        _look_at_rungs(session, spec, spec.pruning, trials)
-    _fill_up(session, sweep, spec, trials)
+        _halt_at_rungs(session, spec, spec.pruning, trials)
+    _start_trials(session, sweep, spec, trials)
     if not any(S(trial.state) in {S.RUNNING, S.RESUMING} for trial in trials):
         for trial in trials:
             if trial.state == S.PAUSED:
@@ -59,7 +59,9 @@ def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
     session.flush()
 
 
-def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]) -> None:
+def _update_trials(
+    session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
+) -> None:
     """Update the trials from their tasks.
 
     If the first completed run has no value for the objective, no other run will have one. Then the
@@ -102,7 +104,7 @@ def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[S
             trial.state = S.CANCELLED.value
 
 
-def _look_at_rungs(
+def _halt_at_rungs(
     session: Session, spec: SweepSpec, asha: Asha, trials: Sequence[SweepTrial]
 ) -> None:
     """Pause or prune trials that reached a rung and are not among the best there."""
@@ -115,33 +117,35 @@ def _look_at_rungs(
             if value is None:
                 break
             trial.rungs = [*trial.rungs, value]
-            if not _is_among_the_best(spec, asha, trial, trials):
+            if not _is_promoted(spec, asha, trial, trials):
                 halted = S.PAUSED if asha.halt == "pause" else S.PRUNED
                 trial.state = halted.value
                 break
 
 
-def _is_among_the_best(
+def _is_promoted(
     spec: SweepSpec, asha: Asha, trial: SweepTrial, trials: Sequence[SweepTrial]
 ) -> bool:
     rung = len(trial.rungs) - 1
     others = [number_of(other.rungs[rung]) for other in trials if len(other.rungs) > rung]
     value = number_of(trial.rungs[rung])
-    return goes_on(value, others, asha, minimize=spec.direction == "minimize")
+    return is_promoted(value, others, asha, minimize=spec.direction == "minimize")
 
 
-def _fill_up(session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]) -> None:
+def _start_trials(
+    session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]
+) -> None:
     """Resume paused trials that are among the best, then start new ones, up to the parallelism."""
     room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
     if spec.pruning is not None:
         for trial in trials:
             if room == 0 or trial.state != S.PAUSED:
                 continue
-            if _is_among_the_best(spec, spec.pruning, trial, trials):
+            if _is_promoted(spec, spec.pruning, trial, trials):
                 trial.state = S.RESUMING.value
                 room -= 1
     failed = sum(trial.state == S.FAILED for trial in trials)
-    if failed >= HOPELESS and not any(trial.state == S.COMPLETED for trial in trials):
+    if failed >= MAX_FAILURES and not any(trial.state == S.COMPLETED for trial in trials):
         sweep.error = sweep.error or f"{failed} trials have failed and none has succeeded"
     while room > 0 and len(trials) < spec.max_trials and sweep.error is None:
         started = _start(session, sweep, spec, trials)
@@ -150,7 +154,7 @@ def _fill_up(session: Session, sweep: Sweep, spec: SweepSpec, trials: list[Sweep
         trials.append(started)
         if started.state == S.RUNNING:
             room -= 1
-        elif sum(t.state == S.FAILED for t in trials) >= HOPELESS:
+        elif sum(t.state == S.FAILED for t in trials) >= MAX_FAILURES:
             return
 
 
@@ -158,9 +162,9 @@ def _start(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
 ) -> SweepTrial | None:
     """Queue the next trial for the sweep's author, with the author's current permissions."""
-    history = [Tried(t.params, S(t.state), t.value, t.rungs) for t in trials]
+    history = [PastTrial(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
-        params = choose(spec, history)
+        params = choose_parameters(spec, history)
     except Exception as fault:  # Optuna may raise anything, and would again
         log.exception("no parameters", sweep=str(sweep.uuid))
         sweep.error = f"the next parameters can't be chosen: {type(fault).__name__}: {fault}"
@@ -238,7 +242,7 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
     )
 
 
-def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
+def pending_requests(session: Session, sweep_id: int) -> list[tuple[int, str]]:
     """Return requests that the trials' tasks have not fulfilled yet.
 
     These are pairs of a task id and ``cancel``, ``pause`` or ``resume``.
@@ -263,7 +267,7 @@ def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
     return found
 
 
-def grant(session: Session, task_id: int, wish: str) -> None:
+def send_request(session: Session, task_id: int, request: str) -> None:
     """Send a trial's request to its task, in a transaction of its own.
 
     Raises:
@@ -276,7 +280,7 @@ def grant(session: Session, task_id: int, wish: str) -> None:
         .where(SweepTrial.task_id == task_id)
     ).one()
     project = queries.project_uuid(session, sweep)
-    match wish:
+    match request:
         case "cancel":
             request_cancel(session, audit.SYSTEM, task, project=project)
         case "pause":

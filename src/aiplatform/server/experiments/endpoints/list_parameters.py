@@ -60,9 +60,9 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
     if node is None:
         return search.Conditions(lambda _: [])
 
-    def of(those: Subject) -> list[ColumnElement[bool]]:
+    def of(searched: Subject) -> list[ColumnElement[bool]]:
         try:
-            return [condition(those, node)]
+            return [condition(searched, node)]
         except FilterError as error:
             raise invalid(error) from None
 
@@ -70,8 +70,8 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
         named = values(subject, node)
     except FilterError as error:
         raise invalid(error) from None
-    asks_figures = any(one.field.root in ROOTS for one in comparisons(node))
-    return search.Conditions(of, shape(node), named, asks_figures)
+    about_figures = any(one.field.root in ROOTS for one in comparisons(node))
+    return search.Conditions(of, shape(node), named, about_figures)
 
 
 def require_known_figures(

@@ -19,14 +19,14 @@ from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.workers import Capacity
 
 
-class Hand:
+class ManualWorker:
     """A worker that claims tasks of one queue. Each method is a transaction, as in the runner."""
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
         with transaction() as session:
             offers = Capacity(cpus=64, memory_mb=64_000, devices=(Device("0"),) * 8)
-            self.worker_id = workers.register(session, f"hand-{queue}", [queue], offers)
+            self.worker_id = workers.register(session, f"manual-{queue}", [queue], offers)
 
     def claim(self, *, hurry: bool = False) -> Claim | None:
         """Claim the next attempt. With ``hurry``, do not wait for a retry's back-off."""

@@ -16,7 +16,9 @@ from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.model_pins import pin_model
 
 
-def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTask) -> Model | None:
+def resolve_model(
+    session: Session, context: ProjectContext, meant: UUID | FromTask
+) -> Model | None:
     """Return the model that a spec names, locked against deletion; None if it is being made.
 
     Raises:
@@ -35,25 +37,25 @@ def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTas
         raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:
         return None
-    model = _made(session, need.task)
+    model = _produced_model(session, need.task)
     try:
         return usable_model(session, context, model.uuid)
     except NotFound as error:
         raise ModelMissing(name=need.task.name) from error
 
 
-def pin_made(session: Session, task: Task, training: Task) -> Model:
+def pin_produced_model(session: Session, task: Task, training: Task) -> Model:
     """Pin the model of a completed training as an input of ``task``, which waited for it.
 
     Raises:
         ModelMissing: the model was deleted.
     """
-    model = _made(session, training)
+    model = _produced_model(session, training)
     pin_model(session, task, model.id, model.uuid, model_inputs(session, model))
     return model
 
 
-def _made(session: Session, training: Task) -> Model:
+def _produced_model(session: Session, training: Task) -> Model:
     model = None if training.model_id is None else session.get(Model, training.model_id)
     if model is None:
         raise ModelMissing(name=training.name)

@@ -10,7 +10,7 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.service import register_again
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import NoBestModel
-from aiplatform.server.sweeps.service.advancing import best_of
+from aiplatform.server.sweeps.service.next_step import best_of
 
 
 def register_best(
