@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from aiplatform.protocol.permissions import Permission
 
-Kind = Literal["public", "nowhere", "signed in", "inbox", "platform", "project"]
+Kind = Literal["public", "not_found", "signed in", "inbox", "platform", "project"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Access:
 
     Attributes:
         method: HTTP method.
-        place: path below ``/api/v1``, or the whole path if it begins with a slash.
+        short_path: path below ``/api/v1``, or the whole path if it begins with a slash.
         kind: who is let in:
             ``public``: everybody.
-            ``nowhere``: everybody, and the answer is always 404.
+            ``not_found``: everybody, and the answer is always 404.
             ``signed in``: everybody with a valid token.
             ``inbox``: the same, for their own objects; even for admin, those of others are 404.
             ``platform``: who holds ``permission`` globally; of the test persons only admin.
@@ -42,30 +42,31 @@ class Access:
         developer: True if developers are let in.
         send: arguments of the request. By default none: a route that needs a body then refuses the
             request, but only after its guard has let it in.
-        asks: permission that the answer names to a refused developer, if it is not ``permission``.
-        frozen: True if an archived project refuses the request. By default True for permissions
-            that end in ``:write``.
-        unready: True if the answer may be 503, because no model runs.
-        keys: True if API keys are let in. By default True if the route asks for a permission, since
-            the scopes of a key can be compared with it, and for public routes.
+        named_permission: permission that the answer names to a refused developer, if it is not
+            ``permission``.
+        refused_when_archived: True if an archived project refuses the request. By default True for
+            permissions that end in ``:write``.
+        may_be_unavailable: True if the answer may be 503, because no model runs.
+        allow_keys: True if API keys are let in. By default True for public routes, and if the route
+            asks for a permission, since the scopes of a key can be compared with it.
     """
 
     method: str
-    place: str
+    short_path: str
     kind: Kind
     permission: Permission | None = None
     viewer: bool = False
     developer: bool = False
     send: dict[str, Any] = field(default_factory=dict)
-    asks: str | None = None
-    frozen: bool | None = None
-    unready: bool = False
-    keys: bool | None = None
+    named_permission: str | None = None
+    refused_when_archived: bool | None = None
+    may_be_unavailable: bool = False
+    allow_keys: bool | None = None
 
     @property
     def path(self) -> str:
         """The whole path, with the names of its parameters."""
-        return self.place if self.place.startswith("/") else f"/api/v1/{self.place}"
+        return self.short_path if self.short_path.startswith("/") else f"/api/v1/{self.short_path}"
 
     @property
     def key(self) -> str:
@@ -73,39 +74,43 @@ class Access:
         return f"{self.method} {self.path}"
 
     @property
-    def takes_away(self) -> bool:
+    def removes_object(self) -> bool:
         """True if a request that succeeds removes the object from this path."""
         return self.method == "DELETE" or self.path.endswith("/restore")
 
     @property
-    def takes_keys(self) -> bool:
+    def accepts_keys(self) -> bool:
         """True if API keys with the right scope are let in."""
-        if self.keys is not None:
-            return self.keys
-        return self.permission is not None or self.kind in {"public", "nowhere"}
+        if self.allow_keys is not None:
+            return self.allow_keys
+        return self.permission is not None or self.kind in {"public", "not_found"}
 
     @property
-    def is_frozen(self) -> bool:
+    def is_refused_when_archived(self) -> bool:
         """True if an archived project refuses the request."""
-        if self.frozen is not None:
-            return self.frozen
+        if self.refused_when_archived is not None:
+            return self.refused_when_archived
         return self.permission is not None and self.permission.endswith(":write")
 
 
-def reads(place: str, permission: Permission, **options: Any) -> Access:
+def reads(path: str, permission: Permission, **options: Any) -> Access:
     """Return a GET in a project that viewers and developers may call."""
-    return Access("GET", place, "project", permission, viewer=True, developer=True, **options)
+    return Access("GET", path, "project", permission, viewer=True, developer=True, **options)
 
 
-def writes(method: str, place: str, permission: Permission, **options: Any) -> Access:
+def writes(method: str, path: str, permission: Permission, **options: Any) -> Access:
     """Return a change in a project that developers may make, and viewers may not."""
-    return Access(method, place, "project", permission, developer=True, **options)
+    return Access(method, path, "project", permission, developer=True, **options)
 
 
 CHAT = {"json": {"model": "{deployment}", "messages": [{"role": "user", "content": "Hi"}]}}
 
 GATE = Access(
-    "PUT", "projects/{project}/dataset-gate", "project", Permission.DATASETS_OVERRIDE, frozen=True
+    "PUT",
+    "projects/{project}/dataset-gate",
+    "project",
+    Permission.DATASETS_OVERRIDE,
+    refused_when_archived=True,
 )
 UPLOAD = {"headers": {"Upload-Length": "5", "Upload-Metadata": "name bWF0cml4"}}
 LAST_PIECE = {"headers": {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "5"}}
@@ -119,7 +124,7 @@ TABLE = [
     Access("POST", "auth/reset-password", "public"),
     Access("POST", "auth/register", "public"),
     Access("POST", "auth/accept-invitation", "public"),
-    Access("GET", "users/me", "signed in", keys=True),
+    Access("GET", "users/me", "signed in", allow_keys=True),
     Access("PUT", "users/me/password", "signed in"),
     Access("PUT", "users/me/email", "signed in"),
     Access("GET", "users/me/sessions", "signed in"),
@@ -144,11 +149,12 @@ TABLE = [
     Access("DELETE", "users/{user}", "platform", Permission.USERS_WRITE),
     Access("POST", "users/{user}/deactivate", "platform", Permission.USERS_WRITE),
     Access("POST", "users/{user}/activate", "platform", Permission.USERS_WRITE),
-    Access("POST", "users/{user}/password-reset", "platform", Permission.USERS_WRITE, keys=False),
+    Access("POST", "users/{user}/password-reset", "platform", Permission.USERS_WRITE,
+           allow_keys=False),
     Access("DELETE", "users/{user}/sessions", "platform", Permission.USERS_WRITE),
-    Access("DELETE", "users/{user}/totp", "platform", Permission.USERS_WRITE, keys=False),
+    Access("DELETE", "users/{user}/totp", "platform", Permission.USERS_WRITE, allow_keys=False),
     Access("GET", "invitations", "platform", Permission.USERS_READ),
-    Access("POST", "invitations", "platform", Permission.USERS_WRITE, keys=False),
+    Access("POST", "invitations", "platform", Permission.USERS_WRITE, allow_keys=False),
     Access("DELETE", "invitations/{invitation}", "platform", Permission.USERS_WRITE),
     # Single sign-on
     Access("GET", "auth/oidc", "public"),
@@ -162,14 +168,14 @@ TABLE = [
     Access("GET", "users/{user}/keys", "platform", Permission.USERS_READ),
     Access("DELETE", "users/{user}/keys/{key}", "platform", Permission.USERS_WRITE),
     # Roles: everybody may see which roles and permissions exist
-    Access("GET", "permissions", "signed in", keys=True),
-    Access("GET", "roles", "signed in", keys=True),
-    Access("GET", "roles/{role}", "signed in", keys=True),
+    Access("GET", "permissions", "signed in", allow_keys=True),
+    Access("GET", "roles", "signed in", allow_keys=True),
+    Access("GET", "roles/{role}", "signed in", allow_keys=True),
     Access("POST", "roles", "platform", Permission.ROLES_WRITE),
     Access("PATCH", "roles/{role}", "platform", Permission.ROLES_WRITE),
     Access("DELETE", "roles/{role}", "platform", Permission.ROLES_WRITE),
     # The platform
-    Access("GET", "health", "public", unready=True),
+    Access("GET", "health", "public", may_be_unavailable=True),
     Access("GET", "/metrics", "platform", Permission.SETTINGS_READ),
     Access("GET", "audit", "platform", Permission.AUDIT_READ),
     Access("GET", "audit/export", "platform", Permission.AUDIT_READ),
@@ -185,29 +191,32 @@ TABLE = [
     Access("POST", "notifications/{notification}/read", "inbox"),
     Access("DELETE", "notifications/{notification}", "inbox"),
     # Projects: plain users may create them; test_projects.py tests other global roles
-    Access("GET", "projects", "signed in", keys=True),
+    Access("GET", "projects", "signed in", allow_keys=True),
     Access("POST", "projects", "signed in", Permission.PROJECTS_WRITE),
     reads("projects/{project}", Permission.PROJECTS_READ),
-    writes("PATCH", "projects/{project}", Permission.PROJECTS_WRITE, frozen=False),
+    writes("PATCH", "projects/{project}", Permission.PROJECTS_WRITE, refused_when_archived=False),
     Access(
-        "DELETE", "projects/{project}", "project", Permission.PROJECTS_WRITE, asks="*", frozen=False
+        "DELETE", "projects/{project}", "project", Permission.PROJECTS_WRITE,
+        named_permission="*", refused_when_archived=False,
     ),
     *(Access("POST", f"projects/{{project}}/{change}", "project", Permission.PROJECTS_WRITE,
-             asks="*", frozen=False) for change in ("archive", "unarchive")),
+             named_permission="*", refused_when_archived=False)
+      for change in ("archive", "unarchive")),
     reads("projects/{project}/usage", Permission.PROJECTS_READ),
     reads("projects/{project}/retention", Permission.PROJECTS_READ),
     Access("PUT", "projects/{project}/quota", "platform", Permission.SETTINGS_WRITE,
            send={"json": {}}),
     # The bin: at the top are deleted projects, for those who may restore them; the bin of a project
     # has the datasets and models that were deleted from it
-    Access("GET", "bin", "signed in", keys=True),
-    Access("POST", "bin/{binned}/restore", "project", Permission.PROJECTS_WRITE, asks="*",
-           frozen=False),
-    Access("DELETE", "bin/{binned}", "project", Permission.PROJECTS_WRITE, asks="*", frozen=False),
+    Access("GET", "bin", "signed in", allow_keys=True),
+    Access("POST", "bin/{binned}/restore", "project", Permission.PROJECTS_WRITE,
+           named_permission="*", refused_when_archived=False),
+    Access("DELETE", "bin/{binned}", "project", Permission.PROJECTS_WRITE,
+           named_permission="*", refused_when_archived=False),
     reads("projects/{project}/bin", Permission.PROJECTS_READ),
     writes("POST", "projects/{project}/bin/{item}/restore", Permission.PROJECTS_WRITE),
     Access("DELETE", "projects/{project}/bin/{item}", "project", Permission.PROJECTS_WRITE,
-           asks="*", frozen=False),
+           named_permission="*", refused_when_archived=False),
     Access("GET", "projects/{project}/members", "project", Permission.MEMBERS_READ),
     Access("PUT", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
     Access("DELETE", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
@@ -224,8 +233,9 @@ TABLE = [
     writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
     # Webhooks send data out of the project, so they need the permission to manage members
     *(
-        Access(method, place, "project", Permission.MEMBERS_WRITE, frozen=method != "GET")
-        for method, place in (
+        Access(method, path, "project", Permission.MEMBERS_WRITE,
+               refused_when_archived=method != "GET")
+        for method, path in (
             ("GET", "projects/{project}/webhooks"),
             ("POST", "projects/{project}/webhooks"),
             ("GET", "webhooks/{webhook}"),
@@ -241,7 +251,7 @@ TABLE = [
     Access("POST", "projects/{project}/leave", "project", viewer=True, developer=True),
     Access(
         "POST", "projects/{project}/transfer", "project", Permission.PROJECTS_WRITE,
-        asks="owner", frozen=False, keys=False,
+        named_permission="owner", refused_when_archived=False, allow_keys=False,
     ),
     Access("GET", "projects/{project}/access", "project", Permission.MEMBERS_READ),
     # Datasets
@@ -305,11 +315,11 @@ TABLE = [
         Permission.TASKS_WRITE,
         send={"json": {"priority": 6}, "headers": {"If-Match": "*"}},
     ),
-    writes("POST", "tasks/{task}/pause", Permission.TASKS_WRITE, frozen=False),
+    writes("POST", "tasks/{task}/pause", Permission.TASKS_WRITE, refused_when_archived=False),
     writes("POST", "tasks/{task}/resume", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/retry", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/move", Permission.TASKS_WRITE, send={"json": {}}),
-    writes("POST", "tasks/{task}/cancel", Permission.TASKS_WRITE, frozen=False),
+    writes("POST", "tasks/{task}/cancel", Permission.TASKS_WRITE, refused_when_archived=False),
     reads("tasks/{task}/logs", Permission.TASKS_READ),
     reads("tasks/{task}/logs/download", Permission.TASKS_READ),
     reads("tasks/{task}/logs/search", Permission.TASKS_READ),
@@ -323,8 +333,8 @@ TABLE = [
     writes("POST", "projects/{project}/runs", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/metrics", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/logs", Permission.TASKS_WRITE),
-    writes("POST", "tasks/{task}/heartbeat", Permission.TASKS_WRITE, frozen=False),
-    writes("POST", "tasks/{task}/end", Permission.TASKS_WRITE, frozen=False),
+    writes("POST", "tasks/{task}/heartbeat", Permission.TASKS_WRITE, refused_when_archived=False),
+    writes("POST", "tasks/{task}/end", Permission.TASKS_WRITE, refused_when_archived=False),
     reads("tasks/{task}/timeline", Permission.TASKS_READ),
     reads("tasks/{task}/artifacts", Permission.TASKS_READ),
     reads("tasks/{task}/artifacts/{path:path}", Permission.TASKS_READ),
@@ -353,7 +363,7 @@ TABLE = [
     reads("projects/{project}/sweeps", Permission.TRAINING_READ),
     writes("POST", "projects/{project}/sweeps", Permission.TRAINING_WRITE),
     reads("sweeps/{sweep}", Permission.TRAINING_READ),
-    writes("POST", "sweeps/{sweep}/cancel", Permission.TRAINING_WRITE, frozen=False),
+    writes("POST", "sweeps/{sweep}/cancel", Permission.TRAINING_WRITE, refused_when_archived=False),
     writes("POST", "sweeps/{sweep}/register", Permission.MODELS_WRITE),
     # Schedules
     reads("projects/{project}/schedules", Permission.TASKS_READ),
@@ -363,7 +373,7 @@ TABLE = [
     writes("DELETE", "schedules/{schedule}", Permission.TASKS_WRITE),
     reads("schedules/{schedule}/firings", Permission.TASKS_READ),
     # Models; everybody may read those that belong to no project, see the tests of the registry
-    Access("GET", "models", "signed in", keys=True),
+    Access("GET", "models", "signed in", allow_keys=True),
     reads("projects/{project}/models", Permission.MODELS_READ),
     writes("POST", "projects/{project}/models", Permission.MODELS_WRITE),
     reads("models/{model}", Permission.MODELS_READ),
@@ -379,7 +389,8 @@ TABLE = [
     reads("deployments/{deployment}", Permission.INFERENCE_READ),
     writes("DELETE", "deployments/{deployment}", Permission.INFERENCE_WRITE),
     writes("POST", "deployments/{deployment}/start", Permission.INFERENCE_WRITE),
-    writes("POST", "deployments/{deployment}/stop", Permission.INFERENCE_WRITE, frozen=False),
+    writes("POST", "deployments/{deployment}/stop", Permission.INFERENCE_WRITE,
+           refused_when_archived=False),
     writes("POST", "deployments/{deployment}/restart", Permission.INFERENCE_WRITE),
     writes("POST", "deployments/{deployment}/update", Permission.INFERENCE_WRITE),
     # The OpenAI-compatible API
@@ -387,9 +398,9 @@ TABLE = [
     reads("/v1/models/{deployment}", Permission.INFERENCE_READ),
     Access(
         "POST", "/v1/chat/completions", "project", Permission.INFERENCE_READ,
-        viewer=True, developer=True, send=CHAT, unready=True,
+        viewer=True, developer=True, send=CHAT, may_be_unavailable=True,
     ),
-    *(Access(method, "/v1/{path:path}", "nowhere") for method in
+    *(Access(method, "/v1/{path:path}", "not_found") for method in
       ("DELETE", "GET", "PATCH", "POST", "PUT")),
 ]  # fmt: skip
 

@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.description import RouteCache
 from aiplatform.server.identity.access import PublicGuard
 from tests.access_table import PUBLIC, TABLE, UNGUARDED, Access
-from tests.matrix.asking import BY_KEY, admits, ask, check, check_silent, sent_in
+from tests.matrix.requests import (
+    BY_KEY,
+    admits,
+    check,
+    check_reveals_nothing,
+    request_text,
+    send_declared,
+)
 from tests.matrix.world import PEOPLE, Stage
 from tests.openapi_checks import CheckedClient
 
@@ -111,21 +118,21 @@ def test_route_lets_in_exactly_the_people_of_the_table(
     """Each person asks for their own or their project's object, and for that of others."""
     own, foreign = stage.world(), stage.world()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)
-    places = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
+    worlds = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
     # Those who are refused come first, since the others may change or delete the object.
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
-        if access.takes_away and admits(access, person):
+        if access.removes_object and admits(access, person):
             stage.refill(own)
             if access.path.endswith("/projects/{project}"):
                 stage.new_project(own)
         if access.kind == "inbox" and own.people[person] is not None:
             stage.notify(own, person)
             stage.notify(foreign, "outsider")
-        for place in places:
-            answer = ask(client, access, own.tokens[person], place.params)
-            check(answer, access, person, foreign=place is foreign)
-            if place is foreign and person != "admin":
-                check_silent(answer, access, person, foreign, sent=sent_in(answer))
+        for world in worlds:
+            answer = send_declared(client, access, own.tokens[person], world.params)
+            check(answer, access, person, foreign=world is foreign)
+            if world is foreign and person != "admin":
+                check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
 
 
 def test_path_parameters_are_declared(app: FastAPI) -> None:

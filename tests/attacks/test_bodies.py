@@ -10,23 +10,23 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
+from tests.matrix.requests import admits
 from tests.matrix.test_references import send
 from tests.matrix.world import Stage, World
 from tests.openapi_checks import CheckedClient
 
-UNASKED: dict[str, Any] = {
+FORBIDDEN_FIELDS: dict[str, Any] = {
     "id": 1, "uuid": "00000000-0000-4000-8000-000000000000", "owner": "admin", "owner_id": 1,
     "user_id": 1, "project_id": 1, "is_system": True, "is_active": True, "is_superuser": True,
     "role": "admin", "permissions": ["*"], "status": "ready", "password_hash": "x",
     "created_at": "2020-01-01T00:00:00Z", "created_by": 1, "author": "admin",
     "__proto__": {"role": "admin"}, "constructor": {},
 }  # fmt: skip
-WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
+WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
 
 
-def described_fields(app: FastAPI, access: Access) -> set[str]:
+def documented_fields(app: FastAPI, access: Access) -> set[str]:
     content = (
         app.openapi()["paths"]
         .get(access.path.replace("{path:path}", "{path}"), {})
@@ -46,15 +46,15 @@ class TestMassAssignment:
         self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
     ) -> None:
         """Undeclared fields are not ignored, so the sender learns that they have no effect."""
-        world = _lasting(stage)
+        world = _shared_world(stage)
         if access.path.startswith("/v1/"):
             pytest.skip("OpenAI's clients send fields that are passed over")
         person = "owner" if admits(access, "owner") else "admin"
         bodies = bodies_of(app, access, world.params)
         if not bodies:
             pytest.skip("no JSON")
-        for name, value in UNASKED.items():
-            if name in described_fields(app, access):
+        for name, value in FORBIDDEN_FIELDS.items():
+            if name in documented_fields(app, access):
                 continue
             hostile = bodies[0] | {name: value}
             answer = send(client, access, world.tokens[person], world, json=hostile,
@@ -90,7 +90,7 @@ class TestSize:
     def test_deep_and_large_bodies_are_refused(
         self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
     ) -> None:
-        world = _lasting(stage)
+        world = _shared_world(stage)
         uploads = (
             access.path.endswith(("/bundles", "/datasets", "/versions")) or "/files/" in access.path
         )
@@ -110,7 +110,7 @@ class TestSize:
 _worlds: list[World] = []
 
 
-def _lasting(stage: Stage) -> World:
+def _shared_world(stage: Stage) -> World:
     if not _worlds:
         _worlds.append(stage.world())
     world = _worlds[0]

@@ -185,7 +185,7 @@ def test_audit_trail_written_across_clock_jump_verifies(
     assert verify_database(url).findings == []
 
 
-DECIDES_NOTHING = {
+CLOCK_READERS = {
     "core/garbage_collection.py": "chooses files; the database's clock decides what is deleted",
     "core/mail.py": "the date of a message",
     "core/ratelimits.py": "names the window; a jump begins another one",
@@ -209,7 +209,7 @@ DECIDES_NOTHING = {
 """Modules that read the clock of their machine, and why a jump of it does no harm."""
 
 
-def readers() -> Iterator[str]:
+def clock_readers() -> Iterator[str]:
     """Yield the paths of the server's modules that read the clock of their machine."""
     root = Path(aiplatform.server.__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -222,4 +222,4 @@ def readers() -> Iterator[str]:
 
 
 def test_server_modules_that_read_the_clock_are_all_listed() -> None:
-    assert set(readers()) == set(DECIDES_NOTHING)
+    assert set(clock_readers()) == set(CLOCK_READERS)

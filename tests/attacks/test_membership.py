@@ -245,7 +245,7 @@ class TestConsent:
         assert admin.post(place, json=body).status_code == 200
 
 
-class TestWhoHasAnAccount:
+class TestUserEnumeration:
     """Attempts of a project's owner to find out which user names exist."""
 
     def test_invitation_does_not_reveal_whether_user_exists(

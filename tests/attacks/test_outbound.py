@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 
 from tests.access_table import TABLE, Access
-from tests.attacks.test_text_fields import texts
+from tests.attacks.test_text_fields import text_paths
 from tests.conftest import Api, environment
-from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
-from tests.matrix.test_references import put, send
+from tests.matrix.requests import admits
+from tests.matrix.test_references import replace_at, send
 from tests.matrix.world import World
 from tests.openapi_checks import CheckedClient
 from tests.server.core.test_outgoing import ODD, PUBLIC, Inside, inside, names
@@ -30,7 +30,7 @@ CLOSED = (
     "http://somebody:secret@127.0.0.1/", "http://127.0.0.1:6379/", "https://127.0.0.1:22/",
     "gopher://127.0.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/", "unix:///run/x.sock",
 )  # fmt: skip
-WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
+WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +40,12 @@ def closed(world: World) -> Iterator[None]:
         yield
 
 
-def places(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+def url_fields(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tuple[Any, Any]]:
     """Yield bodies of the route, each with the position of a URL in it."""
     for body in bodies_of(app, access, params):
         if body.get("source", {}).get("kind") == "s3":
             body["source"]["endpoint"] = "https://store.example.com"  # optional field
-        for place in texts(body):
+        for place in text_paths(body):
             if place[-1] in ADDRESSES:
                 yield body, place
 
@@ -58,12 +58,12 @@ class TestServerSideRequests:
         asked = set()
         for access in WITH_BODIES:
             person = "owner" if admits(access, "owner") else "admin"
-            for body, place in places(app, access, world.params):
+            for body, place in url_fields(app, access, world.params):
                 asked.add((access.key, place[-1]))
                 for url in (inside.url + "/", *CLOSED):
                     answer = send(
-                        client, access, world.tokens[person], world, json=put(body, place, url),
-                        headers={"If-Match": "*"},
+                        client, access, world.tokens[person], world,
+                        json=replace_at(body, place, url), headers={"If-Match": "*"},
                     )  # fmt: skip
                     about = (access.key, place, url, answer.status_code, answer.text)
                     assert answer.status_code == 422, about

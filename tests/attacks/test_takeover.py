@@ -46,7 +46,7 @@ def readdressed(api: Api, user: User) -> Any:
     return patched(email=f"thief{number()}@example.com")(api, user)
 
 
-WAYS: dict[str, Callable[[Api, User], Any]] = {
+ACTIONS: dict[str, Callable[[Api, User], Any]] = {
     "password": lambda api, user: api.post(f"users/{user.uuid}/password-reset"),
     "address": readdressed,
     "name": renamed,
@@ -117,20 +117,24 @@ def make_invited(session: Session, project: Project, role: str) -> User:
     return user
 
 
-ABOVE = [
+PRIVILEGED = [
     owner, owner_of_a_binned_project, member_elsewhere, member_above, invited_elsewhere,
     invited_above,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("above", ABOVE, ids=lambda found: found.__name__)
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("make_target", PRIVILEGED, ids=lambda found: found.__name__)
 def test_account_with_more_permissions_in_projects_cannot_be_managed(
-    api: Act, session: Session, clerk: User, above: Callable[[Session, User], User], way: str
+    api: Act,
+    session: Session,
+    clerk: User,
+    make_target: Callable[[Session, User], User],
+    action: str,
 ) -> None:
-    target = above(session, clerk)
+    target = make_target(session, clerk)
     before = (target.username, target.email, target.role, target.is_active, target.password_hash)
-    answer = WAYS[way](api(clerk), target)
+    answer = ACTIONS[action](api(clerk), target)
     assert (answer.status_code, answer.json()["code"]) == (403, "account_holds_more")
     session.expire_all()
     now = session.get_one(User, target.id)
@@ -169,27 +173,31 @@ def member_of_the_clerks_own(session: Session, clerk: User) -> User:
     return make_member(session, make_project(session, clerk), "developer")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize(
-    "below", [no_project, member_below, member_of_the_clerks_own, invited_below],
+    "make_target", [no_project, member_below, member_of_the_clerks_own, invited_below],
     ids=lambda found: found.__name__,
 )  # fmt: skip
 def test_account_without_more_permissions_can_be_managed(
-    api: Act, session: Session, clerk: User, below: Callable[[Session, User], User], way: str
+    api: Act,
+    session: Session,
+    clerk: User,
+    make_target: Callable[[Session, User], User],
+    action: str,
 ) -> None:
-    target = below(session, clerk)
-    if way == "role":
+    target = make_target(session, clerk)
+    if action == "role":
         role = make_role(session, "datasets:read")
         answer = patched(role=role.name)(api(clerk), target)
     else:
-        answer = WAYS[way](api(clerk), target)
+        answer = ACTIONS[action](api(clerk), target)
     assert answer.status_code < 300, answer.text
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_administrator_can_manage_any_account(admin: Api, session: Session, way: str) -> None:
+@pytest.mark.parametrize("action", ACTIONS)
+def test_administrator_can_manage_any_account(admin: Api, session: Session, action: str) -> None:
     target = member_elsewhere(session, None)  # type: ignore[arg-type]
-    assert WAYS[way](admin, target).status_code < 300
+    assert ACTIONS[action](admin, target).status_code < 300
 
 
 def test_key_of_administrator_cannot_manage_account_beyond_its_scopes(

@@ -9,23 +9,25 @@ from fastapi import FastAPI
 
 from tests.access_table import TABLE, Access
 from tests.attacks.test_content import MARKUP, assert_inert
-from tests.matrix.asking import admits, ask
 from tests.matrix.bodies import bodies_of
-from tests.matrix.test_references import Place, put, send
+from tests.matrix.requests import admits, send_declared
+from tests.matrix.test_references import JsonPath, replace_at, send
 from tests.matrix.world import Stage, World
 from tests.openapi_checks import CheckedClient
 
-WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
-OWN_WORDS = {"GET /metrics"}
+WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
+WITHOUT_USER_TEXT = {"GET /metrics"}
 """Routes whose plain text contains only methods, routes and numbers, and no text of users."""
 
-READINGS = [
-    a for a in TABLE if a.method == "GET" and a.kind != "nowhere" and a.key not in OWN_WORDS
+READ_ROUTES = [
+    a
+    for a in TABLE
+    if a.method == "GET" and a.kind != "not_found" and a.key not in WITHOUT_USER_TEXT
 ]
 _worlds: list[World] = []
 
 
-def texts(body: Any, place: Place = ()) -> Iterator[Place]:
+def text_paths(body: Any, place: JsonPath = ()) -> Iterator[JsonPath]:
     """Yield the positions of texts in a body."""
     items: Any = ()
     if isinstance(body, dict):
@@ -35,7 +37,7 @@ def texts(body: Any, place: Place = ()) -> Iterator[Place]:
     elif isinstance(body, str):
         yield place
     for key, value in items:
-        yield from texts(value, (*place, key))
+        yield from text_paths(value, (*place, key))
 
 
 @pytest.fixture
@@ -55,33 +57,37 @@ def test_markup_in_request_body_is_answered_as_inert_text(
     bodies = bodies_of(app, access, world.params)
     if not bodies:
         pytest.skip("no JSON")
-    for place in texts(bodies[0]):
+    for place in text_paths(bodies[0]):
         for markup in MARKUP[:3]:
-            hostile = put(bodies[0], place, markup)
+            hostile = replace_at(bodies[0], place, markup)
             headers = {"If-Match": "*"}
             answer = send(
                 client, access, world.tokens[person], world, json=hostile, headers=headers
             )
-            assert answer.status_code < 500 or access.unready, (access.key, place, answer.text)
+            assert answer.status_code < 500 or access.may_be_unavailable, (
+                access.key,
+                place,
+                answer.text,
+            )
             assert_inert(answer)
 
 
-@pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
+@pytest.mark.parametrize("access", READ_ROUTES, ids=lambda a: a.key)
 def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
     """Read what the requests of the test before have stored."""
     person = "owner" if admits(access, "owner") else "admin"
-    answer = ask(client, access, world.tokens[person], world.params)
+    answer = send_declared(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:
         return
     assert_inert(answer)
 
 
-@pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
+@pytest.mark.parametrize("access", READ_ROUTES, ids=lambda a: a.key)
 def test_markup_in_path_is_answered_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
     for name in re.findall(r"{([^}]+)}", access.path):
         params = world.params | {name: "%3Csvg%20onload=alert(1)%3E"}
-        assert_inert(ask(client, access, world.tokens["owner"], params))
+        assert_inert(send_declared(client, access, world.tokens["owner"], params))

@@ -15,17 +15,17 @@ from aiplatform.protocol.audit import AuditAction
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
 from tests.factories import number
-from tests.matrix.asking import ask
+from tests.matrix.audit_failure import AUDITED_AFTER_ANSWER, refuse_audit_entries, table_checksums
 from tests.matrix.bodies import bodies_of, operation_of
+from tests.matrix.requests import send_declared
 from tests.matrix.scenes import SCENES, Scene, wait_for_rows
-from tests.matrix.unrecorded import ANSWERED_BEFORE, contents, records_refused
 from tests.matrix.world import Stage, World
 from tests.openapi_checks import CheckedClient
 
 CHANGING = [
     access
     for access in TABLE
-    if access.method not in {"GET", "HEAD", "OPTIONS"} and access.kind != "nowhere"
+    if access.method not in {"GET", "HEAD", "OPTIONS"} and access.kind != "not_found"
 ]
 EXCEPTIONS: dict[str, str] = {
     "POST /api/v1/tasks/{task}/heartbeat": "a sign of life; beginning and end are on record",
@@ -81,7 +81,7 @@ def attempts(
     bodies = [*examples(app, access), *bodies_of(app, access, world.params)]
     for person in ("owner", "admin"):
         api = Api(client, world.tokens[person])
-        yield partial(ask, client, access, world.tokens[person], world.params)
+        yield partial(send_declared, client, access, world.tokens[person], world.params)
         for body in bodies:
             for headers in ({}, {"If-Match": "*"}):
                 yield partial(api.request, access.method, "/" + path, json=body, headers=headers)
@@ -103,7 +103,7 @@ def secrets_in(said: Any, name: str = "") -> Iterator[str]:
         yield said
 
 
-def spoken(text_: str) -> Any:
+def json_or_none(text_: str) -> Any:
     try:
         return json.loads(text_)
     except ValueError:
@@ -127,7 +127,7 @@ def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> No
     """Check that the entries have known actions, no secrets, the user, and the origin."""
     assert {row.action for row in rows} <= {action.value for action in AuditAction}, access.key
     sent = answer.request.content.decode("utf-8", "replace")
-    for secret in (*secrets_in(spoken(sent)), *secrets_in(spoken(answer.text))):
+    for secret in (*secrets_in(json_or_none(sent)), *secrets_in(json_or_none(answer.text))):
         assert not any(secret in row.told for row in rows), f"{access.key} tells a secret"
     mine = [row for row in rows if row.address == "127.0.0.1" and row.user_agent == "testclient"]
     assert mine, (access.key, "does not tell from where", rows)
@@ -135,14 +135,12 @@ def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> No
         assert any(row.details.get("actor", {}).get("username") for row in mine), access.key
 
 
-def check_unrecorded(
-    session: Session, owner_url: str, act: Callable[[], Any], access: Access
-) -> None:
+def check_atomic(session: Session, owner_url: str, act: Callable[[], Any], access: Access) -> None:
     """Check that a change fails if its audit entry can't be written: both are one transaction."""
-    before = contents(session)
-    with records_refused(session, owner_url):
+    before = table_checksums(session)
+    with refuse_audit_entries(session, owner_url):
         answer = act()
-    after = contents(session)
+    after = table_checksums(session)
     about = f"{access.key}: {answer.status_code} {answer.text[:300]}"
     assert {name for name in before if before[name] != after[name]} == set(), about
     assert not answer.is_success, about
@@ -169,8 +167,8 @@ def test_successful_change_writes_audit_entry(
             acts = attempts(client, app, access, world)
         refused = []
         for act in acts:
-            if access.key not in ANSWERED_BEFORE:
-                check_unrecorded(session, owner_url, act, access)
+            if access.key not in AUDITED_AFTER_ANSWER:
+                check_atomic(session, owner_url, act, access)
             before = session.scalars(text("SELECT coalesce(max(id), 0) FROM audit_logs")).one()
             answer = act()
             if not answer.is_success:

@@ -11,11 +11,17 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
 from tests.factories import make_key, make_project
-from tests.matrix.asking import FINE, ask, case, check_silent, sent_in
+from tests.matrix.requests import (
+    ADMITTED_STATUSES,
+    case,
+    check_reveals_nothing,
+    request_text,
+    send_declared,
+)
 from tests.matrix.world import Stage, World
 from tests.openapi_checks import CheckedClient
 
-IN_PROJECTS = [access for access in TABLE if access.kind == "project" and access.takes_keys]
+IN_PROJECTS = [access for access in TABLE if access.kind == "project" and access.accepts_keys]
 ALL = tuple(str(permission) for permission in Permission)
 
 _worlds: dict[str, World] = {}
@@ -49,7 +55,7 @@ def test_key_without_the_scope_is_refused(
 ) -> None:
     """Use a key with every other scope, of a user who may do what the key may not."""
     token = token_for(session, world.people[person], *but(access.permission))
-    answer = ask(client, access, token, world.params)
+    answer = send_declared(client, access, token, world.params)
     with case(access, "key"):
         about = (access.key, person, answer.status_code, answer.text)
         if access.path == "/v1/chat/completions" or access.path.startswith("/v1/models/"):
@@ -67,8 +73,8 @@ def test_key_for_one_project_gets_404_in_another_project_of_its_owner(
 ) -> None:
     other = make_project(session, world.people[person])
     token = token_for(session, world.people[person], *ALL, "*", project=other)
-    answer = ask(client, access, token, world.params)
-    check_silent(answer, access, "key", world, sent=sent_in(answer))
+    answer = send_declared(client, access, token, world.params)
+    check_reveals_nothing(answer, access, "key", world, sent=request_text(answer))
     with case(access, "key"):
         assert answer.status_code == 404, (access.key, answer.status_code, answer.text)
 
@@ -82,13 +88,15 @@ def test_key_with_only_the_required_scope_is_accepted(
 ) -> None:
     project = world.project if bound else None
     token = token_for(session, world.people["owner"], str(access.permission), project=project)
-    answer = ask(client, access, token, world.params)
-    assert answer.status_code in FINE | ({503} if access.unready else set()), answer.text
+    answer = send_declared(client, access, token, world.params)
+    assert answer.status_code in ADMITTED_STATUSES | (
+        {503} if access.may_be_unavailable else set()
+    ), answer.text
 
 
 @pytest.mark.parametrize(
     "access",
-    [a for a in TABLE if a.kind == "platform" and a.takes_keys],
+    [a for a in TABLE if a.kind == "platform" and a.accepts_keys],
     ids=lambda a: a.key,
 )
 @pytest.mark.parametrize("bound", [False, True])
@@ -99,20 +107,20 @@ def test_key_of_admin_without_the_scope_is_refused_on_the_platform(
     scopes = (*but(access.permission), *(["*"] if bound else []))
     project = world.project if bound else None
     token = token_for(session, world.people["admin"], *scopes, project=project)
-    answer = ask(client, access, token, world.params)
+    answer = send_declared(client, access, token, world.params)
     with case(access, "key"):
         assert answer.status_code == 403, (access.key, answer.status_code, answer.text)
         assert answer.json()["permission"] == access.permission
 
 
-@pytest.mark.parametrize("access", [a for a in TABLE if not a.takes_keys], ids=lambda a: a.key)
+@pytest.mark.parametrize("access", [a for a in TABLE if not a.accepts_keys], ids=lambda a: a.key)
 def test_key_is_refused_where_a_session_is_required(
     client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
     for person in ("owner", "admin"):
         token = token_for(session, world.people[person], "*")
         params: dict[str, Any] = {"notification": world.params["project"]}
-        answer = ask(client, access, token, world.params | params)
+        answer = send_declared(client, access, token, world.params | params)
         with case(access, "key"):
             assert answer.status_code == 403, (access.key, answer.status_code, answer.text)
             assert answer.json()["code"] == "session_required"
@@ -120,7 +128,7 @@ def test_key_is_refused_where_a_session_is_required(
 
 @pytest.mark.parametrize(
     "access",
-    [a for a in TABLE if a.kind in {"signed in", "inbox"} and a.takes_keys],
+    [a for a in TABLE if a.kind in {"signed in", "inbox"} and a.accepts_keys],
     ids=lambda a: a.key,
 )
 def test_key_is_accepted_by_all_other_signed_in_routes(
@@ -128,4 +136,6 @@ def test_key_is_accepted_by_all_other_signed_in_routes(
 ) -> None:
     """So the table declares every route that refuses API keys."""
     token = token_for(session, world.people["owner"], "*")
-    assert ask(client, access, token, world.params).status_code in FINE | {404}
+    assert send_declared(client, access, token, world.params).status_code in ADMITTED_STATUSES | {
+        404
+    }

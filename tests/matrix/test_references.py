@@ -13,22 +13,22 @@ from fastapi import FastAPI
 
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
-from tests.matrix.asking import BY_KEY, admits, case, check_silent, sent_in
 from tests.matrix.bodies import bodies_of, parameters_of
+from tests.matrix.requests import BY_KEY, admits, case, check_reveals_nothing, request_text
 from tests.matrix.world import PEOPLE, Stage, World
 from tests.openapi_checks import CheckedClient
 
-ADMITTED = {200, 201, 202, 204}
-OF_A_STATE = {
+SUCCESS = {200, 201, 202, 204}
+STATE_DEPENDENT = {
     "POST /api/v1/tasks/{task}/logs",
     "POST /api/v1/tasks/{task}/metrics",
     "POST /api/v1/tasks/{task}/move",
 }
 """Routes that refuse even valid references, unless the task is in a certain state."""
-Place = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 
 
-def references(body: Any, place: Place = ()) -> Iterator[Place]:
+def uuid_paths(body: Any, place: JsonPath = ()) -> Iterator[JsonPath]:
     """Yield the positions of uuids in a body."""
     items: Any = ()
     if isinstance(body, dict):
@@ -38,7 +38,7 @@ def references(body: Any, place: Place = ()) -> Iterator[Place]:
     elif isinstance(body, str) and is_uuid(body):
         yield place
     for key, value in items:
-        yield from references(value, (*place, key))
+        yield from uuid_paths(value, (*place, key))
 
 
 def is_uuid(text: str) -> bool:
@@ -48,7 +48,7 @@ def is_uuid(text: str) -> bool:
         return False
 
 
-def put(body: Any, place: Place, value: str) -> Any:
+def replace_at(body: Any, place: JsonPath, value: str) -> Any:
     changed = copy.deepcopy(body)
     inner = changed
     for key in place[:-1]:
@@ -81,28 +81,30 @@ def test_body_with_id_of_another_project_is_refused(
         for name in ("dataset", "model", "experiment", "task", "deployment", "project")
     }
     for body in bodies_of(app, access, own.params):
-        for place in references(body):
+        for place in uuid_paths(body):
             for kind, value in foreign_ids.items():
-                hostile = put(body, place, value)
+                hostile = replace_at(body, place, value)
                 for person in ("viewer", "developer", "owner", "admin"):
                     etag = {"If-Match": "*"} if access.method == "PATCH" else {}
                     answer = send(
                         client, access, own.tokens[person], own, json=hostile, headers=etag
                     )
-                    check_silent(answer, access, person, foreign, sent=sent_in(answer))
+                    check_reveals_nothing(
+                        answer, access, person, foreign, sent=request_text(answer)
+                    )
                     about = (access.key, person, kind, place, answer.status_code, answer.text)
                     if person != "admin" or kind != "project":
                         with case(access, person):
-                            assert answer.status_code not in ADMITTED, about
+                            assert answer.status_code not in SUCCESS, about
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
 def test_filter_with_words_of_another_project_finds_nothing(
     client: CheckedClient, app: FastAPI, stage: Stage, access: Access
 ) -> None:
-    if access.kind in {"nowhere", "platform"} or access.path.endswith("/events"):
+    if access.kind in {"not_found", "platform"} or access.path.endswith("/events"):
         pytest.skip("no list of things in projects")
-    own, foreign = lasting(stage)
+    own, foreign = shared_worlds(stage)
     params = own.params | {"notification": foreign.params["project"]}
     own = World(own.people, own.tokens, params, own.project, own.mark)
     words = [foreign.mark, foreign.params["project"], foreign.params["dataset"], "%", "*"]
@@ -112,7 +114,7 @@ def test_filter_with_words_of_another_project_finds_nothing(
                 if person == "admin":
                     continue
                 answer = send(client, access, own.tokens[person], own, params={name: word})
-                check_silent(answer, access, person, foreign, sent=sent_in(answer))
+                check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
@@ -121,7 +123,7 @@ def test_cursor_of_another_project_reveals_nothing(
 ) -> None:
     if "cursor" not in parameters_of(app, access) or access.kind in {"platform", "inbox"}:
         pytest.skip("no list of things in projects")
-    own, foreign = lasting(stage)
+    own, foreign = shared_worlds(stage)
     first = send(client, access, foreign.tokens["owner"], foreign, params={"limit": 1})
     cursor = first.json().get("next_cursor")
     if cursor is None:
@@ -131,13 +133,13 @@ def test_cursor_of_another_project_reveals_nothing(
             answer = send(
                 client, access, own.tokens[person], own, params={"limit": 100, "cursor": cursor}
             )
-            check_silent(answer, access, person, foreign, sent=sent_in(answer))
+            check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
 
 
 _pairs: list[tuple[World, World]] = []
 
 
-def lasting(stage: Stage) -> tuple[World, World]:
+def shared_worlds(stage: Stage) -> tuple[World, World]:
     """Return two worlds that requests share that change nothing.
 
     The second one has two objects of each kind.
@@ -161,10 +163,10 @@ def test_body_with_own_ids_is_accepted_by_most_routes(
             continue
         world = stage.world()
         for body in bodies_of(app, access, world.params):
-            if not any(references(body)):
+            if not any(uuid_paths(body)):
                 continue
             asked.add(access.key)
             answer = send(client, access, world.tokens["owner"], world, json=body)
-            if answer.status_code in ADMITTED:
+            if answer.status_code in SUCCESS:
                 taken.add(access.key)
-    assert asked - taken <= OF_A_STATE
+    assert asked - taken <= STATE_DEPENDENT

@@ -36,17 +36,17 @@ from aiplatform.server.tasks.service.workers import Capacity
 from tests.conftest import Api, environment
 from tests.factories import make_blob, make_dataset, make_user, make_version, number
 
-GIVEN = try_isolation()
+ISOLATION = try_isolation()
 pytestmark = pytest.mark.skipif(
-    not GIVEN["isolated"], reason=f"this machine can't isolate scripts: {GIVEN['reason']}"
+    not ISOLATION["isolated"], reason=f"this machine can't isolate scripts: {ISOLATION['reason']}"
 )
 bounds_memory = pytest.mark.skipif(
-    "memory" not in GIVEN["groups"], reason="no cgroup of this machine bounds memory"
+    "memory" not in ISOLATION["groups"], reason="no cgroup of this machine bounds memory"
 )
 bounds_processes = pytest.mark.skipif(
-    "pids" not in GIVEN["groups"], reason="no cgroup of this machine bounds processes"
+    "pids" not in ISOLATION["groups"], reason="no cgroup of this machine bounds processes"
 )
-PLACES = Path("/var/tmp")
+SCRIPTS_PARENT = Path("/var/tmp")
 
 SECRET = "the-neighbours-secret"
 ROWS = f"rows {SECRET}".encode()
@@ -152,7 +152,7 @@ def inherited_descriptors():
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
-            pass  # the directory that was listed
+            pass  # the descriptor of the listing, which is closed by now
     others = {fd: to for fd, to in found.items() if fd > 2 and fd != report}
     assert others, "none"
     return others
@@ -195,7 +195,7 @@ def widen_the_cgroup():
 def become_root():
     os.setuid(0)
 @attack
-def gain_by_a_setuid_program():
+def gain_privileges_by_a_setuid_program():
     status = open("/proc/self/status").read()
     assert "NoNewPrivs:\\t1" in status, status
     for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
@@ -205,7 +205,7 @@ def gain_by_a_setuid_program():
 def make_a_device():
     os.mknod(OWN + "/output/device", stat.S_IFBLK | 0o666, os.makedev(8, 0))
 @attack
-def be_spared_when_memory_runs_out():
+def escape_the_oom_killer():
     os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000")
 @attack
 def dump_core():
@@ -255,10 +255,10 @@ def in_user_namespace(action, flags=0x10000000 | 0x00020000):
     if os.waitpid(pid, 0)[1] != 0:
         raise PermissionError("not even as root of a namespace")
 for hidden in ("/tmp", "/var/tmp", "/proc", "/dev/shm"):
-    def uncover(path=hidden):
+    def unmount(path=hidden):
         in_user_namespace(lambda: libc.umount2(path.encode(), 2) == 0)
-    uncover.__name__ = f"uncover {hidden}"
-    attack(uncover)
+    unmount.__name__ = f"unmount {hidden}"
+    attack(unmount)
 @attack
 def make_the_root_writable():
     in_user_namespace(lambda: libc.mount(None, b"/", None, ctypes.c_ulong(4096 | 32), None) == 0)
@@ -279,7 +279,7 @@ def signal_everything():
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    raise PermissionError("the test sees whether the neighbour lives")
+    raise PermissionError("the test checks whether the neighbour still runs")
 got = {}
 for function in ATTACKS:
     name = function.__name__
@@ -294,41 +294,41 @@ pathlib.Path(os.environ["AIPLATFORM_OUTPUT"], "got.json").write_text(json.dumps(
 
 
 @pytest.fixture
-def begin(session: Session) -> Iterator[Callable[[], "Begun"]]:
+def begin(session: Session) -> Iterator[Callable[[], "RunningScript"]]:
     """Return a function that runs the next script in a thread, as a worker does."""
-    begun: list[Begun] = []
+    running: list[RunningScript] = []
 
-    def begin() -> Begun:
+    def begin() -> RunningScript:
         offers = Capacity(4, 8192, (), ("script:plain",))
         with transaction() as own:
             worker = workers.register(own, f"attacks{number()}", ["default"], offers)
         with transaction() as own:
             claim = attempts.claim_next(own, worker, ["default"])
         assert claim is not None
-        begun.append(Begun(claim))
-        return begun[-1]
+        running.append(RunningScript(claim))
+        return running[-1]
 
     yield begin
-    for one in begun:
+    for one in running:
         one.end()
         assert not one.thread.is_alive()
 
 
-class Begun:
+class RunningScript:
     """A running script; its thread, and its directory once it has started."""
 
     def __init__(self, claim: Any) -> None:
         self.claim = claim
-        self.place: Path | None = None
+        self.directory: Path | None = None
         self.thread = threading.Thread(target=runner.run_attempt, args=(claim,), daemon=True)
         self.thread.start()
-        self.place = self._wait(self._found)
+        self.directory = self._wait(self._found)
         self._wait(lambda: (self.home / "ready").exists() or None)
 
     @property
     def home(self) -> Path:
-        assert self.place is not None
-        return self.place / "home"
+        assert self.directory is not None
+        return self.directory / "home"
 
     def _found(self) -> Path | None:
         """Return the directory of the script's user, or None if it is not there yet.
@@ -337,7 +337,7 @@ class Begun:
         """
         work = get_settings().work_dir / str(self.claim.task_uuid)
         for note in work.glob(f"*/{SCRIPT_USER_FILE}"):
-            for home in PLACES.glob("aiplatform-script-*/home"):
+            for home in SCRIPTS_PARENT.glob("aiplatform-script-*/home"):
                 if str(home.stat().st_uid) == note.read_text():
                     return home.parent
         return None
@@ -345,7 +345,7 @@ class Begun:
     def _wait(self, condition: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + 300
         while (found := condition()) is None:
-            assert self.thread.is_alive(), "it ended"
+            assert self.thread.is_alive(), "the script has ended"
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return found
@@ -355,7 +355,7 @@ class Begun:
         return self.home.stat().st_uid
 
     def end(self) -> None:
-        if self.thread.is_alive() and self.place is not None and self.home.is_dir():
+        if self.thread.is_alive() and self.directory is not None and self.home.is_dir():
             (self.home / "stop").touch()
         self.thread.join(300)
 
@@ -383,7 +383,7 @@ def artifacts(api: Api, task: str) -> list[str]:
 
 def test_script_cannot_access_another_script(
     session: Session, mine: Api, project: Project, bundle: Any, submit: Any,
-    run: Callable[[], Task], begin: Callable[[], Begun], tmp_path: Path,
+    run: Callable[[], Task], begin: Callable[[], RunningScript], tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
     rows = rows_of(session, project, tmp_path)
@@ -391,7 +391,7 @@ def test_script_cannot_access_another_script(
     victim = begin()
     (process,) = processes_of(victim.uid)
     code = bundle(main_py=ATTACKER).json()["uuid"]
-    variables = {"PLACE": str(victim.place), "PID": str(process.pid), "MARK": SECRET}
+    variables = {"PLACE": str(victim.directory), "PID": str(process.pid), "MARK": SECRET}
     task = submit(code, datasets=rows, variables=variables).json()["uuid"]
     done = run()
     assert (done.status, done.error_message) == ("completed", None), done.logs
@@ -401,7 +401,7 @@ def test_script_cannot_access_another_script(
     assert session.get_one(Task, victim.claim.task_id).status == "completed"
     record_property("attacks", len(got))
     assert len(got) >= 60
-    assert {name: what for name, what in got.items() if what is not None} == {}
+    assert {name: found for name, found in got.items() if found is not None} == {}
 
 
 SURVIVORS = """
@@ -415,7 +415,8 @@ def survive():
     os.setsid()
     while True:
         time.sleep(0.01)
-        if os.fork():  # and it is another process each time anybody looks
+        # The parent exits at once, so the process id changes all the time.
+        if os.fork():
             os._exit(0)
 for _ in range(24):
     survive()
@@ -434,7 +435,7 @@ def test_processes_of_script_end_with_its_task(
     uid, place = mine.get(f"tasks/{task}/artifacts/who").text.split()
     assert processes_of(int(uid)) == []
     assert list(Path("/sys/fs/cgroup").glob(f"**/{place}")) == []
-    assert not (PLACES / place).exists()
+    assert not (SCRIPTS_PARENT / place).exists()
 
 
 MEMORY = {
@@ -461,7 +462,7 @@ MEMORY = {
         for _ in range(700):
             shared.write(bytes(1 << 20))
     """,
-    "what its children have": """
+    "memory of child processes": """
         for _ in range(7):
             if os.fork() == 0:
                 held = bytearray(b"x") * (100 << 20)
@@ -469,7 +470,7 @@ MEMORY = {
                 os._exit(0)
         time.sleep(20)
     """,
-    "a tmpfs of an own namespace": """
+    "a tmpfs in a namespace of its own": """
         import ctypes
         libc = ctypes.CDLL(None)
         assert libc.unshare(0x10000000 | 0x00020000) == 0
@@ -544,7 +545,7 @@ OUTPUTS = {
         "can't be kept",
     ),
     "a name of two lines": ("(out / 'a\\nb').touch()", "Control characters"),
-    "a name that is no text": ("open(os.fsencode(out) + b'/\\xff', 'w')", "Control characters"),
+    "a name that is not text": ("open(os.fsencode(out) + b'/\\xff', 'w')", "Control characters"),
     "a name that is too long": (
         "d = out / ('x' * 250) / ('y' * 250); d.mkdir(parents=True); (d / 'z').touch()",
         "500",
@@ -735,7 +736,7 @@ os.write(fd, b"\\xff\\xfe\\n\\0\\n[]\\n1\\n\\n")
 
 
 def test_worker_with_process_that_cannot_be_killed_is_cordoned(
-    session: Session, bundle: Any, submit: Any, begin: Callable[[], Begun]
+    session: Session, bundle: Any, submit: Any, begin: Callable[[], RunningScript]
 ) -> None:
     freezer = Path("/sys/fs/cgroup/freezer")
     if not (freezer / "cgroup.procs").exists():
@@ -745,16 +746,16 @@ def test_worker_with_process_that_cannot_be_killed_is_cordoned(
     group = freezer / f"aiplatform-test-{os.getpid()}"
     group.mkdir()
     with environment(AIPLATFORM_CANCEL_GRACE_SECONDS="2"):
-        begun = begin()
-    (process,) = processes_of(begun.uid)
+        running = begin()
+    (process,) = processes_of(running.uid)
     try:
         (group / "cgroup.procs").write_text(str(process.pid))
         (group / "freezer.state").write_text("FROZEN")
-        task = session.get_one(Task, begun.claim.task_id)
+        task = session.get_one(Task, running.claim.task_id)
         with transaction() as own:
             queue.request_cancel(own, SYSTEM, own.get_one(Task, task.id))
-        begun.thread.join(300)
-        assert not begun.thread.is_alive()
+        running.thread.join(300)
+        assert not running.thread.is_alive()
         assert process.is_running()
     finally:
         (group / "freezer.state").write_text("THAWED")

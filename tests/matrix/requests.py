@@ -13,10 +13,12 @@ from tests.matrix.world import World
 from tests.openapi_checks import CheckedClient
 
 BY_KEY = {access.key: access for access in TABLE}
-FINE = {200, 201, 202, 204, 409, 412, 422, 428}
+ADMITTED_STATUSES = {200, 201, 202, 204, 409, 412, 422, 428}
 
 
-def ask(client: CheckedClient, access: Access, token: str | None, params: dict[str, str]) -> Any:
+def send_declared(
+    client: CheckedClient, access: Access, token: str | None, params: dict[str, str]
+) -> Any:
     """Send the request that the table declares, with the resources of ``params`` in its path."""
     # Many requests lack a body: after the guard has let them in, they are refused as invalid.
     # Deletions are carried out.
@@ -28,7 +30,7 @@ def ask(client: CheckedClient, access: Access, token: str | None, params: dict[s
     return Api(client, token).request(access.method, "/" + path, **send)
 
 
-def names_of(access: Access) -> list[str]:
+def parameter_names(access: Access) -> list[str]:
     """Return the names of the parameters in the route's path."""
     return re.findall(r"{([^}]+)}", access.path)
 
@@ -67,7 +69,7 @@ def check(answer: Any, access: Access, person: str, *, foreign: bool = False) ->
 
 def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
     about = f"{access.key} by {person}: {answer.status_code} {answer.text[:300]}"
-    if access.kind == "nowhere":
+    if access.kind == "not_found":
         assert answer.status_code == 404, about
     elif person in ("anonymous", "deactivated") and access.kind != "public":
         assert answer.status_code == 401, about
@@ -75,25 +77,33 @@ def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
     elif foreign and (access.kind == "inbox" or person != "admin"):
         assert answer.status_code == 404, about
     elif admits(access, person):
-        assert answer.status_code in FINE | ({503} if access.unready else set()), about
+        assert answer.status_code in ADMITTED_STATUSES | (
+            {503} if access.may_be_unavailable else set()
+        ), about
         if answer.status_code == 409:
             assert answer.json()["code"] != "project_archived", about
     elif access.kind == "project" and person == "outsider":
         assert answer.status_code == 404, about
     else:
         assert answer.status_code == 403, about
-        asked = access.asks if access.asks and person == "developer" else access.permission
+        asked = (
+            access.named_permission
+            if access.named_permission and person == "developer"
+            else access.permission
+        )
         if access.method != "HEAD":  # an answer to HEAD has no body
             assert answer.json()["permission"] == asked, about
 
 
-def sent_in(answer: Any) -> str:
+def request_text(answer: Any) -> str:
     """Return the URL and body of the answer's request, which the answer may repeat."""
     request = answer.request
     return f"{unquote(str(request.url))} {request.content.decode(errors='replace')}"
 
 
-def check_silent(answer: Any, access: Access, person: str, world: World, sent: str = "") -> None:
+def check_reveals_nothing(
+    answer: Any, access: Access, person: str, world: World, sent: str = ""
+) -> None:
     """Fail if the answer reveals anything of ``world`` that is not in ``sent``."""
     text = answer.text + str(answer.headers)
     told = [word for word in (world.mark, *world.known) if word in text and word not in sent]

@@ -14,7 +14,7 @@ CREATE TRIGGER refuse_record BEFORE INSERT ON audit_logs
     FOR EACH ROW EXECUTE FUNCTION refuse_record()
 """
 
-NO_CHANGE_OF_ANYBODYS = {
+IGNORED_TABLES = {
     "api_keys": "when a key was used last",
     "auth_sessions": "when a session was used last",
     "login_failures": "failures count all the more when something is wrong",
@@ -23,7 +23,7 @@ NO_CHANGE_OF_ANYBODYS = {
 }
 """Tables that such a request may change, each with the reason."""
 
-ANSWERED_BEFORE = {
+AUDITED_AFTER_ANSWER = {
     "POST /api/v1/auth/forgot-password": "its time would tell whether there is such an account",
     "POST /v1/chat/completions": "changes nothing; its record waits until the database takes it",
 }
@@ -31,7 +31,7 @@ ANSWERED_BEFORE = {
 
 
 @contextmanager
-def records_refused(session: Session, owner_url: str) -> Iterator[None]:
+def refuse_audit_entries(session: Session, owner_url: str) -> Iterator[None]:
     """Make ``audit_logs`` refuse new rows inside the ``with`` block, as on a full disk."""
     session.rollback()
     with psycopg.connect(owner_url, autocommit=True) as owner:
@@ -43,7 +43,7 @@ def records_refused(session: Session, owner_url: str) -> Iterator[None]:
             owner.execute("DROP TRIGGER refuse_record ON audit_logs")
 
 
-def contents(session: Session) -> dict[str, tuple[int, int]]:
+def table_checksums(session: Session) -> dict[str, tuple[int, int]]:
     """Return for each table its number of rows and a checksum of their values."""
     session.rollback()
     names = session.scalars(
@@ -53,7 +53,7 @@ def contents(session: Session) -> dict[str, tuple[int, int]]:
     asked = " UNION ALL ".join(
         f"SELECT '{name}', count(*), coalesce(sum(hashtext(t::text)::bigint), 0) FROM \"{name}\" t"
         for name in names
-        if name not in NO_CHANGE_OF_ANYBODYS
+        if name not in IGNORED_TABLES
     )
     found = {name: (rows, int(total)) for name, rows, total in session.execute(text(asked))}
     session.rollback()

@@ -8,13 +8,21 @@ from uuid import uuid4
 import pytest
 
 from tests.access_table import TABLE, Access
-from tests.matrix.asking import admits, ask, case, check, check_silent, names_of, sent_in
+from tests.matrix.requests import (
+    admits,
+    case,
+    check,
+    check_reveals_nothing,
+    parameter_names,
+    request_text,
+    send_declared,
+)
 from tests.matrix.world import PEOPLE, Stage, World
 from tests.openapi_checks import CheckedClient
 
 IN_PROJECTS = [access for access in TABLE if access.kind == "project"]
 WITH_PARAMETERS = [access for access in IN_PROJECTS if "{" in access.path]
-NO_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
+INVALID_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
@@ -22,12 +30,12 @@ def test_archived_project_is_read_only(client: CheckedClient, stage: Stage, acce
     """Only those who would be let in learn that it is archived; others are refused as usual."""
     world = stage.world(status="archived")
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
-        if access.takes_away and admits(access, person) and not access.is_frozen:
+        if access.removes_object and admits(access, person) and not access.is_refused_when_archived:
             stage.refill(world)
             if access.path.endswith("/projects/{project}"):
                 continue  # the first person deletes the project; test_routes covers this
-        answer = ask(client, access, world.tokens[person], world.params)
-        if not (access.is_frozen and admits(access, person)):
+        answer = send_declared(client, access, world.tokens[person], world.params)
+        if not (access.is_refused_when_archived and admits(access, person)):
             check(answer, access, person)
             continue
         with case(access, person):
@@ -39,7 +47,7 @@ def test_archived_project_is_read_only(client: CheckedClient, stage: Stage, acce
 _worlds: dict[str, World] = {}
 
 
-def lasting(stage: Stage, name: str) -> World:
+def shared_world(stage: Stage, name: str) -> World:
     """Return the world with this name, which requests that change nothing share."""
     if name not in _worlds:
         _worlds[name] = stage.world()
@@ -51,32 +59,32 @@ def test_missing_or_invalid_id_gets_404_or_422(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
     """People without a valid token get 401, so they don't learn what exists."""
-    world = lasting(stage, "own")
-    name = names_of(access)[0]
-    for value in (str(uuid4()), *NO_UUIDS):
+    world = shared_world(stage, "own")
+    name = parameter_names(access)[0]
+    for value in (str(uuid4()), *INVALID_UUIDS):
         params = world.params | {name: value}
         for person in PEOPLE:
-            answer = ask(client, access, world.tokens[person], params)
+            answer = send_declared(client, access, world.tokens[person], params)
             unknown = person in {"anonymous", "deactivated"}
             with case(access, person):
                 about = (access.key, person, value, answer.status_code, answer.text)
                 assert answer.status_code in ({401} if unknown else {404, 422}), about
-                assert world.mark not in answer.text or world.mark in sent_in(answer), about
+                assert world.mark not in answer.text or world.mark in request_text(answer), about
 
 
 @pytest.mark.parametrize(
-    "access", [a for a in WITH_PARAMETERS if len(names_of(a)) > 1], ids=lambda a: a.key
+    "access", [a for a in WITH_PARAMETERS if len(parameter_names(a)) > 1], ids=lambda a: a.key
 )
 def test_object_of_another_project_below_own_project_is_refused(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
     """Combine a first parameter that gives access with others that belong to another project."""
-    own, foreign = stage.world(), lasting(stage, "foreign")
-    for name in names_of(access)[1:]:
+    own, foreign = stage.world(), shared_world(stage, "foreign")
+    for name in parameter_names(access)[1:]:
         params = own.params | {name: foreign.params[name]}
         for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
-            answer = ask(client, access, own.tokens[person], params)
-            check_silent(answer, access, person, foreign, sent=sent_in(answer))
+            answer = send_declared(client, access, own.tokens[person], params)
+            check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
             if name in {"finding", "version", "tag", "path:path"}:  # the same in both worlds
                 continue
             if person != "admin" and access.method in {"GET", "DELETE", "PATCH"}:
@@ -90,11 +98,11 @@ def test_object_of_another_project_below_own_project_is_refused(
 def test_request_with_malformed_token_gets_401(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
-    world = lasting(stage, "own")
+    world = shared_world(stage, "own")
     good = world.tokens["owner"]
     assert good is not None
     params = world.params | {"notification": str(uuid4())}
     for token in ("", "x", good[:-1], good + "x", good.swapcase(), " " + good[1:], "null"):
-        answer = ask(client, access, token, params)
+        answer = send_declared(client, access, token, params)
         with case(access, "anonymous"):
             assert answer.status_code == 401, (access.key, token, answer.text)
