@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from tests.access_table import TABLE, Access
 from tests.factories import make_key
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 pytestmark = pytest.mark.slow
@@ -52,24 +52,24 @@ def api_schema(app: FastAPI, client: CheckedClient) -> Any:
 
 
 @pytest.fixture
-def stage(client: CheckedClient, session: Session, home: Any) -> Stage:
-    return Stage(session, home)
+def worlds(client: CheckedClient, session: Session, home: Any) -> WorldFactory:
+    return WorldFactory(session, home)
 
 
 _worlds: dict[str, tuple[World, dict[str, str | None]]] = {}
 
 
-def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
+def world_with_tokens(worlds: WorldFactory, name: str) -> tuple[World, dict[str, str | None]]:
     """Return the world with this name and the tokens of its people; create it on first use.
 
     All operations that read share one world. Each operation that changes something has its own.
     """
     if name not in _worlds:
-        world = stage.world()
+        world = worlds.create()
         owner = world.people["owner"]
         assert owner is not None
         token = f"aip_key_{'k' * 20}{len(_worlds)}"
-        make_key(stage.session, owner, "datasets:read", token=token)
+        make_key(worlds.session, owner, "datasets:read", token=token)
         _worlds[name] = world, {**world.tokens, "key": token}
     return _worlds[name]
 
@@ -78,12 +78,12 @@ def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
     "access", [a for a in TABLE if not a.path.endswith(ENDLESS)], ids=lambda a: a.key
 )
 def test_operation_answers_generated_requests_as_declared(
-    access: Access, api_schema: Any, stage: Stage, client: CheckedClient
+    access: Access, api_schema: Any, worlds: WorldFactory, client: CheckedClient
 ) -> None:
     operation = find(api_schema, access)
     if operation is None:
         pytest.skip("not described")
-    world, tokens = cast(stage, "reads" if access.method == "GET" else access.key)
+    world, tokens = world_with_tokens(worlds, "reads" if access.method == "GET" else access.key)
     params = {name.partition(":")[0]: value for name, value in world.params.items()}
     asked = count()
 

@@ -20,7 +20,7 @@ from tests.matrix.requests import (
     request_text,
     send_declared,
 )
-from tests.matrix.world import PEOPLE, Stage
+from tests.matrix.world import PEOPLE, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 
@@ -106,29 +106,29 @@ class TestGuards:
 
 
 @pytest.fixture
-def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
-    """Return a stage, which creates projects and people."""
-    return Stage(session, home)
+def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
+    """Return the factory of projects and their people."""
+    return WorldFactory(session, home)
 
 
 @pytest.mark.parametrize("access", TABLE, ids=lambda access: access.key)
 def test_route_lets_in_exactly_the_people_of_the_table(
-    client: CheckedClient, stage: Stage, access: Access
+    client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
     """Each person asks for their own or their project's object, and for that of others."""
-    own, foreign = stage.world(), stage.world()
+    own, foreign = worlds.create(), worlds.create()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)
-    worlds = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
+    targets = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
     # Those who are refused come first, since the others may change or delete the object.
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
         if access.removes_object and admits(access, person):
-            stage.refill(own)
+            worlds.refill(own)
             if access.path.endswith("/projects/{project}"):
-                stage.new_project(own)
+                worlds.replace_project(own)
         if access.kind == "inbox" and own.people[person] is not None:
-            stage.notify(own, person)
-            stage.notify(foreign, "outsider")
-        for world in worlds:
+            worlds.add_personal_objects(own, person)
+            worlds.add_personal_objects(foreign, "outsider")
+        for world in targets:
             answer = send_declared(client, access, own.tokens[person], world.params)
             check(answer, access, person, foreign=world is foreign)
             if world is foreign and person != "admin":

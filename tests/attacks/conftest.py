@@ -6,18 +6,18 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.conftest import Api
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 
 @pytest.fixture
-def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
-    return Stage(session, home)
+def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
+    return WorldFactory(session, home)
 
 
 @pytest.fixture
-def world(stage: Stage) -> World:
-    return stage.world()
+def world(worlds: WorldFactory) -> World:
+    return worlds.create()
 
 
 @pytest.fixture

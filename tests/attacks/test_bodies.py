@@ -13,7 +13,7 @@ from tests.conftest import Api
 from tests.matrix.bodies import bodies_of
 from tests.matrix.requests import admits
 from tests.matrix.test_references import send
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 FORBIDDEN_FIELDS: dict[str, Any] = {
@@ -43,10 +43,10 @@ def documented_fields(app: FastAPI, access: Access) -> set[str]:
 class TestMassAssignment:
     @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
     def test_undeclared_fields_are_refused(
-        self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+        self, client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
     ) -> None:
         """Undeclared fields are not ignored, so the sender learns that they have no effect."""
-        world = _shared_world(stage)
+        world = _shared_world(worlds)
         if access.path.startswith("/v1/"):
             pytest.skip("OpenAI's clients send fields that are passed over")
         person = "owner" if admits(access, "owner") else "admin"
@@ -88,9 +88,9 @@ class TestMassAssignment:
 class TestSize:
     @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
     def test_deep_and_large_bodies_are_refused(
-        self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+        self, client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
     ) -> None:
-        world = _shared_world(stage)
+        world = _shared_world(worlds)
         uploads = (
             access.path.endswith(("/bundles", "/datasets", "/versions")) or "/files/" in access.path
         )
@@ -110,9 +110,9 @@ class TestSize:
 _worlds: list[World] = []
 
 
-def _shared_world(stage: Stage) -> World:
+def _shared_world(worlds: WorldFactory) -> World:
     if not _worlds:
-        _worlds.append(stage.world())
+        _worlds.append(worlds.create())
     world = _worlds[0]
     world.params.setdefault("notification", world.params["project"])
     return world

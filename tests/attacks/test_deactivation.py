@@ -75,8 +75,8 @@ class Work:
         return [*(task.status for task in tasks), self.sweep.status, self.schedule.enabled]
 
 
-AT_WORK = ["pending", "paused", "running", "completed", "running", True]
-STOPPED = ["cancelled", "cancelled", "cancelling", "completed", "cancelled", False]
+UNCHANGED_STATES = ["pending", "paused", "running", "completed", "running", True]
+STOPPED_STATES = ["cancelled", "cancelled", "cancelling", "completed", "cancelled", False]
 
 
 def test_work_of_deactivated_author_continues_by_default(
@@ -84,7 +84,7 @@ def test_work_of_deactivated_author_continues_by_default(
 ) -> None:
     work = Work(session, project, author)
     assert admin.post(f"users/{author.uuid}/deactivate").status_code == 200
-    assert work.states() == AT_WORK
+    assert work.states() == UNCHANGED_STATES
 
 
 def test_work_of_deactivated_author_is_stopped_if_the_setting_says_so(
@@ -94,12 +94,12 @@ def test_work_of_deactivated_author_is_stopped_if_the_setting_says_so(
     works = [Work(session, project, author), Work(session, elsewhere, author)]
     others = Work(session, project, make_member(session, project, "developer"))
     assert admin.post(f"users/{author.uuid}/deactivate").status_code == 200
-    assert [work.states() for work in works] == [STOPPED, STOPPED]
-    assert others.states() == AT_WORK
+    assert [work.states() for work in works] == [STOPPED_STATES, STOPPED_STATES]
+    assert others.states() == UNCHANGED_STATES
 
     # Activation gives access back, but does not restart the work.
     assert admin.post(f"users/{author.uuid}/activate").status_code == 200
-    assert [work.states() for work in works] == [STOPPED, STOPPED]
+    assert [work.states() for work in works] == [STOPPED_STATES, STOPPED_STATES]
 
 
 def queue_one(session: Session, project: Project, author: User) -> Task:
@@ -196,7 +196,7 @@ def test_deactivation_that_cannot_stop_the_work_changes_nothing(
 
     monkeypatch.setattr(hooks, "_on_deactivate", [*hooks._on_deactivate, fail])
     assert admin.post(f"users/{author.uuid}/deactivate").status_code == 503
-    assert work.states() == AT_WORK
+    assert work.states() == UNCHANGED_STATES
     session.refresh(author)
     assert author.is_active
 

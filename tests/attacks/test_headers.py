@@ -11,7 +11,7 @@ from tests.conftest import environment
 from tests.factories import make_user
 from tests.openapi_checks import CheckedClient
 
-CLAIMS: tuple[dict[str, str], ...] = (
+FORGED_HEADERS: tuple[dict[str, str], ...] = (
     {"X-Forwarded-For": "203.0.113.9"},
     {"X-Forwarded-For": "127.0.0.1"},
     {"X-Real-IP": "203.0.113.9"},
@@ -21,18 +21,18 @@ CLAIMS: tuple[dict[str, str], ...] = (
 )
 
 
-def fail(client: CheckedClient, username: str, headers: dict[str, str]) -> Any:
+def fail_to_sign_in(client: CheckedClient, username: str, headers: dict[str, str]) -> Any:
     form = {"username": username, "password": "wrong one", "grant_type": "password"}
     return client.post("/api/v1/auth/token", data=form, headers=headers)
 
 
 class TestAddresses:
-    @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: next(iter(claim)))
+    @pytest.mark.parametrize("forged", FORGED_HEADERS, ids=lambda forged: next(iter(forged)))
     def test_forwarded_address_of_stranger_is_not_recorded(
-        self, client: CheckedClient, session: Session, claim: dict[str, str]
+        self, client: CheckedClient, session: Session, forged: dict[str, str]
     ) -> None:
         user = make_user(session)
-        fail(client, user.username, claim)
+        fail_to_sign_in(client, user.username, forged)
         recorded = session.scalars(
             text("SELECT host(ip_address) FROM audit_logs WHERE action = 'auth:login_failed' "
                  "ORDER BY id DESC LIMIT 1")
@@ -44,7 +44,9 @@ class TestAddresses:
     ) -> None:
         user = make_user(session)
         codes = [
-            fail(client, user.username, {"X-Forwarded-For": f"203.0.113.{n}"}).status_code
+            fail_to_sign_in(
+                client, user.username, {"X-Forwarded-For": f"203.0.113.{n}"}
+            ).status_code
             for n in range(8)
         ]
         assert 429 in codes

@@ -48,13 +48,13 @@ def members(session: Session, project: Project) -> set[int]:
     return set(session.scalars(rows))
 
 
-def told(session: Session, user: User) -> list[str]:
+def notification_types(session: Session, user: User) -> list[str]:
     session.expire_all()
     rows = select(Notification.type).where(Notification.user_id == user.id)
     return list(session.scalars(rows.order_by(Notification.id)))
 
 
-def recorded(session: Session, user: User) -> list[str]:
+def audit_actions(session: Session, user: User) -> list[str]:
     session.expire_all()
     rows = select(AuditLog.action).where(AuditLog.user_id == user.id)
     return list(session.scalars(rows.order_by(AuditLog.id)))
@@ -69,8 +69,8 @@ class TestConsent:
         assert answer.status_code == 202
         assert members(session, project) == set()
         assert api(victim).get(f"projects/{project.uuid}").status_code == 404
-        assert told(session, victim) == ["member:invited"]
-        assert recorded(session, owner)[-1] == "member:invited"
+        assert notification_types(session, victim) == ["member:invited"]
+        assert audit_actions(session, owner)[-1] == "member:invited"
         [item] = api(victim).get(MINE).json()["items"]
         assert item == answer.json()
         assert (item["project_name"], item["role"]) == (project.name, "viewer")
@@ -84,8 +84,8 @@ class TestConsent:
         assert api(owner).post(f"{where}/accept").status_code == 404
         assert api(user).post(f"{where}/accept").status_code == 200
         assert members(session, project) == {user.id}
-        assert recorded(session, user)[-1] == "member:added"
-        assert told(session, owner)[-1] == "member:joined"
+        assert audit_actions(session, user)[-1] == "member:added"
+        assert notification_types(session, owner)[-1] == "member:joined"
         assert api(user).post(f"{where}/accept").status_code == 404
         assert invite(user.username, "viewer").status_code == 200  # changes the role of a member
 
@@ -96,8 +96,8 @@ class TestConsent:
         where = f"{MINE}/{invite(user.username).json()['uuid']}"
         assert api(user).post(f"{where}/decline").status_code == 204
         assert members(session, project) == set()
-        assert recorded(session, user)[-1] == "member:invitation_declined"
-        assert told(session, owner)[-1] == "member:declined"
+        assert audit_actions(session, user)[-1] == "member:invitation_declined"
+        assert notification_types(session, owner)[-1] == "member:declined"
         assert api(user).get(MINE).json()["items"] == []
 
     def test_second_invitation_replaces_the_first(
@@ -117,7 +117,7 @@ class TestConsent:
         assert api(owner).delete(place).status_code == 204
         assert api(owner).delete(place).status_code == 404
         assert api(user).post(f"{where}/accept").status_code == 404
-        assert "member:invitation_withdrawn" in recorded(session, owner)
+        assert "member:invitation_withdrawn" in audit_actions(session, owner)
 
     @pytest.mark.parametrize("loss", ["role", "membership", "account"])
     def test_invitation_is_void_once_its_author_may_not_give_the_role(
@@ -154,7 +154,7 @@ class TestConsent:
         one, two = make_user(session), make_user(session)
         assert invite(one.username, by=admin).status_code == 200
         assert members(session, project) == {one.id}
-        assert told(session, one) == ["member:added"]
+        assert notification_types(session, one) == ["member:added"]
         with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS="false"):
             assert invite(two.username, by=admin).status_code == 202
         assert members(session, project) == {one.id}

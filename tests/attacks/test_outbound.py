@@ -23,7 +23,7 @@ __all__ = ["inside", "names"]  # fixtures
 ADDRESSES = {"url", "endpoint"}
 """Names of request fields that contain a URL. Add new ones here."""
 
-CLOSED = (
+INTERNAL_URLS = (
     *(url for url in ODD if "localhost" not in url),  # host names are resolved only at the call
     "http://10.1.2.3/", "http://192.168.0.1/", "http://169.254.169.254/latest/meta-data",
     "http://[fd00:ec2::254]/", "http://[::ffff:169.254.169.254]/", "http://100.100.100.200/",
@@ -60,7 +60,7 @@ class TestServerSideRequests:
             person = "owner" if admits(access, "owner") else "admin"
             for body, place in url_fields(app, access, world.params):
                 asked.add((access.key, place[-1]))
-                for url in (inside.url + "/", *CLOSED):
+                for url in (inside.url + "/", *INTERNAL_URLS):
                     answer = send(
                         client, access, world.tokens[person], world,
                         json=replace_at(body, place, url), headers={"If-Match": "*"},
@@ -78,7 +78,7 @@ class TestServerSideRequests:
         self, owner: Api, world: World, inside: Inside
     ) -> None:
         place = f"webhooks/{world.params['webhook']}"
-        for url in (inside.url, *CLOSED):
+        for url in (inside.url, *INTERNAL_URLS):
             answer = owner.patch(place, json={"url": url}, headers={"If-Match": "*"})
             assert (answer.status_code, answer.json()["code"]) in {
                 (422, "webhook_url_refused"), (422, "validation"),

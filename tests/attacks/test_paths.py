@@ -37,13 +37,13 @@ HOSTILE = (
 )
 
 
-LOOT = {"passwd", "secret", "win.ini", "id_rsa", "etc", "windows", "config.json"}
+TARGET_NAMES = {"passwd", "secret", "win.ini", "id_rsa", "etc", "windows", "config.json"}
 
 
-def landed(home: Path) -> set[str]:
+def written_names(home: Path) -> set[str]:
     """Return the names from hostile paths that became files, inside ``home`` or next to it."""
     within = {file.name for file in home.rglob("*")}
-    return LOOT & (within | {path.name for path in home.parent.iterdir()})
+    return TARGET_NAMES & (within | {path.name for path in home.parent.iterdir()})
 
 
 class TestTraversal:
@@ -67,7 +67,7 @@ class TestTraversal:
             parts = item["path"].split("/")
             assert not {"..", ".", "", "~root"} & set(parts), item
             assert not set("\\\0\n:") & set(item["path"]), item
-        assert not landed(home)
+        assert not written_names(home)
 
     @pytest.mark.parametrize("path", HOSTILE)
     def test_hostile_path_as_upload_name_opens_no_file(
@@ -80,7 +80,7 @@ class TestTraversal:
             content=b'{"text": "x"}\n',
         )
         assert answer.status_code in {201, 422}, answer.text
-        assert not landed(home)
+        assert not written_names(home)
         if answer.status_code == 201:
             where = f"datasets/{answer.json()['uuid']}/versions/v1/content"
             sent = owner.get(where, params={"format": "original"})

@@ -30,52 +30,54 @@ def forge_seal(change: Change) -> Callable[[list[str]], None]:
 
     def apply(found: list[str]) -> None:
         at = next(i for i, line in enumerate(found) if line.startswith('{"seal"'))
-        said = json.loads(found[at])["seal"]
-        change(said)
-        found[at] = json.dumps({"seal": said})
+        seal_data = json.loads(found[at])["seal"]
+        change(seal_data)
+        found[at] = json.dumps({"seal": seal_data})
 
     return apply
 
 
-def claim_every_number(said: dict[str, Any]) -> None:
+def claim_every_number(seal_data: dict[str, Any]) -> None:
     """Make the seal cover all 2**32 possible row numbers, with a matching hash."""
     whole = (-(2**31), 2**31 - 1)
-    root, previous = bytes.fromhex(said["root"]), bytes.fromhex(said["previous"])
-    said["ids"] = f"{whole[0]}..{whole[1]}"
-    said["head"] = head_of(said["id"], said["sealed_at"], [whole], root, previous).hex()
+    root, previous = bytes.fromhex(seal_data["root"]), bytes.fromhex(seal_data["previous"])
+    seal_data["ids"] = f"{whole[0]}..{whole[1]}"
+    seal_data["head"] = head_of(
+        seal_data["id"], seal_data["sealed_at"], [whole], root, previous
+    ).hex()
 
 
-FORGED: dict[str, Change] = {
-    "infinite number": lambda said: said.update(id=float("inf")),
-    "number that is none": lambda said: said.update(id=float("nan")),
-    "number of 5,000 digits": lambda said: said.update(id="9" * 5000),
-    "every number there is": claim_every_number,
-    "runs backwards": lambda said: said.update(ids="9..1"),
-    "runs without end": lambda said: said.update(ids="1.."),
-    "runs that are a list": lambda said: said.update(ids=[1, 2]),
-    "no runs": lambda said: said.update(ids=""),
-    "half a root": lambda said: said.update(root=said["root"][:32]),
-    "root of no hexadecimal digits": lambda said: said.update(root="z" * 64),
-    "head that is empty": lambda said: said.update(head=""),
-    "signatures that are a number": lambda said: said.update(signatures=7),
-    "signature that is empty": lambda said: said.update(
+FORGED_SEALS: dict[str, Change] = {
+    "infinite number": lambda seal_data: seal_data.update(id=float("inf")),
+    "number that is NaN": lambda seal_data: seal_data.update(id=float("nan")),
+    "number of 5,000 digits": lambda seal_data: seal_data.update(id="9" * 5000),
+    "every possible number": claim_every_number,
+    "runs backwards": lambda seal_data: seal_data.update(ids="9..1"),
+    "runs without end": lambda seal_data: seal_data.update(ids="1.."),
+    "runs that are a list": lambda seal_data: seal_data.update(ids=[1, 2]),
+    "no runs": lambda seal_data: seal_data.update(ids=""),
+    "half a root": lambda seal_data: seal_data.update(root=seal_data["root"][:32]),
+    "root of no hexadecimal digits": lambda seal_data: seal_data.update(root="z" * 64),
+    "head that is empty": lambda seal_data: seal_data.update(head=""),
+    "signatures that are a number": lambda seal_data: seal_data.update(signatures=7),
+    "signature that is empty": lambda seal_data: seal_data.update(
         signatures=[{"key": "k", "signature": None}]
     ),
-    "surrogate for a time": lambda said: said.update(sealed_at="\ud800"),
-    "negative number": lambda said: said.update(id=-1),
-    "no field at all": lambda said: said.clear(),
+    "surrogate for a time": lambda seal_data: seal_data.update(sealed_at="\ud800"),
+    "negative number": lambda seal_data: seal_data.update(id=-1),
+    "no field at all": lambda seal_data: seal_data.clear(),
 }
 
 
 @pytest.mark.parametrize("kind", ["seals", "selection"])
-@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize("name", FORGED_SEALS)
 def test_file_with_forged_seal_is_reported(tmp_path: Path, kind: str, name: str) -> None:
     write(6)
     seal(max_rows=3)
     path = tmp_path / "f"
     write_seals(path, 1, 2) if kind == "seals" else write_selection(path)
     assert verify_file(path).is_intact
-    assert not verify_file(edit(path, forge_seal(FORGED[name]))).is_intact
+    assert not verify_file(edit(path, forge_seal(FORGED_SEALS[name]))).is_intact
 
 
 def test_seal_with_truncated_leaves_is_reported(tmp_path: Path) -> None:
@@ -174,15 +176,17 @@ def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
 
     def apply(found: list[str]) -> None:
         at = max(i for i, line in enumerate(found) if line.startswith('{"seal"'))
-        said = json.loads(found[at])["seal"]
-        said.update(root=alien.root.hex(), previous=alien.previous.hex(), head=alien.head.hex())
-        found[at] = json.dumps({"seal": said})
+        seal_data = json.loads(found[at])["seal"]
+        seal_data.update(
+            root=alien.root.hex(), previous=alien.previous.hex(), head=alien.head.hex()
+        )
+        found[at] = json.dumps({"seal": seal_data})
 
     verdict = verify_file(edit(path, apply))
     assert Kind.SEAL_ALTERED in {each.kind for each in verdict.findings}
 
 
-IN_THE_DATABASE = {
+DATABASE_FORGERIES = {
     "leaves cut off": "UPDATE audit_seals SET leaves = substr(leaves, 1, 40) WHERE id = 2",
     "leaves too many": "UPDATE audit_seals SET leaves = leaves || leaves WHERE id = 2",
     "runs without end": "UPDATE audit_seals SET ids = '{{[1,)}}' WHERE id = 2",
@@ -205,7 +209,7 @@ IN_THE_DATABASE = {
 }
 
 
-@pytest.mark.parametrize("name", IN_THE_DATABASE)
+@pytest.mark.parametrize("name", DATABASE_FORGERIES)
 def test_forged_seal_in_the_database_is_reported(
     url: str, superuser: Any, tmp_path: Path, name: str
 ) -> None:
@@ -220,5 +224,5 @@ def test_forged_seal_in_the_database_is_reported(
 
     keys = [read_public(public)]
     assert verify_database(url, keys=keys, archived=archived).is_intact
-    superuser.execute(IN_THE_DATABASE[name].format(row=rows[2], digest="0" * 64))
+    superuser.execute(DATABASE_FORGERIES[name].format(row=rows[2], digest="0" * 64))
     assert not verify_database(url, keys=keys, archived=archived).is_intact

@@ -16,7 +16,7 @@ FORMULAS = (
     "\t=1+1", "\r=1+1", "\n=1+1", " =1+1", "＝1+1", "a;=1+1;b", "a\t=1+1", "a,=1+1",
     "a\n=1+1", "a; -2+cmd|' /C calc'!A0",
 )  # fmt: skip
-RUNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 def cells(text: str) -> list[str]:
@@ -29,9 +29,9 @@ def cells(text: str) -> list[str]:
     ]
 
 
-def runs(cell: str) -> bool:
+def is_formula(cell: str) -> bool:
     """Return True if a spreadsheet would run the cell as a formula; some remove leading spaces."""
-    return cell.lstrip(" ").startswith(RUNS) and not is_number(cell)
+    return cell.lstrip(" ").startswith(FORMULA_STARTS) and not is_number(cell)
 
 
 def is_number(cell: str) -> bool:
@@ -54,7 +54,7 @@ class TestFormulas:
         where = f"datasets/{made.json()['uuid']}/versions/v1/content"
         table = owner.get(where, params={"format": "csv"}).content.decode("utf-8-sig")
         assert any("cmd" in cell for cell in cells(table))
-        assert [cell for cell in cells(table) if runs(cell)] == []
+        assert [cell for cell in cells(table) if is_formula(cell)] == []
 
     @pytest.mark.parametrize("formula", FORMULAS)
     def test_formulas_of_strangers_in_audit_export_are_escaped(
@@ -68,4 +68,4 @@ class TestFormulas:
         found = admin.get("audit/export", params=params)
         if formula.isascii():  # headers are ASCII
             assert formula.strip()[:4] in found.text.replace("'", "")
-        assert [cell for cell in cells(found.text.removeprefix("\ufeff")) if runs(cell)] == []
+        assert [cell for cell in cells(found.text.removeprefix("\ufeff")) if is_formula(cell)] == []

@@ -12,7 +12,7 @@ from tests.attacks.test_content import MARKUP, assert_inert
 from tests.matrix.bodies import bodies_of
 from tests.matrix.requests import admits, send_declared
 from tests.matrix.test_references import JsonPath, replace_at, send
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
@@ -41,10 +41,10 @@ def text_paths(body: Any, place: JsonPath = ()) -> Iterator[JsonPath]:
 
 
 @pytest.fixture
-def world(stage: Stage) -> World:
+def world(worlds: WorldFactory) -> World:
     if not _worlds:
-        _worlds.append(stage.world())
-        stage.notify(_worlds[0], "owner")
+        _worlds.append(worlds.create())
+        worlds.add_personal_objects(_worlds[0], "owner")
     return _worlds[0]
 
 

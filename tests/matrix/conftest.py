@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.matrix.world import Stage
+from tests.matrix.world import WorldFactory
 from tests.openapi_checks import CheckedClient
 
 
 @pytest.fixture
-def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
-    """Start the application, which creates its administrator, and return a stage."""
-    return Stage(session, home)
+def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
+    """Start the application, which creates its administrator, and return the factory of worlds."""
+    return WorldFactory(session, home)

@@ -106,8 +106,8 @@ def check_reveals_nothing(
 ) -> None:
     """Fail if the answer reveals anything of ``world`` that is not in ``sent``."""
     text = answer.text + str(answer.headers)
-    told = [word for word in (world.mark, *world.known) if word in text and word not in sent]
+    revealed = [word for word in (world.mark, *world.known) if word in text and word not in sent]
     about = f"{access.key} by {person} with {sent!r}: {answer.status_code} {text[:300]}"
-    if told or (answer.status_code >= 500 and answer.status_code != 503):
+    if revealed or (answer.status_code >= 500 and answer.status_code != 503):
         TALLY.leaks += 1
-        raise AssertionError(f"tells of {told}: {about}")
+        raise AssertionError(f"reveals {revealed}: {about}")

@@ -26,12 +26,12 @@ class Tally:
             "leaks": self.leaks,
         }
 
-    def add(self, told: dict[str, Any]) -> None:
+    def add(self, counts: dict[str, Any]) -> None:
         """Add the counts of another process."""
-        self.routes.update(told["routes"])
-        self.roles.update(told["roles"])
-        self.cases += told["cases"]
-        self.leaks += told["leaks"]
+        self.routes.update(counts["routes"])
+        self.roles.update(counts["roles"])
+        self.cases += counts["cases"]
+        self.leaks += counts["leaks"]
 
 
 TALLY = Tally()

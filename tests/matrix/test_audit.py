@@ -18,8 +18,8 @@ from tests.factories import number
 from tests.matrix.audit_failure import AUDITED_AFTER_ANSWER, refuse_audit_entries, table_checksums
 from tests.matrix.bodies import bodies_of, operation_of
 from tests.matrix.requests import send_declared
-from tests.matrix.scenes import SCENES, Scene, wait_for_rows
-from tests.matrix.world import Stage, World
+from tests.matrix.scenarios import SCENARIOS, Scenario, wait_for_rows
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 CHANGING = [
@@ -39,7 +39,7 @@ a user. The results (a run that has ended, a version) do have audit entries.
 """
 
 
-def prepare(client: CheckedClient, stage: Stage, access: Access, world: World) -> None:
+def prepare(client: CheckedClient, worlds: WorldFactory, access: Access, world: World) -> None:
     """Bring the world into the state in which the route can change something."""
     admin = Api(client, world.tokens["admin"])
     if access.path.endswith("/unarchive"):
@@ -49,7 +49,7 @@ def prepare(client: CheckedClient, stage: Stage, access: Access, world: World) -
     if access.path.endswith("/workers/{worker}/resume"):
         admin.post(f"workers/{world.params['worker']}/cordon")
     if access.kind != "platform":  # objects of the platform do not belong to the owner
-        stage.notify(world, "owner")
+        worlds.add_personal_objects(world, "owner")
 
 
 def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
@@ -87,20 +87,20 @@ def attempts(
                 yield partial(api.request, access.method, "/" + path, json=body, headers=headers)
 
 
-SECRET = {"password", "new_password", "current_password", "token", "access_token", "key",
+SECRET_FIELDS = {"password", "new_password", "current_password", "token", "access_token", "key",
           "refresh_token", "secret", "value", "uri", "codes"}  # fmt: skip
 
 
-def secrets_in(said: Any, name: str = "") -> Iterator[str]:
+def secrets_in(value: Any, name: str = "") -> Iterator[str]:
     """Yield the values of a request or an answer that must not be stored in the clear."""
-    if isinstance(said, dict):
-        for key, value in said.items():
-            yield from secrets_in(value, key)
-    elif isinstance(said, list):
-        for value in said:
-            yield from secrets_in(value, name)
-    elif isinstance(said, str) and name in SECRET and len(said) >= 6:
-        yield said
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from secrets_in(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from secrets_in(item, name)
+    elif isinstance(value, str) and name in SECRET_FIELDS and len(value) >= 6:
+        yield value
 
 
 def json_or_none(text_: str) -> Any:
@@ -110,13 +110,13 @@ def json_or_none(text_: str) -> Any:
         return None
 
 
-def recorded_since(session: Session, number: int) -> list[Any]:
+def entries_since(session: Session, number: int) -> list[Any]:
     session.rollback()
     return list(
         session.execute(
             text(
-                "SELECT action, details, details::text AS told, host(ip_address) AS address,"
-                " user_agent FROM audit_logs WHERE id > :number AND action <> 'access:denied'"
+                "SELECT action, details, details::text AS details_text,"
+                " host(ip_address) AS address, user_agent FROM audit_logs WHERE id > :number AND action <> 'access:denied'"
             ),
             {"number": number},
         ).all()
@@ -128,7 +128,7 @@ def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> No
     assert {row.action for row in rows} <= {action.value for action in AuditAction}, access.key
     sent = answer.request.content.decode("utf-8", "replace")
     for secret in (*secrets_in(json_or_none(sent)), *secrets_in(json_or_none(answer.text))):
-        assert not any(secret in row.told for row in rows), f"{access.key} tells a secret"
+        assert not any(secret in row.details_text for row in rows), f"{access.key} reveals a secret"
     mine = [row for row in rows if row.address == "127.0.0.1" and row.user_agent == "testclient"]
     assert mine, (access.key, "does not tell from where", rows)
     if access.kind != "public":
@@ -152,18 +152,18 @@ def test_successful_change_writes_audit_entry(
     app: FastAPI,
     session: Session,
     owner_url: str,
-    stage: Stage,
+    worlds: WorldFactory,
     access: Access,
 ) -> None:
     """Fail also if a route never succeeds, since then nothing was checked."""
     if access.key in EXCEPTIONS:
         pytest.skip(EXCEPTIONS[access.key])
-    world = stage.world()
+    world = worlds.create()
     with ExitStack() as until:
-        if access.key in SCENES:
-            acts = iter([SCENES[access.key](Scene(client, session, stage, world, until))])
+        if access.key in SCENARIOS:
+            acts = iter([SCENARIOS[access.key](Scenario(client, session, worlds, world, until))])
         else:
-            prepare(client, stage, access, world)
+            prepare(client, worlds, access, world)
             acts = attempts(client, app, access, world)
         refused = []
         for act in acts:
@@ -174,9 +174,11 @@ def test_successful_change_writes_audit_entry(
             if not answer.is_success:
                 refused.append((answer.status_code, answer.text[:300]))
                 continue
-            wait_for_rows(lambda before=before: len(recorded_since(session, before)))  # type: ignore[misc]
-            rows = recorded_since(session, before)
+            wait_for_rows(lambda before=before: len(entries_since(session, before)))  # type: ignore[misc]
+            rows = entries_since(session, before)
             assert rows, f"{access.key} succeeds and is not on record: {answer.text[:300]}"
             check_rows(rows, answer, access, world)
             return
-    pytest.fail(f"{access.key} never succeeds; give it a scene in scenes.py: {refused[-3:]}")
+    pytest.fail(
+        f"{access.key} never succeeds; give it a scenario in tests/matrix/scenarios: {refused[-3:]}"
+    )

@@ -18,7 +18,7 @@ from tests.matrix.requests import (
     request_text,
     send_declared,
 )
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 IN_PROJECTS = [access for access in TABLE if access.kind == "project" and access.accepts_keys]
@@ -28,10 +28,10 @@ _worlds: dict[str, World] = {}
 
 
 @pytest.fixture
-def world(stage: Stage) -> World:
+def world(worlds: WorldFactory) -> World:
     """Return a world that all tests here share: the refused requests don't change it."""
     if "own" not in _worlds:
-        _worlds["own"] = stage.world()
+        _worlds["own"] = worlds.create()
     return _worlds["own"]
 
 
@@ -44,7 +44,7 @@ def token_for(
     return token
 
 
-def but(permission: Permission | None) -> tuple[str, ...]:
+def all_scopes_except(permission: Permission | None) -> tuple[str, ...]:
     return tuple(scope for scope in ALL if scope != permission)
 
 
@@ -54,7 +54,7 @@ def test_key_without_the_scope_is_refused(
     client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
     """Use a key with every other scope, of a user who may do what the key may not."""
-    token = token_for(session, world.people[person], *but(access.permission))
+    token = token_for(session, world.people[person], *all_scopes_except(access.permission))
     answer = send_declared(client, access, token, world.params)
     with case(access, "key"):
         about = (access.key, person, answer.status_code, answer.text)
@@ -104,7 +104,7 @@ def test_key_of_admin_without_the_scope_is_refused_on_the_platform(
     client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
     """Check also that ``*`` in a key for one project does not include administration."""
-    scopes = (*but(access.permission), *(["*"] if bound else []))
+    scopes = (*all_scopes_except(access.permission), *(["*"] if bound else []))
     project = world.project if bound else None
     token = token_for(session, world.people["admin"], *scopes, project=project)
     answer = send_declared(client, access, token, world.params)

@@ -17,7 +17,7 @@ from tests.matrix.requests import (
     request_text,
     send_declared,
 )
-from tests.matrix.world import PEOPLE, Stage, World
+from tests.matrix.world import PEOPLE, World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 IN_PROJECTS = [access for access in TABLE if access.kind == "project"]
@@ -26,12 +26,14 @@ INVALID_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
-def test_archived_project_is_read_only(client: CheckedClient, stage: Stage, access: Access) -> None:
+def test_archived_project_is_read_only(
+    client: CheckedClient, worlds: WorldFactory, access: Access
+) -> None:
     """Only those who would be let in learn that it is archived; others are refused as usual."""
-    world = stage.world(status="archived")
+    world = worlds.create(status="archived")
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
         if access.removes_object and admits(access, person) and not access.is_refused_when_archived:
-            stage.refill(world)
+            worlds.refill(world)
             if access.path.endswith("/projects/{project}"):
                 continue  # the first person deletes the project; test_routes covers this
         answer = send_declared(client, access, world.tokens[person], world.params)
@@ -47,19 +49,19 @@ def test_archived_project_is_read_only(client: CheckedClient, stage: Stage, acce
 _worlds: dict[str, World] = {}
 
 
-def shared_world(stage: Stage, name: str) -> World:
+def shared_world(worlds: WorldFactory, name: str) -> World:
     """Return the world with this name, which requests that change nothing share."""
     if name not in _worlds:
-        _worlds[name] = stage.world()
+        _worlds[name] = worlds.create()
     return _worlds[name]
 
 
 @pytest.mark.parametrize("access", WITH_PARAMETERS, ids=lambda a: a.key)
 def test_missing_or_invalid_id_gets_404_or_422(
-    client: CheckedClient, stage: Stage, access: Access
+    client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
     """People without a valid token get 401, so they don't learn what exists."""
-    world = shared_world(stage, "own")
+    world = shared_world(worlds, "own")
     name = parameter_names(access)[0]
     for value in (str(uuid4()), *INVALID_UUIDS):
         params = world.params | {name: value}
@@ -76,10 +78,10 @@ def test_missing_or_invalid_id_gets_404_or_422(
     "access", [a for a in WITH_PARAMETERS if len(parameter_names(a)) > 1], ids=lambda a: a.key
 )
 def test_object_of_another_project_below_own_project_is_refused(
-    client: CheckedClient, stage: Stage, access: Access
+    client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
     """Combine a first parameter that gives access with others that belong to another project."""
-    own, foreign = stage.world(), shared_world(stage, "foreign")
+    own, foreign = worlds.create(), shared_world(worlds, "foreign")
     for name in parameter_names(access)[1:]:
         params = own.params | {name: foreign.params[name]}
         for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
@@ -96,9 +98,9 @@ def test_object_of_another_project_below_own_project_is_refused(
     "access", [a for a in TABLE if a.kind in {"project", "inbox"}], ids=lambda a: a.key
 )
 def test_request_with_malformed_token_gets_401(
-    client: CheckedClient, stage: Stage, access: Access
+    client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    world = shared_world(stage, "own")
+    world = shared_world(worlds, "own")
     good = world.tokens["owner"]
     assert good is not None
     params = world.params | {"notification": str(uuid4())}

@@ -15,7 +15,7 @@ from tests.access_table import TABLE, Access
 from tests.conftest import Api
 from tests.matrix.bodies import bodies_of, parameters_of
 from tests.matrix.requests import BY_KEY, admits, case, check_reveals_nothing, request_text
-from tests.matrix.world import PEOPLE, Stage, World
+from tests.matrix.world import PEOPLE, World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 SUCCESS = {200, 201, 202, 204}
@@ -72,10 +72,10 @@ def send(
     ids=lambda a: a.key,
 )
 def test_body_with_id_of_another_project_is_refused(
-    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+    client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
     """Not even admin, who may see both projects, can use objects of one in the other."""
-    own, foreign = stage.world(), stage.world()
+    own, foreign = worlds.create(), worlds.create()
     foreign_ids = {
         name: foreign.params[name]
         for name in ("dataset", "model", "experiment", "task", "deployment", "project")
@@ -100,11 +100,11 @@ def test_body_with_id_of_another_project_is_refused(
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
 def test_filter_with_words_of_another_project_finds_nothing(
-    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+    client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
     if access.kind in {"not_found", "platform"} or access.path.endswith("/events"):
         pytest.skip("no list of things in projects")
-    own, foreign = shared_worlds(stage)
+    own, foreign = shared_worlds(worlds)
     params = own.params | {"notification": foreign.params["project"]}
     own = World(own.people, own.tokens, params, own.project, own.mark)
     words = [foreign.mark, foreign.params["project"], foreign.params["dataset"], "%", "*"]
@@ -119,11 +119,11 @@ def test_filter_with_words_of_another_project_finds_nothing(
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
 def test_cursor_of_another_project_reveals_nothing(
-    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+    client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
     if "cursor" not in parameters_of(app, access) or access.kind in {"platform", "inbox"}:
         pytest.skip("no list of things in projects")
-    own, foreign = shared_worlds(stage)
+    own, foreign = shared_worlds(worlds)
     first = send(client, access, foreign.tokens["owner"], foreign, params={"limit": 1})
     cursor = first.json().get("next_cursor")
     if cursor is None:
@@ -139,20 +139,20 @@ def test_cursor_of_another_project_reveals_nothing(
 _pairs: list[tuple[World, World]] = []
 
 
-def shared_worlds(stage: Stage) -> tuple[World, World]:
+def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
     """Return two worlds that requests share that change nothing.
 
     The second one has two objects of each kind.
     """
     if not _pairs:
-        own, foreign = stage.world(), stage.world()
-        stage.refill(foreign)
+        own, foreign = worlds.create(), worlds.create()
+        worlds.refill(foreign)
         _pairs.append((own, foreign))
     return _pairs[0]
 
 
 def test_body_with_own_ids_is_accepted_by_most_routes(
-    client: CheckedClient, app: FastAPI, stage: Stage
+    client: CheckedClient, app: FastAPI, worlds: WorldFactory
 ) -> None:
     """If generated bodies were always refused, the refusals above would prove nothing."""
     taken, asked = set(), set()
@@ -161,7 +161,7 @@ def test_body_with_own_ids_is_accepted_by_most_routes(
             continue
         if not admits(access, "owner"):
             continue
-        world = stage.world()
+        world = worlds.create()
         for body in bodies_of(app, access, world.params):
             if not any(uuid_paths(body)):
                 continue

@@ -225,13 +225,13 @@ def one_commit(session: Session) -> Iterator[None]:
 
 
 @dataclass
-class Stage:
+class WorldFactory:
     """A factory of worlds."""
 
     session: Session
     home: Path
 
-    def world(self, **columns: Any) -> World:
+    def create(self, **columns: Any) -> World:
         """Create a project with one object of each kind, and people with a token each."""
         session = self.session
         mark = uuid4().hex[:10]
@@ -265,12 +265,12 @@ class Stage:
         world.params |= fresh
         world.known |= _secrets(fresh) - {"prod"}
 
-    def new_project(self, world: World) -> None:
+    def replace_project(self, world: World) -> None:
         """Replace the project, which a request may have deleted, by an empty one."""
         owner = world.people["owner"]
         world.params["project"] = str(make_project(self.session, owner).uuid)
 
-    def notify(self, world: World, person: str) -> None:
+    def add_personal_objects(self, world: World, person: str) -> None:
         """Create the person's own objects: notification, session, API key, secret, invitation."""
         user = world.people[person]
         assert user is not None

@@ -29,12 +29,12 @@ class SurfaceTally:
             "all_commands": self.all_commands,
         }
 
-    def add(self, told: dict[str, Any]) -> None:
+    def add(self, counts: dict[str, Any]) -> None:
         """Add the counts of another process."""
-        self.methods.update(told["methods"])
-        self.commands.update(told["commands"])
-        self.all_methods = max(self.all_methods, told["all_methods"])
-        self.all_commands = max(self.all_commands, told["all_commands"])
+        self.methods.update(counts["methods"])
+        self.commands.update(counts["commands"])
+        self.all_methods = max(self.all_methods, counts["all_methods"])
+        self.all_commands = max(self.all_commands, counts["all_commands"])
 
 
 SURFACE = SurfaceTally()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.surface.stage import PROJECT, Stage
+from tests.surface.live_platform import PROJECT, LivePlatform
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 READY = "READY> "
@@ -22,24 +22,24 @@ Ask = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def stage(quiet_stage: Stage) -> Stage:
+def live(unrecorded_platform: LivePlatform) -> LivePlatform:
     """Create objects of all kinds; a shell would misread some names unless they are quoted."""
-    client = quiet_stage.client
+    client = unrecorded_platform.client
     for name in ("questions", "my data; touch broken", "$(touch broken)", "客户 数据"):
-        client.datasets.upload(name, quiet_stage.rows(1))
-    client.datasets.append("questions", quiet_stage.rows(1))
+        client.datasets.upload(name, unrecorded_platform.rows(1))
+    client.datasets.append("questions", unrecorded_platform.rows(1))
     client.datasets.tag("questions", "prod", "v1")
-    client.experiments.create("steps", base_model=quiet_stage.model, dataset="questions",
+    client.experiments.create("steps", base_model=unrecorded_platform.model, dataset="questions",
                               output_name="tuned", max_steps=2)  # fmt: skip
-    client.deployments.create("answers", quiet_stage.model)
+    client.deployments.create("answers", unrecorded_platform.model)
     client.projects.create("second")
     client.projects.create("second two")
-    assert quiet_stage.endless.name == "endless"
-    return quiet_stage
+    assert unrecorded_platform.endless.name == "endless"
+    return unrecorded_platform
 
 
 @pytest.fixture(scope="module")
-def environment(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(live: LivePlatform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment variables of a shell in which ``aiplatform`` is a command."""
     programs = tmp_path_factory.mktemp("bin")
     program = programs / "aiplatform"
@@ -48,7 +48,7 @@ def environment(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[
     kept = {name: os.environ[name] for name in ("HOME",) if name in os.environ}
     return {
         **kept,
-        **stage.environment(),
+        **live.environment(),
         "PATH": f"{programs}:{os.environ['PATH']}",
         "AIPLATFORM_COMPLETION_TIMEOUT": str(WAIT_SECONDS),
         "TERM": "dumb",
@@ -101,8 +101,10 @@ def test_completion_offers_names_of_the_platform(line: str, expected: list[str],
     assert len(found) == len(set(found))
 
 
-def test_completion_with_beginning_of_task_uuid_offers_the_uuid(stage: Stage, ask: Ask) -> None:
-    uuid = str(stage.endless.uuid)
+def test_completion_with_beginning_of_task_uuid_offers_the_uuid(
+    live: LivePlatform, ask: Ask
+) -> None:
+    uuid = str(live.endless.uuid)
     assert ask("tasks", "show", uuid[:6]) == [uuid]
 
 

@@ -14,8 +14,8 @@ from typer import rich_utils
 
 from aiplatform.cli.localised import FIXED
 from tests.e2e.conftest import PASSWORD
+from tests.surface.live_platform import PROJECT, LivePlatform, run_here
 from tests.surface.recorder import commands
-from tests.surface.stage import PROJECT, Stage, run_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 COLUMNS = 80
@@ -30,10 +30,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(stage: Stage, *words: str, language: str = "en", token: str | None = None) -> str:
+def shown(live: LivePlatform, *words: str, language: str = "en", token: str | None = None) -> str:
     """Run a command in a terminal of 80 columns, and return its output without colours."""
     environment = {
-        **stage.environment(token),
+        **live.environment(token),
         "COLUMNS": str(COLUMNS),
         "TERM": "xterm-256color",
         "AIPLATFORM_LANG": language,
@@ -123,21 +123,21 @@ SHOWING = {"ls", "show", "versions", "members", "sessions", "access", "usage", "
 
 
 @pytest.fixture(scope="module")
-def names(quiet_stage: Stage) -> dict[str, str]:
+def names(unrecorded_platform: LivePlatform) -> dict[str, str]:
     """Fill the platform of this module, and return the names of its objects."""
-    return fill(quiet_stage)
+    return fill(unrecorded_platform)
 
 
-def fill(stage: Stage) -> dict[str, str]:
+def fill(live: LivePlatform) -> dict[str, str]:
     """Create objects of all kinds with long names, and return the names."""
-    client = stage.client
-    dataset = client.datasets.upload(LONG, stage.rows(4)).wait_ready(300)
-    client.datasets.append(dataset, stage.rows(1))
+    client = live.client
+    dataset = client.datasets.upload(LONG, live.rows(4)).wait_ready(300)
+    client.datasets.append(dataset, live.rows(1))
     dataset.refresh().wait_ready(300)
     client.datasets.tag(dataset, "production-of-the-first-quarter", "v1")
     client.datasets.set_gate({"min_score": 50})
     experiment = client.experiments.create(
-        LONG, base_model=stage.model, dataset=dataset, output_name=LONG_MODEL, max_steps=2,
+        LONG, base_model=live.model, dataset=dataset, output_name=LONG_MODEL, max_steps=2,
         batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
     )  # fmt: skip
     training = experiment.run(name=LONG).wait(500)
@@ -146,7 +146,7 @@ def fill(stage: Stage) -> dict[str, str]:
         LONG, experiment, {"seed": [1, 2]}, max_trials=2, objective="loss"
     ).wait(500)
     deployment = client.deployments.create(LONG_MODEL[:60], training.model)
-    bundle = client.scripts.bundle(stage.file("main.py", "print(1)").parent, name=LONG_MODEL[:90])
+    bundle = client.scripts.bundle(live.file("main.py", "print(1)").parent, name=LONG_MODEL[:90])
     write = 'echo a > "$AIPLATFORM_OUTPUT/a.txt"'
     script = client.scripts.run(["sh", "-c", write], bundle=bundle, name=LONG_MODEL).wait(300)
     schedule = client.schedules.create(LONG_MODEL[:60], "0 0 1 1 *", experiment=experiment)
@@ -154,8 +154,8 @@ def fill(stage: Stage) -> dict[str, str]:
     client.secrets.set("a-secret-with-a-name-of-some-length", "value", project=PROJECT)
     client.keys.create(LONG[:60], scopes=["datasets:read", "models:read"], project=PROJECT)
     client.projects.create(LONG, description=LONG)
-    client.datasets.delete(client.datasets.upload("deleted", stage.rows(1)).wait_ready(300))
-    name, _ = stage.person()
+    client.datasets.delete(client.datasets.upload("deleted", live.rows(1)).wait_ready(300))
+    name, _ = live.person()
     client.users.create(
         "somebody_with_a_long_name", f"{'a' * 40}@example.com", PASSWORD, role="user"
     )
@@ -167,7 +167,7 @@ def fill(stage: Stage) -> dict[str, str]:
         "dataset": dataset.name,
         "deployment": deployment.name,
         "experiment": str(experiment.uuid),
-        "external": str(stage.endless.uuid),
+        "external": str(live.endless.uuid),
         "model": str(training.model),
         "project": PROJECT,
         "schedule": schedule.name,
@@ -192,10 +192,10 @@ def wide_lines(text: str) -> list[str]:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("command", sorted(CASES))
 def test_command_fits_into_80_columns(
-    command: str, language: str, quiet_stage: Stage, names: dict[str, str]
+    command: str, language: str, unrecorded_platform: LivePlatform, names: dict[str, str]
 ) -> None:
     words = [word.format(**names) for word in CASES[command]]
-    text = shown(quiet_stage, *command.split(), *words, language=language)
+    text = shown(unrecorded_platform, *command.split(), *words, language=language)
     if command not in ROWS:
         assert wide_lines(text) == []
     assert [found.group() for found in BROKEN_UUID.finditer(text)] == []

@@ -1,4 +1,4 @@
-"""Scenes of tasks, models, deployments, schedules, sweeps and experiments."""
+"""Scenarios of tasks, models, deployments, schedules, sweeps and experiments."""
 
 import json
 from functools import partial
@@ -15,33 +15,33 @@ from tests.factories import (
     make_task,
     number,
 )
-from tests.matrix.scenes.scene import Act, Scene, done, scene
+from tests.matrix.scenarios.scenario import Act, Scenario, done, scenario
 from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.scripts.conftest import packed
 
 
-@scene("PATCH tasks/{task}")
-def changing_a_priority(s: Scene) -> Act:
+@scenario("PATCH tasks/{task}")
+def changing_a_priority(s: Scenario) -> Act:
     return partial(s.owner.patch, s.task(), json={"priority": 6}, headers={"If-Match": "*"})
 
 
-@scene("POST tasks/{task}/cancel")
-def cancelling(s: Scene) -> Act:
+@scenario("POST tasks/{task}/cancel")
+def cancelling(s: Scenario) -> Act:
     return partial(s.owner.post, f"{s.task()}/cancel")
 
 
-@scene("POST tasks/{task}/pause")
-def pausing(s: Scene) -> Act:
+@scenario("POST tasks/{task}/pause")
+def pausing(s: Scenario) -> Act:
     return partial(s.owner.post, f"{s.task()}/pause")
 
 
-@scene("POST tasks/{task}/resume")
-def resuming(s: Scene) -> Act:
+@scenario("POST tasks/{task}/resume")
+def resuming(s: Scenario) -> Act:
     return partial(s.owner.post, f"{s.task('paused')}/resume")
 
 
-@scene("POST tasks/{task}/retry")
-def retrying(s: Scene) -> Act:
+@scenario("POST tasks/{task}/retry")
+def retrying(s: Scenario) -> Act:
     version = f"{s.dataset()}/versions/v1"
     task = done(s.owner.post(f"{version}/quality", json={})).json()
     s.session.execute(
@@ -52,20 +52,20 @@ def retrying(s: Scene) -> Act:
     return partial(s.owner.post, f"tasks/{task['uuid']}/retry")
 
 
-@scene("POST tasks/{task}/end")
-def ending_a_run(s: Scene) -> Act:
+@scenario("POST tasks/{task}/end")
+def ending_a_run(s: Scenario) -> Act:
     run = done(s.owner.post(f"{s.path('project')}/runs", json={"name": "elsewhere"})).json()
     return partial(s.owner.post, f"tasks/{run['uuid']}/end", json={"status": "completed"})
 
 
-@scene("PUT tasks/{task}/artifacts/{path:path}")
-def leaving_a_file(s: Scene) -> Act:
+@scenario("PUT tasks/{task}/artifacts/{path:path}")
+def leaving_a_file(s: Scenario) -> Act:
     run = done(s.owner.post(f"{s.path('project')}/runs", json={"name": "elsewhere"})).json()
     return partial(s.owner.put, f"tasks/{run['uuid']}/artifacts/plots/loss.txt", content=b"down")
 
 
-@scene("POST tasks/{task}/move")
-def moving(s: Scene) -> Act:
+@scenario("POST tasks/{task}/move")
+def moving(s: Scenario) -> Act:
     before, moved = s.task(), s.task()
     body = {"before": before.partition("/")[2]}
     return partial(s.owner.post, f"{moved}/move", json=body)
@@ -74,32 +74,32 @@ def moving(s: Scene) -> Act:
 # Models and deployments
 
 
-def uploaded(s: Scene) -> str:
+def uploaded(s: Scenario) -> str:
     body = {"name": f"model{number()}", "source": {"kind": "upload"}}
     made = done(s.owner.post(f"{s.path('project')}/models", json=body)).json()
     return f"models/{made['uuid']}"
 
 
-@scene("PUT models/{model}/files/{path:path}")
-def uploading_a_file(s: Scene) -> Act:
+@scenario("PUT models/{model}/files/{path:path}")
+def uploading_a_file(s: Scenario) -> Act:
     return partial(s.owner.put, f"{uploaded(s)}/files/config.json", content=b"{}")
 
 
-@scene("POST models/{model}/import")
-def importing(s: Scene) -> Act:
+@scenario("POST models/{model}/import")
+def importing(s: Scenario) -> Act:
     where = uploaded(s)
     done(s.owner.put(f"{where}/files/config.json", content=b"{}"))
     return partial(s.owner.post, f"{where}/import")
 
 
-@scene("POST deployments/{deployment}/start")
-def starting(s: Scene) -> Act:
+@scenario("POST deployments/{deployment}/start")
+def starting(s: Scenario) -> Act:
     deployment = make_deployment(s.session, s.world.project)
     return partial(s.owner.post, f"deployments/{deployment.uuid}/start")
 
 
-@scene("POST /v1/chat/completions")
-def chatting(s: Scene) -> Act:
+@scenario("POST /v1/chat/completions")
+def chatting(s: Scenario) -> Act:
     """Send a chat; audit entries of chats are written after the answer, in batches."""
     model_server = s.until.enter_context(FakeModelServer())
     served = {"endpoint": model_server.endpoint, "endpoint_token": model_server.token}
@@ -109,8 +109,8 @@ def chatting(s: Scene) -> Act:
     return partial(s.owner.post, "//v1/chat/completions", json=body)
 
 
-@scene("POST projects/{project}/bundles")
-def uploading_code(s: Scene) -> Act:
+@scenario("POST projects/{project}/bundles")
+def uploading_code(s: Scenario) -> Act:
     def act() -> Any:
         with environment(AIPLATFORM_SCRIPTS="true"):
             return s.owner.post(
@@ -122,15 +122,15 @@ def uploading_code(s: Scene) -> Act:
     return act
 
 
-@scene("POST projects/{project}/schedules")
-def scheduling(s: Scene) -> Act:
+@scenario("POST projects/{project}/schedules")
+def scheduling(s: Scenario) -> Act:
     action = {"kind": "run", "experiment": s.world.params["experiment"]}
     body = {"name": f"nightly{number()}", "cron": "30 2 * * *", "action": action}
     return partial(s.owner.post, f"{s.path('project')}/schedules", json=body)
 
 
-@scene("POST projects/{project}/sweeps")
-def searching(s: Scene) -> Act:
+@scenario("POST projects/{project}/sweeps")
+def searching(s: Scenario) -> Act:
     spec = {
         "experiment": s.world.params["experiment"],
         "parameters": {"lora.rank": {"kind": "choice", "values": [4, 8]}},
@@ -141,15 +141,15 @@ def searching(s: Scene) -> Act:
     return partial(s.owner.post, f"{s.path('project')}/sweeps", json=body)
 
 
-@scene("DELETE experiments/{experiment}")
-def deleting_an_experiment(s: Scene) -> Act:
+@scenario("DELETE experiments/{experiment}")
+def deleting_an_experiment(s: Scenario) -> Act:
     """Cancel the sweep first: an experiment can't be deleted while one of its sweeps runs."""
     assert s.owner.post(f"{s.path('sweep')}/cancel").is_success
     return partial(s.owner.delete, s.path("experiment"))
 
 
-@scene("POST sweeps/{sweep}/register")
-def registering_the_best(s: Scene) -> Act:
+@scenario("POST sweeps/{sweep}/register")
+def registering_the_best(s: Scenario) -> Act:
     task = make_task(s.session, s.world.project, status=TaskStatus.COMPLETED)
     model = make_model(s.session, s.world.project, task_id=task.id)
     task.model_id = model.id

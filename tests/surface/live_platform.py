@@ -1,4 +1,4 @@
-"""The platform that all scenes share, with the objects that several of them need."""
+"""The platform that all scenarios share, with the objects that several of them need."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ T = TypeVar("T")
 _number = count(1)
 
 
-class shared(cached_property[T]):  # noqa: N801  (used as a decorator)
-    """A cached property for objects that scenes share.
+class shared_property(cached_property[T]):  # noqa: N801  (used as a decorator)
+    """A cached property for objects that scenarios share.
 
-    The object is created on first use. The calls that create it are not counted for the scene.
+    The object is created on first use. The calls that create it are not counted for the scenario.
     """
 
-    def __get__(self, stage: Stage, owner: type | None = None) -> T:  # type: ignore[override]
-        called = set(stage.recorder.called)
+    def __get__(self, live: LivePlatform, owner: type | None = None) -> T:  # type: ignore[override]
+        called = set(live.recorder.called)
         try:
-            return super().__get__(stage, owner)
+            return super().__get__(live, owner)
         finally:
-            stage.recorder.called = called
+            live.recorder.called = called
 
 
 def run_here(
@@ -56,15 +56,15 @@ def run_here(
         pytest.raises(SystemExit) as end,
     ):
         main()
-    told = f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
-    assert not end.value.code, told
+    printed = f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
+    assert not end.value.code, printed
     return out.getvalue()
 
 
-class Stage:
+class LivePlatform:
     """A running platform, with the SDK and the command line signed in as its administrator.
 
-    Objects that take long to create, such as a tuned model, are created once, by the first scene
+    Objects that take long to create, such as a tuned model, are created once, by the first scenario
     that needs them.
     """
 
@@ -138,7 +138,7 @@ class Stage:
         self.recorder.note(command_in(words))
         return printed
 
-    def told(self, *arguments: object, **options: Any) -> Any:
+    def cli_json(self, *arguments: object, **options: Any) -> Any:
         """Run a command with ``--json`` and return the value that it prints."""
         return json.loads(self.cli(*arguments, "--json", **options))
 
@@ -148,25 +148,25 @@ class Stage:
         self.recorder.note(command_in(arguments))
         return done.stdout
 
-    @shared
+    @shared_property
     def model(self) -> Model:
         """Import a tiny base model."""
         directory = make_tiny_model(self.tmp / "tiny")
         return self.client.models.import_path(directory / "weights", name="tiny").wait_ready(300)
 
-    @shared
+    @shared_property
     def dataset(self) -> Dataset:
         """Create a dataset with a quality report and a second version."""
         made = self.client.datasets.upload("questions", self.rows(4)).wait_ready(300)
         self.client.datasets.append(made, self.rows(1))
         return made.refresh().wait_ready(300)
 
-    @shared
+    @shared_property
     def held_out(self) -> Dataset:
         """Create a dataset to evaluate on."""
         return self.client.datasets.upload("held-out", self.rows(1)).wait_ready(300)
 
-    @shared
+    @shared_property
     def experiment(self) -> Experiment:
         """Create an experiment of two training steps; its only run is :attr:`training`."""
         return self.client.experiments.create(
@@ -174,18 +174,18 @@ class Stage:
             max_steps=2, batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
         )  # fmt: skip
 
-    @shared
+    @shared_property
     def training(self) -> Task:
         """Run a training until it has completed."""
         return self.experiment.run(name="first").wait(500)
 
-    @shared
+    @shared_property
     def tuned(self) -> Model:
         """Return the model that :attr:`training` has created."""
         assert self.training.model is not None
         return self.client.models.get(self.training.model)
 
-    @shared
+    @shared_property
     def endless(self) -> Task:
         """Create an external run that never ends."""
         path = self.client.projects.path(PROJECT)
@@ -215,8 +215,8 @@ class Stage:
 
 
 @contextmanager
-def open_stage(tmp: Path) -> Iterator[Stage]:
-    """Run the platform of all scenes, and record the calls of the SDK while it runs."""
+def start_platform(tmp: Path) -> Iterator[LivePlatform]:
+    """Run the platform of all scenarios, and record the calls of the SDK while it runs."""
     provider = FakeProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {
@@ -231,25 +231,25 @@ def open_stage(tmp: Path) -> Iterator[Stage]:
     recorder = Recorder()
     try:
         with running_platform(**settings) as platform, recorder.watching():
-            yield Stage(platform, recorder, tmp, provider)
+            yield LivePlatform(platform, recorder, tmp, provider)
     finally:
         provider.server.shutdown()
         provider.server.server_close()
 
 
-Scene = Callable[[Stage], None]
-SCENES: dict[str, tuple[Scene, frozenset[str]]] = {}
-"""Scenes by name, each with the methods and commands that it declares to call."""
+Scenario = Callable[[LivePlatform], None]
+SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {}
+"""Scenarios by name, each with the methods and commands that it declares to call."""
 
 LAST: list[str] = []
-"""Names of the scenes that run last, since they stop the platform."""
+"""Names of the scenarios that run last, since they stop the platform."""
 
 
-def scene(*calls: str, last: bool = False) -> Callable[[Scene], Scene]:
-    """Register a scene with the SDK methods and commands that it calls successfully."""
+def scenario(*calls: str, last: bool = False) -> Callable[[Scenario], Scenario]:
+    """Register a scenario with the SDK methods and commands that it calls successfully."""
 
-    def register(run: Scene) -> Scene:
-        SCENES[run.__name__] = run, frozenset(calls)
+    def register(run: Scenario) -> Scenario:
+        SCENARIOS[run.__name__] = run, frozenset(calls)
         if last:
             LAST.append(run.__name__)
         return run

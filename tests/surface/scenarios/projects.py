@@ -1,4 +1,4 @@
-"""Scenes of projects, members, quotas, the bin, the audit trail, notifications and webhooks."""
+"""Scenarios of projects, members, quotas, the bin, the audit trail, notifications and webhooks."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from aiplatform.client.projects import ProjectInvitation
 from tests.server.notifications.receiver import receiving
-from tests.surface.stage import Stage, scene
+from tests.surface.live_platform import LivePlatform, scenario
 
 
-@scene(
+@scenario(
     "Bin.projects",
     "Project.archive",
     "Project.delete",
@@ -40,9 +40,9 @@ from tests.surface.stage import Stage, scene
     "projects update",
     "projects usage",
 )
-def projects(stage: Stage) -> None:
-    projects = stage.client.projects
-    name = stage.name("project")
+def projects(live: LivePlatform) -> None:
+    projects = live.client.projects
+    name = live.name("project")
 
     def exists(of: str) -> bool:
         return of in [project.name for project in projects.list()]
@@ -66,25 +66,25 @@ def projects(stage: Stage) -> None:
     assert not exists(name)
     projects.create(name).delete()
     assert not exists(name)
-    other = stage.name("project")
-    stage.cli("projects", "create", other)
-    assert other in [project["name"] for project in stage.told("projects", "ls")]
-    stage.cli("projects", "update", other, "--description", "Theirs.")
-    assert stage.told("projects", "show", other)["description"] == "Theirs."
-    stage.cli("projects", "archive", other, "--yes")
+    other = live.name("project")
+    live.cli("projects", "create", other)
+    assert other in [project["name"] for project in live.cli_json("projects", "ls")]
+    live.cli("projects", "update", other, "--description", "Theirs.")
+    assert live.cli_json("projects", "show", other)["description"] == "Theirs."
+    live.cli("projects", "archive", other, "--yes")
     assert projects.get(other).status == "archived"
-    stage.cli("projects", "unarchive", other)
+    live.cli("projects", "unarchive", other)
     assert projects.get(other).status == "active"
-    assert stage.told("projects", "usage", other)
-    assert stage.told("projects", "quota", other, "--tasks", "4")
-    assert stage.told("projects", "retention", other)
-    stage.cli("projects", "rm", other, "--yes")
+    assert live.cli_json("projects", "usage", other)
+    assert live.cli_json("projects", "quota", other, "--tasks", "4")
+    assert live.cli_json("projects", "retention", other)
+    live.cli("projects", "rm", other, "--yes")
     assert not exists(other)
-    stage.cli("projects", "restore", other)
+    live.cli("projects", "restore", other)
     assert exists(other)
 
 
-@scene(
+@scenario(
     "Projects.access",
     "Projects.leave",
     "Projects.members",
@@ -99,11 +99,11 @@ def projects(stage: Stage) -> None:
     "projects revoke",
     "projects transfer",
 )
-def members(stage: Stage) -> None:
-    projects = stage.client.projects
-    project = stage.name("shared")
+def members(live: LivePlatform) -> None:
+    projects = live.client.projects
+    project = live.name("shared")
     projects.create(project)
-    name, client = stage.person()
+    name, client = live.person()
 
     def role() -> str | None:
         """Return the role of the person in the project."""
@@ -117,25 +117,25 @@ def members(stage: Stage) -> None:
     projects.set_member(project, name, "viewer")
     projects.remove_member(project, name)
     assert role() is None
-    stage.cli("projects", "grant", project, name, "viewer")
-    assert name in stage.cli("projects", "members", project)
-    assert stage.told("projects", "access", project, name)
-    stage.cli("projects", "leave", project, "--yes", token=client.access_token())
+    live.cli("projects", "grant", project, name, "viewer")
+    assert name in live.cli("projects", "members", project)
+    assert live.cli_json("projects", "access", project, name)
+    live.cli("projects", "leave", project, "--yes", token=client.access_token())
     assert role() is None
-    stage.cli("projects", "grant", project, name, "viewer")
-    stage.cli("projects", "revoke", project, name)
+    live.cli("projects", "grant", project, name, "viewer")
+    live.cli("projects", "revoke", project, name)
     assert role() is None
     projects.transfer(project, name, keep_role="admin")
     owner = projects.get(project).owner
     assert owner is not None
     assert owner.username == name
-    stage.cli("projects", "transfer", project, "admin", "--yes")
+    live.cli("projects", "transfer", project, "admin", "--yes")
     owner = projects.get(project).owner
     assert owner is not None
     assert owner.username == "admin"
 
 
-@scene(
+@scenario(
     "Bin.list",
     "Bin.purge",
     "Bin.purge_project",
@@ -147,19 +147,19 @@ def members(stage: Stage) -> None:
     "bin purge",
     "bin restore",
 )
-def bin_of_deleted_things(stage: Stage) -> None:
-    client = stage.client
-    names = [stage.name("deleted") for _ in range(4)]
-    with stage.cordoned():  # no quality report is needed
+def bin_of_deleted_things(live: LivePlatform) -> None:
+    client = live.client
+    names = [live.name("deleted") for _ in range(4)]
+    with live.cordoned():  # no quality report is needed
         for name in names:
             client.datasets.upload(name, b'{"text": "' + name.encode() + b'"}\n')
             client.datasets.delete(name)
     found = {item.name: item for item in client.bin.list()}
     client.bin.restore(found[names[0]])
     client.bin.purge(found[names[1]])
-    assert names[2] in [item["name"] for item in stage.told("bin", "ls")]
-    stage.cli("bin", "restore", found[names[2]].uuid)
-    stage.cli("bin", "purge", found[names[3]].uuid, "--yes")
+    assert names[2] in [item["name"] for item in live.cli_json("bin", "ls")]
+    live.cli("bin", "restore", found[names[2]].uuid)
+    live.cli("bin", "purge", found[names[3]].uuid, "--yes")
     assert [client.datasets.find(name) is not None for name in names] == [True, False] * 2
     assert not set(names) & {item.name for item in client.bin.list()}
     for name in names[:2]:
@@ -172,22 +172,22 @@ def bin_of_deleted_things(stage: Stage) -> None:
     assert not set(names) & {item.name for item in client.bin.projects()}
 
 
-@scene(
+@scenario(
     "Audit.export",
     "Audit.list",
     "audit export",
     "audit ls",
 )
-def audit_trail(stage: Stage) -> None:
-    assert stage.client.audit.list(action="auth:login").first() is not None
-    stage.client.audit.export(trail := stage.tmp / "trail.jsonl")
+def audit_trail(live: LivePlatform) -> None:
+    assert live.client.audit.list(action="auth:login").first() is not None
+    live.client.audit.export(trail := live.tmp / "trail.jsonl")
     assert "auth:login" in trail.read_text()
-    assert len(stage.told("audit", "ls", "--limit", "3")) == 3
-    stage.cli("audit", "export", table := stage.tmp / "trail.csv", "--csv")
+    assert len(live.cli_json("audit", "ls", "--limit", "3")) == 3
+    live.cli("audit", "export", table := live.tmp / "trail.csv", "--csv")
     assert "auth:login" in table.read_text()
 
 
-@scene(
+@scenario(
     "Webhook.delete",
     "Webhook.deliveries",
     "Webhook.rotate",
@@ -215,14 +215,14 @@ def audit_trail(stage: Stage) -> None:
     "webhooks test",
     "webhooks update",
 )
-def webhooks(stage: Stage) -> None:
-    webhooks = stage.client.webhooks
+def webhooks(live: LivePlatform) -> None:
+    webhooks = live.client.webhooks
 
     def names() -> set[str]:
         return {hook.name for hook in webhooks.list()}
 
     with receiving() as receiver:
-        hook = webhooks.create(stage.name("hook"), receiver.url, events=["task:failed"])
+        hook = webhooks.create(live.name("hook"), receiver.url, events=["task:failed"])
         assert hook.name in names()
         assert webhooks.get(hook).uuid == hook.uuid
         assert webhooks.path(hook.name) == webhooks.path(hook)
@@ -237,27 +237,27 @@ def webhooks(stage: Stage) -> None:
         assert webhooks.delivery(hook, delivery).uuid == delivery.uuid
         assert webhooks.replay(hook, delivery)
         hook.delete()
-        other = webhooks.create(stage.name("hook"), receiver.url)
+        other = webhooks.create(live.name("hook"), receiver.url)
         webhooks.delete(other)
         assert not {hook.name, other.name} & names()
-        name = stage.name("hook")
-        stage.cli("webhooks", "create", name, receiver.url)
-        assert name in [found["name"] for found in stage.told("webhooks", "ls")]
-        stage.cli("webhooks", "update", name, "--event", "task:failed")
-        assert stage.told("webhooks", "show", name)["events"] == ["task:failed"]
-        assert stage.told("webhooks", "rotate", name)["secret"]
-        stage.cli("webhooks", "test", name)
-        found = stage.told("webhooks", "deliveries", name)
-        stage.cli("webhooks", "replay", name, found[0]["uuid"])
-        assert len(stage.told("webhooks", "deliveries", name)) == len(found) + 1
-        stage.cli("webhooks", "delete", name, "--yes")
+        name = live.name("hook")
+        live.cli("webhooks", "create", name, receiver.url)
+        assert name in [found["name"] for found in live.cli_json("webhooks", "ls")]
+        live.cli("webhooks", "update", name, "--event", "task:failed")
+        assert live.cli_json("webhooks", "show", name)["events"] == ["task:failed"]
+        assert live.cli_json("webhooks", "rotate", name)["secret"]
+        live.cli("webhooks", "test", name)
+        found = live.cli_json("webhooks", "deliveries", name)
+        live.cli("webhooks", "replay", name, found[0]["uuid"])
+        assert len(live.cli_json("webhooks", "deliveries", name)) == len(found) + 1
+        live.cli("webhooks", "delete", name, "--yes")
         assert name not in names()
-        stage.cli("webhooks", "create", name, receiver.url)
-        stage.cli("webhooks", "rm", name, "--yes")
+        live.cli("webhooks", "create", name, receiver.url)
+        live.cli("webhooks", "rm", name, "--yes")
         assert name not in names()
 
 
-@scene(
+@scenario(
     "Notification.delete",
     "Notification.mark_read",
     "Notifications.delete",
@@ -276,15 +276,15 @@ def webhooks(stage: Stage) -> None:
     "notifications unread",
     "notifications watch",
 )
-def notifications(stage: Stage) -> None:
-    _, client = stage.person()
+def notifications(live: LivePlatform) -> None:
+    _, client = live.person()
     user, notifications = client.me().username, client.notifications
-    stage.client.projects.create(project := stage.name("shared"))
+    live.client.projects.create(project := live.name("shared"))
 
     def notify() -> None:
         """Cause a notification for the person, by an invitation into a project."""
-        stage.client.projects.set_member(project, user, "viewer")
-        stage.client.projects.remove_member(project, user)
+        live.client.projects.set_member(project, user, "viewer")
+        live.client.projects.remove_member(project, user)
 
     for _ in range(4):
         notify()
@@ -297,10 +297,10 @@ def notifications(stage: Stage) -> None:
     token = client.access_token()
     left = {str(found.uuid) for found in notifications.list()}
     assert not {str(first.uuid), str(second.uuid)} & left
-    assert {found["uuid"] for found in stage.told("notifications", "ls", token=token)} == left
-    assert str(notifications.unread()) in stage.cli("notifications", "unread", token=token)
-    stage.cli("notifications", "read", third.uuid, token=token)
-    stage.cli("notifications", "rm", third.uuid, token=token)
+    assert {found["uuid"] for found in live.cli_json("notifications", "ls", token=token)} == left
+    assert str(notifications.unread()) in live.cli("notifications", "unread", token=token)
+    live.cli("notifications", "read", third.uuid, token=token)
+    live.cli("notifications", "rm", third.uuid, token=token)
     assert third.uuid not in [found.uuid for found in notifications.list()]
     assert notifications.mark_all_read() > 0
     assert notifications.unread() == 0
@@ -308,7 +308,7 @@ def notifications(stage: Stage) -> None:
     assert notifications.list().all() == []
     notifications.set_preferences(email="off")
     assert notifications.preferences().email == "off"
-    stage.cli("notifications", "preferences", "--email", "daily", token=token)
+    live.cli("notifications", "preferences", "--email", "daily", token=token)
     assert notifications.preferences().email == "daily"
     seen: list[object] = []
 
@@ -324,7 +324,7 @@ def notifications(stage: Stage) -> None:
     see(lambda: next(notifications.watch()))
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "aiplatform", "notifications", "watch"],
-        env={**os.environ, **stage.environment(token)},
+        env={**os.environ, **live.environment(token)},
         stdout=subprocess.PIPE,
     ) as command:
         assert command.stdout is not None
@@ -332,10 +332,10 @@ def notifications(stage: Stage) -> None:
             see(command.stdout.readline)
         finally:
             command.send_signal(signal.SIGINT)
-    stage.recorder.note("notifications watch")
+    live.recorder.note("notifications watch")
 
 
-@scene(
+@scenario(
     "ProjectInvitation.accept",
     "ProjectInvitation.decline",
     "Projects.accept",
@@ -346,11 +346,11 @@ def notifications(stage: Stage) -> None:
     "projects invitations",
     "projects use",
 )
-def invitations_into_projects(stage: Stage) -> None:
-    _, owner = stage.person()
-    guest, client = stage.person()
+def invitations_into_projects(live: LivePlatform) -> None:
+    _, owner = live.person()
+    guest, client = live.person()
     token = client.access_token()
-    project = owner.projects.create(stage.name("shared"))
+    project = owner.projects.create(live.name("shared"))
 
     def invite() -> ProjectInvitation:
         """Invite the guest, who must not be a member."""
@@ -372,11 +372,11 @@ def invitations_into_projects(stage: Stage) -> None:
     assert joined()
     client.projects.leave(project)
     invite()
-    assert project.name in stage.cli("projects", "invitations", token=token)
-    stage.cli("projects", "decline", project.name, token=token)
+    assert project.name in live.cli("projects", "invitations", token=token)
+    live.cli("projects", "decline", project.name, token=token)
     assert not joined()
     invite()
-    stage.cli("projects", "accept", project.name, token=token)
+    live.cli("projects", "accept", project.name, token=token)
     assert joined()
-    stage.cli("projects", "use", project.uuid, token=token)
-    stage.cli("projects", "use", "--none", token=token)
+    live.cli("projects", "use", project.uuid, token=token)
+    live.cli("projects", "use", "--none", token=token)

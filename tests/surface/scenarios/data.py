@@ -1,4 +1,4 @@
-"""Scenes of datasets: uploads, changes, reading, quality reports, quality gates, imports."""
+"""Scenarios of datasets: uploads, changes, reading, quality reports, quality gates, imports."""
 
 import base64
 import http.server
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from aiplatform.client import DatasetVersion
-from tests.surface.stage import PROJECT, Stage, scene
+from tests.surface.live_platform import PROJECT, LivePlatform, scenario
 
 WHERE = [{"column": "n", "op": ">", "value": 1}]
 
@@ -35,7 +35,7 @@ def table(*numbers: int, column: str = "text") -> bytes:
     return b"".join(json.dumps({"n": n, column: f"row {n}"}).encode() + b"\n" for n in numbers)
 
 
-@scene(
+@scenario(
     "Dataset.download",
     "Dataset.iter_batches",
     "Dataset.pull",
@@ -79,8 +79,8 @@ def table(*numbers: int, column: str = "text") -> bytes:
     "Resource.bind",
     "Resource.client",
 )
-def reading(stage: Stage) -> None:
-    datasets, made = stage.client.datasets, stage.dataset
+def reading(live: LivePlatform) -> None:
+    datasets, made = live.client.datasets, live.dataset
     assert made.uuid in [found.uuid for found in datasets.list()]
     assert datasets.get("questions").refresh().version == "v2"
     found = datasets.find("questions")
@@ -99,8 +99,8 @@ def reading(stage: Stage) -> None:
     assert [version.version for version in datasets.versions(made)] == ["v2", "v1"]
     assert made.versions().all() == datasets.versions(made).all()
     version = datasets.version(made, "v1")
-    assert made.download(stage.tmp).read_bytes().count(b"\n") == 25
-    datasets.download(made, saved := stage.tmp / "rows.parquet", format="parquet")
+    assert made.download(live.tmp).read_bytes().count(b"\n") == 25
+    datasets.download(made, saved := live.tmp / "rows.parquet", format="parquet")
     assert saved.stat().st_size > 0
     assert datasets.pull(made).path.exists()
     for source, count in ((made, 25), (version, 20)):
@@ -114,7 +114,7 @@ def reading(stage: Stage) -> None:
     assert datasets.uploads().all() == []
 
 
-@scene(
+@scenario(
     "datasets diff",
     "datasets download",
     "datasets gc",
@@ -126,23 +126,23 @@ def reading(stage: Stage) -> None:
     "datasets storage",
     "datasets versions",
 )
-def reading_by_commands(stage: Stage) -> None:
-    assert stage.dataset.name in [found["name"] for found in stage.told("datasets", "ls")]
-    assert stage.told("datasets", "show", "questions")["uuid"] == str(stage.dataset.uuid)
-    versions = [found["version"] for found in stage.told("datasets", "versions", "questions")]
+def reading_by_commands(live: LivePlatform) -> None:
+    assert live.dataset.name in [found["name"] for found in live.cli_json("datasets", "ls")]
+    assert live.cli_json("datasets", "show", "questions")["uuid"] == str(live.dataset.uuid)
+    versions = [found["version"] for found in live.cli_json("datasets", "versions", "questions")]
     assert versions == ["v2", "v1"]
-    assert "v2" in stage.cli("datasets", "log", "questions")
-    assert len(stage.told("datasets", "rows", "questions", "--limit", "2")) == 2
-    assert stage.cli("datasets", "diff", "questions@v1", "v2")
-    stage.cli("datasets", "download", "questions", "--output", saved := stage.tmp / "rows.jsonl.2")
+    assert "v2" in live.cli("datasets", "log", "questions")
+    assert len(live.cli_json("datasets", "rows", "questions", "--limit", "2")) == 2
+    assert live.cli("datasets", "diff", "questions@v1", "v2")
+    live.cli("datasets", "download", "questions", "--output", saved := live.tmp / "rows.jsonl.2")
     assert saved.read_bytes().count(b"\n") == 25
-    stage.cli("datasets", "pull", "questions", "--to", pulled := stage.tmp / "pulled")
+    live.cli("datasets", "pull", "questions", "--to", pulled := live.tmp / "pulled")
     assert pulled.exists()
-    assert stage.told("datasets", "storage")
-    assert stage.told("datasets", "gc", "--dry-run") is not None
+    assert live.cli_json("datasets", "storage")
+    assert live.cli_json("datasets", "gc", "--dry-run") is not None
 
 
-@scene(
+@scenario(
     "Dataset.report",
     "Datasets.check",
     "Datasets.gate",
@@ -158,10 +158,10 @@ def reading_by_commands(stage: Stage) -> None:
     "datasets gate",
     "datasets report",
 )
-def reports(stage: Stage) -> None:
-    datasets, made = stage.client.datasets, stage.dataset
-    task = datasets.check(made, against=[stage.held_out])
-    assert stage.client.tasks.wait(task, 300).status == "completed"
+def reports(live: LivePlatform) -> None:
+    datasets, made = live.client.datasets, live.dataset
+    task = datasets.check(made, against=[live.held_out])
+    assert live.client.tasks.wait(task, 300).status == "completed"
     assert made.report()["rows"] == datasets.report(made)["rows"] == 25
     assert datasets.reports(made).first() is not None
     assert datasets.check(made, "v1").wait(300).status == "completed"
@@ -171,14 +171,14 @@ def reports(stage: Stage) -> None:
     assert datasets.gate()["min_score"] == 1
     assert datasets.verdict(made)["passed"]
     before = len(datasets.reports(made).all())
-    stage.cli("datasets", "check", "questions")
+    live.cli("datasets", "check", "questions")
     assert len(datasets.reports(made).all()) == before + 1
-    assert stage.told("datasets", "report", "questions")["rows"] == 25
-    stage.cli("datasets", "gate", "--clear")
+    assert live.cli_json("datasets", "report", "questions")["rows"] == 25
+    live.cli("datasets", "gate", "--clear")
     assert datasets.gate().get("min_score") is None
 
 
-@scene(
+@scenario(
     "Client.access_token",
     "Datasets.cancel_upload",
     "PartialUpload.cancel",
@@ -186,19 +186,19 @@ def reports(stage: Stage) -> None:
     "datasets uploads cancel",
     "datasets uploads ls",
 )
-def unfinished_uploads(stage: Stage) -> None:
-    datasets = stage.client.datasets
-    project = stage.client.projects.get(PROJECT).uuid
+def unfinished_uploads(live: LivePlatform) -> None:
+    datasets = live.client.datasets
+    project = live.client.projects.get(PROJECT).uuid
 
     def begin() -> str:
         """Begin a resumable upload by the tus protocol, and leave it unfinished."""
-        name = stage.name("partial").encode()
+        name = live.name("partial").encode()
         pairs = {"name": name, "filename": b"a.jsonl"}
         metadata = ",".join(f"{k} {base64.b64encode(v).decode()}" for k, v in pairs.items())
         answer = httpx.post(
-            f"{stage.platform.url}/api/v1/projects/{project}/uploads",
+            f"{live.platform.url}/api/v1/projects/{project}/uploads",
             headers={
-                "Authorization": f"Bearer {stage.client.access_token()}",
+                "Authorization": f"Bearer {live.client.access_token()}",
                 "Tus-Resumable": "1.0.0",
                 "Upload-Length": "100",
                 "Upload-Metadata": metadata,
@@ -211,13 +211,13 @@ def unfinished_uploads(stage: Stage) -> None:
     first, second, third = datasets.uploads().all()
     first.cancel()
     datasets.cancel_upload(second)
-    listed = [upload["uuid"] for upload in stage.told("datasets", "uploads", "ls")]
+    listed = [upload["uuid"] for upload in live.cli_json("datasets", "uploads", "ls")]
     assert listed == [str(third.uuid)]
-    stage.cli("datasets", "uploads", "cancel", third.uuid, "--yes")
+    live.cli("datasets", "uploads", "cancel", third.uuid, "--yes")
     assert datasets.uploads().all() == []
 
 
-@scene(
+@scenario(
     "Datasets.append",
     "Datasets.tags",
     "Dataset.wait_ready",
@@ -239,9 +239,9 @@ def unfinished_uploads(stage: Stage) -> None:
     "Datasets.update",
     "Datasets.upsert",
 )
-def changes(stage: Stage) -> None:
-    datasets = stage.client.datasets
-    name = stage.name("numbers")
+def changes(live: LivePlatform) -> None:
+    datasets = live.client.datasets
+    name = live.name("numbers")
     made = datasets.upload(name, table(1, 2, 3, 3, column="remark")).wait_ready(300)
     assert datasets.start_fix(made, {"duplicates": "deduplicate"}).wait(300).status == "completed"
     fixed = datasets.fix(made, {"duplicates": "deduplicate"}, parent="v1", timeout=300)
@@ -253,8 +253,8 @@ def changes(stage: Stage) -> None:
         assert version.row_count == len(rows)
         return [row["n"] for row in rows]
 
-    # Without quality reports, which would take longer than the rest of the scene.
-    with stage.cordoned():
+    # Without quality reports, which would take longer than the rest of the scenario.
+    with live.cordoned():
         assert numbers(made.add_version(table(1, 2, 3, 3, 4, column="remark"))) == [1, 2, 3, 3, 4]
         assert numbers(datasets.append(made, table(5, column="remark"))) == [1, 2, 3, 3, 4, 5]
         six = table(5, 6, column="remark")
@@ -276,14 +276,14 @@ def changes(stage: Stage) -> None:
         made = made.update(name=f"{name}b")
         assert datasets.get(f"{name}b").uuid == made.uuid
         last = datasets.patch(made, add=[{"n": 8, "remark": "eight"}])
-        stage.cancel_pending()
+        live.cancel_pending()
         datasets.delete_version(made, last.version)
         assert last.version not in [version.version for version in made.versions()]
         made.refresh().delete()
         assert datasets.find(f"{name}b") is None
 
 
-@scene(
+@scenario(
     "datasets append",
     "datasets columns",
     "datasets filter",
@@ -298,73 +298,73 @@ def changes(stage: Stage) -> None:
     "datasets tag",
     "datasets upload",
 )
-def changes_by_commands(stage: Stage) -> None:
-    name = stage.name("numbers")
-    rows = stage.file("a.jsonl", table(1, 2, 3, 3, column="remark"))
-    more = stage.file("b.jsonl", table(4, 5, column="remark"))
+def changes_by_commands(live: LivePlatform) -> None:
+    name = live.name("numbers")
+    rows = live.file("a.jsonl", table(1, 2, 3, 3, column="remark"))
+    more = live.file("b.jsonl", table(4, 5, column="remark"))
 
     def numbers() -> list[int]:
         """Return the numbers in the rows of the newest version."""
-        return [row["n"] for row in stage.client.datasets.rows(name)]
+        return [row["n"] for row in live.client.datasets.rows(name)]
 
-    stage.cli("datasets", "upload", rows, "--name", name)
-    assert {"n", "remark"} <= set(stage.cli("datasets", "columns", name).split())
-    stage.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
+    live.cli("datasets", "upload", rows, "--name", name)
+    assert {"n", "remark"} <= set(live.cli("datasets", "columns", name).split())
+    live.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
     assert numbers() == [1, 2, 3]
-    # Without quality reports, which would take longer than the rest of the scene.
-    with stage.cordoned():
-        stage.cli("datasets", "append", name, more, "--detach")
+    # Without quality reports, which would take longer than the rest of the scenario.
+    with live.cordoned():
+        live.cli("datasets", "append", name, more, "--detach")
         assert numbers() == [1, 2, 3, 4, 5]
-        stage.cli("datasets", "patch", name, "--add", '{"n": 8, "remark": "eight"}', "--detach")
-        stage.cli("datasets", "filter", name, "--where", "n > 1", "--detach")
+        live.cli("datasets", "patch", name, "--add", '{"n": 8, "remark": "eight"}', "--detach")
+        live.cli("datasets", "filter", name, "--where", "n > 1", "--detach")
         assert numbers() == [2, 3, 4, 5, 8]
-        parts = stage.told(
+        parts = live.cli_json(
             "datasets", "split", name, "--part", "a=0.5", "--part", "b=0.5", "--detach"
         )
         assert {part["name"] for part in parts} == {f"{name}-a", f"{name}-b"}
         assert sum(part["row_count"] for part in parts) == 5
-        stage.cli("datasets", "map", name, "remark=text", "--detach")
-        assert stage.client.datasets.rows(name).take(1) == [{"n": 2, "text": "row 2"}]
-        stage.cli("datasets", "restore", f"{name}@v1", "--detach")
+        live.cli("datasets", "map", name, "remark=text", "--detach")
+        assert live.client.datasets.rows(name).take(1) == [{"n": 2, "text": "row 2"}]
+        live.cli("datasets", "restore", f"{name}@v1", "--detach")
         assert numbers() == [1, 2, 3, 3]
-        stage.cli("datasets", "tag", f"{name}@v1", "prod")
-        assert [tag.version for tag in stage.client.datasets.tags(name)] == ["v1"]
-        stage.cli("datasets", "patch", name, "--add", '{"n": 9, "remark": "nine"}', "--detach")
-        newest = stage.told("datasets", "versions", name)[0]["version"]
-        stage.cancel_pending()
-        stage.cli("datasets", "rm-version", f"{name}@{newest}", "--yes")
+        live.cli("datasets", "tag", f"{name}@v1", "prod")
+        assert [tag.version for tag in live.client.datasets.tags(name)] == ["v1"]
+        live.cli("datasets", "patch", name, "--add", '{"n": 9, "remark": "nine"}', "--detach")
+        newest = live.cli_json("datasets", "versions", name)[0]["version"]
+        live.cancel_pending()
+        live.cli("datasets", "rm-version", f"{name}@{newest}", "--yes")
         assert numbers() == [1, 2, 3, 3]
-        stage.cli("datasets", "rename", name, f"{name}x")
-        assert stage.client.datasets.find(name) is None
-        stage.cli("datasets", "rm", f"{name}x", "--yes")
-        assert stage.client.datasets.find(f"{name}x") is None
+        live.cli("datasets", "rename", name, f"{name}x")
+        assert live.client.datasets.find(name) is None
+        live.cli("datasets", "rm", f"{name}x", "--yes")
+        assert live.client.datasets.find(f"{name}x") is None
 
 
-@scene(
+@scenario(
     "Datasets.import_from",
     "Datasets.import_hub",
     "Datasets.import_s3",
     "Datasets.import_url",
     "datasets import",
 )
-def imports(stage: Stage) -> None:
-    datasets = stage.client.datasets
-    file = stage.file("rows.jsonl", table(1, 2, 3))
-    names = [stage.name("fetched") for _ in range(3)]
+def imports(live: LivePlatform) -> None:
+    datasets = live.client.datasets
+    file = live.file("rows.jsonl", table(1, 2, 3))
+    names = [live.name("fetched") for _ in range(3)]
     with serving(file.parent) as url:
         first = datasets.import_url(f"{url}/rows.jsonl", name=names[0])
         source = {"kind": "url", "url": f"{url}/rows.jsonl"}
         second = datasets.import_from(source, name=names[1])
-        queued = stage.told(
+        queued = live.cli_json(
             "datasets", "import", f"{url}/rows.jsonl", "--name", names[2], "--detach"
         )
-        for task in (first, second, stage.client.tasks.get(queued["uuid"])):
+        for task in (first, second, live.client.tasks.get(queued["uuid"])):
             assert task.wait(300).status == "completed"
     assert [datasets.get(name).row_count for name in names] == [3, 3, 3]
     # There is no hub and no bucket here: this tests only that the server accepts the request.
-    with stage.cordoned():
+    with live.cordoned():
         for task in (
-            datasets.import_s3("s3://bucket/rows.jsonl", name=stage.name("fetched")),
-            datasets.import_hub("somebody/rows", name=stage.name("fetched")),
+            datasets.import_s3("s3://bucket/rows.jsonl", name=live.name("fetched")),
+            datasets.import_hub("somebody/rows", name=live.name("fetched")),
         ):
             assert task.cancel().status == "cancelled"

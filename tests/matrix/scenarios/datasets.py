@@ -1,4 +1,4 @@
-"""Scenes of datasets."""
+"""Scenarios of datasets."""
 
 import json
 from base64 import b64encode
@@ -9,11 +9,11 @@ from typing import Any
 from tests.factories import (
     number,
 )
-from tests.matrix.scenes.scene import ROWS, Act, Scene, done, scene
+from tests.matrix.scenarios.scenario import ROWS, Act, Scenario, done, scenario
 
 
-@scene("POST projects/{project}/datasets")
-def uploading(s: Scene) -> Act:
+@scenario("POST projects/{project}/datasets")
+def uploading(s: Scenario) -> Act:
     return partial(
         s.owner.post,
         f"{s.path('project')}/datasets",
@@ -22,15 +22,15 @@ def uploading(s: Scene) -> Act:
     )
 
 
-@scene("POST datasets/{dataset}/versions")
-def uploading_a_version(s: Scene) -> Act:
+@scenario("POST datasets/{dataset}/versions")
+def uploading_a_version(s: Scenario) -> Act:
     row = json.dumps({"id": 10, "text": "ten", "label": "b"}) + "\n"
     params = {"filename": "rows.jsonl"}
     return partial(s.owner.post, f"{s.dataset()}/versions", params=params, content=row.encode())
 
 
-@scene("PATCH uploads/{upload}")
-def the_last_piece(s: Scene) -> Act:
+@scenario("PATCH uploads/{upload}")
+def the_last_piece(s: Scenario) -> Act:
     """Send the piece that completes an upload; pieces before it have no audit entry."""
     content = ROWS.encode()
     names = {"name": f"rows{number()}", "filename": "rows.jsonl"}
@@ -62,27 +62,31 @@ def the_last_piece(s: Scene) -> Act:
     return act
 
 
-def changing(what: str, **body: Any) -> Callable[[Scene], Act]:
+def changing(what: str, **body: Any) -> Callable[[Scenario], Act]:
     return lambda s: partial(s.owner.post, f"{s.dataset()}/{what}", json=body)
 
 
-scene("POST datasets/{dataset}/patch")(
+scenario("POST datasets/{dataset}/patch")(
     changing("patch", set=[{"row": 0, "values": {"text": "other"}}])
 )
-scene("POST datasets/{dataset}/filter")(
+scenario("POST datasets/{dataset}/filter")(
     changing("filter", where=[{"column": "label", "op": "==", "value": "a"}])
 )
-scene("POST datasets/{dataset}/fix")(changing("fix", parent="v1", fixes={"personal_email": "mask"}))
-scene("POST datasets/{dataset}/split")(changing("split", fractions={"train": 0.5, "eval": 0.5}))
-scene("POST datasets/{dataset}/map")(changing("map", map={"text": "prompt", "label": "completion"}))
-scene("POST datasets/{dataset}/restore")(changing("restore", version="v1"))
+scenario("POST datasets/{dataset}/fix")(
+    changing("fix", parent="v1", fixes={"personal_email": "mask"})
+)
+scenario("POST datasets/{dataset}/split")(changing("split", fractions={"train": 0.5, "eval": 0.5}))
+scenario("POST datasets/{dataset}/map")(
+    changing("map", map={"text": "prompt", "label": "completion"})
+)
+scenario("POST datasets/{dataset}/restore")(changing("restore", version="v1"))
 
 
-@scene("PUT datasets/{dataset}/tags/{tag}")
-def tagging(s: Scene) -> Act:
+@scenario("PUT datasets/{dataset}/tags/{tag}")
+def tagging(s: Scenario) -> Act:
     return partial(s.owner.put, f"{s.dataset()}/tags/best", json={"version": "v1"})
 
 
-@scene("DELETE datasets/{dataset}/versions/{version}")
-def deleting_a_version(s: Scene) -> Act:
+@scenario("DELETE datasets/{dataset}/versions/{version}")
+def deleting_a_version(s: Scenario) -> Act:
     return partial(s.owner.delete, f"{s.dataset()}/versions/v2")

@@ -1,4 +1,4 @@
-"""The base of scenes, and the registry of all scenes."""
+"""The base of scenarios, and the registry of all scenarios."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from tests.factories import (
     make_user,
     number,
 )
-from tests.matrix.world import Stage, World
+from tests.matrix.world import World, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 Act = Callable[[], Any]
@@ -29,12 +29,12 @@ ROWS = "".join(
 
 
 @dataclass
-class Scene:
-    """A world with clients for its people; ``until`` stops what was started for the scene."""
+class Scenario:
+    """A world with clients for its people; ``until`` stops what was started for the scenario."""
 
     client: CheckedClient
     session: Session
-    stage: Stage
+    worlds: WorldFactory
     world: World
     until: ExitStack
 
@@ -88,20 +88,20 @@ class Scene:
 
 
 def done(answer: Any) -> Any:
-    """Return the answer of a request that prepares a scene; fail if it was not successful."""
+    """Return the answer of a request that prepares a scenario; fail if it was not successful."""
     assert answer.is_success, (str(answer.request.url), answer.status_code, answer.text)
     return answer
 
 
-SCENES: dict[str, Callable[[Scene], Act]] = {}
+SCENARIOS: dict[str, Callable[[Scenario], Act]] = {}
 
 
-def scene(key: str) -> Callable[[Callable[[Scene], Act]], Callable[[Scene], Act]]:
-    """Register a scene for a route, given as method and path below ``/api/v1``."""
+def scenario(key: str) -> Callable[[Callable[[Scenario], Act]], Callable[[Scenario], Act]]:
+    """Register a scenario for a route, given as method and path below ``/api/v1``."""
 
-    def add(make: Callable[[Scene], Act]) -> Callable[[Scene], Act]:
+    def add(make: Callable[[Scenario], Act]) -> Callable[[Scenario], Act]:
         method, _, place = key.partition(" ")
-        SCENES[f"{method} {place if place.startswith('/') else f'/api/v1/{place}'}"] = make
+        SCENARIOS[f"{method} {place if place.startswith('/') else f'/api/v1/{place}'}"] = make
         return make
 
     return add

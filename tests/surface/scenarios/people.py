@@ -1,4 +1,4 @@
-"""Scenes of accounts, sessions, second factors, API keys, roles, invitations and secrets."""
+"""Scenarios of accounts, sessions, second factors, API keys, roles, invitations and secrets."""
 
 import httpx
 import pyotp
@@ -7,7 +7,7 @@ import pytest
 from aiplatform import Client
 from aiplatform.client import Unauthenticated
 from tests.e2e.conftest import PASSWORD
-from tests.surface.stage import NEW_PASSWORD, PROJECT, Stage, scene
+from tests.surface.live_platform import NEW_PASSWORD, PROJECT, LivePlatform, scenario
 
 
 def token_in(link: str | None) -> str:
@@ -16,7 +16,7 @@ def token_in(link: str | None) -> str:
     return link.partition("#")[2]
 
 
-@scene(
+@scenario(
     "Client.change_password",
     "Client.close",
     "Client.health",
@@ -32,27 +32,27 @@ def token_in(link: str | None) -> str:
     "logout",
     "whoami",
 )
-def sign_in(stage: Stage) -> None:
-    name, client = stage.person()
+def sign_in(live: LivePlatform) -> None:
+    name, client = live.person()
     assert client.me().username == name
     assert client.health()["status"] in {"ok", "degraded"}
     assert client.must_change_password is False
     assert client.openai_url == f"{client.url}/v1"
     client.change_password(PASSWORD, NEW_PASSWORD)
     client.close()
-    other = Client(stage.platform.url, credentials=stage.tmp / "other.json")
+    other = Client(live.platform.url, credentials=live.tmp / "other.json")
     other.login(name, NEW_PASSWORD, remember=True)
     assert other.access_token()
     other.logout()
-    stage.cli("login", "--username", name, "--password-stdin", stdin=f"{NEW_PASSWORD}\n", token="")
-    assert name in stage.cli("whoami", token="")
-    stage.cli("account", "password", "--password-stdin", stdin=f"{NEW_PASSWORD}\n{PASSWORD}\n",
+    live.cli("login", "--username", name, "--password-stdin", stdin=f"{NEW_PASSWORD}\n", token="")
+    assert name in live.cli("whoami", token="")
+    live.cli("account", "password", "--password-stdin", stdin=f"{NEW_PASSWORD}\n{PASSWORD}\n",
               token="")  # fmt: skip
-    stage.cli("logout", token="")
-    assert Client(stage.platform.url, credentials=stage.tmp / "z.json").login(name, PASSWORD).me()
+    live.cli("logout", token="")
+    assert Client(live.platform.url, credentials=live.tmp / "z.json").login(name, PASSWORD).me()
 
 
-@scene(
+@scenario(
     "Account.end_other_sessions",
     "Account.end_session",
     "Account.sessions",
@@ -60,11 +60,11 @@ def sign_in(stage: Stage) -> None:
     "account end-session",
     "account sessions",
 )
-def sessions(stage: Stage) -> None:
-    name, client = stage.person()
+def sessions(live: LivePlatform) -> None:
+    name, client = live.person()
 
     def another() -> Client:
-        return Client(stage.platform.url, credentials=stage.tmp / "x.json").login(name, PASSWORD)
+        return Client(live.platform.url, credentials=live.tmp / "x.json").login(name, PASSWORD)
 
     another(), another(), another()
     token = client.access_token()
@@ -75,13 +75,13 @@ def sessions(stage: Stage) -> None:
     assert client.account.end_other_sessions() == 1
     assert [each.current for each in client.account.sessions()] == [True]
     another()
-    found = stage.told("account", "sessions", token=token)
+    found = live.cli_json("account", "sessions", token=token)
     other = next(each for each in found if not each["current"])
-    stage.cli("account", "end-session", other["uuid"], token=token)
+    live.cli("account", "end-session", other["uuid"], token=token)
     assert [each.current for each in client.account.sessions()] == [True]
 
 
-@scene(
+@scenario(
     "Account.confirm_second_factor",
     "Account.disable_second_factor",
     "Account.enrol_second_factor",
@@ -93,8 +93,8 @@ def sessions(stage: Stage) -> None:
     "account totp recovery-codes",
     "account totp status",
 )
-def second_factor(stage: Stage) -> None:
-    _, client = stage.person()
+def second_factor(live: LivePlatform) -> None:
+    _, client = live.person()
     assert client.account.second_factor().enabled is False
     enrolment = client.account.enrol_second_factor(PASSWORD)
     secret = pyotp.TOTP(enrolment.secret)
@@ -105,16 +105,16 @@ def second_factor(stage: Stage) -> None:
     client.account.disable_second_factor(code=renewed[0])
     assert client.account.second_factor().enabled is False
     token = client.access_token()
-    shown = stage.told(
+    shown = live.cli_json(
         "account", "totp", "enable", "--password-stdin", stdin=f"{PASSWORD}\n", token=token
     )
     secret = pyotp.TOTP(shown["secret"])
-    confirmed = stage.told("account", "totp", "confirm", secret.now(), token=token)
-    assert stage.told("account", "totp", "status", token=token)["enabled"] is True
+    confirmed = live.cli_json("account", "totp", "confirm", secret.now(), token=token)
+    assert live.cli_json("account", "totp", "status", token=token)["enabled"] is True
     first = confirmed["recovery_codes"][0]
-    told = stage.told("account", "totp", "recovery-codes", "--code", first, token=token)
-    code = told["recovery_codes"][0]
-    stage.cli("account", "totp", "disable", "--code", code, "--yes", token=token)
+    made = live.cli_json("account", "totp", "recovery-codes", "--code", first, token=token)
+    code = made["recovery_codes"][0]
+    live.cli("account", "totp", "disable", "--code", code, "--yes", token=token)
     assert client.account.second_factor().enabled is False
 
 
@@ -125,7 +125,7 @@ def with_second_factor(client: Client) -> Client:
     return client
 
 
-@scene(
+@scenario(
     "Account.change_email",
     "Account.forgot_password",
     "Account.register",
@@ -137,31 +137,31 @@ def with_second_factor(client: Client) -> Client:
     "account reset-password",
     "users reset-password",
 )
-def own_account(stage: Stage) -> None:
-    name = stage.name("registered")
-    anonymous = Client(stage.platform.url, credentials=stage.tmp / "nobody.json")
+def own_account(live: LivePlatform) -> None:
+    name = live.name("registered")
+    anonymous = Client(live.platform.url, credentials=live.tmp / "nobody.json")
     anonymous.account.register(name, f"{name}@example.com", PASSWORD)
     anonymous.account.forgot_password(f"{name}@example.com")
-    link = stage.client.users.reset_password(name)
+    link = live.client.users.reset_password(name)
     anonymous.account.reset_password(token_in(link.link), NEW_PASSWORD)
     anonymous.login(name, NEW_PASSWORD)
     anonymous.account.change_email(f"{name}@example.org", NEW_PASSWORD)
     assert anonymous.me().email == f"{name}@example.org"
     token = anonymous.access_token()
-    stage.cli("account", "email", f"{name}@example.net", "--password-stdin",
+    live.cli("account", "email", f"{name}@example.net", "--password-stdin",
               stdin=f"{NEW_PASSWORD}\n", token=token)  # fmt: skip
     assert anonymous.me().email == f"{name}@example.net"
-    other = stage.name("registered")
-    stage.cli("account", "register", other, f"{other}@example.com", "--password-stdin",
+    other = live.name("registered")
+    live.cli("account", "register", other, f"{other}@example.com", "--password-stdin",
               stdin=f"{PASSWORD}\n", token="")  # fmt: skip
-    stage.cli("account", "forgot-password", f"{other}@example.com", token="")
-    link = stage.told("users", "reset-password", other)
-    stage.cli("account", "reset-password", token_in(link["link"]), "--password-stdin",
+    live.cli("account", "forgot-password", f"{other}@example.com", token="")
+    link = live.cli_json("users", "reset-password", other)
+    live.cli("account", "reset-password", token_in(link["link"]), "--password-stdin",
               stdin=f"{NEW_PASSWORD}\n", token="")  # fmt: skip
     assert anonymous.login(other, NEW_PASSWORD).me().username == other
 
 
-@scene(
+@scenario(
     "Resource.etag",
     "User.activate",
     "User.deactivate",
@@ -186,13 +186,13 @@ def own_account(stage: Stage) -> None:
     "users set",
     "users show",
 )
-def users(stage: Stage) -> None:
-    users = stage.client.users
+def users(live: LivePlatform) -> None:
+    users = live.client.users
 
     def exists(name: str) -> bool:
         return name in [user.username for user in users.list(name)]
 
-    name, client = stage.person()
+    name, client = live.person()
     assert users.me().username == "admin"
     assert exists(name)
     found = users.get(name).update(email=f"{name}@example.org").deactivate()
@@ -210,36 +210,36 @@ def users(stage: Stage) -> None:
     users.reset_second_factor(name)
     assert client.login(name, PASSWORD).account.second_factor().enabled is False
     users.delete(name)
-    other, _ = stage.person()
+    other, _ = live.person()
     users.get(other).delete()
     assert not exists(name)
     assert not exists(other)
-    third = stage.name("person")
-    stage.cli("users", "create", third, f"{third}@example.com", "--password-stdin",
+    third = live.name("person")
+    live.cli("users", "create", third, f"{third}@example.com", "--password-stdin",
               stdin=f"{PASSWORD}\n")  # fmt: skip
-    signed_in = Client(stage.platform.url, credentials=stage.tmp / f"{third}.json")
+    signed_in = Client(live.platform.url, credentials=live.tmp / f"{third}.json")
     signed_in.login(third, PASSWORD)
-    assert [user["username"] for user in stage.told("users", "ls", third)] == [third]
-    stage.cli("users", "set", third, "--email", f"{third}@example.org")
-    assert stage.told("users", "show", third)["email"] == f"{third}@example.org"
-    stage.cli("users", "deactivate", third)
+    assert [user["username"] for user in live.cli_json("users", "ls", third)] == [third]
+    live.cli("users", "set", third, "--email", f"{third}@example.org")
+    assert live.cli_json("users", "show", third)["email"] == f"{third}@example.org"
+    live.cli("users", "deactivate", third)
     assert not users.get(third).is_active
-    stage.cli("users", "activate", third)
+    live.cli("users", "activate", third)
     assert users.get(third).is_active
     with_second_factor(signed_in.login(third, PASSWORD))
-    stage.cli("users", "end-sessions", third)
+    live.cli("users", "end-sessions", third)
     with pytest.raises(Unauthenticated):
         signed_in.me()
-    stage.cli("users", "reset-totp", third, "--yes")
+    live.cli("users", "reset-totp", third, "--yes")
     assert signed_in.login(third, PASSWORD).account.second_factor().enabled is False
-    stage.cli("users", "delete", third, "--yes")
-    fourth, _ = stage.person()
-    stage.cli("users", "rm", fourth, "--yes")
+    live.cli("users", "delete", third, "--yes")
+    fourth, _ = live.person()
+    live.cli("users", "rm", fourth, "--yes")
     assert not exists(third)
     assert not exists(fourth)
 
 
-@scene(
+@scenario(
     "Invitation.revoke",
     "Invitations.accept",
     "Invitations.create",
@@ -250,32 +250,32 @@ def users(stage: Stage) -> None:
     "invitations revoke",
     "users invite",
 )
-def invitations(stage: Stage) -> None:
-    invitations = stage.client.invitations
+def invitations(live: LivePlatform) -> None:
+    invitations = live.client.invitations
 
     def open_addresses() -> set[str]:
         return {found.email for found in invitations.list(only_open=True)}
 
-    name = stage.name("guest")
+    name = live.name("guest")
     made = invitations.create(f"{name}@example.com", project=PROJECT, project_role="viewer")
     assert f"{name}@example.com" in open_addresses()
     invitations.accept(token_in(made.link), name, PASSWORD)
-    assert stage.client.users.get(name).email == f"{name}@example.com"
+    assert live.client.users.get(name).email == f"{name}@example.com"
     invitations.create(f"{name}@example.org").revoke()
     invitations.revoke(invitations.create(f"{name}@example.net"))
-    other = stage.name("guest")
-    shown = stage.told("users", "invite", f"{other}@example.com")
-    listed = {found["email"] for found in stage.told("invitations", "ls")}
+    other = live.name("guest")
+    shown = live.cli_json("users", "invite", f"{other}@example.com")
+    listed = {found["email"] for found in live.cli_json("invitations", "ls")}
     assert f"{other}@example.com" in listed
-    stage.cli("account", "accept-invitation", token_in(shown["link"]), other, "--password-stdin",
+    live.cli("account", "accept-invitation", token_in(shown["link"]), other, "--password-stdin",
               stdin=f"{PASSWORD}\n", token="")  # fmt: skip
-    assert stage.client.users.get(other).email == f"{other}@example.com"
-    shown = stage.told("users", "invite", f"{other}@example.org")
-    stage.cli("invitations", "revoke", shown["uuid"])
+    assert live.client.users.get(other).email == f"{other}@example.com"
+    shown = live.cli_json("users", "invite", f"{other}@example.org")
+    live.cli("invitations", "revoke", shown["uuid"])
     assert not {address for address in open_addresses() if address.startswith((name, other))}
 
 
-@scene(
+@scenario(
     "Key.revoke",
     "Keys.create",
     "Keys.list",
@@ -285,21 +285,21 @@ def invitations(stage: Stage) -> None:
     "keys ls",
     "keys revoke",
 )
-def keys(stage: Stage) -> None:
-    keys = stage.client.keys
-    made = keys.create(stage.name("key"), ["datasets:read"], days=1)
-    other = keys.create(stage.name("key"), ["datasets:read"])
-    shown = stage.told("keys", "create", stage.name("key"), "--scope", "datasets:read")
+def keys(live: LivePlatform) -> None:
+    keys = live.client.keys
+    made = keys.create(live.name("key"), ["datasets:read"], days=1)
+    other = keys.create(live.name("key"), ["datasets:read"])
+    shown = live.cli_json("keys", "create", live.name("key"), "--scope", "datasets:read")
     names = {made.name, other.name, shown["name"]}
     assert names <= {key.name for key in keys.list()}
-    assert names <= {key["name"] for key in stage.told("keys", "ls")}
+    assert names <= {key["name"] for key in live.cli_json("keys", "ls")}
     keys.revoke(made)
     other.revoke()
-    stage.cli("keys", "revoke", shown["uuid"], "--yes")
+    live.cli("keys", "revoke", shown["uuid"], "--yes")
     assert not names & {key.name for key in keys.list() if key.revoked_at is None}
 
 
-@scene(
+@scenario(
     "Role.delete",
     "Role.update",
     "Roles.create",
@@ -316,9 +316,9 @@ def keys(stage: Stage) -> None:
     "roles set",
     "roles show",
 )
-def roles(stage: Stage) -> None:
-    roles = stage.client.roles
-    name = stage.name("role")
+def roles(live: LivePlatform) -> None:
+    roles = live.client.roles
+    name = live.name("role")
 
     def exists() -> bool:
         return name in [role.name for role in roles.list()]
@@ -334,19 +334,22 @@ def roles(stage: Stage) -> None:
     roles.create(name, ["datasets:read"])
     roles.delete(name)
     assert not exists()
-    stage.cli("roles", "create", name, "datasets:read")
-    assert name in [role["name"] for role in stage.told("roles", "ls")]
-    stage.cli("roles", "set", name, "--add", "models:read")
-    assert set(stage.told("roles", "show", name)["permissions"]) == {"datasets:read", "models:read"}
-    assert "datasets:read" in stage.cli("roles", "permissions")
-    stage.cli("roles", "delete", name, "--yes")
+    live.cli("roles", "create", name, "datasets:read")
+    assert name in [role["name"] for role in live.cli_json("roles", "ls")]
+    live.cli("roles", "set", name, "--add", "models:read")
+    assert set(live.cli_json("roles", "show", name)["permissions"]) == {
+        "datasets:read",
+        "models:read",
+    }
+    assert "datasets:read" in live.cli("roles", "permissions")
+    live.cli("roles", "delete", name, "--yes")
     assert not exists()
-    stage.cli("roles", "create", name, "datasets:read")
-    stage.cli("roles", "rm", name, "--yes")
+    live.cli("roles", "create", name, "datasets:read")
+    live.cli("roles", "rm", name, "--yes")
     assert not exists()
 
 
-@scene(
+@scenario(
     "Secrets.list",
     "Secrets.remove",
     "Secrets.set",
@@ -354,8 +357,8 @@ def roles(stage: Stage) -> None:
     "secrets rm",
     "secrets set",
 )
-def secrets(stage: Stage) -> None:
-    secrets = stage.client.secrets
+def secrets(live: LivePlatform) -> None:
+    secrets = live.client.secrets
 
     def names() -> set[str]:
         return {secret.name for secret in secrets.list(project=PROJECT)}
@@ -363,24 +366,24 @@ def secrets(stage: Stage) -> None:
     secrets.set("FIRST_TOKEN", "value", project=PROJECT)
     assert "FIRST_TOKEN" in names()
     secrets.remove("FIRST_TOKEN", project=PROJECT)
-    stage.cli("secrets", "set", "SECOND_TOKEN", "--project", PROJECT, stdin="value")
-    listed = stage.told("secrets", "ls", "--project", PROJECT)
+    live.cli("secrets", "set", "SECOND_TOKEN", "--project", PROJECT, stdin="value")
+    listed = live.cli_json("secrets", "ls", "--project", PROJECT)
     assert [secret["name"] for secret in listed] == ["SECOND_TOKEN"]
-    stage.cli("secrets", "rm", "SECOND_TOKEN", "--project", PROJECT)
+    live.cli("secrets", "rm", "SECOND_TOKEN", "--project", PROJECT)
     assert not names()
 
 
-@scene("Client.login_sso")
-def sign_in_with_a_provider(stage: Stage) -> None:
-    stage.provider.person = {"sub": stage.name("dora")}
+@scenario("Client.login_sso")
+def sign_in_with_a_provider(live: LivePlatform) -> None:
+    live.provider.person = {"sub": live.name("dora")}
 
     def visit(address: str) -> None:
         """Open an address and follow it through the sign-in, as a browser does."""
         with httpx.Client() as browser:
             to_provider = browser.get(address).headers["location"]
-            back = stage.provider.authorize(to_provider)
-            browser.get(browser.get(f"{stage.platform.url}{back}").headers["location"])
+            back = live.provider.authorize(to_provider)
+            browser.get(browser.get(f"{live.platform.url}{back}").headers["location"])
 
-    client = Client(stage.platform.url, credentials=stage.tmp / "sso.json")
+    client = Client(live.platform.url, credentials=live.tmp / "sso.json")
     client.login_sso(visit, timeout=60)
     assert client.me().username

@@ -1,5 +1,0 @@
-"""Scenes: functions that call SDK methods and commands on the shared platform."""
-
-from tests.surface.scenes import data, people, platform, projects, work
-
-__all__ = ["data", "people", "platform", "projects", "work"]
