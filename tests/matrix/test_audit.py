@@ -116,7 +116,8 @@ def entries_since(session: Session, number: int) -> list[Any]:
         session.execute(
             text(
                 "SELECT action, details, details::text AS details_text,"
-                " host(ip_address) AS address, user_agent FROM audit_logs WHERE id > :number AND action <> 'access:denied'"
+                " host(ip_address) AS address, user_agent FROM audit_logs"
+                " WHERE id > :number AND action <> 'access:denied'"
             ),
             {"number": number},
         ).all()
