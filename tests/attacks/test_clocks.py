@@ -199,12 +199,12 @@ CLOCK_READERS = {
     ),
     "notifications/service/outbox.py": "shown only",
     "tasks/endpoints/runs.py": "bounds the times that runs report",
-    "tasks/runner/output.py": "times of log lines",
+    "tasks/runner/log_writer.py": "times of log lines",
     "tasks/runner/process.py": "times of log lines",
     "tasks/runner/sampling.py": "times of measurements",
     "tasks/runner/spans.py": "times of traces",
-    "tasks/service/external.py": "fills the allowance of a log; never from the future",
     "tasks/service/points.py": "times of metrics that come without",
+    "tasks/service/run_logs.py": "fills the allowance of a log; never from the future",
 }
 """Modules that read the clock of their machine, and why a jump of it does no harm."""
 
