@@ -1,4 +1,4 @@
-"""Check for the publicly known default password of ``admin``."""
+"""Replacement of the publicly known default password of ``admin``."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
