@@ -14,7 +14,7 @@ import httpx
 import pytest
 from typer import rich_utils
 
-from aiplatform.cli.localised import FIXED
+from aiplatform.cli.localisation import FIXED
 from aiplatform.cli.main import main
 from aiplatform.client.transport import Transport
 from tests.client.fake import FakeServer, answer, page

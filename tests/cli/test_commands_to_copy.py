@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import aiplatform
-from aiplatform.cli.dataset_intake import quarantine_note
+from aiplatform.cli.reading_options import quarantine_note
 from aiplatform.language import catalogue, tr
 
 HOSTILE = ["my data; rm -rf x", "$(touch x)", "it's", "back\\slash", "客户 数据", "plain"]

@@ -36,8 +36,8 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def sleep(seconds: float) -> None:
         spent[0] += seconds
 
-    monkeypatch.setattr("aiplatform.client.waiting.time.sleep", sleep)
-    monkeypatch.setattr("aiplatform.client.waiting.time.monotonic", lambda: spent[0])
+    monkeypatch.setattr("aiplatform.client.polling.time.sleep", sleep)
+    monkeypatch.setattr("aiplatform.client.polling.time.monotonic", lambda: spent[0])
     return spent
 
 

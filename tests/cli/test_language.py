@@ -18,7 +18,7 @@ from typer import rich_utils
 
 import aiplatform.client
 from aiplatform.cli import platform, top
-from aiplatform.cli.localised import FIXED, LIBRARY_MESSAGES
+from aiplatform.cli.localisation import FIXED, LIBRARY_MESSAGES
 from aiplatform.cli.main import app
 from aiplatform.cli.output import print_rows
 from aiplatform.client import errors
@@ -30,9 +30,10 @@ WORDS = re.compile("[A-Za-z]{2}")
 
 MESSAGES = frozenset(
     {
-        "say", "confirm", "prompt", "print_text", "print_deleted", "bar", "waiting_teller",
+        "say", "confirm", "prompt", "print_text", "print_deleted", "bar", "waiting_printer",
         "CommandError", "BadParameter", "UsageError",
-        "_done", "_usage", "_secret", "_hidden", "_tell", "_complain", "_sum", "_print_line",
+        "_done", "_usage", "_secret", "_hidden", "_print_error", "_print_state", "_print_status",
+        "_sum", "_print_line",
     }
 )  # fmt: skip
 """Functions of the command line whose arguments are shown to users."""

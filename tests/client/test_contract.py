@@ -57,7 +57,7 @@ from aiplatform.client import (
     Worker,
 )
 from aiplatform.protocol.specs import QualitySpec
-from tests.client.declared import Declared, U
+from tests.client.declared_server import DeclaredServer, U
 from tests.openapi_checks import Partial, platform
 
 
@@ -67,12 +67,12 @@ def document() -> dict[str, Any]:
 
 
 @pytest.fixture
-def declared() -> Declared:
-    return Declared(platform())
+def declared() -> DeclaredServer:
+    return DeclaredServer(platform())
 
 
 @pytest.fixture
-def client(declared: Declared) -> Iterator[Client]:
+def client(declared: DeclaredServer) -> Iterator[Client]:
     with Client("http://platform.test", token="t", project=U, transport=declared) as client:
         yield client
 
@@ -212,7 +212,7 @@ SPOKEN = {"GET /api/v1/notifications/stream"}
 
 
 def test_all_administrative_routes_can_be_called(
-    client: Client, declared: Declared, document: dict[str, Any], tmp_path: Path
+    client: Client, declared: DeclaredServer, document: dict[str, Any], tmp_path: Path
 ) -> None:
     """Call them all by the SDK, with declared parameters and bodies."""
     test_projects_people_and_audit(client)

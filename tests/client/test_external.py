@@ -358,7 +358,7 @@ def test_reader_returns_whole_lines(tmp_path: Path) -> None:
 
 def test_journal_can_be_reopened(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path, {"name": "n", "config": {}, "facts": {}})
-    journal.note(task="t")
+    journal.record_facts(task="t")
     assert Journal(journal.directory).about == journal.about
     assert Journal(journal.directory).end is None
 

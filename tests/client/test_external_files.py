@@ -276,7 +276,7 @@ def test_end_that_cannot_be_written_is_not_waited_for(
 
     run = client.run("r")
     run.log({"loss": 1.0})
-    monkeypatch.setattr(run.journal, "note_end", full)
+    monkeypatch.setattr(run.journal, "record_end", full)
     began = time.monotonic()
     assert not run.end()
     assert time.monotonic() - began < 30

@@ -10,7 +10,7 @@ import pytest
 from aiplatform import Client
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.local_platform import DEFAULT_URL, find_address, home_at
-from aiplatform.protocol.local import STATE_FILE
+from aiplatform.protocol.platform_home import STATE_FILE
 
 REMOTE = "https://platform.example.com"
 GONE = 2**22 + 1

@@ -6,7 +6,7 @@ from itertools import islice
 import httpx
 import pytest
 
-from aiplatform.client import Client, PermissionDenied, following
+from aiplatform.client import Client, PermissionDenied, event_streams
 from tests.client.fake import FakeServer, answer, page
 from tests.openapi_checks import Partial, checked_answer
 
@@ -34,7 +34,7 @@ class Streams(httpx.BaseTransport):
 
 
 def test_watch_continues_after_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "back_off", lambda _: 0.0)
+    monkeypatch.setattr(event_streams, "back_off", lambda _: 0.0)
     ready = 'event: ready\nid: 7-0\ndata: {"unread": 0}\n\n'
     count = 'event: unread\ndata: {"unread": 1}\n\n'
     broken = told(3)[:-10]

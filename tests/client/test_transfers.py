@@ -17,7 +17,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable, resumable
+from aiplatform.client import (
+    Client,
+    ClientError,
+    CorruptDownload,
+    ServerUnavailable,
+    resumable_uploads,
+)
 from aiplatform.client.transfers import body_of
 from tests.client.fake import Broken, FakeServer, answer, malformed, page, problem
 from tests.openapi_checks import Partial, checked_answer
@@ -295,8 +301,8 @@ def test_resumable_upload_continues_after_an_error(
     monkeypatch: pytest.MonkeyPatch,
     status: int,
 ) -> None:
-    monkeypatch.setattr(resumable, "user_cache_path", lambda _: tmp_path / "cache")
-    monkeypatch.setattr(resumable, "PIECE_BYTES", 4)
+    monkeypatch.setattr(resumable_uploads, "user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(resumable_uploads, "PIECE_BYTES", 4)
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"12345678")
     begin, place = f"POST projects/{P}/uploads", f"uploads/{M}"

@@ -17,7 +17,7 @@ from aiplatform.data.ingest import ingest
 from aiplatform.data.operations import Job
 from aiplatform.data.rework import rework
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 
 Read = Callable[..., list[dict[str, Any]]]
 

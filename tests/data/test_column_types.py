@@ -13,7 +13,7 @@ from aiplatform.data.formats import csv as csv_module
 from aiplatform.data.ingest import ingest
 from aiplatform.data.operations import Job
 from aiplatform.data.rework import rework
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 from aiplatform.protocol.rows import Condition
 from tests.data.conftest import Upload, jsonl
 

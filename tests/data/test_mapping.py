@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.shapes import recognise, to_messages
 from aiplatform.protocol.enums import DataShape
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 from tests.data.conftest import Upload, jsonl
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aiplatform.data.canonical import iter_rows, row_count
 from aiplatform.data.ingest import ingest
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 from tests.data.conftest import Upload, chat, jsonl, lines, peak_of
 
 QUARANTINE = {"bad_rows": "quarantine"}

@@ -18,7 +18,7 @@ from aiplatform.data.canonical import CanonicalWriter, iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
 from aiplatform.data.operations import Job
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 from tests.data.conftest import Do, Make, Rows
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiplatform.embedded import home as home_module
 from aiplatform.embedded.errors import HomeUnusableError
 from aiplatform.embedded.home import MAX_SOCKET_PATH, Home, socket_directory
-from aiplatform.protocol.local import default_home
+from aiplatform.protocol.platform_home import default_home
 
 
 @pytest.fixture

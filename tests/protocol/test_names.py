@@ -3,8 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiplatform.protocol.faults import message_of, message_zh_of
 from aiplatform.protocol.names import MAX_NAME_BYTES, Name, nearest_name
+from aiplatform.protocol.validation_errors import message_of, message_zh_of
 from aiplatform.server.identity.schemas import Username
 
 NAMES: TypeAdapter[str] = TypeAdapter(Name)

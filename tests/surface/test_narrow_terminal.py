@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 from typer import rich_utils
 
-from aiplatform.cli.localised import FIXED
+from aiplatform.cli.localisation import FIXED
 from tests.e2e.conftest import PASSWORD
 from tests.surface.live_platform import PROJECT, LivePlatform, run_here
 from tests.surface.recorder import commands

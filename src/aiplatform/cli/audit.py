@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.names import NAMES
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import (
@@ -21,7 +21,7 @@ from aiplatform.cli.output import (
     print_text,
     say,
 )
-from aiplatform.cli.production import asking_the_database, program, use_what_runs
+from aiplatform.cli.production import import_server_function, run_on_database, use_local_platform
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiplatform.client import AuditEntry, Client
     from aiplatform.server.audit.rules.findings import Verdict
 
-MOST_LOOKUPS = 25
+MAX_LOOKUPS = 25
 """Largest number of resources whose names one list requests from the server."""
 
 app = group("The audit trail; for administrators.")
@@ -116,7 +116,7 @@ def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, st
         elif entry.resource_type is not None and entry.resource_type in NAMES:
             unnamed[uuid] = entry.resource_type
     missing = [uuid for uuid in unnamed if uuid not in names and len(uuid) == UUID_LENGTH]
-    for uuid in missing[:MOST_LOOKUPS]:
+    for uuid in missing[:MAX_LOOKUPS]:
         with suppress(ClientError):
             names[uuid] = NAMES[unnamed[uuid]](client, UUID(uuid))
     return names
@@ -204,15 +204,19 @@ def verify(
     if file is not None:
         verdict = _verify_file(file, heads, keys)
     else:
-        use_what_runs()
-        run = program("aiplatform.server.audit.service.verification", "verify_database")
-        settings = program("aiplatform.server.core.settings", "get_settings")()
-        libpq = program("aiplatform.server.core.events", "libpq_url")
-        shelf = program("aiplatform.server.audit.service.archives", "rows_of_archive")
-        verdict = asking_the_database(
+        use_local_platform()
+        run = import_server_function(
+            "aiplatform.server.audit.service.verification", "verify_database"
+        )
+        settings = import_server_function("aiplatform.server.core.settings", "get_settings")()
+        libpq = import_server_function("aiplatform.server.core.events", "libpq_url")
+        shelf = import_server_function(
+            "aiplatform.server.audit.service.archives", "rows_of_archive"
+        )
+        verdict = run_on_database(
             lambda: run(libpq(settings.database_url), expected=heads, keys=keys, archived=shelf)
         )
-    _tell(verdict, json=json, signed=bool(keys))
+    _print_verdict(verdict, json=json, signed=bool(keys))
 
 
 @app.command()
@@ -226,12 +230,12 @@ def seal(
 
     Workers seal by themselves every AIPLATFORM_AUDIT_SEAL_SECONDS. Needs the database.
     """
-    use_what_runs()
-    run = program("aiplatform.server.audit.service.sealing", "seal_all")
+    use_local_platform()
+    run = import_server_function("aiplatform.server.audit.service.sealing", "seal_all")
     if key is not None:
         _key(key, "read_private")
-    rows = asking_the_database(run)
-    found = asking_the_database(lambda: _newest(key))
+    rows = run_on_database(run)
+    found = run_on_database(lambda: _newest(key))
     if found is None:
         raise CommandError(tr("there is nothing to seal yet"))
     if json:
@@ -252,9 +256,9 @@ def archive(
 
     Workers do this too if AIPLATFORM_AUDIT_ARCHIVE_DAYS is set.
     """
-    use_what_runs()
-    run = program("aiplatform.server.audit.service.archives", "archive_all")
-    rows = asking_the_database(lambda: _fit(lambda: run(days)))
+    use_local_platform()
+    run = import_server_function("aiplatform.server.audit.service.archives", "archive_all")
+    rows = run_on_database(lambda: _fit(lambda: run(days)))
     if json:
         print_json({"archived": rows})
     else:
@@ -273,12 +277,12 @@ def prune(
     The rows are then only in the store, where `audit verify` finds them. Lists and exports don't
     show them any more. Runs as the owner of the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
     """
-    use_what_runs()
-    run = program("aiplatform.server.audit.service.archives", "prune")
-    settings = program("aiplatform.server.core.settings", "get_settings")()
-    libpq = program("aiplatform.server.core.events", "libpq_url")
+    use_local_platform()
+    run = import_server_function("aiplatform.server.audit.service.archives", "prune")
+    settings = import_server_function("aiplatform.server.core.settings", "get_settings")()
+    libpq = import_server_function("aiplatform.server.core.events", "libpq_url")
     url = libpq(settings.migration_database_url or settings.database_url)
-    rows = asking_the_database(lambda: _fit(lambda: run(url, days)))
+    rows = run_on_database(lambda: _fit(lambda: run(url, days)))
     if json:
         print_json({"pruned": rows})
     else:
@@ -351,7 +355,7 @@ def _head(text: str) -> Any:
 
 
 def _key(path: Path, reader: str) -> Any:
-    read = program("aiplatform.server.audit.rules.signatures", reader)
+    read = import_server_function("aiplatform.server.audit.rules.signatures", reader)
     try:
         return read(path.read_bytes())
     except OSError as error:
@@ -367,7 +371,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
 
 
-def _tell(verdict: "Verdict", *, json: bool, signed: bool) -> None:
+def _print_verdict(verdict: "Verdict", *, json: bool, signed: bool) -> None:
     if json:
         print_json(
             {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError
+from aiplatform.cli.errors import CommandError
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import console, print_json, print_text, say
 from aiplatform.cli.session import connect

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VARIABLE = "_AIPLATFORM_COMPLETE"
 TIMEOUT_VARIABLE = "AIPLATFORM_COMPLETION_TIMEOUT"
 TIMEOUT_SECONDS = 3.0
-MOST_ITEMS = 500
+MAX_ITEMS = 500
 """Largest number of items of a list, newest first, in which names are searched."""
 
 BREAKS = "@:="
@@ -166,10 +166,10 @@ def attach(app: typer.Typer) -> None:
         if command.callback is None:
             continue
         for name, parameter in inspect.signature(command.callback).parameters.items():
-            for told in getattr(parameter.annotation, "__metadata__", ()):
-                lookup = lookup_of(name, getattr(told, "metavar", None))
+            for option in getattr(parameter.annotation, "__metadata__", ()):
+                lookup = lookup_of(name, getattr(option, "metavar", None))
                 if lookup is not None:
-                    told.autocompletion = completer(lookup)
+                    option.autocompletion = completer(lookup)
 
 
 def lookup_of(name: str, metavar: str | None) -> Lookup | None:
@@ -197,7 +197,7 @@ def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
                 # Add names one by one, so that those found before the timeout are used.
                 found.extend(
                     name
-                    for name in islice(lookup(client, incomplete), MOST_ITEMS)
+                    for name in islice(lookup(client, incomplete), MAX_ITEMS)
                     if name.startswith(incomplete) and is_offered(name, _shell())
                 )
 

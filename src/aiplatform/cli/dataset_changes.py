@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.dataset_conditions import WHERE_HELP, json_or_text
-from aiplatform.cli.dataset_intake import (
+from aiplatform.cli.errors import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, Project, Yes
+from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
+from aiplatform.cli.progress_bar import bar
+from aiplatform.cli.reading_options import (
     BadRows,
     Delimiter,
     Encoding,
@@ -19,12 +23,8 @@ from aiplatform.cli.dataset_intake import (
     reading,
     reading_notes,
 )
-from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.follow import waiting_teller
-from aiplatform.cli.options import Json, Limit, Project, Yes
-from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
-from aiplatform.cli.transfer import bar
+from aiplatform.cli.task_display import waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def patch(
     made = connect(project).datasets.patch(
         dataset, set=changes, add=rows, delete=delete_row or (), message=message, parent=parent
     )
-    told(made, json, detach=detach)
+    print_new_version(made, json, detach=detach)
 
 
 def filter_rows(
@@ -165,7 +165,7 @@ def filter_rows(
     made = connect(project).datasets.filter(
         dataset, where, drop=drop, message=message, parent=parent
     )
-    told(made, json, detach=detach)
+    print_new_version(made, json, detach=detach)
 
 
 def split(
@@ -228,8 +228,8 @@ def split(
             ) from None
     names: dict[str, str] = {}
     for text in name or ():
-        label, equals, called = text.partition("=")
-        if not equals or not called or label not in fractions:
+        label, equals, name_of_part = text.partition("=")
+        if not equals or not name_of_part or label not in fractions:
             raise typer.BadParameter(
                 tr(
                     "--name {text}: give PART=NAME, with a part of {fractions}",
@@ -237,7 +237,7 @@ def split(
                     fractions=", ".join(fractions),
                 )
             )
-        names[label] = called
+        names[label] = name_of_part
     client = connect(project)
     made = client.datasets.split(
         dataset,
@@ -272,7 +272,7 @@ def restore(
     if not version:
         raise typer.BadParameter(tr("say which version: NAME@v2"))
     restored = connect(project).datasets.restore(name, version, message=message)
-    told(restored, json, detach=detach)
+    print_new_version(restored, json, detach=detach)
 
 
 def tag(
@@ -497,10 +497,10 @@ def upload_change(
             progress=progress,
             **options,
         )
-    told(made, json, detach=detach)
+    print_new_version(made, json, detach=detach)
 
 
-def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
+def print_new_version(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
     """Print the new version, and wait for its quality report unless ``detach`` is set.
 
     Raises:
@@ -546,7 +546,7 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
         return client.datasets.wait_ready(
             dataset,
             timeout=None,
-            on_event=None if quiet else waiting_teller(tr("the quality report")),
+            on_event=None if quiet else waiting_printer(tr("the quality report")),
         )
     except KeyboardInterrupt:
         raise CommandError(

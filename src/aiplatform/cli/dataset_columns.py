@@ -11,10 +11,12 @@ from aiplatform.cli.dataset_changes import (
     Format,
     Message,
     Parent,
-    told,
+    print_new_version,
     upload_change,
 )
-from aiplatform.cli.dataset_intake import (
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import print_table
+from aiplatform.cli.reading_options import (
     BadRows,
     Delimiter,
     Encoding,
@@ -25,8 +27,6 @@ from aiplatform.cli.dataset_intake import (
     pairs,
     reading,
 )
-from aiplatform.cli.options import Json, Project
-from aiplatform.cli.output import print_table
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
@@ -81,7 +81,7 @@ def map_columns(
 ) -> None:
     """Set the meaning of columns, and commit a version with the resulting shape."""
     made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
-    told(made, json, detach=detach)
+    print_new_version(made, json, detach=detach)
 
 
 def columns(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:

@@ -7,8 +7,8 @@ import typer
 
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_table, print_text, say, size_text
+from aiplatform.cli.progress_bar import bar
 from aiplatform.cli.session import connect
-from aiplatform.cli.transfer import bar
 from aiplatform.language import tr
 
 DatasetArgument = Annotated[

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from aiplatform.cli.dataset_intake import (
+from aiplatform.cli.options import Detach, Json, Project
+from aiplatform.cli.output import print_json, print_json_line, say
+from aiplatform.cli.reading_options import (
     BadRows,
     Delimiter,
     Encoding,
@@ -16,10 +18,8 @@ from aiplatform.cli.dataset_intake import (
     reading,
     reading_notes,
 )
-from aiplatform.cli.follow import follow, say_queued
-from aiplatform.cli.options import Detach, Json, Project
-from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.language import tr
 
 
@@ -108,8 +108,8 @@ def import_rows(
     """Let the platform fetch a dataset: from the web, S3, or a hub."""
     from aiplatform.client import NotFound
 
-    place, called = _place(source, file, split, subset, region, endpoint)
-    name = name or called
+    place, default_name = _place(source, file, split, subset, region, endpoint)
+    name = name or default_name
     options: dict[str, Any] = {
         "format": data_format,
         "message": message,
@@ -178,9 +178,11 @@ def _place(
         given, others = {**of_hub, "revision": revision or None}, of_s3
     else:
         raise typer.BadParameter(tr("give https://…, s3://BUCKET/KEY, or hub:OWNER/NAME"))
-    odd = next((name for name, value in others.items() if value is not None), None)
-    if odd is not None:
-        raise typer.BadParameter(tr("--{odd} says nothing of {text}", odd=odd, text=text))
+    unsuitable = next((name for name, value in others.items() if value is not None), None)
+    if unsuitable is not None:
+        raise typer.BadParameter(
+            tr("--{option} can't be used with {text}", option=unsuitable, text=text)
+        )
     last = re.sub(r"[?#@].*", "", text).rstrip("/").rpartition("/")[2]
     named = {key: value for key, value in given.items() if value is not None}
     return {**source, **named}, last.partition(".")[0] or "imported"

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.dataset_changes import DatasetArgument, Detach, Message, Parent, told
+from aiplatform.cli.dataset_changes import (
+    DatasetArgument,
+    Detach,
+    Message,
+    Parent,
+    print_new_version,
+)
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
@@ -55,7 +61,7 @@ def fix(
     if not chosen:
         raise typer.BadParameter(tr("give FINDING=FIX, or --all for what the report offers"))
     made = client.datasets.fix(dataset, chosen, message=message, parent=parent)
-    told(made, json, detach=detach)
+    print_new_version(made, json, detach=detach)
 
 
 def gate(

@@ -7,11 +7,11 @@ from uuid import UUID
 import typer
 
 from aiplatform.cli.dataset_changes import DatasetArgument
-from aiplatform.cli.follow import say_queued, waiting_teller
 from aiplatform.cli.options import Detach, Json, Project
 from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
 from aiplatform.cli.report_text import print_report
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_display import say_queued, waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def check(
     task.wait(
         on_event=None
         if json
-        else waiting_teller(tr("the quality report of {label}", label=dataset))
+        else waiting_printer(tr("the quality report of {label}", label=dataset))
     )
     _show(client.datasets, dataset, None, as_json=json)
 

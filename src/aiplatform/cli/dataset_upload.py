@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli import dataset_intake
-from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote, Types
+from aiplatform.cli import reading_options
 from aiplatform.cli.dataset_reports import BaseModel, MaxLength
-from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.follow import waiting_teller
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, say
+from aiplatform.cli.progress_bar import bar
+from aiplatform.cli.reading_options import BadRows, Delimiter, Encoding, Header, Map, Quote, Types
 from aiplatform.cli.report_text import print_short
 from aiplatform.cli.session import connect
-from aiplatform.cli.transfer import bar
+from aiplatform.cli.task_display import waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def upload(
     json: Json = False,
 ) -> None:
     """Upload a file as a dataset or as a new version of one, and show its quality report."""
-    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
+    reading = reading_options.reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     client = connect(project)
     if name is None:
         if file == "-":
@@ -102,7 +102,7 @@ def upload(
             )
         )
         read_as = client.datasets.version(dataset, dataset.version).read_as
-        for note in dataset_intake.reading_notes(dataset.name, dataset.version, read_as):
+        for note in reading_options.reading_notes(dataset.name, dataset.version, read_as):
             say(note)
     if wait:
         _wait_and_show(client, dataset, as_json=json)
@@ -140,7 +140,7 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
             timeout=None,
             on_event=None
             if as_json
-            else waiting_teller(tr("the quality report of {label}", label=label)),
+            else waiting_printer(tr("the quality report of {label}", label=label)),
         )
     except KeyboardInterrupt:
         raise CommandError(

@@ -14,7 +14,7 @@ from aiplatform.cli import (
     dataset_quality,
     dataset_reports,
     dataset_upload,
-    dataset_uploads,
+    partial_uploads,
 )
 from aiplatform.cli.dataset_conditions import WHERE_HELP
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
@@ -41,7 +41,7 @@ dataset_files.register(app)
 dataset_imports.register(app)
 dataset_quality.register(app)
 dataset_reports.register(app)
-app.add_typer(dataset_uploads.app, name="uploads")
+app.add_typer(partial_uploads.app, name="uploads")
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Dataset: NAME, NAME@VERSION or uuid.")

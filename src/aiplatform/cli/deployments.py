@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.follow import waiting_teller
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.models import model_or_task
 from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Set, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
+from aiplatform.cli.task_display import waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def create(
             )
         )
     else:
-        _tell(deployment)
+        _print_status(deployment)
         say(tr("Ask it: aiplatform chat {name:quoted} 'your question'", name=deployment.name))
         say(
             tr(
@@ -205,7 +205,7 @@ def update(
     """
     found = connect(project).deployments.update(deployment, model)
     if wait:
-        found = found.wait_updated(on_event=None if json else waiting_teller(found.name))
+        found = found.wait_updated(on_event=None if json else waiting_printer(found.name))
     if json:
         print_json(found)
     elif found.updating is not None:
@@ -244,15 +244,15 @@ def rm(
 
 def _ready(deployment: "Deployment", *, json: bool) -> "Deployment":
     """Wait until the deployment answers, and print meanwhile why its server does not start."""
-    return deployment.wait_ready(on_event=None if json else waiting_teller(deployment.name))
+    return deployment.wait_ready(on_event=None if json else waiting_printer(deployment.name))
 
 
 def _finish(deployment: "Deployment", *, json: bool) -> None:
     if json:
         print_json(deployment)
     else:
-        _tell(deployment)
+        _print_status(deployment)
 
 
-def _tell(deployment: "Deployment") -> None:
+def _print_status(deployment: "Deployment") -> None:
     say(tr("{name} is {status}.", name=deployment.name, status=deployment.status))

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import (
     After,
     Detach,
@@ -31,6 +30,7 @@ from aiplatform.cli.output import (
 from aiplatform.cli.runs import Filter, Sort, print_comparison
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.cli.train import Set, Spec, create_experiment, print_training
 from aiplatform.language import tr
 

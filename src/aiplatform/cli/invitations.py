@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from aiplatform.cli.names import whole_uuid
+from aiplatform.cli.names import complete_uuid
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_table, say
 from aiplatform.cli.session import connect
@@ -47,7 +47,7 @@ def revoke(
 ) -> None:
     """Revoke an invitation: its link stops working."""
     invitations = connect().invitations
-    meant = whole_uuid(
+    meant = complete_uuid(
         invitation,
         invitations.list(),
         refusal=tr("no invitation is meant by {invitation} alone", invitation=invitation),

@@ -15,14 +15,14 @@ from aiplatform.cli import (
     datasets,
     deployments,
     experiments,
-    external,
+    external_runs,
     invitations,
     keys,
+    login,
     metrics,
     models,
     notifications,
     ownership,
-    personal,
     platform,
     production,
     projects,
@@ -39,8 +39,8 @@ from aiplatform.cli import (
     workers,
 )
 from aiplatform.cli import bin as bin_commands
-from aiplatform.cli.failures import EXIT_CODES, ExitCode, quiet_stdout, report
-from aiplatform.cli.localised import localise, localise_error
+from aiplatform.cli.errors import EXIT_CODES, ExitCode, quiet_stdout, report
+from aiplatform.cli.localisation import localise, localise_error
 
 app = typer.Typer(
     name="aiplatform",
@@ -83,11 +83,11 @@ def _root(
 
 _ACCOUNT, _WORK, _PLATFORM = "Your account", "Your work", "The platform"
 
-app.command(rich_help_panel=_ACCOUNT)(account.login)
-app.command(rich_help_panel=_ACCOUNT)(account.logout)
-app.command(rich_help_panel=_ACCOUNT)(account.whoami)
+app.command(rich_help_panel=_ACCOUNT)(login.login)
+app.command(rich_help_panel=_ACCOUNT)(login.logout)
+app.command(rich_help_panel=_ACCOUNT)(login.whoami)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ACCOUNT)
-app.add_typer(personal.app, name="account", rich_help_panel=_ACCOUNT)
+app.add_typer(account.app, name="account", rich_help_panel=_ACCOUNT)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=_ACCOUNT)
 
 for command in (ownership.leave, ownership.transfer, ownership.access):
@@ -100,8 +100,8 @@ app.command(rich_help_panel=_WORK)(train.train)
 app.command(rich_help_panel=_WORK)(models.evaluate)
 experiments.app.command("compare-metrics")(metrics.compare_metrics)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=_WORK)
-runs.app.command()(external.unsent)
-runs.app.command()(external.sync)
+runs.app.command()(external_runs.unsent)
+runs.app.command()(external_runs.sync)
 app.add_typer(sweeps.app, name="sweep", rich_help_panel=_WORK)
 app.add_typer(runs.app, name="runs", rich_help_panel=_WORK)
 tasks.app.command()(metrics.compare)

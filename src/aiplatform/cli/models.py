@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import (
     After,
     Detach,
@@ -32,9 +31,10 @@ from aiplatform.cli.output import (
     say,
     size_text,
 )
+from aiplatform.cli.progress_bar import bar
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
-from aiplatform.cli.transfer import bar
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.language import tr
 
 if TYPE_CHECKING:

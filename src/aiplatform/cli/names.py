@@ -9,7 +9,7 @@ from aiplatform.cli.output import SHORT_UUID
 if TYPE_CHECKING:
     from aiplatform.client import Client
 
-LEAST_BEGINNING = 6
+MIN_PREFIX_LENGTH = 6
 """Fewest characters of a uuid that commands accept instead of the whole uuid."""
 
 
@@ -67,28 +67,28 @@ def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named(name, value) for name, value in fields.items()}
 
 
-def by_beginning(beginning: str, items: Iterable[U], *, refusal: str, hint: str) -> U:
+def find_by_uuid_prefix(beginning: str, items: Iterable[U], *, refusal: str, hint: str) -> U:
     """Return the item whose uuid starts with ``beginning``.
 
     Raises:
         CommandError: with ``refusal`` and ``hint`` if there is none, or more than one.
     """
-    from aiplatform.cli.failures import CommandError, ExitCode
+    from aiplatform.cli.errors import CommandError, ExitCode
 
     start = beginning.lower()
     found = [item for item in items if str(item.uuid).startswith(start)]
-    if len(start) < LEAST_BEGINNING or len(found) != 1:
+    if len(start) < MIN_PREFIX_LENGTH or len(found) != 1:
         raise CommandError(refusal, hint, ExitCode.USAGE)
     return found[0]
 
 
-def whole_uuid(given: str, items: Iterable[HasUuid], *, refusal: str, hint: str) -> UUID:
+def complete_uuid(given: str, items: Iterable[HasUuid], *, refusal: str, hint: str) -> UUID:
     """Return the given uuid; if only its start is given, complete it from ``items``.
 
     Raises:
-        CommandError: see :func:`by_beginning`.
+        CommandError: see :func:`find_by_uuid_prefix`.
     """
-    return _as_uuid(given) or by_beginning(given, items, refusal=refusal, hint=hint).uuid
+    return _as_uuid(given) or find_by_uuid_prefix(given, items, refusal=refusal, hint=hint).uuid
 
 
 def _as_uuid(value: object) -> UUID | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.names import whole_uuid
+from aiplatform.cli.names import complete_uuid
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import (
     age_text,
@@ -131,7 +131,7 @@ def rm(
 
 def _meant(notifications: "Notifications", beginning: str) -> "UUID":
     """Return the uuid of the notification, given by its start."""
-    return whole_uuid(
+    return complete_uuid(
         beginning,
         islice(notifications.list(), SEARCHED),
         refusal=tr("no notification is meant by {notification} alone", notification=beginning),

@@ -38,13 +38,13 @@ SHORT_HASH = 12
 GAP = 3
 """Columns of the terminal between two cells."""
 
-LEAST_NAME, LEAST_CELL = 20, 10
+MIN_NAME_WIDTH, MIN_CELL_WIDTH = 20, 10
 """Fewest characters of names, and of other cells, in a table that is too wide."""
 
-ENOUGH = 16
+READABLE_CELL_WIDTH = 16
 """Fewest characters of other cells before uuids are shortened."""
 
-NAMING = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
+NAME_HEADINGS = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
 """Headings of columns that name the subject of a row."""
 
 SIZES = frozenset({"size", "bytes", "file_size"})
@@ -55,7 +55,7 @@ def print_json(value: Any) -> None:
     """Print a value, a resource or a list of resources as JSON."""
     from aiplatform.protocol.encoding import jsonable
 
-    text = json.dumps(jsonable(dumped(value)), ensure_ascii=False, indent=2, allow_nan=False)
+    text = json.dumps(jsonable(to_json(value)), ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write(text + "\n")
 
 
@@ -63,19 +63,19 @@ def print_json_line(value: Any) -> None:
     """Print one value of a stream as a line of JSON, and flush it."""
     from aiplatform.protocol.encoding import dumps
 
-    sys.stdout.write(dumps(dumped(value)) + "\n")
+    sys.stdout.write(dumps(to_json(value)) + "\n")
     sys.stdout.flush()
 
 
-def dumped(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Convert resources to the JSON that the server sent."""
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
     if isinstance(value, list | tuple):
-        return [dumped(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, dict):
-        return {name: dumped(item) for name, item in value.items()}
+        return {name: to_json(item) for name, item in value.items()}
     return value
 
 
@@ -114,7 +114,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     ]
     widths: list[int | None] = [None] * len(columns)
     if out.is_terminal:
-        columns = _fitting(columns, out.width)
+        columns = _fit_columns(columns, out.width)
         widths = [*_widths(columns, out.width)]
     table = Table(
         *(
@@ -136,7 +136,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     out.print(table)
 
 
-def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
+def _fit_columns(columns: list[list[str]], width: int) -> list[list[str]]:
     """Return the columns of a table, shortened to the width of the terminal where possible."""
     from rich.cells import cell_len
 
@@ -146,16 +146,20 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
 
     if is_too_wide():
         columns = [
-            [cell[:SHORT_HASH] for cell in column] if _holds(column, _HASH) else column
+            [cell[:SHORT_HASH] for cell in column] if _all_match(column, _HASH) else column
             for column in columns
         ]
-    if is_too_wide() and any(column[0] in _naming() for column in columns):
-        return [column for column in columns if not _holds(column, _UUID)]
-    if sum(_least_width(column, ENOUGH) for column in columns) + GAP * (len(columns) - 1) > width:
+    if is_too_wide() and any(column[0] in _name_headings() for column in columns):
+        return [column for column in columns if not _all_match(column, _UUID)]
+    if (
+        sum(_least_width(column, READABLE_CELL_WIDTH) for column in columns)
+        + GAP * (len(columns) - 1)
+        > width
+    ):
         # Commands for things without a name also accept the start of a uuid.
         columns = [
             [column[0], *(cell[:SHORT_UUID] for cell in column[1:])]
-            if _holds(column, _UUID)
+            if _all_match(column, _UUID)
             else column
             for column in columns
         ]
@@ -179,25 +183,25 @@ def _widths(columns: list[list[str]], width: int) -> list[int]:
     return widths
 
 
-def _least_width(column: Sequence[str], least_cell: int = LEAST_CELL) -> int:
+def _least_width(column: Sequence[str], least_cell: int = MIN_CELL_WIDTH) -> int:
     """Return the smallest width of a column: names and short cells stay readable."""
     from rich.cells import cell_len
 
     whole = max(map(cell_len, column))
-    if _holds(column, _UUID):
+    if _all_match(column, _UUID):
         return UUID_LENGTH
-    return min(whole, LEAST_NAME if column[0] in _naming() else least_cell)
+    return min(whole, MIN_NAME_WIDTH if column[0] in _name_headings() else least_cell)
 
 
-def _holds(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
+def _all_match(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
     """Return True if all cells that are not empty match; the first cell is the heading."""
     cells = [cell for cell in column[1:] if cell]
     return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
 
 
-def _naming() -> frozenset[str]:
-    """Return :data:`NAMING` in the current language, as table headings are printed."""
-    return frozenset(map(tr, NAMING))
+def _name_headings() -> frozenset[str]:
+    """Return :data:`NAME_HEADINGS` in the current language, as table headings are printed."""
+    return frozenset(map(tr, NAME_HEADINGS))
 
 
 def _one_line(cell: object) -> str:
@@ -227,7 +231,7 @@ def print_record(
     from rich.table import Table
     from rich.text import Text
 
-    shown = _without(dumped(resource), skip)
+    shown = _without(to_json(resource), skip)
     if client is not None:
         from aiplatform.cli.names import with_names
 

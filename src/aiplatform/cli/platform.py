@@ -68,13 +68,15 @@ COLOURS = {
 }
 
 
-def _in_words(command: Callable[P, R]) -> Callable[P, R]:
+def _handle_embedded_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Print errors of embedded mode with a remedy, and exit with their code."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         if sys.platform == "win32":
-            _complain(tr("Embedded mode needs Linux or macOS."), tr("On Windows, run it in WSL."))
+            _print_error(
+                tr("Embedded mode needs Linux or macOS."), tr("On Windows, run it in WSL.")
+            )
             raise typer.Exit(1)
         from aiplatform.embedded.errors import INTERRUPTED, EmbeddedError
 
@@ -88,7 +90,7 @@ def _in_words(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-@_in_words
+@_handle_embedded_errors
 def up(
     home: HomeOption = None,
     host: HostOption = "127.0.0.1",
@@ -127,7 +129,7 @@ def up(
     raise typer.Exit(code)
 
 
-@_in_words
+@_handle_embedded_errors
 def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Stop the platform of a home; running tasks write their checkpoints first.
 
@@ -143,7 +145,7 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
         print_text(done)
 
 
-@_in_words
+@_handle_embedded_errors
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the processes of the platform, their memory and their health.
 
@@ -182,7 +184,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     )
 
 
-@_in_words
+@_handle_embedded_errors
 def doctor(
     home: HomeOption = None,
     host: HostOption = "127.0.0.1",
@@ -234,7 +236,7 @@ class _Display:
         self._live: Any = None
         self._last: tuple[str, str] = ("", "")
         self._drawn: object = None
-        self._told = False
+        self._printed = False
 
     def __enter__(self) -> Self:
         out = console()
@@ -253,8 +255,8 @@ class _Display:
     def show(self, state: "State") -> None:
         """Update the display for a state; called often."""
         out = self._live.console if self._live is not None else console()
-        if state.phase == "ready" and not self._told:
-            self._told = True
+        if state.phase == "ready" and not self._printed:
+            self._printed = True
             for line in _welcome(state, detach=self._detach):
                 out.print(line, highlight=False, soft_wrap=True)
         if self._live is not None:
@@ -280,8 +282,8 @@ class _JsonDisplay(_Display):
 
     def show(self, state: "State") -> None:
         """Print the state when it is ready; called often."""
-        if state.phase == "ready" and not self._told:
-            self._told = True
+        if state.phase == "ready" and not self._printed:
+            self._printed = True
             print_json_line(state.as_dict())
 
 
@@ -390,11 +392,11 @@ def _fail(error: "EmbeddedError", *, as_json: bool) -> NoReturn:
         body = {"message": error.message, "hint": error.remedy, "exit_code": error.exit_code}
         sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
     else:
-        _complain(error.message, error.remedy)
+        _print_error(error.message, error.remedy)
     raise typer.Exit(error.exit_code)
 
 
-def _complain(message: str, remedy: str) -> None:
+def _print_error(message: str, remedy: str) -> None:
     out = console(stderr=True)
     out.print(
         tr("[bold red]Error:[/] {message}", message=_plain(message)),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Json, group
 from aiplatform.cli.output import print_json, say
 from aiplatform.language import tr
@@ -22,12 +22,12 @@ def upgrade(json: Json = False) -> None:
     Without a database in the settings, upgrades that of the platform that `aiplatform up` runs on
     this machine.
     """
-    use_what_runs()
-    run = program("aiplatform.server.core.migrate", "upgrade")
+    use_local_platform()
+    run = import_server_function("aiplatform.server.core.migrate", "upgrade")
     from aiplatform.server.core.roles import RoleMissing
 
     try:
-        before, after = asking_the_database(run)
+        before, after = run_on_database(run)
     except RoleMissing as error:
         raise CommandError(str(error)) from error
     if json:
@@ -47,9 +47,9 @@ def check(json: Json = False) -> None:
     Also reports whether the running role could rewrite the audit trail. Without a database in the
     settings, checks that of the platform that `aiplatform up` runs on this machine.
     """
-    use_what_runs()
+    use_local_platform()
     current, expected = _database("check")
-    role = asking_the_database(program("aiplatform.server.core.roles", "examine"))
+    role = run_on_database(import_server_function("aiplatform.server.core.roles", "examine"))
     if json:
         print_json(
             {
@@ -64,8 +64,8 @@ def check(json: Json = False) -> None:
             raise typer.Exit(ExitCode.FAILED)
         return
     if current != expected:
-        require_known = program("aiplatform.server.core.migrate", "require_known")
-        asking_the_database(lambda: require_known(current))
+        require_known = import_server_function("aiplatform.server.core.migrate", "require_known")
+        run_on_database(lambda: require_known(current))
         raise CommandError(
             tr(
                 "the schema is at revision {current}, this program needs {expected}",
@@ -117,12 +117,12 @@ def rotate_keys(
     database, copy the changed key file to all of them at once. Without a database in the settings,
     uses that of the platform that `aiplatform up` runs on this machine.
     """
-    use_what_runs()
-    run = program("aiplatform.server.composition", "rotate_keys")
+    use_local_platform()
+    run = import_server_function("aiplatform.server.composition", "rotate_keys")
     from aiplatform.server.core.encryption import KeyFileUnusable
 
     try:
-        rotated = asking_the_database(lambda: run(new_key=new_key))
+        rotated = run_on_database(lambda: run(new_key=new_key))
     except KeyFileUnusable as error:
         raise CommandError(error.reason) from error
     if json:
@@ -147,15 +147,15 @@ def rotate_keys(
 
 def server() -> None:
     """Run the API. Environment variables configure it, see `docs/settings.md`."""
-    raise typer.Exit(program("aiplatform.server.app", "serve")())
+    raise typer.Exit(import_server_function("aiplatform.server.app", "serve")())
 
 
 def worker() -> None:
     """Run a worker. Environment variables configure it, see `docs/settings.md`."""
-    raise typer.Exit(program("aiplatform.server.worker", "main")())
+    raise typer.Exit(import_server_function("aiplatform.server.worker", "main")())
 
 
-def use_what_runs() -> None:
+def use_local_platform() -> None:
     """Use the database of the platform that `aiplatform up` runs here, unless one is named."""
     if any(os.environ.get(f"AIPLATFORM_DATABASE_URL{form}") for form in ("", "_FILE")):
         return
@@ -171,10 +171,10 @@ def use_what_runs() -> None:
 
 
 def _database(action: str) -> Any:
-    return asking_the_database(program("aiplatform.server.core.migrate", action))
+    return run_on_database(import_server_function("aiplatform.server.core.migrate", action))
 
 
-def asking_the_database(run: Callable[[], Any]) -> Any:
+def run_on_database(run: Callable[[], Any]) -> Any:
     """Run a function that uses the database, and return its result.
 
     Raises:
@@ -210,7 +210,7 @@ def asking_the_database(run: Callable[[], Any]) -> Any:
         ) from error
 
 
-def program(module: str, name: str) -> Callable[..., Any]:
+def import_server_function(module: str, name: str) -> Callable[..., Any]:
     """Return a function of the server.
 
     Raises:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aiplatform.cli.dataset_intake import reasons_text
 from aiplatform.cli.output import console, plain, say
+from aiplatform.cli.reading_options import reasons_text
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -218,15 +218,15 @@ def _print_gate(out: "Console", verdict: Mapping[str, Any] | None) -> None:
 
 def _groups(groups: list[list[int]]) -> str:
     """Return the largest groups of similar rows as text, with long groups shortened."""
-    told = []
+    texts = []
     for group in groups[:GROUPS]:
         rows = ", ".join(map(str, group[:GROUP_ROWS]))
         if more := len(group[GROUP_ROWS:]):
             rows = tr("{rows} and {count} more", rows=rows, count=more)
-        told.append(rows)
+        texts.append(rows)
     if groups[GROUPS:]:
-        told.append("…")
-    return "; ".join(told)
+        texts.append("…")
+    return "; ".join(texts)
 
 
 def _print_line(out: "Console", text: str, *, style: str = "", indent: int = 0) -> None:

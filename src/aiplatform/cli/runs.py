@@ -4,20 +4,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
     SHORT_HASH,
     age_text,
-    dumped,
     number_text,
     print_json,
     print_json_line,
     print_record,
     print_rows,
     print_table,
+    to_json,
 )
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.cli.train import print_training
 from aiplatform.language import tr
 
@@ -81,7 +81,7 @@ def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
     print_record(found, as_json=json, skip=("config", "record", "metrics.metrics"), client=client)
     if json or found.record is None:
         return
-    record = dumped(found.record)
+    record = to_json(found.record)
     environment = record.pop("environment") or {}
     packages = environment.pop("packages", {})
     learned = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")

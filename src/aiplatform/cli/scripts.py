@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Set, Yes, group
 from aiplatform.cli.output import (
     age_text,
@@ -22,6 +21,7 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def run(
         models=dict(pairs(model, "--model")),
         variables=pairs(variable, "--variable"),
         priority=priority or 5,
-        on_progress=packing_teller(),
+        on_progress=packing_printer(),
         **options,
     )
     if detach:
@@ -173,7 +173,7 @@ def upload_bundle(
 ) -> None:
     """Upload code as a bundle that several runs share."""
     found = connect(project).scripts.bundle(
-        directory, commit=commit, name=name, on_progress=packing_teller()
+        directory, commit=commit, name=name, on_progress=packing_printer()
     )
     print_record(found, as_json=json)
 
@@ -252,22 +252,22 @@ def result_of(task: "Task") -> str:
     )
 
 
-def packing_teller() -> Callable[[int, int], None]:
+def packing_printer() -> Callable[[int, int], None]:
     """Return a function that prints every few seconds how much of a directory is packed."""
-    told = time.monotonic()
+    printed_at = time.monotonic()
     has_begun = False
 
-    def tell(done: int, total: int) -> None:
-        nonlocal told, has_begun
+    def print_progress(done: int, total: int) -> None:
+        nonlocal printed_at, has_begun
         now = time.monotonic()
         if not has_begun:
             has_begun = True
             say(tr("Packing {total}", total=size_text(total)))
-        elif done < total and now - told >= PROGRESS_SECONDS:
-            told = now
+        elif done < total and now - printed_at >= PROGRESS_SECONDS:
+            printed_at = now
             say(tr("Packed {done} of {total}", done=size_text(done), total=size_text(total)))
 
-    return tell
+    return print_progress
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import connect

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.language import tr
 
 

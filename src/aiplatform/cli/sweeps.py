@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.follow import waiting_teller
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
     age_text,
@@ -19,6 +18,7 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign
+from aiplatform.cli.task_display import waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
     try:
         ended = sweep.wait(
             interval=_LOOK_SECONDS,
-            on_event=None if as_json else waiting_teller(sweep.name),
+            on_event=None if as_json else waiting_printer(sweep.name),
             on_change=_change_printer(as_json=as_json),
         )
     except KeyboardInterrupt:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.follow import say_queued
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Json, Priority, Project, Set
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.cli.task_display import say_queued
 from aiplatform.language import tr
 
 BATCH = 500

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import ExitCode
-from aiplatform.cli.follow import follow as follow_task
+from aiplatform.cli.errors import ExitCode
 from aiplatform.cli.logs import logs
 from aiplatform.cli.metrics import print_summaries
 from aiplatform.cli.options import Json, Limit, OverrideGate, Project, TaskArgument, group
@@ -21,6 +20,7 @@ from aiplatform.cli.output import (
     say,
 )
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_display import follow as follow_task
 from aiplatform.cli.task_submission import submit
 from aiplatform.cli.task_telemetry import telemetry
 from aiplatform.language import tr
@@ -34,7 +34,7 @@ app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 """Largest number of parts that a table lists; more are only counted."""
 
 
@@ -131,7 +131,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
 def _in_short(value: Any) -> str:
     """Return a short text for a value of an event; ``--json`` prints the whole value."""
     match value:
-        case dict() | list() if len(value) > MOST_SHOWN:
+        case dict() | list() if len(value) > MAX_SHOWN:
             return f"({len(value)})"
         case dict():
             parts = [f"{key.replace('_', ' ')} {_in_short(item)}" for key, item in value.items()]
@@ -155,12 +155,12 @@ def top(
 
     With --json, print them once.
     """
-    from aiplatform.cli.top import look
+    from aiplatform.cli.top import fetch_view
     from aiplatform.cli.top import top as show_top
 
     client = connect(project)
     if json:
-        print_json(vars(look(client)))
+        print_json(vars(fetch_view(client)))
     else:
         show_top(client, every)
 
@@ -250,7 +250,7 @@ def pause(task: TaskArgument, project: Project = None, json: Json = False) -> No
 @app.command()
 def resume(task: TaskArgument, project: Project = None, json: Json = False) -> None:
     """Resume a paused task from its checkpoint."""
-    _tell_place(connect(project).tasks.resume(task), as_json=json)
+    _print_position(connect(project).tasks.resume(task), as_json=json)
 
 
 @app.command()
@@ -280,7 +280,7 @@ def retry(
 
     tasks = connect(project).tasks
     if task is not None:
-        _say_retried(tasks.retry(task, override_gate=override_gate), json)
+        _print_retried(tasks.retry(task, override_gate=override_gate), json)
         return
     # Read the whole list first, because tasks that are retried disappear from it. Start with the
     # oldest: tasks depend on older ones. A retry is a new, younger task, so a task that depends on
@@ -291,7 +291,7 @@ def retry(
         later = []
         for one in due:
             try:
-                _say_retried(tasks.retry(one), json)
+                _print_retried(tasks.retry(one), json)
                 refused.pop(one.uuid, None)
             except (ServerUnavailable, Unauthenticated):
                 raise  # the same error would occur for all others
@@ -306,7 +306,7 @@ def retry(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _say_retried(new: "Task", json: bool) -> None:
+def _print_retried(new: "Task", json: bool) -> None:
     if json:
         print_json_line(new)
     else:
@@ -324,7 +324,7 @@ def priority(
 ) -> None:
     """Change the priority of a waiting task."""
     client = connect(project)
-    _tell_place(client.tasks.set_priority(client.tasks.get(task), level), as_json=json)
+    _print_position(client.tasks.set_priority(client.tasks.get(task), level), as_json=json)
 
 
 @app.command("next")
@@ -337,10 +337,10 @@ def run_next(
     json: Json = False,
 ) -> None:
     """Move a waiting task before all others of its project."""
-    _tell_place(connect(project).tasks.move(task, before), as_json=json)
+    _print_position(connect(project).tasks.move(task, before), as_json=json)
 
 
-def _tell_place(task: "Task", *, as_json: bool) -> None:
+def _print_position(task: "Task", *, as_json: bool) -> None:
     if as_json:
         print_json(task)
     elif task.waiting is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client, Task, Worker
 
 QUIT = ("q", "Q", "\x03", "\x04")
-LISTED = 15
+MAX_LISTED = 15
 BAR_WIDTH = 12
 
 
@@ -32,21 +32,21 @@ class View:
     moment: datetime
 
 
-def look(client: "Client") -> View:
+def fetch_view(client: "Client") -> View:
     """Request everything that is shown, once."""
     from aiplatform.client import PermissionDenied
 
-    running = client.tasks.list(status="running").take(LISTED)
-    running += client.tasks.list(status="cancelling").take(LISTED - len(running) or 1)
-    waiting = client.tasks.list(status="pending").take(LISTED + 1)
+    running = client.tasks.list(status="running").take(MAX_LISTED)
+    running += client.tasks.list(status="cancelling").take(MAX_LISTED - len(running) or 1)
+    waiting = client.tasks.list(status="pending").take(MAX_LISTED + 1)
     waiting.sort(key=lambda task: task.position or 1 << 60)
     workers: list[Worker] | None
     try:
         workers = [worker for worker in client.workers.list().take(50) if worker.alive]
     except PermissionDenied:
         workers = None
-    more = len(waiting) > LISTED
-    return View(running, waiting[:LISTED], more, workers, datetime.now(UTC))
+    more = len(waiting) > MAX_LISTED
+    return View(running, waiting[:MAX_LISTED], more, workers, datetime.now(UTC))
 
 
 def screen(view: View, url: str) -> "RenderableType":
@@ -168,10 +168,10 @@ def top(client: "Client", seconds: float) -> None:
     from aiplatform.client import ServerUnavailable
 
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
-        console().print(screen(look(client), client.url))
+        console().print(screen(fetch_view(client), client.url))
         return
     trouble = ""
-    view = look(client)
+    view = fetch_view(client)
     with (
         _keys() as pressed,
         Live(screen(view, client.url), console=console(), screen=True, auto_refresh=False) as live,
@@ -181,7 +181,7 @@ def top(client: "Client", seconds: float) -> None:
             if pressed(seconds):
                 return
             try:
-                view, trouble = look(client), ""
+                view, trouble = fetch_view(client), ""
             except ServerUnavailable as error:
                 # The server may be restarting: keep the last snapshot, with the error below it.
                 trouble = str(error)

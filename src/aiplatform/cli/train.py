@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, OverrideGate, Priority, Project
 from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.language import tr
 
 if TYPE_CHECKING:

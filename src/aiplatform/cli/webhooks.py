@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.names import whole_uuid
+from aiplatform.cli.names import complete_uuid
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_rows, print_table, say
 from aiplatform.cli.session import confirm, connect
@@ -190,7 +190,7 @@ def replay(
 
 def _delivery(webhooks: "Webhooks", webhook: str, beginning: str) -> "UUID":
     """Return the uuid of the delivery, given by its start."""
-    return whole_uuid(
+    return complete_uuid(
         beginning,
         webhooks.deliveries(webhook),
         refusal=tr("no delivery of this webhook is meant by {delivery} alone", delivery=beginning),

@@ -61,7 +61,7 @@ def show(worker: Name, json: Json = False) -> None:
 def cordon(worker: Name, json: Json = False) -> None:
     """Cordon a worker: it takes no more tasks. Running tasks continue."""
     found = connect().workers.cordon(worker)
-    _tell(
+    _print_state(
         found,
         tr("{name} takes no more tasks; it runs {tasks}.", **_facts(found)),
         as_json=json,
@@ -72,7 +72,7 @@ def cordon(worker: Name, json: Json = False) -> None:
 def drain(worker: Name, json: Json = False) -> None:
     """Drain a worker: preemptible tasks continue elsewhere, other tasks end there."""
     found = connect().workers.drain(worker)
-    _tell(
+    _print_state(
         found,
         tr("{name} is being emptied; it runs {tasks}.", **_facts(found)),
         as_json=json,
@@ -83,7 +83,7 @@ def drain(worker: Name, json: Json = False) -> None:
 def resume(worker: Name, json: Json = False) -> None:
     """Let a worker take tasks again."""
     found = connect().workers.resume(worker)
-    _tell(
+    _print_state(
         found,
         tr("{name} takes tasks again; it runs {tasks}.", **_facts(found)),
         as_json=json,
@@ -96,7 +96,7 @@ def _facts(worker: "Worker") -> dict[str, object]:
     return {"name": worker.name, "tasks": tasks}
 
 
-def _tell(worker: "Worker", text: str, *, as_json: bool) -> None:
+def _print_state(worker: "Worker", text: str, *, as_json: bool) -> None:
     if as_json:
         print_json(worker)
     else:

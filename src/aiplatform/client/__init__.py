@@ -13,6 +13,7 @@ from aiplatform.client.accounts import (
     SecondFactor,
 )
 from aiplatform.client.artifacts import Artifact
+from aiplatform.client.audit import AuditEntry
 from aiplatform.client.base import Resource, UserRef
 from aiplatform.client.bin import BinItem, Restored
 from aiplatform.client.bundles import Bundle
@@ -22,7 +23,6 @@ from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
 from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
-from aiplatform.client.dataset_uploads import PartialUpload
 from aiplatform.client.datasets import Dataset, DatasetVersion
 from aiplatform.client.deployments import Deployment
 from aiplatform.client.errors import (
@@ -47,19 +47,20 @@ from aiplatform.client.errors import (
 from aiplatform.client.experiments import Experiment
 from aiplatform.client.external import ExternalRun, RunCancelled, Synced
 from aiplatform.client.keys import Key, NewKey
-from aiplatform.client.local_data import LocalDataset
+from aiplatform.client.local_dataset import LocalDataset
 from aiplatform.client.local_platform import DEFAULT_URL
-from aiplatform.client.metrics import Line, TaskSummary
+from aiplatform.client.metrics import MetricSeries, TaskSummary
 from aiplatform.client.models import Model, ModelFile
 from aiplatform.client.notifications import Notification, Preferences
-from aiplatform.client.paging import Pages
-from aiplatform.client.people import AuditEntry, User
+from aiplatform.client.pages import Pages
+from aiplatform.client.partial_uploads import PartialUpload
 from aiplatform.client.projects import Access, Member, Project, ProjectInvitation, Retention, Usage
 from aiplatform.client.roles import PermissionInfo, Role
 from aiplatform.client.runs import Comparison, Run, git_state
 from aiplatform.client.schedules import Firing, Schedule
 from aiplatform.client.secrets import Secret
 from aiplatform.client.sweeps import Sweep, Trial
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.task_logs import LogChunk, LogLine
 from aiplatform.client.task_telemetry import (
     TaskUsage,
@@ -67,8 +68,8 @@ from aiplatform.client.task_telemetry import (
     TelemetryPoint,
     TimelineEvent,
 )
-from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import MetricPoint, Task
+from aiplatform.client.users import User
 from aiplatform.client.webhooks import Delivery, Webhook
 from aiplatform.client.workers import Worker
 from aiplatform.protocol.references import DatasetRef
@@ -113,7 +114,6 @@ __all__ = [
     "Firing",
     "Invitation",
     "Key",
-    "Line",
     "Link",
     "LocalDataset",
     "LogChunk",
@@ -122,6 +122,7 @@ __all__ = [
     "LoraSpec",
     "Member",
     "MetricPoint",
+    "MetricSeries",
     "Model",
     "ModelFile",
     "NewKey",

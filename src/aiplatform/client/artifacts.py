@@ -9,7 +9,7 @@ from uuid import UUID
 from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.language import tr
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from aiplatform.client.display import ResourceList, record_of, summary
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
-from aiplatform.protocol.faults import message_of, place_of
+from aiplatform.protocol.validation_errors import message_of, place_of
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
@@ -69,8 +69,8 @@ class UserRef(BaseModel):
 
 def purge_time(response: httpx.Response) -> datetime | None:
     """Return until when a deleted resource can be restored; None if it is gone for good."""
-    told = response.headers.get("purge-after")
-    return None if told is None else datetime.fromisoformat(told)
+    header = response.headers.get("purge-after")
+    return None if header is None else datetime.fromisoformat(header)
 
 
 R = TypeVar("R", bound=Resource)
@@ -155,20 +155,20 @@ def name_of(resource: Resource) -> str:
     return str(getattr(resource, "name", ""))
 
 
-def only(
+def find_by_name(
     pages: Callable[..., Pages[R]],
     name: str,
     kind: str,
     where: str,
-    called: Callable[[R], str] = name_of,
+    get_name: Callable[[R], str] = name_of,
 ) -> R:
-    """Return the only resource with the given name, as ``called`` returns it.
+    """Return the only resource with the given name, as ``get_name`` returns it.
 
     Raises:
         NotFound: if there is none; the hint lists existing names, as a name is easily misspelt.
         AmbiguousName: if several resources have this name.
     """
-    named = [resource for resource in pages(name=name) if called(resource) == name]
+    named = [resource for resource in pages(name=name) if get_name(resource) == name]
     if len(named) == 1:
         return named[0]
     if named:
@@ -183,7 +183,7 @@ def only(
         uuids = (str(getattr(resource, "uuid", "")) for resource in named)
         error.hint = tr("Give the uuid instead: {uuids}.", uuids=", ".join(uuids))
         raise error
-    known = ", ".join(sorted({called(resource) for resource in pages().take(8)}))
+    known = ", ".join(sorted({get_name(resource) for resource in pages().take(8)}))
     hint = (
         tr("There are: {names}.", names=known)
         if known

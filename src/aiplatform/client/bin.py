@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, name_of, only
-from aiplatform.client.paging import Pages
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name, name_of
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 
 
@@ -83,16 +83,20 @@ class Bin(Group):
         uuid = as_uuid(item)
         if uuid is not None:
             return uuid
-        called = _with_version if "@" in str(item) else name_of
+        get_name = _with_version if "@" in str(item) else name_of
         everything = self.list(project)
-        return only(lambda **_: everything, str(item), "deleted thing", "in the bin", called).uuid
+        return find_by_name(
+            lambda **_: everything, str(item), "deleted thing", "in the bin", get_name
+        ).uuid
 
     def _project(self, item: BinItemLike) -> UUID:
         if isinstance(item, BinItem):
             return item.uuid
         return (
             as_uuid(item)
-            or only(lambda **_: self.projects(), str(item), "deleted project", "in the bin").uuid
+            or find_by_name(
+                lambda **_: self.projects(), str(item), "deleted project", "in the bin"
+            ).uuid
         )
 
 

@@ -21,7 +21,7 @@ from aiplatform.client.errors import ClientError
 from aiplatform.data.bundles import MAX_FILES, MAX_PATH, MAX_UNPACKED_BYTES
 from aiplatform.language import tr
 
-PASSED_OVER = frozenset(
+IGNORED_DIRECTORIES = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache",
      ".ruff_cache", "node_modules"}
 )  # fmt: skip
@@ -31,7 +31,7 @@ VENV_MARK = "pyvenv.cfg"
 """The file that marks a virtual environment, whatever the environment's name."""
 
 LEAVE_OUT = "Leave it out by a line in .gitignore, or name a smaller directory (--directory)."
-LEAVE_OUT_CHECK = "What .gitignore names is left out."
+CHECK_GITIGNORE = "What .gitignore names is left out."
 
 Progress = Callable[[int, int], None]
 
@@ -62,14 +62,14 @@ class Bundle(Resource):
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedBundle:
     """A packed bundle, and the directory or commit that it was made from."""
 
     content: bytes
     source: dict[str, str]
 
 
-def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> Packed:
+def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> PackedBundle:
     """Pack the files of a directory, except files that git ignores and virtual environments.
 
     Names and sizes are checked before any file is read, so an invalid directory is refused at once.
@@ -83,10 +83,10 @@ def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> P
         ClientError: for a symbolic link, more files or bytes than a bundle can hold, or no files at
             all.
     """
-    found = survey(directory)
+    found = list_files(directory)
     total = sum(found.values())
-    tell = on_progress or (lambda _done, _total: None)
-    tell(0, total)
+    report = on_progress or (lambda _done, _total: None)
+    report(0, total)
     done = 0
     buffer = io.BytesIO()
     with _gzipped(buffer) as compressed, tarfile.open(fileobj=compressed, mode="w|") as archive:
@@ -98,11 +98,11 @@ def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> P
                 info.mode = 0o755 if status.st_mode & 0o100 else 0o644
                 archive.addfile(info, content)
             done += info.size
-            tell(done, total)
-    return Packed(buffer.getvalue(), {"directory": directory.resolve().name})
+            report(done, total)
+    return PackedBundle(buffer.getvalue(), {"directory": directory.resolve().name})
 
 
-def survey(directory: Path) -> dict[Path, int]:
+def list_files(directory: Path) -> dict[Path, int]:
     """Return the files that a bundle of the directory contains, in order, with their sizes.
 
     Sizes are in bytes.
@@ -154,13 +154,13 @@ def survey(directory: Path) -> dict[Path, int]:
             tr(
                 "{directory} has no files to pack. {hint}",
                 directory=directory,
-                hint=tr(LEAVE_OUT_CHECK),
+                hint=tr(CHECK_GITIGNORE),
             )
         )
     return found
 
 
-def pack_commit(repository: Path, commit: str) -> Packed:
+def pack_commit(repository: Path, commit: str) -> PackedBundle:
     """Pack the files of a commit in a local git repository, without uncommitted changes.
 
     Raises:
@@ -177,8 +177,8 @@ def pack_commit(repository: Path, commit: str) -> Packed:
     try:
         remote = _git(repository, "remote", "get-url", "origin").decode().strip()
     except ClientError:  # the repository has no such remote
-        return Packed(buffer.getvalue(), source)
-    return Packed(buffer.getvalue(), {**source, "remote": _without_password(remote)})
+        return PackedBundle(buffer.getvalue(), source)
+    return PackedBundle(buffer.getvalue(), {**source, "remote": _without_password(remote)})
 
 
 def _without_password(remote: str) -> str:
@@ -214,7 +214,7 @@ def _files(directory: Path) -> Iterator[Path]:
         inner[:] = sorted(
             name
             for name in inner
-            if name not in PASSED_OVER
+            if name not in IGNORED_DIRECTORIES
             and name not in links
             and not (folder / name / VENV_MARK).is_file()
             and not ignored.matches(folder / name, is_directory=True)
@@ -222,7 +222,11 @@ def _files(directory: Path) -> Iterator[Path]:
         for name in sorted([*names, *links]):
             path = folder / name
             is_link = path.is_symlink()
-            if path.suffix == ".pyc" or ignored.matches(path) or (is_link and name in PASSED_OVER):
+            if (
+                path.suffix == ".pyc"
+                or ignored.matches(path)
+                or (is_link and name in IGNORED_DIRECTORIES)
+            ):
                 continue
             if is_link:
                 raise ClientError(

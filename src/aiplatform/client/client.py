@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 
 from aiplatform.client.accounts import Account, Invitations
+from aiplatform.client.audit import Audit
 from aiplatform.client.bin import Bin
 from aiplatform.client.credentials import CredentialStore
 from aiplatform.client.datasets import Datasets
@@ -22,7 +23,6 @@ from aiplatform.client.local_platform import find_address, home_at
 from aiplatform.client.metrics import Metrics
 from aiplatform.client.models import Models
 from aiplatform.client.notifications import Notifications
-from aiplatform.client.people import Audit, User, Users
 from aiplatform.client.projects import Project, Projects
 from aiplatform.client.roles import Roles
 from aiplatform.client.runs import Runs
@@ -34,6 +34,7 @@ from aiplatform.client.sweeps import Sweeps
 from aiplatform.client.tasks import Tasks
 from aiplatform.client.tokens import FixedToken, NoToken, SessionTokens, session_from
 from aiplatform.client.transport import Transport, decoded
+from aiplatform.client.users import User, Users
 from aiplatform.client.webhooks import Webhooks
 from aiplatform.client.workers import Workers
 from aiplatform.language import tr

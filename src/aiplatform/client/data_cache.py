@@ -116,8 +116,8 @@ class DataCache:
             file.truncate(wanted.file_size)
             assembly = _Assembly(file, wanted, progress)
             if was_begun:
-                assembly.find()
-            assembly.copy_from(self._known())
+                assembly.find_existing_parts()
+            assembly.copy_from(self._known_parts())
             assembly.fetch(http, content)
             file.flush()
             os.fsync(file.fileno())
@@ -133,7 +133,7 @@ class DataCache:
         index.replace(target.with_suffix(".json"))
         return assembly.fetched
 
-    def _known(self) -> dict[str, tuple[Path, int]]:
+    def _known_parts(self) -> dict[str, tuple[Path, int]]:
         """Return, for each part in the cache, its file and its offset in bytes."""
         known: dict[str, tuple[Path, int]] = {}
         for index in self.directory.glob("*.json"):
@@ -175,11 +175,11 @@ class _Assembly:
         self._progress = progress
         self._missing = {part.start: part for part in wanted.parts}
 
-    def find(self) -> None:
+    def find_existing_parts(self) -> None:
         """Keep the parts that an earlier attempt left in the file."""
         for part in list(self._missing.values()):
             if _hash_of(self._file, part.start, part.size) == part.sha256:
-                self._has(part)
+                self._mark_present(part)
 
     def copy_from(self, known: dict[str, tuple[Path, int]]) -> None:
         """Copy the parts that other files contain."""
@@ -196,7 +196,7 @@ class _Assembly:
                         self._file.write(chunk)
             except FileNotFoundError:  # evicted meanwhile
                 continue
-            self._has(part)
+            self._mark_present(part)
 
     def fetch(self, http: Transport, content: str) -> None:
         """Download the missing parts, with one request per gap; resume after connection errors."""
@@ -252,14 +252,14 @@ class _Assembly:
                             start=part.start,
                         )
                     )
-                self._has(part)
+                self._mark_present(part)
                 following = next(rest, None)
                 if following is None:
                     return
                 part, digest = following, hashlib.sha256()
         raise httpx.RemoteProtocolError("the answer ended early")
 
-    def _has(self, part: VersionPart) -> None:
+    def _mark_present(self, part: VersionPart) -> None:
         del self._missing[part.start]
         if self._progress:
             left = sum(missing.size for missing in self._missing.values())

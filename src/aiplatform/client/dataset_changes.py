@@ -134,8 +134,8 @@ class DatasetChanges(Group):
         Args:
             dataset: the dataset.
             columns: new names by old names, such as ``{"question": "prompt", "answer":
-                "completion"}``. :data:`aiplatform.protocol.intake.ShapeColumn` lists the names that
-                shapes use.
+                "completion"}``. :data:`aiplatform.protocol.reading_options.ShapeColumn` lists the
+                names that shapes use.
             message: a description of the version.
             parent: the version or tag to change.
             project: the project in which to look up a name.

@@ -9,7 +9,7 @@ from aiplatform.client.base import Group
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import UnexpectedAnswer
-from aiplatform.client.local_data import LocalDataset
+from aiplatform.client.local_dataset import LocalDataset
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import AtomicFile, ProgressCallback
 from aiplatform.language import tr

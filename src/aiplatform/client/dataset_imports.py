@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiplatform.client.base import Group
-from aiplatform.client.dataset_intake import reading_params
 from aiplatform.client.models import ModelLike
 from aiplatform.client.projects import ProjectLike
+from aiplatform.client.reading_options import reading_params
 from aiplatform.client.tasks import Task
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class DatasetImports(Group):
 
         def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None: ...
 
-        def _counting(
+        def _token_options(
             self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
         ) -> dict[str, Any]: ...
 
@@ -102,7 +102,7 @@ class DatasetImports(Group):
         secrets: Mapping[str, str] | None = None,
         **reading: Any,
     ) -> Task:
-        """Import rows from a source of :mod:`aiplatform.protocol.sources`.
+        """Import rows from a source of :mod:`aiplatform.protocol.dataset_sources`.
 
         Args:
             source: the source, as a mapping.
@@ -121,7 +121,7 @@ class DatasetImports(Group):
                 that ``dataset`` names, or else the version that is current when the rows have been
                 fetched.
             secrets: environment variables, and the names of the stored secrets that fill them.
-            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
+            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         options = reading_params(reading)
         if "map" in options:
@@ -138,7 +138,7 @@ class DatasetImports(Group):
             "parent": None if dataset is None else self._parent(dataset, parent),
             "secrets": dict(secrets or {}),
             **options,
-            **self._counting(base_model, max_length, project),
+            **self._token_options(base_model, max_length, project),
         }
         path = f"{self._client.projects.path(project)}/dataset-imports"
         return self._make(Task, self._http.post(path, body))

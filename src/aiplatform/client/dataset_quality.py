@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.models import ModelLike
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiplatform.client.datasets import DatasetLike, Datasets, DatasetVersion
 
 
-class ReportMade(Resource):
+class QualityReportInfo(Resource):
     """A quality report that was made of a version."""
 
     uuid: UUID
@@ -39,7 +39,7 @@ class DatasetQuality(Group):
             self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
         ) -> str: ...
 
-        def _counting(
+        def _token_options(
             self,
             base_model: ModelLike | None,
             max_length: int | None,
@@ -86,7 +86,7 @@ class DatasetQuality(Group):
                 again.
         """
         path = f"{self._version_path(dataset, version, project)}/quality"
-        body = self._counting(base_model, max_length, project)
+        body = self._token_options(base_model, max_length, project)
         if against is not None or benchmarks is not None:
             body["against"] = [
                 {
@@ -150,10 +150,12 @@ class DatasetQuality(Group):
         *,
         project: ProjectLike | None = None,
         limit: int | None = None,
-    ) -> Pages[ReportMade]:
+    ) -> Pages[QualityReportInfo]:
         """List all reports that were made of a version, newest first; see :meth:`report`."""
         return self._pages(
-            ReportMade, f"{self._version_path(dataset, version, project)}/reports", limit=limit
+            QualityReportInfo,
+            f"{self._version_path(dataset, version, project)}/reports",
+            limit=limit,
         )
 
     def report_changes(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 from aiplatform.client.base import Group
 from aiplatform.client.errors import UnexpectedAnswer
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
 from aiplatform.language import tr

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Resource, UserRef, as_uuid, only, purge_time
+from aiplatform.client.base import Resource, UserRef, as_uuid, find_by_name, purge_time
 from aiplatform.client.dataset_changes import DatasetChanges
 from aiplatform.client.dataset_files import DatasetFiles
 from aiplatform.client.dataset_imports import DatasetImports
-from aiplatform.client.dataset_intake import reading_params
 from aiplatform.client.dataset_quality import DatasetQuality
 from aiplatform.client.dataset_rows import DatasetRows
-from aiplatform.client.dataset_uploads import DatasetUploads
 from aiplatform.client.errors import ApiError, NotFound, NotReady
-from aiplatform.client.local_data import Pullable
+from aiplatform.client.local_dataset import PullMixin
 from aiplatform.client.models import ModelLike
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
+from aiplatform.client.partial_uploads import PartialUploads
+from aiplatform.client.polling import WaitingReasonReporter, poll
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.resumable import ResumableUploads, file_to_resume
-from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.reading_options import reading_params
+from aiplatform.client.resumable_uploads import ResumableUploads, file_to_resume
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
-from aiplatform.client.waiting import WaitingReasons, poll
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
@@ -33,7 +33,7 @@ _REPORTS_SEARCHED = 50
 """Number of pending report tasks, newest first, among which that of a dataset is searched."""
 
 
-class Dataset(Pullable, Resource):
+class Dataset(PullMixin, Resource):
     """A dataset, with the facts about its current version."""
 
     uuid: UUID
@@ -92,7 +92,7 @@ class Dataset(Pullable, Resource):
         return self.client.datasets.delete(self)
 
 
-class DatasetVersion(Pullable, Resource):
+class DatasetVersion(PullMixin, Resource):
     """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
 
     uuid: UUID
@@ -119,7 +119,7 @@ DatasetLike = Dataset | DatasetVersion | UUID | str
 
 
 class Datasets(
-    DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows, DatasetUploads
+    DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows, PartialUploads
 ):
     """The operations on datasets (``client.datasets``)."""
 
@@ -156,7 +156,7 @@ class Datasets(
             resumable: send a file in pieces, so that a broken connection costs only one of them,
                 and the same call continues the upload within a day. By default for files of 64 MiB
                 and more.
-            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
+            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         body = body_of(data, progress)
         params = {
@@ -165,7 +165,7 @@ class Datasets(
             "format": format,
             "message": message,
             **reading_params(reading),
-            **self._counting(base_model, max_length, project),
+            **self._token_options(base_model, max_length, project),
         }
         home = self._client.projects.path(project)
         file = file_to_resume(data, resumable)
@@ -214,7 +214,7 @@ class Datasets(
             parent: the version or tag that the new version is made from. By default, the version
                 that ``dataset`` names, or else the current one.
             resumable: as in :meth:`upload`.
-            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
+            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
 
         Raises:
             Conflict: if the rows equal those of the current version, unless ``allow_identical``.
@@ -229,7 +229,7 @@ class Datasets(
             "key": key,
             "parent": self._parent(dataset, parent),
             **reading_params(reading),
-            **self._counting(base_model, max_length, project),
+            **self._token_options(base_model, max_length, project),
         }
         file = file_to_resume(data, resumable)
         if file is not None:
@@ -286,17 +286,17 @@ class Datasets(
             WaitTimeout: after ``timeout`` seconds; the task continues.
         """
         path = self.path(dataset, project)
-        reasons = WaitingReasons(self._client, on_event)
+        reasons = WaitingReasonReporter(self._client, on_event)
 
-        def look() -> Dataset:
-            seen = self._get(Dataset, path)
-            if reasons.wanted and seen.status is DatasetStatus.PROCESSING:
-                reasons.look(self._waiting_report(seen))
-            return seen
+        def fetch() -> Dataset:
+            found = self._get(Dataset, path)
+            if reasons.wanted and found.status is DatasetStatus.PROCESSING:
+                reasons.report(self._find_pending_report(found))
+            return found
 
         ready = poll(
-            look,
-            lambda seen: seen.status is not DatasetStatus.PROCESSING,
+            fetch,
+            lambda found: found.status is not DatasetStatus.PROCESSING,
             timeout=timeout,
             what=tr("the quality report was not there"),
         )
@@ -319,7 +319,7 @@ class Datasets(
             )
         return ready
 
-    def _waiting_report(self, dataset: Dataset) -> UUID | None:
+    def _find_pending_report(self, dataset: Dataset) -> UUID | None:
         """Return the pending task that will make the dataset's report, or None.
 
         None is also returned if the user may not read tasks.
@@ -373,7 +373,7 @@ class Datasets(
         if uuid is not None:
             return uuid
         pages = partial(self.list, project=project)
-        return only(pages, name, "dataset", "in this project").uuid
+        return find_by_name(pages, name, "dataset", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Dataset | None:
         """Return the dataset with this name in a project, or ``None``."""
@@ -400,7 +400,7 @@ class Datasets(
             version = self._get(Dataset, path).version
         return f"{path}/versions/{version}"
 
-    def _counting(
+    def _token_options(
         self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
     ) -> dict[str, Any]:
         """Return the parameters that say how the quality report counts tokens."""

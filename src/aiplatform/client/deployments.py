@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
 from aiplatform.client.chat import (
     ANSWER_SECONDS,
     CHAT,
@@ -20,18 +20,18 @@ from aiplatform.client.chat import (
 )
 from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
+from aiplatform.client.polling import WaitingReasonReporter, poll
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.transport import decoded
-from aiplatform.client.waiting import WaitingReasons, poll
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
 from aiplatform.protocol.specs import Resources
 
-_DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
+_ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
 
 class DeploymentUpdate(BaseModel):
@@ -253,38 +253,38 @@ class Deployments(Group):
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
-        reasons = WaitingReasons(self._client, on_event)
+        reasons = WaitingReasonReporter(self._client, on_event)
 
-        def look() -> Deployment:
-            seen = self._get(Deployment, path)
-            reasons.look(None if seen.updating is None else seen.updating.task)
-            return seen
+        def fetch() -> Deployment:
+            found = self._get(Deployment, path)
+            reasons.report(None if found.updating is None else found.updating.task)
+            return found
 
-        seen = poll(
-            look,
-            lambda seen: seen.updating is None,
+        found = poll(
+            fetch,
+            lambda found: found.updating is None,
             timeout=timeout,
             what=tr("the update had not ended"),
-            longest=1.0,
+            max_interval=1.0,
         )
-        if seen.update_error is not None:
+        if found.update_error is not None:
             raise NotReady(
                 tr(
                     "the update of {name} failed: {update_error}",
-                    name=seen.name,
-                    update_error=seen.update_error,
+                    name=found.name,
+                    update_error=found.update_error,
                 ),
                 hint=tr(
                     "{name} is {status} and serves {model_name} as before.",
-                    name=seen.name,
-                    status=seen.status,
-                    model_name=seen.model_name,
+                    name=found.name,
+                    status=found.status,
+                    model_name=found.model_name,
                 ),
             )
-        if seen.status is not DeploymentStatus.READY:
+        if found.status is not DeploymentStatus.READY:
             # The deployment was not running, and starts with the new model.
-            return self.wait_ready(seen, timeout, on_event)
-        return seen
+            return self.wait_ready(found, timeout, on_event)
+        return found
 
     def delete(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> None:
         """Stop and delete a deployment."""
@@ -312,32 +312,32 @@ class Deployments(Group):
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
-        reasons = WaitingReasons(self._client, on_event)
+        reasons = WaitingReasonReporter(self._client, on_event)
 
-        def look() -> Deployment:
-            seen = self._get(Deployment, path)
-            if seen.status is not DeploymentStatus.READY:
-                reasons.look(seen.task)
-            return seen
+        def fetch() -> Deployment:
+            found = self._get(Deployment, path)
+            if found.status is not DeploymentStatus.READY:
+                reasons.report(found.task)
+            return found
 
-        seen = poll(
-            look,
-            lambda seen: seen.status is DeploymentStatus.READY or seen.status in _DOWN,
+        found = poll(
+            fetch,
+            lambda found: found.status is DeploymentStatus.READY or found.status in _ENDED_STATES,
             timeout=timeout,
             what=tr("the deployment was not ready"),
-            longest=1.0,
+            max_interval=1.0,
         )
-        if seen.status is not DeploymentStatus.READY:
-            reason = tr(": {reason}", reason=seen.error) if seen.error else ""
+        if found.status is not DeploymentStatus.READY:
+            reason = tr(": {reason}", reason=found.error) if found.error else ""
             raise NotReady(
                 tr(
                     "the deployment {name} is {status}{reason}",
-                    name=seen.name,
-                    status=seen.status,
+                    name=found.name,
+                    status=found.status,
                     reason=reason,
                 )
             )
-        return seen
+        return found
 
     def wait_stopped(
         self,
@@ -354,10 +354,10 @@ class Deployments(Group):
         path = self.path(deployment, project)
         return poll(
             lambda: self._get(Deployment, path),
-            lambda seen: seen.status in _DOWN,
+            lambda found: found.status in _ENDED_STATES,
             timeout=timeout,
             what=tr("the deployment had not stopped"),
-            longest=1.0,
+            max_interval=1.0,
         )
 
     @overload
@@ -441,7 +441,7 @@ class Deployments(Group):
             return uuid
         name = str(deployment)
         pages = partial(self.list, project=project)
-        return only(pages, name, "deployment", "in this project").uuid
+        return find_by_name(pages, name, "deployment", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Deployment | None:
         """Return the deployment with this name in a project, or ``None``."""

@@ -31,7 +31,7 @@ LABELS = (
 )
 """Fields that name a resource; the first one that it has is its label."""
 
-USUAL_STATES = frozenset({"ready", "active"})
+HIDDEN_STATES = frozenset({"ready", "active"})
 """States that are not shown, because most resources have them."""
 
 LABEL_LENGTH, TEXT_LENGTH = 60, 120
@@ -41,7 +41,7 @@ ITEMS_SHOWN, ROWS_SHOWN, FIELDS_SHOWN = 20, 50, 5
 """Items shown of a list (shell), rows of a table (notebook), fields of an unlabelled resource."""
 
 
-class Word(str):
+class UnquotedText(str):
     """Text whose ``repr`` has no quotes."""
 
     __slots__ = ()
@@ -73,14 +73,17 @@ def summary(resource: BaseModel) -> list[tuple[str | None, Any]]:
     if label is not None:
         parts.append((None, cut(_label(fields[label]), LABEL_LENGTH)))
     parts += [
-        (None, Word(cut(fact, LABEL_LENGTH)))
-        for name, tell in FACTS.items()
+        (None, UnquotedText(cut(fact, LABEL_LENGTH)))
+        for name, tell in STATE_TEXTS.items()
         if name in fields and name != label and (fact := tell(fields[name]))
     ]
     if not parts and "uuid" in fields:
-        parts = [(None, Word(fields["uuid"]))]
+        parts = [(None, UnquotedText(fields["uuid"]))]
     return parts or [
-        (name, cut(label, LABEL_LENGTH) if (label := _label(value)) else Word(_short(value)))
+        (
+            name,
+            cut(label, LABEL_LENGTH) if (label := _label(value)) else UnquotedText(_short(value)),
+        )
         for name, value in islice(fields.items(), FIELDS_SHOWN)
     ]
 
@@ -173,33 +176,33 @@ def _progress(value: object) -> str:
     return f"{value:.0%}" if isinstance(value, float) and 0 < value < 1 else ""
 
 
-def _counting(noun: str) -> Callable[[object], str]:
+def _count_of(noun: str) -> Callable[[object], str]:
     return lambda count: f"{count} {noun if count == 1 else noun + 's'}"
 
 
-def _unless(usual: object, text: str) -> Callable[[object], str]:
+def _text_unless(usual: object, text: str) -> Callable[[object], str]:
     return lambda value: "" if value == usual else text
 
 
-FACTS: Mapping[str, Callable[[Any], str]] = {
+STATE_TEXTS: Mapping[str, Callable[[Any], str]] = {
     "type": str,
     "kind": str,
     "version": _version,
-    "status": lambda value: "" if value in USUAL_STATES else str(value),
+    "status": lambda value: "" if value in HIDDEN_STATES else str(value),
     "state": str,
     "outcome": str,
     "progress": _progress,
     "role": str,
     "cron": str,
-    "is_active": _unless(True, "inactive"),
-    "is_enabled": _unless(True, "disabled"),
-    "enabled": _unless(True, "disabled"),
-    "is_read": _unless(True, "unread"),
-    "revoked_at": _unless(None, "revoked"),
-    "archived_at": _unless(None, "archived"),
+    "is_active": _text_unless(True, "inactive"),
+    "is_enabled": _text_unless(True, "disabled"),
+    "enabled": _text_unless(True, "disabled"),
+    "is_read": _text_unless(True, "unread"),
+    "revoked_at": _text_unless(None, "revoked"),
+    "archived_at": _text_unless(None, "archived"),
     "user": lambda user: f"by {_label(user)}" if _label(user) else "",
-    "row_count": _counting("row"),
-    "total": _counting("point"),
+    "row_count": _count_of("row"),
+    "total": _count_of("point"),
 }
 """Fields that describe a resource's state, and their text in its ``repr``, in this order."""
 

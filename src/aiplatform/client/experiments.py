@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
 from aiplatform.client.datasets import DatasetLike
 from aiplatform.client.models import ModelLike
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.protocol.enums import ExperimentStatus
@@ -252,7 +252,7 @@ class Experiments(Group):
             return uuid
         name = str(experiment)
         pages = partial(self.list, project=project)
-        return only(pages, name, "experiment", "in this project").uuid
+        return find_by_name(pages, name, "experiment", "in this project").uuid
 
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any

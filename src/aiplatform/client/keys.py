@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from aiplatform.client.base import Group, Resource, UserRef
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
 

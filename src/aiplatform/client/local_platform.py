@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aiplatform.client.credentials import CredentialStore
-from aiplatform.protocol.local import STATE_FILE, home_directory
+from aiplatform.protocol.platform_home import STATE_FILE, home_directory
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 

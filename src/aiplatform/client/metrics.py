@@ -11,7 +11,7 @@ from aiplatform.client.tasks import MetricPoint, TaskLike
 from aiplatform.protocol.enums import TaskStatus
 
 
-class Line(Resource):
+class MetricSeries(Resource):
     """A metric series of one task, reduced to some of its ``total`` points."""
 
     task: UUID
@@ -44,7 +44,7 @@ class Metrics(Group):
         first: int | None = None,
         last: int | None = None,
         project: ProjectLike | None = None,
-    ) -> dict[str, list[Line]]:
+    ) -> dict[str, list[MetricSeries]]:
         """Return the series of each key in several tasks, for drawing them in one chart.
 
         Args:
@@ -60,7 +60,7 @@ class Metrics(Group):
         answer = self._ask(
             "metrics", keys, tasks, experiment, project, points=points, first=first, last=last
         )
-        return {key: self._make_all(Line, lines) for key, lines in answer["charts"].items()}
+        return {key: self._make_all(MetricSeries, lines) for key, lines in answer["charts"].items()}
 
     def summaries(
         self,

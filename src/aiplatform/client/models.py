@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from aiplatform.client.base import Group, Resource, UserRef, as_uuid, purge_time
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
+from aiplatform.client.polling import poll
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.transfers import ProgressCallback, body_of
-from aiplatform.client.waiting import poll
 from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource

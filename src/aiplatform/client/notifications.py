@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.following import data_of, follow
-from aiplatform.client.paging import Pages
+from aiplatform.client.event_streams import data_of, follow
+from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.notifications import EmailMode, NotificationType
 

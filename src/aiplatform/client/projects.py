@@ -7,14 +7,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only, purge_time
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name, purge_time
 from aiplatform.client.errors import AmbiguousName, NotFound
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
 from aiplatform.language import tr
 from aiplatform.protocol.enums import ProjectStatus
 
-MINE = "users/me/project-invitations"
+MY_INVITATIONS_PATH = "users/me/project-invitations"
 ACCEPTED = 202
 
 
@@ -98,7 +98,7 @@ class ProjectInvitation(Resource):
         self.client.projects.decline(self)
 
 
-class Reason(BaseModel):
+class PermissionSource(BaseModel):
     """A source of permissions: ``owner``, ``global_role`` or ``membership``."""
 
     source: str
@@ -110,7 +110,7 @@ class HeldPermission(BaseModel):
     """A permission, with all reasons for it."""
 
     permission: str
-    because: list[Reason] = []
+    because: list[PermissionSource] = []
 
 
 class KeyAccess(BaseModel):
@@ -128,7 +128,7 @@ class Access(Resource):
 
     user: UserRef
     is_active: bool = True
-    reasons: list[Reason] = []
+    reasons: list[PermissionSource] = []
     permissions: list[HeldPermission] = []
     keys: list[KeyAccess] | None = None
 
@@ -270,7 +270,7 @@ class Projects(Group):
         self, project: ProjectLike | None = None, *, limit: int | None = None
     ) -> Pages[ProjectInvitation]:
         """List your open invitations to projects, or the open invitations of ``project``."""
-        path = MINE if project is None else f"{self.path(project)}/invitations"
+        path = MY_INVITATIONS_PATH if project is None else f"{self.path(project)}/invitations"
         return self._pages(ProjectInvitation, path, limit=limit)
 
     def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
@@ -279,7 +279,7 @@ class Projects(Group):
         Raises:
             NotFound: if you have no such invitation.
         """
-        self._http.post(f"{MINE}/{self._invitation(invitation)}/accept")
+        self._http.post(f"{MY_INVITATIONS_PATH}/{self._invitation(invitation)}/accept")
 
     def decline(self, invitation: ProjectInvitation | UUID | str) -> None:
         """Decline an invitation, given by itself, its uuid, or the name of the project.
@@ -287,7 +287,7 @@ class Projects(Group):
         Raises:
             NotFound: if you have no such invitation.
         """
-        self._http.post(f"{MINE}/{self._invitation(invitation)}/decline")
+        self._http.post(f"{MY_INVITATIONS_PATH}/{self._invitation(invitation)}/decline")
 
     def _invitation(self, invitation: ProjectInvitation | UUID | str) -> UUID:
         if isinstance(invitation, ProjectInvitation):
@@ -351,7 +351,7 @@ class Projects(Group):
             uuid = as_uuid(meant)
             if uuid is not None:
                 return uuid
-            return only(self.list, str(meant), "project", "of yours").uuid
+            return find_by_name(self.list, str(meant), "project", "of yours").uuid
         mine = self.list().take(10)
         if len(mine) == 1:
             return mine[0].uuid

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.transport import segment
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, UserRef
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import MetricPoint, Task
 from aiplatform.protocol.enums import TaskStatus, TaskType
@@ -80,7 +80,7 @@ class Run(Resource):
         return self.client.tasks.get(self.uuid)
 
 
-class Compared(BaseModel):
+class ComparisonColumn(BaseModel):
     """One column of a comparison. ``run`` is the run that the values come from."""
 
     model_config = ConfigDict(extra="allow")
@@ -95,7 +95,7 @@ class Compared(BaseModel):
 class Comparison(Resource):
     """A comparison of experiments and runs; lists are in the order of ``items``."""
 
-    items: list[Compared]
+    items: list[ComparisonColumn]
     same: dict[str, Any] = {}
     differs: dict[str, list[Any]] = {}
     metrics: dict[str, list[Any]] = {}

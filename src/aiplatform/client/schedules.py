@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
-from aiplatform.client.paging import Pages
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.protocol.schedules import Missed, Overlap
 from aiplatform.protocol.specs import TaskSpec
@@ -181,5 +181,5 @@ class Schedules(Group):
         uuid = as_uuid(schedule)
         if uuid is None:
             pages = partial(self.list, project=project)
-            uuid = only(pages, str(schedule), "schedule", "in this project").uuid
+            uuid = find_by_name(pages, str(schedule), "schedule", "in this project").uuid
         return f"schedules/{uuid}"

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group
-from aiplatform.client.bundles import Bundle, Packed, Progress, pack_commit, pack_directory
+from aiplatform.client.bundles import Bundle, PackedBundle, Progress, pack_commit, pack_directory
 from aiplatform.client.models import Model
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task
 from aiplatform.client.transfers import body_of
@@ -50,8 +50,8 @@ class Scripts(Group):
             packed = pack_directory(path, on_progress=on_progress)
         else:
             packed = pack_commit(path, commit)
-        called = name or nearest_name(path.resolve().name, longest=60) or "code"
-        return self._upload(packed, called, project)
+        bundle_name = name or nearest_name(path.resolve().name, longest=60) or "code"
+        return self._upload(packed, bundle_name, project)
 
     def run(
         self,
@@ -125,7 +125,7 @@ class Scripts(Group):
         """Read a code bundle."""
         return self._make(Bundle, decoded(self._http.request("GET", f"bundles/{uuid}")))
 
-    def _upload(self, packed: Packed, name: str, project: ProjectLike | None) -> Bundle:
+    def _upload(self, packed: PackedBundle, name: str, project: ProjectLike | None) -> Bundle:
         answer = self._http.upload(
             "POST",
             f"{self._client.projects.path(project)}/bundles",

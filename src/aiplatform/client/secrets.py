@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import SecretKind

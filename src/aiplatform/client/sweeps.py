@@ -9,14 +9,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
 from aiplatform.client.errors import WaitTimeout
 from aiplatform.client.experiments import ExperimentLike
 from aiplatform.client.models import Model
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
+from aiplatform.client.polling import WaitingReasonReporter
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.task_watching import TaskEvent
-from aiplatform.client.waiting import WaitingReasons
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.language import tr
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
@@ -85,12 +85,12 @@ class Sweep(Resource):
             WaitTimeout: if the sweep has not ended by then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        reasons = WaitingReasons(self.client, on_event)
+        reasons = WaitingReasonReporter(self.client, on_event)
         while True:
             found = self.refresh()
             if on_change is not None:
                 on_change(found)
-            reasons.look(next((t.task for t in found.trials if t.state == "running"), None))
+            reasons.report(next((t.task for t in found.trials if t.state == "running"), None))
             if found.status is not SweepStatus.RUNNING:
                 return found
             if deadline is not None and time.monotonic() > deadline:
@@ -190,5 +190,5 @@ class Sweeps(Group):
         uuid = as_uuid(sweep)
         if uuid is None:
             pages = partial(self.list, project=project)
-            uuid = only(pages, str(sweep), "sweep", "in this project").uuid
+            uuid = find_by_name(pages, str(sweep), "sweep", "in this project").uuid
         return f"sweeps/{uuid}"

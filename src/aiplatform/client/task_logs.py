@@ -8,10 +8,10 @@ from uuid import UUID
 
 from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
-from aiplatform.client.following import data_of, follow
-from aiplatform.client.paging import Pages
+from aiplatform.client.event_streams import data_of, follow
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.task_watching import SILENCE_SECONDS, TaskWatching
+from aiplatform.client.task_events import SILENCE_SECONDS, TaskEvents
 from aiplatform.protocol.enums import LogLevel, LogStream
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LogLine(Resource):
     time: datetime | None = None
 
 
-class TaskLogs(TaskWatching):
+class TaskLogs(TaskEvents):
     """The methods of ``client.tasks`` for logs."""
 
     if TYPE_CHECKING:

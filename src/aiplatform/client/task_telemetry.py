@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiplatform.client.base import Resource
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.task_watching import TaskWatching
+from aiplatform.client.task_events import TaskEvents
 
 if TYPE_CHECKING:
     from aiplatform.client.tasks import TaskLike
@@ -50,7 +50,7 @@ class TimelineEvent(Resource):
     time: datetime
 
 
-class TaskTelemetry(TaskWatching):
+class TaskTelemetry(TaskEvents):
     """The methods of ``client.tasks`` for telemetry."""
 
     def telemetry(

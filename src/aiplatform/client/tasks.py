@@ -14,20 +14,20 @@ from pydantic import BaseModel, ConfigDict
 from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
 from aiplatform.client.base import Resource, UserRef, as_uuid
 from aiplatform.client.errors import NotFound, TaskFailed, WaitTimeout
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.task_logs import LogChunk, TaskLogs
 from aiplatform.client.task_telemetry import TaskTelemetry
-from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec
 
-_SEARCHED = 500
+_TASKS_SEARCHED = 500
 """Number of recent tasks that are searched for the start of a uuid."""
 
-START_OF_UUID = re.compile(r"[0-9a-f-]{6,36}")
+_UUID_PREFIX = re.compile(r"[0-9a-f-]{6,36}")
 
 
 class MetricPoint(NamedTuple):
@@ -394,8 +394,8 @@ class Tasks(TaskLogs, TaskTelemetry):
         named = self.list(project=project, name=meant).first()
         if named is not None and named.name == meant:
             return named.uuid
-        if START_OF_UUID.fullmatch(meant.lower()):
-            for found in islice(self.list(project=project), _SEARCHED):
+        if _UUID_PREFIX.fullmatch(meant.lower()):
+            for found in islice(self.list(project=project), _TASKS_SEARCHED):
                 if str(found.uuid).startswith(meant.lower()):
                     return found.uuid
         raise NotFound(

@@ -16,7 +16,7 @@ from aiplatform.protocol.encoding import dumps, jsonable
 
 CHUNK_BYTES = 1024 * 1024
 _ROWS_CHUNK_BYTES = 256 * 1024
-_STEM_BYTES = 200
+_MAX_STEM_BYTES = 200
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes that are done and the bytes in total, or None if that is unknown."""
@@ -162,7 +162,7 @@ class AtomicFile:
         self.path = path
         # A file name may have up to 255 bytes on most filesystems; the temporary name must fit,
         # too.
-        start = path.name.encode("utf-8", "surrogateescape")[:_STEM_BYTES]
+        start = path.name.encode("utf-8", "surrogateescape")[:_MAX_STEM_BYTES]
         stem = start.decode("utf-8", "ignore")
         self._temporary = path.with_name(f".{stem}.{secrets.token_hex(6)}.part")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiplatform.client.base import Group, Resource, as_uuid, only
-from aiplatform.client.paging import Pages
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.protocol.notifications import DeliveryStatus
 
@@ -195,7 +195,7 @@ class Webhooks(Group):
         uuid = as_uuid(webhook)
         if uuid is None:
             name = str(webhook)
-            uuid = only(
+            uuid = find_by_name(
                 lambda **_: self.list(project=project), name, "webhook", "in this project"
             ).uuid
         return f"webhooks/{uuid}"

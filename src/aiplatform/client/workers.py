@@ -6,7 +6,7 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid
 from aiplatform.client.errors import NotFound
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.task_telemetry import Telemetry
 from aiplatform.language import tr
 

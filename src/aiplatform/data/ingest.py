@@ -47,7 +47,7 @@ from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
 
 if TYPE_CHECKING:
-    from aiplatform.protocol.intake import Reading
+    from aiplatform.protocol.reading_options import Reading
 
 
 def ingest(
@@ -322,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _reading(text: str) -> "Reading":
     # Imported late, as pydantic is slow to import and most uploads have no options.
-    from aiplatform.protocol.intake import Reading  # noqa: PLC0415
+    from aiplatform.protocol.reading_options import Reading  # noqa: PLC0415
 
     return Reading.model_validate_json(text)
 

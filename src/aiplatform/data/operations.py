@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aiplatform.protocol.intake import ColumnMap
+from aiplatform.protocol.reading_options import ColumnMap
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
 from aiplatform.protocol.specs import Strict
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aiplatform.embedded.errors import HomeUnusableError, disk_full, from_os_error
 from aiplatform.language import tr
-from aiplatform.protocol.local import STATE_FILE, home_directory
+from aiplatform.protocol.platform_home import STATE_FILE, home_directory
 
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
 """Free bytes without which ``up`` refuses to start.

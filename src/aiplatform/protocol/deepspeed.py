@@ -22,16 +22,16 @@ Amount = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 _MONITOR = "the platform has the losses; it lets nothing else report. Leave it out"
-_ELSEWHERE = "checkpoints are the platform's own. Leave it out"
+_CHECKPOINTS = "checkpoints are the platform's own. Leave it out"
 _COMPILES = "it needs kernels that are compiled on the worker. Leave it out"
 _LORA = "LoRA trains no weights that it could change. Leave it out"
 
-REFUSED = {
+UNSUPPORTED = {
     "activation_checkpointing": "the platform recomputes where memory asks for it. Leave it out",
     "aio": "it is for offload to NVMe, which is not taken. Leave it out",
     "amp": "precision is the spec's own field. Leave it out",
     "autotuning": "a sweep searches parameters here. Leave it out",
-    "checkpoint": _ELSEWHERE,
+    "checkpoint": _CHECKPOINTS,
     "comet": _MONITOR,
     "comms_logger": _MONITOR,
     "compression_training": _LORA,
@@ -40,7 +40,7 @@ REFUSED = {
     "data_types": "precision is the spec's own field. Leave it out",
     "elasticity": "processes and nodes are the spec's own fields. Leave it out",
     "flops_profiler": "it writes to files of the worker. Leave it out",
-    "nebula": _ELSEWHERE,
+    "nebula": _CHECKPOINTS,
     "sparse_attention": _COMPILES,
     "tensor_parallel": "processes share rows here, not layers. Leave it out",
     "tensorboard": _MONITOR,
@@ -48,8 +48,8 @@ REFUSED = {
 }
 """Common fields of configs that a training refuses, with the reasons."""
 
-REFUSED_OF_ZERO = {
-    "elastic_checkpoint": _ELSEWHERE,
+UNSUPPORTED_ZERO_OPTIONS = {
+    "elastic_checkpoint": _CHECKPOINTS,
     "zero_hpz_partition_size": _COMPILES,
     "zero_quantized_gradients": _COMPILES,
     "zero_quantized_nontrainable_weights": _COMPILES,
@@ -58,15 +58,15 @@ REFUSED_OF_ZERO = {
 }
 
 
-class Given(Strict):
+class PartialConfig(Strict):
     """A part of a config; serialised with only the fields that were given."""
 
     @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialize_given_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-def refuse(config: Any, reasons: dict[str, str]) -> None:
+def refuse_fields(config: Any, reasons: dict[str, str]) -> None:
     """Raise an error for the first field that is known but refused.
 
     Raises:
@@ -77,7 +77,7 @@ def refuse(config: Any, reasons: dict[str, str]) -> None:
             raise ValueError(f"{name} is not taken: {reasons[name]}")
 
 
-class Offload(Given):
+class Offload(PartialConfig):
     """A place outside the GPUs where data is kept to save their memory."""
 
     device: Literal["none", "cpu"]
@@ -85,7 +85,7 @@ class Offload(Given):
 
     @model_validator(mode="before")
     @classmethod
-    def _to_memory(cls, value: Any) -> Any:
+    def _refuse_nvme(cls, value: Any) -> Any:
         if isinstance(value, dict) and (value.get("device") == "nvme" or "nvme_path" in value):
             raise ValueError(
                 "offload to NVMe is not taken: it would write to paths of the worker. "
@@ -109,7 +109,7 @@ class OffloadParam(Offload):
     max_in_cpu: Count | None = None
 
 
-class ZeroOptimization(Given):
+class ZeroOptimization(PartialConfig):
     """Options of ZeRO, Rajbhandari et al. 2019 (arXiv:1910.02054).
 
     The stage says what is split among the processes. Stage 1: AdamW's state; 2: gradients, too; 3:
@@ -142,24 +142,24 @@ class ZeroOptimization(Given):
 
     @model_validator(mode="before")
     @classmethod
-    def _taken(cls, value: Any) -> Any:
-        refuse(value, REFUSED_OF_ZERO)
+    def _refuse_unsupported(cls, value: Any) -> Any:
+        refuse_fields(value, UNSUPPORTED_ZERO_OPTIONS)
         return value
 
     @model_validator(mode="after")
-    def _weights_that_are_shared(self) -> "ZeroOptimization":
+    def _check_stage_of_offload(self) -> "ZeroOptimization":
         if self.stage < 3 and self.offload_param is not None and self.offload_param.device == "cpu":
             raise ValueError("offload_param needs stage 3; say so, or leave it out")
         return self
 
 
-class Bf16(Given):
+class Bf16(PartialConfig):
     """The use of bf16, which must agree with the spec's ``precision``."""
 
     enabled: bool | Auto = AUTO
 
 
-class Fp16(Given):
+class Fp16(PartialConfig):
     """The options for fp16, which must be off: trainings don't use it."""
 
     enabled: Literal[False] | Auto = AUTO
@@ -172,13 +172,13 @@ class Fp16(Given):
 
     @model_validator(mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
+    def _refuse_fp16(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("enabled") is True:
             raise ValueError('fp16 is not trained in. Say "enabled": "auto", or leave fp16 out')
         return value
 
 
-class AdamWParams(Given):
+class AdamWParams(PartialConfig):
     """The parameters of AdamW; learning rate and weight decay must agree with the spec."""
 
     lr: Rate | Auto | None = None
@@ -189,14 +189,14 @@ class AdamWParams(Given):
     adam_w_mode: Literal[True] | None = None
 
 
-class Optimizer(Given):
+class Optimizer(PartialConfig):
     """The optimizer, which is always AdamW; DeepSpeed also calls it ``Adam``."""
 
     type: Literal["AdamW", "Adam"]
     params: AdamWParams = Field(default_factory=AdamWParams)
 
 
-class SchedulerParams(Given):
+class SchedulerParams(PartialConfig):
     """The parameters of a learning rate schedule, all of which follow from the spec."""
 
     warmup_min_lr: Literal[0] | Auto | None = None
@@ -210,7 +210,7 @@ SCHEDULES = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
 """DeepSpeed's names of schedules, and the spec's values of ``lr_scheduler``."""
 
 
-class Scheduler(Given):
+class Scheduler(PartialConfig):
     """A learning rate schedule that the spec's ``lr_scheduler`` has, too."""
 
     type: Literal["WarmupDecayLR", "WarmupCosineLR"]
@@ -218,7 +218,7 @@ class Scheduler(Given):
 
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, value: Any) -> Any:
+    def _check_schedule(cls, value: Any) -> Any:
         if isinstance(value, dict) and str(value.get("type")) not in SCHEDULES:
             raise ValueError(
                 "the schedule is the spec's lr_scheduler, which has no "
@@ -227,7 +227,7 @@ class Scheduler(Given):
         return value
 
 
-class DeepspeedConfig(Given):
+class DeepspeedConfig(PartialConfig):
     """A DeepSpeed config: the subset that trainings accept.
 
     The processes share AdamW's state and gradients, and from stage 3 on also weights. Values that
@@ -252,12 +252,12 @@ class DeepspeedConfig(Given):
 
     @model_validator(mode="before")
     @classmethod
-    def _taken(cls, value: Any) -> Any:
-        refuse(value, REFUSED)
+    def _refuse_unsupported(cls, value: Any) -> Any:
+        refuse_fields(value, UNSUPPORTED)
         return value
 
 
-class Said(NamedTuple):
+class SpecValues(NamedTuple):
     """The values of the spec's own fields, which a config must not contradict."""
 
     batch_size: int
@@ -269,31 +269,31 @@ class Said(NamedTuple):
     precision: str
 
 
-def contradictions(config: DeepspeedConfig, said: Said) -> Iterator[str]:
+def contradictions(config: DeepspeedConfig, spec: SpecValues) -> Iterator[str]:
     """Yield each contradiction between a config and the spec, with advice."""
-    rows = said.batch_size * said.gradient_accumulation * said.processes
+    rows = spec.batch_size * spec.gradient_accumulation * spec.processes
     optimizer = config.optimizer.params if config.optimizer else AdamWParams()
     schedule = config.scheduler.params if config.scheduler else SchedulerParams()
     for name, value, expected, meaning in (
         (
             "train_micro_batch_size_per_gpu", config.train_micro_batch_size_per_gpu,
-            said.batch_size, "batch_size",
+            spec.batch_size, "batch_size",
         ),
         (
             "gradient_accumulation_steps", config.gradient_accumulation_steps,
-            said.gradient_accumulation, "gradient_accumulation",
+            spec.gradient_accumulation, "gradient_accumulation",
         ),
         (
             "train_batch_size", config.train_batch_size, rows,
             "batch_size times gradient_accumulation times all processes",
         ),
-        ("optimizer.params.lr", optimizer.lr, said.learning_rate, "learning_rate"),
+        ("optimizer.params.lr", optimizer.lr, spec.learning_rate, "learning_rate"),
         (
-            "optimizer.params.weight_decay", optimizer.weight_decay, said.weight_decay,
+            "optimizer.params.weight_decay", optimizer.weight_decay, spec.weight_decay,
             "weight_decay",
         ),
         (
-            "scheduler.params.warmup_max_lr", schedule.warmup_max_lr, said.learning_rate,
+            "scheduler.params.warmup_max_lr", schedule.warmup_max_lr, spec.learning_rate,
             "learning_rate",
         ),
     ):  # fmt: skip
@@ -302,15 +302,15 @@ def contradictions(config: DeepspeedConfig, said: Said) -> Iterator[str]:
                 f"accelerator.deepspeed.{name} is {value}, and the spec says {expected} "
                 f'({meaning}). Say "auto", or change one of them'
             )
-    if config.scheduler and SCHEDULES[config.scheduler.type] != said.lr_scheduler:
+    if config.scheduler and SCHEDULES[config.scheduler.type] != spec.lr_scheduler:
         yield (
             f"accelerator.deepspeed.scheduler.type is {config.scheduler.type}, and lr_scheduler is "
-            f"{said.lr_scheduler}. Leave scheduler out, or say "
+            f"{spec.lr_scheduler}. Leave scheduler out, or say "
             f"lr_scheduler = {SCHEDULES[config.scheduler.type]}"
         )
     enabled = config.bf16.enabled if config.bf16 else AUTO
-    if enabled != AUTO and said.precision != (wanted := "bf16" if enabled else "fp32"):
+    if enabled != AUTO and spec.precision != (wanted := "bf16" if enabled else "fp32"):
         yield (
             f"accelerator.deepspeed.bf16.enabled is {str(enabled).lower()}, and precision is "
-            f'{said.precision}. Say "auto", or say precision = {wanted}'
+            f'{spec.precision}. Say "auto", or say precision = {wanted}'
         )

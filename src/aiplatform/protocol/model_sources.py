@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.strict import Strict
-from aiplatform.protocol.tagged import NamesKinds
 
 
 class HubSource(Strict):
@@ -39,5 +39,5 @@ class UploadSource(Strict):
 
 
 ModelSource = Annotated[
-    HubSource | PackageSource | UploadSource, Field(discriminator="kind"), NamesKinds("kind")
+    HubSource | PackageSource | UploadSource, Field(discriminator="kind"), KindErrors("kind")
 ]

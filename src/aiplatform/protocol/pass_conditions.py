@@ -17,7 +17,7 @@ Comparison = Literal["<", "<=", ">", ">="]
 MAX_VALUE = 1e12
 """Largest value in a condition; no useful loss or perplexity is larger."""
 
-HOLDS: dict[Comparison, Callable[[float, float], bool]] = {
+OPERATORS: dict[Comparison, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -44,7 +44,7 @@ class PassCondition(Strict):
 
     def holds(self, measured: float) -> bool:
         """Return True if the measured value meets the condition; NaN never does."""
-        return HOLDS[self.op](measured, self.value)
+        return OPERATORS[self.op](measured, self.value)
 
     def __str__(self) -> str:
         return f"{self.metric} {self.op} {self.value}"

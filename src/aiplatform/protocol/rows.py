@@ -48,7 +48,7 @@ class RowPatch(Strict):
     delete: list[RowNumber] = Field(default_factory=list, max_length=MAX_EDITS)
 
     @model_validator(mode="after")
-    def _sensible(self) -> "RowPatch":
+    def _check_edits(self) -> "RowPatch":
         if not (self.set or self.add or self.delete):
             raise ValueError("nothing to set, add or delete")
         changed = [change.row for change in self.set]
@@ -100,7 +100,7 @@ class RowSplit(Strict):
     near: bool = Field(False, description="keep rows that differ in a few words together, too")
 
     @model_validator(mode="after")
-    def _whole(self) -> "RowSplit":
+    def _check_fractions(self) -> "RowSplit":
         if abs(sum(self.fractions.values()) - 1) > 1e-6:
             raise ValueError("the fractions must add up to 1")
         return self

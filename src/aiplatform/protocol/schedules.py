@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.specs import Strict, TaskSpec
-from aiplatform.protocol.tagged import NamesKinds
 
 Title = Annotated[str, Field(min_length=1, max_length=255)]
 Priority = Annotated[int, Field(ge=1, le=10, description="higher first")]
@@ -31,7 +31,7 @@ class RunAction(Strict):
     priority: Priority = 5
 
 
-Action = Annotated[TaskAction | RunAction, Field(discriminator="kind"), NamesKinds("kind")]
+Action = Annotated[TaskAction | RunAction, Field(discriminator="kind"), KindErrors("kind")]
 
 
 class Missed(StrEnum):

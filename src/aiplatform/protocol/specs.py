@@ -9,13 +9,20 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from aiplatform.protocol.accelerating import AcceleratorOptions
-from aiplatform.protocol.deepspeed import Said, contradictions
+from aiplatform.protocol.accelerator_options import AcceleratorOptions
+from aiplatform.protocol.dataset_sources import DataSource
+from aiplatform.protocol.deepspeed import SpecValues, contradictions
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.enums import DataFormat, TaskType
-from aiplatform.protocol.intake import KEYED_MODES, ColumnTypesBefore, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.pass_conditions import PassCondition
+from aiplatform.protocol.reading_options import (
+    KEYED_MODES,
+    PreviousColumnTypes,
+    Reading,
+    UploadMode,
+)
 from aiplatform.protocol.references import (
     VERSION_OR_TAG,
     BundleId,
@@ -24,9 +31,7 @@ from aiplatform.protocol.references import (
     FromTask,
     ModelId,
 )
-from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
-from aiplatform.protocol.tagged import NamesKinds
 
 MAX_STEPS = 10_000_000
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
@@ -98,7 +103,7 @@ class ComparedRef(DatasetRef):
     label: str = Field("", max_length=400, description="``name@version``; set by the server")
 
 
-Compared = Annotated[list[ComparedRef], Field(max_length=20)]
+ComparedDatasets = Annotated[list[ComparedRef], Field(max_length=20)]
 
 
 SecretVariable = Annotated[
@@ -201,7 +206,7 @@ class TrainingSpec(TaskOptions):
         return self
 
     @model_validator(mode="after")
-    def _sharded_among_several(self) -> "TrainingSpec":
+    def _fsdp_needs_several_processes(self) -> "TrainingSpec":
         fsdp = self.accelerator is not None and self.accelerator.fsdp is not None
         if fsdp and self.all_processes == 1:
             raise ValueError(
@@ -210,9 +215,9 @@ class TrainingSpec(TaskOptions):
         return self
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> "TrainingSpec":
+    def _matches_deepspeed(self) -> "TrainingSpec":
         if self.accelerator is not None and self.accelerator.deepspeed is not None:
-            said = Said(
+            values = SpecValues(
                 batch_size=self.batch_size,
                 gradient_accumulation=self.gradient_accumulation,
                 processes=self.all_processes,
@@ -221,7 +226,7 @@ class TrainingSpec(TaskOptions):
                 lr_scheduler=self.lr_scheduler,
                 precision=self.precision,
             )
-            if found := list(contradictions(self.accelerator.deepspeed, said)):
+            if found := list(contradictions(self.accelerator.deepspeed, values)):
                 raise ValueError("; ".join(found))
         return self
 
@@ -265,7 +270,7 @@ class QualitySpec(TaskOptions):
     dataset: DatasetRef
     base_model: ModelId | None = Field(None, description="whose tokenizer counts the tokens")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
-    against: Compared = Field(
+    against: ComparedDatasets = Field(
         default_factory=list, description="evaluation data and benchmarks that it is compared with"
     )
 
@@ -286,7 +291,7 @@ class FixSpec(TaskOptions):
     )
     base_model: ModelId | None = Field(None, description="for findings that only a tokenizer shows")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are meant")
-    against: Compared = Field(default_factory=list)
+    against: ComparedDatasets = Field(default_factory=list)
 
 
 class ImportSpec(TaskOptions):
@@ -322,12 +327,12 @@ class DatasetImportSpec(TaskOptions):
     mode: UploadMode = "replace"
     key: str | None = Field(None, min_length=1, max_length=255, description="matches rows")
     parent: str | None = Field(None, pattern=VERSION_OR_TAG, description="else what is current")
-    before: ColumnTypesBefore | None = Field(
+    before: PreviousColumnTypes | None = Field(
         None, description="types of the columns of that version; set by the server"
     )
 
     @model_validator(mode="after")
-    def _changes_something(self) -> "DatasetImportSpec":
+    def _check_mode(self) -> "DatasetImportSpec":
         if self.dataset is None and (self.mode != "replace" or self.parent is not None):
             raise ValueError("mode and parent are of a dataset that is there; give dataset")
         if (self.mode in KEYED_MODES) != (self.key is not None):
@@ -351,13 +356,15 @@ InputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
 """The name under which a script finds an input, as a file or directory."""
 
 
-def _own(variable: str) -> str:
+def _refuse_reserved(variable: str) -> str:
     if variable.startswith(("AIPLATFORM_", "LD_")):
         raise ValueError("variables that begin with AIPLATFORM_ or LD_ are the platform's")
     return variable
 
 
-Variable = Annotated[str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), AfterValidator(_own)]
+Variable = Annotated[
+    str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), AfterValidator(_refuse_reserved)
+]
 
 
 class ScriptSpec(TaskOptions):
@@ -431,7 +438,7 @@ TaskSpec = Annotated[
     | InferenceSpec
     | ScriptSpec,
     Field(discriminator="type"),
-    NamesKinds("type"),
+    KindErrors("type"),
 ]
 
 

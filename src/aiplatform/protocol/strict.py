@@ -16,7 +16,7 @@ from pydantic_core.core_schema import ErrorType
 BUILT_IN = frozenset(get_args(ErrorType))
 """Types of errors whose texts pydantic provides; other types have texts of their own."""
 
-MAX_FAULTS = 20
+MAX_ERRORS = 20
 """Largest number of errors that are reported for a value with unknown fields."""
 
 MAX_LISTED = 12
@@ -34,33 +34,33 @@ class Strict(BaseModel):
         """Suggest known fields for unknown ones."""
         try:
             return handler(value)
-        except ValidationError as error:
-            faults = error.errors(include_url=False)
-            if not any(_is_own(fault) for fault in faults):
+        except ValidationError as invalid:
+            errors = invalid.errors(include_url=False)
+            if not any(_is_unknown_field(error) for error in errors):
                 raise
             raise ValidationError.from_exception_data(
-                error.title, [_described(fault, cls) for fault in faults[:MAX_FAULTS]]
+                invalid.title, [_with_suggestion(error, cls) for error in errors[:MAX_ERRORS]]
             ) from None
 
 
-def _is_own(fault: Any) -> bool:
-    return fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1
+def _is_unknown_field(error: Any) -> bool:
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
 
 
-def _described(fault: Any, model: type[BaseModel]) -> InitErrorDetails:
+def _with_suggestion(error: Any, model: type[BaseModel]) -> InitErrorDetails:
     """Return an error in pydantic's input format, with a suggestion if it is an unknown field."""
-    kind: str | PydanticCustomError = fault["type"]
-    if _is_own(fault):
+    kind: str | PydanticCustomError = error["type"]
+    if _is_unknown_field(error):
         # Limit length and number: comparing long names or many errors would take too long, and
         # nobody makes such mistakes by accident.
-        advice, advice_zh = suggestion(str(fault["loc"][0])[:100], list(model.model_fields))
+        advice, advice_zh = suggestion(str(error["loc"][0])[:100], list(model.model_fields))
         context = {"advice": advice, "advice_zh": advice_zh}
         kind = PydanticCustomError("unknown_field", "there is no such field. {advice}", context)
     elif kind not in BUILT_IN:
-        kind = PydanticCustomError(fault["type"], fault["msg"], fault.get("ctx"))
-    details = InitErrorDetails(type=kind, loc=fault["loc"], input=fault["input"])
-    if "ctx" in fault and isinstance(kind, str):
-        details["ctx"] = fault["ctx"]
+        kind = PydanticCustomError(error["type"], error["msg"], error.get("ctx"))
+    details = InitErrorDetails(type=kind, loc=error["loc"], input=error["input"])
+    if "ctx" in error and isinstance(kind, str):
+        details["ctx"] = error["ctx"]
     return details
 
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import Steps, Strict
-from aiplatform.protocol.tagged import NamesKinds
 
 MAX_NUMBER = 1e15
 MAX_INTEGER = 2**53
@@ -63,7 +63,7 @@ class IntRange(Strict):
 
 
 Parameter = Annotated[
-    Choice | FloatRange | IntRange, Field(discriminator="kind"), NamesKinds("kind")
+    Choice | FloatRange | IntRange, Field(discriminator="kind"), KindErrors("kind")
 ]
 
 

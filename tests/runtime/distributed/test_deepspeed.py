@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiplatform.protocol.accelerating import AcceleratorOptions
+from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.specs import TaskSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.training import sharding

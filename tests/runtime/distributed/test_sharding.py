@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiplatform.protocol.accelerating import AcceleratorOptions
+from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.specs import TaskSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded

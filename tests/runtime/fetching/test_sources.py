@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiplatform.protocol.sources import DataHubSource, DataSource, S3Source
+from aiplatform.protocol.dataset_sources import DataHubSource, DataSource, S3Source
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.fetching.downloader import Downloader
 from aiplatform.runtime.fetching.hubs import Hub, is_data

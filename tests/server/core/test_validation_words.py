@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
-from aiplatform.protocol.faults import expected, place_of
-from aiplatform.protocol.patterns import IN_WORDS
+from aiplatform.protocol.pattern_descriptions import PATTERN_DESCRIPTIONS
+from aiplatform.protocol.validation_errors import describe, place_of
 
 BAD_TEXTS = ("", "\n", " ", "no/such @thing", "Ä ä", "é\x00", "x" * 3000)
 UNTOLD = ("should", "pattern", "Input", "valid dictionary", "instance of", "function-", "list[")
@@ -89,7 +89,7 @@ def violations(schema: Any, definitions: Any) -> Iterator[Any]:
 
 def check(fault: Any, place: str) -> None:
     """Assert that a fault is explained in words."""
-    words = expected(fault)
+    words = describe(fault)
     for text in words:
         assert text.strip(), fault
         assert not any(untold in text for untold in UNTOLD), (place, text)
@@ -102,8 +102,10 @@ def check(fault: Any, place: str) -> None:
 
 def test_every_pattern_of_the_api_has_an_explanation(app: FastAPI) -> None:
     found = set(patterns_of(app.openapi()))
-    assert found <= IN_WORDS.keys(), f"not in protocol/patterns.py: {found - IN_WORDS.keys()}"
-    for words in IN_WORDS.values():
+    assert found <= PATTERN_DESCRIPTIONS.keys(), (
+        f"not in protocol/pattern_descriptions.py: {found - PATTERN_DESCRIPTIONS.keys()}"
+    )
+    for words in PATTERN_DESCRIPTIONS.values():
         assert words.en.isascii()
         assert not re.search(r"\[.-.|\\[wx]|\$$|\{\d", words.en), words
 

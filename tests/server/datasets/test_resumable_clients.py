@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from aiplatform.client import Client, Conflict, ServerUnavailable, ValidationFailed
-from aiplatform.client import resumable as client_side
+from aiplatform.client import resumable_uploads as client_side
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project, ProjectQuota

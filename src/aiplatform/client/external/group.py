@@ -12,7 +12,7 @@ from uuid import UUID
 from aiplatform.client.base import Group, as_uuid
 from aiplatform.client.errors import ClientError, ServerUnavailable
 from aiplatform.client.experiments import Experiment, ExperimentLike
-from aiplatform.client.external.journal import ABOUT, Journal, ending, runs_directory
+from aiplatform.client.external.journal import ABOUT, Journal, parse_final_status, runs_directory
 from aiplatform.client.external.run import ExternalRun
 from aiplatform.client.external.sender import Sender
 from aiplatform.client.projects import Project, ProjectLike
@@ -58,7 +58,7 @@ class ExternalRuns(Group):
                 "project": _reference(self._client.project if project is None else project),
                 "experiment": _reference(experiment),
                 "config": jsonable(dict(config or {})),
-                "facts": facts(),
+                "facts": machine_facts(),
                 "started_at": datetime.now(UTC).isoformat(),
                 "url": self._client.url,
             },
@@ -100,20 +100,22 @@ class ExternalRuns(Group):
             project: replaces the project that the run named.
 
         Raises:
-            NoJournal: if the directory contains no run.
+            JournalNotFound: if the directory contains no run.
             ValueError: if ``ended`` is not a final status; nothing is sent or written then.
             ApiError: if the server refuses or is away; nothing is lost, and the call can be
                 repeated.
         """
         # Check this first: the end can't be changed after it is written to the journal.
-        status = None if ended is None else ending(ended)
+        status = None if ended is None else parse_final_status(ended)
         journal = Journal(Path(directory))
         if project is not None and journal.about.get("task") is None:
-            journal.note(project=_reference(project))
+            journal.record_facts(project=_reference(project))
         if status is not None and journal.end is None:
             error = "its process died" if status is TaskStatus.FAILED else None
-            ended_at = journal.last_said()
-            journal.note_end({"status": status, "error": error, "result": {}, "ended_at": ended_at})
+            ended_at = journal.last_record_time()
+            journal.record_end(
+                {"status": status, "error": error, "result": {}, "ended_at": ended_at}
+            )
         sender = Sender(self._client, journal)
         while sender.send():
             pass
@@ -135,7 +137,7 @@ class ExternalRuns(Group):
         return sorted(path.parent for path in parent.glob(f"*/{ABOUT}"))
 
 
-def facts() -> dict[str, Any]:
+def machine_facts() -> dict[str, Any]:
     """Return facts about the machine and the program of the run."""
     return {
         "host": platform.node(),

@@ -38,7 +38,7 @@ def runs_directory() -> Path:
     return platformdirs.user_data_path("aiplatform", appauthor=False) / "runs"
 
 
-def ending(status: TaskStatus | str) -> TaskStatus:
+def parse_final_status(status: TaskStatus | str) -> TaskStatus:
     """Return the final status with this name.
 
     Raises:
@@ -50,7 +50,7 @@ def ending(status: TaskStatus | str) -> TaskStatus:
     return TaskStatus(status)
 
 
-class NoJournal(ClientError):
+class JournalNotFound(ClientError):
     """The directory contains no run."""
 
 
@@ -135,7 +135,7 @@ class Journal:
         try:
             self.about: dict[str, Any] = json.loads((directory / ABOUT).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise NoJournal(
+            raise JournalNotFound(
                 tr("{directory} holds no run: {error}", directory=directory, error=error)
             ) from error
 
@@ -163,7 +163,7 @@ class Journal:
             return None
         return found
 
-    def last_said(self) -> str | None:
+    def last_record_time(self) -> str | None:
         """Return when the run recorded its last point or line, or else began (ISO 8601, UTC)."""
         times = [_last_time(self.directory / name) for name in (POINTS, LOG)]
         said = [time for time in times if time is not None]
@@ -172,12 +172,12 @@ class Journal:
         began: str | None = self.about.get("started_at")
         return began
 
-    def note(self, **facts: Any) -> None:
+    def record_facts(self, **facts: Any) -> None:
         """Store facts about the run, such as its task."""
         self.about |= facts
         _write(self.directory / ABOUT, self.about)
 
-    def note_end(self, end: Mapping[str, Any]) -> None:
+    def record_end(self, end: Mapping[str, Any]) -> None:
         """Store how the run ended."""
         _write(self.directory / END, end)
 

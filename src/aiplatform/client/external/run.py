@@ -17,7 +17,7 @@ from uuid import UUID
 from aiplatform.client.errors import ClientError
 from aiplatform.client.external.capture import Capture
 from aiplatform.client.external.files import files_below
-from aiplatform.client.external.journal import LOG, POINTS, Journal, Records, ending
+from aiplatform.client.external.journal import LOG, POINTS, Journal, Records, parse_final_status
 from aiplatform.client.external.sender import Sender, SendingThread
 from aiplatform.protocol.encoding import clean_text, dumps
 from aiplatform.protocol.enums import LogStream, TaskStatus
@@ -53,14 +53,14 @@ class ExternalRun:
         self._points = Records(journal.directory / POINTS)
         self._log = Records(journal.directory / LOG)
         self._thread = None if sender is None else SendingThread(sender)
-        self._raises = raise_when_cancelled
+        self._raise_when_cancelled = raise_when_cancelled
         self._end_timeout = end_timeout
         self._step = 0
         self._ended = False
         self._sent = False
         self._warned: set[str] = set()
         self._keys: dict[str, str] = {}
-        self._capture = Capture(self._captured) if capture_output else None
+        self._capture = Capture(self._write_captured) if capture_output else None
         atexit.register(self._at_exit)
 
     @property
@@ -106,12 +106,12 @@ class ExternalRun:
             return
         self._step = step + 1
         lines = [
-            f'{{"key":{self._named(key)},"step":{step},"value":{_number(value)},"time":{at!r}}}'
+            f'{{"key":{self._key_as_json(key)},"step":{step},"value":{_number(value)},"time":{at!r}}}'
             for key, value in self._numbers(values, "")
         ]
         if lines:
             self._add(self._points, lines)
-        if self._raises and self.cancelled:
+        if self._raise_when_cancelled and self.cancelled:
             raise RunCancelled("the run was cancelled on the platform")
 
     def write(self, text: str, *, stream: LogStream | str = LogStream.STDOUT) -> None:
@@ -163,7 +163,7 @@ class ExternalRun:
         """
         if self._ended:
             return self._sent
-        status = ending(status)
+        status = parse_final_status(status)
         self._ended = True
         if self._capture is not None:
             self._capture.stop()
@@ -176,7 +176,7 @@ class ExternalRun:
             "result": {**(result or {}), **facts},
         }
         try:
-            self.journal.note_end(end)
+            self.journal.record_end(end)
         except OSError as problem:
             self._warn("end", f"how the run ended can't be written: {problem}")
         self._sent = self._thread is not None and self._thread.close(self._end_timeout)
@@ -237,7 +237,7 @@ class ExternalRun:
             else:
                 yield key, number
 
-    def _named(self, key: str) -> str:
+    def _key_as_json(self, key: str) -> str:
         """Return the key as JSON. It is cached, because few keys occur very often."""
         found = self._keys.get(key)
         if found is None:
@@ -257,7 +257,7 @@ class ExternalRun:
             self._warned.add(about)
             log.warning("%s", text)
 
-    def _captured(self, text: str, stream: LogStream) -> None:
+    def _write_captured(self, text: str, stream: LogStream) -> None:
         self.write(text, stream=stream)
 
     def _at_exit(self) -> None:

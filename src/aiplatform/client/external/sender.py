@@ -70,9 +70,9 @@ class Sender:
         self.log = Reader(journal.directory / LOG)
         self.status: TaskStatus | None = None
         self.progress: float | None = None
-        self._told_progress: float | None = None
-        self._told_of_flood = False
-        self.heard_at = 0.0
+        self._sent_progress: float | None = None
+        self._warned_about_dropped_lines = False
+        self.last_answer_at = 0.0
 
     def begin(self) -> None:
         """Register the run with the server, which identifies it by the journal's ``client_id``.
@@ -96,8 +96,8 @@ class Sender:
             resolved = self._client.experiments.resolve(about["experiment"], project)
             body["experiment"] = str(resolved)
         answer = self._http.post(f"{path}/runs", body)
-        self._take(answer)
-        self.journal.note(task=answer["uuid"], project=answer["project"])
+        self._store_status(answer)
+        self.journal.record_facts(task=answer["uuid"], project=answer["project"])
 
     def send(self) -> bool:
         """Send one batch of each kind of record. Return True if there may be more.
@@ -112,20 +112,20 @@ class Sender:
         # Files come last: they may be large, and people who watch the run want to see its points.
         if not more:
             more = self._send_file()
-        silent = time.monotonic() - self.heard_at >= HEARTBEAT_SECONDS
-        if silent or self.progress != self._told_progress:
-            self.beat()
+        silent = time.monotonic() - self.last_answer_at >= HEARTBEAT_SECONDS
+        if silent or self.progress != self._sent_progress:
+            self.send_heartbeat()
         return more
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Send a heartbeat with the progress of the run.
 
         Raises:
             ApiError: if the server refuses or is away.
         """
         progress = self.progress
-        self._take(self._http.post(f"{self._path}/heartbeat", {"progress": progress}))
-        self._told_progress = progress
+        self._store_status(self._http.post(f"{self._path}/heartbeat", {"progress": progress}))
+        self._sent_progress = progress
 
     def end(self) -> None:
         """Send how the run ended, after everything else was sent.
@@ -138,7 +138,7 @@ class Sender:
         if end is None:
             raise ClientError(tr("it could not be written how the run ended"))
         try:
-            self._take(self._http.post(f"{self._path}/end", end))
+            self._store_status(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
             # If somebody else has ended the run, that end counts.
             if error.code != "task_finished":
@@ -148,7 +148,7 @@ class Sender:
     def _path(self) -> str:
         return f"tasks/{self.journal.about['task']}"
 
-    def _take(self, answer: Any) -> None:
+    def _store_status(self, answer: Any) -> None:
         """Store the status of the run, which every answer contains.
 
         Raises:
@@ -160,7 +160,7 @@ class Sender:
             raise UnexpectedAnswer(
                 tr("the server's answer about a run can't be read: {answer!r:.200}", answer=answer)
             ) from error
-        self.heard_at = time.monotonic()
+        self.last_answer_at = time.monotonic()
 
     def _send(self, reader: Reader, kind: str, name: str, limit: int) -> bool:
         lines = reader.read(lines=limit, size=BYTES_AT_ONCE)
@@ -184,7 +184,7 @@ class Sender:
                 ) from error
             raise
         answer = decoded(response)
-        self._take(answer)
+        self._store_status(answer)
         try:
             accepted = Accepted.model_validate(answer)
         except ValidationError as error:
@@ -195,8 +195,8 @@ class Sender:
                     answer=answer,
                 )
             ) from error
-        if accepted.dropped_bytes and not self._told_of_flood:
-            self._told_of_flood = True
+        if accepted.dropped_bytes and not self._warned_about_dropped_lines:
+            self._warned_about_dropped_lines = True
             log.warning("the run prints faster than its log may grow; the excess is dropped")
         if accepted.taken >= reader.number + len(lines):
             reader.go_to(accepted.taken + 1)  # a process that died had sent them before
@@ -219,7 +219,7 @@ class Sender:
                 raise Refused(
                     tr("the run has ended on the server: {error}", error=error)
                 ) from error
-            if may_pass(error) or isinstance(error, NotFound):
+            if is_temporary(error) or isinstance(error, NotFound):
                 raise
             # Only this file is lost; the run continues.
             log.warning("%s is not taken: %s", files.refuse(path, file, was), error)
@@ -229,7 +229,7 @@ class Sender:
                 raise
             return True  # another process has sent it
         files.sent(file, was)
-        self.heard_at = time.monotonic()
+        self.last_answer_at = time.monotonic()
         return True
 
     def _keep_alive(self) -> None:
@@ -237,14 +237,14 @@ class Sender:
 
         An upload may take longer than a run may go without a heartbeat.
         """
-        if time.monotonic() - self.heard_at >= HEARTBEAT_SECONDS:
-            self.heard_at = time.monotonic()
+        if time.monotonic() - self.last_answer_at >= HEARTBEAT_SECONDS:
+            self.last_answer_at = time.monotonic()
             # Ignore errors: the next request will report them, and the upload should continue.
             with contextlib.suppress(ClientError):
-                self.beat()
+                self.send_heartbeat()
 
 
-def may_pass(error: ClientError | OSError) -> bool:
+def is_temporary(error: ClientError | OSError) -> bool:
     """Return True if a retry may succeed, by itself or after the user has logged in again.
 
     An error of the operating system, such as a full disk or too many open files, may pass, too.
@@ -306,7 +306,7 @@ class SendingThread:
                 self._pause(GATHER_SECONDS)
             except (ClientError, OSError) as error:
                 self.failure = error
-                if not may_pass(error):
+                if not is_temporary(error):
                     log.warning("the run is not reported any more: %s", error)
                     self._done.set()
                     return

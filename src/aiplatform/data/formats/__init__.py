@@ -23,7 +23,7 @@ from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
 
 if TYPE_CHECKING:
-    from aiplatform.protocol.intake import Reading
+    from aiplatform.protocol.reading_options import Reading
 
 __all__ = ["Chunk", "Opened", "Reader", "open_file"]
 

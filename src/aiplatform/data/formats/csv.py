@@ -16,7 +16,7 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.text_source import TextSource, fault_of_text, raw_text
 from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine
-from aiplatform.protocol.intake import NO_QUOTE, Reading
+from aiplatform.protocol.reading_options import NO_QUOTE, Reading
 
 DELIMITERS = ",\t;|"
 QUOTE = '"'

@@ -20,7 +20,7 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import MIB
 
 if TYPE_CHECKING:
-    from aiplatform.protocol.intake import EncodingName
+    from aiplatform.protocol.reading_options import EncodingName
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB

@@ -14,7 +14,7 @@ from aiplatform.data.limits import MAX_ROW_BYTES
 from aiplatform.data.quarantine import shown
 
 if TYPE_CHECKING:
-    from aiplatform.protocol.intake import EncodingName
+    from aiplatform.protocol.reading_options import EncodingName
 
 LINE_END = ord("\n")
 LONE_SURROGATE = re.compile("[\udc80-\udcff]")

@@ -17,7 +17,7 @@ import httpx
 
 from aiplatform.data.formats import SUFFIXES
 from aiplatform.data.outgoing import Origin, port_of
-from aiplatform.protocol.sources import DataHubSource
+from aiplatform.protocol.dataset_sources import DataHubSource
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.fetching.downloader import Downloader, RemoteFile
 from aiplatform.runtime.model_cards import front_matter

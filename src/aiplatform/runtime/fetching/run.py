@@ -10,9 +10,9 @@ from typing import Any
 
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import CPU_SECONDS
+from aiplatform.protocol.dataset_sources import DataHubSource, S3Source, UrlSource, describe_source
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.sources import DataHubSource, S3Source, UrlSource, described
 from aiplatform.protocol.specs import DatasetImportSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.fetching.downloader import Downloader, FetchedFile, RemoteFile
@@ -65,7 +65,7 @@ def fetch_all(
     source = spec.source
     hub = Hub() if isinstance(source, DataHubSource) else None
     downloader = Downloader(report, frozenset() if hub is None else frozenset({hub.origin}))
-    origin: dict[str, Any] = {"kind": source.kind, "from": described(source)}
+    origin: dict[str, Any] = {"kind": source.kind, "from": describe_source(source)}
     try:
         match source:
             case UrlSource(url=url):

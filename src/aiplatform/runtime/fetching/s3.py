@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from aiplatform.protocol.sources import S3Source
+from aiplatform.protocol.dataset_sources import S3Source
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.fetching.downloader import RemoteFile
 

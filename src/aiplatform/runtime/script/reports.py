@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.messages import (
     Checkpoint,
     Event,
@@ -17,6 +16,7 @@ from aiplatform.protocol.messages import (
     ScriptMessage,
     parse_script_message,
 )
+from aiplatform.protocol.validation_errors import message_of
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.script.directories import ScriptDirectories
 

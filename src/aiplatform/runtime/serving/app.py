@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from aiplatform.protocol.faults import fault_text, place_of
+from aiplatform.protocol.validation_errors import error_text, place_of
 from aiplatform.runtime.chat import TemplateRefusal
 from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece
 from aiplatform.runtime.serving.schemas import ChatRequest
@@ -115,7 +115,7 @@ class ChatServer:
             wanted = ChatRequest.model_validate_json(await request.body())
         except ValidationError as error:
             first = error.errors()[0]
-            raise Refusal(400, fault_text(first), param=place_of(first) or None) from error
+            raise Refusal(400, error_text(first), param=place_of(first) or None) from error
         if wanted.model not in self.names:
             raise Refusal(
                 404,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aiplatform.protocol.accelerating import FsdpOptions
+from aiplatform.protocol.accelerator_options import FsdpOptions
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.training.weights import ShardedWeights, stored_name, trained_parameters
 

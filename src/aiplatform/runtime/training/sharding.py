@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiplatform.protocol.accelerating import AcceleratorOptions
+from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import fsdp, zero

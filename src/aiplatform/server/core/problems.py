@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from aiplatform.data.blobs import StoreUnavailableError
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.faults import message_of, message_zh_of, place_of
+from aiplatform.protocol.validation_errors import message_of, message_zh_of, place_of
 from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
 
 log = structlog.get_logger(__name__)

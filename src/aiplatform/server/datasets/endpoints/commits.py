@@ -8,8 +8,8 @@ from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from aiplatform.protocol.intake import KEYED_MODES, UploadMode
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.reading_options import KEYED_MODES, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core.database import transaction
 from aiplatform.server.datasets import access, queries, service

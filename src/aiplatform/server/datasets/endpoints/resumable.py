@@ -9,8 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from aiplatform.data.blobs import hash_file
-from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge

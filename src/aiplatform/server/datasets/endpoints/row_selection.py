@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import Condition
+from aiplatform.protocol.validation_errors import message_of
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access

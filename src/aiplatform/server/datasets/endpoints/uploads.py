@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from aiplatform.data.packing import Packed
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.faults import message_of, place_of
-from aiplatform.protocol.intake import EncodingName, Reading
+from aiplatform.protocol.reading_options import EncodingName, Reading
+from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aiplatform.protocol.enums import DatasetStatus
-from aiplatform.protocol.intake import ColumnMap, Reading
+from aiplatform.protocol.reading_options import ColumnMap, Reading
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
 from aiplatform.protocol.specs import Strict

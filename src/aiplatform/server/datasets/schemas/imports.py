@@ -4,10 +4,10 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
+from aiplatform.protocol.dataset_sources import DataSource
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading, UploadMode
+from aiplatform.protocol.reading_options import Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
-from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.specs import DatasetImportSpec, SecretsByVariable
 from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
 

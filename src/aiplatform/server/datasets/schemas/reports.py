@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiplatform.protocol.specs import Compared, Strict
+from aiplatform.protocol.specs import ComparedDatasets, Strict
 from aiplatform.server.datasets.schemas.datasets import EXAMPLE
 
 
@@ -15,7 +15,7 @@ class QualityRequest(Strict):
 
     base_model: UUID | None = Field(None, description="whose tokenizer counts; none counts none")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
-    against: Compared | None = Field(
+    against: ComparedDatasets | None = Field(
         None,
         description="evaluation data and benchmarks to compare with, beside those that the "
         "project's gate names; null: those of the dataset's last report",

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading, UploadMode
+from aiplatform.protocol.reading_options import Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.datasets.schemas.datasets import EXAMPLE, NAME_PATTERN
 

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.data.outgoing import OutgoingRefused
+from aiplatform.protocol.dataset_sources import DataHubSource, S3Source, describe_source
 from aiplatform.protocol.permissions import Permission
-from aiplatform.protocol.sources import DataHubSource, S3Source, described
 from aiplatform.protocol.specs import DatasetImportSpec
 from aiplatform.server.core import storage
 from aiplatform.server.core.errors import NotFound
@@ -72,7 +72,7 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
             require_open_url(address or "https://s3.amazonaws.com")
         except OutgoingRefused as error:
             raise ImportRefused(reason=str(error)) from error
-    return Prepared(spec=spec, inputs=[InputRef(SOURCE_ROLE, described(source)[:255])])
+    return Prepared(spec=spec, inputs=[InputRef(SOURCE_ROLE, describe_source(source)[:255])])
 
 
 def request_import(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Task:
@@ -111,7 +111,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
         filename=filename,
         spooled=spooled,
         ingested=replace(ingested, found={**ingested.found, "source": result["source"]}),
-        message=spec.message or f"from {described(spec.source)}",
+        message=spec.message or f"from {describe_source(spec.source)}",
         base_model=spec.base_model,
         max_length=spec.max_length,
         packed=packed,

@@ -19,7 +19,7 @@ from anyio import sleep_forever
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat, DataShape
-from aiplatform.protocol.intake import ColumnTypesBefore, Reading
+from aiplatform.protocol.reading_options import PreviousColumnTypes, Reading
 from aiplatform.server.core.errors import InsufficientStorage
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
@@ -73,7 +73,7 @@ async def ingest(
     format: DataFormat | None,  # noqa: A002  (the name in the API)
     disconnected: WaitForDisconnect,
     reading: Reading | None = None,
-    previous_types: ColumnTypesBefore | None = None,
+    previous_types: PreviousColumnTypes | None = None,
     project: UUID | None = None,
 ) -> Ingested:
     """Make the canonical Parquet file ``output`` from an uploaded file.

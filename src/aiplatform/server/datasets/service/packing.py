@@ -12,7 +12,7 @@ from aiplatform.data.blobs import BlobDamagedError
 from aiplatform.data.canonical import row_group_starts
 from aiplatform.data.packing import Packed, pack
 from aiplatform.data.parts import blob_reader, line_ends, row_group_ends
-from aiplatform.protocol.intake import ColumnTypesBefore
+from aiplatform.protocol.reading_options import PreviousColumnTypes
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import Spooled
@@ -47,7 +47,7 @@ def reusable_files(context: ProjectContext, dataset: UUID | None) -> ReusableFil
 
 def previous_column_types(
     context: ProjectContext, dataset: UUID | None, parent: str | None
-) -> ColumnTypesBefore | None:
+) -> PreviousColumnTypes | None:
     """Return the types of the columns of a version, by default the current one.
 
     None if there is no such version: the commit decides whether that is an error.
@@ -61,7 +61,7 @@ def previous_column_types(
 
 def column_types_of(
     session: Session, dataset: Dataset, parent: str | None
-) -> ColumnTypesBefore | None:
+) -> PreviousColumnTypes | None:
     """Return the types of the columns of a version; see :func:`previous_column_types`."""
     try:
         version = queries.get_version(session, dataset, parent or dataset.version)
@@ -74,7 +74,7 @@ def column_types_of(
         if isinstance(column, dict)
     }
     named = queries.named_types(session, version)
-    return ColumnTypesBefore(
+    return PreviousColumnTypes(
         types=types, named={n: label for n, label in named.items() if types.get(n, label) == label}
     )
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import ExperimentStatus
-from aiplatform.protocol.faults import message_of, message_zh_of, place_of
 from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.validation_errors import message_of, message_zh_of, place_of
 from aiplatform.server.core import audit
 from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.experiments import queries

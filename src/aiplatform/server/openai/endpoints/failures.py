@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from aiplatform.protocol.faults import fault_text, place_of
+from aiplatform.protocol.validation_errors import error_text, place_of
 from aiplatform.server.core.errors import Language, Problem, Unavailable
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.openai.errors import BadChatRequest
@@ -51,7 +51,7 @@ class OpenAIRoute(APIRoute):
                 return _render(request, problem)
             except RequestValidationError as error:
                 first = error.errors()[0]
-                refused = BadChatRequest(reason=fault_text(first), param=place_of(first))
+                refused = BadChatRequest(reason=error_text(first), param=place_of(first))
                 return _render(request, refused)
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 return _render(request, Unavailable(service="The database", service_zh="数据库"))

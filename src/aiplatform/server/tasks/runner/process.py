@@ -22,7 +22,6 @@ import structlog
 from pydantic import ValidationError
 
 from aiplatform.protocol.enums import LogStream, TaskType
-from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.messages import (
     MAX_LINE_BYTES,
     SCRIPT_USER_FILE,
@@ -34,6 +33,7 @@ from aiplatform.protocol.messages import (
     encode,
     parse_runtime_message,
 )
+from aiplatform.protocol.validation_errors import message_of
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks.service.attempts import Chunk
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiplatform.client.base import Group
-from aiplatform.client.following import data_of, follow
+from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.projects import ProjectLike
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class TaskEvent:
     id: str | None = None
 
 
-class TaskWatching(Group):
+class TaskEvents(Group):
     """The methods of ``client.tasks`` that read the event stream."""
 
     if TYPE_CHECKING:

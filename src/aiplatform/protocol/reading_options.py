@@ -25,7 +25,7 @@ ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
 """Columns of the file by name, and the types of their values."""
 
 
-class ColumnTypesBefore(Strict):
+class PreviousColumnTypes(Strict):
     """The column types of the version before the one that is uploaded.
 
     ``named`` are types that a user has chosen: they are kept, and a value that does not fit is
@@ -90,7 +90,7 @@ class Reading(Strict):
 
     @field_validator("map", "types", mode="before")
     @classmethod
-    def _written(cls, value: object) -> object:
+    def _decode_json(cls, value: object) -> object:
         """Decode JSON, the form of a mapping in a query string or in tus metadata."""
         return json.loads(value) if isinstance(value, str) else value
 
@@ -111,7 +111,7 @@ class Reading(Strict):
         return value
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
+    def _check_conflicts(self) -> Self:
         if self.delimiter is not None and self.delimiter == self.quote:
             raise ValueError("delimiter and quote must differ")
         twice = {name for name in self.map.values() if list(self.map.values()).count(name) > 1}

@@ -52,7 +52,7 @@ class AcceleratorOptions(Strict):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_shard(self) -> "AcceleratorOptions":
+    def _refuse_both_ways_to_shard(self) -> "AcceleratorOptions":
         if self.fsdp is not None and self.deepspeed is not None:
             raise ValueError("accelerator has both fsdp and deepspeed; leave one of them out")
         return self

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 
 @dataclass(frozen=True)
-class NamesKinds:
+class KindErrors:
     """An annotation that lists the valid kinds in errors; follows ``Field(discriminator=...)``.
 
     Pydantic itself only says that it can't extract the tag if the field is missing.

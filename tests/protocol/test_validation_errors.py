@@ -8,12 +8,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from aiplatform import protocol
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.enums import TaskType
-from aiplatform.protocol.faults import fault_text, message_of, message_zh_of
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.specs import TaskSpec
-from aiplatform.protocol.strict import MAX_FAULTS
-from aiplatform.protocol.tagged import NamesKinds
+from aiplatform.protocol.strict import MAX_ERRORS
+from aiplatform.protocol.validation_errors import error_text, message_of, message_zh_of
 from tests.runtime.conftest import training_spec
 
 SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
@@ -58,14 +58,14 @@ def test_validation_error_names_place_and_reason(fields: dict[str, Any], text: s
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(**fields))
     (fault,) = caught.value.errors()
-    assert fault_text(fault) == text
+    assert error_text(fault) == text
 
 
 def test_validation_error_of_the_whole_value_has_no_place() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(int).validate_python("x")
     (fault,) = caught.value.errors()
-    assert fault_text(fault) == message_of(fault)
+    assert error_text(fault) == message_of(fault)
     assert message_of(fault) == "must be a whole number"
 
 
@@ -93,7 +93,7 @@ def test_unknown_field_is_described_in_chinese() -> None:
 def test_many_unknown_fields_are_reported_in_part() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(**{"x" * 1000 + str(n): n for n in range(1000)}))
-    assert len(caught.value.errors()) == MAX_FAULTS
+    assert len(caught.value.errors()) == MAX_ERRORS
 
 
 SOURCES: TypeAdapter[Any] = TypeAdapter(ModelSource)
@@ -140,7 +140,7 @@ def test_missing_type_lists_all_task_types() -> None:
 
 
 def test_every_discriminated_union_names_its_kinds() -> None:
-    """If this fails, add ``NamesKinds`` to the new union."""
+    """If this fails, add ``KindErrors`` to the new union."""
     unions = {
         name: found
         for module in pkgutil.iter_modules(protocol.__path__, "aiplatform.protocol.")
@@ -153,6 +153,6 @@ def test_every_discriminated_union_names_its_kinds() -> None:
     silent = {
         name
         for name, found in unions.items()
-        if not any(isinstance(part, NamesKinds) for part in found)
+        if not any(isinstance(part, KindErrors) for part in found)
     }
     assert silent == internal

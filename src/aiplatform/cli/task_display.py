@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.output import duration_text, plain, print_json_line, print_text, say
 from aiplatform.language import current, tr
 from aiplatform.protocol.enums import LogStream
@@ -63,25 +63,27 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
         ) from None
 
 
-def waiting_teller(name: str, tell: Callable[[str], None] = say) -> Callable[["TaskEvent"], None]:
+def waiting_printer(
+    name: str, print_line: Callable[[str], None] = say
+) -> Callable[["TaskEvent"], None]:
     """Return a function that prints why ``name`` waits, for events of kind ``waiting``.
 
     If only numbers in the reason have changed, it is printed at most every ten seconds.
     """
     label = plain(name)
-    told, told_at = "", 0.0
+    printed, printed_at = "", 0.0
 
     def show(event: "TaskEvent") -> None:
-        nonlocal told, told_at
-        said = "reason_zh" if current() == "zh" else "reason"
-        reason = plain(str(event.data.get(said) or event.data.get("reason", "")))
-        if event.kind != "waiting" or not reason or reason == told:
+        nonlocal printed, printed_at
+        field = "reason_zh" if current() == "zh" else "reason"
+        reason = plain(str(event.data.get(field) or event.data.get("reason", "")))
+        if event.kind != "waiting" or not reason or reason == printed:
             return
         now = time.monotonic()
-        if _DIGITS.sub("", reason) == _DIGITS.sub("", told) and now - told_at < _LINE_SECONDS:
+        if _DIGITS.sub("", reason) == _DIGITS.sub("", printed) and now - printed_at < _LINE_SECONDS:
             return
-        told, told_at = reason, now
-        tell(tr("{name} waits: {reason}", name=label, reason=reason))
+        printed, printed_at = reason, now
+        print_line(tr("{name} waits: {reason}", name=label, reason=reason))
 
     return show
 
@@ -109,7 +111,7 @@ class _Display:
     def __init__(self, name: str, *, show_output: bool = False) -> None:
         self._name = plain(name)
         self._show_output = show_output
-        self._tell_waiting = waiting_teller(name, self._line)
+        self._print_waiting = waiting_printer(name, self._line)
         self._status = ""
         self._metrics: dict[str, float] = {}
         self._progress: dict[str, Any] = {}
@@ -147,7 +149,7 @@ class _Display:
                 if changed and self._bar is None:
                     say(f"{self._name}: {self._status}")
             case "waiting":
-                self._tell_waiting(event)
+                self._print_waiting(event)
                 return
             case "log":
                 if self._show_output:

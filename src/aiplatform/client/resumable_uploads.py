@@ -20,7 +20,7 @@ from aiplatform.protocol.encoding import dumps
 PIECE_BYTES = 32 << 20
 READ_BYTES = 1 << 20
 RESUMABLE_BYTES = 64 << 20
-PATIENCE = 8
+MAX_FAILURES = 8
 """Largest number of failures in a row, without progress, before an upload is given up."""
 
 GONE, LOCKED = 410, 423
@@ -55,44 +55,44 @@ class ResumableUploads(Group):
                 within a day continues the upload.
         """
         piece_bytes = piece_bytes or PIECE_BYTES
-        note = _note(self._http.url, project_path, path, facts)
+        note = _note_path(self._http.url, project_path, path, facts)
         size = path.stat().st_size
-        uuid, offset = self._found(note)
+        uuid, offset = self._find_unfinished(note)
         if uuid is None:
-            uuid = self._begin(project_path, size, facts)
+            uuid = self._create(project_path, size, facts)
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(str(uuid))
-        place = f"uploads/{uuid}"
+        upload_path = f"uploads/{uuid}"
         failures = 0
         while True:
             try:
                 if offset < size or not size:
-                    offset = self._send(place, path, offset, size, piece_bytes, progress)
-                shown = self._http.get(place)
+                    offset = self._send(upload_path, path, offset, size, piece_bytes, progress)
+                shown = self._http.get(upload_path)
                 if shown["status"] == "committed":
                     note.unlink(missing_ok=True)
                     return dict(shown["result"])
                 # Everything is stored, but the server stopped before it had processed the file.
                 if shown["offset"] == size:
-                    self._send(place, path, size, size, piece_bytes, None)
+                    self._send(upload_path, path, size, size, piece_bytes, None)
                 failures = 0
             except ApiError as error:
                 failures += 1
-                if not _passes(error) or failures > PATIENCE:
+                if not is_temporary(error) or failures > MAX_FAILURES:
                     # Keep the note: after a new login, or when there is space again, the same call
-                    # continues the upload. If the file was refused, `_found` starts a new one.
+                    # continues the upload. If the file was refused, the next call starts a new one.
                     raise
                 time.sleep(min(0.2 * 2**failures, 10))
-                before, offset = offset, self._offset(place, offset)
+                before, offset = offset, self._offset(upload_path, offset)
                 if offset > before:
                     failures = 0
 
-    def _begin(self, project_path: str, size: int, facts: Mapping[str, Any]) -> UUID:
+    def _create(self, project_path: str, size: int, facts: Mapping[str, Any]) -> UUID:
         headers = {"Upload-Length": str(size), "Upload-Metadata": _metadata(facts)}
         answer = self._http.request("POST", f"{project_path}/uploads", headers=headers)
         return UUID(answer.headers["Location"].rpartition("/")[2])
 
-    def _found(self, note: Path) -> tuple[UUID | None, int]:
+    def _find_unfinished(self, note: Path) -> tuple[UUID | None, int]:
         try:
             uuid = UUID(note.read_text())
             shown = self._http.get(f"uploads/{uuid}")
@@ -104,15 +104,15 @@ class ResumableUploads(Group):
             return None, 0
         return (None, 0) if shown["status"] == "refused" else (uuid, int(shown["offset"]))
 
-    def _offset(self, place: str, otherwise: int) -> int:
+    def _offset(self, upload_path: str, default: int) -> int:
         try:
-            return int(self._http.request("HEAD", place).headers["Upload-Offset"])
+            return int(self._http.request("HEAD", upload_path).headers["Upload-Offset"])
         except ServerUnavailable:
-            return otherwise
+            return default
 
     def _send(
         self,
-        place: str,
+        upload_path: str,
         path: Path,
         offset: int,
         size: int,
@@ -130,7 +130,7 @@ class ResumableUploads(Group):
             "Upload-Checksum": f"sha256 {base64.b64encode(digest.digest()).decode()}",
         }
         body = Body(lambda: _chunks(path, offset, end), end - offset, True, None)
-        self._http.upload("PATCH", place, body, headers=headers)
+        self._http.upload("PATCH", upload_path, body, headers=headers)
         if progress:
             progress(end, size)
         return end
@@ -171,7 +171,7 @@ def _metadata(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _note(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> Path:
+def _note_path(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> Path:
     """Return the path of the note that stores the uuid of this file's upload until it has ended."""
     status = path.stat()
     about = [
@@ -186,7 +186,7 @@ def _note(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> 
     return user_cache_path("aiplatform") / "uploads" / name
 
 
-def _passes(error: ApiError) -> bool:
+def is_temporary(error: ApiError) -> bool:
     """Return True if a retry may help: a lost connection, another writer, a wrong offset."""
     return (
         isinstance(error, ServerUnavailable)

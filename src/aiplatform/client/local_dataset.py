@@ -50,27 +50,27 @@ class LocalDataset(os.PathLike[str]):
 
     def to_polars(self, **options: Any) -> Any:
         """Return a ``polars.DataFrame``; options are those of ``polars.read_parquet``."""
-        return _needed("polars", "to_polars").read_parquet(self.path, **options)
+        return _import_optional("polars", "to_polars").read_parquet(self.path, **options)
 
     def to_arrow(self, **options: Any) -> Any:
         """Return a ``pyarrow.Table``; options are those of ``pyarrow.parquet.read_table``."""
-        return _needed("pyarrow.parquet", "to_arrow").read_table(self.path, **options)
+        return _import_optional("pyarrow.parquet", "to_arrow").read_table(self.path, **options)
 
     def to_pandas(self, **options: Any) -> Any:
         """Return a ``pandas.DataFrame``; options are those of ``pandas.read_parquet``."""
-        _needed("pyarrow", "to_pandas")
-        return _needed("pandas", "to_pandas").read_parquet(self.path, **options)
+        _import_optional("pyarrow", "to_pandas")
+        return _import_optional("pandas", "to_pandas").read_parquet(self.path, **options)
 
     def to_hf(self, **options: Any) -> Any:
         """Return a ``datasets.Dataset``; options are those of ``datasets.Dataset.from_parquet``."""
-        return _needed("datasets", "to_hf").Dataset.from_parquet(str(self.path), **options)
+        return _import_optional("datasets", "to_hf").Dataset.from_parquet(str(self.path), **options)
 
     def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
         """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows.
 
         At most one row group is in memory.
         """
-        parquet = _needed("pyarrow.parquet", "iter_batches")
+        parquet = _import_optional("pyarrow.parquet", "iter_batches")
         if count < 1:
             raise ValueError("a batch has at least one row")
         return self._batches(parquet, count)
@@ -81,7 +81,7 @@ class LocalDataset(os.PathLike[str]):
             metadata = file.schema_arrow.metadata or {}
             nested = json.loads(metadata.get(b"aiplatform.json", b"[]"))
             for batch in file.iter_batches(min(count, 8192)):
-                ready += [_as_uploaded(row, nested) for row in batch.to_pylist()]
+                ready += [_restore_nested(row, nested) for row in batch.to_pylist()]
                 while len(ready) >= count:
                     yield ready[:count]
                     del ready[:count]
@@ -89,7 +89,7 @@ class LocalDataset(os.PathLike[str]):
             yield ready
 
 
-class Pullable:
+class PullMixin:
     """A resource that can be fetched as a :class:`LocalDataset`: a dataset or a version."""
 
     if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Pullable:
         return self.pull().iter_batches(count)
 
 
-def _as_uploaded(row: dict[str, Any], nested: list[str]) -> dict[str, Any]:
+def _restore_nested(row: dict[str, Any], nested: list[str]) -> dict[str, Any]:
     for name in nested:
         if row[name] is not None:
             row[name] = json.loads(row[name])
@@ -136,7 +136,7 @@ def _as_uploaded(row: dict[str, Any], nested: list[str]) -> dict[str, Any]:
     return row
 
 
-def _needed(module: str, method: str) -> Any:
+def _import_optional(module: str, method: str) -> Any:
     """Import an optional library.
 
     Raises:

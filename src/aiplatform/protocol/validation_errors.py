@@ -7,9 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiplatform.protocol.patterns import IN_WORDS, OTHERWISE, Expectation
+from aiplatform.protocol.pattern_descriptions import (
+    PATTERN_DESCRIPTIONS,
+    UNKNOWN_PATTERN,
+    Expectation,
+)
 
-PARTS_OF_REQUESTS = frozenset({"body", "query", "path", "header", "cookie"})
+REQUEST_PARTS = frozenset({"body", "query", "path", "header", "cookie"})
 
 _JSON_KINDS: dict[str, Expectation] = {
     "bool": Expectation("true or false", "true 或 false"),
@@ -75,7 +79,7 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], Expectation]] = {
     "union_tag_invalid": _bound("of one of the types", "以下类型之一：", "expected_tags"),
 }
 
-_WHOLE: dict[str, Expectation] = {
+_COMPLETE_TEXTS: dict[str, Expectation] = {
     "missing": Expectation("is required", "不能为空"),
     "missing_argument": Expectation("is required", "不能为空"),
     "extra_forbidden": Expectation(
@@ -90,30 +94,30 @@ _WHOLE: dict[str, Expectation] = {
 }
 
 
-def expected(fault: Any) -> Expectation:
+def describe(error: Any) -> Expectation:
     """Return the description of a validation error as a predicate ("must be ...").
 
     If one of the platform's own validators raised it, its own text is used.
 
     Args:
-        fault: one of a ``ValidationError``'s ``errors()``.
+        error: one of a ``ValidationError``'s ``errors()``.
     """
-    kind, facts = str(fault["type"]), fault.get("ctx") or {}
+    kind, facts = str(error["type"]), error.get("ctx") or {}
     if kind == "string_pattern_mismatch":
-        return _must_be(IN_WORDS.get(str(facts.get("pattern")), OTHERWISE))
+        return _must_be(PATTERN_DESCRIPTIONS.get(str(facts.get("pattern")), UNKNOWN_PATTERN))
     if kind == "unknown_field" and facts.get("advice_zh"):
-        return Expectation(str(fault["msg"]), f"没有这个字段。{facts['advice_zh']}")
+        return Expectation(str(error["msg"]), f"没有这个字段。{facts['advice_zh']}")
     if facts.get("words_zh"):
-        return Expectation(str(fault["msg"]), str(facts["words_zh"]))
-    if kind in _WHOLE:
-        return _WHOLE[kind]
+        return Expectation(str(error["msg"]), str(facts["words_zh"]))
+    if kind in _COMPLETE_TEXTS:
+        return _COMPLETE_TEXTS[kind]
     if kind in _LIMITS:
         words = _LIMITS[kind](facts)
         return _must_be(Expectation(words.en.strip(), words.zh))
     for ending in _KIND_ENDINGS:
         if kind.endswith(ending) and kind.removesuffix(ending) in _JSON_KINDS:
             return _must_be(_JSON_KINDS[kind.removesuffix(ending)])
-    text = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    text = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = re.sub(r"^(?:Input|Value|String|Data)\w* should", "must", text)
     return Expectation(text, text)
 
@@ -122,41 +126,41 @@ def _must_be(words: Expectation) -> Expectation:
     return Expectation(f"must be {words.en}", f"应为{words.zh}")
 
 
-def message_of(fault: Any) -> str:
+def message_of(error: Any) -> str:
     """Return the English description of a validation error."""
-    return expected(fault).en
+    return describe(error).en
 
 
-def message_zh_of(fault: Any) -> str:
+def message_zh_of(error: Any) -> str:
     """Return the Chinese description of a validation error, or the English one if there is none."""
-    return expected(fault).zh
+    return describe(error).zh
 
 
-def place_of(fault: Any, given: Any = None) -> str:
+def place_of(error: Any, given: Any = None) -> str:
     """Return the place of a validation error as the sender wrote it; empty for the whole value.
 
     The place consists of field names, separated by dots.
 
     Args:
-        fault: one of a ``ValidationError``'s ``errors()``.
+        error: one of a ``ValidationError``'s ``errors()``.
         given: the value that was validated. Parts of the place that do not occur in it, such as the
             chosen member of a union, are left out.
     """
-    parts = list(fault["loc"])
-    in_request = bool(parts) and parts[0] in PARTS_OF_REQUESTS
+    parts = list(error["loc"])
+    in_request = bool(parts) and parts[0] in REQUEST_PARTS
     source = parts.pop(0) if in_request else None
     if source in {"query", "path", "header", "cookie"}:
         return str(parts[0]) if parts else str(source)
     if given is not None:
-        parts = _written(parts, given, str(fault["type"]))
-    if source == "body" and (not parts or fault["type"] == "json_invalid"):
+        parts = _parts_in_value(parts, given, str(error["type"]))
+    if source == "body" and (not parts or error["type"] == "json_invalid"):
         return "the request's body"
     if given is None:
         parts = [part for part in parts if not _is_internal(part)]
     return ".".join(str(part) for part in parts)
 
 
-def _written(parts: list[Any], given: Any, kind: str) -> list[Any]:
+def _parts_in_value(parts: list[Any], given: Any, kind: str) -> list[Any]:
     """Return the parts of a place that lead through the given value."""
     found: list[Any] = []
     for number, part in enumerate(parts):
@@ -178,7 +182,7 @@ def _is_internal(part: Any) -> bool:
     return isinstance(part, str) and (part == "[key]" or re.search(r"[\[\]()]", part) is not None)
 
 
-def fault_text(fault: Any, given: Any = None) -> str:
+def error_text(error: Any, given: Any = None) -> str:
     """Return the description of a validation error, after its place."""
-    place = place_of(fault, given)
-    return f"{place}: {message_of(fault)}" if place else message_of(fault)
+    place = place_of(error, given)
+    return f"{place}: {message_of(error)}" if place else message_of(error)

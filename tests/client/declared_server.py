@@ -9,10 +9,10 @@ from tests.client.fake import Broken
 from tests.openapi_checks import SAMPLE_UUID as U
 from tests.openapi_checks import Description, Operation
 
-__all__ = ["Declared", "U"]
+__all__ = ["DeclaredServer", "U"]
 
 
-class Declared(httpx.BaseTransport):
+class DeclaredServer(httpx.BaseTransport):
     """A server that fails the test for undeclared requests, and sends the declared answers."""
 
     def __init__(self, description: Description) -> None:

@@ -54,34 +54,34 @@ def report(error: Exception) -> ExitCode:
 
     match error:
         case CommandError():
-            return _tell(str(error), error.hint, error.exit_code)
+            return _print_error(str(error), error.hint, error.exit_code)
         case Unauthenticated():
-            return _tell_api(error, ExitCode.NOT_LOGGED_IN)
+            return _print_api_error(error, ExitCode.NOT_LOGGED_IN)
         case ServerUnavailable():
-            return _tell_api(error, ExitCode.UNAVAILABLE)
+            return _print_api_error(error, ExitCode.UNAVAILABLE)
         case ApiError(code="filter_invalid" | "dataset.condition_unreadable"):
-            return _tell_api(error, ExitCode.USAGE)
+            return _print_api_error(error, ExitCode.USAGE)
         case ApiError():
             if error.status == HTTPStatus.NOT_FOUND and error.params.get("resource") == "project":
-                _explain_remembered(error)
-            return _tell_api(error, ExitCode.FAILED)
+                _explain_remembered_project(error)
+            return _print_api_error(error, ExitCode.FAILED)
         case TaskFailed():
-            return _tell(str(error), error.hint, ExitCode.TASK_FAILED)
+            return _print_error(str(error), error.hint, ExitCode.TASK_FAILED)
         case AmbiguousName():
-            return _tell(str(error), error.hint, ExitCode.USAGE)
+            return _print_error(str(error), error.hint, ExitCode.USAGE)
         case ClientError():
-            return _tell(str(error), error.hint, ExitCode.FAILED)
+            return _print_error(str(error), error.hint, ExitCode.FAILED)
         case ValidationError():
-            return _tell(_fields(error), "", ExitCode.USAGE)
+            return _print_error(_fields(error), "", ExitCode.USAGE)
         case ValueError() if type(error).__name__ == "SettingsError":
             # The class belongs to a package that a client need not have.
-            return _tell(str(error), "", ExitCode.USAGE)
+            return _print_error(str(error), "", ExitCode.USAGE)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return _tell(f"{where}{error.strerror or error}", "", ExitCode.FAILED)
+            return _print_error(f"{where}{error.strerror or error}", "", ExitCode.FAILED)
     if os.environ.get("AIPLATFORM_DEBUG"):
         raise error
-    return _tell(
+    return _print_error(
         tr("internal error: {name}: {error}", name=type(error).__name__, error=error),
         tr("This is a fault of the program. AIPLATFORM_DEBUG=1 shows where; please report it."),
         ExitCode.INTERNAL,
@@ -94,7 +94,7 @@ def quiet_stdout() -> None:
     os.dup2(null, sys.stdout.fileno())
 
 
-def _explain_remembered(error: Any) -> None:
+def _explain_remembered_project(error: Any) -> None:
     """Explain that the project was chosen by `projects use`, if it is gone."""
     from aiplatform.cli.session import remembered_project
 
@@ -108,12 +108,14 @@ def _explain_remembered(error: Any) -> None:
         )
 
 
-def _tell_api(error: Any, code: ExitCode) -> ExitCode:
+def _print_api_error(error: Any, code: ExitCode) -> ExitCode:
     facts = {"code": error.code, "status": error.status, "title": error.title, **error.params}
-    return _tell(str(error), error.hint, code, facts)
+    return _print_error(str(error), error.hint, code, facts)
 
 
-def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None = None) -> ExitCode:
+def _print_error(
+    message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None = None
+) -> ExitCode:
     from aiplatform.cli.output import console, plain
 
     if "--json" in sys.argv:
@@ -133,7 +135,7 @@ def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None 
 
 def _fields(error: Any) -> str:
     """Return the errors that pydantic found, on one line."""
-    from aiplatform.protocol.faults import fault_text
+    from aiplatform.protocol.validation_errors import error_text
 
     faults = error.errors(include_url=False)
-    return "; ".join(fault_text(fault) for fault in faults[:5])
+    return "; ".join(error_text(fault) for fault in faults[:5])

@@ -12,7 +12,7 @@ class Expectation(NamedTuple):
     zh: str
 
 
-IN_WORDS: dict[str, Expectation] = {
+PATTERN_DESCRIPTIONS: dict[str, Expectation] = {
     r"^[\x21-\x7e]+$": Expectation("ASCII characters without spaces", "不含空格的 ASCII 字符"),
     r"^[A-Za-z0-9_-]{43}$": Expectation(
         "43 letters, digits, '-' and '_': the SHA-256 of the verifier in base64url",
@@ -111,6 +111,6 @@ IN_WORDS: dict[str, Expectation] = {
 }
 """Descriptions by pattern, as the models contain it. A test fails if one is missing."""
 
-OTHERWISE = Expectation(
+UNKNOWN_PATTERN = Expectation(
     "written in another way; see the API's reference", "其他写法，请参阅 API 参考"
 )

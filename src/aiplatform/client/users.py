@@ -1,16 +1,12 @@
-"""User accounts and the audit trail."""
+"""User accounts: ``client.users``."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from aiplatform.client.accounts import Link
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.downloads import download
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
 
 
@@ -44,32 +40,6 @@ class User(Resource):
     def delete(self, *, transfer_to: "User | UUID | str | None" = None) -> None:
         """Delete the account; ``transfer_to`` becomes the owner of its projects."""
         self.client.users.delete(self, transfer_to=transfer_to)
-
-
-class AuditUser(BaseModel):
-    """The user of an audit entry, with the username of that time."""
-
-    uuid: UUID | None = None
-    username: str | None = None
-
-
-class AuditEntry(Resource):
-    """A record of who did what to which resource, and the outcome.
-
-    ``user`` is None for an action of the platform itself.
-    """
-
-    uuid: UUID | None = None
-    action: str
-    outcome: str | None = None
-    user: AuditUser | None = None
-    resource_type: str | None = None
-    resource_id: str | None = None
-    project: UUID | None = None
-    details: dict[str, Any] = {}
-    ip_address: str | None = None
-    user_agent: str | None = None
-    created_at: datetime | None = None
 
 
 class Users(Group):
@@ -152,23 +122,3 @@ def _key(user: UserLike) -> str:
 
 def _path(user: UserLike) -> str:
     return f"users/{segment(_key(user))}"
-
-
-class Audit(Group):
-    """The operations on the audit trail (``client.audit``)."""
-
-    def list(self, *, limit: int | None = None, **filters: Any) -> Pages[AuditEntry]:
-        """List the entries of the audit trail, newest first.
-
-        The filters are described in the API's documentation.
-        """
-        return self._pages(AuditEntry, "audit", limit=limit, **filters)
-
-    def export(self, destination: Path | str, *, csv: bool = False, **filters: Any) -> Path:
-        """Write matching audit entries to a file, newest first; filters are as in :meth:`list`.
-
-        JSON lines contain proofs, so that ``aiplatform audit verify`` can check them against the
-        seals. CSV is for people.
-        """
-        params = {"format": "csv" if csv else "jsonl", **filters}
-        return download(self._http, "audit/export", Path(destination), params=params)

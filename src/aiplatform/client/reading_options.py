@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiplatform.protocol.encoding import dumps
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.reading_options import Reading
 
 
 def reading_params(reading: Mapping[str, Any]) -> dict[str, Any]:

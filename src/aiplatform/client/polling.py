@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from aiplatform.client.errors import ApiError, WaitTimeout
-from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.task_events import TaskEvent
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
 
@@ -17,32 +17,32 @@ T = TypeVar("T")
 
 
 def poll(
-    look: Callable[[], T],
+    fetch: Callable[[], T],
     done: Callable[[T], bool],
     *,
     timeout: float | None,
     what: str,
-    first: float = 0.25,
-    longest: float = 2.0,
+    first_interval: float = 0.25,
+    max_interval: float = 2.0,
 ) -> T:
-    """Call ``look`` until ``done`` accepts its result, with increasing pauses.
+    """Call ``fetch`` until ``done`` accepts its result, with increasing pauses.
 
     Raises:
         WaitTimeout: after ``timeout`` seconds.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = first
+    interval = first_interval
     while True:
-        seen = look()
-        if done(seen):
-            return seen
-        if deadline is not None and time.monotonic() + pause > deadline:
+        value = fetch()
+        if done(value):
+            return value
+        if deadline is not None and time.monotonic() + interval > deadline:
             raise WaitTimeout(tr("{what} after {timeout:g} s", what=what, timeout=timeout))
-        time.sleep(pause)
-        pause = min(pause * 1.3, longest)
+        time.sleep(interval)
+        interval = min(interval * 1.3, max_interval)
 
 
-class WaitingReasons:
+class WaitingReasonReporter:
     """A caller of ``on_event`` whenever the reason why a task waits changes.
 
     For callers that wait for a deployment, a report or a sweep by polling it. If the user may not
@@ -52,14 +52,14 @@ class WaitingReasons:
     def __init__(self, client: "Client", on_event: Callable[[TaskEvent], None] | None) -> None:
         self._client = client
         self._on_event = on_event
-        self._told = ""
+        self._reported_reason = ""
 
     @property
     def wanted(self) -> bool:
         """True if a caller wants to know the reasons."""
         return self._on_event is not None
 
-    def look(self, task: UUID | None) -> None:
+    def report(self, task: UUID | None) -> None:
         """Read the task, and report its reason to wait unless that was reported before."""
         if self._on_event is None or task is None:
             return
@@ -72,6 +72,6 @@ class WaitingReasons:
         waiting = found.waiting
         if found.status is not TaskStatus.PENDING or waiting is None or not waiting.blocked:
             return
-        if waiting.reason != self._told:
-            self._told = waiting.reason
+        if waiting.reason != self._reported_reason:
+            self._reported_reason = waiting.reason
             self._on_event(TaskEvent("waiting", waiting.model_dump(mode="json")))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import ExitCode
+from aiplatform.cli.errors import ExitCode
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
@@ -59,10 +59,10 @@ def sync(
 ) -> None:
     """Send the unsent records of runs to the platform. Nothing is sent twice."""
     from aiplatform.client import ClientError, ServerUnavailable, Unauthenticated
-    from aiplatform.client.external.journal import ending
+    from aiplatform.client.external.journal import parse_final_status
 
     try:
-        status = None if ended is None else ending(ended)
+        status = None if ended is None else parse_final_status(ended)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--ended") from error
     client = connect(project)

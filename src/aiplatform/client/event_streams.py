@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from aiplatform.client.errors import ServerUnavailable, Unauthenticated, error_in, unreachable
-from aiplatform.client.streams import ServerEvent, events
+from aiplatform.client.event_parser import ServerEvent, events
 from aiplatform.client.transport import Transport, back_off
 
 _GIVE_UP_SECONDS = 120.0

@@ -81,8 +81,8 @@ def reading(
     """
     from pydantic import ValidationError
 
-    from aiplatform.client.dataset_intake import reading_params
-    from aiplatform.protocol.faults import message_of, place_of
+    from aiplatform.client.reading_options import reading_params
+    from aiplatform.protocol.validation_errors import message_of, place_of
 
     options = {
         "map": pairs(mapped) or None,
@@ -104,7 +104,7 @@ def reading(
 
 def _types(given: list[str] | None) -> dict[str, str]:
     found = pairs(given, "zip=text")
-    from aiplatform.protocol.intake import ColumnType
+    from aiplatform.protocol.reading_options import ColumnType
 
     known = get_args(ColumnType)
     for column, label in found.items():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from aiplatform.cli.names import by_beginning
+from aiplatform.cli.names import find_by_uuid_prefix
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_table, say, size_text
 from aiplatform.cli.session import confirm, connect
@@ -46,22 +46,22 @@ def cancel(
 ) -> None:
     """Give up an upload, and delete what has arrived."""
     datasets = connect(project).datasets
-    meant = by_beginning(
+    found = find_by_uuid_prefix(
         upload,
         datasets.uploads().take(SEARCHED),
-        refusal=tr("no upload of this project is meant by {upload} alone", upload=upload),
+        refusal=tr("no upload of this project is found by {upload} alone", upload=upload),
         hint=tr("`aiplatform datasets uploads ls` shows them."),
     )
     confirm(
         tr(
             "Give up the upload of {file}, of which {size} has arrived?",
-            file=meant.filename or meant.uuid,
-            size=size_text(meant.offset),
+            file=found.filename or found.uuid,
+            size=size_text(found.offset),
         ),
         yes=yes,
     )
-    meant.cancel()
+    found.cancel()
     if json:
-        print_json({"uuid": str(meant.uuid), "done": True})
+        print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(tr("Given up: the upload {uuid}.", uuid=meant.uuid))
+        say(tr("Given up: the upload {uuid}.", uuid=found.uuid))

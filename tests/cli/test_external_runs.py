@@ -31,7 +31,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) ->
         points.close()
         Records(moved / LOG).close()
         if status is not None:
-            journal.note_end({"status": status, "error": None, "result": {}})
+            journal.record_end({"status": status, "error": None, "result": {}})
         found.append(journal)
         running = answer(Partial({"status": "running", "taken": 1, "dropped_bytes": 0}))
         server.on(f"POST tasks/{task}/metrics", running)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.paging import Pages
+from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 
 
@@ -29,11 +29,11 @@ class PartialUpload(Resource):
     expires_at: datetime | None = None
 
     def cancel(self) -> None:
-        """Cancel the upload, see :meth:`DatasetUploads.cancel_upload`."""
+        """Cancel the upload, see :meth:`PartialUploads.cancel_upload`."""
         self.client.datasets.cancel_upload(self)
 
 
-class DatasetUploads(Group):
+class PartialUploads(Group):
     """The methods of ``client.datasets`` for resumable uploads."""
 
     def uploads(

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.strict import Strict
-from aiplatform.protocol.tagged import NamesKinds
 
 
 class UrlSource(Strict):
@@ -58,11 +58,11 @@ class DataHubSource(Strict):
 
 
 DataSource = Annotated[
-    UrlSource | S3Source | DataHubSource, Field(discriminator="kind"), NamesKinds("kind")
+    UrlSource | S3Source | DataHubSource, Field(discriminator="kind"), KindErrors("kind")
 ]
 
 
-def described(source: DataSource) -> str:
+def describe_source(source: DataSource) -> str:
     """Return a short description of a source, without the query string of an address."""
     match source:
         case UrlSource(url=url):
