@@ -76,7 +76,7 @@ def test_every_command_in_a_chinese_message_quotes_its_values() -> None:
         ("Start it: aiplatform deploy start {name}", True),
         ("`aiplatform sweep watch {name}` watches it", True),
         ("Start it: aiplatform deploy start {name:quoted}", False),
-        ("`aiplatform projects use` had chosen {name}", False),
+        ("chosen by `aiplatform projects use`", False),
         ("Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}", False),
     ],
 )

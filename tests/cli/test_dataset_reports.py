@@ -85,7 +85,7 @@ def test_report_prints_findings_gate_and_score(reported: FakeServer, run: Run) -
     assert "info: the answer refuses, 2 rows (5.0%)" in lines
     assert "It may be meant." not in ran.out
     assert lines[-5:] == [
-        "Not in it: 3 bad rows, set aside (json 2, columns 1)",
+        "Not included: 3 bad rows, set aside (json 2, columns 1)",
         "Gate: not passed, so training on it is refused",
         "    its score is 71, at least 90 is asked for",
         "Score 71 of 100, 40 rows",

@@ -49,7 +49,7 @@ def test_upload_interrupted_by_ctrl_c_leaves_the_report_running(
     assert ran.code == 130
     said = " ".join(ran.err.split())
     assert said.startswith("faq v1: 3 rows, text.")
-    assert "faq@v1 is committed, and its quality report goes on" in said
+    assert "faq@v1 is committed, and its quality report continues" in said
     assert "`aiplatform datasets report faq@v1` shows it." in said
 
 

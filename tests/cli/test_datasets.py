@@ -298,7 +298,7 @@ class TestReports:
         world.on(f"GET datasets/{D}/versions/v2/gate", answer({"passed": True, "failures": []}))
         ran = run("datasets", "check", "faq@v2", "--against", f"{E}@v1", "--benchmark", E)
         assert ran.code == 0, ran.err
-        assert "of its 9 rows 2 are here word for word" in ran.out
+        assert "(9 rows); found here: 2 word for word" in ran.out
         assert posted(world, "/quality")["against"] == [
             {"dataset": E, "version": "v1", "role": "evaluation"},
             {"dataset": E, "version": None, "role": "benchmark"},

@@ -116,7 +116,7 @@ class TestUse:
         two.on(f"GET projects/{E}/tasks", gone)
         ran = run("tasks", "ls")
         assert ran.code == 1
-        assert "`aiplatform projects use` had chosen other, which was deleted" in " ".join(
+        assert "The project other, chosen by `aiplatform projects use`, was deleted" in " ".join(
             ran.err.split()
         )
 

@@ -148,7 +148,7 @@ def test_telemetry_prints_a_summary(run: Run, server: FakeServer) -> None:
     ran = run("tasks", "telemetry", T, "-k", "cpu_percent", "--attempt", "2", "--points", "50")
     assert ran.code == 0, ran.err
     assert [line.split() for line in ran.out.splitlines()] == [
-        ["CURVE", "MEAN", "LEAST", "MOST", "LAST", "OVER"],
+        ["CURVE", "MEAN", "MIN", "MAX", "LAST", "DURATION"],
         ["cpu_percent", "60.25", "1", "120", "70.5", "1:00"],
     ]
     assert "no GPU" in ran.err
@@ -157,7 +157,7 @@ def test_telemetry_prints_a_summary(run: Run, server: FakeServer) -> None:
     whole = json.loads(run("tasks", "telemetry", T, "--json").out)
     assert whole["series"]["cpu_percent"][1] == [70, 70.5, 30, 120]
     server.on(f"GET tasks/{T}/telemetry", answer({"note": None, "series": {}}))
-    assert "Nothing was measured." in run("tasks", "telemetry", T).err
+    assert "No metrics were recorded." in run("tasks", "telemetry", T).err
     run("tasks", "telemetry", T, "--since", "2026-01-31T10:00:00")
     assert "since" in server.requests[-1].url.params
 
@@ -238,7 +238,7 @@ def test_workers_are_listed_drained_and_resumed(run: Run, server: FakeServer) ->
     assert "1 of 2" in listed
     assert "silent" in listed
     server.on(f"POST workers/{E}/drain", answer(worker | {"state": "draining"}))
-    assert "gpu1 is being emptied; it runs 1 task." in run("workers", "drain", "gpu1").err
+    assert "gpu1 is being drained; it runs 1 task." in run("workers", "drain", "gpu1").err
     server.on(f"POST workers/{E}/resume", answer(worker))
     assert json.loads(run("workers", "resume", E, "--json").out)["state"] == "active"
     assert run("workers", "cordon", "nobody").code != 0
@@ -247,13 +247,19 @@ def test_workers_are_listed_drained_and_resumed(run: Run, server: FakeServer) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--follow --search x", "--follow shows every line; it does not go with --search."),
-        ("--follow --level warning", "--follow shows every line; it does not go with --level."),
-        ("--follow --since 2026-01-31", "--follow shows every line; it does not go with --since."),
-        ("--follow --until 2026-01-31", "--follow shows every line; it does not go with --until."),
-        ("--output FILE --search x", "--output writes every line; it does not go with --search."),
-        ("--output FILE --follow", "--output writes every line; it does not go with --follow."),
-        ("--output FILE --json", "--output writes every line; it does not go with --json."),
+        ("--follow --search x", "--follow shows every line and can't be used with --search."),
+        ("--follow --level warning", "--follow shows every line and can't be used with --level."),
+        (
+            "--follow --since 2026-01-31",
+            "--follow shows every line and can't be used with --since.",
+        ),
+        (
+            "--follow --until 2026-01-31",
+            "--follow shows every line and can't be used with --until.",
+        ),
+        ("--output FILE --search x", "--output writes every line and can't be used with --search."),
+        ("--output FILE --follow", "--output writes every line and can't be used with --follow."),
+        ("--output FILE --json", "--output writes every line and can't be used with --json."),
     ],
 )
 def test_logs_with_options_that_would_be_ignored_is_refused(

@@ -117,7 +117,7 @@ ELSEWHERE = {"AIPLATFORM_SCRIPT_ENVIRONMENTS": "default=/opt/envs/scripts"}
             ORDINARY,
             WITHOUT,
             Outcome.WARN,
-            "they run all the same and read each other's files",
+            "they run anyway, and can read each other's files",
             "Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION",
         ),
         (

@@ -25,8 +25,8 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
         (
             {"accelerator": {"deepspeed": {"zero_optimization": {"stage": 2}, "amp": {}}}},
             (
-                "training.accelerator.deepspeed: amp is not taken: precision is the spec's own "
-                "field. Leave it out"
+                "training.accelerator.deepspeed: amp is not supported: the spec has a "
+                "field precision for it. Leave it out"
             ),
         ),
         (

@@ -41,7 +41,7 @@ def sessions(limit: Limit = 100, json: Json = False) -> None:
             "UUID": lambda s: s.uuid,
         },
         as_json=json,
-        empty=tr("You are logged in nowhere."),
+        empty=tr("You are not logged in to any server."),
     )
 
 
@@ -66,7 +66,7 @@ def end_session(
         meant = complete_uuid(
             session,
             account.sessions(),
-            refusal=tr("no session of yours is meant by {session} alone", session=session),
+            refusal=tr("{session} does not identify one of your sessions", session=session),
             hint=tr("`aiplatform account sessions` shows them."),
         )
         account.end_session(meant)
@@ -87,9 +87,9 @@ def password(
     json: Json = False,
 ) -> None:
     """Change your password. This ends your other sessions."""
-    present = _secret(tr("Present password"), stdin=password_stdin)
+    current = _secret(tr("Current password"), stdin=password_stdin)
     new = _secret(tr("New password"), stdin=password_stdin, twice=True)
-    connect().change_password(present, new)
+    connect().change_password(current, new)
     _done(tr("Your password is changed; your other sessions have ended."), json=json)
 
 
@@ -110,7 +110,7 @@ def forgot_password(
 ) -> None:
     """Request an e-mail with a link that sets a new password."""
     connect().account.forgot_password(email)
-    _done(tr("If there is such an account, a link is on its way to it."), json=json)
+    _done(tr("If this account exists, a link was sent to its e-mail address."), json=json)
 
 
 @app.command("reset-password")
@@ -233,7 +233,7 @@ def _show_codes(codes: Sequence[str], *, json: bool) -> None:
     if json:
         print_json({"recovery_codes": list(codes)})
         return
-    say(tr("The second factor is in force. Keep these recovery codes; each works once:"))
+    say(tr("The second factor is active. Keep these recovery codes; each works once:"))
     for code in codes:
         print_text(code)
 

@@ -95,7 +95,7 @@ def ls(
             "ADDRESS": lambda e: e.ip_address,
         },
         as_json=json,
-        empty=tr("Nothing of that kind is on record."),
+        empty=tr("No audit rows match."),
     )
 
 
@@ -153,7 +153,10 @@ def export(
     text: Text = None,
     asked: Filter = None,
     csv: Annotated[
-        bool, typer.Option("--csv", help="Write CSV, a table for people without proofs.")
+        bool,
+        typer.Option(
+            "--csv", help="Write CSV, a table without the proofs that `audit verify` needs."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -241,7 +244,7 @@ def seal(
     if json:
         print_json({"sealed": rows, "head": str(found), "signed": key is not None})
         return
-    say(tr("{rows} rows sealed. The head, to keep elsewhere:", rows=rows))
+    say(tr("{rows} rows sealed. Store this head in another place:", rows=rows))
     print_text(str(found))
 
 
@@ -304,7 +307,7 @@ def keygen(
         _write_new(public, public_pem, 0o644)
     except ModuleNotFoundError as error:
         raise CommandError(
-            tr("the server's parts are not installed ({name} is missing)", name=error.name),
+            tr("the server components are not installed ({name} is missing)", name=error.name),
             tr("pip install 'aiplatform[server]'"),
         ) from error
     except OSError as error:
@@ -312,7 +315,12 @@ def keygen(
     if json:
         print_json({"private": str(path), "public": str(public)})
     else:
-        say(tr("Private key: {path}. Keep it from whoever rules the database.", path=path))
+        say(
+            tr(
+                "Private key: {path}. Don't give it to anyone who can write to the database.",
+                path=path,
+            )
+        )
         say(tr("Public key: {public}, for `aiplatform audit verify --public-key`.", public=public))
 
 
@@ -404,17 +412,17 @@ def _print_verdict(verdict: "Verdict", *, json: bool, signed: bool) -> None:
                 )
             )
             if verdict.filters:
-                asked = ", ".join(f"{name}={text}" for name, text in verdict.filters.items())
+                filters = ", ".join(f"{name}={text}" for name, text in verdict.filters.items())
                 print_text(
                     tr(
-                        "A selection ({asked}): of rows that are not in it nothing is said.",
-                        asked=asked,
+                        "This is a selection ({filters}). Other rows were not verified.",
+                        filters=filters,
                     )
                 )
             if verdict.unsealed:
                 print_text(
                     tr(
-                        "{unsealed} rows are not sealed yet, so nothing is said of them.",
+                        "{unsealed} rows are not sealed yet and were not verified.",
                         unsealed=verdict.unsealed,
                     )
                 )
@@ -426,6 +434,6 @@ def _print_verdict(verdict: "Verdict", *, json: bool, signed: bool) -> None:
                     )
                 )
             if verdict.head is not None:
-                print_text(tr("Head, to keep elsewhere: {head}", head=verdict.head))
+                print_text(tr("Head, to store in another place: {head}", head=verdict.head))
     if not verdict.is_intact:
         raise typer.Exit(ExitCode.FAILED)

@@ -14,7 +14,7 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import ChatStream, Deployment
 
-_HELP = "/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer."
+_HELP = "/reset starts a new conversation, /exit or Ctrl-D ends it, Ctrl-C stops an answer."
 
 
 def chat(

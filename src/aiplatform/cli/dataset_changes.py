@@ -107,7 +107,10 @@ def patch(
     if file is not None:
         if key is None or set_cells or add or delete_row:
             raise typer.BadParameter(
-                tr("a file needs --key, and none of --set, --add, --delete-row")
+                tr(
+                    "with a file, --key is required, and --set, --add and --delete-row can't be "
+                    "used"
+                )
             )
         mode = "delete" if delete else "upsert"
         options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
@@ -129,7 +132,7 @@ def patch(
     of_files = (key, data_format, mapped, encoding, delimiter, quote, header, types or None)
     if delete or allow_identical or bad_rows != "refuse" or any(o is not None for o in of_files):
         raise typer.BadParameter(
-            tr("--key, --delete, --allow-identical and how a file is read need a file")
+            tr("--key, --delete, --allow-identical and the options for reading a file need a file")
         )
     changes: dict[int, dict[str, Any]] = {}
     for text in set_cells or ():
@@ -256,7 +259,7 @@ def split(
         made,
         {"NAME": lambda d: d.name, "ROWS": lambda d: d.row_count, "UUID": lambda d: d.uuid},
         as_json=json,
-        empty=tr("Nothing was made."),
+        empty=tr("No dataset was created."),
     )
 
 
@@ -270,7 +273,7 @@ def restore(
     """Commit the rows of an earlier version again, as the next version."""
     name, _, version = dataset.partition("@")
     if not version:
-        raise typer.BadParameter(tr("say which version: NAME@v2"))
+        raise typer.BadParameter(tr("name the version: NAME@v2"))
     restored = connect(project).datasets.restore(name, version, message=message)
     print_new_version(restored, json, detach=detach)
 
@@ -320,7 +323,7 @@ def log(
             "VERSION": lambda v: v.version,
             "PARENT": lambda v: v.parent,
             "TAGS": lambda v: ", ".join(at.get(v.version, [])) or None,
-            "MADE BY": lambda v: (v.made_by or {}).get("operation", "upload"),
+            "OPERATION": lambda v: (v.made_by or {}).get("operation", "upload"),
             "ROWS": lambda v: v.row_count,
             "AUTHOR": lambda v: v.author.username if v.author else None,
             "CREATED": lambda v: age_text(v.created_at),
@@ -394,24 +397,22 @@ def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
     if not before and rest:
         before = rest.pop(0)
     if not before:
-        raise typer.BadParameter(tr("say which version to compare with: {name}@v1", name=name))
+        raise typer.BadParameter(tr("name the version to compare with: {name}@v1", name=name))
     named = [before, *rest]
     for number, version in enumerate(named):
         head, at, label = version.rpartition("@")
         if at and head not in {"", name}:
             raise typer.BadParameter(
                 tr(
-                    "{version} is a version of another dataset; a difference is between two "
-                    "versions of one: {name}@v1 {name}@v2",
+                    "{version} is a version of another dataset; compare two versions of the "
+                    "same dataset: {name}@v1 {name}@v2",
                     version=version,
                     name=name,
                 )
             )
         named[number] = label
     if len(named) > 2:
-        raise typer.BadParameter(
-            tr("two versions are compared, as in {name}@v1 {name}@v2", name=name)
-        )
+        raise typer.BadParameter(tr("name two versions, such as {name}@v1 {name}@v2", name=name))
     return name, named[0], named[1] if len(named) == 2 else None
 
 
@@ -439,7 +440,7 @@ def rm_version(
     """Delete a version. Refused if another version was made from it, or a task has read it."""
     name, _, version = dataset.partition("@")
     if not version:
-        raise typer.BadParameter(tr("say which version: NAME@v2"))
+        raise typer.BadParameter(tr("name the version: NAME@v2"))
     datasets = connect(project).datasets
     found = datasets.version(name, version)
     confirm(
@@ -550,7 +551,7 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
         )
     except KeyboardInterrupt:
         raise CommandError(
-            tr("no longer waiting; the rows are committed, and the quality report goes on"),
+            tr("no longer waiting; the rows are committed, and the quality report continues"),
             tr("`aiplatform datasets report DATASET` shows it."),
             ExitCode.INTERRUPTED,
         ) from None

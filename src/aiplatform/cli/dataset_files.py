@@ -79,7 +79,7 @@ def pull(
         return
     say(
         tr(
-            "{version}: {file_size}, of which {fetched} had to be fetched.",
+            "{version}: {file_size}, of which {fetched} were downloaded.",
             version=found.version,
             file_size=size_text(found.file_size),
             fetched=size_text(found.fetched),
@@ -108,7 +108,7 @@ def storage(
                 "VERSION": lambda v: v.version,
                 "FILES": lambda v: size_text(v.logical),
                 "CHARGED": lambda v: size_text(v.charged),
-                "ITS OWN": lambda v: size_text(v.alone),
+                "EXCLUSIVE": lambda v: size_text(v.alone),
             },
             as_json=False,
             empty=tr("It has no versions."),
@@ -152,13 +152,13 @@ def gc(
     marked = {"count": found.marked.count, "size": size_text(found.marked.size)}
     if dry_run:
         say(tr("{count} files would be deleted: {size}.", **deleted))
-        say(tr("{count} files would be marked, to go in an hour: {size}.", **marked))
+        say(tr("{count} files would be marked, to be deleted in an hour: {size}.", **marked))
     else:
         say(tr("{count} files deleted: {size}.", **deleted))
-        say(tr("{count} files marked, to go in an hour: {size}.", **marked))
+        say(tr("{count} files marked, to be deleted in an hour: {size}.", **marked))
     say(
         tr(
-            "{count} files wait for their time: {size}.",
+            "{count} marked files are not due yet: {size}.",
             count=found.waiting.count,
             size=size_text(found.waiting.size),
         )

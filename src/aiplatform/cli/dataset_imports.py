@@ -118,7 +118,7 @@ def import_rows(
         **reading(mapped, encoding, delimiter, quote, header, bad_rows, types),
     }
     if (mode in {"upsert", "delete"}) != (key is not None):
-        raise typer.BadParameter(tr("--key goes with --mode upsert and --mode delete"))
+        raise typer.BadParameter(tr("--key can only be used with --mode upsert or --mode delete"))
     client = connect(project)
     try:
         options["dataset"] = client.datasets.get(name)

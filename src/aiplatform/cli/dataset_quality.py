@@ -49,7 +49,7 @@ def fix(
             if finding.get("fixes") and finding.get("severity") != "info":
                 chosen[finding["code"]] = finding["fixes"][0]
         if not chosen:
-            say(tr("The report names nothing that has a fix."))
+            say(tr("The report has no finding that can be fixed."))
             return
     for text in fixes or ():
         code, equals, action = text.partition("=")
@@ -74,7 +74,7 @@ def gate(
         typer.Option("--min-score", min=0, max=100, help="Minimum score of the report, 0 to 100."),
     ] = None,
     forbid_errors: Annotated[
-        bool, typer.Option("--forbid-errors", help="Refuse data with errors in its report.")
+        bool, typer.Option("--forbid-errors", help="Refuse data whose report contains errors.")
     ] = False,
     limit: Annotated[
         list[str] | None,
@@ -111,9 +111,9 @@ def gate(
     given = (forbid_errors, limit, evaluation, benchmark)
     rules_given = min_score is not None or any(given)
     if dataset is not None and (clear or rules_given):
-        raise typer.BadParameter(tr("ask about a dataset or set rules, not both"))
+        raise typer.BadParameter(tr("check a dataset or set rules, not both"))
     if clear and rules_given:
-        raise typer.BadParameter(tr("--clear takes all rules away: give none with it"))
+        raise typer.BadParameter(tr("--clear removes all rules and can't be used with other rules"))
     datasets = connect(project).datasets
     if dataset is not None:
         verdict = datasets.verdict(dataset)

@@ -46,7 +46,7 @@ def report(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write the report to this HTML file, which loads nothing else.",
+            help="Write the report to this HTML file, which is self-contained.",
         ),
     ] = None,
     lang: Annotated[
@@ -77,9 +77,7 @@ def report(
     if lang is not None and lang not in {"en", "zh"}:
         raise typer.BadParameter(tr("--lang {lang}: give en or zh", lang=lang))
     if history and (made or compare or since_made or html):
-        raise typer.BadParameter(
-            tr("--history lists reports: no --made, --compare or --html with it")
-        )
+        raise typer.BadParameter(tr("--history can't be used with --made, --compare or --html"))
     datasets = connect(project).datasets
     if html is not None:
         page = datasets.report_page(
@@ -94,7 +92,7 @@ def report(
         print_table(
             datasets.reports(dataset),
             {
-                "MADE": lambda r: age_text(r.created_at),
+                "CREATED": lambda r: age_text(r.created_at),
                 "SCORE": lambda r: r.score,
                 "FINDINGS": lambda r: r.findings,
                 "COMPARED WITH": lambda r: ", ".join(r.compared_with) or "–",

@@ -76,7 +76,7 @@ def upload(
     client = connect(project)
     if name is None:
         if file == "-":
-            raise typer.BadParameter(tr("what comes from stdin needs a --name"))
+            raise typer.BadParameter(tr("data from stdin needs a --name"))
         name = Path(file).name.partition(".")[0]
     if file == "-" and data_format is None:
         data_format = "jsonl"
@@ -145,7 +145,7 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
     except KeyboardInterrupt:
         raise CommandError(
             tr(
-                "no longer waiting; {label} is committed, and its quality report goes on",
+                "no longer waiting; {label} is committed, and its quality report continues",
                 label=label,
             ),
             tr("`aiplatform datasets report {label:quoted}` shows it.", label=label),

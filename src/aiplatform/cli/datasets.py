@@ -145,7 +145,7 @@ def rows(
     In a terminal the number of each row is shown in front of it, counted from 0; `patch` takes it.
     """
     if sample is not None and (search is not None or where or offset):
-        raise typer.BadParameter(tr("--sample draws from all rows: no --search, --where, --offset"))
+        raise typer.BadParameter(tr("--sample can't be used with --search, --where or --offset"))
     datasets = connect(project).datasets
     if sample is not None:
         found = datasets.sample(dataset, sample, seed=seed, finding=finding, places=True)
@@ -194,7 +194,7 @@ def rm(
 ) -> None:
     """Delete a dataset with all its versions."""
     if "@" in dataset:
-        raise typer.BadParameter(tr("this deletes all versions; for one there is rm-version"))
+        raise typer.BadParameter(tr("this deletes all versions; to delete one, use rm-version"))
     client: Client = connect(project)
     found: Dataset = client.datasets.get(dataset)
     confirm(tr("Delete the dataset {name} with all its versions?", name=found.name), yes=yes)

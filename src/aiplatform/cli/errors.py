@@ -101,9 +101,9 @@ def _explain_remembered_project(error: Any) -> None:
     name = remembered_project()
     if name is not None:
         error.hint = tr(
-            "`aiplatform projects use` had chosen {name}, which was deleted or is not yours any "
-            "more. Choose another: aiplatform projects use NAME, or forget it: "
-            "aiplatform projects use --none",
+            "The project {name}, chosen by `aiplatform projects use`, was deleted, or you have "
+            "no access to it any more. Choose another: aiplatform projects use NAME, or forget "
+            "it: aiplatform projects use --none",
             name=name,
         )
 

@@ -69,7 +69,7 @@ def ls(
         as_json=json,
         empty=tr("No experiments match.")
         if asked or archived
-        else tr("There is no experiment in this project yet. Begin one: aiplatform train --help"),
+        else tr("There is no experiment in this project yet. Start one: aiplatform train --help"),
     )
 
 
@@ -181,7 +181,7 @@ def tag(
     if json:
         print_json(found)
     else:
-        say(", ".join(found.tags) or "It has no tags.")
+        say(", ".join(found.tags) or tr("It has no tags."))
 
 
 @app.command()
@@ -213,7 +213,7 @@ def note(
 @app.command()
 def archive(
     experiment: ExperimentArgument,
-    undo: Annotated[bool, typer.Option("--undo", help="Take it out of the archive.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Unarchive it.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -224,9 +224,9 @@ def archive(
         print_json(changed)
     else:
         say(
-            tr("{name} is out of the archive.", name=changed.name)
+            tr("{name} is no longer archived.", name=changed.name)
             if undo
-            else tr("{name} is in the archive.", name=changed.name)
+            else tr("{name} is archived.", name=changed.name)
         )
 
 

@@ -30,7 +30,7 @@ def ls(
             "ROLE": lambda i: i.role,
             "PROJECT": lambda i: f"{i.project.name} ({i.project.role})" if i.project else "",
             "BY": lambda i: i.invited_by.username if i.invited_by else "",
-            "MADE": lambda i: age_text(i.created_at),
+            "CREATED": lambda i: age_text(i.created_at),
             "UUID": lambda i: i.uuid,
         },
         as_json=json,
@@ -50,7 +50,7 @@ def revoke(
     meant = complete_uuid(
         invitation,
         invitations.list(),
-        refusal=tr("no invitation is meant by {invitation} alone", invitation=invitation),
+        refusal=tr("{invitation} does not identify an invitation", invitation=invitation),
         hint=tr("`aiplatform invitations ls` shows them."),
     )
     invitations.revoke(meant)

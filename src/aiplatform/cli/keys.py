@@ -39,7 +39,9 @@ def ls(
             "UUID": lambda k: k.uuid,
         },
         as_json=json,
-        empty=tr("There are no keys. Make one: aiplatform keys create NAME --scope datasets:read"),
+        empty=tr(
+            "There are no keys. Create one: aiplatform keys create NAME --scope datasets:read"
+        ),
     )
 
 

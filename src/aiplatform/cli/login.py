@@ -47,14 +47,18 @@ def login(
 ) -> None:
     """Log in. The session is stored and renewed until you log out."""
     if sso and (username is not None or totp is not None or password_stdin):
-        raise typer.BadParameter(tr("--sso asks for all that in the browser: give nothing else"))
+        raise typer.BadParameter(
+            tr("--sso can't be used with other options: the browser asks for everything")
+        )
     client = connect()
     if sso:
         _login_by_browser(client, json=json)
         return
     if not password_stdin and not sys.stdin.isatty():
         raise CommandError(
-            tr("there is nobody to ask for a password"), tr("Use --password-stdin."), ExitCode.USAGE
+            tr("there is no terminal to ask for a password"),
+            tr("Use --password-stdin."),
+            ExitCode.USAGE,
         )
     if username is None:
         if password_stdin:
@@ -66,7 +70,7 @@ def login(
         new = _line() if password_stdin else _ask_new_password()
         if not new:
             raise CommandError(
-                tr("this password must be replaced before anything else is allowed"),
+                tr("this password must be changed before anything else is allowed"),
                 tr("Log in again and choose one, or give it as the second line of stdin."),
             )
         client.change_password(password, new)
@@ -121,7 +125,7 @@ def _hidden(question: str) -> str:
 
 
 def _ask_new_password() -> str:
-    say(tr("Choose a new password; the present one was only for the first login."))
+    say(tr("Choose a new password; the current one was only for the first login."))
     answer: str = typer.prompt(
         tr("New password"), hide_input=True, confirmation_prompt=True, err=True
     )

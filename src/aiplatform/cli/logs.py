@@ -56,12 +56,12 @@ def logs(
     ]
     if follow and searched:
         raise typer.BadParameter(
-            tr("--follow shows every line; it does not go with {option}.", option=searched[0])
+            tr("--follow shows every line and can't be used with {option}.", option=searched[0])
         )
     others = searched + [name for name, on in (("--follow", follow), ("--json", json)) if on]
     if output is not None and others:
         raise typer.BadParameter(
-            tr("--output writes every line; it does not go with {option}.", option=others[0])
+            tr("--output writes every line and can't be used with {option}.", option=others[0])
         )
     tasks = connect(project).tasks
     if output is not None:

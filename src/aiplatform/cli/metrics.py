@@ -64,7 +64,7 @@ def print_summaries(found: "Sequence[TaskSummary]", *, as_json: bool) -> None:
         for name, facts in task.metrics.items()
     ]
     if not rows:
-        say(tr("Nothing was measured."))
+        say(tr("No metrics were recorded."))
         return
     print_rows(["TASK", "METRIC", "POINTS", "LAST", "MIN", "MAX", "BEST", "AT STEP"], rows)
 

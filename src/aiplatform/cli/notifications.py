@@ -51,7 +51,7 @@ def ls(
             "UUID": lambda n: n.uuid,
         },
         as_json=json,
-        empty=tr("Nothing new.") if unread else tr("Your inbox is empty."),
+        empty=tr("There are no unread notifications.") if unread else tr("Your inbox is empty."),
     )
 
 
@@ -134,7 +134,9 @@ def _meant(notifications: "Notifications", beginning: str) -> "UUID":
     return complete_uuid(
         beginning,
         islice(notifications.list(), SEARCHED),
-        refusal=tr("no notification is meant by {notification} alone", notification=beginning),
+        refusal=tr(
+            "{notification} does not identify one of your notifications", notification=beginning
+        ),
         hint=tr("`aiplatform notifications ls` shows them."),
     )
 

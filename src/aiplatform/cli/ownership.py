@@ -49,12 +49,12 @@ def access(project: Name, user: Person, json: Json = False) -> None:
         print_json(found)
         return
     if not found.is_active:
-        say(tr("{username} is deactivated and may do nothing.", username=found.user.username))
+        say(tr("{username} is deactivated and has no permissions.", username=found.user.username))
     elif not found.permissions:
         say(tr("{username} has no permission in this project.", username=found.user.username))
     if found.permissions:
         print_rows(
-            ["PERMISSION", "BECAUSE"],
+            ["PERMISSION", "GRANTED BY"],
             [
                 [held.permission, ", ".join(f"{r.source}: {r.role}" for r in held.because)]
                 for held in found.permissions
@@ -63,7 +63,7 @@ def access(project: Name, user: Person, json: Json = False) -> None:
     for key in found.keys or []:
         say(
             tr(
-                "The key {name} ({prefix}…) may here: {permissions}",
+                "The permissions of the key {name} ({prefix}…) here: {permissions}",
                 name=key.name,
                 prefix=key.prefix,
                 permissions=" ".join(key.permissions) or tr("nothing"),

@@ -12,7 +12,7 @@ from aiplatform.language import tr
 
 SEARCHED = 500
 
-app = group("Uploads in pieces: list them, and give them up.")
+app = group("Resumable uploads: list and cancel them.")
 
 
 @app.command()
@@ -28,10 +28,10 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "ARRIVED": lambda u: tr(
                 "{done} of {total}", done=size_text(u.offset), total=size_text(u.length)
             ),
-            "BEGUN": lambda u: age_text(u.created_at),
+            "STARTED": lambda u: age_text(u.created_at),
         },
         as_json=json,
-        empty=tr("There are no uploads in pieces."),
+        empty=tr("There are no resumable uploads."),
     )
 
 
@@ -44,17 +44,17 @@ def cancel(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Give up an upload, and delete what has arrived."""
+    """Cancel an upload, and delete what was received of it."""
     datasets = connect(project).datasets
     found = find_by_uuid_prefix(
         upload,
         datasets.uploads().take(SEARCHED),
-        refusal=tr("no upload of this project is found by {upload} alone", upload=upload),
+        refusal=tr("{upload} does not identify an upload of this project", upload=upload),
         hint=tr("`aiplatform datasets uploads ls` shows them."),
     )
     confirm(
         tr(
-            "Give up the upload of {file}, of which {size} has arrived?",
+            "Cancel the upload of {file}? The server has received {size} of it.",
             file=found.filename or found.uuid,
             size=size_text(found.offset),
         ),
@@ -64,4 +64,4 @@ def cancel(
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(tr("Given up: the upload {uuid}.", uuid=found.uuid))
+        say(tr("Cancelled the upload {uuid}.", uuid=found.uuid))

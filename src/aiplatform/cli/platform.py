@@ -221,7 +221,7 @@ def _need_server_extra() -> None:
     if missing := missing_packages("server"):
         raise MissingPartError(
             tr(
-                "The server parts are not installed (missing: {packages}).",
+                "The server components are not installed (missing: {packages}).",
                 packages=", ".join(missing),
             ),
             tr("pip install 'aiplatform[server]'; add the extra `llm` to train on this machine."),

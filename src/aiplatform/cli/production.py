@@ -78,15 +78,15 @@ def check(json: Json = False) -> None:
     if role.is_restricted:
         say(
             tr(
-                "The running role {name} can add to the audit trail and not change it.",
+                "The running role {name} can append to the audit trail, but not change it.",
                 name=role.name,
             )
         )
     elif not role.could_rewrite:
         say(
             tr(
-                "Warning: the running role {name} may make temporary tables or schemas, and so "
-                "put a table of its own in the place of the audit trail. Run `aiplatform db "
+                "Warning: the running role {name} can create temporary tables or schemas, so "
+                "it could replace the audit trail by a table of its own. Run `aiplatform db "
                 "upgrade` as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, "
                 "CREATE ON DATABASE … FROM PUBLIC`.",
                 name=role.name,
@@ -132,17 +132,22 @@ def rotate_keys(
         if column.unreadable:
             say(
                 tr(
-                    "{column}: {count} encrypted anew, {unreadable} can't be read",
+                    "{column}: {count} encrypted again, {unreadable} can't be read",
                     unreadable=column.unreadable,
                     **facts,
                 )
             )
         else:
-            say(tr("{column}: {count} encrypted anew", **facts))
+            say(tr("{column}: {count} encrypted again", **facts))
     if any(column.unreadable for column in rotated):
         raise typer.Exit(ExitCode.FAILED)
     if not json:
-        say(tr("All secrets rest under the first key; the others may be removed from the file."))
+        say(
+            tr(
+                "All secrets are encrypted with the first key; the others can be removed from "
+                "the file."
+            )
+        )
 
 
 def server() -> None:
@@ -206,7 +211,7 @@ def run_on_database(run: Callable[[], Any]) -> Any:
         if isinstance(refusal, psycopg.errors.InsufficientPrivilege):
             hint = tr("Set AIPLATFORM_MIGRATION_DATABASE_URL to the role that owns the tables.")
         raise CommandError(
-            tr("the database does not do that: {reason}", reason=reason), hint
+            tr("the database refused the operation: {reason}", reason=reason), hint
         ) from error
 
 
@@ -222,7 +227,7 @@ def import_server_function(module: str, name: str) -> Callable[..., Any]:
         if (error.name or "").partition(".")[0] == "aiplatform":
             raise
         raise CommandError(
-            tr("the server's parts are not installed ({name} is missing)", name=error.name),
+            tr("the server components are not installed ({name} is missing)", name=error.name),
             tr(
                 "Install them: pip install 'aiplatform[server]'; on a worker that trains or serves "
                 "also 'aiplatform[llm]'."

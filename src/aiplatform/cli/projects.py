@@ -80,7 +80,7 @@ def retention(project: Name, json: Json = False) -> None:
         return tr("{count} tasks, {size}", count=tasks, size=size)
 
     print_rows(
-        ["WHAT", "KEPT", "NEXT CLEAN-UP FREES"],
+        ["WHAT", "KEPT", "NEXT CLEANUP FREES"],
         [
             [tr("logs"), _kept(found.log_days), freed(frees["log_tasks"], logs)],
             [
@@ -160,7 +160,7 @@ def update(
         changes["status"] = "archived" if archive else "active"
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
-        raise typer.BadParameter(tr("say what to change"))
+        raise typer.BadParameter(tr("give at least one option that changes something"))
     print_record(connect().projects.get(project).update(**given), as_json=json)
 
 
@@ -233,7 +233,7 @@ def quota(
     }
     if default == any(limit is not None for limit in given.values()):
         raise typer.BadParameter(
-            tr("say which limits to set, or --default for those of the platform")
+            tr("give the limits to set, or --default for those of the platform")
         )
     _print_usage(connect().projects.set_quota(project, **given), json=json)
 
@@ -245,7 +245,7 @@ def members(project: Name, json: Json = False) -> None:
         connect().projects.members(project),
         {"USER": lambda m: m.user.username, "ROLE": lambda m: m.role},
         as_json=json,
-        empty=tr("Nobody but the owner is in this project."),
+        empty=tr("The owner is the only member of this project."),
     )
 
 
@@ -301,7 +301,7 @@ def invitations(
             "UUID": lambda i: str(i.uuid),
         },
         as_json=json,
-        empty=tr("No invitation is open."),
+        empty=tr("There are no open invitations."),
     )
 
 

@@ -43,7 +43,7 @@ def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = N
         _print_finding(out, finding)
         out.print()
     if not findings:
-        out.print(tr("Nothing was found wanting."))
+        out.print(tr("No problems were found."))
     _print_facts(out, found)
     _print_gate(out, verdict)
     score = tr(
@@ -79,8 +79,8 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
     _print_line(out, score, style="bold")
     say(
         tr(
-            "With examples and what each does to training: "
-            "aiplatform datasets report {label:quoted}",
+            "Examples, and the effect of each finding on training: aiplatform datasets report "
+            "{label:quoted}",
             label=label,
         )
     )
@@ -150,7 +150,7 @@ def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
         _print_line(
             out,
             tr(
-                "Not in it: {rows} bad rows, set aside ({reasons})",
+                "Not included: {rows} bad rows, set aside ({reasons})",
                 rows=aside["rows"],
                 reasons=reasons_text(aside),
             ),
@@ -171,7 +171,7 @@ def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
         _print_line(
             out,
             tr(
-                "Tokens a row: {facts}; too long: {count} rows",
+                "Tokens per row: {facts}; too long: {count} rows",
                 facts=", ".join(facts),
                 count=cut or 0,
             ),
@@ -195,8 +195,8 @@ def _compared(each: Mapping[str, Any]) -> str:
             rows=each.get("rows"),
         )
     return tr(
-        "Compared with {label}: of its {rows} rows {exact} are here word for word, "
-        "{question} by question, {near} almost",
+        "Compared with {label} ({rows} rows); found here: {exact} word for word, "
+        "{question} with the same question, {near} almost equal",
         label=each.get("label"),
         rows=each.get("rows"),
         exact=each.get("exact"),

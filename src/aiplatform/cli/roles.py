@@ -91,7 +91,7 @@ def set_(
         held = set(permission) if permission else set(found.permissions)
         changes["permissions"] = sorted((held | set(add or ())) - set(remove or ()))
     if not changes:
-        raise typer.BadParameter(tr("say what to change"))
+        raise typer.BadParameter(tr("give at least one option that changes something"))
     print_record(found.update(**changes), as_json=json)
 
 

@@ -74,7 +74,7 @@ def create(
     overlap: Annotated[
         str | None, typer.Option(help="If the last task has not ended: skip (default) or allow.")
     ] = None,
-    disabled: Annotated[bool, typer.Option("--disabled", help="Create it switched off.")] = False,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Create it disabled.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -130,13 +130,13 @@ def firings(
 
 @app.command()
 def enable(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
-    """Switch a schedule on. You become its owner."""
+    """Enable a schedule. You become its owner."""
     _switch(schedule, project, json, on=True)
 
 
 @app.command()
 def disable(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
-    """Switch a schedule off."""
+    """Disable a schedule."""
     _switch(schedule, project, json, on=False)
 
 
@@ -147,13 +147,13 @@ def _switch(schedule: str, project: str | None, as_json: bool, *, on: bool) -> N
     elif found.next_at is not None:
         say(
             tr(
-                "{name} is on; next at {next_at:%Y-%m-%d %H:%M} UTC.",
+                "{name} is enabled; next at {next_at:%Y-%m-%d %H:%M} UTC.",
                 name=found.name,
                 next_at=found.next_at,
             )
         )
     else:
-        say(tr("{name} is off.", name=found.name))
+        say(tr("{name} is disabled.", name=found.name))
 
 
 @app.command()

@@ -97,10 +97,10 @@ def run(
     ] = None,
     cpus: Annotated[float | None, typer.Option(help="CPU cores to reserve.")] = None,
     memory_mb: Annotated[
-        int | None, typer.Option(help="Memory in MiB; a script that uses more is ended.")
+        int | None, typer.Option(help="Memory in MiB; a script that uses more is stopped.")
     ] = None,
     disk_mb: Annotated[
-        int | None, typer.Option(help="Disk space in MiB; a script that writes more is ended.")
+        int | None, typer.Option(help="Disk space in MiB; a script that writes more is stopped.")
     ] = None,
     gpus: Annotated[int | None, typer.Option(help="Number of GPUs, for each node.")] = None,
     processes: Annotated[int, typer.Option(help="Number of processes on each node.")] = 1,

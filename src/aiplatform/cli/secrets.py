@@ -36,7 +36,7 @@ def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> Non
             "USED": lambda s: age_text(s.last_used_at) if s.last_used_at else "never",
         },
         as_json=json,
-        empty=tr("There are none. Store one: aiplatform secrets set NAME"),
+        empty=tr("There are no secrets. Store one: aiplatform secrets set NAME"),
     )
 
 
@@ -49,7 +49,9 @@ def set_secret(
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", help="Read the value from this file, without a line end at its end."
+            "--file",
+            "-f",
+            help="Read the value from this file, without the line break at its end.",
         ),
     ] = None,
     project: OfProject = None,

@@ -47,5 +47,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(tr("there is nobody to ask; add --yes"))
+        raise typer.BadParameter(tr("there is no terminal to ask for confirmation; add --yes"))
     typer.confirm(question, abort=True, err=True)

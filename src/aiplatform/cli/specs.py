@@ -29,7 +29,7 @@ def read_spec(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise _usage(f"{path}: {error}") from error
     if not isinstance(spec, dict):
-        raise _usage(tr("{path} must hold names and values", path=path))
+        raise _usage(tr("{path} must contain names and values", path=path))
     return spec
 
 
@@ -47,7 +47,13 @@ def assign(spec: dict[str, Any], assignments: list[str]) -> None:
         for part in path:
             inner = place.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise _usage(tr("--set {key}: {part} holds a single value", key=key, part=part))
+                raise _usage(
+                    tr(
+                        "--set {key}: {part} is a single value and has no fields",
+                        key=key,
+                        part=part,
+                    )
+                )
             place = inner
         try:
             place[last] = json.loads(text)

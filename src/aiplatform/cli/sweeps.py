@@ -98,7 +98,12 @@ def create(
         if json:
             print_json(found)
         else:
-            say(tr("Began {name}. Watch it: aiplatform sweep watch {name:quoted}", name=found.name))
+            say(
+                tr(
+                    "Started {name}. Watch it: aiplatform sweep watch {name:quoted}",
+                    name=found.name,
+                )
+            )
         return
     _watch(client, found, as_json=json)
 
@@ -179,7 +184,7 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
         )
     except KeyboardInterrupt:
         raise CommandError(
-            tr("no longer watching; {name} goes on at {url}", name=sweep.name, url=client.url),
+            tr("no longer watching; {name} continues at {url}", name=sweep.name, url=client.url),
             tr(
                 "`aiplatform sweep watch {name:quoted}` watches it again, `aiplatform sweep cancel "
                 "{name:quoted}` ends it.",

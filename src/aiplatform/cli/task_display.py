@@ -53,7 +53,7 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
             return task.wait(on_event=display.show)
     except KeyboardInterrupt:
         raise CommandError(
-            tr("no longer watching; {name} goes on at {url}", name=task.name, url=client.url),
+            tr("no longer watching; {name} continues at {url}", name=task.name, url=client.url),
             tr(
                 "`aiplatform tasks watch {uuid:quoted}` watches it again, `aiplatform tasks cancel "
                 "{uuid:quoted}` ends it.",

@@ -76,7 +76,9 @@ def submit(
         raise typer.BadParameter(tr("give SPEC for one task, or --batch for many"))
     if batch is not None:
         if any(option is not None for option in of_one):
-            raise typer.BadParameter(tr("the lines of --batch say name, priority and the rest"))
+            raise typer.BadParameter(
+                tr("with --batch, the lines contain name, priority and the other options")
+            )
         _submit_batch(batch, project, as_json=json)
         return
     if spec is None or name is None:
@@ -121,7 +123,7 @@ def _object_of_stdin() -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(tr("stdin: {error}", error=error), exit_code=ExitCode.USAGE) from error
     if not isinstance(found, dict):
-        raise CommandError(tr("stdin must hold a JSON object"), exit_code=ExitCode.USAGE)
+        raise CommandError(tr("stdin must contain a JSON object"), exit_code=ExitCode.USAGE)
     return found
 
 

@@ -56,13 +56,13 @@ def telemetry(
     curves = {name: curve for name, curve in found.series.items() if curve}
     if curves:
         print_rows(
-            ["CURVE", "MEAN", "LEAST", "MOST", "LAST", "OVER"],
+            ["CURVE", "MEAN", "MIN", "MAX", "LAST", "DURATION"],
             [[name, *_summary(curve)] for name, curve in curves.items()],
         )
     else:
-        say(tr("Nothing was measured."))
+        say(tr("No metrics were recorded."))
     if found.note:
-        say(tr("Of GPUs: {note}.", note=found.note))
+        say(tr("GPUs: {note}.", note=found.note))
 
 
 def _summary(curve: "Sequence[TelemetryPoint]") -> list[str]:

@@ -124,7 +124,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
             ),
         },
         as_json=json,
-        empty=tr("Nothing has happened yet."),
+        empty=tr("There are no events yet."),
     )
 
 
@@ -200,7 +200,7 @@ def metrics(
     if json:
         print_json({name: [list(point) for point in points] for name, points in series.items()})
     elif not series:
-        say(tr("Nothing was measured."))
+        say(tr("No metrics were recorded."))
     else:
         steps = sorted({point.step for points in series.values() for point in points})
         by_step = {name: {p.step: p.value for p in points} for name, points in series.items()}
@@ -275,7 +275,9 @@ def retry(
     if (task is not None) == dead:
         raise typer.BadParameter(tr("Name a task, or give --dead for all that failed."))
     if dead and override_gate is not None:
-        raise typer.BadParameter(tr("--override-gate is a reason for one training: name its task."))
+        raise typer.BadParameter(
+            tr("--override-gate is a reason for a single training: name its task.")
+        )
     from aiplatform.client import ApiError, ServerUnavailable, Unauthenticated
 
     tasks = connect(project).tasks

@@ -62,10 +62,10 @@ def screen(view: View, url: str) -> "RenderableType":
         moment=view.moment,
     )
     parts: list[RenderableType] = [Text(plain(head), style="bold")]
-    parts.append(_table(tr("RUNNING"), RUNNING, view.running, tr("Nothing runs.")))
-    parts.append(_table(tr("WAITING"), WAITING, view.waiting, tr("Nothing waits.")))
+    parts.append(_table(tr("RUNNING"), RUNNING, view.running, tr("No task is running.")))
+    parts.append(_table(tr("WAITING"), WAITING, view.waiting, tr("No task is waiting.")))
     if view.workers is not None:
-        parts.append(_table(tr("WORKERS"), WORKERS, view.workers, tr("No worker is there.")))
+        parts.append(_table(tr("WORKERS"), WORKERS, view.workers, tr("No worker is running.")))
     return Group(*parts)
 
 
@@ -120,7 +120,7 @@ RUNNING: dict[str, Any] = {
     "WORKER": lambda t: t.worker or "",
     "PROGRESS": lambda t: bar(t.progress),
     "STEP": _step,
-    "RAN": _ran,
+    "RUNTIME": _ran,
     "LEFT": _left,
 }
 WAITING: dict[str, Any] = {

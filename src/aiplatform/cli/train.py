@@ -85,7 +85,7 @@ def train(
     ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(help="How often to train on all rows. Default: 1.", rich_help_panel=_METHOD),
+        typer.Option(help="Number of passes over all rows. Default: 1.", rich_help_panel=_METHOD),
     ] = None,
     max_steps: Annotated[
         int | None,
@@ -175,10 +175,10 @@ def train(
         if wanted.get(required) in (None, ""):
             option = f"--{required.replace('_', '-')}"
             raise typer.BadParameter(
-                tr("say {option}, or give a --spec", option=option)
+                tr("give {option}, or a --spec", option=option)
                 if spec is None
                 else tr(
-                    "{spec} has no {required}: add it to the file, or say {option}",
+                    "{spec} has no {required}: add it to the file, or give {option}",
                     spec=spec,
                     required=required,
                     option=option,

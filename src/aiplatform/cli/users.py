@@ -120,7 +120,7 @@ def set_(
     changes = {"username": username, "email": email, "role": role}
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
-        raise typer.BadParameter(tr("say what to change"))
+        raise typer.BadParameter(tr("give at least one option that changes something"))
     print_record(connect().users.get(user).update(**given), as_json=json)
 
 

@@ -39,7 +39,7 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "UUID": lambda w: w.uuid,
         },
         as_json=json,
-        empty=tr("There is no webhook. Make one: aiplatform webhooks create NAME URL"),
+        empty=tr("There are no webhooks. Create one: aiplatform webhooks create NAME URL"),
     )
 
 
@@ -79,7 +79,7 @@ def update(
         ),
     ] = None,
     enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Switch it on or off.")
+        bool | None, typer.Option("--enable/--disable", help="Enable or disable it.")
     ] = None,
     project: Project = None,
     json: Json = False,
@@ -88,7 +88,7 @@ def update(
     wanted = {"name": name, "url": url, "events": event or None, "is_enabled": enable}
     given = {key: value for key, value in wanted.items() if value is not None}
     if not given:
-        raise typer.BadParameter(tr("say what to change"))
+        raise typer.BadParameter(tr("give at least one option that changes something"))
     found = connect(project).webhooks.get(webhook)
     print_record(found.update(**given), as_json=json)
 
@@ -117,7 +117,7 @@ def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
     if json:
         print_json(delivery)
     elif not delivery.calls:
-        say(tr("Nobody has sent it yet; is a worker running?"))
+        say(tr("It was not sent yet. Is a worker running?"))
     else:
         call = delivery.calls[-1]
         say(
@@ -167,7 +167,7 @@ def deliveries(
             "EVENT": lambda d: d.type,
             "STATUS": lambda d: d.status,
             "CALLS": lambda d: d.attempts,
-            "MADE": lambda d: age_text(d.created_at),
+            "CREATED": lambda d: age_text(d.created_at),
             "UUID": lambda d: d.uuid,
         },
         as_json=json,
@@ -193,7 +193,7 @@ def _delivery(webhooks: "Webhooks", webhook: str, beginning: str) -> "UUID":
     return complete_uuid(
         beginning,
         webhooks.deliveries(webhook),
-        refusal=tr("no delivery of this webhook is meant by {delivery} alone", delivery=beginning),
+        refusal=tr("{delivery} does not identify a delivery of this webhook", delivery=beginning),
         hint=tr("`aiplatform webhooks deliveries WEBHOOK` shows them."),
     )
 

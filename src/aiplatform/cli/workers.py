@@ -47,7 +47,7 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
             "SEEN": lambda w: age_text(w.heartbeat_at),
         },
         as_json=json,
-        empty=tr("No worker has signed on yet."),
+        empty=tr("No worker has registered yet."),
     )
 
 
@@ -74,7 +74,7 @@ def drain(worker: Name, json: Json = False) -> None:
     found = connect().workers.drain(worker)
     _print_state(
         found,
-        tr("{name} is being emptied; it runs {tasks}.", **_facts(found)),
+        tr("{name} is being drained; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 

@@ -30,8 +30,8 @@ IGNORED_DIRECTORIES = frozenset(
 VENV_MARK = "pyvenv.cfg"
 """The file that marks a virtual environment, whatever the environment's name."""
 
-LEAVE_OUT = "Leave it out by a line in .gitignore, or name a smaller directory (--directory)."
-CHECK_GITIGNORE = "What .gitignore names is left out."
+LEAVE_OUT = "Exclude it in .gitignore, or name a smaller directory (--directory)."
+CHECK_GITIGNORE = "Files that .gitignore excludes are not packed."
 
 Progress = Callable[[int, int], None]
 
@@ -119,8 +119,8 @@ def list_files(directory: Path) -> dict[Path, int]:
         if len(found) > MAX_FILES:
             raise ClientError(
                 tr(
-                    "{directory} has more than {most:,} files, and a bundle holds no more; "
-                    "{path} is one of them. {hint}",
+                    "{directory} has more than {most:,} files, the maximum of a bundle; {path} "
+                    "is one of them. {hint}",
                     directory=directory,
                     most=MAX_FILES,
                     path=path,
@@ -131,7 +131,7 @@ def list_files(directory: Path) -> dict[Path, int]:
             largest = max(found, key=found.__getitem__)
             raise ClientError(
                 tr(
-                    "{directory} has more than {most} MiB, and a bundle holds no more; the "
+                    "{directory} has more than {most} MiB, the maximum of a bundle; the "
                     "largest file so far is {largest} ({size} MiB). {hint}",
                     directory=directory,
                     most=MAX_UNPACKED_BYTES >> 20,
@@ -194,8 +194,10 @@ def _git(repository: Path, *arguments: str) -> bytes:
     except FileNotFoundError as error:
         raise ClientError(tr("git is not installed")) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise ClientError(tr("git {command} failed: {said}", command=arguments[0], said=said))
+        message = done.stderr.decode(errors="replace").strip()
+        raise ClientError(
+            tr("git {command} failed: {message}", command=arguments[0], message=message)
+        )
     return done.stdout
 
 
@@ -231,7 +233,7 @@ def _files(directory: Path) -> Iterator[Path]:
             if is_link:
                 raise ClientError(
                     tr(
-                        "{path} is a symbolic link, which a bundle can't hold. {hint}",
+                        "{path} is a symbolic link, which a bundle can't contain. {hint}",
                         path=path,
                         hint=tr(LEAVE_OUT),
                     )

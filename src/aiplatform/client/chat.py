@@ -73,7 +73,7 @@ class ChatStream:
         except httpx.TransportError as error:
             raise unreachable(http.url, error) from error
         if self.finish_reason is None:
-            raise ApiError(tr("the answer broke off"), code="client.stream_broken")
+            raise ApiError(tr("the answer was interrupted"), code="client.stream_broken")
 
     def _take(self, data: str) -> str:
         try:

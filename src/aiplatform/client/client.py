@@ -218,7 +218,7 @@ class Client:
         response = self.transport.request("GET", "health", authenticated=False, accept_errors=True)
         answer = decoded(response)
         if not isinstance(answer, dict):
-            raise ClientError(tr("{url} is no AI Platform server", url=self.url))
+            raise ClientError(tr("{url} is not an AI Platform server", url=self.url))
         return answer
 
     def run(

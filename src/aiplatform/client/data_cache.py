@@ -247,7 +247,8 @@ class _Assembly:
                 if digest.hexdigest() != part.sha256:
                     raise CorruptDownload(
                         tr(
-                            "{version}: the bytes from {start} on arrived as others",
+                            "{version}: the part that starts at byte {start} does not match "
+                            "its hash",
                             version=self._wanted.version,
                             start=part.start,
                         )

@@ -107,7 +107,7 @@ class DatasetFiles(Group):
             wanted = VersionParts.model_validate(data)
         except ValueError as error:
             raise UnexpectedAnswer(
-                tr("the server describes the parts of {path} otherwise", path=path)
+                tr("the server's description of the parts of {path} can't be read", path=path)
             ) from error
         # Use the label, because a tag may be moved in the meantime.
         content = f"datasets/{wanted.dataset}/versions/{wanted.version}/content"

@@ -229,5 +229,5 @@ def _placed(page: dict[str, Any]) -> dict[str, Any]:
     """
     items, places = page.get("items") or [], page.get("places")
     if not isinstance(places, list) or len(places) != len(items):
-        raise UnexpectedAnswer(tr("the server answered rows without their places"))
+        raise UnexpectedAnswer(tr("the server returned rows without their positions"))
     return {**page, "items": list(zip(places, items, strict=True))}

@@ -298,7 +298,7 @@ class Datasets(
             fetch,
             lambda found: found.status is not DatasetStatus.PROCESSING,
             timeout=timeout,
-            what=tr("the quality report was not there"),
+            what=tr("the quality report was not ready"),
         )
         if ready.status is DatasetStatus.FAILED:
             raise NotReady(
@@ -315,7 +315,7 @@ class Datasets(
                     name=ready.name,
                     version=ready.version,
                 ),
-                hint=tr("`aiplatform datasets check {name:quoted}` makes one.", name=ready.name),
+                hint=tr("`aiplatform datasets check {name:quoted}` creates one.", name=ready.name),
             )
         return ready
 

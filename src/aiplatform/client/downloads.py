@@ -114,7 +114,7 @@ class _Received:
         if self.total is not None and self.size != self.total:
             raise CorruptDownload(
                 tr(
-                    "{name}: {size} bytes arrived of {total}",
+                    "{name}: received {size} of {total} bytes",
                     name=name,
                     size=self.size,
                     total=self.total,
@@ -124,7 +124,7 @@ class _Received:
         if expected is not None and self._hash.hexdigest() != expected.lower():
             raise CorruptDownload(
                 tr(
-                    "{name} arrived with the hash {found}, not {expected}",
+                    "{name} was received with the hash {found} instead of {expected}",
                     name=name,
                     found=self._hash.hexdigest(),
                     expected=expected,

@@ -82,7 +82,7 @@ class Conflict(ApiError):
 class PreconditionFailed(Conflict):
     """The resource was changed since it was read (412)."""
 
-    hint = "Read it again, and repeat the change on what it is now."
+    hint = "Read it again, and repeat the change."
 
 
 class ValidationFailed(ApiError):
@@ -169,7 +169,7 @@ def error_from(response: httpx.Response) -> ApiError:
         kind = response.headers.get("content-type", "nothing")
         return _BY_STATUS.get(status, ApiError)(
             tr(
-                "{url} answered {phrase} ({kind}), which AI Platform does not",
+                "{url} answered {phrase} ({kind}), which is not an answer of AI Platform",
                 url=response.request.url,
                 phrase=phrase,
                 kind=kind,
@@ -217,7 +217,7 @@ def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
             return ServerUnavailable(
                 tr("{url} did not answer in time", url=url),
                 code="client.timeout",
-                hint=tr("The server may be busy: `aiplatform status` tells. Try again later."),
+                hint=tr("The server may be busy, see `aiplatform status`. Try again later."),
             )
         case httpx.UnsupportedProtocol():
             return ServerUnavailable(
@@ -232,7 +232,7 @@ def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
             reason=error or type(error).__name__,
         ),
         code="client.connection_lost",
-        hint=tr("Try again; `aiplatform status` tells whether the server is well."),
+        hint=tr("Try again; `aiplatform status` shows whether the server is healthy."),
     )
 
 

@@ -148,7 +148,7 @@ def _import_optional(module: str, method: str) -> Any:
         package = module.partition(".")[0]
         refused = ClientError(
             tr(
-                "{method}() needs the package {package}, which is not here",
+                "{method}() needs the package {package}, which is not installed",
                 method=method,
                 package=package,
             )

@@ -30,7 +30,7 @@ def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
             if seconds is not None and time.monotonic() > began + seconds:
                 raise ClientError(
                     tr(
-                        "another process has held {path} for {seconds:.0f} s",
+                        "another process has locked {path} for {seconds:.0f} s",
                         path=path,
                         seconds=seconds,
                     )

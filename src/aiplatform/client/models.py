@@ -232,7 +232,7 @@ class Models(Group):
             reason = tr(": {reason}", reason=ready.error) if ready.error else ""
             raise NotReady(
                 tr(
-                    "{reference} could not be brought in{reason}",
+                    "{reference} could not be imported{reason}",
                     reference=ready.reference,
                     reason=reason,
                 )

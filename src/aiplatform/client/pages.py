@@ -94,13 +94,11 @@ class Pages(Generic[T]):
         while True:
             page = self._fetch(cursor, page_size)
             if not isinstance(page, dict) or "items" not in page:
-                raise UnexpectedAnswer(
-                    tr("the server answered something that is not a page of a list")
-                )
+                raise UnexpectedAnswer(tr("the server's answer is not a page of a list"))
             yield from map(self._make, page["items"])
             following = page.get("next_cursor")
             if following is None:
                 return
             if following == cursor:
-                raise UnexpectedAnswer(tr("the server's list does not move on to its next page"))
+                raise UnexpectedAnswer(tr("the server returned the same page of a list twice"))
             cursor = following

@@ -307,7 +307,7 @@ class Projects(Group):
         if not named:
             raise NotFound(
                 tr(
-                    "you have no invitation into a project named {invitation!r}",
+                    "you have no invitation to a project named {invitation!r}",
                     invitation=invitation,
                 )
             )
@@ -355,7 +355,7 @@ class Projects(Group):
         mine = self.list().take(10)
         if len(mine) == 1:
             return mine[0].uuid
-        error = AmbiguousName(tr("which project?") if mine else tr("you have no project yet"))
+        error = AmbiguousName(tr("no project is chosen") if mine else tr("you have no project yet"))
         error.hint = (
             tr(
                 "Name one with --project or AIPLATFORM_PROJECT, or choose one with `aiplatform "

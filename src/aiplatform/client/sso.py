@@ -72,7 +72,7 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
             server.shutdown()
             serving.join()
     if not answers:
-        raise ClientError(tr("nobody signed in within {timeout:.0f} seconds", timeout=timeout))
+        raise ClientError(tr("nobody logged in within {timeout:.0f} seconds", timeout=timeout))
     if "code" not in answers[0]:
         reason = answers[0].get("error_description") or answers[0].get("error") or tr("no reason")
         raise Unauthenticated(reason, code=answers[0].get("error", "client.sso"))

@@ -230,7 +230,7 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
             # `up` opens the home itself to that user, but never changes the directories above.
             check_reachable(_nearest_existing(home.root.parent), account)
         if not data.exists():
-            return Check("database", Outcome.OK, tr("not made yet; `aiplatform up` makes it"))
+            return Check("database", Outcome.OK, tr("not created yet; `aiplatform up` creates it"))
         check_version(data, find_postgres(environ))
     except EmbeddedError as error:
         return _failed("database", error)
@@ -253,7 +253,7 @@ def check_disk(home: Home) -> Check:
         Outcome.WARN,
         text,
         tr(
-            "Free some space: models and checkpoints want {size:.0f} GiB and more.",
+            "Free some space: models and checkpoints need at least {size:.0f} GiB.",
             size=RECOMMENDED_DISK_BYTES / GIB,
         ),
     )
@@ -272,7 +272,7 @@ def check_memory() -> Check:
         "memory",
         Outcome.WARN,
         found,
-        tr("Fine-tuning wants {size:.0f} GiB and more.", size=RECOMMENDED_MEMORY_BYTES / GIB),
+        tr("Fine-tuning needs at least {size:.0f} GiB.", size=RECOMMENDED_MEMORY_BYTES / GIB),
     )
 
 
@@ -311,12 +311,14 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
     try:
         import psycopg  # noqa: PLC0415  (not in a bare install)
     except ImportError:
-        return Check("role", Outcome.OK, tr("the server's parts are not installed"))
+        return Check("role", Outcome.OK, tr("the server components are not installed"))
     state = read_state(home)
     url = environ.get("AIPLATFORM_DATABASE_URL")
     if not url:
         if state is None or not state.supervisor_alive:
-            return Check("role", Outcome.OK, tr("nothing runs; `up` uses two database roles"))
+            return Check(
+                "role", Outcome.OK, tr("the platform is not running; `up` uses two database roles")
+            )
         url = state.database_url
     url = url.replace("postgresql+psycopg://", "postgresql://", 1)
     try:
@@ -325,7 +327,7 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         return Check(
-            "role", Outcome.WARN, tr("the database can't be asked: {reason}", reason=reason)
+            "role", Outcome.WARN, tr("the database can't be queried: {reason}", reason=reason)
         )
     assert row is not None
     name, powerful = row
@@ -396,7 +398,7 @@ def check_scripts(environ: Mapping[str, str]) -> Check:
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         limited = Outcome.WARN if allowed else Outcome.OK
-        return Check("scripts", limited, tr("isolation could not be tried: {error}", error=error))
+        return Check("scripts", limited, tr("isolation could not be tested: {error}", error=error))
     return check_isolation(found, environ, allowed=allowed)
 
 
@@ -422,7 +424,7 @@ def check_isolation(
             return Check(
                 "scripts",
                 limited,
-                tr("{text}; they run all the same and read each other's files", text=text),
+                tr("{text}; they run anyway, and can read each other's files", text=text),
                 tr("Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION, and run the worker as root."),
             )
         return Check(

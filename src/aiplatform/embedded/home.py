@@ -173,6 +173,6 @@ def socket_directory(home: Home) -> Path:
     except OSError as error:
         raise from_os_error(error, base) from error
     raise HomeUnusableError(
-        tr("No directory for sockets could be made in {base}.", base=base),
+        tr("No directory for sockets could be created in {base}.", base=base),
         tr("Set TMPDIR to a directory that you can write and whose path is short."),
     )

@@ -252,7 +252,7 @@ class Postgres:
             if isinstance(error, psycopg.errors.DiskFull):
                 raise disk_full(self.home.root) from error
             raise StartFailedError(
-                tr("The database could not be made: {error}", error=error).rstrip(),
+                tr("The database could not be created: {error}", error=error).rstrip(),
                 tr("See {log}.", log=self.home.logs / "postgres.log"),
             ) from error
 

@@ -323,7 +323,7 @@ class ProcessManager:
         else:
             message = tr("{name} ended while starting ({exit}).", **facts)
         if last := "\n".join(f"    {line}" for line in output.splitlines()):
-            message = tr("{message} It said last:\n{lines}", message=message, lines=last)
+            message = tr("{message} Its last output:\n{lines}", message=message, lines=last)
         return StartFailedError(
             message,
             tr("See {log}.", log=child.log),

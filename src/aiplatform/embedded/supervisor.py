@@ -147,7 +147,7 @@ class Supervisor:
         servers_environment = child_environment({"LC_ALL": "C", RUN_VARIABLE: state.run_id})
         process_manager.start(valkey.service(servers_environment))
         if postgres.is_fresh:
-            self._step(tr("making the database"))
+            self._step(tr("creating the database"))
             process_manager.run(postgres.initdb(servers_environment))
             postgres.finish_data_directory()
         self._step(tr("starting PostgreSQL and Valkey"))

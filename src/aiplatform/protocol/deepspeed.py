@@ -21,28 +21,28 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 Amount = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
-_MONITOR = "the platform has the losses; it lets nothing else report. Leave it out"
-_CHECKPOINTS = "checkpoints are the platform's own. Leave it out"
+_MONITOR = "the platform records the metrics itself. Leave it out"
+_CHECKPOINTS = "the platform manages the checkpoints itself. Leave it out"
 _COMPILES = "it needs kernels that are compiled on the worker. Leave it out"
 _LORA = "LoRA trains no weights that it could change. Leave it out"
 
 UNSUPPORTED = {
-    "activation_checkpointing": "the platform recomputes where memory asks for it. Leave it out",
-    "aio": "it is for offload to NVMe, which is not taken. Leave it out",
-    "amp": "precision is the spec's own field. Leave it out",
-    "autotuning": "a sweep searches parameters here. Leave it out",
+    "activation_checkpointing": "the platform decides when to recompute activations. Leave it out",
+    "aio": "it is for offload to NVMe, which is not supported. Leave it out",
+    "amp": "the spec has a field precision for it. Leave it out",
+    "autotuning": "use a sweep to search parameters. Leave it out",
     "checkpoint": _CHECKPOINTS,
     "comet": _MONITOR,
     "comms_logger": _MONITOR,
     "compression_training": _LORA,
     "csv_monitor": _MONITOR,
-    "data_efficiency": "rows are dealt out by the platform. Leave it out",
-    "data_types": "precision is the spec's own field. Leave it out",
-    "elasticity": "processes and nodes are the spec's own fields. Leave it out",
+    "data_efficiency": "the platform distributes the rows itself. Leave it out",
+    "data_types": "the spec has a field precision for it. Leave it out",
+    "elasticity": "the spec has fields processes and nodes for it. Leave it out",
     "flops_profiler": "it writes to files of the worker. Leave it out",
     "nebula": _CHECKPOINTS,
     "sparse_attention": _COMPILES,
-    "tensor_parallel": "processes share rows here, not layers. Leave it out",
+    "tensor_parallel": "processes share the rows of a batch, not layers. Leave it out",
     "tensorboard": _MONITOR,
     "wandb": _MONITOR,
 }
@@ -74,7 +74,7 @@ def refuse_fields(config: Any, reasons: dict[str, str]) -> None:
     """
     for name in config if isinstance(config, dict) else ():
         if name in reasons:
-            raise ValueError(f"{name} is not taken: {reasons[name]}")
+            raise ValueError(f"{name} is not supported: {reasons[name]}")
 
 
 class Offload(PartialConfig):
@@ -88,8 +88,8 @@ class Offload(PartialConfig):
     def _refuse_nvme(cls, value: Any) -> Any:
         if isinstance(value, dict) and (value.get("device") == "nvme" or "nvme_path" in value):
             raise ValueError(
-                "offload to NVMe is not taken: it would write to paths of the worker. "
-                'Say "device": "cpu", and leave nvme_path out'
+                "offload to NVMe is not supported: it would write to paths of the worker. "
+                'Set "device": "cpu", and leave nvme_path out'
             )
         return value
 
@@ -149,7 +149,7 @@ class ZeroOptimization(PartialConfig):
     @model_validator(mode="after")
     def _check_stage_of_offload(self) -> "ZeroOptimization":
         if self.stage < 3 and self.offload_param is not None and self.offload_param.device == "cpu":
-            raise ValueError("offload_param needs stage 3; say so, or leave it out")
+            raise ValueError("offload_param needs stage 3; set stage, or leave offload_param out")
         return self
 
 
@@ -174,7 +174,9 @@ class Fp16(PartialConfig):
     @classmethod
     def _refuse_fp16(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("enabled") is True:
-            raise ValueError('fp16 is not trained in. Say "enabled": "auto", or leave fp16 out')
+            raise ValueError(
+                'training in fp16 is not supported. Set "enabled": "auto", or leave fp16 out'
+            )
         return value
 
 
@@ -300,17 +302,17 @@ def contradictions(config: DeepspeedConfig, spec: SpecValues) -> Iterator[str]:
         if value is not None and value not in {AUTO, expected}:
             yield (
                 f"accelerator.deepspeed.{name} is {value}, and the spec says {expected} "
-                f'({meaning}). Say "auto", or change one of them'
+                f'({meaning}). Set it to "auto", or change one of them'
             )
     if config.scheduler and SCHEDULES[config.scheduler.type] != spec.lr_scheduler:
         yield (
             f"accelerator.deepspeed.scheduler.type is {config.scheduler.type}, and lr_scheduler is "
-            f"{spec.lr_scheduler}. Leave scheduler out, or say "
+            f"{spec.lr_scheduler}. Leave scheduler out, or set "
             f"lr_scheduler = {SCHEDULES[config.scheduler.type]}"
         )
     enabled = config.bf16.enabled if config.bf16 else AUTO
     if enabled != AUTO and spec.precision != (wanted := "bf16" if enabled else "fp32"):
         yield (
             f"accelerator.deepspeed.bf16.enabled is {str(enabled).lower()}, and precision is "
-            f'{spec.precision}. Say "auto", or say precision = {wanted}'
+            f'{spec.precision}. Set it to "auto", or set precision = {wanted}'
         )

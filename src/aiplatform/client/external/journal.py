@@ -136,7 +136,7 @@ class Journal:
             self.about: dict[str, Any] = json.loads((directory / ABOUT).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise JournalNotFound(
-                tr("{directory} holds no run: {error}", directory=directory, error=error)
+                tr("{directory} contains no run: {error}", directory=directory, error=error)
             ) from error
 
     @classmethod

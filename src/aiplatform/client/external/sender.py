@@ -136,7 +136,7 @@ class Sender:
         """
         end = self.journal.end
         if end is None:
-            raise ClientError(tr("it could not be written how the run ended"))
+            raise ClientError(tr("the end of the run could not be recorded"))
         try:
             self._store_status(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
@@ -222,7 +222,7 @@ class Sender:
             if is_temporary(error) or isinstance(error, NotFound):
                 raise
             # Only this file is lost; the run continues.
-            log.warning("%s is not taken: %s", files.refuse(path, file, was), error)
+            log.warning("the server refused the file %s: %s", files.refuse(path, file, was), error)
             return True
         except FileNotFoundError:
             if file.exists():

@@ -61,7 +61,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "labels": ("Labels", "标签"),
     "compared_with": ("Evaluation data and benchmarks", "评估数据与基准测试"),
     "leaked": (
-        "{exact} of its {rows} rows are here word for word, {question} by question, {near} almost",
+        "{rows} rows; found here: {exact} word for word, {question} by question, {near} almost",
         "{rows} 条中，{exact} 条与本数据完全相同，{question} 条问题相同，{near} 条几乎相同"),
     "contaminated": (
         "{contaminated} of {rows} rows share a passage; {too_short} are too short to tell",
