@@ -344,9 +344,9 @@ def test_diff_accepts_all_ways_to_name_versions(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("faq",), "say which version"),
+        (("faq",), "name the version to compare with"),
         (("faq@v1", "other@v3"), "a version of another dataset"),
-        (("faq", "v1", "v2", "v3"), "two versions are compared"),
+        (("faq", "v1", "v2", "v3"), "name two versions"),
     ],
 )
 def test_diff_with_invalid_versions_is_refused(

@@ -42,7 +42,7 @@ def test_login_without_a_new_password_says_that_it_must_be_replaced(
     monkeypatch.setattr("sys.stdin", io.StringIO("admin123\n"))
     ran = run("login", "-u", "admin", "--password-stdin")
     assert ran.code == 1
-    assert "must be replaced" in ran.err
+    assert "must be changed" in ran.err
 
 
 @pytest.mark.parametrize("other", [("-u", "lin"), ("--totp", "123456"), ("--password-stdin",)])

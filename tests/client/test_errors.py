@@ -89,7 +89,7 @@ def test_refused_connection_has_a_hint(
 def test_answer_of_another_program_is_recognised(client: Client, server: FakeServer) -> None:
     proxy = httpx.Response(404, html="<h1>nginx</h1>")
     server.on("GET users/me", malformed("a page of a proxy", proxy))
-    with pytest.raises(NotFound, match="which AI Platform does not"):
+    with pytest.raises(NotFound, match="which is not an answer of AI Platform"):
         client.me()
     portal = httpx.Response(200, html="<h1>Sign in to the Wi-Fi</h1>")
     server.on("GET users/me", malformed("a page of the network", portal))

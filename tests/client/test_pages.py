@@ -20,7 +20,7 @@ LISTS = [
     )
     or (
         inspect.isfunction(member)
-        and "paging.Pages[" in str(member.__annotations__.get("return", ""))
+        and "pages.Pages[" in str(member.__annotations__.get("return", ""))
     )
 ]
 
