@@ -104,7 +104,7 @@ def test_projects_leave_transfer_and_access(run: Run, server: FakeServer) -> Non
     assert posted(server, "transfer") == {"user": "ann", "keep_role": "viewer"}
     ran = run("projects", "access", "demo", "ann")
     assert "membership: viewer" in ran.out
-    assert "may here: nothing" in ran.err
+    assert "here: nothing" in ran.err
 
 
 def test_login_sso_on_server_without_sso_is_refused(run: Run, server: FakeServer) -> None:

@@ -91,7 +91,7 @@ def test_users_invite_prints_only_the_link_on_stdout(run: Run, server: FakeServe
     assert run("invitations", "revoke", S).code == 0
     assert run("invitations", "revoke", S[:8].upper()).code == 0
     refused = run("invitations", "revoke", "ffffffff")
-    assert (refused.code, "ffffffff alone" in refused.err) == (2, True)
+    assert (refused.code, "ffffffff does not identify" in refused.err) == (2, True)
 
 
 def test_users_reset_password_end_sessions_and_reset_totp(run: Run, ann: FakeServer) -> None:

@@ -215,7 +215,7 @@ def test_watch_interrupted_by_ctrl_c_leaves_the_task_running(
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(10) == 130
-    assert "goes on" in rest
+    assert "continues at" in rest
     assert f"aiplatform tasks cancel {T}" in rest
     assert "Traceback" not in rest
     assert "Error" not in rest
