@@ -120,7 +120,7 @@ def retry(
             reason=f"it was retried as {retried}", reason_zh=f"已作为 {retried} 重试", task=retried
         )
     kind.check_retry(session, context, task, override_gate=override_gate)
-    again = _as_before(session, context, task)
+    again = _prepare_retry(session, context, task)
     limit = quotas.quota_of(session, context.project_id).max_priority
     new = submit(
         session,
@@ -149,7 +149,7 @@ def retry(
     return new
 
 
-def _as_before(session: Session, context: ProjectContext, task: Task) -> Prepared:
+def _prepare_retry(session: Session, context: ProjectContext, task: Task) -> Prepared:
     """Return the old task's spec with its pinned references.
 
     A model that a training was to make could not be pinned; it is now the model of that training's

@@ -124,7 +124,7 @@ def read_page(uuid: UUID, after: Position, log_only: bool) -> Page:
         reached = replace(reached, event=row.id)
         data = {"kind": row.kind, "data": row.data, "time": row.created_at}
         out.append(frame("event", data, reached))
-    for group in _steps(points):
+    for group in _group_by_step(points):
         reached = replace(reached, point=group[-1].id)
         data = {
             "step": group[0].step,
@@ -180,7 +180,7 @@ def newest_position(uuid: UUID) -> Position:
         return Position(*queries.newest_ids(session, uuid))
 
 
-def _steps(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
+def _group_by_step(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
     """Group points of the same step and moment, as the runtime reported them."""
     groups: list[list[MetricPoint]] = []
     for point in points:

@@ -27,13 +27,13 @@ LOCKED = """
 WITH locked AS MATERIALIZED (
     SELECT t.id, t.uuid, t.project_id, t.type, t.status FROM tasks t
     WHERE t.uuid = ANY(%(tasks)s::uuid[]) ORDER BY t.id FOR NO KEY UPDATE
-), heard AS (
+), renewed AS (
     UPDATE external_runs r SET renewals = renewals + 1 FROM locked l WHERE r.task_id = l.id
     RETURNING r.task_id, r.given_up
 )"""
 FOUND = """
 SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
-FROM locked l LEFT JOIN heard h ON h.task_id = l.id
+FROM locked l LEFT JOIN renewed h ON h.task_id = l.id
 """
 LOCK = LOCKED + FOUND
 """Statement that locks the tasks, always in the same order, and records heartbeats of their runs.
@@ -48,7 +48,7 @@ ADD = f"""{LOCKED}, added AS (
                 %(values)s::float8[], %(times)s::float8[]) WITH ORDINALITY
          AS sent(owner, project, key, step, value, at, place)
     JOIN locked l ON l.uuid = sent.owner AND l.project_id = sent.project
-    JOIN heard h ON h.task_id = l.id
+    JOIN renewed h ON h.task_id = l.id
     WHERE l.status IN ('running', 'cancelling') OR h.given_up
     ORDER BY sent.place
 ){FOUND}"""  # noqa: S608  (our own text)
@@ -72,7 +72,7 @@ ON CONFLICT (task_id, writer) DO UPDATE SET taken = EXCLUDED.taken
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentReport:
     """One request of a caller that may write the project's tasks."""
 
     project_id: int
@@ -94,7 +94,7 @@ class Ingest:
 
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
-        self._reports: Batcher[Sent, Accepted] = Batcher(self._write, lanes=2)
+        self._reports: Batcher[SentReport, Accepted] = Batcher(self._write, lanes=2)
         self._rollups = RollUps()
 
     def close(self) -> None:
@@ -110,13 +110,13 @@ class Ingest:
             TaskFinished: when the run has ended.
             RecordsMissing: when points before the first one were never sent.
         """
-        return await self._reports.call(Sent(project_id, task, report))
+        return await self._reports.call(SentReport(project_id, task, report))
 
-    async def _write(self, sent: list[Sent]) -> list[Accepted | Exception]:
+    async def _write(self, sent: list[SentReport]) -> list[Accepted | Exception]:
         few = sum(len(one.report.points) for one in sent) <= FEW_POINTS
         plain = all(one.report.writer is None for one in sent)
-        way = self._few if few and plain else self._transaction
-        answers = await self._database.run(lambda connection: way(connection, sent))
+        write = self._write_few if few and plain else self._write_in_transaction
+        answers = await self._database.run(lambda connection: write(connection, sent))
         notifier = get_notifier()
         for one, (answer, task_id) in zip(sent, answers, strict=True):
             if isinstance(answer, Accepted) and answer.points:
@@ -124,8 +124,8 @@ class Ingest:
                 self._rollups.count(task_id, answer.points)
         return [answer for answer, _ in answers]
 
-    async def _few(
-        self, connection: Any, sent: list[Sent]
+    async def _write_few(
+        self, connection: Any, sent: list[SentReport]
     ) -> list[tuple[Accepted | Exception, int]]:
         points = [(one, point) for one in sent for point in one.report.points]
         values = {
@@ -149,8 +149,8 @@ class Ingest:
             answers.append((Accepted(len(one.report.points), None, status), task.id))
         return answers
 
-    async def _transaction(
-        self, connection: Any, sent: list[Sent]
+    async def _write_in_transaction(
+        self, connection: Any, sent: list[SentReport]
     ) -> list[tuple[Accepted | Exception, int]]:
         async with connection.transaction():
             tasks = {
@@ -199,7 +199,7 @@ class Ingest:
             return answers
 
     async def _taken(
-        self, connection: Any, sent: list[Sent], tasks: dict[UUID, Any]
+        self, connection: Any, sent: list[SentReport], tasks: dict[UUID, Any]
     ) -> dict[tuple[int, UUID], int]:
         writers = {one.report.writer for one in sent if one.report.writer is not None}
         if not writers:
@@ -209,7 +209,7 @@ class Ingest:
         return {(row.task_id, row.writer): row.taken for row in rows}
 
 
-def refusal(task: Any, sent: Sent) -> Problem | None:
+def refusal(task: Any, sent: SentReport) -> Problem | None:
     """Return the problem of a request for ``task``, a row of :data:`LOCK`, or None if it is valid.
 
     A run that was given up may still send its points: runs that are cut off buffer them.

@@ -146,7 +146,7 @@ def _line(
     return Line(row.seq, number, row.attempt, stream, named, text, moment)
 
 
-class _Pieces(io.RawIOBase):
+class _IteratorReader(io.RawIOBase):
     """A readable file over an iterator of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -167,7 +167,7 @@ class _Pieces(io.RawIOBase):
 
 def read_segment(pieces: Iterator[bytes]) -> Iterator[tuple[LogStream, float, str]]:
     """Yield the stream, time (seconds since the epoch) and text of each chunk of a segment."""
-    packed = io.BufferedReader(_Pieces(pieces))
+    packed = io.BufferedReader(_IteratorReader(pieces))
     with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
         plain = io.BufferedReader(reader, 1 << 17)
         while head := plain.readline():

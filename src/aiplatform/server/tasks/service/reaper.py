@@ -108,7 +108,7 @@ class Reaper:
     def _silent_leases(self, session: Session, passed: float) -> list[tuple[int, int]]:
         rows = session.execute(select(TaskLease.task_id, TaskLease.fence, TaskLease.renewals))
         current = {task_id: LastSeen(fence, renewals) for task_id, fence, renewals in rows}
-        self.leases = _compare(self.leases, current, passed)
+        self.leases = _carry_over(self.leases, current, passed)
         return [
             (task_id, seen.fence)
             for task_id, seen in self.leases.items()
@@ -123,7 +123,7 @@ class Reaper:
             )
         )
         current = {(row.task_id, row.node): LastSeen(row.fence, row.renewals) for row in rows}
-        self.nodes = _compare(self.nodes, current, passed)
+        self.nodes = _carry_over(self.nodes, current, passed)
         return [
             (key, seen.fence)
             for key, seen in self.nodes.items()
@@ -135,7 +135,7 @@ class Reaper:
             select(Worker.id, Worker.pid, Worker.heartbeats).where(Worker.stopped_at.is_(None))
         )
         current = {worker_id: LastSeen(pid, beats) for worker_id, pid, beats in rows}
-        self.workers = _compare(self.workers, current, passed)
+        self.workers = _carry_over(self.workers, current, passed)
         silent = [
             worker_id
             for worker_id, seen in self.workers.items()
@@ -160,7 +160,7 @@ class Reaper:
             .where(Task.status.in_(unfinished))
         )
         current = {task_id: LastSeen(0, renewals) for task_id, renewals in rows}
-        self.runs = _compare(self.runs, current, passed)
+        self.runs = _carry_over(self.runs, current, passed)
         return [
             (task_id, seen.count)
             for task_id, seen in self.runs.items()
@@ -181,7 +181,7 @@ class Reaper:
                 request_cancel(session, audit.SYSTEM, lock(session, task_id))
 
 
-def _compare(
+def _carry_over(
     before: dict[Key, LastSeen], now: dict[Key, LastSeen], passed: float
 ) -> dict[Key, LastSeen]:
     for key, seen in now.items():
