@@ -153,7 +153,7 @@ def test_spare_with_a_failed_import_is_never_warm(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("answer", "untouched"), [(3, True), (0, False), (100, False)])
-def test_gpus_are_untouched_is_false_if_cuda_was_started(
+def test_cuda_is_uninitialized_is_false_if_cuda_was_started(
     monkeypatch: pytest.MonkeyPatch, answer: int, untouched: bool
 ) -> None:
     class Driver:
@@ -164,7 +164,7 @@ def test_gpus_are_untouched_is_false_if_cuda_was_started(
     assert spare.cuda_is_uninitialized() is untouched
 
 
-def test_gpus_are_untouched_is_true_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_is_uninitialized_is_true_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(name)
 

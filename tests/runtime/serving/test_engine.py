@@ -236,7 +236,7 @@ def test_failed_engine_reports_failure_and_ends_its_answers(
 ) -> None:
     engine = TransformersEngine(tiny_model, None, max_length=128, max_batch_size=2)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(engine, "_admit", None)
+    monkeypatch.setattr(engine, "_start_waiting", None)
     assert engine.failure() is None
     assert Request(engine, "Hello").result()[1] == "cancelled"
     engine._thread.join(timeout=10)

@@ -140,9 +140,9 @@ class Relay:
                 return
             *lines, rest = (rest + os.read(self._fd, 1 << 16)).split(b"\n")
             for line in lines:
-                self._take(line + b"\n")
+                self._handle_line(line + b"\n")
 
-    def _take(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         kind = None
         with contextlib.suppress(ValueError, KeyError, TypeError):
             kind = json.loads(line)["type"]
@@ -170,19 +170,19 @@ def explain(directory: Path, failed: Any) -> tuple[str, bool]:
     if own:
         rank = min(own, key=lambda rank: own[rank]["time"])
         error = own[rank]
-        return _of_rank(rank, error["error"]), bool(error["retryable"])
+        return _with_rank(rank, error["error"]), bool(error["retryable"])
     silent = {rank: death for rank, death in failed.failures.items() if rank not in said}
     if silent:
         rank = min(silent, key=lambda rank: silent[rank].timestamp)
-        return _death(rank, silent[rank]), False
+        return _describe_exit(rank, silent[rank]), False
     return LOST_CONTACT_MESSAGE, True
 
 
-def _of_rank(rank: int, error: str) -> str:
+def _with_rank(rank: int, error: str) -> str:
     return error if rank == 0 else f"Rank {rank}: {error}"
 
 
-def _death(rank: int, death: Any) -> str:
+def _describe_exit(rank: int, death: Any) -> str:
     if death.exitcode >= 0:
         return f"Rank {rank} ended with exit code {death.exitcode} and without a word."
     how = f"Rank {rank} was killed by {death.signal_name()}"

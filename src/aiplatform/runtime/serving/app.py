@@ -91,7 +91,7 @@ class ChatServer:
         try:
             wanted = await self._read(request)
             answer = Answer(self, wanted, public_name(request) or wanted.model)
-            await answer.begin()
+            await answer.start()
         except Refusal as refusal:
             return refusal.response()
         if wanted.stream:
@@ -100,7 +100,7 @@ class ChatServer:
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-cache"},
             )
-        return await answer.whole(request)
+        return await answer.complete(request)
 
     def _refused(self, request: Request) -> Response | None:
         given = request.headers.get("authorization", "")
@@ -140,7 +140,7 @@ class Answer:
         self.prompt_tokens = 0
         self.tokens = 0
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Encode the prompt and submit it to the engine.
 
         Raises:
@@ -193,7 +193,11 @@ class Answer:
                 if piece.text:
                     yield self._event(self._chunk({"content": piece.text}))
                 if piece.finish_reason in {"error", "cancelled"}:
-                    error = {"message": self._why(piece), "type": "server_error", "code": None}
+                    error = {
+                        "message": self._error_text(piece),
+                        "type": "server_error",
+                        "code": None,
+                    }
                     yield self._event({"error": error})
                     return
                 if piece.finish_reason is not None:
@@ -201,15 +205,15 @@ class Answer:
                     break
             options = self.wanted.stream_options
             if options is not None and options.include_usage:
-                yield self._event({**self._head("chat.completion.chunk"), "choices": [],
+                yield self._event({**self._envelope("chat.completion.chunk"), "choices": [],
                                    "usage": self._usage()})  # fmt: skip
             yield b"data: [DONE]\n\n"
         finally:
-            self._end()
+            self._finish()
 
-    async def whole(self, request: Request) -> Response:
+    async def complete(self, request: Request) -> Response:
         """Return the whole answer; end the generation if the client disconnects."""
-        watcher = asyncio.create_task(self._watch(request))
+        watcher = asyncio.create_task(self._cancel_on_disconnect(request))
         texts: list[str] = []
         try:
             while True:
@@ -220,41 +224,41 @@ class Answer:
                     break
         finally:
             watcher.cancel()
-            self._end()
+            self._finish()
         if piece.finish_reason in {"error", "cancelled"}:
-            return Refusal(503, self._why(piece)).response()
+            return Refusal(503, self._error_text(piece)).response()
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": "".join(texts)},
             "finish_reason": piece.finish_reason,
         }
-        body = {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
+        body = {**self._envelope("chat.completion"), "choices": [choice], "usage": self._usage()}
         return JSONResponse(body)
 
-    async def _watch(self, request: Request) -> None:
+    async def _cancel_on_disconnect(self, request: Request) -> None:
         # The body has been read, so the next message says that the client has disconnected.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         if self.generation is not None:
             self.generation.cancelled.set()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         if self.generation is not None:
             self.generation.cancelled.set()
             self.server.running.discard(self.generation)
 
     @staticmethod
-    def _why(piece: Piece) -> str:
+    def _error_text(piece: Piece) -> str:
         if piece.finish_reason == "cancelled":
             return "The model server is stopping."
         return "The model failed while it answered; the task's log has the cause."
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _envelope(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
 
     def _chunk(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+        return {**self._envelope("chat.completion.chunk"), "choices": [choice]}
 
     def _usage(self) -> dict[str, int]:
         return {

@@ -21,7 +21,7 @@ ATTENTION = frozenset({"full_attention", "sliding_attention"})
 class Row:
     """One answer in the batch.
 
-    ``length`` is the number of tokens in the cache, ``last`` the last token, and ``made`` the
+    ``length`` is the number of tokens in the cache, ``last`` the last token, and ``generated`` the
     number of generated tokens.
     """
 
@@ -30,12 +30,12 @@ class Row:
     generator: Any
     length: int
     last: int = 0
-    made: int = 0
+    generated: int = 0
 
     def deliver(self, text: str, reason: FinishReason | None = None) -> None:
         """Deliver a piece, unless it is empty and not the last one."""
         if text or reason is not None:
-            self.generation.deliver(Piece(text, self.made, reason))
+            self.generation.deliver(Piece(text, self.generated, reason))
 
 
 class Batch:

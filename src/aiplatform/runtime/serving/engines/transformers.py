@@ -120,14 +120,14 @@ class TransformersEngine:
                 while not self._closing:
                     self._receive()
                     for variant in self._variants.values():
-                        self._admit(variant)
+                        self._start_waiting(variant)
                         self._step(variant)
         finally:
             # The engine was closed or has failed. End all answers, so that no client waits forever.
             for variant in self._variants.values():
-                self._end(variant.rows, "cancelled")
-                _refuse(list(variant.waiting), "cancelled")
-            _refuse(self._drain(), "cancelled")
+                self._end_rows(variant.rows, "cancelled")
+                _end_unstarted(list(variant.waiting), "cancelled")
+            _end_unstarted(self._pending_requests(), "cancelled")
 
     def _receive(self) -> None:
         """Assign submitted requests to their variants; wait for one if there is nothing to do."""
@@ -136,12 +136,12 @@ class TransformersEngine:
             for variant in self._variants.values()
         )
         first = [] if busy else [self._inbox.get()]
-        for generation in [*first, *self._drain()]:
+        for generation in [*first, *self._pending_requests()]:
             if generation is not None:
                 adapted = generation.adapted or not self.tuned
                 self._variants[adapted].waiting.append(generation)
 
-    def _drain(self) -> list[Generation | None]:
+    def _pending_requests(self) -> list[Generation | None]:
         drained = []
         while True:
             try:
@@ -149,44 +149,44 @@ class TransformersEngine:
             except queue.Empty:
                 return drained
 
-    def _admit(self, variant: Variant) -> None:
+    def _start_waiting(self, variant: Variant) -> None:
         """Start as many waiting requests as there are free places and fit into one computation."""
-        if not variant.waiting or not self._loaded(variant) or variant.batch is None:
+        if not variant.waiting or not self._ensure_loaded(variant) or variant.batch is None:
             return
         batch = variant.batch
-        places = self.max_batch_size - sum(len(other.rows) for other in self._variants.values())
+        free_rows = self.max_batch_size - sum(len(other.rows) for other in self._variants.values())
         if not batch.can_join:
-            places = min(places, 1 - len(batch.rows))
+            free_rows = min(free_rows, 1 - len(batch.rows))
         chosen: list[Generation] = []
-        while variant.waiting and len(chosen) < places:
+        while variant.waiting and len(chosen) < free_rows:
             candidate = variant.waiting[0]
             if candidate.cancelled.is_set():
-                _refuse([variant.waiting.popleft()], "cancelled")
+                _end_unstarted([variant.waiting.popleft()], "cancelled")
                 continue
             longest = max(len(one.prompt) for one in [*chosen, candidate])
             if chosen and longest * (len(chosen) + 1) > PROMPT_TOKENS:
                 break
             chosen.append(variant.waiting.popleft())
         if chosen:
-            self._begin(batch, chosen)
+            self._start_rows(batch, chosen)
 
-    def _loaded(self, variant: Variant) -> bool:
+    def _ensure_loaded(self, variant: Variant) -> bool:
         """Return True if the variant is loaded; if not, start to load it in a thread."""
         if variant.batch is not None:
             return True
         if variant.failed:
             # The log has the error. The next request starts another attempt to load.
             variant.failed = False
-            _refuse(list(variant.waiting), "error")
+            _end_unstarted(list(variant.waiting), "error")
             variant.waiting.clear()
         elif not variant.loading:
             variant.loading = True
             threading.Thread(
-                target=self._load_aside, args=(variant,), name="loader", daemon=True
+                target=self._load_in_thread, args=(variant,), name="loader", daemon=True
             ).start()
         return False
 
-    def _load_aside(self, variant: Variant) -> None:
+    def _load_in_thread(self, variant: Variant) -> None:
         try:
             self._load(variant)
         finally:
@@ -194,7 +194,7 @@ class TransformersEngine:
             variant.loading = False
             self._inbox.put(None)  # wakes the engine's thread
 
-    def _begin(self, batch: Batch, chosen: list[Generation]) -> None:
+    def _start_rows(self, batch: Batch, chosen: list[Generation]) -> None:
         """Compute the prompts, choose the first token of each, and add the rows to the batch."""
         rows = [
             Row(
@@ -219,12 +219,14 @@ class TransformersEngine:
                 prompts = [prompt]
             logits = batch.compute(rows, prompts, cache)
             staying = [
-                place for place, row in enumerate(rows) if not self._take(row, logits[place])
+                index
+                for index, row in enumerate(rows)
+                if not self._choose_token(row, logits[index])
             ]
-            batch.join([rows[place] for place in staying], select(cache, rows, staying))
+            batch.join([rows[index] for index in staying], select(cache, rows, staying))
         except GENERATION_ERRORS:
             traceback.print_exc()
-            self._end(rows, "error")
+            self._end_rows(rows, "error")
 
     def _step(self, variant: Variant) -> None:
         """Generate one more token for each row."""
@@ -234,21 +236,25 @@ class TransformersEngine:
         try:
             logits = batch.compute(batch.rows, [[row.last] for row in batch.rows], batch.cache)
             batch.leave(
-                {place for place, row in enumerate(batch.rows) if self._take(row, logits[place])}
+                {
+                    index
+                    for index, row in enumerate(batch.rows)
+                    if self._choose_token(row, logits[index])
+                }
             )
         except GENERATION_ERRORS:
             traceback.print_exc()
-            self._end(batch.rows, "error")
+            self._end_rows(batch.rows, "error")
             batch.clear()
 
-    def _take(self, row: Row, logits: Any) -> bool:
+    def _choose_token(self, row: Row, logits: Any) -> bool:
         """Choose a row's next token and deliver its text; return True if the answer has ended."""
         wanted = row.generation
         if wanted.cancelled.is_set():
             row.deliver("", "cancelled")
             return True
         row.last = choose(logits, wanted.temperature, wanted.top_p, row.generator)
-        row.made += 1
+        row.generated += 1
         if row.last in self._ends:
             row.deliver(row.text.rest(), "stop")
             return True
@@ -256,19 +262,19 @@ class TransformersEngine:
         if row.text.stopped:
             row.deliver(text, "stop")
             return True
-        if row.made >= wanted.max_tokens:
+        if row.generated >= wanted.max_tokens:
             row.deliver(text + row.text.rest(), "length")
             return True
         row.deliver(text)
         return False
 
     @staticmethod
-    def _end(rows: list[Row], reason: FinishReason) -> None:
+    def _end_rows(rows: list[Row], reason: FinishReason) -> None:
         for row in rows:
             row.deliver("", reason)
 
 
-def _refuse(generations: list[Any], reason: FinishReason) -> None:
+def _end_unstarted(generations: list[Any], reason: FinishReason) -> None:
     """End requests that have not been started."""
     for generation in generations:
         if generation is not None:

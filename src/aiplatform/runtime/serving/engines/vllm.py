@@ -168,7 +168,7 @@ class VllmProxy(ChatServer):
             )
         whole = await answer.aread()
         await answer.aclose()
-        return Response(renamed(whole, public), answer.status_code, media_type=media_type)
+        return Response(with_public_name(whole, public), answer.status_code, media_type=media_type)
 
     @staticmethod
     async def _events(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
@@ -177,12 +177,12 @@ class VllmProxy(ChatServer):
                 if not line.startswith("data: ") or line == "data: [DONE]":
                     yield f"{line}\n".encode()
                 else:
-                    yield b"data: " + renamed(line[6:].encode(), public) + b"\n"
+                    yield b"data: " + with_public_name(line[6:].encode(), public) + b"\n"
         finally:
             await answer.aclose()
 
 
-def renamed(document: bytes, public: str | None) -> bytes:
+def with_public_name(document: bytes, public: str | None) -> bytes:
     """Return a JSON document with its ``model`` replaced; other data is returned unchanged."""
     if public is None:
         return document
