@@ -102,10 +102,10 @@ def main() -> int:
             return request
 
         with httpx.Client(base_url=started.url, auth=sign, timeout=120) as http:
-            taken, _ = ask(http, {}, "/api/v1/users/me")
+            taken, _ = measure_page_requests(http, {}, "/api/v1/users/me")
             floor = percentile(taken, 0.95)
-            for name, asked in questions(facts).items():
-                taken, count = ask(http, asked)
+            for name, parameters in questions(facts).items():
+                taken, count = measure_page_requests(http, parameters)
                 progress(f"{name}: {count} rows, p50 {percentile(taken, 0.5):.1f} ms")
                 figure(
                     f"audit.{name}.p95",
@@ -120,13 +120,13 @@ def main() -> int:
     return 0
 
 
-def ask(
-    http: httpx.Client, asked: dict[str, Any], path: str = "/api/v1/audit"
+def measure_page_requests(
+    http: httpx.Client, parameters: dict[str, Any], path: str = "/api/v1/audit"
 ) -> tuple[list[float], int]:
     """Request some pages; return their milliseconds, and the number of rows on the last one."""
     taken, count = [], 0
     for number in range(PAGES + WARM):
-        params = {key: value() if callable(value) else value for key, value in asked.items()}
+        params = {key: value() if callable(value) else value for key, value in parameters.items()}
         began = time.perf_counter()
         answer = http.get(path, params={"limit": 50, **params}).raise_for_status()
         if number >= WARM:

@@ -96,7 +96,7 @@ def main() -> int:
         ) as http:
             for what in ("runs", "experiments"):
                 for name in questions(0):
-                    figures = ask(http, what, name)
+                    figures = measure_search(http, what, name)
                     label = f"experiments.{what}.{name}"
                     figure(f"{label}.p50", percentile(figures, 0.5), "ms")
                     figure(
@@ -110,7 +110,7 @@ def main() -> int:
     return 0
 
 
-def ask(http: httpx.Client, what: str, name: str) -> list[float]:
+def measure_search(http: httpx.Client, what: str, name: str) -> list[float]:
     """Send one kind of query many times, and return the milliseconds of each request."""
     dice = random.Random(7)
     taken = []

@@ -134,7 +134,7 @@ def running_task(client: Client) -> Task:
     raise RuntimeError("the task did not start")
 
 
-def asked(client: Client, task: Task, until: float) -> list[float]:
+def poll_task(client: Client, task: Task, until: float) -> list[float]:
     """Read the task repeatedly until a time, and return the seconds of each request."""
     times = []
     while time.monotonic() < until:
@@ -159,14 +159,14 @@ def flood() -> None:
         # Children of PostgreSQL and the worker may start and end; only the present ones count.
         before = {name: cpu_seconds(known) for name, known in pids.items()}
         began = time.monotonic()
-        times = asked(client, task, began + FLOOD_SECONDS - 3)
+        times = poll_task(client, task, began + FLOOD_SECONDS - 3)
         passed = time.monotonic() - began
         for name, known in pids.items():
             used = (cpu_seconds(known) - before[name]) / passed
             figure(f"task_streams.flood.cpu.{name}", used, "cores")
         figure("task_streams.flood.read_task.p95", percentile(times, 0.95) * 1000, "ms")
         task.wait(300, check=False)
-        idle = asked(client, task, time.monotonic() + 3)
+        idle = poll_task(client, task, time.monotonic() + 3)
         progress(f"reading the task, p95 without the flood {percentile(idle, 0.95) * 1000:.1f} ms")
         with tempfile.TemporaryDirectory() as directory:
             path = client.tasks.download_log(task, Path(directory) / "log", stream="stdout")

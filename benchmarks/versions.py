@@ -261,14 +261,14 @@ def measure_browsing(client: Client, project: Project) -> None:
     chosen = random.Random(1)
     path = f"datasets/{client.datasets.get('large', project=project).uuid}/versions/v1/rows"
 
-    def ask(**wanted: Any) -> tuple[float, Any]:
+    def timed_request(**wanted: Any) -> tuple[float, Any]:
         began = time.perf_counter()
         found = client.transport.get(path, limit=50, **wanted)
         return 1000 * (time.perf_counter() - began), found
 
     def p95(name: str, make: Callable[[], dict[str, Any]], target: str | None = None) -> None:
-        ask(**make())
-        taken = [ask(**make())[0] for _ in range(PAGES)]
+        timed_request(**make())
+        taken = [timed_request(**make())[0] for _ in range(PAGES)]
         alive = [1000 * seconds_of(lambda: client.transport.get("health")) for _ in range(PAGES)]
         figure(
             name,
