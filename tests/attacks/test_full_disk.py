@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.server.core.disks import DiskChecks, examine
+from aiplatform.server.core.disks import DiskChecks, check_directory
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.tasks.endpoints import health
 from tests.conftest import environment
@@ -17,8 +17,8 @@ from tests.openapi_checks import CheckedClient
 FULL = """
 import sys
 from pathlib import Path
-from aiplatform.server.core.disks import examine
-found = examine(Path(sys.argv[1]), 0)
+from aiplatform.server.core.disks import check_directory
+found = check_directory(Path(sys.argv[1]), 0)
 print(found.ok, found.detail)
 """
 
@@ -74,7 +74,7 @@ def test_disk_check_on_full_disk_fails(tmp_path: Path) -> None:
 
 def test_health_report_leaves_no_file(client: CheckedClient) -> None:
     client.get("/api/v1/health")
-    assert examine(get_settings().spool_dir, 0).ok
+    assert check_directory(get_settings().spool_dir, 0).ok
     assert list(get_settings().spool_dir.iterdir()) == []
 
 

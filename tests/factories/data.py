@@ -13,7 +13,7 @@ from aiplatform.data.ingest import ingest
 from aiplatform.protocol.enums import (
     DatasetStatus,
 )
-from aiplatform.server.core.storage import BlobRef, StoredFile, keep, refer
+from aiplatform.server.core.storage import BlobRef, StoredFile, add_reference, store_file
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
@@ -32,7 +32,7 @@ def make_blob(session: Session, content: bytes, path: str, home: Path) -> Stored
     sha256 = hashlib.sha256(content).hexdigest()
     source = home / f"blob{number()}"
     source.write_bytes(content)
-    keep(session, source, sha256, len(content))
+    store_file(session, source, sha256, len(content))
     session.commit()
     source.unlink()
     return StoredFile(path, sha256, len(content))
@@ -92,7 +92,7 @@ def make_version(
         DatasetVersionDetails(version_id=row.id, shape=shape, format="jsonl", filename="rows.jsonl")
     )
     if file is not None:
-        refer(session, file, project_id=dataset.project_id, dataset_version_id=row.id)
+        add_reference(session, file, project_id=dataset.project_id, dataset_version_id=row.id)
     dataset.version = version
     session.commit()
     session.refresh(row)

@@ -12,7 +12,7 @@ from aiplatform.protocol.enums import (
     TaskStatus,
     TaskType,
 )
-from aiplatform.server.core.storage import StoredFile, refer
+from aiplatform.server.core.storage import StoredFile, add_reference
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
@@ -64,7 +64,7 @@ def make_model(
     session.flush()
     session.add(ModelDetails(model_id=row.id, status=status, **details))
     for file in files or ():
-        refer(session, file, project_id=row.project_id, model_id=row.id)
+        add_reference(session, file, project_id=row.project_id, model_id=row.id)
     session.commit()
     session.refresh(row)
     return row
@@ -113,7 +113,7 @@ def make_bundle(session: Session, project: Project, file: StoredFile, **columns:
     )
     session.add(row)
     session.flush()
-    refer(session, file, project_id=project.id, bundle_id=row.id)
+    add_reference(session, file, project_id=project.id, bundle_id=row.id)
     session.commit()
     session.refresh(row)
     return row

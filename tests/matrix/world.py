@@ -16,7 +16,7 @@ from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import TrainingSpec
-from aiplatform.server.core.storage import refer
+from aiplatform.server.core.storage import add_reference
 from aiplatform.server.datasets.models import DatasetTag, DatasetUpload
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
@@ -124,7 +124,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         session, project, name=name("task"), status=TaskStatus.COMPLETED, logs=f"log {mark}"
     )
     artifact = make_blob(session, content, FILE, home)
-    refer(session, artifact, project_id=project.id, task_id=task.id)
+    add_reference(session, artifact, project_id=project.id, task_id=task.id)
     bundle = make_bundle(session, project, artifact, name=name("code"))
     experiment = make_experiment(session, project, name=name("experiment"), config=jsonable(config))
     run = make_task(

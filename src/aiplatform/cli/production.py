@@ -49,7 +49,7 @@ def check(json: Json = False) -> None:
     """
     use_local_platform()
     current, expected = _database("check")
-    role = run_on_database(import_server_function("aiplatform.server.core.roles", "examine"))
+    role = run_on_database(import_server_function("aiplatform.server.core.roles", "examine_role"))
     if json:
         print_json(
             {
@@ -82,7 +82,7 @@ def check(json: Json = False) -> None:
                 name=role.name,
             )
         )
-    elif not role.could_rewrite:
+    elif not role.rewritable_tables:
         say(
             tr(
                 "Warning: the running role {name} can create temporary tables or schemas, so "
@@ -95,10 +95,10 @@ def check(json: Json = False) -> None:
     else:
         say(
             tr(
-                "Warning: the running role {name} owns or may change {could_rewrite}, so it could "
+                "Warning: the running role {name} owns or may change {tables}, so it could "
                 "rewrite the audit trail. See the documentation on two database roles.",
                 name=role.name,
-                could_rewrite=", ".join(role.could_rewrite),
+                tables=", ".join(role.rewritable_tables),
             )
         )
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.storage import StoredFile, keep
+from aiplatform.server.core.storage import StoredFile, store_file
 from tests.factories import number
 from tests.server.core.blobs import StoreBlob
 
@@ -23,7 +23,7 @@ def store_blob(session: Session, tmp_path: Path) -> StoreBlob:
         source = tmp_path / f"source{number()}"
         source.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
-        keep(session, source, sha256, len(content))
+        store_file(session, source, sha256, len(content))
         session.commit()
         return StoredFile(path, sha256, len(content))
 

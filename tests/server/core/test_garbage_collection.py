@@ -28,9 +28,9 @@ from aiplatform.server.core.storage import (
     BlobRef,
     PendingDeletion,
     StoredFile,
+    add_reference,
     get_store,
-    keep,
-    refer,
+    store_file,
 )
 from tests.factories import make_model, make_project, number, references
 from tests.server.core.blobs import StoreBlob, is_known
@@ -40,7 +40,7 @@ NOW = timedelta(0)
 
 def own(session: Session, file: StoredFile, **owner: Any) -> None:
     model = make_model(session, make_project(session))
-    refer(session, file, project_id=model.project_id, model_id=model.id, **owner)
+    add_reference(session, file, project_id=model.project_id, model_id=model.id, **owner)
     session.commit()
 
 
@@ -100,7 +100,7 @@ class TestCollect:
     ) -> None:
         file = store_blob()
         model = make_model(session, make_project(session))
-        refer(session, file, project_id=model.project_id, model_id=model.id)
+        add_reference(session, file, project_id=model.project_id, model_id=model.id)
         assert collect_blobs(grace=NOW) == 0
         session.commit()
         assert collect_blobs(grace=NOW) == 0
@@ -125,7 +125,7 @@ class TestCollect:
         assert len(calls) == 3  # the third looks for marked files
         assert get_store().exists(file.sha256)
 
-    def test_keep_during_deletion_stores_content_again(
+    def test_store_file_during_deletion_stores_content_again(
         self,
         session: Session,
         store_blob: StoreBlob,
@@ -148,7 +148,7 @@ class TestCollect:
 
         def keep_again() -> None:
             with transaction() as own_session:
-                keep(own_session, source, file.sha256, file.size)
+                store_file(own_session, source, file.sha256, file.size)
 
         with ThreadPoolExecutor(2) as pool:
             collected = pool.submit(collect_blobs, grace=NOW)
@@ -198,7 +198,7 @@ class TestCollect:
         assert delete_marked_files(grace=NOW) == 1
         assert seen == [False]
 
-    def test_keep_of_marked_content_restores_blob(self, store_blob: StoreBlob) -> None:
+    def test_store_file_of_marked_content_restores_blob(self, store_blob: StoreBlob) -> None:
         content = b"marked and wanted"
         file = store_blob(content)
         assert mark_unreferenced_blobs(grace=NOW) == 1
@@ -207,7 +207,7 @@ class TestCollect:
         assert delete_marked_files(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_keep_that_rolls_back_leaves_file_marked(
+    def test_store_file_that_rolls_back_leaves_file_marked(
         self, session: Session, store_blob: StoreBlob, tmp_path: Path
     ) -> None:
         content = b"marked and almost wanted"
@@ -215,13 +215,13 @@ class TestCollect:
         assert mark_unreferenced_blobs(grace=NOW) == 1
         source = tmp_path / "source"
         source.write_bytes(content)
-        keep(session, source, file.sha256, file.size)
+        store_file(session, source, file.sha256, file.size)
         assert delete_marked_files(grace=NOW) == 0  # the row is locked
         session.rollback()
         assert delete_marked_files(grace=NOW) == 1
         assert not get_store().exists(file.sha256)
 
-    def test_refer_to_marked_blob_restores_it(
+    def test_add_reference_to_marked_blob_restores_it(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
         file = store_blob()
@@ -231,7 +231,7 @@ class TestCollect:
         assert collect_blobs(grace=NOW) == 0
         assert get_store().exists(file.sha256)
 
-    def test_refer_to_marked_blob_by_several_at_once_restores_it(
+    def test_add_reference_to_marked_blob_by_several_at_once_restores_it(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
         file = store_blob()
@@ -240,13 +240,13 @@ class TestCollect:
 
         def refer_to_it(model_id: int) -> None:
             with transaction() as own_session:
-                refer(own_session, file, project_id=None, model_id=model_id)
+                add_reference(own_session, file, project_id=None, model_id=model_id)
 
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(refer_to_it, [model.id for model in models]))
         assert references(session, file.sha256) == 6
 
-    def test_refer_to_marked_blob_without_file_raises_blob_gone(
+    def test_add_reference_to_marked_blob_without_file_raises_blob_gone(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
         file = store_blob()
@@ -281,7 +281,7 @@ class TestCollect:
         sha256 = hashlib.sha256(content).hexdigest()
         source = tmp_path / "orphan"
         source.write_bytes(content)
-        keep(session, source, sha256, len(content))
+        store_file(session, source, sha256, len(content))
         session.rollback()
         assert get_store().exists(sha256)
         assert collect_blobs() == 0  # its writer may be repeating the transaction
@@ -315,7 +315,7 @@ class TestCollect:
                 for turn in range(40):
                     store_blob(content)
                     try:
-                        refer(session, file, project_id=None, model_id=model.id)
+                        add_reference(session, file, project_id=None, model_id=model.id)
                         session.commit()
                     except BlobGone:  # collected since it was kept
                         session.rollback()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.broker import CHORES, get_celery
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.results import CeleryTask, DatabaseBackend, end_lost
+from aiplatform.server.core.results import CeleryTask, DatabaseBackend, fail_lost_invocations
 
 REQUEST = SimpleNamespace(
     task="aiplatform.test", args=[1, float("nan")], kwargs={"text": "a\x00b"}, hostname="w@host"
@@ -78,7 +78,7 @@ class TestBackend:
             backend.store_result(task_id, None, states.STARTED, request=request)
         backend.store_result(done, 1, states.SUCCESS)
         with transaction() as own:
-            assert end_lost(own, worker) == 1
+            assert fail_lost_invocations(own, worker) == 1
         failed = row(session, theirs)
         assert failed.status == "FAILURE"
         assert failed.started_at is not None

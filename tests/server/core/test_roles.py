@@ -180,7 +180,7 @@ class TestRuntimeRole:
             "SELECT relname FROM pg_class WHERE relname LIKE 'audit_logs' AND relkind IN ('r', 'v')"
         ).fetchall()
         assert made == [("audit_logs",)]
-        assert not roles.examine().can_shadow
+        assert not roles.examine_role().can_shadow
 
     def test_search_path_finds_the_audit_trail_first(self, running: Connection) -> None:
         row = running.execute("SHOW search_path").fetchone()
@@ -194,18 +194,18 @@ class TestRuntimeRole:
             owner.execute(f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC')
             owner.execute(f'GRANT TEMPORARY, CREATE ON DATABASE "{name}" TO {RUNTIME}')
             owner.execute(f'ALTER DATABASE "{name}" RESET search_path')
-        assert roles.examine().can_shadow
-        assert not roles.examine().is_restricted
+        assert roles.examine_role().can_shadow
+        assert not roles.examine_role().is_restricted
         migrate.upgrade()
-        assert roles.examine().is_restricted
+        assert roles.examine_role().is_restricted
         with psycopg.connect(fresh_database) as running:
             assert running.execute("SHOW search_path").fetchone() == ("public, pg_temp",)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 running.execute("CREATE TEMPORARY TABLE audit_logs (x int)")
 
     def test_runtime_role_is_used_by_all_tests(self, session: Session) -> None:
-        found = roles.examine()
-        assert found == roles.RunningRole(name=RUNTIME, could_rewrite=())
+        found = roles.examine_role()
+        assert found == roles.RunningRole(name=RUNTIME, rewritable_tables=())
         assert found.is_restricted
         assert session.connection().dialect.name == "postgresql"
         assert urlsplit(str(os.environ["AIPLATFORM_DATABASE_URL"])).username == RUNTIME
@@ -242,18 +242,18 @@ class TestOwner:
         owner.rollback()
         assert state(owner, row) == before
 
-    def test_examine_with_owner_reports_all_audit_tables(self, owner_url: str) -> None:
+    def test_examine_role_with_owner_reports_all_audit_tables(self, owner_url: str) -> None:
         with environment(AIPLATFORM_DATABASE_URL=owner_url):
-            found = roles.examine()
+            found = roles.examine_role()
         assert found.name == OWNER
-        assert set(found.could_rewrite) == set(roles.APPEND_ONLY)
+        assert set(found.rewritable_tables) == set(roles.APPEND_ONLY)
 
-    def test_examine_reports_a_single_excess_grant(self, owner: Connection) -> None:
+    def test_examine_role_reports_a_single_excess_grant(self, owner: Connection) -> None:
         owner.execute(f"GRANT UPDATE (details) ON audit_logs TO {RUNTIME}")
         owner.commit()
-        assert roles.examine().could_rewrite == ("audit_logs",)
+        assert roles.examine_role().rewritable_tables == ("audit_logs",)
         migrate.upgrade()
-        assert roles.examine().is_restricted
+        assert roles.examine_role().is_restricted
 
     def test_tables_of_later_migrations_are_granted(
         self, owner: Connection, running: Connection

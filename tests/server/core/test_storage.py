@@ -15,16 +15,16 @@ from aiplatform.server.core.storage import (
     Blob,
     BlobGone,
     StoredFile,
+    add_reference,
     files_of,
     get_store,
-    keep,
-    refer,
+    store_file,
 )
 from tests.factories import make_model, make_project, make_user, references
 from tests.server.core.blobs import StoreBlob, is_known
 
 
-class TestKeep:
+class TestStoreFile:
     def test_identical_content_is_stored_once(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
@@ -34,21 +34,25 @@ class TestKeep:
         assert len(rows) == 1
         assert b"".join(get_store().read(first.sha256)) == b"the same"
 
-    def test_keep_again_updates_touched_at(self, session: Session, store_blob: StoreBlob) -> None:
+    def test_store_file_again_updates_touched_at(
+        self, session: Session, store_blob: StoreBlob
+    ) -> None:
         file = store_blob(b"used again")
         before = session.get_one(Blob, file.sha256).touched_at
         store_blob(b"used again")
         session.expire_all()
         assert session.get_one(Blob, file.sha256).touched_at > before
 
-    def test_keep_with_wrong_hash_is_refused(self, session: Session, tmp_path: Path) -> None:
+    def test_store_file_with_wrong_hash_is_refused(self, session: Session, tmp_path: Path) -> None:
         source = tmp_path / "liar"
         source.write_bytes(b"not what it says")
         with pytest.raises(RuntimeError):
-            keep(session, source, hashlib.sha256(b"something else").hexdigest(), 5)
+            store_file(session, source, hashlib.sha256(b"something else").hexdigest(), 5)
         session.rollback()
 
-    def test_keep_same_content_by_many_at_once(self, session: Session, tmp_path: Path) -> None:
+    def test_store_file_same_content_by_many_at_once(
+        self, session: Session, tmp_path: Path
+    ) -> None:
         content = b"wanted by all"
         sha256 = hashlib.sha256(content).hexdigest()
 
@@ -56,7 +60,7 @@ class TestKeep:
             source = tmp_path / f"copy{part}"
             source.write_bytes(content)
             with transaction() as own_session:
-                keep(own_session, source, sha256, len(content), move=part % 2 == 0)
+                store_file(own_session, source, sha256, len(content), move=part % 2 == 0)
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(one, range(16)))
@@ -71,25 +75,25 @@ class TestRefer:
         other = make_model(session, make_project(session))
         files = [store_blob(path="b/2"), store_blob(path="a"), store_blob(path="b/10")]
         for file in files:
-            refer(session, file, project_id=model.project_id, model_id=model.id)
-        refer(session, files[0], project_id=other.project_id, model_id=other.id)
+            add_reference(session, file, project_id=model.project_id, model_id=model.id)
+        add_reference(session, files[0], project_id=other.project_id, model_id=other.id)
         session.commit()
         found = files_of(session, model_id=model.id)
         assert [file.path for file in found] == sorted(file.path for file in files)
         assert set(found) == set(files)
 
-    def test_refer_to_unknown_blob_raises_blob_gone(self, session: Session) -> None:
+    def test_add_reference_to_unknown_blob_raises_blob_gone(self, session: Session) -> None:
         model = make_model(session, make_project(session))
         with pytest.raises(BlobGone) as gone:
-            refer(session, StoredFile("x", "0" * 64, 1), project_id=None, model_id=model.id)
+            add_reference(session, StoredFile("x", "0" * 64, 1), project_id=None, model_id=model.id)
         assert gone.value.status == 409
 
-    def test_refer_twice_with_same_path_is_refused(
+    def test_add_reference_twice_with_same_path_is_refused(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
         model = make_model(session, make_project(session))
         for _ in range(2):
-            refer(session, store_blob(path="same"), project_id=None, model_id=model.id)
+            add_reference(session, store_blob(path="same"), project_id=None, model_id=model.id)
             if session.new:
                 last = session
         with pytest.raises(IntegrityError):
@@ -100,7 +104,7 @@ class TestRefer:
         self, session: Session, store_blob: StoreBlob
     ) -> None:
         file = store_blob()
-        refer(session, file, project_id=None)
+        add_reference(session, file, project_id=None)
         with pytest.raises(IntegrityError):
             session.flush()
         session.rollback()

@@ -236,5 +236,5 @@ def test_failure_before_the_commit_leaves_no_version(
     def die(*_: Any, **__: Any) -> None:
         raise IngestFailed(ending="signal SIGKILL")
 
-    monkeypatch.setattr("aiplatform.server.datasets.service.commits.keep_parts", die)
+    monkeypatch.setattr("aiplatform.server.datasets.service.commits.store_parts", die)
     assert upload(jsonl(ROWS)).status_code == 500

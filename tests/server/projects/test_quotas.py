@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.storage import refer
+from aiplatform.server.core.storage import add_reference
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.errors import QuotaExceeded
@@ -66,7 +66,7 @@ class TestUsage:
         checkpoint = TaskCheckpoint(task_id=task.id, attempt=1, step=1)
         session.add(checkpoint)
         session.flush()
-        refer(session, step, project_id=project.id, checkpoint_id=checkpoint.id)
+        add_reference(session, step, project_id=project.id, checkpoint_id=checkpoint.id)
         # The same content in another project counts only there.
         make_version(session, make_dataset(session, make_project(session)), file=data)
         session.commit()
@@ -213,7 +213,7 @@ class TestStorage:
             start.wait()
             try:
                 with transaction() as own, quotas.charge_added_storage(own, project.id):
-                    refer(own, file, project_id=project.id, model_id=model_id)
+                    add_reference(own, file, project_id=project.id, model_id=model_id)
             except QuotaExceeded:
                 return False
             return True

@@ -8,11 +8,11 @@ from shutil import disk_usage
 
 PROBE_BYTES = 1 << 16
 """Bytes of the test file. A few bytes may still fit on a disk that is otherwise full."""
-KEPT_SECONDS = 5.0
+CACHE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DirectoryStatus:
     """The result of a check of one directory."""
 
     ok: bool
@@ -21,24 +21,24 @@ class Finding:
 
 @dataclass(slots=True)
 class DiskChecks:
-    """Checks of directories, each repeated at most every :data:`KEPT_SECONDS`.
+    """Checks of directories, each repeated at most every :data:`CACHE_SECONDS`.
 
     Anybody may request them without signing in, so they are cheap and reveal no paths of the
     machine.
     """
 
-    _known: dict[tuple[Path, int], tuple[float, Finding]] = field(default_factory=dict)
+    _cache: dict[tuple[Path, int], tuple[float, DirectoryStatus]] = field(default_factory=dict)
 
-    def check(self, directory: Path, least_free: int) -> Finding:
-        """Return the result of :func:`examine`, at most :data:`KEPT_SECONDS` old."""
+    def check(self, directory: Path, least_free: int) -> DirectoryStatus:
+        """Return the result of :func:`check_directory`, at most :data:`CACHE_SECONDS` old."""
         key, now = (directory, least_free), time.monotonic()
-        known = self._known.get(key)
-        if known is None or now - known[0] >= KEPT_SECONDS:
-            known = self._known[key] = (now, examine(directory, least_free))
+        known = self._cache.get(key)
+        if known is None or now - known[0] >= CACHE_SECONDS:
+            known = self._cache[key] = (now, check_directory(directory, least_free))
         return known[1]
 
 
-def examine(directory: Path, least_free: int) -> Finding:
+def check_directory(directory: Path, least_free: int) -> DirectoryStatus:
     """Check that a directory is writable and has ``least_free`` bytes left.
 
     A temporary file is written as a test. A missing directory is created, as normal use would do.
@@ -49,16 +49,16 @@ def examine(directory: Path, least_free: int) -> Finding:
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(bytes(PROBE_BYTES))
     except OSError as error:
-        return Finding(
+        return DirectoryStatus(
             ok=False, detail=f"can't be written to: {error.strerror or type(error).__name__}"
         )
     if free < least_free:
-        return Finding(
+        return DirectoryStatus(
             ok=False,
             detail=f"{_mebibytes(free)} free, but AIPLATFORM_MIN_FREE_DISK_BYTES demands "
             f"{_mebibytes(least_free)}: free some space",
         )
-    return Finding(ok=True, detail=f"writable, {_mebibytes(free)} free")
+    return DirectoryStatus(ok=True, detail=f"writable, {_mebibytes(free)} free")
 
 
 def _mebibytes(count: int) -> str:

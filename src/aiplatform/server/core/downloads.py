@@ -64,7 +64,7 @@ class ContentMissing(Problem):
     }
 
 
-SENT = frozenset({200, 206})
+CONTENT_STATUSES = frozenset({200, 206})
 """Statuses of answers that carry content."""
 
 

@@ -17,7 +17,7 @@ from aiplatform.server.core.storage import (
     StoredFile,
     files_of,
     get_store,
-    keep_all,
+    store_files,
 )
 
 
@@ -49,7 +49,7 @@ class VersionPart(Base):
     blobs: Mapped[list[str]]
 
 
-def keep_parts(
+def store_parts(
     session: Session,
     packed: dict[str, Packed],
     *,
@@ -63,7 +63,7 @@ def keep_parts(
     """
     fresh = {sha256: (path, size) for file in packed.values() for path, sha256, size in file.new}
     used = {blob for file in packed.values() for part in file.parts for blob in part.blobs}
-    keep_all(session, fresh, used)
+    store_files(session, fresh, used)
     session.add_all(
         BlobRef(
             sha256=sha256,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.server.core.database import Base, Created, transaction
 
-KEPT_LOST = timedelta(days=1)
+LOST_RESULT_LIFETIME = timedelta(days=1)
 """Time that the result of a lost worker's invocation is kept; the same as for other results."""
 
 
@@ -129,7 +129,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
         raise NotImplementedError("chords are not supported by this result backend")
 
 
-def end_lost(session: Session, worker: str) -> int:
+def fail_lost_invocations(session: Session, worker: str) -> int:
     """Mark the unfinished invocations of a lost worker as failed, and return their number.
 
     If the worker was only disconnected, its later result replaces this one.
@@ -156,7 +156,7 @@ def end_lost(session: Session, worker: str) -> int:
             },
             completed_at=now,
             runtime=func.extract("epoch", now - CeleryTask.started_at),
-            expires_at=now + KEPT_LOST,
+            expires_at=now + LOST_RESULT_LIFETIME,
         )
     )
     return len(session.execute(statement.returning(CeleryTask.id)).all())

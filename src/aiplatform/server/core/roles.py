@@ -88,13 +88,13 @@ class RunningRole:
     """
 
     name: str
-    could_rewrite: tuple[str, ...]
+    rewritable_tables: tuple[str, ...]
     can_shadow: bool = False
 
     @property
     def is_restricted(self) -> bool:
         """True if the role can neither rewrite nor replace the audit trail."""
-        return not self.could_rewrite and not self.can_shadow
+        return not self.rewritable_tables and not self.can_shadow
 
 
 def runtime_role(settings: Settings) -> str | None:
@@ -185,7 +185,7 @@ def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
     return (revoke, "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}")
 
 
-def examine() -> RunningRole:
+def examine_role() -> RunningRole:
     """Return what the role of ``AIPLATFORM_DATABASE_URL`` could do to the audit trail."""
     engine = create_engine(get_settings().sqlalchemy_url)
     try:
@@ -195,4 +195,4 @@ def examine() -> RunningRole:
             shadows = connection.scalar(text(_CAN_SHADOW))
     finally:
         engine.dispose()
-    return RunningRole(name=str(name), could_rewrite=tuple(tables), can_shadow=bool(shadows))
+    return RunningRole(name=str(name), rewritable_tables=tuple(tables), can_shadow=bool(shadows))

@@ -115,7 +115,7 @@ def get_store() -> BlobStore:
     return open_store(get_settings().blobs_url)
 
 
-def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = False) -> None:
+def store_file(session: Session, path: Path, sha256: str, size: int, *, move: bool = False) -> None:
     """Put a local file into the store and lock its row until the transaction ends.
 
     Identical content is stored once. ``move`` allows the function to consume the local file.
@@ -132,10 +132,10 @@ def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = F
     get_store().put_file(path, sha256, move=move)
 
 
-def keep_all(
+def store_files(
     session: Session, fresh: Mapping[str, tuple[Path, int]], used: Collection[str]
 ) -> None:
-    """Store many small files like :func:`keep`, and lock all blobs in use until the commit.
+    """Store many small files like :func:`store_file`, and lock all blobs in use until the commit.
 
     Args:
         session: the transaction in which the caller refers to the blobs.
@@ -186,7 +186,7 @@ def _lock_all(session: Session, hashes: Collection[str]) -> set[str]:
     return set(session.scalars(locked))
 
 
-def refer(
+def add_reference(
     session: Session,
     file: StoredFile,
     *,
@@ -198,10 +198,10 @@ def refer(
     task_id: int | None = None,
     bundle_id: int | None = None,
 ) -> None:
-    """Add an owner's reference to a blob that :func:`keep` has stored, now or earlier.
+    """Add an owner's reference to a blob that :func:`store_file` has stored, now or earlier.
 
     Raises:
-        BlobGone: the blob was collected meanwhile. If you still have the content, keep it again.
+        BlobGone: the blob was collected meanwhile. If you still have the content, store it again.
     """
     if not _lock(session, file.sha256):
         _revive(session, file.sha256)

@@ -133,7 +133,7 @@ def download_bundle(
     response = downloads.send_blob(
         request, file, f"{found.name}.tar.gz", "application/octet-stream"
     )
-    if response.status_code in downloads.SENT:
+    if response.status_code in downloads.CONTENT_STATUSES:
         audit.record(
             session,
             context.actor,

@@ -76,7 +76,7 @@ def add_bundle(
     """
     quotas.charge_storage(session, context.project_id, spooled.size)
     with disk_space_required():
-        storage.keep(session, spooled.path, spooled.sha256, spooled.size, move=True)
+        storage.store_file(session, spooled.path, spooled.sha256, spooled.size, move=True)
     bundle = CodeBundle(
         project_id=context.project_id,
         name=name,
@@ -90,7 +90,7 @@ def add_bundle(
     session.add(bundle)
     session.flush()
     session.refresh(bundle)
-    storage.refer(
+    storage.add_reference(
         session,
         StoredFile(BUNDLE_FILE, spooled.sha256, spooled.size),
         project_id=context.project_id,
@@ -250,5 +250,5 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         size = sum(file.size for file in outcome.files)
         quotas.charge_storage(session, task.project_id, size)
     for file in outcome.files:
-        storage.refer(session, file, project_id=task.project_id, task_id=task.id)
+        storage.add_reference(session, file, project_id=task.project_id, task_id=task.id)
     session.flush()

@@ -23,7 +23,7 @@ from aiplatform.server.audit.service.file_verification import read_lines, verify
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.storage import get_store, keep
+from aiplatform.server.core.storage import get_store, store_file
 
 SEALS_AT_ONCE = 200
 ROWS_AT_ONCE = 100_000
@@ -82,7 +82,7 @@ def _archive_next(session: Session, days: int) -> int | None:
         size = path.stat().st_size
         with path.open("rb") as whole:
             sha256 = hashlib.file_digest(whole, "sha256").hexdigest()
-        keep(session, path, sha256, size)
+        store_file(session, path, sha256, size)
     session.execute(
         insert(AuditArchive).values(
             first_seal=last + 1, last_seal=through, rows=rows, sha256=sha256, size=size

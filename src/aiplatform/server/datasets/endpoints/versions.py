@@ -211,7 +211,7 @@ def get_dataset_content(
             kept = aside
         filename = safe_filename(f"{name}.{FILE_EXTENSIONS[format]}")
         response = downloads.send_blob(request, kept, filename, media_type)
-    if response.status_code in downloads.SENT:
+    if response.status_code in downloads.CONTENT_STATUSES:
         audit.record(
             session,
             context.actor,

@@ -17,7 +17,7 @@ from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken
-from aiplatform.server.core.files import keep_parts
+from aiplatform.server.core.files import store_parts
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobGone
 from aiplatform.server.datasets import queries
@@ -296,12 +296,12 @@ def _keep_files(
         with quotas.charge_added_storage(session, context.project_id, at_least=new):
             try:
                 with session.begin_nested():
-                    keep_parts(session, packed, **owner)
+                    store_parts(session, packed, **owner)
                     session.flush()
             except BlobGone:
                 # The version that the files were packed against was deleted meanwhile.
                 packed = pack_without_reuse(upload)
-                keep_parts(session, packed, **owner)
+                store_parts(session, packed, **owner)
     session.flush()
 
 

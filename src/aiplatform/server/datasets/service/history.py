@@ -12,7 +12,7 @@ from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.files import keep_parts
+from aiplatform.server.core.files import store_parts
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import IdenticalContent, VersionNotDeletable
 from aiplatform.server.datasets.models import (
@@ -140,9 +140,9 @@ def restore(
     with quotas.charge_added_storage(session, context.project_id):
         if rows.parts:
             packed = Packed(rows.sha256, rows.size, list(rows.parts))
-            keep_parts(session, {ROWS_PATH: packed}, **owner)
+            store_parts(session, {ROWS_PATH: packed}, **owner)
         else:
-            storage.refer(session, rows, **owner)
+            storage.add_reference(session, rows, **owner)
     dataset_details = session.get_one(DatasetDetails, dataset.id)
     dataset_details.last_number = number
     session.flush()

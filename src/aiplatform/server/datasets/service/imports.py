@@ -131,7 +131,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
 
 def _store_blob(path: Path, sha256: str, size: int) -> Any:
-    return lambda session: storage.keep(session, path, sha256, size)
+    return lambda session: storage.store_file(session, path, sha256, size)
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:

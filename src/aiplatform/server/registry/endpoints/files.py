@@ -119,7 +119,7 @@ def get_model_file(
     file = queries.get_file(session, context.model_id, path)
     name = file.path.rpartition("/")[2]
     response = downloads.send_blob(request, file, name, "application/octet-stream")
-    if response.status_code in downloads.SENT:
+    if response.status_code in downloads.CONTENT_STATUSES:
         audit.record(
             session,
             context.actor,

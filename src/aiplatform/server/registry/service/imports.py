@@ -136,8 +136,8 @@ def add_file(
     session.flush()
     quotas.charge_storage(session, model.project_id, file.size)
     with disk_space_required():
-        storage.keep(session, spooled.path, file.sha256, file.size, move=True)
-    storage.refer(session, file, project_id=model.project_id, model_id=model_id)
+        storage.store_file(session, spooled.path, file.sha256, file.size, move=True)
+    storage.add_reference(session, file, project_id=model.project_id, model_id=model_id)
     session.flush()
     return file
 
@@ -334,7 +334,7 @@ def _fill(
     """Replace the uploaded files by the imported ones, and set the model to ready."""
     session.execute(delete(BlobRef).where(BlobRef.model_id == model.id))
     for file in sorted(files, key=lambda file: file.sha256):
-        storage.refer(session, file, project_id=model.project_id, model_id=model.id)
+        storage.add_reference(session, file, project_id=model.project_id, model_id=model.id)
     facts = dict(outcome.result)
     framework = facts.pop("framework", None)
     named = facts.get("license")

@@ -204,7 +204,7 @@ def register_tuned(
     )
     session.flush()
     for file in made:
-        storage.refer(session, file, project_id=project_id, model_id=model.id)
+        storage.add_reference(session, file, project_id=project_id, model_id=model.id)
     if task.model_id is None:
         task.model_id = model.id
     record_registered(session, model, queries.project_of(session, project_id), task)
@@ -259,7 +259,7 @@ def register_again(
     files = sorted(queries.files(session, model), key=lambda file: file.sha256)
     quotas.charge_storage(session, context.project_id, sum(file.size for file in files))
     for file in files:
-        storage.refer(session, file, project_id=context.project_id, model_id=again.id)
+        storage.add_reference(session, file, project_id=context.project_id, model_id=again.id)
     audit.record(
         session,
         context.actor,

@@ -115,7 +115,7 @@ def get_task_artifact(
     file = queries.get_artifact(session, found.id, path)
     name = file.path.rpartition("/")[2]
     response = downloads.send_blob(request, file, name, "application/octet-stream")
-    if response.status_code in downloads.SENT:
+    if response.status_code in downloads.CONTENT_STATUSES:
         audit.record(
             session,
             context.actor,

@@ -51,7 +51,7 @@ class AttemptWriter:
     def store_file(self, path: Path, *, move: bool) -> StoredFile:
         """Put one file into the blob store."""
         sha256, size = hash_file(path)
-        self(lambda session: storage.keep(session, path, sha256, size, move=move))
+        self(lambda session: storage.store_file(session, path, sha256, size, move=move))
         return StoredFile(path.name, sha256, size)
 
     def store_tree(self, directory: Path, *, move: bool) -> list[StoredFile]:

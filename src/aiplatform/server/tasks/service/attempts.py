@@ -134,7 +134,7 @@ def write_telemetry(
         )
         for place, chunk in enumerate(chunks):
             if chunk.segment is not None and chunk.segment["sha256"] is not None:
-                storage.refer(
+                storage.add_reference(
                     session,
                     StoredFile(f"log/{first_seq + place}", chunk.segment["sha256"], 0),
                     project_id=task.project_id,
@@ -211,7 +211,9 @@ def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[St
     session.add(checkpoint)
     session.flush()
     for file in files:
-        storage.refer(session, file, project_id=task.project_id, checkpoint_id=checkpoint.id)
+        storage.add_reference(
+            session, file, project_id=task.project_id, checkpoint_id=checkpoint.id
+        )
     prune_checkpoints(session, task)
     add_event(session, task, "checkpoint", step=step)
     session.flush()

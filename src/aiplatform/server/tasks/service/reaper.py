@@ -21,7 +21,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core import audit
 from aiplatform.server.core.broker import WAKE, send, task_queue
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.results import end_lost
+from aiplatform.server.core.results import fail_lost_invocations
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import ExternalRun, Task, TaskLease, TaskNode, Worker
@@ -149,7 +149,7 @@ class Reaper:
                 .returning(Worker.name)
             )
             for name in names.all():
-                end_lost(session, name)
+                fail_lost_invocations(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
         """Return external runs that were silent for too long."""

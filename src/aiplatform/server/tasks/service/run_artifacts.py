@@ -57,8 +57,8 @@ def add_artifact(
     file = StoredFile(path, spooled.sha256, spooled.size)
     quotas.charge_storage(session, context.project_id, file.size)
     with disk_space_required():
-        storage.keep(session, spooled.path, file.sha256, file.size, move=True)
-    storage.refer(session, file, project_id=context.project_id, task_id=task.id)
+        storage.store_file(session, spooled.path, file.sha256, file.size, move=True)
+    storage.add_reference(session, file, project_id=context.project_id, task_id=task.id)
     audit.record(
         session,
         context.actor,

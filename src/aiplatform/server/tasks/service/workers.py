@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import aiplatform
-from aiplatform.server.core.results import end_lost
+from aiplatform.server.core.results import fail_lost_invocations
 from aiplatform.server.core.settings import SCRIPTS_REFUSED, Settings
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Worker
@@ -143,7 +143,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         reason = "the worker died and was started again"
         with isolated("the end of a lease", task_id=held.task_id), session.begin_nested():
             expire(session, held.task_id, held.fence, reason)
-    end_lost(session, name)
+    fail_lost_invocations(session, name)
     return worker_id
 
 
@@ -180,4 +180,4 @@ def sign_off(session: Session, worker_id: int) -> None:
         .returning(Worker.name)
     )
     if name is not None:
-        end_lost(session, name)
+        fail_lost_invocations(session, name)
