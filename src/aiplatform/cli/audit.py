@@ -261,7 +261,7 @@ def archive(
     """
     use_local_platform()
     run = import_server_function("aiplatform.server.audit.service.archives", "archive_all")
-    rows = run_on_database(lambda: _fit(lambda: run(days)))
+    rows = run_on_database(lambda: _report_unfit_archives(lambda: run(days)))
     if json:
         print_json({"archived": rows})
     else:
@@ -285,7 +285,7 @@ def prune(
     settings = import_server_function("aiplatform.server.core.settings", "get_settings")()
     libpq = import_server_function("aiplatform.server.core.events", "libpq_url")
     url = libpq(settings.migration_database_url or settings.database_url)
-    rows = run_on_database(lambda: _fit(lambda: run(url, days)))
+    rows = run_on_database(lambda: _report_unfit_archives(lambda: run(url, days)))
     if json:
         print_json({"pruned": rows})
     else:
@@ -324,7 +324,7 @@ def keygen(
         say(tr("Public key: {public}, for `aiplatform audit verify --public-key`.", public=public))
 
 
-def _fit(run: Callable[[], Any]) -> Any:
+def _report_unfit_archives(run: Callable[[], Any]) -> Any:
     from aiplatform.server.audit.service.archives import ArchiveMismatchError
 
     try:

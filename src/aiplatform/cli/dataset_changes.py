@@ -143,7 +143,7 @@ def patch(
                 tr("--set {text}: give ROW.COLUMN=VALUE, as in 17.label=spam", text=text)
             )
         changes.setdefault(int(row), {})[column] = json_or_text(value)
-    rows = [_row(text) for text in add or ()]
+    rows = [_parse_row(text) for text in add or ()]
     if not (changes or rows or delete_row):
         raise typer.BadParameter(tr("give a file, or --set, --add or --delete-row"))
     made = connect(project).datasets.patch(
@@ -358,7 +358,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """Show the differences between two versions: rows, cells and columns."""
-    name, before, after = _compared(dataset, versions or [])
+    name, before, after = _versions_to_compare(dataset, versions or [])
     found = connect(project).datasets.diff(name, before, after, key=key, kinds=kind or ())
     entries = found.entries.take(limit)
     if json:
@@ -386,7 +386,7 @@ def diff(
             print_text(line)
 
 
-def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
+def _versions_to_compare(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
     """Return the dataset and the versions to compare; the second is None for the current one.
 
     Raises:
@@ -419,14 +419,14 @@ def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
 def _entry_lines(entry: dict[str, Any]) -> list[str]:
     if entry["kind"] == "changed":
         return [f"~ {entry['before']} → {entry['after']}"] + [
-            f"    {name}: {_shown(cell['before'])} → {_shown(cell['after'])}"
+            f"    {name}: {_cell_text(cell['before'])} → {_cell_text(cell['after'])}"
             for name, cell in entry["cells"].items()
         ]
     sign, place = ("+", "after") if entry["kind"] == "added" else ("-", "before")
-    return [f"{sign} {entry[place]} {_shown(entry['row'])}"]
+    return [f"{sign} {entry[place]} {_cell_text(entry['row'])}"]
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     text = jsonlib.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
@@ -557,7 +557,7 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
         ) from None
 
 
-def _row(text: str) -> dict[str, Any]:
+def _parse_row(text: str) -> dict[str, Any]:
     try:
         row = jsonlib.loads(text)
     except ValueError:

@@ -108,7 +108,7 @@ def import_rows(
     """Let the platform fetch a dataset: from the web, S3, or a hub."""
     from aiplatform.client import NotFound
 
-    place, default_name = _place(source, file, split, subset, region, endpoint)
+    place, default_name = _parse_source(source, file, split, subset, region, endpoint)
     name = name or default_name
     options: dict[str, Any] = {
         "format": data_format,
@@ -153,7 +153,7 @@ def import_rows(
         say(note)
 
 
-def _place(
+def _parse_source(
     text: str,
     file: str | None,
     split: str | None,

@@ -129,7 +129,7 @@ def gate(
     if clear or rules_given:
         rules: dict[str, Any] = {}
         if not clear:
-            limits = [_limit(text) for text in limit or ()]
+            limits = [_parse_limit(text) for text in limit or ()]
             rules = {"min_score": min_score, "forbid_errors": forbid_errors, "limits": limits}
             for name, others in (("evaluation", evaluation), ("benchmarks", benchmark)):
                 refs = [datasets.reference(other, project=project) for other in others or ()]
@@ -156,7 +156,7 @@ def gate(
         (tr("compared with benchmark"), "benchmarks"),
     ):
         for ref in found.get(name) or ():
-            label = f"{_named(datasets, ref['dataset'])}@{ref['version'] or 'current'}"
+            label = f"{_name_of(datasets, ref['dataset'])}@{ref['version'] or 'current'}"
             rows.append([rule, label])
     if rows:
         print_rows(["RULE", "ALLOWED"], rows)
@@ -164,7 +164,7 @@ def gate(
         say(tr("The gate has no rules: everything passes."))
 
 
-def _named(datasets: "Datasets", uuid: str) -> str:
+def _name_of(datasets: "Datasets", uuid: str) -> str:
     from aiplatform.client import NotFound
 
     try:
@@ -173,7 +173,7 @@ def _named(datasets: "Datasets", uuid: str) -> str:
         return tr("{uuid} (deleted)", uuid=uuid)
 
 
-def _limit(text: str) -> dict[str, Any]:
+def _parse_limit(text: str) -> dict[str, Any]:
     finding, _, share = text.partition("=")
     try:
         return {"finding": finding, "max_share": float(share)}

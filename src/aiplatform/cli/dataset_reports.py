@@ -108,7 +108,7 @@ def report(
         else:
             print_changes(changes)
     else:
-        _show(datasets, dataset, made, as_json=json)
+        _show_report(datasets, dataset, made, as_json=json)
 
 
 def check(
@@ -160,10 +160,10 @@ def check(
         if json
         else waiting_printer(tr("the quality report of {label}", label=dataset))
     )
-    _show(client.datasets, dataset, None, as_json=json)
+    _show_report(client.datasets, dataset, None, as_json=json)
 
 
-def _show(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
+def _show_report(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
     """Print a report, with the gate's verdict if it is the newest one.
 
     The gate always judges by the newest report.

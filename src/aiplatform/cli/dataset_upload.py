@@ -90,7 +90,7 @@ def upload(
     }
     adding = {"parent": parent, "allow_identical": allow_identical}
     with bar(tr("upload {name}", name=name), hidden=json) as progress:
-        dataset = _sent(client, name, file, {**options, "progress": progress}, adding)
+        dataset = _send_file(client, name, file, {**options, "progress": progress}, adding)
     if not json:
         say(
             tr(
@@ -110,7 +110,7 @@ def upload(
         print_json(dataset)
 
 
-def _sent(
+def _send_file(
     client: "Client", name: str, file: str, options: dict[str, Any], adding: dict[str, Any]
 ) -> "Dataset":
     """Commit the file to the dataset, create the dataset if missing, and return it."""

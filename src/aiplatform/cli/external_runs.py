@@ -81,17 +81,17 @@ def sync(
                 continue
             done.append(one)
             if not json:
-                say(_became(one))
+                say(_result_text(one))
     finally:
         if json:
-            print_json([_facts(each) for each in done])
+            print_json([_as_json(each) for each in done])
     if not json and not chosen:
         say(tr("Everything is on the platform."))
     if failed:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _facts(synced: "Synced") -> dict[str, Any]:
+def _as_json(synced: "Synced") -> dict[str, Any]:
     return {
         "directory": str(synced.directory),
         "task": str(synced.task),
@@ -101,7 +101,7 @@ def _facts(synced: "Synced") -> dict[str, Any]:
     }
 
 
-def _became(synced: "Synced") -> str:
+def _result_text(synced: "Synced") -> str:
     facts = {"name": synced.directory.name, "task": synced.task, "points": synced.points}
     if synced.complete:
         return tr("{name}: task {task}, {points} points, complete.", **facts)

@@ -67,18 +67,18 @@ def localise(command: Any) -> None:
 
     for name in FIXED:
         setattr(rich_utils, name, tr(getattr(rich_utils, name)))
-    rich_utils._make_rich_text = _folding(rich_utils._make_rich_text)  # noqa: SLF001
+    rich_utils._make_rich_text = _with_folding(rich_utils._make_rich_text)  # noqa: SLF001
     _translate(command)
 
 
 def localise_error(error: Any) -> None:
     """Translate the message of a typer usage error in place if the language is Chinese."""
     if current() == "zh":
-        text = _match(error.format_message())
+        text = _translate_sentence(error.format_message())
         error.format_message = lambda: text
 
 
-def _folding(make_text: Any) -> Any:
+def _with_folding(make_text: Any) -> Any:
     """Return a ``make_text`` whose texts are wrapped at the width of their column.
 
     Chinese has no spaces at which lines could be broken, and rich by default cuts words that are
@@ -112,13 +112,13 @@ def _translate(command: Any) -> None:
         _translate(child)
 
 
-def _match(sentence: str) -> str:
+def _translate_sentence(sentence: str) -> str:
     """Return the translation of a sentence of typer, including its parts."""
     if sentence in catalogue():
         return tr(sentence)
     for template in LIBRARY_MESSAGES:
         pattern = re.sub(r"\\\{\d\\\}", "(.+)", re.escape(template))
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
-            parts = [_match(part) for part in found.groups()]
+            parts = [_translate_sentence(part) for part in found.groups()]
             return tr(template).format(*parts)
     return sentence

@@ -58,7 +58,7 @@ def print_summaries(found: "Sequence[TaskSummary]", *, as_json: bool) -> None:
             number_text(facts.get("min")),
             number_text(facts.get("max")),
             number_text(facts.get("best")),
-            _whole(facts.get("best_step")),
+            _whole_number_text(facts.get("best_step")),
         ]
         for task in found
         for name, facts in task.metrics.items()
@@ -69,5 +69,5 @@ def print_summaries(found: "Sequence[TaskSummary]", *, as_json: bool) -> None:
     print_rows(["TASK", "METRIC", "POINTS", "LAST", "MIN", "MAX", "BEST", "AT STEP"], rows)
 
 
-def _whole(number: float | None) -> str:
+def _whole_number_text(number: float | None) -> str:
     return "" if number is None else f"{number:.0f}"

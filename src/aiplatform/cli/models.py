@@ -151,9 +151,9 @@ def import_model(
         "version": version,
         "license": model_license,
         "shared": shared,
-        "secrets": _pairs(secret or []),
+        "secrets": _parse_secrets(secret or []),
     }
-    kind, found = _source(source)
+    kind, found = _parse_source(source)
     match kind:
         case "package":
             model = client.models.import_package(found, **options)
@@ -328,7 +328,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
                 print_text(f"{label:>9}: {answer[key]}")
 
 
-def _pairs(given: list[str]) -> dict[str, str]:
+def _parse_secrets(given: list[str]) -> dict[str, str]:
     """Parse ``VARIABLE=NAME`` options."""
     pairs = {}
     for text in given:
@@ -341,7 +341,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _source(text: str) -> tuple[str, str]:
+def _parse_source(text: str) -> tuple[str, str]:
     """Return the kind of source that the user named, and its name or path.
 
     Raises:

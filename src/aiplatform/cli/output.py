@@ -231,7 +231,7 @@ def print_record(
     from rich.table import Table
     from rich.text import Text
 
-    shown = _without(to_json(resource), skip)
+    shown = _without_fields(to_json(resource), skip)
     if client is not None:
         from aiplatform.cli.names import with_names
 
@@ -242,14 +242,14 @@ def print_record(
     console().print(table)
 
 
-def _without(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str, Any]:
+def _without_fields(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str, Any]:
     """Return the fields without the skipped ones."""
     kept = {}
     for name, value in fields.items():
         if name in skip:
             continue
         inner = [path.removeprefix(f"{name}.") for path in skip if path.startswith(f"{name}.")]
-        kept[name] = _without(value, inner) if inner and isinstance(value, dict) else value
+        kept[name] = _without_fields(value, inner) if inner and isinstance(value, dict) else value
     return kept
 
 

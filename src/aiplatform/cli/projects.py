@@ -73,7 +73,7 @@ def retention(project: Name, json: Json = False) -> None:
         "last {last}, best {best}; {kept}",
         last=found.checkpoints_last,
         best=found.checkpoints_best,
-        kept=_kept(found.checkpoint_days),
+        kept=_days_text(found.checkpoint_days),
     )
 
     def freed(tasks: int, size: str) -> str:
@@ -82,10 +82,10 @@ def retention(project: Name, json: Json = False) -> None:
     print_rows(
         ["WHAT", "KEPT", "NEXT CLEANUP FREES"],
         [
-            [tr("logs"), _kept(found.log_days), freed(frees["log_tasks"], logs)],
+            [tr("logs"), _days_text(found.log_days), freed(frees["log_tasks"], logs)],
             [
                 tr("telemetry"),
-                _kept(found.telemetry_days),
+                _days_text(found.telemetry_days),
                 freed(frees["telemetry_tasks"], telemetry),
             ],
             [tr("checkpoints"), counts, f"{frees['checkpoints']}, {states}"],
@@ -93,7 +93,7 @@ def retention(project: Name, json: Json = False) -> None:
     )
 
 
-def _kept(days: int | None) -> str:
+def _days_text(days: int | None) -> str:
     return tr("for good") if days is None else tr("{count} days", count=days)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 app = group("Sweeps: hyper-parameter searches for an experiment.")
 
-_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="Sweep: name or uuid.")]
 
@@ -178,7 +178,7 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
     """
     try:
         ended = sweep.wait(
-            interval=_LOOK_SECONDS,
+            interval=_POLL_SECONDS,
             on_event=None if as_json else waiting_printer(sweep.name),
             on_change=_change_printer(as_json=as_json),
         )

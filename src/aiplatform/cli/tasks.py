@@ -118,7 +118,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
             "TIME": lambda e: f"{e.time:%Y-%m-%d %H:%M:%S}",
             "WHAT": lambda e: tr(e.kind.replace("_", " ")),
             "FACTS": lambda e: ", ".join(
-                f"{key.replace('_', ' ')} {_in_short(value)}"
+                f"{key.replace('_', ' ')} {_short_text(value)}"
                 for key, value in e.data.items()
                 if value is not None
             ),
@@ -128,16 +128,16 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
     )
 
 
-def _in_short(value: Any) -> str:
+def _short_text(value: Any) -> str:
     """Return a short text for a value of an event; ``--json`` prints the whole value."""
     match value:
         case dict() | list() if len(value) > MAX_SHOWN:
             return f"({len(value)})"
         case dict():
-            parts = [f"{key.replace('_', ' ')} {_in_short(item)}" for key, item in value.items()]
+            parts = [f"{key.replace('_', ' ')} {_short_text(item)}" for key, item in value.items()]
             return f"({', '.join(parts)})" if parts else tr("none")
         case list():
-            return ", ".join(map(_in_short, value)) or tr("none")
+            return ", ".join(map(_short_text, value)) or tr("none")
         case bool():
             return tr("yes") if value else tr("no")
     return str(value)

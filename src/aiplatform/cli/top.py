@@ -75,7 +75,7 @@ def bar(share: float) -> str:
     return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {share:4.0%}"
 
 
-def _left(task: "Task") -> str:
+def _remaining_text(task: "Task") -> str:
     detail = task.progress_detail or {}
     return duration_text(detail.get("seconds_left"))
 
@@ -88,7 +88,7 @@ def _step(task: "Task") -> str:
     return f"{step}/{steps}" if steps else str(step)
 
 
-def _ran(task: "Task") -> str:
+def _runtime_text(task: "Task") -> str:
     if task.started_at is None:
         return ""
     return duration_text((datetime.now(UTC) - task.started_at).total_seconds())
@@ -120,8 +120,8 @@ RUNNING: dict[str, Any] = {
     "WORKER": lambda t: t.worker or "",
     "PROGRESS": lambda t: bar(t.progress),
     "STEP": _step,
-    "RUNTIME": _ran,
-    "LEFT": _left,
+    "RUNTIME": _runtime_text,
+    "LEFT": _remaining_text,
 }
 WAITING: dict[str, Any] = {
     "#": lambda t: t.position or "",

@@ -167,9 +167,9 @@ def train(
     }
     lora = {"rank": lora_rank, "alpha": lora_alpha}
     wanted = read_spec(spec) if spec else {}
-    wanted |= _given(fields)
-    if _given(lora):
-        wanted["lora"] = {**wanted.get("lora", {}), **_given(lora)}
+    wanted |= _given_values(fields)
+    if _given_values(lora):
+        wanted["lora"] = {**wanted.get("lora", {}), **_given_values(lora)}
     assign(wanted, assignments or [])
     for required in ("base_model", "dataset"):
         if wanted.get(required) in (None, ""):
@@ -212,7 +212,7 @@ def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None
         name or about.get("name") or f"train-{datetime.now().astimezone():%m%d-%H%M%S}"
     )
     return client.experiments.create(
-        experiment_name, description=about.get("description"), **_referring(wanted)
+        experiment_name, description=about.get("description"), **_with_references(wanted)
     )
 
 
@@ -237,7 +237,7 @@ def print_training(client: "Client", task: "Task") -> None:
     print_rows(["", ""], rows)
 
 
-def _referring(wanted: dict[str, Any]) -> dict[str, Any]:
+def _with_references(wanted: dict[str, Any]) -> dict[str, Any]:
     """Convert references in a spec, ``dataset = {dataset, version}``, to those of the SDK."""
     fields = dict(wanted)
     for key in ("dataset", "eval_dataset"):
@@ -248,5 +248,5 @@ def _referring(wanted: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _given_values(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}

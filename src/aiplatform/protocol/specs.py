@@ -447,7 +447,7 @@ def nodes_of(spec: TaskSpec) -> int:
     return spec.nodes if isinstance(spec, TrainingSpec | ScriptSpec) else 1
 
 
-def made_by(spec: TaskSpec) -> UUID | None:
+def source_training(spec: TaskSpec) -> UUID | None:
     """Return the training whose model the task waits for, or None."""
     model = spec.model if isinstance(spec, EvaluationSpec | InferenceSpec) else None
     return model.from_task if isinstance(model, FromTask) else None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
 from aiplatform.protocol.references import After
-from aiplatform.protocol.specs import InferenceSpec, made_by
+from aiplatform.protocol.specs import InferenceSpec, source_training
 from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference import queries
@@ -268,7 +268,7 @@ def _lock_model(session: Session, context: ProjectContext, uuid: UUID) -> _Locke
     """
     deployment = queries.get_deployment(session, context, uuid)
     spec = InferenceSpec.model_validate(deployment.spec)
-    if deployment.model_id is None and made_by(spec) is None:
+    if deployment.model_id is None and source_training(spec) is None:
         raise DeployedModelGone
     try:
         needs = dependencies.lock_required_tasks(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.references import FromTask
-from aiplatform.protocol.specs import TaskSpec, made_by
+from aiplatform.protocol.specs import TaskSpec, source_training
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.broker import wake
@@ -156,7 +156,7 @@ def _prepare_retry(session: Session, context: ProjectContext, task: Task) -> Pre
     newest retry.
     """
     spec: TaskSpec = task_specs.validate_python(task.config)
-    maker = made_by(spec)
+    maker = source_training(spec)
     if maker is not None:
         meant = FromTask(from_task=dependencies.last_retry(session, maker))
         spec = spec.model_copy(update={"model": meant})

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.references import After
-from aiplatform.protocol.specs import TaskSpec, made_by
+from aiplatform.protocol.specs import TaskSpec, source_training
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.tasks.errors import DependencyFailed
@@ -32,7 +32,7 @@ class Dependency:
 
 def required_tasks(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
     """Return the tasks that a task must wait for: those named, and the one whose model it reads."""
-    maker = made_by(spec)
+    maker = source_training(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 
 
