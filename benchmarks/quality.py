@@ -21,10 +21,10 @@ from common.figures import figure, progress
 
 from aiplatform.data import canonical
 from aiplatform.data.ingest import ingest
+from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Context
-from aiplatform.data.quality.checks import CHECKS
+from aiplatform.data.quality.check_run import CheckRun
 from aiplatform.data.quality.label_errors import LabelErrors
-from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.report import make_report
 from aiplatform.protocol.enums import DataShape
@@ -38,10 +38,10 @@ MAX_LENGTH = 450
 def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:
     """Return the rows of each finding by its code."""
     context = Context(DataShape.CHAT, pq.read_schema(path), canonical.row_count(path), references)
-    looked = Look(context, CHECKS, weights, MAX_LENGTH)
-    looked.at(path, lambda _: None)
+    run = CheckRun(context, CHECKS, weights, MAX_LENGTH)
+    run.execute(path, lambda _: None)
     found: dict[str, set[int]] = {}
-    for finding in looked.findings():
+    for finding in run.findings():
         found.setdefault(finding.code, set()).update(finding.rows)
     return found
 
@@ -93,9 +93,9 @@ def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
     ingest(lines, scratch / "labels.parquet", filename=lines.name)
     path = scratch / "labels.parquet"
     context = Context(DataShape.CLASSIFICATION, pq.read_schema(path), len(rows))
-    looked = Look(context, [LabelErrors], None, 0)
-    looked.at(path, lambda _: None)
-    got = {row for finding in looked.findings() for row in finding.rows}
+    run = CheckRun(context, [LabelErrors], None, 0)
+    run.execute(path, lambda _: None)
+    got = {row for finding in run.findings() for row in finding.rows}
     figure("quality.label_errors.precision", round(len(got & wrong) / max(len(got), 1), 3), unit="")
     figure("quality.label_errors.recall", round(len(got & wrong) / len(wrong), 3), unit="")
 

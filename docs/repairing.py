@@ -15,11 +15,11 @@ from aiplatform.cli.dataset_reports import print_changes
 from aiplatform.cli.report_text import print_report
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.ingest import ingest
-from aiplatform.data.operations import ComparedFile, Fix, Job
+from aiplatform.data.operation_specs import ComparedFile, Fix, Job
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.report import make_report
-from aiplatform.data.reports import compared
-from aiplatform.data.rework import rework
+from aiplatform.data.reports import compare_reports
+from aiplatform.data.row_operations import execute
 from aiplatform.protocol.rows import RowFix
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -73,7 +73,7 @@ v2, made from v1: {left} rows. {counts}
 A task in the queue applies the fixes and commits `v2`. The message of `v2` is “Fixed in v1: …”, and
 its `made_by` contains the fixes, the counts and the task. `v1` is kept. These texts were changed:
 
-{mended}
+{changed_texts}
 
 The new version has a report of its own, compared with the same evaluation data:
 
@@ -126,7 +126,7 @@ v2, made from v1: {left} rows. {counts}
 修复由队列中的一个任务完成，并提交 `v2`。`v2` 的说明是“Fixed in v1: …”，它的 `made_by`
 中有所用的修复、计数和任务。`v1` 仍然保留。修改后的文本：
 
-{mended}
+{changed_texts}
 
 新版本有自己的报告，并与同样的评估数据作了比较：
 
@@ -164,10 +164,10 @@ def repairing_pages() -> tuple[str, str]:
                 references=[ComparedFile(label="held-out@v1", role="evaluation", path=held)],
             ),
         )
-        answer = rework(job)
+        answer = execute(job)
         fixed = Path(answer["outputs"][0]["path"])
         after = _report(fixed, reference)
-        changes = {"before": "v1", "after": "v2", **compared(before, after)}
+        changes = {"before": "v1", "after": "v2", **compare_reports(before, after)}
         counts = ", ".join(f"{answer[key]} {key}" for key in ("changed", "deleted"))
         row = _finding(before, "leakage_exact")["examples"][0]["row"]
         facts = {
@@ -177,7 +177,7 @@ def repairing_pages() -> tuple[str, str]:
             "fixes": " ".join(f"{code}={action}" for code, action in FIXES.items()),
             "left": after["rows"],
             "counts": counts,
-            "mended": _mended(messy, fixed),
+            "changed_texts": _changed_texts(messy, fixed),
             "changes": _printed(lambda: print_changes(changes)),
         }
         return (
@@ -201,7 +201,7 @@ def _finding(report: dict[str, Any], code: str) -> dict[str, Any]:
     return next(found for found in report["findings"] if found["code"] == code)
 
 
-def _mended(messy: Path, fixed: Path) -> str:
+def _changed_texts(messy: Path, fixed: Path) -> str:
     before = {text for row in iter_rows(messy) for text in _texts(row)}
     after = [text for row in iter_rows(fixed) for text in _texts(row)]
     return "\n".join(f"- `{text}`" for text in after if text not in before)

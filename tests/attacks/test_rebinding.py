@@ -8,7 +8,7 @@ from typing import Any
 import httpcore
 import pytest
 
-from aiplatform.data import outgoing
+from aiplatform.data import outgoing_http
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.fetching import downloader as downloader_module
 from aiplatform.runtime.fetching.downloader import Downloader, RemoteFile
@@ -70,7 +70,7 @@ def test_webhook_sso_and_import_refuse_name_that_became_private(
     url = "http://rebind.test/x"
     require_open_url(url)
     names["rebind.test"] = [[address]]
-    with client() as http, pytest.raises(outgoing.OutgoingRefused):
+    with client() as http, pytest.raises(outgoing_http.OutgoingRefused):
         http.post(url, json={})
     with pytest.raises(SsoUnavailable):
         _get(url)

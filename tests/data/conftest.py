@@ -14,8 +14,8 @@ from aiplatform.data import canonical
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
-from aiplatform.data.operations import Job
-from aiplatform.data.rework import rework
+from aiplatform.data.operation_specs import Job
+from aiplatform.data.row_operations import execute
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.reading_options import Reading
 
@@ -67,12 +67,12 @@ class Upload:
         )
         return list(iter_rows(self.output))
 
-    def aside(self) -> list[dict[str, Any]]:
+    def quarantined(self) -> list[dict[str, Any]]:
         """Return the rows that the last upload set aside."""
         quarantined = self.output.with_name(f"{self.output.name}.quarantine")
         return lines([quarantined.read_bytes()]) if quarantined.exists() else []
 
-    def fault(
+    def error(
         self,
         data: bytes | Path,
         filename: str,
@@ -143,7 +143,7 @@ def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
             {"base": make(base), "output": output, "do": {"operation": operation, **facts}}
         )
         try:
-            answer = rework(job)
+            answer = execute(job)
         except MalformedData:
             assert not list(tmp_path.glob(f"{output.name}*"))
             raise

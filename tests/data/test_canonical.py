@@ -14,7 +14,6 @@ import pytest
 
 from aiplatform.data import canonical
 from aiplatform.data.blobs import hash_file
-from aiplatform.data.browse import read_rows, rows_at, rows_from
 from aiplatform.data.canonical import (
     CanonicalWriter,
     export_jsonl,
@@ -25,6 +24,7 @@ from aiplatform.data.canonical import (
     shape_of,
 )
 from aiplatform.data.conversations import CHAT
+from aiplatform.data.row_access import read_rows, rows_at, rows_from
 from aiplatform.protocol.enums import DataFormat, DataShape
 from tests.data.conftest import Upload, jsonl, lines
 

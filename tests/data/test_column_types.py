@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from aiplatform.data.browse import search
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.column_types import Evidence
 from aiplatform.data.errors import REASONS, MalformedData
 from aiplatform.data.formats import csv as csv_module
 from aiplatform.data.ingest import ingest
-from aiplatform.data.operations import Job
-from aiplatform.data.rework import rework
+from aiplatform.data.operation_specs import Job
+from aiplatform.data.row_access import search
+from aiplatform.data.row_operations import execute
 from aiplatform.protocol.reading_options import Reading
 from aiplatform.protocol.rows import Condition
 from tests.data.conftest import Upload, jsonl
@@ -60,7 +60,7 @@ def test_column_of_values_has_the_type_that_all_of_them_fit(
     upload: Upload, values: list[str], kind: str | None, read: list[Any] | None
 ) -> None:
     if kind is None:
-        assert upload.fault(column(*values), "x.csv").reason == "csv_ragged"
+        assert upload.error(column(*values), "x.csv").reason == "csv_ragged"
         return
     rows = upload(column(*values), "x.csv")
     assert types(upload) == {"c": kind, "other": "text"}
@@ -156,23 +156,23 @@ class TestUploaderTypes:
     def test_value_that_does_not_fit_is_refused_with_its_line(
         self, upload: Upload, kind: str, value: str
     ) -> None:
-        fault = upload.fault(column("", value), "x.csv", types={"c": kind})
-        assert (fault.reason, fault.line) == ("type_unfit", 3)
-        assert kind in fault.message
-        assert value in fault.message
+        error = upload.error(column("", value), "x.csv", types={"c": kind})
+        assert (error.reason, error.line) == ("type_unfit", 3)
+        assert kind in error.message
+        assert value in error.message
 
     def test_value_that_does_not_fit_is_set_aside(self, upload: Upload) -> None:
         rows = upload(column("1", "x"), "x.csv", types={"c": "integer"}, bad_rows="quarantine")
         assert [row["c"] for row in rows] == [1]
-        assert [row["reason"] for row in upload.aside()] == ["type_unfit"]
+        assert [row["reason"] for row in upload.quarantined()] == ["type_unfit"]
 
     def test_type_of_an_unknown_column_is_refused(self, upload: Upload) -> None:
-        fault = upload.fault(column("1"), "x.csv", types={"nosuch": "text"})
-        assert fault.reason == "column_unknown"
+        error = upload.error(column("1"), "x.csv", types={"nosuch": "text"})
+        assert error.reason == "column_unknown"
 
     def test_other_type_for_a_text_column_of_a_shape_is_refused(self, upload: Upload) -> None:
-        fault = upload.fault(b"text,label\n1,2\n", "x.csv", types={"text": "integer"})
-        assert fault.reason == "type_of_content"
+        error = upload.error(b"text,label\n1,2\n", "x.csv", types={"text": "integer"})
+        assert error.reason == "type_of_content"
         assert "type_of_content" in REASONS
 
 
@@ -182,7 +182,7 @@ class TestPreviousTypes:
     def read(self, upload: Upload, data: bytes, held: dict[str, str], name: str = "x.csv") -> Any:
         source = upload.directory / "given"
         source.write_bytes(data)
-        upload.found = ingest(source, upload.output, filename=name, held=held)
+        upload.found = ingest(source, upload.output, filename=name, previous_types=held)
         return list(iter_rows(upload.output))
 
     @pytest.mark.parametrize(
@@ -225,40 +225,55 @@ class TestEarlierUploaderTypes:
 
     def test_type_is_kept_instead_of_the_inferred_one(self, upload: Upload) -> None:
         named = {"c": "text", "other": "text", "gone": "date"}
-        self.read(upload, column("1", "2"), held=named, named=named)
+        self.read(upload, column("1", "2"), previous_types=named, explicit_types=named)
         assert types(upload) == {"c": "text", "other": "text"}
         assert upload.found["named"] == named
 
     def test_spellings_that_inference_rejects_are_accepted(self, upload: Upload) -> None:
-        self.read(upload, column("yes", "no"), held={"c": "boolean"}, named={"c": "boolean"})
+        self.read(
+            upload,
+            column("yes", "no"),
+            previous_types={"c": "boolean"},
+            explicit_types={"c": "boolean"},
+        )
         assert [row["c"] for row in iter_rows(upload.output)] == [True, False]
 
     def test_value_that_does_not_fit_is_refused_with_place_and_advice(self, upload: Upload) -> None:
         with pytest.raises(MalformedData) as refused:
-            self.read(upload, column("1", "x9"), held={"c": "integer"}, named={"c": "integer"})
+            self.read(
+                upload,
+                column("1", "x9"),
+                previous_types={"c": "integer"},
+                explicit_types={"c": "integer"},
+            )
         text = str(refused.value)
         assert all(part in text for part in ("line 3", "“c”", "integer", "x9", "--type"))
         assert refused.value.reason == "type_kept_unfit"
 
     def test_type_given_now_takes_precedence(self, upload: Upload) -> None:
         reading = Reading(types={"c": "text"})
-        self.read(upload, column("x9"), named={"c": "integer"}, reading=reading)
+        self.read(upload, column("x9"), explicit_types={"c": "integer"}, reading=reading)
         assert (types(upload)["c"], upload.found["named"]) == ("text", {"c": "text"})
 
     def test_typed_formats_ignore_earlier_types(self, upload: Upload) -> None:
-        self.read(upload, jsonl({"c": "x", "d": 1}), "b.jsonl", named={"c": "integer", "e": "date"})
+        self.read(
+            upload,
+            jsonl({"c": "x", "d": 1}),
+            "b.jsonl",
+            explicit_types={"c": "integer", "e": "date"},
+        )
         assert types(upload) == {"c": "text", "d": "integer"}
         assert upload.found["named"] == {"e": "date"}
 
     def test_text_column_of_a_shape_stays_text(self, upload: Upload) -> None:
-        self.read(upload, b"prompt,completion\n1,2\n", named={"prompt": "integer"})
+        self.read(upload, b"prompt,completion\n1,2\n", explicit_types={"prompt": "integer"})
         assert types(upload)["prompt"] == "text"
 
 
 class TestDates:
-    def places(self, upload: Upload, op: str, value: Any) -> list[int]:
+    def positions(self, upload: Upload, op: str, value: Any) -> list[int]:
         where = [Condition(column="at", op=op, value=value)]  # type: ignore[arg-type]
-        return search(upload.output, 0, 100, where=where, seconds=10).places
+        return search(upload.output, 0, 100, where=where, seconds=10).positions
 
     def test_comparisons_use_time_instead_of_spelling(self, upload: Upload) -> None:
         upload(
@@ -267,13 +282,16 @@ class TestDates:
             "x.csv",
         )
         assert types(upload)["at"] == "timestamp"
-        assert self.places(upload, ">", "2026-02-01T00:30:00Z") == [0, 3]
-        assert self.places(upload, "<=", "2026-02-01 00:30") == [1]
-        assert self.places(upload, "==", "2026-02-01T01:00:00Z") == [0]
-        assert self.places(upload, "!=", "2026-02-01T01:00:00Z") == [1, 2, 3]
-        assert self.places(upload, "in", ["2026-02-01T01:00Z", "2026-02-01T02:00:00.5Z"]) == [0, 3]
-        assert self.places(upload, "missing", None) == [2]
-        assert self.places(upload, ">=", "2026-02-01") == [0, 1, 3]
+        assert self.positions(upload, ">", "2026-02-01T00:30:00Z") == [0, 3]
+        assert self.positions(upload, "<=", "2026-02-01 00:30") == [1]
+        assert self.positions(upload, "==", "2026-02-01T01:00:00Z") == [0]
+        assert self.positions(upload, "!=", "2026-02-01T01:00:00Z") == [1, 2, 3]
+        assert self.positions(upload, "in", ["2026-02-01T01:00Z", "2026-02-01T02:00:00.5Z"]) == [
+            0,
+            3,
+        ]
+        assert self.positions(upload, "missing", None) == [2]
+        assert self.positions(upload, ">=", "2026-02-01") == [0, 1, 3]
 
     def test_comparison_with_a_value_that_is_no_date_is_refused(self, upload: Upload) -> None:
         upload(b"at\n2026-01-31\n", "x.csv")
@@ -281,7 +299,7 @@ class TestDates:
 
         for value in ("soon", 5, None, "2026-02-30"):
             with pytest.raises(MalformedData) as caught:
-                self.places(upload, ">", value)
+                self.positions(upload, ">", value)
             assert caught.value.reason == "condition_type"
 
     @pytest.mark.parametrize(
@@ -298,7 +316,7 @@ class TestDates:
             "output": tmp_path / "out",
             "do": {"operation": "patch", "patch": {"add": [added]}},
         }
-        [made] = rework(Job.model_validate(job))["outputs"]
+        [made] = execute(Job.model_validate(job))["outputs"]
         assert [c["type"] for c in made["columns"]] == [kind, "integer"]
 
 
@@ -330,5 +348,5 @@ def test_csv_numbers_mapped_to_an_answer_become_text(upload: Upload, tmp_path: P
         "output": tmp_path / "out",
         "do": {"operation": "map", "map": mapped},
     }
-    [made] = rework(Job.model_validate(job))["outputs"]
+    [made] = execute(Job.model_validate(job))["outputs"]
     assert [row["completion"] for row in iter_rows(Path(made["path"]))] == ["42", "7"]

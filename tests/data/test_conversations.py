@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from aiplatform.data.chunk import Chunk
+from aiplatform.data.column_kinds import Kind
+from aiplatform.data.column_kinds import build as build_kind
 from aiplatform.data.conversations import CHAT, SHAREGPT, build, is_clean, spelling_of
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.kinds import Kind
-from aiplatform.data.kinds import build as build_kind
 
 USER = {"role": "user", "content": "hi"}
 ANSWER = {"role": "assistant", "content": "hello"}
@@ -79,7 +79,7 @@ def test_plain_conversations_fit_a_column_with_extras() -> None:
         ([USER, {"role": "bot", "content": "x"}], "role_unknown", "has the role “bot”"),
         ([{"role": 5, "content": "x"}], "role_unknown", "has the role 5"),
         ([{"content": "x"}], "role_unknown", "null or none at all"),
-        ([{"from": "human", "value": "x"}], "role_unknown", "known are assistant, developer"),
+        ([{"from": "human", "value": "x"}], "role_unknown", "supported are assistant, developer"),
         ([{"role": "user", "content": 5}], "content_not_text", "“content” must be text"),
         ([{"role": "user", "content": []}], "content_not_text", "a list"),
         ([{"role": "user", "content": [{"type": "text"}]}], "content_not_text", "a list"),

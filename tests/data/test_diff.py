@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiplatform.data import diff
-from aiplatform.data.browse import drawn, rows_at, search
 from aiplatform.data.diff import Job, compare, page, summary_of
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.ingest import ingest
+from aiplatform.data.row_access import rows_at, sample_positions, search
 from aiplatform.protocol.rows import Condition
-
-Row = dict[str, Any]
-Rows = list[Row]
-numbers = count()
+from tests.data.conftest import Make, Rows, numbers
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[[Rows], Path]:
-    """Return a function that writes rows to a canonical Parquet file."""
-
-    def make(rows: Rows) -> Path:
-        source = tmp_path / f"{next(numbers)}.jsonl"
-        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        ingest(source, source.with_suffix(".parquet"), filename="rows.jsonl")
-        return source.with_suffix(".parquet")
-
-    return make
-
-
-@pytest.fixture
-def differ(tmp_path: Path, make: Callable[[Rows], Path]) -> Callable[..., Any]:
+def differ(tmp_path: Path, make: Make) -> Callable[..., Any]:
     """Return a function that compares rows, and returns the summary and all entries."""
 
     def differ(a: Rows, b: Rows, key: str | None = None) -> tuple[dict[str, Any], Rows]:
@@ -61,10 +43,10 @@ def applied(rows: Rows, entries: Rows) -> Rows:
     """Apply the entries of a diff to ``rows``; unchanged rows keep their order."""
     gone = {e["before"] for e in entries if e["before"] is not None}
     placed = {e["after"]: e for e in entries if e["after"] is not None}
-    rest = iter([row for place, row in enumerate(rows) if place not in gone])
+    rest = iter([row for position, row in enumerate(rows) if position not in gone])
     made: Rows = []
-    for place in range(len(rows) - len(gone) + len(placed)):
-        entry = placed.get(place)
+    for position in range(len(rows) - len(gone) + len(placed)):
+        entry = placed.get(position)
         if entry is None:
             made.append(next(rest))
         elif entry["kind"] == "added":
@@ -171,9 +153,9 @@ def test_diff_applied_to_the_first_version_gives_the_second(
 def test_diff_of_edits_in_place_keeps_the_order(
     differ: Differ, a: Rows, data: st.DataObject
 ) -> None:
-    a = [{**row, "id": place} for place, row in enumerate(a)]
+    a = [{**row, "id": position} for position, row in enumerate(a)]
     kept = data.draw(st.lists(st.sampled_from(range(len(a))), unique=True).map(sorted))
-    b = [{**a[place], "x": data.draw(values)} for place in kept]
+    b = [{**a[position], "x": data.draw(values)} for position in kept]
     b.insert(data.draw(st.integers(0, len(b))), {"id": 100, "x": 1, "y": "new"})
     _, entries = differ(a, b, "id")
     assert applied(a, entries) == b
@@ -182,22 +164,22 @@ def test_diff_of_edits_in_place_keeps_the_order(
 class TestBrowse:
     ROWS: Rows = [{"n": n, "text": f"row {n} " + "x" * 3000} for n in range(6000)]
 
-    def test_rows_at_and_search_return_matching_rows(self, make: Callable[[Rows], Path]) -> None:
+    def test_rows_at_and_search_return_matching_rows(self, make: Make) -> None:
         path = make(self.ROWS)
         assert [row["n"] for row in rows_at(path, [5999, 0, 3000])] == [5999, 0, 3000]
         with pytest.raises(IndexError):
             rows_at(path, [6000])
         found = search(path, 0, 5, text="ROW 12", seconds=9)
-        assert found.places == [12, *range(120, 124)]
+        assert found.positions == [12, *range(120, 124)]
         assert found.following == 124
         more = search(path, 124, 500, text="row 12", seconds=9)
-        assert len(found.places) + len(more.places) == 111
+        assert len(found.positions) + len(more.positions) == 111
         assert more.following is None
         where = [Condition(column="n", op=">=", value=5990)]
-        assert search(path, 0, 50, where=where, seconds=9).places == list(range(5990, 6000))
-        assert search(path, 0, 50, where=where, text="row 5995", seconds=9).places == [5995]
+        assert search(path, 0, 50, where=where, seconds=9).positions == list(range(5990, 6000))
+        assert search(path, 0, 50, where=where, text="row 5995", seconds=9).positions == [5995]
 
-    def test_search_out_of_time_can_be_continued(self, make: Callable[[Rows], Path]) -> None:
+    def test_search_out_of_time_can_be_continued(self, make: Make) -> None:
         path = make(self.ROWS)
         found = search(path, 0, 5, text="row 5999", seconds=0)
         assert found.rows == []
@@ -206,14 +188,14 @@ class TestBrowse:
         while not found.rows and found.following is not None:
             found = search(path, found.following, 5, text="row 5999", seconds=0)
             turns += 1
-        assert found.places == [5999]
+        assert found.positions == [5999]
         assert turns > 1
 
     def test_drawn_is_reproducible_and_without_repeats(self) -> None:
-        assert drawn(10, 20, 0) == list(range(10))
-        first = drawn(10**7, 50, 3)
-        assert first == drawn(10**7, 50, 3)
-        assert first != drawn(10**7, 50, 4)
+        assert sample_positions(10, 20, 0) == list(range(10))
+        first = sample_positions(10**7, 50, 3)
+        assert first == sample_positions(10**7, 50, 3)
+        assert first != sample_positions(10**7, 50, 4)
         assert len(set(first)) == 50
         assert max(first) < 10**7
         assert 0.3 * 10**7 < sum(first) / 50 < 0.7 * 10**7

@@ -14,7 +14,7 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.exports import EXPORTS
 from aiplatform.data.ingest import ingest
-from aiplatform.data.spreadsheets import csv_line, defused
+from aiplatform.data.spreadsheets import csv_line, neutralise_formulas
 from tests.data.conftest import jsonl
 
 Rows = list[dict[str, Any]]
@@ -99,7 +99,8 @@ def test_export_as_csv_and_upload_restores_rows_except_types_and_formulas(
     _, found = read(directory, exported, "rows.csv")
     # CSV does not tell if digits are a number or text, and the export disarms formulas.
     assert [{**row, "n": int(row["n"]), "yes": str(row["yes"]).lower()} for row in found] == [
-        {**row, "text": defused(row["text"]), "yes": str(row["yes"]).lower()} for row in rows
+        {**row, "text": neutralise_formulas(row["text"]), "yes": str(row["yes"]).lower()}
+        for row in rows
     ]
 
 
@@ -109,6 +110,6 @@ def test_defused_puts_an_apostrophe_before_formulas() -> None:
         ("a;=1", "a;'=1"), ("a\n+1", "a\n'+1"), ("a; -cmd|'x'!A0", "a; '-cmd|'x'!A0"),
         ("a\n- one\n- two", "a\n- one\n- two"), ("a = b - c", "a = b - c"), ("你好", "你好"),
     ):  # fmt: skip
-        assert defused(text) == safe
+        assert neutralise_formulas(text) == safe
     assert csv_line(["a;b", 'c"d', " e", "f"]) == '"a;b","c""d"," e",f\r\n'
     assert csv_line([""]) == '""\r\n'

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aiplatform.data.browse import search
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.report import make_report
+from aiplatform.data.row_access import search
 from tests.data.conftest import Do, Make, Rows, chat
 
 
@@ -74,9 +74,9 @@ class TestFilter:
     def test_search_finds_rows_in_many_row_groups(self, make: Make) -> None:
         path = make([{"n": n, "x": n % 3} for n in range(100)])
         found = search(path, 0, 10, where=["n >= 42 and n < 44 and x present"], seconds=9)
-        assert found.places == [42, 43]
-        assert search(path, 0, 10, where=["n = 99 or x = 7"], seconds=9).places == [99]
-        assert search(path, 0, 10, where=["not n < 98"], seconds=9).places == [98, 99]
+        assert found.positions == [42, 43]
+        assert search(path, 0, 10, where=["n = 99 or x = 7"], seconds=9).positions == [99]
+        assert search(path, 0, 10, where=["not n < 98"], seconds=9).positions == [98, 99]
 
     def test_filter_by_conversation_searches_texts_and_counts_messages(self, do: Do) -> None:
         rows: Rows = [

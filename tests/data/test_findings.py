@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.data.finding_index import places_of
-from aiplatform.data.findings import Job, index
+from aiplatform.data.finding_rows_file import read_positions
+from aiplatform.data.list_finding_rows import Job, list_rows
 from tests.data.conftest import Upload, jsonl
 from tests.data.quality.test_third_party import ROWS, installed  # noqa: F401  (a fixture)
 
@@ -14,7 +14,7 @@ from tests.data.quality.test_third_party import ROWS, installed  # noqa: F401  (
 def test_index_contains_rows_of_third_party_findings(upload: Upload, tmp_path: Path) -> None:
     upload(jsonl(*ROWS), "x.jsonl")
     job = Job(rows=upload.output, output=tmp_path / "index.parquet")
-    counts = index(job)
+    counts = list_rows(job)
     assert (counts["shouting"], counts["duplicates"]) == (2, 1)
-    assert places_of(job.output, "shouting").tolist() == [1, 2]
-    assert places_of(job.output, "broken").tolist() == []
+    assert read_positions(job.output, "shouting").tolist() == [1, 2]
+    assert read_positions(job.output, "broken").tolist() == []

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiplatform.data.blobs import hash_file
-from aiplatform.data.browse import read_rows
 from aiplatform.data.canonical import row_count
 from aiplatform.data.plan import Plan
+from aiplatform.data.row_access import read_rows
 from tests.data.conftest import Upload, chat, jsonl, peak_of
 
 PROGRAM = [sys.executable, "-P", "-m", "aiplatform.data.ingest"]
@@ -73,7 +73,7 @@ def test_program_prints_an_error_as_one_line_of_json(tmp_path: Path) -> None:
         "ok": False,
         "code": "dataset.malformed",
         "reason": "json_invalid",
-        "message": "line 2: broken JSON at column 6: expecting value",
+        "message": "line 2: invalid JSON at column 6: expecting value",
         "message_zh": "第 2 行：第 6 列处 JSON 格式错误：此处应有值",
         "line": 2,
     }
@@ -147,7 +147,9 @@ def test_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
 def test_late_columns_give_the_same_file_as_early_ones(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (4000,))
+    monkeypatch.setattr(
+        "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (4000,)
+    )
     rows: list[dict[str, Any]] = [{"a": n, "b": None} for n in range(1000)]
     rows += [{"a": 0.5, "b": "late"}, {"a": None, "b": None, "c": [1]}]
     rows += [{"a": n, "b": None} for n in range(1000)]
@@ -155,14 +157,18 @@ def test_late_columns_give_the_same_file_as_early_ones(
     assert upload(jsonl(*rows), "x.jsonl") == filled
     late = upload.output.read_bytes()
     # The same rows in a single chunk, from which all types are known at once.
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (10**7,))
+    monkeypatch.setattr(
+        "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (10**7,)
+    )
     assert upload(jsonl(*rows), "x.jsonl") == filled
     assert upload.output.read_bytes() == late
 
 
 def test_file_is_read_at_most_twice(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every chunk adds a column and a type, but the file is still read at most twice."""
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (500,))
+    monkeypatch.setattr(
+        "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (500,)
+    )
     conformed: list[int] = []
     real = Plan.conform
     monkeypatch.setattr(
@@ -176,7 +182,9 @@ def test_file_is_read_at_most_twice(upload: Upload, monkeypatch: pytest.MonkeyPa
 def test_late_messages_with_extras_are_kept(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (4000,))
+    monkeypatch.setattr(
+        "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (4000,)
+    )
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     rows = [chat("u: hi", f"a: {n}") for n in range(500)]
     rows += [{"messages": [call, {"role": "tool", "content": "4", "name": "add"}]}]
@@ -193,9 +201,9 @@ def test_renamed_columns_are_reported(upload: Upload) -> None:
 def test_late_column_with_a_canonical_name_in_use_is_refused(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (40,))
+    monkeypatch.setattr("aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (40,))
     rows = [{"question": "a", "answer": "b"}] * 9 + [{"question": "a", "prompt": "c"}]
-    assert upload.fault(jsonl(*rows), "x.jsonl").reason == "column_twice"
+    assert upload.error(jsonl(*rows), "x.jsonl").reason == "column_twice"
 
 
 @pytest.mark.parametrize(
@@ -212,18 +220,18 @@ def test_late_column_with_a_canonical_name_in_use_is_refused(
 def test_row_of_another_shape_is_refused_with_its_line(
     upload: Upload, rows: list[dict[str, Any]], reason: str, said: str
 ) -> None:
-    fault = upload.fault(jsonl(*rows), "x.jsonl")
-    assert (fault.reason, fault.line) == (reason, 2)
-    assert said in fault.message
+    error = upload.error(jsonl(*rows), "x.jsonl")
+    assert (error.reason, error.line) == (reason, 2)
+    assert said in error.message
 
 
 def test_value_nested_too_deeply_is_refused_with_its_line(upload: Upload) -> None:
     deep = b'{"a":' + b"[" * 150 + b"]" * 150 + b"}\n"
-    fault = upload.fault(b'{"a":[1]}\n' + deep, "x.jsonl")
-    assert (fault.reason, fault.line) == ("json_too_deep", 2)
+    error = upload.error(b'{"a":[1]}\n' + deep, "x.jsonl")
+    assert (error.reason, error.line) == ("json_too_deep", 2)
     extra = b'{"messages":[{"role":"user","content":"x","y":' + b"[" * 150 + b"]" * 150 + b"}]}\n"
-    fault = upload.fault(jsonl(chat("u: a")) + extra, "x.jsonl")
-    assert (fault.reason, fault.line) == ("json_too_deep", 2)
+    error = upload.error(jsonl(chat("u: a")) + extra, "x.jsonl")
+    assert (error.reason, error.line) == ("json_too_deep", 2)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from aiplatform.data.addresses import LOOPBACK
-from aiplatform.data.outgoing import OutgoingRefused, require_open_url
+from aiplatform.data.outgoing_http import OutgoingRefused, require_open_url
 
 SPELLINGS = [
     "localhost", "LOCALHOST", "LOCALHOST.", "localhost.", "LocalHost", "a.localhost",

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from aiplatform.data.browse import search
 from aiplatform.data.conditions import matching
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
+from aiplatform.data.row_access import search
 from aiplatform.protocol.rows import Condition
 
 ROWS = 6000
@@ -64,8 +64,8 @@ def test_search_reads_only_row_groups_that_may_match(
     found = search(path, 0, ROWS, where=conditions, seconds=60)
     everything = pq.read_table(path).combine_chunks().to_batches()[0]
     met = matching(everything, conditions).to_pylist()
-    assert found.places == [place for place, hit in enumerate(met) if hit]
-    assert [row["n"] for row in found.rows] == found.places
+    assert found.positions == [position for position, hit in enumerate(met) if hit]
+    assert [row["n"] for row in found.rows] == found.positions
     assert len(read) == groups
 
 
@@ -93,8 +93,8 @@ def test_nan_equals_itself_and_has_no_order(path: Path, text: str, expected: str
         wanted |= sets[word] if word in sets else {int(word)}
     everything = pq.read_table(path).combine_chunks().to_batches()[0]
     met = matching(everything, [text]).to_pylist()
-    assert {place for place, hit in enumerate(met) if hit} == wanted
-    assert search(path, 0, ROWS, where=[text], seconds=60).places == sorted(wanted)
+    assert {position for position, hit in enumerate(met) if hit} == wanted
+    assert search(path, 0, ROWS, where=[text], seconds=60).positions == sorted(wanted)
 
 
 def test_search_invalid_condition_is_refused_even_if_nothing_is_read(path: Path) -> None:

@@ -23,7 +23,9 @@ GOOD = [{"a": n, "b": str(n)} for n in range(20)]
 
 
 def brief(upload: Upload) -> list[tuple[Any, str, str]]:
-    return [(row.get("line", row.get("row")), row["reason"], row["raw"]) for row in upload.aside()]
+    return [
+        (row.get("line", row.get("row")), row["reason"], row["raw"]) for row in upload.quarantined()
+    ]
 
 
 def test_invalid_json_lines_are_set_aside(upload: Upload) -> None:
@@ -43,7 +45,7 @@ def test_invalid_json_lines_are_set_aside(upload: Upload) -> None:
     assert found["reasons"] == {
         "column_name": 1, "encoding_invalid": 2, "json_invalid": 1, "json_not_object": 2,
     }  # fmt: skip
-    assert upload.aside()[0]["message_zh"].startswith("第 6 行")
+    assert upload.quarantined()[0]["message_zh"].startswith("第 6 行")
 
 
 def test_rows_of_another_shape_are_set_aside(upload: Upload) -> None:
@@ -84,7 +86,7 @@ def test_invalid_csv_records_are_set_aside(upload: Upload) -> None:
 
 def test_unclosed_csv_quote_refuses_the_file(upload: Upload) -> None:
     data = b'a,b\n1,2\n"3,4\n5,6\n'
-    assert upload.fault(data, "x.csv", **QUARANTINE).reason == "csv_quote"
+    assert upload.error(data, "x.csv", **QUARANTINE).reason == "csv_quote"
 
 
 def test_invalid_lines_of_text_are_set_aside(upload: Upload) -> None:
@@ -111,17 +113,17 @@ def test_invalid_parquet_values_are_set_aside(upload: Upload, tmp_path: Path) ->
 def test_file_without_bad_rows_has_no_quarantine(upload: Upload) -> None:
     assert upload(jsonl(*GOOD), "x.jsonl", **QUARANTINE) == GOOD
     assert "quarantined" not in upload.found
-    assert upload.aside() == []
+    assert upload.quarantined() == []
 
 
 @pytest.mark.parametrize(("good", "share"), [(0, 1.0), (20, 0.04), (3, 0.24)])
 def test_too_many_bad_rows_refuse_the_file(upload: Upload, good: int, share: float) -> None:
     data = jsonl(*GOOD[:good]) + b"{\n"
-    fault = upload.fault(data, "x.jsonl", max_bad_share=share, **QUARANTINE)
-    assert fault.reason == "too_many_bad"
-    assert f"1 of {good + 1} rows" in fault.message
-    assert f"line {good + 1}" in fault.message
-    assert f"第 {good + 1} 行" in fault.message_zh
+    error = upload.error(data, "x.jsonl", max_bad_share=share, **QUARANTINE)
+    assert error.reason == "too_many_bad"
+    assert f"1 of {good + 1} rows" in error.message
+    assert f"line {good + 1}" in error.message
+    assert f"第 {good + 1} 行" in error.message_zh
 
 
 def test_share_of_bad_rows_at_the_limit_is_accepted(upload: Upload) -> None:
@@ -131,7 +133,9 @@ def test_share_of_bad_rows_at_the_limit_is_accepted(upload: Upload) -> None:
 def test_second_reading_sets_each_bad_row_aside_once(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (400,))
+    monkeypatch.setattr(
+        "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (400,)
+    )
     rows: list[dict[str, Any]] = [{"a": n} for n in range(200)]
     data = jsonl(*rows[:100]) + b"{\n" + jsonl(*rows[100:]) + b'{"a": "late"}\n{\n'
     assert upload(data, "x.jsonl", **QUARANTINE) == [*rows, {"a": "late"}]
@@ -139,8 +143,8 @@ def test_second_reading_sets_each_bad_row_aside_once(
 
 
 def test_without_quarantine_the_first_bad_row_refuses_the_file(upload: Upload) -> None:
-    fault = upload.fault(jsonl(*GOOD) + b"{\n{\n", "x.jsonl")
-    assert (fault.reason, fault.line) == ("json_invalid", 21)
+    error = upload.error(jsonl(*GOOD) + b"{\n{\n", "x.jsonl")
+    assert (error.reason, error.line) == ("json_invalid", 21)
 
 
 def test_memory_does_not_grow_with_rows_set_aside(tmp_path: Path) -> None:
@@ -175,7 +179,9 @@ def test_exactly_the_bad_rows_are_set_aside(
     texts = [b'{"a": %d}' % n if good else rng.choice(faults) for n, good in enumerate(rows)]
     (directory / "upload").write_bytes(b"\n".join(texts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (block,))
+        patch.setattr(
+            "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (block,)
+        )
         if not any(rows):
             return
         ingest(

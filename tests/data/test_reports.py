@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aiplatform.data.reports import Subject, compared, page_of
+from aiplatform.data.reports import Subject, compare_reports, render_report
 from aiplatform.data.reports.words import WORDS
 
 NASTY = "<script>alert('x')</script>\"'&<img src=http://evil.test/x onerror=y>"
@@ -68,8 +68,8 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_page_is_self_contained_and_escapes_all_texts(language: Any) -> None:
     other = {**REPORT, "score": 80, "findings": REPORT["findings"][1:]}
-    subject = Subject(NASTY, "2026-11-25", [NASTY], compared(other, REPORT), NASTY)
-    text = page_of(REPORT, subject, language)
+    subject = Subject(NASTY, "2026-11-25", [NASTY], compare_reports(other, REPORT), NASTY)
+    text = render_report(REPORT, subject, language)
     page = Page(text)
     assert not page.tags & {"script", "img", "link", "iframe", "object", "form", "a"}
     assert not {
@@ -84,31 +84,35 @@ def test_page_is_self_contained_and_escapes_all_texts(language: Any) -> None:
     ("findings", "failures", "said"),
     [
         ([], None, "Ready to train on"),
-        ([finding("duplicates", 0.1)], None, "Trainable, but look first"),
+        ([finding("duplicates", 0.1)], None, "Can be used for training, with warnings"),
         ([finding("empty", 0.1, "error")], None, "Do not train on this yet"),
         ([], ["its score is 1"], "Do not train on this yet"),
     ],
 )
 def test_page_shows_the_verdict(findings: list[Any], failures: list[str] | None, said: str) -> None:
     report = {"rows": 10, "score": 90, "findings": findings}
-    assert f"<h1>{said}</h1>" in page_of(report, Subject("a@v1", failures=failures), "en")
+    assert f"<h1>{said}</h1>" in render_report(report, Subject("a@v1", failures=failures), "en")
 
 
 def test_page_example_of_a_copy_names_the_original_row() -> None:
     copies = finding("duplicates", 0.1, examples=[{"row": 11, "text": "= 1000"}])
     report = {"rows": 10, "score": 90, "findings": [copies]}
-    assert "a copy of row 1,000<" in page_of(report, Subject("a@v1"), "en")
-    assert "与第 1,000 条相同<" in page_of(report, Subject("a@v1"), "zh")
+    assert "a copy of row 1,000<" in render_report(report, Subject("a@v1"), "en")
+    assert "与第 1,000 条相同<" in render_report(report, Subject("a@v1"), "zh")
     whole = {"row": 11, "text": "= 10: user: = 3: x"}
     copies["examples"] = [whole]
-    assert "a copy of row 10: user: = 3: x<" in page_of(report, Subject("a@v1"), "en")
+    assert "a copy of row 10: user: = 3: x<" in render_report(report, Subject("a@v1"), "en")
     report["findings"] = [finding("no_answer", 0.1, examples=[whole])]
-    assert "<span>= 10: user: = 3: x<" in page_of(report, Subject("a@v1"), "en")
+    assert "<span>= 10: user: = 3: x<" in render_report(report, Subject("a@v1"), "en")
 
 
 def test_page_shows_incomplete_reports() -> None:
-    Page(page_of({"score": "NaN", "findings": [{"code": "x", "share": "NaN"}]}, Subject("a"), "zh"))
-    Page(page_of({}, Subject("a"), "en"))
+    Page(
+        render_report(
+            {"score": "NaN", "findings": [{"code": "x", "share": "NaN"}]}, Subject("a"), "zh"
+        )
+    )
+    Page(render_report({}, Subject("a"), "en"))
 
 
 def test_words_have_the_same_parameters_in_both_languages() -> None:
@@ -125,7 +129,7 @@ def test_compared_classifies_findings_by_their_change() -> None:
     after = {"score": 80, "rows": 9, "findings": [
         finding("same", 0.1), finding("less", 0.1), finding("more", 0.2), finding("fresh", 0.3),
     ]}  # fmt: skip
-    found = compared(before, after)
+    found = compare_reports(before, after)
     assert [(each["code"], each["change"]) for each in found["findings"]] == [
         ("fresh", "new"), ("more", "worse"), ("same", "same"), ("less", "better"), ("gone", "gone"),
     ]  # fmt: skip
@@ -138,12 +142,12 @@ def test_compared_classifies_findings_by_their_change() -> None:
 def test_compared_token_finding_missing_a_tokenizer_is_not_checked(counts: str, lacks: str) -> None:
     some = {"findings": [finding("over_length", 0.1), finding("empty", 0.1)], "tokens": {"max": 9}}
     reports = {counts: some, lacks: {"findings": [finding("empty", 0.1)], "tokens": None}}
-    changes = compared(**reports)
+    changes = compare_reports(**reports)
     became = {each["code"]: each["change"] for each in changes["findings"]}
     assert became == {"over_length": "not_checked", "empty": "same"}
-    page = page_of(REPORT, Subject("a@v2", changes=changes, since="a@v1"), "en")
+    page = render_report(REPORT, Subject("a@v2", changes=changes, since="a@v1"), "en")
     assert "not checked" in page
     assert "gone" not in page
     reports[lacks]["tokens"] = {"max": 5}
-    became = {each["code"]: each["change"] for each in compared(**reports)["findings"]}
+    became = {each["code"]: each["change"] for each in compare_reports(**reports)["findings"]}
     assert became["over_length"] == ("gone" if counts == "before" else "new")

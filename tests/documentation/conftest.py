@@ -49,7 +49,7 @@ class Reader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.desk = directory / "desk"
+        self.working_directory = directory / "work"
         self.namespace: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
         self.has_library = False  # True while the platform runs on which guides share a model.
@@ -78,24 +78,24 @@ class Reader:
                 (programs / "python").symlink_to(python)
             self.environment["AIPLATFORM_SCRIPT_ENVIRONMENTS"] = f"default={programs.parent}"
 
-    def sit_down(self, *, fresh: bool, project: str | None) -> None:
+    def begin_page(self, *, fresh: bool, project: str | None) -> None:
         """Begin a page with an empty working directory, on a new or a running platform.
 
         Args:
             fresh: True if the page itself starts a platform.
             project: The name of the project to create; None for no project.
         """
-        shutil.rmtree(self.desk, ignore_errors=True)
-        self.desk.mkdir()
-        shutil.copytree(ROOT / "examples", self.desk / "examples")
+        shutil.rmtree(self.working_directory, ignore_errors=True)
+        self.working_directory.mkdir()
+        shutil.copytree(ROOT / "examples", self.working_directory / "examples")
         self.namespace = {}
         self.variables = {}
         self.environment.pop("AIPLATFORM_PROJECT", None)
         if fresh:
-            self.leave()
+            self.remove_platform()
             return
         if not self.has_library:
-            self.leave()
+            self.remove_platform()
             self.run("aiplatform up --detach")
             self.run(self.login_script)
             make_tiny_model(self.directory / "tiny")
@@ -127,21 +127,21 @@ class Reader:
                 self.run(text, program.name)
             else:
                 self.run_python(Block(program, 1, "python", text))
-        variables = self.desk / "environment"
+        variables = self.working_directory / "environment"
         if variables.exists():
             lines = variables.read_text("utf-8").splitlines()
             self.variables = dict(line.split("=", 1) for line in lines)
 
     def stop_deployments(self) -> None:
         """Stop all deployments, so that the next page can use all cores of the machine."""
-        with self.surroundings():
+        with self.as_reader():
             client = Client()
             for project in client.projects.list():
                 for deployment in client.deployments.list(project=project):
                     if deployment.status not in {"stopped", "crashed"}:
                         deployment.stop()
 
-    def leave(self) -> None:
+    def remove_platform(self) -> None:
         """Stop the platform and delete its home."""
         self.run("aiplatform down")
         self.has_library = False
@@ -149,12 +149,12 @@ class Reader:
             shutil.rmtree(self.directory / name, ignore_errors=True)
         (self.directory / "credentials.json").unlink(missing_ok=True)
 
-    def follow(self, block: Block) -> None:
+    def check_block(self, block: Block) -> None:
         """Run a block and compare its output with the one that is shown."""
         if block.language == "python":
             printed = self.run_python(block)
         elif "aiplatform login\n" in block.code:
-            printed = self.type(block.code)
+            printed = self.run_in_terminal(block.code)
         else:
             printed = self.run(block.code, str(block))
         if block.output is not None:
@@ -165,7 +165,7 @@ class Reader:
         """Run a shell script and return its output."""
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
-            cwd=self.desk,
+            cwd=self.working_directory,
             env={**self.environment, **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -179,12 +179,12 @@ class Reader:
         )
         return done.stdout
 
-    def type(self, script: str) -> str:
+    def run_in_terminal(self, script: str) -> str:
         """Run a script in a terminal, answer its login prompts, and return its output."""
         child = pexpect.spawn(
             "bash",
             ["-e", "-c", script],
-            cwd=str(self.desk),
+            cwd=str(self.working_directory),
             env={**self.environment, "TERM": "dumb", "NO_COLOR": "1"},
             encoding="utf-8",
             timeout=PATIENCE,
@@ -208,7 +208,7 @@ class Reader:
     def run_python(self, block: Block) -> str:
         """Run Python code with the names defined by earlier blocks; return its output."""
         printed = io.StringIO()
-        with self.surroundings(), contextlib.redirect_stdout(printed):
+        with self.as_reader(), contextlib.redirect_stdout(printed):
             try:
                 exec(compile(block.code, str(block), "exec"), self.namespace)
             except Exception:  # noqa: BLE001
@@ -216,14 +216,14 @@ class Reader:
         return printed.getvalue()
 
     @contextlib.contextmanager
-    def surroundings(self) -> Iterator[None]:
+    def as_reader(self) -> Iterator[None]:
         """Give this process the reader's environment and working directory."""
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("AIPLATFORM_")]:
                 patch.delenv(name)
             for name, text in self.environment.items():
                 patch.setenv(name, text)
-            patch.chdir(self.desk)
+            patch.chdir(self.working_directory)
             yield
 
 
@@ -233,7 +233,7 @@ def reader() -> Iterator[Reader]:
     directory = Path(tempfile.mkdtemp(prefix="aip-docs-"))
     directory.chmod(0o755)  # If the test runs as root, PostgreSQL runs as another user.
     reader = Reader(directory)
-    reader.desk.mkdir()
+    reader.working_directory.mkdir()
     yield reader
-    reader.leave()
+    reader.remove_platform()
     shutil.rmtree(directory, ignore_errors=True)

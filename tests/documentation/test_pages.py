@@ -96,18 +96,18 @@ def test_page_every_block_runs_and_prints_what_is_shown(
         if used and shutil.which(program) is None:
             missing(f"{program} is not installed (Debian: apt-get install {program})")
     fresh = any("aiplatform up" in block.code and not block.reason for block in blocks)
-    reader.sit_down(fresh=fresh, project=None if fresh else stem)
+    reader.begin_page(fresh=fresh, project=None if fresh else stem)
     reader.prepare(stem)
     for block, other in zip(blocks, runnable_blocks(translation_of(page)), strict=True):
         if block.reason is not None:
             record_property("documented_not_run", f"{block.page.name}: {block.reason}")
             continue
-        reader.follow(block)
+        reader.check_block(block)
         record_property("documented_run", str(block))
         if has_same_code(block, other):
             record_property("documented_same", str(other))
         else:
-            reader.follow(other)
+            reader.check_block(other)
             record_property("documented_run", str(other))
 
 

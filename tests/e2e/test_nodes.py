@@ -23,7 +23,7 @@ STEPS = 300
 HERE = {"AIPLATFORM_NODE_HOST": "127.0.0.1"}
 
 
-class Second:
+class SecondWorker:
     """A second worker of the platform, with its own home directory."""
 
     def __init__(self, platform: Platform, home: Path) -> None:
@@ -50,8 +50,8 @@ class Second:
 
 
 @contextmanager
-def second_worker(platform: Platform, home: Path) -> Iterator[Second]:
-    second = Second(platform, home)
+def second_worker(platform: Platform, home: Path) -> Iterator[SecondWorker]:
+    second = SecondWorker(platform, home)
     try:
         yield second
     finally:
@@ -75,14 +75,16 @@ def test_two_workers_train_one_model_and_survive_failures(tmp_path: Path) -> Non
         platform.client() as client,
     ):
         try:
-            train_and_lose_one(client, platform, second, tmp_path)
-            lose_a_rank(client, platform, second)
+            train_and_kill_second_worker(client, platform, second, tmp_path)
+            kill_a_rank(client, platform, second)
         except BaseException:
             sys.stderr.write(second.log.read_text()[-4000:])
             raise
 
 
-def train_and_lose_one(client: Client, platform: Platform, second: Second, directory: Path) -> None:
+def train_and_kill_second_worker(
+    client: Client, platform: Platform, second: SecondWorker, directory: Path
+) -> None:
     client.projects.create("nodes")
     client.project = "nodes"
     weights = make_tiny_model(directory / "tiny") / "weights"
@@ -127,10 +129,10 @@ def train_and_lose_one(client: Client, platform: Platform, second: Second, direc
     second.start()
     task = task.wait(120)
     assert (task.status, task.error_message) == ("completed", None)
-    judge(platform, task)
+    check_attempts(platform, task)
 
 
-def lose_a_rank(client: Client, platform: Platform, second: Second) -> None:
+def kill_a_rank(client: Client, platform: Platform, second: SecondWorker) -> None:
     """Kill one process of the training on the second worker.
 
     No lease expires. The training fails as a whole, exactly once, and the error names the rank.
@@ -166,8 +168,8 @@ def lose_a_rank(client: Client, platform: Platform, second: Second) -> None:
     assert attempts == [(1, "failed")]
     for table in ("held_leases", "task_gangs", "task_nodes"):
         assert platform.sql(f"SELECT count(*) FROM {table}") == [(0,)], table
-    told = client.notifications.list(type="task:failed").take(10)
-    assert len([one for one in told if one.data.get("task") == str(task.uuid)]) == 1
+    failures = client.notifications.list(type="task:failed").take(10)
+    assert len([one for one in failures if one.data.get("task") == str(task.uuid)]) == 1
 
 
 def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
@@ -179,7 +181,7 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
     ]
 
 
-def judge(platform: Platform, task: Task) -> None:
+def check_attempts(platform: Platform, task: Task) -> None:
     """Check that a later attempt continued the failed one, and that each step was reported once."""
     outcomes = [
         row[0]

@@ -43,7 +43,7 @@ def is_warm(worker: int) -> bool:
     return any("libarrow" in m.path for m in family[1].memory_maps()) if len(family) == 3 else False
 
 
-def started(client: Client, task: Task) -> bool:
+def ran_in_spare(client: Client, task: Task) -> bool:
     timeline = client.transport.get(f"tasks/{task.uuid}/timeline")["items"]
     (event,) = (event for event in timeline if event["kind"] == "started")
     return bool(event["data"].get("warm", False))
@@ -67,7 +67,7 @@ def test_training_runs_in_a_spare_that_ends_with_its_worker(
             task = experiment.run().wait(120)
             assert task.status == "completed", task.error_message
             losses.append([point.value for point in task.metrics("loss")["loss"]])
-            if started(client, task):
+            if ran_in_spare(client, task):
                 break
         else:
             pytest.fail("no training was given a spare")

@@ -12,7 +12,7 @@ import pytest
 
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.quality.report import make_report
-from aiplatform.data.quality.tokens_beside import LEAST_BYTES
+from aiplatform.data.quality.token_process import LEAST_BYTES
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.child import explain, needs_hub, prepare_environment
 from aiplatform.runtime.launcher import children_of

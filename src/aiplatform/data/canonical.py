@@ -29,9 +29,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from aiplatform.data.column_kinds import has_extra
 from aiplatform.data.conversations import EXTRA
 from aiplatform.data.json_text import json_text, parse_json_text
-from aiplatform.data.kinds import has_extra
 from aiplatform.data.limits import MIB
 from aiplatform.data.row_hashes import Hashes, Sizes, list_bounds, row_hashes, text_lengths
 from aiplatform.protocol.enums import DataFormat, DataShape
@@ -295,9 +295,9 @@ def empty_columns(path: Path) -> set[str]:
         nested = {f.name for f in file.schema_arrow if pa.types.is_nested(f.type)}
         empty = set(file.schema_arrow.names) - nested
         for group in range(file.metadata.num_row_groups):
-            held = file.metadata.row_group(group)
-            for number in range(held.num_columns):
-                column = held.column(number)
+            group_metadata = file.metadata.row_group(group)
+            for number in range(group_metadata.num_columns):
+                column = group_metadata.column(number)
                 missing = column.statistics.null_count if column.statistics else None
                 if missing != column.num_values:
                     empty.discard(column.path_in_schema)

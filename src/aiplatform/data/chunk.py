@@ -20,20 +20,20 @@ class Chunk:
     Attributes:
         columns: Columns by name, in the order of the file.
         rows: The length of every column.
-        places: The 1-based line (or row, see ``unit``) of each row.
-        unit: The unit of ``places``.
+        positions: The 1-based line (or row, see ``unit``) of each row.
+        unit: The unit of ``positions``.
         raw: Returns the text of a row as it is in the file; None if nobody needs it.
         file: The name of the file, if several are read as one.
     """
 
     columns: dict[str, Values]
     rows: int
-    places: Sequence[int]
+    positions: Sequence[int]
     unit: Literal["line", "row"] = "line"
     raw: Callable[[int], str] | None = None
     file: str | None = None
 
-    def only(self, rows: Sequence[int]) -> "Chunk":
+    def take(self, rows: Sequence[int]) -> "Chunk":
         """Return a chunk with some of the rows, given by their numbers in this chunk."""
         raw = self.raw
         return Chunk(
@@ -44,13 +44,13 @@ class Chunk:
                 for name, values in self.columns.items()
             },
             len(rows),
-            [self.places[row] for row in rows],
+            [self.positions[row] for row in rows],
             self.unit,
             None if raw is None else lambda row: raw(rows[row]),
             self.file,
         )
 
-    def fault(self, row: int, reason: str, **params: Any) -> MalformedData:
+    def error(self, row: int, reason: str, **params: Any) -> MalformedData:
         """Return the error for a row of this chunk, with its place in the file.
 
         Args:
@@ -58,12 +58,12 @@ class Chunk:
             reason: A key of :data:`~aiplatform.data.errors.REASONS`.
             **params: Parameters of the message.
         """
-        place = self.places[row]
+        position = self.positions[row]
         if self.unit == "line":
-            fault = MalformedData(reason, line=place, **params)
+            error = MalformedData(reason, line=position, **params)
         else:
-            fault = MalformedData(reason, row=place, **params)
-        return fault if self.file is None else fault.inside(self.file)
+            error = MalformedData(reason, row=position, **params)
+        return error if self.file is None else error.with_file(self.file)
 
 
 def is_name(name: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiplatform.data.kinds import Kind
+from aiplatform.data.column_kinds import Kind
 from aiplatform.protocol.enums import DataFormat
 
 UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
@@ -44,7 +44,7 @@ TEXT_NAMES = frozenset(
 )
 """Names of columns whose digits are not numbers: phone numbers, codes, versions such as 1.10."""
 
-TOLD = {
+GIVEN_TYPES = {
     Kind.INT: r"^[+-]?[0-9]{1,18}$",
     Kind.FLOAT: r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$",
     Kind.BOOL: r"^(?i:true|false|yes|no|t|f|y|n|1|0)$",
@@ -115,23 +115,24 @@ class Evidence:
         if "integer" in self.possible:
             self.phones += int(pc.sum(pc.match_substring_regex(found, PHONE)).as_py())
 
-    def decide(self, name: str, held: str | None = None) -> Kind:
+    def decide(self, name: str, previous: str | None = None) -> Kind:
         """Return the kind of the column.
 
         Args:
             name: The name of the column.
-            held: The type of the column with this name in the previous version, if there is one.
+            previous: The type of the column with this name in the previous version, if there is
+                one.
         """
-        if held is not None and held in BY_LABEL:
-            kept = self._kept(BY_LABEL[held])
+        if previous is not None and previous in BY_LABEL:
+            kept = self._kept(BY_LABEL[previous])
             if kept is not None:
                 return kept
         return self._inferred(name)
 
-    def _kept(self, held: Kind) -> Kind | None:
-        if held is Kind.STRING:
-            return held if self.any_text else Kind.NULL
-        return held if self.fits(held) else None
+    def _kept(self, previous: Kind) -> Kind | None:
+        if previous is Kind.STRING:
+            return previous if self.any_text else Kind.NULL
+        return previous if self.fits(previous) else None
 
     def fits(self, kind: Kind) -> bool:
         """Return True if a column of ``kind`` would keep everything but the spelling of values."""
@@ -176,7 +177,7 @@ def _moments(texts: pa.Array, name: str) -> pa.Array | None:
         return None
 
 
-def typed(texts: pa.Array, kind: Kind) -> pa.Array:
+def convert_to_inferred_type(texts: pa.Array, kind: Kind) -> pa.Array:
     """Convert texts to the ``kind`` that :class:`Evidence` decided on for their column."""
     if kind in {Kind.STRING, Kind.NULL}:
         return texts
@@ -191,15 +192,15 @@ def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
     if kind is Kind.STRING:
         return None
     values = without_null_words(texts)
-    if kind in TOLD:
-        fits = pc.match_substring_regex(values, TOLD[kind])
+    if kind in GIVEN_TYPES:
+        fits = pc.match_substring_regex(values, GIVEN_TYPES[kind])
     else:
         fits = pc.is_valid(points_in_time(values, "date" if kind is Kind.DATE else "timestamp"))
-    place = int(pc.index(pc.or_(fits, pc.is_null(values)), False).as_py())
-    return None if place < 0 else place
+    position = int(pc.index(pc.or_(fits, pc.is_null(values)), False).as_py())
+    return None if position < 0 else position
 
 
-def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
+def convert_to_given_type(texts: pa.Array, kind: Kind) -> pa.Array:
     """Convert texts to the ``kind`` that the uploader set; all of them must fit it."""
     if kind is Kind.STRING:
         return texts
@@ -207,7 +208,7 @@ def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
     if kind is Kind.BOOL:
         words = pc.is_in(pc.utf8_lower(values), pa.array(TRUE_WORDS))
         return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), words)
-    if kind in TOLD:
+    if kind in GIVEN_TYPES:
         values = pc.replace_substring_regex(values, r"^\+", "")
     return values.cast(kind.arrow)
 
@@ -220,12 +221,14 @@ def is_point_or_number(name: str) -> bool:
     return any(_all_fit(text, kind) for kind in ("number", "local_time", "zoned_time"))
 
 
-def changes(held: Mapping[str, str], found: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def type_changes(
+    previous: Mapping[str, str], found: Sequence[Mapping[str, str]]
+) -> list[dict[str, str]]:
     """Return the columns whose type differs from that in the previous version."""
     return [
-        {"column": column["name"], "before": held[column["name"]], "after": column["type"]}
+        {"column": column["name"], "before": previous[column["name"]], "after": column["type"]}
         for column in found
-        if column["name"] in held and held[column["name"]] != column["type"]
+        if column["name"] in previous and previous[column["name"]] != column["type"]
     ]
 
 

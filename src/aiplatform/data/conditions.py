@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 from aiplatform.data.canonical import dated_columns
 from aiplatform.data.column_types import points_in_time
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.filters import All, Comparison, Node, comparisons, fold, parse
+from aiplatform.data.filters import AllOf, Comparison, Node, comparisons, fold, parse
 from aiplatform.protocol.rows import Condition
 
 TIME_COMPARISONS = frozenset({"==", "<", "<=", ">", ">=", "in"})
 NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "missing"}
 
 
-def columns_of(conditions: Sequence[Condition | str]) -> set[str]:
+def referenced_columns(conditions: Sequence[Condition | str]) -> set[str]:
     """Return the columns that conditions refer to."""
     found: set[str] = set()
     for condition in conditions:
@@ -43,7 +43,7 @@ def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
             yield condition
             continue
         node = parsed(condition)
-        parts = node.parts if isinstance(node, All) else (node,)
+        parts = node.parts if isinstance(node, AllOf) else (node,)
         for part in parts:
             # Minimum and maximum of a row group do not cover NaN.
             if isinstance(part, Comparison) and not (

@@ -165,12 +165,12 @@ def _careful(chunk: Chunk, column: str, values: Sequence[Any], spelling: Spellin
             continue
         if type(conversation) is not list:
             found = type_words(conversation)
-            raise chunk.fault(row, "messages_not_list", column=column, found=found)
+            raise chunk.error(row, "messages_not_list", column=column, found=found)
         parts.offsets.append(len(parts.fields[0]))
         for index, message in enumerate(conversation, 1):
             if type(message) is not dict:
                 found = type_words(message)
-                raise chunk.fault(
+                raise chunk.error(
                     row, "message_not_object", column=column, index=index, found=found
                 )
             speaker, text, extra = _message(chunk, row, column, index, message, spelling)
@@ -189,7 +189,7 @@ def _message(
 ) -> tuple[str, str | None, str | None]:
     speaker = message.get(spelling.speaker)
     if type(speaker) is not str or speaker not in spelling.roles:
-        raise chunk.fault(
+        raise chunk.error(
             row,
             "role_unknown",
             column=column,
@@ -201,7 +201,7 @@ def _message(
     text = _whole(message.get(spelling.text))
     if text is not None and type(text) is not str:  # Beside a tool call, the text may be null.
         found = type_words(text)
-        raise chunk.fault(
+        raise chunk.error(
             row, "content_not_text", column=column, index=index, key=spelling.text, found=found
         )
     known = (spelling.speaker, spelling.text)
@@ -209,7 +209,7 @@ def _message(
     try:
         return speaker, text, json_text(rest) if rest else None
     except NoJsonFormError as error:
-        raise chunk.fault(
+        raise chunk.error(
             row, error.reason, column=column, limit=MAX_DEPTH, found=error.found
         ) from error
 

@@ -24,12 +24,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiplatform.data.browse import rows_at
 from aiplatform.data.canonical import iter_batches, row_count
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import prepare_process
+from aiplatform.data.row_access import rows_at
 from aiplatform.data.row_hashes import PRIME, Hashes
-from aiplatform.data.tables import conformed, content_hashes, described, frame, unified
+from aiplatform.data.tables import (
+    content_hashes,
+    convert_batch,
+    describe_columns,
+    frame,
+    unify_schemas,
+)
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.specs import Strict
 
@@ -59,7 +65,7 @@ def compare(job: Job) -> dict[str, Any]:
         MalformedData: there is no such key column, or its type can't be a key.
     """
     first, second = pq.read_schema(job.before), pq.read_schema(job.after)
-    wide = unified(first, second)
+    wide = unify_schemas(first, second)
     if job.key is not None:
         for schema in (first, second):
             if job.key not in schema.names:
@@ -100,7 +106,7 @@ def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> 
     keys: list[pl.DataFrame] = []
     cells: dict[str, list[Hashes]] = {name: [] for name in wide.names if name != key}
     for plain in iter_batches(path):
-        rows = frame(conformed(plain, wide))
+        rows = frame(convert_batch(plain, wide))
         if key is None:
             # Nothing but these hashes pairs the rows, so they have 128 bits.
             hashes.append(rows.hash_rows().to_numpy())
@@ -197,14 +203,14 @@ def _changed_cells(
     """Return the number of changed cells of each column."""
     if changed.is_empty():
         return {}
-    places = (changed["before"].to_numpy(), changed["after"].to_numpy())
+    positions = (changed["before"].to_numpy(), changed["after"].to_numpy())
     first, second = pool.map(
         lambda path, side, at: (
             _cells(path, wide, at)
             if side.cells is None
             else {name: cells[at] for name, cells in side.cells.items()}
         ),
-        (job.before, job.after), sides, places,
+        (job.before, job.after), sides, positions,
     )  # fmt: skip
     return {
         name: int((first[name] != second[name]).sum())
@@ -214,31 +220,31 @@ def _changed_cells(
 
 
 def _cells(
-    path: Path, wide: pa.Schema, places: npt.NDArray[np.uint32]
+    path: Path, wide: pa.Schema, positions: npt.NDArray[np.uint32]
 ) -> dict[str, npt.NDArray[np.uint64]]:
-    """Return a hash of each cell of the rows at ``places``, by column and in that order."""
-    order = np.argsort(places)
-    wanted = places[order].astype(np.int64)
+    """Return a hash of each cell of the rows at ``positions``, by column and in that order."""
+    order = np.argsort(positions)
+    wanted = positions[order].astype(np.int64)
     pieces: dict[str, list[npt.NDArray[np.uint64]]] = {name: [] for name in wide.names}
     first = 0
     for plain in iter_batches(path):
         begin, end = np.searchsorted(wanted, [first, first + plain.num_rows])
         if end > begin:
-            rows = conformed(plain.take(pa.array(wanted[begin:end] - first)), wide)
+            rows = convert_batch(plain.take(pa.array(wanted[begin:end] - first)), wide)
             for name in wide.names:
                 pieces[name].append(content_hashes(rows, [name]))
         first += plain.num_rows
     found = {}
     for name, hashes in pieces.items():
-        column = np.empty(len(places), np.uint64)
+        column = np.empty(len(positions), np.uint64)
         column[order] = np.concatenate(hashes)
         found[name] = column
     return found
 
 
 def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
-    before = {column["name"]: column["type"] for column in described(first)}
-    after = {column["name"]: column["type"] for column in described(second)}
+    before = {column["name"]: column["type"] for column in describe_columns(first)}
+    after = {column["name"]: column["type"] for column in describe_columns(second)}
     return {
         "added": [{"name": n, "type": t} for n, t in after.items() if n not in before],
         "removed": [{"name": n, "type": t} for n, t in before.items() if n not in after],
@@ -312,8 +318,8 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_process()
     try:
         answer = {"ok": True, **compare(Job.model_validate_json(options.job.read_bytes()))}
-    except MalformedData as fault:
-        answer = {"ok": False, **fault.as_dict()}
+    except MalformedData as error:
+        answer = {"ok": False, **error.as_dict()}
     sys.stdout.write(dumps(answer) + "\n")
     return 0
 

@@ -58,8 +58,8 @@ REASONS: dict[str, Words] = {
         "AIPLATFORM_INGEST_CPU_SECONDS",
     ),
     "values_too_many": Words(
-        "“{column}” holds more than {limit} nested values in {rows} rows: refused as a "
-        "decompression bomb",
+        "“{column}” contains more than {limit} nested values in {rows} rows, so the file was "
+        "refused as a decompression bomb",
         "“{column}”的 {rows} 行中嵌套值超过 {limit} 个，疑似解压炸弹，已拒绝",
     ),
     "encoding_invalid": Words(
@@ -67,22 +67,23 @@ REASONS: dict[str, Words] = {
         "不是有效的 {encoding} 文本（字节 0x{value:02x}）；请将文件另存为 UTF-8",
     ),
     "encoding_unknown": Words(
-        "neither UTF-8, UTF-16 nor GB18030 (first invalid byte 0x{value:02x}); save the "
-        "file as UTF-8, or name its encoding",
+        "the text is not UTF-8, UTF-16 or GB18030 (first invalid byte 0x{value:02x}); save the "
+        "file as UTF-8, or specify its encoding",
         "不是 UTF-8、UTF-16 或 GB18030 编码（首个异常字节 0x{value:02x}）；"
-        "请将文件另存为 UTF-8，或指明其编码",
+        "请将文件另存为 UTF-8，或指定其编码",
     ),
     "nul_byte": Words(
-        "a NUL byte: this is binary data, not text", "出现 NUL 字节：这是二进制数据，不是文本"
+        "there is a NUL byte: this is binary data, not text",
+        "出现 NUL 字节：这是二进制数据，不是文本",
     ),
     "line_too_long": Words(
         "a single row is longer than {limit} bytes", "单行数据超过 {limit} 字节"
     ),
     "json_invalid": Words(
-        "broken JSON at column {column}: {detail}", "第 {column} 列处 JSON 格式错误：{detail}"
+        "invalid JSON at column {column}: {detail}", "第 {column} 列处 JSON 格式错误：{detail}"
     ),
     "json_unclosed": Words(
-        "the JSON that begins here never ends; is the file cut off?",
+        "the JSON value that begins here never ends; is the file incomplete?",
         "从此处开始的 JSON 没有结束；文件是否不完整？",
     ),
     "json_separator": Words(
@@ -94,16 +95,16 @@ REASONS: dict[str, Words] = {
         '每一行必须是对象，例如 {{"text": "…"}}，此处是{found}',
     ),
     "json_surrogate": Words(
-        "half of a surrogate pair (\\ud800–\\udfff), which is not a character; remove it",
+        "an unpaired surrogate (\\ud800–\\udfff), which is not a character; remove it",
         "含有不成对的代理字符（\\ud800–\\udfff），不是有效字符；请去掉",
     ),
     "json_too_deep": Words("nested more than {limit} levels deep", "嵌套层数超过 {limit} 层"),
     "json_wrapped": Words(
-        'the rows are wrapped in an object under "{key}"; upload the list alone: [{{…}}, {{…}}]',
+        'the rows are wrapped in an object under "{key}"; upload only the list: [{{…}}, {{…}}]',
         '数据行被包在对象的 "{key}" 字段中；请只上传列表本身：[{{…}}, {{…}}]',
     ),
     "csv_ragged": Words(
-        "{found} fields, but the header has {expected}",
+        "the row has {found} fields, but the header has {expected}",
         "该行有 {found} 个字段，而表头有 {expected} 个",
     ),
     "csv_quote": Words(
@@ -112,11 +113,12 @@ REASONS: dict[str, Words] = {
     ),
     "column_twice": Words("the column “{name}” appears twice", "列“{name}”出现了两次"),
     "column_name": Words(
-        "a column name is longer than {limit} characters or holds a NUL",
-        "列名超过 {limit} 个字符或包含 NUL",
+        "a column name is longer than {limit} characters or contains a NUL character",
+        "列名超过 {limit} 个字符，或包含 NUL 字符",
     ),
     "columns_too_many": Words(
-        "{found} columns; at most {limit} are read", "共有 {found} 列；最多支持 {limit} 列"
+        "there are {found} columns; at most {limit} are supported",
+        "共有 {found} 列；最多支持 {limit} 列",
     ),
     "type_unfit": Words(
         "“{column}” should have the type {expected}, but this value does not fit: "
@@ -131,8 +133,8 @@ REASONS: dict[str, Words] = {
         "请更正该值，或为此列指定其他类型（types；--type COLUMN=text）",
     ),
     "type_of_content": Words(
-        "“{column}” can't be {expected}: rows of the shape {shape} have text there",
-        "“{column}”不能是 {expected} 类型：{shape} 形态的数据行在此处为文本",
+        "“{column}” can't have the type {expected}: in rows of the shape {shape} it is text",
+        "“{column}”不能是 {expected} 类型：在 {shape} 形态的数据中，该列是文本",
     ),
     "columns_none": Words("there are no columns", "没有任何列"),
     "arrow_invalid": Words(
@@ -167,7 +169,7 @@ REASONS: dict[str, Words] = {
         "“{column}”的第 {index} 条消息应为对象，此处是{found}",
     ),
     "role_unknown": Words(
-        "message {index} of “{column}” has the {key} {role}; known are {known}",
+        "message {index} of “{column}” has the {key} {role}; supported are {known}",
         "“{column}”的第 {index} 条消息的 {key} 为 {role}；支持的值：{known}",
     ),
     "content_not_text": Words(
@@ -184,32 +186,35 @@ REASONS: dict[str, Words] = {
         "“{column}”没有标签：要查找列中的文本，请使用 `contains`",
     ),
     "key_type": Words(
-        "“{column}” can't be a key: it must hold text, integers or booleans of one type",
+        "“{column}” can't be a key: it must contain text, integers or booleans of one type",
         "“{column}”不能作为键：键列应为同一类型的文本、整数或布尔值",
     ),
-    "key_missing": Words("some rows have no “{column}”, the key", "部分行缺少键列“{column}”的值"),
+    "key_missing": Words(
+        "some rows have no value in the key column “{column}”", "部分行缺少键列“{column}”的值"
+    ),
     "key_twice": Words(
         "two rows have the key {value} in “{column}”", "键列“{column}”中 {value} 出现了两次"
     ),
     "row_unknown": Words(
-        "there is no row {place}: the version has {rows}, counted from 0",
-        "没有第 {place} 行：该版本共有 {rows} 行，从 0 开始编号",
+        "there is no row {position}: the version has {rows} rows, counted from 0",
+        "没有第 {position} 行：该版本共有 {rows} 行，从 0 开始编号",
     ),
     "shape_differs": Words(
-        "the rows are {given}, the dataset holds {held}", "新数据为 {given}，数据集为 {held}"
+        "the new rows have the shape {given}, but the dataset has the shape {existing}",
+        "新数据的形态为 {given}，而数据集的形态为 {existing}",
     ),
     "content_kind": Words(
-        "training reads “{column}”, which contains {held}, but the new rows have "
-        "another type there",
-        "“{column}”是训练读取的列，其类型为 {held}；新数据中该列的类型不同",
+        "“{column}” is a column that training reads, and has the type {existing}; in the new "
+        "rows it has another type",
+        "“{column}”是训练读取的列，其类型为 {existing}；新数据中该列的类型不同",
     ),
     "fix_unknown": Words(
         "“{finding}” has no fix “{action}”; the report lists the fixes of each finding",
         "“{finding}”没有“{action}”这种修复方式；质量报告列出了每个问题可用的修复",
     ),
     "fix_needs_model": Words(
-        "“{finding}” needs the tokenizer of a base model: name the base model",
-        "“{finding}”需要用基础模型的分词器检查：请指定基础模型",
+        "“{finding}” needs the tokenizer of a base model: specify the base model",
+        "“{finding}”需要使用基础模型的分词器：请指定基础模型",
     ),
     "no_rows_left": Words("no rows would be left", "操作后将没有任何数据行"),
     "split_empty": Words(
@@ -219,23 +224,24 @@ REASONS: dict[str, Words] = {
         "请调整比例，或按行划分（`by` 为 `row`，即 --by-row），此时同一问题可能出现在两侧",
     ),
     "too_many_bad": Words(
-        "{bad} of {rows} rows can't be read, more than the {limit} that may be set aside; "
+        "{bad} of {rows} rows can't be read, more than the {limit} that may be quarantined; "
         "the first is {first}",
         "{rows} 行中有 {bad} 行无法读取，超过允许隔离的 {limit}；第一处：{first}",
     ),
     "option_misplaced": Words("“{option}” does not apply to {found}", "“{option}”不适用于 {found}"),
     "map_taken": Words(
-        "“{column}” can't become “{target}”: there is a column of that name already",
+        "“{column}” can't be mapped to “{target}”: there is already a column with that name",
         "“{column}”不能映射为“{target}”：已有同名的列",
     ),
     "map_no_shape": Words(
-        "no shape has the columns {targets} as mapped: a column is missing, or its "
-        "values are of another type; the columns are {columns}",
-        "映射为 {targets} 后无法构成任何数据形态：缺少列，或列中的值与形态不符；现有列：{columns}",
+        "the mapped columns {targets} form no known shape: a column is missing, or its "
+        "values have another type; the columns of the file are {columns}",
+        "映射后的列 {targets} 无法构成任何已知的数据形态：缺少列，或列中的值与形态不符；"
+        "文件中的列：{columns}",
     ),
     "number_inexact": Words(
         "“{column}” contains integers that are too large to be stored exactly beside "
-        "fractions; make the column text",
+        "fractions; convert the column to text",
         "“{column}”含有过大的整数，与小数同列会损失精度；请将该列改为文本",
     ),
 }
@@ -272,12 +278,14 @@ class MalformedData(ValueError):
         self.byte = byte
         self.file: str | None = None
         words = REASONS[reason]
-        place = _place(line, row, byte)
-        self.message = place.en + words.en.format(**{k: _pick(v, 0) for k, v in params.items()})
-        self.message_zh = place.zh + words.zh.format(**{k: _pick(v, 1) for k, v in params.items()})
+        location = _location(line, row, byte)
+        self.message = location.en + words.en.format(**{k: _pick(v, 0) for k, v in params.items()})
+        self.message_zh = location.zh + words.zh.format(
+            **{k: _pick(v, 1) for k, v in params.items()}
+        )
         super().__init__(self.message)
 
-    def inside(self, file: str) -> Self:
+    def with_file(self, file: str) -> Self:
         """Add the name of the file to the message, unless it has one, and return the error."""
         if self.file is None:
             self.file = file
@@ -292,19 +300,19 @@ class MalformedData(ValueError):
         return Words(self.message, self.message_zh)
 
     @property
-    def is_placed(self) -> bool:
+    def concerns_one_row(self) -> bool:
         """True if the error belongs to a single row."""
         return self.line is not None or self.row is not None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error as a JSON object; absent places are left out."""
-        places = {"file": self.file, "line": self.line, "row": self.row, "byte": self.byte}
+        locations = {"file": self.file, "line": self.line, "row": self.row, "byte": self.byte}
         return {
             "code": self.code,
             "reason": self.reason,
             "message": self.message,
             "message_zh": self.message_zh,
-            **{key: value for key, value in places.items() if value is not None},
+            **{key: value for key, value in locations.items() if value is not None},
         }
 
 
@@ -326,7 +334,7 @@ def type_words(value: object) -> Words:
     return Words(type(value).__name__, type(value).__name__)
 
 
-def _place(line: int | None, row: int | None, byte: int | None) -> Words:
+def _location(line: int | None, row: int | None, byte: int | None) -> Words:
     english, chinese = [], []
     if line is not None:
         english.append(f"line {line}")

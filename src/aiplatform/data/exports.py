@@ -6,7 +6,7 @@ from typing import Any
 
 from aiplatform.data.canonical import export_jsonl, iter_batches, rows_of
 from aiplatform.data.json_text import json_text
-from aiplatform.data.spreadsheets import csv_line, defused
+from aiplatform.data.spreadsheets import csv_line, neutralise_formulas
 
 ROWS_AT_ONCE = 1024
 
@@ -35,12 +35,12 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return defused(value)
+        return neutralise_formulas(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return defused(json_text(value))
+    return neutralise_formulas(json_text(value))
 
 
 EXPORTS: dict[str, Callable[[Path], Iterator[bytes]]] = {

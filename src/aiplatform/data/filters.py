@@ -150,20 +150,20 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class AllOf:
     """The conjunction (``and``) of ``parts``."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:  # noqa: N801  (typing has the plain name)
+class AnyOf:
     """The disjunction (``or``) of ``parts``."""
 
     parts: tuple["Node", ...]
 
 
-Node = Comparison | Not | All | Any_
+Node = Comparison | Not | AllOf | AnyOf
 
 
 class _Tree(Transformer[Token, Node]):
@@ -211,10 +211,10 @@ class _Tree(Transformer[Token, Node]):
         return Not(found[0])
 
     def both(self, found: list[Any]) -> Node:
-        return All(tuple(found))
+        return AllOf(tuple(found))
 
     def either(self, found: list[Any]) -> Node:
-        return Any_(tuple(found))
+        return AnyOf(tuple(found))
 
     def value(self, found: list[Any]) -> Value:
         token = found[0]
@@ -313,7 +313,7 @@ def comparisons(node: Node) -> list[Comparison]:
             return [node]
         case Not(part):
             return comparisons(part)
-        case All(parts) | Any_(parts):
+        case AllOf(parts) | AnyOf(parts):
             return [found for part in parts for found in comparisons(part)]
 
 
@@ -367,9 +367,9 @@ def fold(
                 return comparison(part)
             case Not(inner):
                 return inverse(walk(inner))
-            case All(parts):
+            case AllOf(parts):
                 return every([walk(inner) for inner in parts])
-            case Any_(parts):
+            case AnyOf(parts):
                 return some([walk(inner) for inner in parts])
 
     return walk(node)

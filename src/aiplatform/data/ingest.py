@@ -28,10 +28,10 @@ if __name__ == "__main__":
 import pyarrow as pa
 
 from aiplatform.data.canonical import CanonicalWriter
-from aiplatform.data.column_types import UNTYPED, changes
+from aiplatform.data.column_types import UNTYPED, type_changes
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Chunk, Opened, open_file
-from aiplatform.data.formats.joined import Joined
+from aiplatform.data.formats.concatenated import Concatenated
 from aiplatform.data.limits import (
     CPU_SECONDS,
     MAX_CELLS,
@@ -58,8 +58,8 @@ def ingest(
     claimed: DataFormat | None = None,
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
-    held: Mapping[str, str] | None = None,
-    named: Mapping[str, str] | None = None,
+    previous_types: Mapping[str, str] | None = None,
+    explicit_types: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read ``source`` and write its canonical Parquet to ``output``; see :func:`ingest_all`."""
     return ingest_all(
@@ -68,8 +68,8 @@ def ingest(
         claimed=claimed,
         reading=reading,
         max_bad_share=max_bad_share,
-        held=held,
-        named=named,
+        previous_types=previous_types,
+        explicit_types=explicit_types,
     )
 
 
@@ -80,8 +80,8 @@ def ingest_all(
     claimed: DataFormat | None = None,
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
-    held: Mapping[str, str] | None = None,
-    named: Mapping[str, str] | None = None,
+    previous_types: Mapping[str, str] | None = None,
+    explicit_types: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read files one after another and write their rows to one canonical Parquet file.
 
@@ -94,9 +94,10 @@ def ingest_all(
         claimed: The format that the uploader gave; None to detect it.
         reading: The uploader's options for reading.
         max_bad_share: The share of all rows that may be set aside, from 0 to 1.
-        held: The column types of the previous version. Columns keep them if all values fit.
-        named: The types in ``held`` that an uploader has set explicitly. In CSV and TSV, a value
-            that does not fit is an error.
+        previous_types: The column types of the previous version. Columns keep them if all values
+            fit.
+        explicit_types: The types in ``previous_types`` that an uploader has set. In CSV and TSV, a
+            value that does not fit is an error.
 
     Returns:
         A description with rows, format, shape, columns, encoding, compression, the rows set aside,
@@ -107,31 +108,33 @@ def ingest_all(
     """
     partial = output.with_name(f"{output.name}.partial")
     scratch = output.with_name(f"{output.name}.unpacked")
-    aside: Quarantine | None = None
+    quarantine: Quarantine | None = None
     try:
         if reading and reading.bad_rows == "quarantine":
-            aside = Quarantine(output.with_name(f"{output.name}.quarantine"), max_bad_share)
-        opened = _open_all(sources, scratch, claimed=claimed, reading=reading, aside=aside)
+            quarantine = Quarantine(output.with_name(f"{output.name}.quarantine"), max_bad_share)
+        opened = _open_all(
+            sources, scratch, claimed=claimed, reading=reading, quarantine=quarantine
+        )
         known = Typing(
             untyped=opened.format in UNTYPED,
-            told=reading.types if reading else {},
-            held=held or {},
-            named=named or {},
+            given_types=reading.types if reading else {},
+            previous_types=previous_types or {},
+            explicit_types=explicit_types or {},
             header_found=opened.format in UNTYPED and (reading is None or reading.header is None),
         )
         mapped = reading.map if reading else None
-        found = convert(opened, partial, mapped=mapped, aside=aside, typing=known)
+        found = convert(opened, partial, mapped=mapped, quarantine=quarantine, typing=known)
         # No fsync here: the blob store syncs what is kept, and the rest may be lost in a crash.
         partial.rename(output)
-        aside = None
+        quarantine = None
     except MemoryError as error:
         raise MalformedData("memory", limit=current_limits().memory_bytes // MIB) from error
     finally:
         partial.unlink(missing_ok=True)
         for number in range(len(sources)):
             _numbered(scratch, number).unlink(missing_ok=True)
-        if aside is not None:
-            aside.discard()
+        if quarantine is not None:
+            quarantine.discard()
     return found
 
 
@@ -140,13 +143,13 @@ def _open_all(sources: Sequence[tuple[Path, str]], scratch: Path, **options: Any
     for number, (source, name) in enumerate(sources):
         try:
             opened = open_file(source, filename=name, scratch=_numbered(scratch, number), **options)
-        except MalformedData as fault:
-            raise fault if len(sources) == 1 else fault.inside(name) from fault
+        except MalformedData as error:
+            raise error if len(sources) == 1 else error.with_file(name) from error
         found.append(opened)
     if len(found) == 1:
         return found[0]
-    named = [(name, opened.reader) for (_, name), opened in zip(sources, found, strict=True)]
-    return replace(found[0], reader=Joined(named, options["aside"]))
+    readers = [(name, opened.reader) for (_, name), opened in zip(sources, found, strict=True)]
+    return replace(found[0], reader=Concatenated(readers, options["quarantine"]))
 
 
 def _numbered(scratch: Path, number: int) -> Path:
@@ -158,27 +161,27 @@ def convert(
     target: Path,
     *,
     mapped: Mapping[str, str] | None = None,
-    aside: Quarantine | None = None,
+    quarantine: Quarantine | None = None,
     typing: Typing | None = None,
 ) -> dict[str, Any]:
     """Write the canonical Parquet file ``target`` from an opened file; see :func:`ingest_all`."""
-    written, plan = _convert(opened, target, mapped, aside, typing)
-    retyped = changes(plan.typing.held, plan.described())
+    written, plan = _convert(opened, target, mapped, quarantine, typing)
+    retyped = type_changes(plan.typing.previous_types, plan.describe())
     doubt = plan.header_doubt()
-    named = plan.named()
-    set_aside = None if aside is None else aside.close()
+    explicit_types = plan.explicit_types()
+    set_aside = None if quarantine is None else quarantine.close()
     return {
         "rows": written.rows,
         "format": opened.format,
         "shape": plan.recognition.shape,
-        "columns": plan.described(),
+        "columns": plan.describe(),
         "renamed": plan.recognition.renames,
         "encoding": opened.encoding,
         "compression": opened.compression,
         "details": opened.details,
         **({"map": dict(mapped)} if mapped else {}),
-        **({"types": dict(plan.typing.told)} if plan.typing.told else {}),
-        **({"named": named} if named else {}),
+        **({"types": dict(plan.typing.given_types)} if plan.typing.given_types else {}),
+        **({"named": explicit_types} if explicit_types else {}),
         **({"retyped": retyped} if retyped else {}),
         **({"header_doubt": doubt._asdict()} if doubt else {}),
         **({"quarantined": set_aside} if set_aside else {}),
@@ -191,29 +194,29 @@ def _convert(
     opened: Opened,
     target: Path,
     mapped: Mapping[str, str] | None,
-    aside: Quarantine | None,
+    quarantine: Quarantine | None,
     typing: Typing | None,
 ) -> tuple[CanonicalWriter, Plan]:
     """Write all rows, and once more from the start if later rows changed the column types."""
     chunks = iter(opened.reader)
     first = next(chunks, None)
     if first is None:
-        if aside is not None:
-            aside.judge(0)
+        if quarantine is not None:
+            quarantine.check_share(0)
         raise MalformedData("no_rows")
     plan = Plan(first, mapped, typing)
-    first, columns = plan.sifted(first, aside)
+    first, columns = plan.split_off_bad_rows(first, quarantine)
     plan.learn(columns)
-    written = _write(opened, plan, itertools.chain([first], chunks), target, aside, learned=1)
+    written = _write(opened, plan, itertools.chain([first], chunks), target, quarantine, learned=1)
     if written is None:
         plan.freeze()
-        if aside is not None:
-            aside.restart()
-        written = _write(opened, plan, iter(opened.reader), target, aside)
+        if quarantine is not None:
+            quarantine.restart()
+        written = _write(opened, plan, iter(opened.reader), target, quarantine)
     if written is None:
         raise AssertionError("the second reading brought what the first had not")
-    if aside is not None:
-        aside.judge(written.rows)
+    if quarantine is not None:
+        quarantine.check_share(written.rows)
     return written, plan
 
 
@@ -222,7 +225,7 @@ def _write(
     plan: Plan,
     chunks: Iterator[Chunk],
     target: Path,
-    aside: Quarantine | None,
+    quarantine: Quarantine | None,
     *,
     learned: int = 0,
 ) -> CanonicalWriter | None:
@@ -235,19 +238,19 @@ def _write(
         plan: The plan of the columns.
         chunks: The chunks to write.
         target: The Parquet file to write.
-        aside: Takes rows that can't be read; None if these are errors.
+        quarantine: Takes rows that can't be read; None if these are errors.
         learned: The number of chunks at the beginning that the plan has learned from already.
     """
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
     if not plan.kinds:
-        _learn(opened, plan, chunks, aside)
+        _learn(opened, plan, chunks, quarantine)
         return None
     with CanonicalWriter(target, schema) as writer:
         for number, chunk in enumerate(chunks):
-            left, columns = plan.sifted(chunk, aside)
+            left, columns = plan.split_off_bad_rows(chunk, quarantine)
             if number >= learned and plan.learn(columns):
-                _learn(opened, plan, chunks, aside)
+                _learn(opened, plan, chunks, quarantine)
                 return None
             # Missing values take memory, too, and rows may lack most of the columns.
             step = max(1, MAX_CELLS // len(schema))
@@ -258,14 +261,16 @@ def _write(
             for start in range(0, left.rows, step):
                 some = range(start, min(start + step, left.rows))
                 part = {name: values[start : some.stop] for name, values in columns.items()}
-                writer.write(plan.batch(left.only(some), part, schema))
+                writer.write(plan.batch(left.take(some), part, schema))
     return writer
 
 
-def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk], aside: Quarantine | None) -> None:
+def _learn(
+    opened: Opened, plan: Plan, chunks: Iterator[Chunk], quarantine: Quarantine | None
+) -> None:
     for chunk in chunks:
         opened.reader.hint = plan.hint()
-        plan.learn(plan.sifted(chunk, aside)[1])
+        plan.learn(plan.split_off_bad_rows(chunk, quarantine)[1])
     if not plan.kinds:
         raise MalformedData("columns_none")
 
@@ -281,10 +286,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", type=DataFormat, choices=list(DataFormat))
     parser.add_argument("--reading", type=_reading, help="how to read it, as JSON")
     parser.add_argument(
-        "--held", type=json.loads, help="types of columns in the version before, as JSON"
+        "--previous-types", type=json.loads, help="column types of the previous version, as JSON"
     )
     parser.add_argument(
-        "--named", type=json.loads, help="those of them that an uploader has named, as JSON"
+        "--explicit-types", type=json.loads, help="those that an uploader has set, as JSON"
     )
     parser.add_argument(
         "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
@@ -310,12 +315,12 @@ def main(arguments: list[str] | None = None) -> int:
             claimed=options.format,
             reading=options.reading,
             max_bad_share=options.max_bad_share,
-            held=options.held,
-            named=options.named,
+            previous_types=options.previous_types,
+            explicit_types=options.explicit_types,
         )
         answer = {"ok": True, **found}
-    except MalformedData as fault:
-        answer = {"ok": False, **fault.as_dict()}
+    except MalformedData as error:
+        answer = {"ok": False, **error.as_dict()}
     sys.stdout.write(_line(answer) + "\n")
     return 0
 

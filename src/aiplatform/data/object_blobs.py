@@ -51,7 +51,7 @@ class ObjectBlobStore(BlobStore):
             found, _ = hash_file(path)
             if found != sha256:
                 raise BlobDamagedError(f"{path} has the hash {found}, not {sha256}")
-            with _told():
+            with _translate_errors():
                 # Large files are sent in parts; the object becomes visible when it is complete.
                 obstore.put(self._store, key, path)
         if move:
@@ -59,7 +59,7 @@ class ObjectBlobStore(BlobStore):
 
     def exists(self, sha256: str) -> bool:
         try:
-            with _told():
+            with _translate_errors():
                 obstore.head(self._store, self._key(sha256))
         except FileNotFoundError:
             return False
@@ -67,7 +67,7 @@ class ObjectBlobStore(BlobStore):
 
     def size(self, sha256: str) -> int:
         try:
-            with _told():
+            with _translate_errors():
                 return obstore.head(self._store, self._key(sha256))["size"]
         except FileNotFoundError:
             raise BlobNotFoundError(sha256) from None
@@ -78,7 +78,7 @@ class ObjectBlobStore(BlobStore):
         if offset >= end:  # Object stores refuse empty ranges.
             return iter(())
         try:
-            with _told():
+            with _translate_errors():
                 key = self._key(sha256)
                 found = obstore.get(self._store, key, options={"range": (offset, end)})
         except FileNotFoundError:
@@ -103,12 +103,12 @@ class ObjectBlobStore(BlobStore):
             temporary.unlink(missing_ok=True)
 
     def delete(self, sha256: str) -> None:
-        with contextlib.suppress(FileNotFoundError), _told():
+        with contextlib.suppress(FileNotFoundError), _translate_errors():
             obstore.delete(self._store, self._key(sha256))
 
     def list(self) -> Iterator[BlobEntry]:
         entries = []
-        with _told():
+        with _translate_errors():
             for page in obstore.list(self._store, prefix=self._prefix or None):
                 for found in page:
                     name = found["path"].rpartition("/")[2]
@@ -132,7 +132,7 @@ class ObjectBlobStore(BlobStore):
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turn errors of the store's library into ``StoreUnavailableError``, an ``OSError``."""
     try:
         yield
@@ -141,7 +141,7 @@ def _told() -> Iterator[None]:
 
 
 def _cut(parts: Iterator[bytes]) -> Iterator[bytes]:
-    with _told():
+    with _translate_errors():
         for part in parts:
             for start in range(0, len(part), CHUNK_BYTES):
                 yield part[start : start + CHUNK_BYTES]

@@ -13,19 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk, Values
-from aiplatform.data.column_types import (
-    BY_LABEL,
-    Evidence,
-    first_unfit,
-    is_point_or_number,
-    told_typed,
-    typed,
-)
-from aiplatform.data.conversations import CHAT
-from aiplatform.data.conversations import build as build_conversations
-from aiplatform.data.errors import MalformedData, Words, type_words
-from aiplatform.data.json_text import NoJsonFormError, json_text
-from aiplatform.data.kinds import (
+from aiplatform.data.column_kinds import (
     Kind,
     build,
     dated_names,
@@ -34,6 +22,18 @@ from aiplatform.data.kinds import (
     kind_of,
     unify,
 )
+from aiplatform.data.column_types import (
+    BY_LABEL,
+    Evidence,
+    convert_to_given_type,
+    convert_to_inferred_type,
+    first_unfit,
+    is_point_or_number,
+)
+from aiplatform.data.conversations import CHAT
+from aiplatform.data.conversations import build as build_conversations
+from aiplatform.data.errors import MalformedData, Words, type_words
+from aiplatform.data.json_text import NoJsonFormError, json_text
 from aiplatform.data.limits import MAX_COLUMNS, MAX_DEPTH
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.data.shapes import recognise
@@ -52,18 +52,18 @@ class Typing:
 
     Attributes:
         untyped: True for CSV and TSV, in which all values are text.
-        told: Types set by the uploader, by the columns' names in the file.
-        held: Types in the previous version, by the columns' canonical names.
-        named: The types in ``held`` that an uploader has set for an earlier version. They count
-            like types in ``told``, which take precedence.
+        given_types: Types set by the uploader, by the columns' names in the file.
+        previous_types: Types in the previous version, by the columns' canonical names.
+        explicit_types: The types in ``previous_types`` that an uploader has set for an earlier
+            version. They count like those in ``given_types``, which take precedence.
         header_found: True if the first record was taken for a header without the uploader saying
             so.
     """
 
     untyped: bool = False
-    told: Mapping[str, str] = field(default_factory=dict)
-    held: Mapping[str, str] = field(default_factory=dict)
-    named: Mapping[str, str] = field(default_factory=dict)
+    given_types: Mapping[str, str] = field(default_factory=dict)
+    previous_types: Mapping[str, str] = field(default_factory=dict)
+    explicit_types: Mapping[str, str] = field(default_factory=dict)
     header_found: bool = False
 
 
@@ -88,14 +88,14 @@ class Plan:
         self.recognition = recognise(first.columns, mapped)
         self.kinds: dict[str, Kind] = {}
         self.typing = typing or Typing()
-        self.told = self._told(first)
+        self.explicit_kinds = self._explicit_kinds(first)
         self._evidence: dict[str, Evidence] = {}
         self._is_frozen = False
         self._repeated = _names_among_values(first) if self.typing.header_found else []
 
-    def _told(self, first: Chunk) -> dict[str, Kind]:
-        told: dict[str, Kind] = {}
-        for name, label in self.typing.told.items():
+    def _explicit_kinds(self, first: Chunk) -> dict[str, Kind]:
+        given: dict[str, Kind] = {}
+        for name, label in self.typing.given_types.items():
             if name not in first.columns:
                 raise MalformedData("column_unknown", column=name)
             canonical = self.recognition.renames.get(name, name)
@@ -106,23 +106,23 @@ class Plan:
                     expected=label,
                     shape=str(self.recognition.shape),
                 )
-            told[canonical] = BY_LABEL[label]
-        return self._kept(first, told) | told
+            given[canonical] = BY_LABEL[label]
+        return self._kept_kinds(first, given) | given
 
-    def _kept(self, first: Chunk, told: Mapping[str, Kind]) -> dict[str, Kind]:
+    def _kept_kinds(self, first: Chunk, given: Mapping[str, Kind]) -> dict[str, Kind]:
         """Return the types that were set for an earlier version and still apply."""
         if not self.typing.untyped:
             return {}
         here = {self.recognition.renames.get(name, name) for name in first.columns}
         return {
             name: BY_LABEL[label]
-            for name, label in self.typing.named.items()
+            for name, label in self.typing.explicit_types.items()
             if name in here
-            and name not in told
+            and name not in given
             and not (name in self.recognition.texts and label != "text")
         }
 
-    def named(self) -> dict[str, str]:
+    def explicit_types(self) -> dict[str, str]:
         """Return the types that uploaders have set, now or earlier, by canonical names.
 
         A column that is missing in this file keeps its earlier type; a column that has another type
@@ -131,11 +131,11 @@ class Plan:
         here = {name: kind.label for name, kind in self.kinds.items()}
         earlier = {
             name: label
-            for name, label in self.typing.named.items()
+            for name, label in self.typing.explicit_types.items()
             if here.get(name, label) == label
         }
-        told_now = {self.recognition.renames.get(name, name) for name in self.typing.told}
-        return earlier | {name: self.told[name].label for name in told_now}
+        set_now = {self.recognition.renames.get(name, name) for name in self.typing.given_types}
+        return earlier | {name: self.explicit_kinds[name].label for name in set_now}
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
         """Return the columns of a chunk under their canonical names, in the form of the shape.
@@ -159,50 +159,52 @@ class Plan:
                 values = pa.array(given, pa.string())
             if canonical in known.texts:
                 _require_text(chunk, name, values)
-            if canonical in self.told:
-                place = first_unfit(values, self.told[canonical])
-                if place is not None:
-                    said_now = name in self.typing.told
-                    raise chunk.fault(
-                        place,
-                        "type_unfit" if said_now else "type_kept_unfit",
+            if canonical in self.explicit_kinds:
+                position = first_unfit(values, self.explicit_kinds[canonical])
+                if position is not None:
+                    set_now = name in self.typing.given_types
+                    raise chunk.error(
+                        position,
+                        "type_unfit" if set_now else "type_kept_unfit",
                         column=name,
-                        expected=self.told[canonical].label,
-                        value=str(values[place])[:80],
+                        expected=self.explicit_kinds[canonical].label,
+                        value=str(values[position])[:80],
                     )
             columns[canonical] = values
         return columns
 
-    def sifted(self, chunk: Chunk, aside: Quarantine | None) -> tuple[Chunk, dict[str, Values]]:
+    def split_off_bad_rows(
+        self, chunk: Chunk, quarantine: Quarantine | None
+    ) -> tuple[Chunk, dict[str, Values]]:
         """Return a chunk without its bad rows, and its columns as :meth:`conform` returns them.
 
         Args:
             chunk: The rows.
-            aside: Takes the bad rows; None if they are errors.
+            quarantine: Takes the bad rows; None if they are errors.
 
         Raises:
-            MalformedData: for a bad row if ``aside`` is None, and for an error that does not belong
-                to a single row.
+            MalformedData: for a bad row if ``quarantine`` is None, and for an error that does not
+                belong to a single row.
         """
         try:
             columns = self.conform(chunk)
-            if aside is not None:
+            if quarantine is not None:
                 self._check_json(chunk, columns)
-        except MalformedData as fault:
-            if aside is None or not fault.is_placed:
+        except MalformedData as error:
+            if quarantine is None or not error.concerns_one_row:
                 raise
         else:
             return chunk, columns
         kept: list[int] = []
         for row in range(chunk.rows):
-            one = chunk.only([row])
+            one = chunk.take([row])
             try:
                 self._check_json(one, self.conform(one))
-            except MalformedData as fault:
-                aside.add(fault, "" if chunk.raw is None else chunk.raw(row))
+            except MalformedData as error:
+                quarantine.add(error, "" if chunk.raw is None else chunk.raw(row))
             else:
                 kept.append(row)
-        left = chunk.only(kept)
+        left = chunk.take(kept)
         return left, self.conform(left)
 
     def _check_json(self, chunk: Chunk, columns: dict[str, Values]) -> None:
@@ -244,28 +246,28 @@ class Plan:
 
     def _learned(self, name: str, values: Values) -> Kind:
         """Return the kind of a column that holds all earlier values and these."""
-        if name in self.told:
-            return self.told[name]
-        held = self.typing.held.get(name)
+        if name in self.explicit_kinds:
+            return self.explicit_kinds[name]
+        previous = self.typing.previous_types.get(name)
         if self._is_inferred(name):
-            return self._decided(name, values, held)
+            return self._decided(name, values, previous)
         known = self.kinds.get(name, Kind.NULL)
         kind = unify(Kind.STRING if known in DATED else known, self._kind(name, values))
-        if kind is Kind.STRING and held in {"date", "timestamp"}:
-            decided = self._decided(name, pa.array(values, pa.string()), held)
-            return decided if decided.label == held else kind
+        if kind is Kind.STRING and previous in {"date", "timestamp"}:
+            decided = self._decided(name, pa.array(values, pa.string()), previous)
+            return decided if decided.label == previous else kind
         return kind
 
     def _is_inferred(self, name: str) -> bool:
         known = self.recognition
         return self.typing.untyped and name not in known.texts and name not in known.conversations
 
-    def _decided(self, name: str, texts: pa.Array, held: str | None) -> Kind:
+    def _decided(self, name: str, texts: pa.Array, previous: str | None) -> Kind:
         if self._is_frozen and name in self.kinds:
             return self.kinds[name]
         evidence = self._evidence.setdefault(name, Evidence())
         evidence.add(texts)
-        return evidence.decide(name, held)
+        return evidence.decide(name, previous)
 
     def _kind(self, name: str, values: Values) -> Kind:
         spelling = self.recognition.conversations.get(name)
@@ -294,7 +296,11 @@ class Plan:
                 arrays.append(pa.nulls(chunk.rows, kind.arrow))
                 continue
             if self.typing.untyped and name not in self.recognition.conversations:
-                read = told_typed if name in self.told else typed
+                read = (
+                    convert_to_given_type
+                    if name in self.explicit_kinds
+                    else convert_to_inferred_type
+                )
                 arrays.append(read(values, kind))
                 continue
             try:
@@ -328,7 +334,7 @@ class Plan:
             return None
         return pa.schema([(original.get(n, n), kind.arrow) for n, kind in self.kinds.items()])
 
-    def described(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         """Return names and types of the columns, as users see them."""
         return [{"name": name, "type": kind.label} for name, kind in self.kinds.items()]
 
@@ -348,8 +354,8 @@ class Plan:
             return None
         names = ", ".join(f"“{name[:40]}”" for name in odd[:5])
         return Words(
-            f"the first line looks like a row, not like a header: {names}. If it is one, upload"
-            " the file again with header=false (--no-header)",
+            f"the first line looks like a row, not like a header: {names}. If it is a row,"
+            " upload the file again with header=false (--no-header)",
             f"首行看起来像数据而不是表头：{names}。"
             "若确为数据，请以 header=false（--no-header）重新上传",
         )
@@ -377,7 +383,7 @@ def _require_text(chunk: Chunk, name: str, values: Values) -> None:
         return
     for row, value in enumerate(values):
         if value is not None and type(value) is not str:
-            raise chunk.fault(row, "text_expected", column=name, found=type_words(value))
+            raise chunk.error(row, "text_expected", column=name, found=type_words(value))
 
 
 def _first_unencodable(chunk: Chunk, name: str, values: Values) -> MalformedData:
@@ -386,5 +392,5 @@ def _first_unencodable(chunk: Chunk, name: str, values: Values) -> MalformedData
         try:
             json_text(value)
         except NoJsonFormError as error:
-            return chunk.fault(row, error.reason, column=name, limit=MAX_DEPTH, found=error.found)
+            return chunk.error(row, error.reason, column=name, limit=MAX_DEPTH, found=error.found)
     raise AssertionError(name)

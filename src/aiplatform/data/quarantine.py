@@ -35,18 +35,18 @@ class Quarantine:
         """The number of rows that were set aside."""
         return self.reasons.total()
 
-    def add(self, fault: MalformedData, raw: str) -> None:
+    def add(self, error: MalformedData, raw: str) -> None:
         """Set a row aside, with its error and its raw text."""
         # Imported late, as pydantic is slow to import and most uploads have no bad rows.
         from aiplatform.protocol.encoding import dumps  # noqa: PLC0415
 
         if self.file is not None:
-            fault = fault.inside(self.file)
-        self._first = self._first or fault
-        self.reasons[fault.reason] += 1
-        place = fault.as_dict()
-        del place["code"]
-        self._file.write(dumps({**place, "raw": raw}).encode() + b"\n")
+            error = error.with_file(self.file)
+        self._first = self._first or error
+        self.reasons[error.reason] += 1
+        position = error.as_dict()
+        del position["code"]
+        self._file.write(dumps({**position, "raw": raw}).encode() + b"\n")
 
     def restart(self) -> None:
         """Discard all rows, because the file is read once more."""
@@ -55,7 +55,7 @@ class Quarantine:
         self._file.seek(0)
         self._file.truncate()
 
-    def judge(self, good: int) -> None:
+    def check_share(self, good: int) -> None:
         """Raise an error if too many rows are bad.
 
         Args:
@@ -96,6 +96,6 @@ class Quarantine:
         self.path.unlink(missing_ok=True)
 
 
-def shown(raw: bytes) -> str:
+def decode_escaped(raw: bytes) -> str:
     r"""Decode raw bytes as UTF-8; invalid bytes and NUL are escaped: ``\xff``."""
     return raw.decode("utf-8", "backslashreplace").replace("\x00", r"\x00")

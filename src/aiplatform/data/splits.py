@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count, shape_of_schema
-from aiplatform.data.draws import Numbers, mixed
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.random_numbers import Numbers, pseudo_random
 from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import content_hashes
 from aiplatform.protocol.enums import DataShape
 from aiplatform.protocol.rows import RowSplit
 
 
-def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
+def assign_parts(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     """Return for each row the number of its part, in the order of ``split.fractions``.
 
     Raises:
@@ -57,7 +57,7 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     keys = [np.concatenate(part) for part in (whole, asked, groups) if part]
     if split.near:
         keys.append(_near_roots(path))
-    rows = pl.DataFrame({"unit": connected(keys), "stratum": np.concatenate(strata)})
+    rows = pl.DataFrame({"unit": connected_components(keys), "stratum": np.concatenate(strata)})
     rows = rows.with_row_index("place")
     found = rows.group_by("unit").agg(
         pl.len().alias("rows"),
@@ -66,7 +66,7 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     )
     # The order depends on the first row of each unit, not on its key: the hashes of Polars may
     # change with its version.
-    lots = mixed(found["first"].to_numpy().astype(np.uint64), split.seed)
+    lots = pseudo_random(found["first"].to_numpy().astype(np.uint64), split.seed)
     strata_first = found.group_by("stratum").agg(pl.col("first").min().alias("stratum_first"))
     found = (
         found.with_columns(pl.Series("lot", lots))
@@ -93,11 +93,11 @@ def question_keys(batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
     a question has the first number twice.
     """
     # Imported late, because code that does not split rows must not load the checks.
-    from aiplatform.data.quality.leakage import LEAST_ASKED, Looked  # noqa: PLC0415
+    from aiplatform.data.quality.leakage import LEAST_ASKED, RowFeatures  # noqa: PLC0415
 
     shape = shape_of_schema(batch.schema)
     known = CONTENT_COLUMNS.get(shape, batch.schema.names)
-    rows = Looked(batch, [name for name in known if name in batch.schema.names])
+    rows = RowFeatures(batch, [name for name in known if name in batch.schema.names])
     # A table does not say which text is a question; one or two words are more likely a label.
     least = LEAST_ASKED if shape is DataShape.TABLE else 1
     whole = np.where(rows.whole == 0, content_hashes(batch), rows.whole)
@@ -133,7 +133,7 @@ def _near_roots(path: Path) -> Numbers:
     return roots
 
 
-def connected(keys: Sequence[Numbers]) -> Numbers:
+def connected_components(keys: Sequence[Numbers]) -> Numbers:
     """Return the number of the connected component of each row.
 
     Two rows are in the same component if a chain of rows with equal keys connects them.

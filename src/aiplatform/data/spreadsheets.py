@@ -17,7 +17,7 @@ QUOTED = re.compile(r'[",;\t\r\n]|^ | $')
 """Characters for which a cell is quoted; without quotes, some readers would trim or split it."""
 
 
-def defused(text: str) -> str:
+def neutralise_formulas(text: str) -> str:
     """Insert an apostrophe before everything in the text that a spreadsheet may run."""
     text = INSIDE.sub(r"\1'\2", text)
     return f"'{text}" if FORMULA.match(text) else text

@@ -17,7 +17,7 @@ NULL_TEXT = "\x00"
 """Placeholder for a missing text in a conversation when rows are hashed; no real text is a NUL."""
 
 
-def described(schema: pa.Schema) -> list[dict[str, str]]:
+def describe_columns(schema: pa.Schema) -> list[dict[str, str]]:
     """Return names and types of the columns, as users see them."""
     as_json = json_columns(schema)
     dated = dated_columns(schema)
@@ -38,7 +38,7 @@ def _label(field: pa.Field, as_json: bool) -> str:
     return "number" if pa.types.is_floating(field.type) else "text"
 
 
-def unified(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> pa.Schema:
+def unify_schemas(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> pa.Schema:
     """Return the narrowest schema that holds the rows of both schemas.
 
     Args:
@@ -82,12 +82,12 @@ def with_dated(schema: pa.Schema, dated: Mapping[str, str]) -> pa.Schema:
 
 def _both_dated(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> dict[str, str]:
     """Return the columns that are dates or times in each schema that has them."""
-    held, given = dated_columns(first), dated_columns(second)
+    first_dated, second_dated = dated_columns(first), dated_columns(second)
     found: dict[str, str] = {}
-    for name in {**held, **given}:
+    for name in {**first_dated, **second_dated}:
         labels = {
             dated.get(name)
-            for schema, dated in ((first, held), (second, given))
+            for schema, dated in ((first, first_dated), (second, second_dated))
             if name in schema.names and not (schema is second and name in empty)
         }
         if None not in labels:
@@ -106,8 +106,8 @@ def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Convert a canonical batch to a schema that :func:`unified` returned for it.
+def convert_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Convert a canonical batch to a schema that :func:`unify_schemas` returned for it.
 
     Raises:
         MalformedData: an integer is too large for an exact double precision number.
@@ -160,14 +160,14 @@ def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         if pa.types.is_list(column.type):
-            column = _told_apart(column)
+            column = _with_distinct_nulls(column)
         kept[name] = column
     found = pl.from_arrow(pa.table(kept))
     assert isinstance(found, pl.DataFrame)
     return found
 
 
-def _told_apart(column: pa.Array) -> pa.Array:
+def _with_distinct_nulls(column: pa.Array) -> pa.Array:
     messages = column.values
     fields = list(column.type.value_type)
     parts = [part.fill_null(NULL_TEXT) for part in messages.flatten()]

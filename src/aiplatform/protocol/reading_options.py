@@ -38,8 +38,8 @@ class PreviousColumnTypes(Strict):
     def arguments(self) -> list[str]:
         """Return the types as arguments for the program that reads files."""
         return [
-            *([f"--held={dumps(self.types)}"] if self.types else []),
-            *([f"--named={dumps(self.named)}"] if self.named else []),
+            *([f"--previous-types={dumps(self.types)}"] if self.types else []),
+            *([f"--explicit-types={dumps(self.named)}"] if self.named else []),
         ]
 
 

@@ -15,7 +15,7 @@ def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
     """Make the quality report of the job's ``dataset``; count tokens if a base model is given."""
     from aiplatform.data.quality.references import Reference
     from aiplatform.data.quality.report import make_report
-    from aiplatform.data.quality.tokens_beside import CountingFailedError
+    from aiplatform.data.quality.token_process import CountingFailedError
 
     spec = job.spec
     assert isinstance(spec, QualitySpec)
@@ -27,18 +27,18 @@ def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
             progress=report.progress,
             references=[Reference(**each) for each in _compared(job, spec)],
         )
-    except CountingFailedError as fault:
-        raise JobError(str(fault)) from fault
+    except CountingFailedError as error:
+        raise JobError(str(error)) from error
     return {"report": made}
 
 
 def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
     """Write the fixed rows into the output directory; the server commits them as a version."""
     from aiplatform.data.errors import MalformedData
-    from aiplatform.data.operations import Fix
-    from aiplatform.data.operations import Job as Rework
-    from aiplatform.data.quality.tokens_beside import CountingFailedError
-    from aiplatform.data.rework import rework
+    from aiplatform.data.operation_specs import Fix
+    from aiplatform.data.operation_specs import Job as Rework
+    from aiplatform.data.quality.token_process import CountingFailedError
+    from aiplatform.data.row_operations import execute
     from aiplatform.protocol.rows import RowFix
 
     spec = job.spec
@@ -53,11 +53,11 @@ def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
         base=Path(job.inputs["dataset"]), output=Path(job.output_dir) / "rows.parquet", do=do
     )
     try:
-        return rework(wanted, report.progress)
-    except MalformedData as fault:
-        raise JobError(fault.message) from fault
-    except CountingFailedError as fault:
-        raise JobError(str(fault)) from fault
+        return execute(wanted, report.progress)
+    except MalformedData as error:
+        raise JobError(error.message) from error
+    except CountingFailedError as error:
+        raise JobError(str(error)) from error
 
 
 def _tokenizer(job: Job) -> Path | None:

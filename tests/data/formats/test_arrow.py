@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiplatform.data.canonical import iter_rows
-from aiplatform.data.formats import plain
+from aiplatform.data.formats import type_conversion
 from aiplatform.data.ingest import ingest
 from tests.data.conftest import Upload, chat
 
@@ -59,8 +59,8 @@ def test_gzipped_stream_is_read(upload: Upload) -> None:
 def test_conversations_in_many_batches_are_read(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(plain, "BATCH_ROWS", 3)
-    monkeypatch.setattr(plain, "SMALL_BATCH_ROWS", 2)
+    monkeypatch.setattr(type_conversion, "BATCH_ROWS", 3)
+    monkeypatch.setattr(type_conversion, "SMALL_BATCH_ROWS", 2)
     rows = [chat("u: x", f"a: {n}") for n in range(50)]
     table = pa.Table.from_pylist(rows)
     assert upload(written(table, "stream", rows=7), "x.arrow") == rows
@@ -77,21 +77,21 @@ def test_conversations_in_many_batches_are_read(
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_truncated_file_is_refused(upload: Upload, kind: str, share: float) -> None:
     data = written(pa.table({"text": [str(n) for n in range(1000)]}), kind, rows=100)
-    fault = upload.fault(data[: int(len(data) * share)], "x.arrow")
-    assert fault.reason == "arrow_invalid"
+    error = upload.error(data[: int(len(data) * share)], "x.arrow")
+    assert error.reason == "arrow_invalid"
 
 
 @pytest.mark.parametrize("data", [b"ARROW1\x00\x00", b"\xff\xff\xff\xff\x10\x00\x00\x00", b"{}\n"])
 def test_invalid_file_is_refused(upload: Upload, data: bytes) -> None:
-    assert upload.fault(data, "x.arrow").reason == "arrow_invalid"
+    assert upload.error(data, "x.arrow").reason == "arrow_invalid"
 
 
 def test_offsets_outside_the_data_are_refused(upload: Upload) -> None:
     offsets = b"\x00\x00\x00\x00\xff\xff\xff\x7f"
     data = written(pa.table({"text": ["x" * 97]}), "stream")
     at = data.rindex(b"\x00\x00\x00\x00\x61\x00\x00\x00")
-    fault = upload.fault(data[:at] + offsets + data[at + 8 :], "x.arrow")
-    assert fault.reason == "arrow_invalid"
+    error = upload.error(data[:at] + offsets + data[at + 8 :], "x.arrow")
+    assert error.reason == "arrow_invalid"
 
 
 VALUES = st.fixed_dictionaries(

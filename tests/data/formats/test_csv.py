@@ -83,18 +83,18 @@ def test_column_without_a_name_gets_one(upload: Upload) -> None:
 def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
-    fault = upload.fault(data, "x.csv")
-    assert (fault.reason, fault.line) == (reason, line)
-    assert said in fault.message
+    error = upload.error(data, "x.csv")
+    assert (error.reason, error.line) == (reason, line)
+    assert said in error.message
 
 
 @pytest.mark.parametrize("filler", [b"x" * 99 + b"\n", b'x\n","', b"x" * 99])
 def test_endless_record_is_refused(upload: Upload, filler: bytes) -> None:
     """An unclosed quote, or an endless number of quoted fields, must not fill the memory."""
     data = b'a,b\n1,"' + filler * (MAX_ROW_BYTES // len(filler) + 2)
-    fault = upload.fault(data, "x.csv")
-    assert fault.reason in {"csv_quote", "line_too_long"}
-    assert fault.line == 2
+    error = upload.error(data, "x.csv")
+    assert error.reason in {"csv_quote", "line_too_long"}
+    assert error.line == 2
 
 
 def test_rows_do_not_depend_on_blocks(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_rows_do_not_depend_on_blocks(upload: Upload, monkeypatch: pytest.Monkey
     whole = upload(data, "x.csv")
     assert [["" if v is None else str(v) for v in row.values()] for row in whole] == rows
     content = upload.output.read_bytes()
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (33,))
+    monkeypatch.setattr("aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (33,))
     monkeypatch.setattr(csv_module, "BLOCK_BYTES", 100)
     assert upload(data, "x.csv") == whole
     assert upload.output.read_bytes() == content

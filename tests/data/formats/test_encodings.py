@@ -63,8 +63,8 @@ def test_detect_reports_the_place_of_the_first_invalid_byte() -> None:
     data = "好\nok\n".encode() + b"\xff" + "好".encode()
     with pytest.raises(MalformedData) as caught:
         told(data)
-    fault = caught.value
-    assert (fault.reason, fault.line, fault.byte) == ("encoding_invalid", 3, 7)
+    error = caught.value
+    assert (error.reason, error.line, error.byte) == ("encoding_invalid", 3, 7)
 
 
 def test_chinese_after_megabytes_of_ascii_is_recognised(upload: Upload) -> None:

@@ -56,7 +56,7 @@ def test_format_is_found_by_claim_content_and_suffix(
 def test_file_of_another_format_than_claimed_is_refused(
     upload: Upload, data: bytes, claimed: DataFormat, reason: str
 ) -> None:
-    assert upload.fault(data, "x", claimed).reason == reason
+    assert upload.error(data, "x", claimed).reason == reason
 
 
 def test_equal_rows_give_equal_columns_in_every_format(upload: Upload) -> None:

@@ -61,9 +61,9 @@ def test_sequence_of_objects_is_read(upload: Upload) -> None:
 def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
-    fault = upload.fault(data, "x.json")
-    assert (fault.reason, fault.line) == (reason, line)
-    assert said in fault.message
+    error = upload.error(data, "x.json")
+    assert (error.reason, error.line) == (reason, line)
+    assert said in error.message
 
 
 def test_single_conversation_is_not_taken_for_a_wrapper(upload: Upload) -> None:
@@ -77,8 +77,14 @@ def test_element_longer_than_the_limit_is_refused(upload: Upload) -> None:
     assert upload(json.dumps([long, long]).encode(), "x.json") == [long, long]
     for ending in ('"}]', ""):
         endless = '[{"a":1},\n{"a":"' + "x" * MAX_ROW_BYTES + ending
-        fault = upload.fault(endless.encode(), "x.json")
-        assert (fault.reason, fault.line) == ("line_too_long", 2)
+        error = upload.error(endless.encode(), "x.json")
+        assert (error.reason, error.line) == ("line_too_long", 2)
+
+
+def test_element_longer_than_the_limit_is_refused_with_its_first_line(upload: Upload) -> None:
+    text = '[{"a":1},\n{\n"a":\n"' + "x" * MAX_ROW_BYTES + '"\n}\n]'
+    error = upload.error(text.encode(), "x.json")
+    assert (error.reason, error.line) == ("line_too_long", 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,7 +98,9 @@ def test_round_trip_keeps_rows(tmp_path_factory, rows, indent: int | None, block
         return
     upload = Upload(tmp_path_factory.mktemp("round"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (block,))
+        patch.setattr(
+            "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (block,)
+        )
         patch.setattr(json_module, "BLOCK_BYTES", block)
         assert upload(json.dumps(rows, indent=indent).encode(), "x.json") == filled(rows)
 

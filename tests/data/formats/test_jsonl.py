@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import jsonl as jsonl_module
 from aiplatform.data.formats import objects, text_source
-from aiplatform.data.formats.source import Source
+from aiplatform.data.formats.source_file import SourceFile
 from aiplatform.data.limits import MAX_ROW_BYTES
 from tests.data.conftest import Upload, chat, jsonl
 
-BLOCK = "aiplatform.data.formats.source.Source.chunks.__defaults__"
+BLOCK = "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__"
 """Setting for the size of blocks."""
 
 
@@ -28,8 +28,8 @@ def test_blank_lines_are_skipped(upload: Upload) -> None:
 
 def test_line_numbers_include_blank_lines(upload: Upload) -> None:
     gap = b"\n \t\r\n" * 200_000
-    fault = upload.fault(b'{"a": 1}\n' + gap + b'  {"a": 2}\n' + gap + b'\v{"a": }\n', "x.jsonl")
-    assert (fault.reason, fault.line) == ("json_invalid", 800_003)
+    error = upload.error(b'{"a": 1}\n' + gap + b'  {"a": 2}\n' + gap + b'\v{"a": }\n', "x.jsonl")
+    assert (error.reason, error.line) == ("json_invalid", 800_003)
     rows = upload(b'{"a": 1}\n' + gap + b' {"a": "\xc3\xa9"} \r\n' + gap, "x.jsonl")
     assert rows == [{"a": 1}, {"a": "é"}]
 
@@ -78,9 +78,9 @@ def test_absent_keys_are_null_and_columns_are_in_order_of_appearance(upload: Upl
 def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None, said: str
 ) -> None:
-    fault = upload.fault(data, "x.jsonl")
-    assert (fault.reason, fault.line) == (reason, line)
-    assert said in fault.message
+    error = upload.error(data, "x.jsonl")
+    assert (error.reason, error.line) == (reason, line)
+    assert said in error.message
 
 
 def test_invalid_line_far_into_the_file_is_refused_with_its_line(
@@ -96,10 +96,10 @@ def test_invalid_line_far_into_the_file_is_refused_with_its_line(
         (b'{"messages":{"role":"user","content":"x"}}\n', "messages_not_list"),
         (b'{"messages":[{"role":"user","content":7}]}\n', "content_not_text"),
     ):
-        fault = upload.fault(good + bad + good, "x.jsonl")
-        assert (fault.reason, fault.line) == (reason, 60_001)
+        error = upload.error(good + bad + good, "x.jsonl")
+        assert (error.reason, error.line) == (reason, 60_001)
         if reason == "encoding_unknown":
-            assert fault.byte == len(good) + bad.index(b"\xc3")
+            assert error.byte == len(good) + bad.index(b"\xc3")
 
 
 GOOD = jsonl(*({"a": f"x{n}", "n": n} for n in range(1000)))
@@ -123,8 +123,8 @@ def test_first_of_two_errors_is_reported(
     """The next block is read in advance, and may contain a line that is too long."""
     monkeypatch.setattr(BLOCK, (2000,))
     monkeypatch.setattr(text_source, "MAX_ROW_BYTES", 5000)
-    fault = upload.fault(data, "x.jsonl")
-    assert (fault.reason, fault.line) == (reason, 1001)
+    error = upload.error(data, "x.jsonl")
+    assert (error.reason, error.line) == (reason, 1001)
 
 
 def test_lines_set_aside_have_correct_line_numbers(
@@ -133,16 +133,16 @@ def test_lines_set_aside_have_correct_line_numbers(
     monkeypatch.setattr(BLOCK, (2000,))
     rows = upload(GOOD + BAD + GOOD + BAD, "x.jsonl", bad_rows="quarantine")
     assert len(rows) == 2000
-    assert [row["line"] for row in upload.aside()] == [1001, 2002]
+    assert [row["line"] for row in upload.quarantined()] == [1001, 2002]
 
 
-@pytest.mark.parametrize("how", ["closed", "forgotten", "a fault", "the end"])
+@pytest.mark.parametrize("how", ["closed", "forgotten", "an error", "the end"])
 def test_threads_end_with_the_reading(
     tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BLOCK, (2000,))
-    (tmp_path / "file").write_bytes(GOOD + (BAD if how == "a fault" else b""))
-    reader = jsonl_module.JsonLines(text_source.TextSource(Source(tmp_path / "file")))
+    (tmp_path / "file").write_bytes(GOOD + (BAD if how == "an error" else b""))
+    reader = jsonl_module.JsonLines(text_source.TextSource(SourceFile(tmp_path / "file")))
     before = readers()
     chunks = iter(reader)
     next(chunks)
@@ -154,7 +154,7 @@ def test_threads_end_with_the_reading(
             chunks.close()
         case "forgotten":
             del chunks
-        case "a fault":
+        case "an error":
             with pytest.raises(MalformedData, match="line 1001"):
                 list(chunks)
         case _:
@@ -172,8 +172,8 @@ def test_line_longer_than_the_limit_is_refused(upload: Upload) -> None:
     assert len(upload(b'{"text":""}\n' + long, "x.jsonl")[1]["text"]) == MAX_ROW_BYTES - 20
     for ending in (b'"}\n', b""):
         endless = b'{"a":1}\n{"a":"' + b"x" * (MAX_ROW_BYTES + 1) + ending
-        fault = upload.fault(endless, "x.jsonl")
-        assert (fault.reason, fault.line) == ("line_too_long", 2)
+        error = upload.error(endless, "x.jsonl")
+        assert (error.reason, error.line) == ("line_too_long", 2)
 
 
 def test_byte_order_marks_of_concatenated_files_are_skipped(upload: Upload) -> None:

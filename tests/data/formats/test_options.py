@@ -44,8 +44,8 @@ def test_text_file_with_a_delimiter_is_read_as_csv(upload: Upload) -> None:
 def test_csv_options_for_another_format_are_refused(
     upload: Upload, options: dict[str, Any]
 ) -> None:
-    fault = upload.fault(jsonl({"a": 1}), "x.jsonl", **options)
-    assert fault.reason == "option_misplaced"
+    error = upload.error(jsonl({"a": 1}), "x.jsonl", **options)
+    assert error.reason == "option_misplaced"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_given_encoding_is_used(upload: Upload, encoding: str, codec: str, name:
 @pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
 def test_western_encodings_are_never_guessed(upload: Upload, encoding: str) -> None:
     data = "name\ncafé\n".encode("latin-1")
-    assert upload.fault(data, "x.csv").reason == "encoding_unknown"
+    assert upload.error(data, "x.csv").reason == "encoding_unknown"
     assert upload(data, "x.csv", encoding=encoding) == [{"name": "café"}]
 
 
 def test_file_in_another_encoding_than_given_is_refused(upload: Upload) -> None:
-    fault = upload.fault("a\n中\n".encode("gb18030"), "x.csv", encoding="utf-8")
-    assert (fault.reason, fault.line) == ("encoding_invalid", 2)
+    error = upload.error("a\n中\n".encode("gb18030"), "x.csv", encoding="utf-8")
+    assert (error.reason, error.line) == ("encoding_invalid", 2)

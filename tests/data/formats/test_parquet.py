@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aiplatform.data.formats import plain
+from aiplatform.data.formats import type_conversion
 from tests.data.conftest import Upload, chat
 
 UTC = dt.timezone.utc  # noqa: UP017
@@ -89,8 +89,8 @@ def test_conversations_are_read(upload: Upload, tmp_path: Path, kind: pa.DataTyp
 def test_many_row_groups_and_batches_are_read(
     upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain, "BATCH_ROWS", 7)
-    monkeypatch.setattr(plain, "SMALL_BATCH_ROWS", 3)
+    monkeypatch.setattr(type_conversion, "BATCH_ROWS", 7)
+    monkeypatch.setattr(type_conversion, "SMALL_BATCH_ROWS", 3)
     path = file_of(tmp_path, {"text": pa.array([f"{n}" for n in range(100)])}, row_group_size=30)
     assert upload(path, "x.parquet") == [{"text": f"{n}"} for n in range(100)]
 
@@ -120,36 +120,36 @@ def test_content_overrides_the_suffix(upload: Upload, tmp_path: Path) -> None:
     [b"not at all", b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1", b"PAR1" + b"\xff" * 1000 + b"PAR1"],
 )
 def test_invalid_file_is_refused(upload: Upload, data: bytes) -> None:
-    assert upload.fault(data, "x.parquet").reason == "parquet_invalid"
+    assert upload.error(data, "x.parquet").reason == "parquet_invalid"
 
 
 def test_truncated_or_damaged_file_is_refused(upload: Upload, tmp_path: Path) -> None:
     words = pa.array([f"some {n} words" * 50 for n in range(2000)])
     data = file_of(tmp_path, {"text": words}).read_bytes()
-    assert upload.fault(data[:-10], "x.parquet").reason == "parquet_invalid"
+    assert upload.error(data[:-10], "x.parquet").reason == "parquet_invalid"
     damaged = data[:100] + bytes(byte ^ 255 for byte in data[100:400]) + data[400:]
-    assert upload.fault(damaged, "x.parquet").reason == "parquet_invalid"
+    assert upload.error(damaged, "x.parquet").reason == "parquet_invalid"
 
 
 def test_binary_data_is_refused_with_its_row(upload: Upload, tmp_path: Path) -> None:
     images = pa.array([b"ok", b"\x89PNG\xff"], pa.binary())
-    fault = upload.fault(file_of(tmp_path, {"n": pa.array([1, 2]), "image": images}), "x.parquet")
-    assert (fault.reason, fault.row) == ("binary_value", 2)
-    assert "“image”" in fault.message
+    error = upload.error(file_of(tmp_path, {"n": pa.array([1, 2]), "image": images}), "x.parquet")
+    assert (error.reason, error.row) == ("binary_value", 2)
+    assert "“image”" in error.message
     nested = pa.array([None, {"bytes": b"\xff"}])
-    fault = upload.fault(file_of(tmp_path, {"image": nested}), "x.parquet")
-    assert (fault.reason, fault.row) == ("binary_value", 2)
+    error = upload.error(file_of(tmp_path, {"image": nested}), "x.parquet")
+    assert (error.reason, error.row) == ("binary_value", 2)
 
 
 def test_invalid_columns_are_refused(upload: Upload, tmp_path: Path) -> None:
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     pq.write_table(twice, tmp_path / "twice.parquet")
-    assert upload.fault(tmp_path / "twice.parquet", "x.parquet").reason == "column_twice"
+    assert upload.error(tmp_path / "twice.parquet", "x.parquet").reason == "column_twice"
     many = {f"c{n}": pa.array([1]) for n in range(2001)}
-    assert upload.fault(file_of(tmp_path, many), "x.parquet").reason == "columns_too_many"
-    assert upload.fault(file_of(tmp_path, {}), "x.parquet").reason == "columns_none"
+    assert upload.error(file_of(tmp_path, many), "x.parquet").reason == "columns_too_many"
+    assert upload.error(file_of(tmp_path, {}), "x.parquet").reason == "columns_none"
     empty = {"text": pa.array([], pa.string())}
-    assert upload.fault(file_of(tmp_path, empty), "x.parquet").reason == "no_rows"
+    assert upload.error(file_of(tmp_path, empty), "x.parquet").reason == "no_rows"
 
 
 def test_dictionary_of_one_huge_value_is_refused_as_a_bomb(upload: Upload, tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_dictionary_of_one_huge_value_is_refused_as_a_bomb(upload: Upload, tmp_p
     )
     path = file_of(tmp_path, {"text": bomb}, dictionary_pagesize_limit=1 << 30)
     assert path.stat().st_size < 100_000
-    assert upload.fault(path, "x.parquet").reason == "bomb"
+    assert upload.error(path, "x.parquet").reason == "bomb"

@@ -24,8 +24,8 @@ def test_each_line_except_blank_ones_is_a_row(upload: Upload, ends: str) -> None
 def test_invalid_file_is_refused_with_its_line(
     upload: Upload, data: bytes, reason: str, line: int | None
 ) -> None:
-    fault = upload.fault(data, "x.txt")
-    assert (fault.reason, fault.line) == (reason, line)
+    error = upload.error(data, "x.txt")
+    assert (error.reason, error.line) == (reason, line)
 
 
 def test_json_in_a_text_file_is_text(upload: Upload) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiplatform.data.quality.duplicates import halves_of, repeated, row_digests
-from aiplatform.data.quality.roles import fault_of
+from aiplatform.data.quality.roles import problem_of
 from tests.data.conftest import chat
 from tests.data.quality.conftest import Report, codes, found
 
@@ -138,7 +138,7 @@ def test_repeated_finds_copies_among_many_digests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "fault"),
+    ("turns", "problem"),
     [
         ("ua", None),
         ("sua", None),
@@ -159,8 +159,8 @@ def test_repeated_finds_copies_among_many_digests() -> None:
         ("sa", "role_order"),
     ],
 )
-def test_fault_of_turns_returns_the_worst_problem(turns: str, fault: str | None) -> None:
-    assert fault_of(turns) == fault
+def test_problem_of_turns_returns_the_worst_problem(turns: str, problem: str | None) -> None:
+    assert problem_of(turns) == problem
 
 
 def test_wrong_roles_are_found(report: Report) -> None:

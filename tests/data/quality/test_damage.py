@@ -50,4 +50,4 @@ def test_damaged_of_agrees_with_the_plain_check(texts: list[str | None]) -> None
 def test_damaged_of_finds_each_kind_of_damage() -> None:
     wrong = "你好吗朋友们".encode().decode("gb18030", "ignore")
     texts = ["plain", "“quoted” …", "今天天气很好", "cafÃ©", "锟斤拷", "a\ufffd", wrong, None, ""]
-    assert [place for place, _ in damaged_of(pa.array(texts))] == [3, 4, 5, 6]
+    assert [position for position, _ in damaged_of(pa.array(texts))] == [3, 4, 5, 6]

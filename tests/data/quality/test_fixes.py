@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.operations import Job
-from aiplatform.data.quality.fixes import repaired, stripped
-from aiplatform.data.quality.nested import mended_nested
+from aiplatform.data.operation_specs import Job
+from aiplatform.data.quality.fixes import repair_encoding, strip_markup
+from aiplatform.data.quality.nested import fix_nested_texts
 from aiplatform.data.quality.report import make_report
-from aiplatform.data.rework import rework
+from aiplatform.data.row_operations import execute
 from aiplatform.protocol.fixes import fixes_of
 from tests.data.conftest import Upload, jsonl
 from tests.data.quality.conftest import Report
@@ -31,7 +31,7 @@ def fixed(upload: Upload, tmp_path: Path) -> Fixed:
         upload(jsonl(*rows), "x.jsonl")
         do = {"operation": "fix", "fix": {"fixes": fixes}}
         job = Job.model_validate({"base": upload.output, "output": tmp_path / "fixed", "do": do})
-        answer = rework(job)
+        answer = execute(job)
         path = Path(answer["outputs"][0]["path"])
         answer["rows"] = list(iter_rows(path))
         answer["codes"] = {
@@ -141,22 +141,22 @@ def test_dropping_all_rows_is_refused(fixed: Fixed) -> None:
     "text", ["Größe, “quoted” – café", "你好，世界。今天天气很好", "plain", "Привет"]
 )
 def test_repaired_keeps_undamaged_text(text: str) -> None:
-    assert repaired(text) == text
+    assert repair_encoding(text) == text
 
 
 @pytest.mark.parametrize("written", ["latin-1", "cp1252", "gb18030"])
 def test_repaired_undoes_a_wrong_decoding(written: str) -> None:
     text = "天气很好" if written == "gb18030" else "Größe und Übermut"
-    assert repaired(text.encode().decode(written)) == text
+    assert repair_encoding(text.encode().decode(written)) == text
 
 
 def test_stripped_keeps_markup_in_code() -> None:
-    assert stripped("<b>Use</b> `<div>`:\n```\n<p>&amp;</p>\n```\n<i>ok</i>") == (
+    assert strip_markup("<b>Use</b> `<div>`:\n```\n<p>&amp;</p>\n```\n<i>ok</i>") == (
         "Use `<div>`:\n```\n<p>&amp;</p>\n```\nok"
     )
 
 
-EVERY_MEND = {
+EVERY_TEXT_FIX = {
     "whitespace": "trim", "damaged_text": "repair", "markup": "strip", "personal_secret": "mask",
     "personal_email": "mask", "personal_phone": "mask", "unanswered": "trim",
 }  # fmt: skip
@@ -177,14 +177,14 @@ class TestNestedValues:
     ]
 
     def test_all_fixes_change_the_strings_of_findings(self, fixed: Fixed, report: Report) -> None:
-        mendable = {"whitespace", "damaged_text", "markup", "personal_secret", "personal_email",
+        fixable = {"whitespace", "damaged_text", "markup", "personal_secret", "personal_email",
                     "personal_phone"}  # fmt: skip
         found = {f["code"]: f["count"] for f in report(self.ROWS)["findings"]}
-        assert {code: found[code] for code in mendable & found.keys()} == {
+        assert {code: found[code] for code in fixable & found.keys()} == {
             "whitespace": 2, "damaged_text": 1, "markup": 2, "personal_secret": 2,
             "personal_email": 1, "personal_phone": 1,
         }  # fmt: skip
-        answer = fixed(self.ROWS, **EVERY_MEND)
+        answer = fixed(self.ROWS, **EVERY_TEXT_FIX)
         assert [row["meta"] for row in answer["rows"]] == [
             {"html": 'say "x"', "n": [1, 2**70, 0.5, None, True]},
             {"password": "[SECRET]", "user": "ann"},
@@ -196,7 +196,7 @@ class TestNestedValues:
             {"pem": "[SECRET]"},
         ]
         assert answer["changed"] == 6
-        assert not mendable & answer["codes"]
+        assert not fixable & answer["codes"]
 
     def test_single_fix_changes_nothing_else(self, fixed: Fixed) -> None:
         rows = fixed(self.ROWS, personal_email="mask")["rows"]
@@ -206,13 +206,13 @@ class TestNestedValues:
     def test_alpaca_history_is_fixed(self, fixed: Fixed) -> None:
         history = [["Mail <b>whom</b>?", 'To "bob@gmail.com"\n\n\n\n\nSoon']]
         row = {"instruction": "And?", "output": "Yes.", "history": history}
-        [mended] = fixed([row], **EVERY_MEND)["rows"]
-        assert mended == {**row, "history": [["Mail whom?", 'To "[EMAIL]"\n\nSoon']]}
+        [fixed_row] = fixed([row], **EVERY_TEXT_FIX)["rows"]
+        assert fixed_row == {**row, "history": [["Mail whom?", 'To "[EMAIL]"\n\nSoon']]}
 
-    def test_mended_nested_keeps_the_text_of_unchanged_values(self) -> None:
+    def test_fix_nested_texts_keeps_the_text_of_unchanged_values(self) -> None:
         written = ['{"b": 1.50, "a": "x"}', '"\\u0041"', "12", None, '{"a":"<b>"}']
         column = pa.array(written, pa.string())
-        left = mended_nested(column, lambda text, _: text.replace("<b>", ""))
+        left = fix_nested_texts(column, lambda text, _: text.replace("<b>", ""))
         assert left.to_pylist() == [*written[:4], '{"a":""}']
 
     JSON = st.recursive(
@@ -237,7 +237,7 @@ class TestNestedValues:
         self, fixed: Fixed, values: list[Any]
     ) -> None:
         rows = [{"n": n, "meta": value} for n, value in enumerate([{"k": 1}, *values])]
-        left = fixed(rows, **EVERY_MEND)["rows"]
+        left = fixed(rows, **EVERY_TEXT_FIX)["rows"]
         assert [row["n"] for row in left] == [row["n"] for row in rows]
         for before, after in zip(rows, left, strict=True):
             assert bare(after["meta"]) == bare(before["meta"])

@@ -1,4 +1,4 @@
-"""Tests of language shares, rare languages, and answers in another script than the question."""
+"""Tests of language shares, rare languages, and answers in another writing system."""
 
 import pyarrow as pa
 import pytest
@@ -6,7 +6,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.language_model import LANGUAGES, language_model
-from aiplatform.data.quality.languages import ALL_NAMES, UNKNOWN, Languages, classified
+from aiplatform.data.quality.languages import ALL_NAMES, UNKNOWN, Languages, classify
 from aiplatform.protocol.enums import DataShape
 from tests.data.conftest import chat
 from tests.data.quality.conftest import Report, codes, found
@@ -26,7 +26,7 @@ GERMAN = "Das Wetter in den Bergen war kalt und klar, als wir am Morgen losgegan
     ],
 )
 def test_classified_recognises_languages(text: str, language: str) -> None:
-    assert [ALL_NAMES[number] for number in classified([text, text])] == [language, language]
+    assert [ALL_NAMES[number] for number in classify([text, text])] == [language, language]
 
 
 def test_classified_names_and_numbers_are_unknown() -> None:
@@ -34,7 +34,7 @@ def test_classified_names_and_numbers_are_unknown() -> None:
         "Kubernetes Docker PostgreSQL Redis nginx Grafana Prometheus",
         "1. Paris 2. Berlin 3. Madrid 4. Roma 5. Lisboa 6. Wien",
     ]
-    assert classified(texts).tolist() == [UNKNOWN, UNKNOWN]
+    assert classify(texts).tolist() == [UNKNOWN, UNKNOWN]
 
 
 def test_language_model_agrees_with_the_library() -> None:

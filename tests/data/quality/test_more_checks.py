@@ -1,4 +1,4 @@
-"""Tests of checks for labels, mixed types and scripts, white space and phrases; and of fixes."""
+"""Tests of checks for labels, mixed types and writing systems, spaces, phrases; and of fixes."""
 
 import random
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aiplatform.data.quality.label_errors import off_diagonal
-from aiplatform.data.quality.whitespace import tidied
+from aiplatform.data.quality.whitespace import tidy_white_space
 from tests.data.conftest import chat
 from tests.data.quality.conftest import Report, codes, found
 from tests.data.quality.test_fixes import Fixed, fixed  # noqa: F401  (a fixture)
@@ -48,10 +48,10 @@ def test_correct_or_random_labels_have_no_finding(report: Report) -> None:
 
 
 def test_off_diagonal_finds_rows_with_another_confident_label() -> None:
-    chances = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
     labels = np.array([0, 0, 1, 1, 1])
     # Rows of label 0 have an average probability of 0.8 for it. The last row has 0.95 for label 0.
-    wrong, meant = off_diagonal(chances, labels)
+    wrong, meant = off_diagonal(probabilities, labels)
     assert (wrong.tolist(), meant.tolist()) == ([4], [0])
 
 
@@ -77,7 +77,7 @@ def test_rebalance_drops_rows_of_frequent_labels(fixed: Fixed) -> None:  # noqa:
     ],
 )
 def test_white_space_is_found_and_tidied(report: Report, text: str, tidy: str) -> None:
-    assert tidied(text) == tidy
+    assert tidy_white_space(text) == tidy
     assert ("whitespace" in codes(report([chat("u: x", f"a:{text}")]))) == (text != tidy)
 
 
@@ -94,7 +94,7 @@ def test_values_of_another_type_are_found(report: Report) -> None:
     finding = found(report(rows), "mixed_types")
     assert (finding["column"], finding["count"], finding["severity"]) == ("score", 2, "info")
     assert [example["row"] for example in finding["examples"]] == [3, 5]
-    assert "mostly number" in finding["message"]
+    assert "have the type number" in finding["message"]
 
 
 def test_text_in_two_scripts_is_found(report: Report) -> None:

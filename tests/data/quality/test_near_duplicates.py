@@ -1,4 +1,4 @@
-"""Tests of finding near duplicates, in scripts with and without spaces."""
+"""Tests of finding near duplicates, in writing systems with and without spaces."""
 
 import random
 from typing import Any

@@ -84,7 +84,7 @@ def test_report_contains_findings_and_errors_of_third_party_checks(report: Repor
     }  # fmt: skip
     assert fared["broken"]["error"] == "RuntimeError: no licence found"
     assert fared["missing"]["error"].startswith("ModuleNotFoundError")
-    assert "no subclass of Check" in fared["no-check"]["error"]
+    assert "not a subclass of Check" in fared["no-check"]["error"]
     assert "'duplicates' is not free" in fared["posing"]["error"]
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.operations import Job
+from aiplatform.data.operation_specs import Job
 from aiplatform.data.quality.report import make_report
 from aiplatform.data.quality.trimming import shorter_text
-from aiplatform.data.rework import rework
+from aiplatform.data.row_operations import execute
 from tests.data.conftest import Upload, chat, jsonl
 from tests.data.quality.conftest import TEMPLATE
 
@@ -31,7 +31,7 @@ def trimmed(upload: Upload, tmp_path: Path, weights: Path) -> Trimmed:
             "tokenizer": str(weights), "max_length": most,
         }  # fmt: skip
         job = Job.model_validate({"base": upload.output, "output": tmp_path / "fixed", "do": do})
-        answer = rework(job)
+        answer = execute(job)
         path = Path(answer["outputs"][0]["path"])
         left = make_report(path, tokenizer=weights, max_length=most, progress=lambda _: None)
         assert left["tokens"]["over_length"] == stay
@@ -137,7 +137,7 @@ def test_trim_uses_tokenizer_and_template_of_the_model(
     do = {"operation": "fix", "fix": {"fixes": {"over_length": "trim"}},
           "tokenizer": str(bare), "max_length": 120}  # fmt: skip
     job = {"base": upload.output, "output": tmp_path / "by-other", "do": do}
-    [made] = rework(Job.model_validate(job))["outputs"]
+    [made] = execute(Job.model_validate(job))["outputs"]
     [row] = iter_rows(Path(made["path"]))
     assert len(row["messages"][1]["content"]) < len(own)
 
@@ -167,5 +167,5 @@ def test_trim_without_a_base_model_is_refused(upload: Upload, tmp_path: Path) ->
     do = {"operation": "fix", "fix": {"fixes": {"over_length": "trim"}}}
     job = Job.model_validate({"base": upload.output, "output": tmp_path / "fixed", "do": do})
     with pytest.raises(MalformedData) as raised:
-        rework(job)
+        execute(job)
     assert raised.value.reason == "fix_needs_model"

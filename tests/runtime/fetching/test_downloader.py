@@ -221,10 +221,10 @@ class TestAddresses:
         """Each connection resolves the name and checks the address."""
         from ipaddress import ip_address
 
-        from aiplatform.data import outgoing
+        from aiplatform.data import outgoing_http
 
         answers = ["127.0.0.1", "10.0.0.1"]
-        monkeypatch.setattr(outgoing, "look_up", lambda *_: [ip_address(answers.pop(0))])
+        monkeypatch.setattr(outgoing_http, "resolve", lambda *_: [ip_address(answers.pop(0))])
         remote_server.cuts = [100]
         with pytest.raises(JobError, match="not a public address"):
             fetch()

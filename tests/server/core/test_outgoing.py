@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aiplatform.data import outgoing
+from aiplatform.data import outgoing_http
 from aiplatform.server.core.outgoing import (
     AnswerTooLarge,
     OutgoingRefused,
@@ -122,7 +122,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
         SOCK_STREAM = socket.SOCK_STREAM
 
     Resolver.getaddrinfo = staticmethod(getaddrinfo)  # type: ignore[attr-defined]
-    monkeypatch.setattr(outgoing, "socket", Resolver)
+    monkeypatch.setattr(outgoing_http, "socket", Resolver)
     return table
 
 
@@ -207,9 +207,9 @@ class TestRebinding:
 
         def connect(self: Any, host: str, port: int, *_: Any, **__: Any) -> Any:
             tried.append(host)
-            raise outgoing.httpcore.ConnectError("not here")
+            raise outgoing_http.httpcore.ConnectError("not here")
 
-        monkeypatch.setattr(outgoing.httpcore.SyncBackend, "connect_tcp", connect)
+        monkeypatch.setattr(outgoing_http.httpcore.SyncBackend, "connect_tcp", connect)
         with client() as http, pytest.raises(httpx.ConnectError):
             http.get(f"http://rebind.test:{inside.server_port}/")
         assert tried == [PUBLIC]
@@ -254,7 +254,7 @@ class TestLimits:
             SOCK_STREAM = socket.SOCK_STREAM
             getaddrinfo = staticmethod(never)
 
-        monkeypatch.setattr(outgoing, "socket", Resolver)
+        monkeypatch.setattr(outgoing_http, "socket", Resolver)
         began = time.monotonic()
         with client(timeout=0.3) as http, pytest.raises(httpx.ConnectTimeout):
             http.get("http://slow.test/")
@@ -309,9 +309,9 @@ class TestRequests:
             self: Any, ssl_context: Any, server_hostname: str | None = None, timeout: Any = None
         ) -> Any:
             seen.append((server_hostname, ssl_context.check_hostname))
-            raise outgoing.httpcore.ConnectError("enough")
+            raise outgoing_http.httpcore.ConnectError("enough")
 
-        monkeypatch.setattr(outgoing._Stream, "start_tls", start_tls)
+        monkeypatch.setattr(outgoing_http._Stream, "start_tls", start_tls)
         names["good.test"] = [["127.0.0.1"]]
         with Inside() as server, client() as http, pytest.raises(httpx.ConnectError):
             http.get(f"https://good.test:{server.server_port}/")
@@ -326,9 +326,9 @@ class TestRequests:
      ("https://exa mple.com", False), ("https://\ud800.com", False)],
 )  # fmt: skip
 def test_require_open_url_judges_the_form_alone(url: str, good: bool) -> None:
-    judge: Callable[[str], Any] = require_open_url
+    check_addresses: Callable[[str], Any] = require_open_url
     if good:
-        judge(url)
+        check_addresses(url)
     else:
         with pytest.raises(OutgoingRefused):
-            judge(url)
+            check_addresses(url)

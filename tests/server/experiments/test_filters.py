@@ -17,8 +17,8 @@ from aiplatform.data.filters import (
     MAX_DEPTH,
     MAX_LENGTH,
     MAX_VALUES,
-    All,
-    Any_,
+    AllOf,
+    AnyOf,
     Comparison,
     FilterError,
     Node,
@@ -53,9 +53,9 @@ def test_parse_reads_documented_examples() -> None:
 
 def test_parse_precedence_is_not_and_or() -> None:
     tree = parse("not a = 1 and b = 2 or c = 3")
-    assert isinstance(tree, Any_)
+    assert isinstance(tree, AnyOf)
     both, last = tree.parts
-    assert isinstance(both, All)
+    assert isinstance(both, AllOf)
     assert isinstance(both.parts[0], Not)
     assert isinstance(last, Comparison)
     assert last.field.path == "c"

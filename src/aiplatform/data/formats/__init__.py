@@ -16,7 +16,7 @@ from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.json import JsonArray
 from aiplatform.data.formats.jsonl import JsonLines
-from aiplatform.data.formats.source import Source
+from aiplatform.data.formats.source_file import SourceFile
 from aiplatform.data.formats.text import Text
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.quarantine import Quarantine
@@ -45,8 +45,8 @@ SUFFIXES = {
 }
 PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
 BINARY = {
-    DataFormat.ARROW: ("arrow_invalid", "no ARROW1 and no message at its beginning"),
-    DataFormat.PARQUET: ("parquet_invalid", "no PAR1 at its beginning"),
+    DataFormat.ARROW: ("arrow_invalid", "it begins with neither ARROW1 nor a message"),
+    DataFormat.PARQUET: ("parquet_invalid", "it does not begin with PAR1"),
 }
 CSV_FORMATS = {DataFormat.CSV, DataFormat.TSV}
 JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}
@@ -90,7 +90,7 @@ def open_file(
     claimed: DataFormat | None = None,
     scratch: Path,
     reading: "Reading | None" = None,
-    aside: Quarantine | None = None,
+    quarantine: Quarantine | None = None,
 ) -> Opened:
     """Recognise the format of a file and create its reader.
 
@@ -102,14 +102,14 @@ def open_file(
         scratch: The path to which a compressed Parquet or Arrow file is unpacked, because its
             reader needs random access.
         reading: The uploader's options for reading.
-        aside: Takes rows that can't be read; if None, the first such row is an error.
+        quarantine: Takes rows that can't be read; if None, the first such row is an error.
 
     Raises:
         MalformedData: the file is empty, of an unknown format, or not of the claimed format.
     """
     encoding = reading.encoding if reading else None
     csv_options = reading.csv_options if reading else []
-    source = Source(path)
+    source = SourceFile(path)
     if source.is_parquet or source.is_arrow:
         found = DataFormat.PARQUET if source.is_parquet else DataFormat.ARROW
         if claimed not in {None, found}:
@@ -118,13 +118,13 @@ def open_file(
         if source.compression is not None:
             _unpack(source, scratch)
             path = scratch
-        reader = _columnar(found, path, aside, source.size)
+        reader = _columnar(found, path, quarantine, source.size)
         return Opened(reader, found, source.compression, None)
     chosen = claimed or _by_suffix(filename)
     if chosen in BINARY:
         reason, detail = BINARY[chosen]
         raise MalformedData(reason, detail=detail)
-    text = TextSource(source, encoding, lenient=aside is not None)
+    text = TextSource(source, encoding, lenient=quarantine is not None)
     start = text.head(1024).lstrip()[:1]
     if not start and not text.head().strip():
         raise MalformedData("no_rows")
@@ -134,7 +134,7 @@ def open_file(
             chosen = DataFormat.CSV
     if chosen not in CSV_FORMATS:
         _refuse_options(csv_options, chosen or DataFormat.TEXT)
-    reader, details = _text_reader(chosen or DataFormat.TEXT, text, reading, aside)
+    reader, details = _text_reader(chosen or DataFormat.TEXT, text, reading, quarantine)
     return Opened(
         reader, chosen or DataFormat.TEXT, source.compression, text.encoding.name, details
     )
@@ -145,30 +145,32 @@ def _refuse_options(given: list[str], found: DataFormat) -> None:
         raise MalformedData("option_misplaced", option=given[0], found=found)
 
 
-def _columnar(found: DataFormat, path: Path, aside: Quarantine | None, packed: int) -> Reader:
+def _columnar(found: DataFormat, path: Path, quarantine: Quarantine | None, packed: int) -> Reader:
     # Imported late, like the reader of CSV, because they import modules that JSON does not need.
     from aiplatform.data.formats.arrow import Arrow  # noqa: PLC0415
     from aiplatform.data.formats.parquet import Parquet  # noqa: PLC0415
 
     if found is DataFormat.PARQUET:
-        return Parquet(path, aside, packed=packed)
-    return Arrow(path, aside, packed=packed)
+        return Parquet(path, quarantine, packed=packed)
+    return Arrow(path, quarantine, packed=packed)
 
 
 def _text_reader(
-    chosen: DataFormat, text: TextSource, reading: "Reading | None", aside: Quarantine | None
+    chosen: DataFormat, text: TextSource, reading: "Reading | None", quarantine: Quarantine | None
 ) -> tuple[Reader, dict[str, Any]]:
     match chosen:
         case DataFormat.JSONL:
-            return JsonLines(text, aside), {}
+            return JsonLines(text, quarantine), {}
         case DataFormat.JSON:
-            return JsonArray(text, aside), {}
+            return JsonArray(text, quarantine), {}
         case DataFormat.CSV | DataFormat.TSV:
             from aiplatform.data.formats.csv import Csv  # noqa: PLC0415
 
-            reader = Csv(text, tabs=chosen is DataFormat.TSV, reading=reading, aside=aside)
-            return reader, {"dialect": reader.described()}
-    return Text(text, aside), {}
+            reader = Csv(
+                text, tabs=chosen is DataFormat.TSV, reading=reading, quarantine=quarantine
+            )
+            return reader, {"dialect": reader.describe()}
+    return Text(text, quarantine), {}
 
 
 def _by_suffix(filename: str) -> DataFormat | None:
@@ -191,7 +193,7 @@ def _by_content(by_suffix: DataFormat | None, start: bytes) -> DataFormat | None
     return by_suffix
 
 
-def _unpack(source: Source, target: Path) -> None:
+def _unpack(source: SourceFile, target: Path) -> None:
     with target.open("xb") as file:
         for chunk in source.chunks():
             file.write(chunk)

@@ -13,8 +13,8 @@ import pyarrow as pa
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.decoded_sizes import LEAST_BYTES
-from aiplatform.data.formats.plain import batch_rows, chunks_of
-from aiplatform.data.formats.source import ARROW_FILE_MAGIC, Meter
+from aiplatform.data.formats.source_file import ARROW_FILE_MAGIC, Meter
+from aiplatform.data.formats.type_conversion import batch_rows, chunks_of
 from aiplatform.data.limits import COLUMNAR_BOMB_RATIO
 from aiplatform.data.quarantine import Quarantine
 
@@ -26,7 +26,7 @@ class Arrow:
 
     Args:
         path: The file.
-        aside: Takes rows with invalid values; if None, these are errors.
+        quarantine: Takes rows with invalid values; if None, these are errors.
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
@@ -36,17 +36,19 @@ class Arrow:
     hint = None
 
     def __init__(
-        self, path: Path, aside: Quarantine | None = None, *, packed: int | None = None
+        self, path: Path, quarantine: Quarantine | None = None, *, packed: int | None = None
     ) -> None:
         self.path = path
         self.packed = packed or path.stat().st_size
-        self.aside = aside
+        self.quarantine = quarantine
         with path.open("rb") as file:
             self.is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
             file.seek(-min(len(END_OF_STREAM), path.stat().st_size), os.SEEK_END)
             if not self.is_file and file.read() != END_OF_STREAM:
                 # Arrow would accept a stream that was cut between two batches as complete.
-                raise MalformedData("arrow_invalid", detail="it ends before its end; is it cut?")
+                raise MalformedData(
+                    "arrow_invalid", detail="it ends too early; is the file incomplete?"
+                )
         with pa.OSFile(str(path)) as opened:
             schema = next(self._read(opened))
         assert isinstance(schema, pa.Schema)
@@ -66,7 +68,7 @@ class Arrow:
                 step = batch_rows(batch.nbytes // batch.num_rows, columns)
                 for start in range(0, batch.num_rows, step):
                     part = batch.slice(start, step)
-                    yield from chunks_of(part, first, self.aside, meter)
+                    yield from chunks_of(part, first, self.quarantine, meter)
                     first += part.num_rows
 
     def _read(self, opened: pa.NativeFile) -> Iterator[pa.Schema | pa.RecordBatch]:

@@ -28,14 +28,14 @@ def is_one_per_line(data: bytes) -> bool:
     """
     if not data.startswith(b"{"):
         return False
-    held = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(held[:-1] == LINE_END)
-    before = held[ends - 1]
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes[:-1] == LINE_END)
+    before = codes[ends - 1]
     odd = before != CLOSING
     if odd.any():
         # The index is negative only for a line end right after the first byte, which stays odd.
-        odd &= (before != RETURN) | (held[ends - 2] != CLOSING)
-    return not odd.any() and bool((held[ends + 1] == OPENING).all())
+        odd &= (before != RETURN) | (codes[ends - 2] != CLOSING)
+    return not odd.any() and bool((codes[ends + 1] == OPENING).all())
 
 
 def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.text_source import TextSource, fault_of_text, raw_text
+from aiplatform.data.formats.text_source import TextSource, raw_text, text_error
 from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.reading_options import NO_QUOTE, Reading
@@ -96,7 +96,7 @@ class Csv:
         text: The text of the file.
         tabs: True if only a tab is a delimiter.
         reading: The uploader's options for the dialect.
-        aside: Takes rows that can't be read; if None, they are errors.
+        quarantine: Takes rows that can't be read; if None, they are errors.
 
     Attributes:
         dialect: The dialect, given or detected.
@@ -110,11 +110,11 @@ class Csv:
         *,
         tabs: bool = False,
         reading: Reading | None = None,
-        aside: Quarantine | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         reading = reading or Reading()
         self.text = text
-        self.aside = aside
+        self.quarantine = quarantine
         self.has_header = reading.header is not False
         csv.field_size_limit(MAX_ROW_BYTES)
         head = text.head().decode("utf-8", "ignore")
@@ -123,7 +123,7 @@ class Csv:
         sample = whole_lines + newline or head
         self.dialect = sniff(sample, delimiters=delimiters, quote=reading.quote)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the options with which the file is read, for its uploader."""
         return {
             "delimiter": self.dialect.delimiter,
@@ -132,39 +132,39 @@ class Csv:
         }
 
     def __iter__(self) -> Iterator[Chunk]:
-        feed = _Lines(self.text, lenient=self.aside is not None)
+        feed = _Lines(self.text, lenient=self.quarantine is not None)
         records = self.dialect.reader(feed)
         header: list[str] | None = None
         rows: list[list[str]] = []
-        places: list[int] = []
-        raws: list[str] | None = None if self.aside is None else []
+        positions: list[int] = []
+        raws: list[str] | None = None if self.quarantine is None else []
         for record, line, found in self._records(records, feed):
-            fault = found
-            if header is None and fault is None:
+            error = found
+            if header is None and error is None:
                 names = record if self.has_header else [""] * len(record)
                 header = _header(names, line)
                 if self.has_header:
                     continue
-            if fault is None and header is not None and len(record) != len(header):
-                fault = MalformedData(
+            if error is None and header is not None and len(record) != len(header):
+                error = MalformedData(
                     "csv_ragged", line=line, expected=len(header), found=len(record)
                 )
-            if fault is not None:
-                if self.aside is None or header is None:
-                    raise fault
-                self.aside.add(fault, feed.raw())
+            if error is not None:
+                if self.quarantine is None or header is None:
+                    raise error
+                self.quarantine.add(error, feed.raw())
                 continue
             rows.append(record)
-            places.append(line)
+            positions.append(line)
             if raws is not None:
                 raws.append(feed.raw())
             if feed.since_chunk >= BLOCK_BYTES or len(rows) * len(header or ()) >= MAX_CELLS:
-                yield _chunk(header or [], rows, places, raws)
-                rows, places = [], []
+                yield _chunk(header or [], rows, positions, raws)
+                rows, positions = [], []
                 raws = None if raws is None else []
                 feed.since_chunk = 0
         if header is not None and rows:
-            yield _chunk(header, rows, places, raws)
+            yield _chunk(header, rows, positions, raws)
 
     def _records(
         self, records: Any, feed: "_Lines"
@@ -177,19 +177,19 @@ class Csv:
         start = 1
         while True:
             feed.begin_record()
-            fault: MalformedData | None = None
+            error: MalformedData | None = None
             try:
                 record = next(records)
-                fault = feed.fault(start)
+                error = feed.error(start)
             except StopIteration:
                 return
-            except csv.Error as error:
-                record, fault = [""], MalformedData("csv_quote", line=start, detail=str(error))
-                if self.aside is None or feed.ended or feed.in_record > MAX_ROW_BYTES:
-                    raise fault from error
+            except csv.Error as cause:
+                record, error = [""], MalformedData("csv_quote", line=start, detail=str(cause))
+                if self.quarantine is None or feed.ended or feed.in_record > MAX_ROW_BYTES:
+                    raise error from cause
             line, start = start, records.line_num + 1
             if record:
-                yield record, line, fault
+                yield record, line, error
 
 
 class _Lines:
@@ -197,7 +197,7 @@ class _Lines:
 
     Args:
         text: The text of the file.
-        lenient: True to yield invalid lines as well, whose errors :meth:`fault` then returns.
+        lenient: True to yield invalid lines as well, whose errors :meth:`error` then returns.
     """
 
     def __init__(self, text: TextSource, *, lenient: bool) -> None:
@@ -218,9 +218,9 @@ class _Lines:
         """Return the text of the current record."""
         return raw_text("".join(self._record).rstrip("\r\n"))
 
-    def fault(self, line: int) -> MalformedData | None:
+    def error(self, line: int) -> MalformedData | None:
         """Return the error in the text of the current record, if there is one."""
-        return fault_of_text("".join(self._record), line) if self._damaged else None
+        return text_error("".join(self._record), line) if self._damaged else None
 
     def __iter__(self) -> Iterator[str]:
         for block in self.text.blocks():
@@ -256,7 +256,7 @@ def _header(record: list[str], line: int) -> list[str]:
 
 
 def _chunk(
-    header: list[str], rows: list[list[str]], places: list[int], raws: list[str] | None
+    header: list[str], rows: list[list[str]], positions: list[int], raws: list[str] | None
 ) -> Chunk:
     columns = zip(*rows, strict=True)
     return Chunk(
@@ -265,6 +265,6 @@ def _chunk(
             for name, values in zip(header, columns, strict=True)
         },
         len(rows),
-        places,
+        positions,
         raw=None if raws is None else raws.__getitem__,
     )

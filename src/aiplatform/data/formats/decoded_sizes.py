@@ -57,8 +57,8 @@ def _sizes(array: pa.Array) -> Sizes:
     if pa.types.is_dictionary(kind):
         return _referred(array.dictionary, array.indices)
     if pa.types.is_run_end_encoded(kind):
-        places = np.arange(array.offset, array.offset + len(array))
-        runs = np.searchsorted(array.run_ends.to_numpy(), places, side="right")
+        positions = np.arange(array.offset, array.offset + len(array))
+        runs = np.searchsorted(array.run_ends.to_numpy(), positions, side="right")
         return _sizes(array.values)[runs]
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
         return 1 + _view_lengths(array)
@@ -99,9 +99,9 @@ def _referred(values: pa.Array, indices: pa.Array) -> Sizes:
     if not len(values):
         return np.ones(len(indices), np.int64)
     sizes = _sizes(values)
-    places = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    positions = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     is_null = indices.is_null().to_numpy(zero_copy_only=False)
-    found: Sizes = np.where(is_null, 1, sizes[places])
+    found: Sizes = np.where(is_null, 1, sizes[positions])
     return found
 
 

@@ -79,7 +79,7 @@ class Encoding:
         return NAMES[self.codec]
 
 
-def said(name: "EncodingName", chunks: Iterator[bytes]) -> Encoding:
+def given_encoding(name: "EncodingName", chunks: Iterator[bytes]) -> Encoding:
     """Return the encoding that the uploader named, with its byte order mark if there is one.
 
     UTF-16 and UTF-32 without a mark are read as little-endian, except for UTF-16 that looks like

@@ -15,7 +15,7 @@ from aiplatform.data.errors import MalformedData, Words, type_words
 from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.limits import BLOCK_BYTES, MAX_DEPTH, MAX_ROW_BYTES
-from aiplatform.data.quarantine import Quarantine, shown
+from aiplatform.data.quarantine import Quarantine, decode_escaped
 
 SPACE = re.compile(rb"[ \t\r\n]*+")
 
@@ -34,16 +34,16 @@ class JsonArray:
 
     Args:
         text: The text of the file.
-        aside: Takes elements that are not valid rows; if None, they are errors. Brackets that do
-            not match are always an error, because it is unknown where the next element begins.
+        quarantine: Takes elements that are not valid rows; if None, they are errors. Brackets that
+            do not match are always an error, because it is unknown where the next element begins.
 
     Attributes:
         hint: See :class:`~aiplatform.data.formats.jsonl.JsonLines`.
     """
 
-    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
+    def __init__(self, text: TextSource, quarantine: Quarantine | None = None) -> None:
         self.text = text
-        self.aside = aside
+        self.quarantine = quarantine
         self.hint: pa.Schema | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -80,10 +80,10 @@ class JsonArray:
             batch = arrow_json.parse(b"\n".join(texts), len(texts), self.hint)
             if batch is not None:
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                raw = None if self.aside is None else lambda row: shown(texts[row])
+                raw = None if self.quarantine is None else lambda row: decode_escaped(texts[row])
                 yield Chunk(columns, batch.num_rows, lines, raw=raw)
                 return
-        yield from objects.parse(texts, lines, offsets, self.aside)
+        yield from objects.parse(texts, lines, offsets, self.quarantine)
 
 
 class _Scanner:
@@ -146,10 +146,10 @@ class _Scanner:
             end = self._end_of_object()
             if end is not None:
                 element = self._buffer[self._at : end]
-                self._line += element.count(b"\n")
-                self._at = end
                 if len(element) > MAX_ROW_BYTES:
                     raise MalformedData("line_too_long", line=self._line, limit=MAX_ROW_BYTES)
+                self._line += element.count(b"\n")
+                self._at = end
                 return element
             held = len(self._buffer) - self._at
             if held > MAX_ROW_BYTES:

@@ -12,7 +12,7 @@ from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import Block, TextSource
-from aiplatform.data.quarantine import Quarantine, shown
+from aiplatform.data.quarantine import Quarantine, decode_escaped
 
 ROW = re.compile(rb"\S[^\n]*")
 """Pattern of a line that is not blank; it skips millions of empty lines quickly."""
@@ -26,15 +26,15 @@ class JsonLines:
 
     Args:
         text: The text of the file.
-        aside: Takes lines that are not valid rows; if None, they are errors.
+        quarantine: Takes lines that are not valid rows; if None, they are errors.
 
     Attributes:
         hint: Columns that later blocks probably have. The caller may set it to make reading faster.
     """
 
-    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
+    def __init__(self, text: TextSource, quarantine: Quarantine | None = None) -> None:
         self.text = text
-        self.aside = aside
+        self.quarantine = quarantine
         self.hint: pa.Schema | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -60,11 +60,11 @@ class JsonLines:
     def _chunks(self, block: Block, parsed: "Future[pa.RecordBatch | None]") -> Iterator[Chunk]:
         batch = parsed.result()
         if batch is None:
-            yield from _carefully(block, self.aside)
+            yield from _carefully(block, self.quarantine)
             return
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         lines = range(block.line, block.line + batch.num_rows)
-        raw = None if self.aside is None else _RawLines(block.data)
+        raw = None if self.quarantine is None else _RawLines(block.data)
         yield Chunk(columns, batch.num_rows, lines, raw=raw)
 
     def _quickly(self, block: Block) -> pa.RecordBatch | None:
@@ -82,18 +82,18 @@ class _RawLines:
 
     def __call__(self, row: int) -> str:
         self._lines = self._lines or self._data.split(b"\n")
-        return shown(self._lines[row])
+        return decode_escaped(self._lines[row])
 
 
-def _carefully(block: Block, aside: Quarantine | None) -> Iterator[Chunk]:
+def _carefully(block: Block, quarantine: Quarantine | None) -> Iterator[Chunk]:
     texts: list[bytes] = []
     lines: list[int] = []
     offsets: list[int] = []
     if arrow_json.is_one_per_line(block.data):
         texts = block.data.removesuffix(b"\n").split(b"\n")
-        places = itertools.accumulate((len(text) + 1 for text in texts), initial=block.offset)
+        positions = itertools.accumulate((len(text) + 1 for text in texts), initial=block.offset)
         lines = list(range(block.line, block.line + len(texts)))
-        yield from objects.parse(texts, lines, list(places)[:-1], aside)
+        yield from objects.parse(texts, lines, list(positions)[:-1], quarantine)
         return
     number, counted = block.line, 0
     for found in ROW.finditer(block.data):
@@ -103,4 +103,4 @@ def _carefully(block: Block, aside: Quarantine | None) -> Iterator[Chunk]:
         texts.append(block.data[start : found.end()])
         lines.append(number)
         offsets.append(block.offset + start)
-    yield from objects.parse(texts, lines, offsets, aside)
+    yield from objects.parse(texts, lines, offsets, quarantine)

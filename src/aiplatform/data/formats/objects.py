@@ -17,7 +17,7 @@ import orjson
 from aiplatform.data.chunk import Chunk, is_name
 from aiplatform.data.errors import MalformedData, Words, type_words
 from aiplatform.data.limits import MAX_CELLS, MAX_COLUMN_NAME, MAX_COLUMNS, MAX_DEPTH
-from aiplatform.data.quarantine import Quarantine, shown
+from aiplatform.data.quarantine import Quarantine, decode_escaped
 
 BOM = b"\xef\xbb\xbf"
 DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
@@ -43,7 +43,7 @@ def parse(
     texts: Sequence[bytes],
     lines: Sequence[int],
     offsets: Sequence[int] | None = None,
-    aside: Quarantine | None = None,
+    quarantine: Quarantine | None = None,
 ) -> Iterator[Chunk]:
     """Yield the rows of JSON texts as chunks, with columns in order of first appearance.
 
@@ -51,7 +51,7 @@ def parse(
         texts: Texts of one JSON value each.
         lines: The line at which each begins.
         offsets: The byte at which each begins, for errors of the encoding.
-        aside: Takes texts that are not valid rows; if None, they are errors.
+        quarantine: Takes texts that are not valid rows; if None, they are errors.
 
     Raises:
         MalformedData: a text is not a single JSON object.
@@ -63,14 +63,14 @@ def parse(
         for index, (text, line) in enumerate(zip(texts, lines, strict=True)):
             try:
                 rows.append(_object(text, line, offsets[index] if offsets else None))
-            except MalformedData as fault:
-                if aside is None:
+            except MalformedData as error:
+                if quarantine is None:
                     raise
-                aside.add(fault, shown(text))
+                quarantine.add(error, decode_escaped(text))
             else:
                 kept.append(index)
         texts, lines = [texts[index] for index in kept], [lines[index] for index in kept]
-    yield from _columns(rows, lines, None if aside is None else texts, aside)
+    yield from _columns(rows, lines, None if quarantine is None else texts, quarantine)
 
 
 def _object(text: bytes, line: int, offset: int | None) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _columns(
     rows: list[dict[str, Any]],
     lines: Sequence[int],
     raws: Sequence[bytes] | None,
-    aside: Quarantine | None,
+    quarantine: Quarantine | None,
 ) -> Iterator[Chunk]:
     if not rows:
         return
@@ -150,16 +150,16 @@ def _columns(
         keys = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     else:
         keys = list(columns)
-    fault = _fault_of_names(keys, rows, lines)
-    if fault is not None:
+    error = _column_name_error(keys, rows, lines)
+    if error is not None:
         named = [index for index, row in enumerate(rows) if all(map(is_name, row))]
-        if aside is None or raws is None or len(named) == len(rows):
-            raise fault
+        if quarantine is None or raws is None or len(named) == len(rows):
+            raise error
         for index in sorted(set(range(len(rows))) - set(named)):
             odd = MalformedData("column_name", line=lines[index], limit=MAX_COLUMN_NAME)
-            aside.add(odd, shown(raws[index]))
+            quarantine.add(odd, decode_escaped(raws[index]))
         rows, lines = [rows[index] for index in named], [lines[index] for index in named]
-        yield from _columns(rows, lines, [raws[index] for index in named], aside)
+        yield from _columns(rows, lines, [raws[index] for index in named], quarantine)
         return
     if columns is None:
         if len(keys) * len(rows) > MAX_CELLS:
@@ -167,11 +167,14 @@ def _columns(
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
                 some = None if raws is None else raws[part]
-                yield from _columns(rows[part], lines[part], some, aside)
+                yield from _columns(rows[part], lines[part], some, quarantine)
             return
         columns = {key: [row.get(key) for row in rows] for key in keys}
     yield Chunk(
-        columns, len(rows), lines, raw=None if raws is None else lambda row: shown(raws[row])
+        columns,
+        len(rows),
+        lines,
+        raw=None if raws is None else lambda row: decode_escaped(raws[row]),
     )
 
 
@@ -186,7 +189,7 @@ def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None
         return None
 
 
-def _fault_of_names(
+def _column_name_error(
     keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]
 ) -> MalformedData | None:
     """Return the error for invalid or too many column names, with its line; else None."""

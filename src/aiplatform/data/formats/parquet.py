@@ -1,4 +1,4 @@
-"""Reader of Parquet; :mod:`~aiplatform.data.formats.plain` converts the typed columns."""
+"""Reader of Parquet; :mod:`~aiplatform.data.formats.type_conversion` converts the typed columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.formats.canonical_json import CanonicalJson
 from aiplatform.data.formats.decoded_sizes import LEAST_BYTES
-from aiplatform.data.formats.own import Own
 from aiplatform.data.formats.parquet_pages import BrokenHeaderError, pages_of
-from aiplatform.data.formats.plain import batch_rows, chunks_of
-from aiplatform.data.formats.source import Meter
+from aiplatform.data.formats.source_file import Meter
+from aiplatform.data.formats.type_conversion import batch_rows, chunks_of
 from aiplatform.data.limits import COLUMNAR_BOMB_RATIO, MIB
 from aiplatform.data.quarantine import Quarantine
 
@@ -29,7 +29,7 @@ class Parquet:
 
     Args:
         path: The file.
-        aside: Takes rows with invalid values; if None, these are errors.
+        quarantine: Takes rows with invalid values; if None, these are errors.
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
@@ -40,9 +40,9 @@ class Parquet:
     hint = None
 
     def __init__(
-        self, path: Path, aside: Quarantine | None = None, *, packed: int | None = None
+        self, path: Path, quarantine: Quarantine | None = None, *, packed: int | None = None
     ) -> None:
-        self.aside = aside
+        self.quarantine = quarantine
         self.packed = packed or path.stat().st_size
         try:
             self.file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
@@ -57,7 +57,7 @@ class Parquet:
             raise
         except (pa.ArrowException, BrokenHeaderError, OSError) as error:
             raise _invalid(error) from error
-        self.own = Own(self.schema)
+        self.canonical_json = CanonicalJson(self.schema)
 
     def __iter__(self) -> Iterator[Chunk]:
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
@@ -74,8 +74,8 @@ class Parquet:
                 return
             if batch.num_rows == 0:
                 continue
-            for chunk in chunks_of(batch, first, self.aside, meter):
-                yield self.own.restored(chunk)
+            for chunk in chunks_of(batch, first, self.quarantine, meter):
+                yield self.canonical_json.restore(chunk)
             first += batch.num_rows
 
     def _examined(self, path: Path) -> tuple[int, list[str]]:
@@ -99,8 +99,8 @@ class Parquet:
                 group = meta.row_group(number)
                 packed += group.total_byte_size
                 prefixed = 0
-                for place in range(group.num_columns):
-                    chunk = group.column(place)
+                for position in range(group.num_columns):
+                    chunk = group.column(position)
                     encodings = set(chunk.encodings)
                     if chunk.physical_type != "BYTE_ARRAY" or not (
                         encodings & DICTIONARY_ENCODINGS or PREFIX_ENCODING in encodings
@@ -118,7 +118,7 @@ class Parquet:
                         else:
                             page_bytes = max(page_bytes, page.size)
                             values += page.values
-                    is_nested = meta.schema.column(place).max_repetition_level > 0
+                    is_nested = meta.schema.column(position).max_repetition_level > 0
                     if dictionary * (values if is_nested else min(values, rows)) > share:
                         kept[chunk.path_in_schema] = None
                     if PREFIX_ENCODING in encodings:

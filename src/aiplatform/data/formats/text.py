@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.text_source import Block, TextSource, fault_of_text, raw_text
+from aiplatform.data.formats.text_source import Block, TextSource, raw_text, text_error
 from aiplatform.data.quarantine import Quarantine
 
 COLUMN = "text"
@@ -20,42 +20,42 @@ class Text:
 
     Args:
         text: The text of the file.
-        aside: Takes lines that are not valid text; if None, they are errors.
+        quarantine: Takes lines that are not valid text; if None, they are errors.
     """
 
     hint = None
 
-    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
+    def __init__(self, text: TextSource, quarantine: Quarantine | None = None) -> None:
         self.text = text
-        self.aside = aside
+        self.quarantine = quarantine
 
     def __iter__(self) -> Iterator[Chunk]:
         for block in self.text.blocks():
             decoded, is_damaged = self._decoded(block)
             texts: list[str] = []
-            places: list[int] = []
-            for place, line_text in enumerate(io.StringIO(decoded, newline=None), block.line):
+            positions: list[int] = []
+            for position, line_text in enumerate(io.StringIO(decoded, newline=None), block.line):
                 if not line_text or line_text.isspace():
                     continue
-                fault = fault_of_text(line_text, place) if is_damaged else None
-                if fault is not None and self.aside is not None:
-                    self.aside.add(fault, raw_text(line_text.removesuffix("\n")))
+                error = text_error(line_text, position) if is_damaged else None
+                if error is not None and self.quarantine is not None:
+                    self.quarantine.add(error, raw_text(line_text.removesuffix("\n")))
                     continue
                 texts.append(line_text.removesuffix("\n"))
-                places.append(place)
+                positions.append(position)
             if texts:
-                yield Chunk({COLUMN: texts}, len(texts), places, raw=texts.__getitem__)
+                yield Chunk({COLUMN: texts}, len(texts), positions, raw=texts.__getitem__)
 
     def _decoded(self, block: Block) -> tuple[str, bool]:
         """Return the text of a block, and True if it has invalid lines."""
         try:
             decoded = block.decode()
         except MalformedData:
-            if self.aside is None:
+            if self.quarantine is None:
                 raise
             return block.damaged(), True
         if "\x00" in decoded:
-            if self.aside is None:
+            if self.quarantine is None:
                 line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
                 raise MalformedData("nul_byte", line=line)
             return decoded, True

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.encodings import detect, said, to_utf8
-from aiplatform.data.formats.source import Source
+from aiplatform.data.formats.encodings import detect, given_encoding, to_utf8
+from aiplatform.data.formats.source_file import SourceFile
 from aiplatform.data.limits import MAX_ROW_BYTES
-from aiplatform.data.quarantine import shown
+from aiplatform.data.quarantine import decode_escaped
 
 if TYPE_CHECKING:
     from aiplatform.protocol.reading_options import EncodingName
@@ -46,13 +46,13 @@ class Block:
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            raise self.fault_at(error.start) from error
+            raise self.error_at(error.start) from error
 
     def damaged(self) -> str:
         """Return the block as text, with each invalid byte as a lone surrogate."""
         return self.data.decode("utf-8", "surrogateescape")
 
-    def fault_at(self, position: int) -> MalformedData:
+    def error_at(self, position: int) -> MalformedData:
         """Return the error for an invalid byte at ``position`` of this block."""
         return MalformedData(
             "encoding_invalid",
@@ -63,7 +63,7 @@ class Block:
         )
 
 
-def fault_of_text(text: str, line: int) -> MalformedData | None:
+def text_error(text: str, line: int) -> MalformedData | None:
     """Return the error in a text of :meth:`Block.damaged`; None if it is valid."""
     if "\x00" in text:
         return MalformedData("nul_byte", line=line)
@@ -76,7 +76,7 @@ def fault_of_text(text: str, line: int) -> MalformedData | None:
 
 def raw_text(text: str) -> str:
     """Return a text of :meth:`Block.damaged` with invalid bytes escaped, for people."""
-    return shown(text.encode("utf-8", "surrogateescape"))
+    return decode_escaped(text.encode("utf-8", "surrogateescape"))
 
 
 class TextSource:
@@ -92,13 +92,13 @@ class TextSource:
     """
 
     def __init__(
-        self, source: Source, encoding: "EncodingName | None" = None, *, lenient: bool = False
+        self, source: SourceFile, encoding: "EncodingName | None" = None, *, lenient: bool = False
     ) -> None:
         self._source = source
         if encoding is None:
             self.encoding = detect(source.chunks(), lenient=lenient)
         else:
-            self.encoding = said(encoding, source.chunks())
+            self.encoding = given_encoding(encoding, source.chunks())
 
     def head(self, size: int = SNIFFED_BYTES) -> bytes:
         """Return at least the first ``size`` bytes as UTF-8, or fewer if the text is shorter."""

@@ -70,7 +70,10 @@ class Boilerplate(Check):
                     f"many answers begin or end with the same words: {listed}",
                     f"许多回答以相同的语句开头或结尾：{listed}",
                 ),
-                Words("The model learns to say this every time.", "模型会学会每次都说这些套话。"),
+                Words(
+                    "The model learns to use these words in every answer.",
+                    "模型会学会在每个回答中都使用这些套话。",
+                ),
                 examples=[Example(row, shorten(text)) for _, row, text, _ in often[:MAX_EXAMPLES]],
             )
         ]

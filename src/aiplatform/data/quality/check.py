@@ -53,7 +53,7 @@ class Context:
     references: "tuple[Reference, ...]" = ()
     keeps_rows: bool = True
 
-    def tally(self) -> "Tally":
+    def new_tally(self) -> "Tally":
         """Create a new counter of rows."""
         return Tally(keeps_rows=self.keeps_rows)
 
@@ -189,12 +189,12 @@ class Tally:
         }
 
     @classmethod
-    def of_dict(cls, told: dict[str, Any]) -> Self:
+    def of_dict(cls, values: dict[str, Any]) -> Self:
         """Create a tally from the result of :meth:`as_dict`."""
         tally = cls()
-        tally.count = told["count"]
-        tally.rows.frombytes(bytes.fromhex(told["rows"]))
-        tally.examples = [Example(*each) for each in told["examples"]]
+        tally.count = values["count"]
+        tally.rows.frombytes(bytes.fromhex(values["rows"]))
+        tally.examples = [Example(*each) for each in values["examples"]]
         return tally
 
     def add(self, row: int, text: str) -> None:

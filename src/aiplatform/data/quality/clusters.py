@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from aiplatform.data.quality.references import spill
-from aiplatform.data.quality.spilled import BUCKET_RECORDS, Mapped
+from aiplatform.data.quality.disk_buckets import BUCKET_RECORDS, MappedArray
+from aiplatform.data.quality.references import unnamed_file
 
 FOLLOWED_ROWS = 2048
 """Number of rows whose roots are looked up at once. Each may load 64 KiB of a mapped file."""
@@ -26,10 +26,10 @@ class Clusters:
         # Distance from each row back to its parent. In a file of zeros, each row is a root.
         self._back = self._zeros()
 
-    def _zeros(self) -> Mapped:
-        file = spill()
+    def _zeros(self) -> MappedArray:
+        file = unnamed_file()
         file.truncate(4 * self._rows)
-        return Mapped(file, "<u4", writable=True)
+        return MappedArray(file, "<u4", writable=True)
 
     def root(self, row: int) -> int:
         """Return the first row of the row's cluster."""
@@ -64,14 +64,14 @@ class Clusters:
             for first in range(0, len(rows), FOLLOWED_ROWS):
                 some = rows[first : first + FOLLOWED_ROWS]
                 yield some, self.roots(some)
-                self.forget()
+                self.release()
 
     def groups(self, most: int) -> tuple[int, list[int]]:
         """Return the number of clusters with several rows, and the roots of the largest ones."""
         sizes = self._zeros()
         for _, roots in self.others():
             np.add.at(sizes.array, roots, np.uint32(1))
-            sizes.forget()
+            sizes.release()
         count = 0
         largest: list[tuple[int, int]] = []
         for start in range(0, self._rows, BUCKET_RECORDS):
@@ -80,12 +80,12 @@ class Clusters:
             best = np.argsort(-part, kind="stable")[:most]
             largest += [(-int(part[at]), start + int(at)) for at in best.tolist() if part[at]]
             largest = sorted(largest)[:most]
-            sizes.forget()
+            sizes.release()
         return count, [first for _, first in largest]
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Release the memory of the mapped file."""
-        self._back.forget()
+        self._back.release()
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -98,7 +98,7 @@ class ShingleFile:
     """A file with the shingles of each row (uint32, sorted and distinct)."""
 
     def __init__(self) -> None:
-        self._file, self._ends_file = spill(), spill()
+        self._file, self._ends_file = unnamed_file(), unnamed_file()
         self._ends_file.write(bytes(8))
         self._written = 0
 
@@ -115,8 +115,8 @@ class ShingleFile:
 
     def open(self) -> None:
         """Map the files for reading; nothing can be added afterwards."""
-        self._shingles = Mapped(self._file, "<u4")
-        self._ends = Mapped(self._ends_file, "<i8")
+        self._shingles = MappedArray(self._file, "<u4")
+        self._ends = MappedArray(self._ends_file, "<i8")
 
     def close(self) -> None:
         """Delete the files."""
@@ -158,14 +158,14 @@ class ShingleFile:
             keyed.sort()
             twice = keyed[1:][keyed[1:] == keyed[:-1]] >> np.uint64(32)
             shared[some] = np.bincount(twice.astype(np.int64), minlength=end - start)
-            self._shingles.forget()
+            self._shingles.release()
             start = end
-        self._ends.forget()
+        self._ends.release()
         similar: np.ndarray = shared / np.maximum(total - shared, 1)
         return similar
 
     def _of(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the shingles of several rows, one row after another."""
-        places = np.arange(int(lengths.sum()))
-        places += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-        return self._shingles.array[places]
+        positions = np.arange(int(lengths.sum()))
+        positions += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        return self._shingles.array[positions]

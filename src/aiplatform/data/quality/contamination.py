@@ -6,8 +6,8 @@ the number of words of the benchmark's rows, but at least 8 and at most 13. Case
 ignored. Runs that occur in very many rows of the data are common phrases (or parts of a template)
 and do not count.
 
-In scripts without spaces, each character counts as a word. As about one and a half characters make
-a word, N is between 12 and 20 there.
+In writing systems without spaces, each character counts as a word. As about one and a half
+characters make a word, N is between 12 and 20 there.
 """
 
 from typing import Any
@@ -27,9 +27,15 @@ from aiplatform.data.quality.check import (
     row_preview,
     shorten,
 )
-from aiplatform.data.quality.references import Reference, SortedKeys, all_tokens, mapped, spill
-from aiplatform.data.quality.scripts import NAMES, looked_at
+from aiplatform.data.quality.references import (
+    Reference,
+    SortedKeys,
+    all_tokens,
+    map_file,
+    unnamed_file,
+)
 from aiplatform.data.quality.shingles import INVERSE, PRIME, powers
+from aiplatform.data.quality.writing_systems import NAMES, count_letters
 
 LEAST_RUN, MOST_RUN = 8, 13
 LEAST_RUN_SPACELESS, MOST_RUN_SPACELESS = 12, 20
@@ -68,32 +74,32 @@ class Contamination(Check):
         most = max(COMMON_ROWS, int(COMMON_SHARE * self.context.rows))
         examples: list[Example] = []
         found = [np.zeros(0, np.int64)]
-        said: list[str] = []
+        counts: list[str] = []
         for index in self._indexes:
             rows, theirs = index.close(most)
             if not len(rows):
                 continue
             found.append(rows)
-            said.append(f"{index.reference.label} ({index.dirty}/{index.rows})")
+            counts.append(f"{index.reference.label} ({index.contaminated}/{index.rows})")
             for row, other in list(zip(rows.tolist(), theirs.tolist(), strict=True))[:MAX_EXAMPLES]:
                 seen = self._previews.get(row, "")
                 examples.append(Example(row, shorten(f"= {index.reference.label} {other}: {seen}")))
         rows = np.unique(np.concatenate(found))
         if not len(rows):
             return []
-        listed = ", ".join(said)
+        listed = ", ".join(counts)
         return [
             Finding(
                 "contamination",
                 Severity.ERROR,
                 len(rows),
                 Words(
-                    f"passages of benchmarks (contaminated rows of each): {listed}",
+                    f"contains passages of benchmarks (contaminated benchmark rows): {listed}",
                     f"包含基准测试的原文（受影响的基准条目数）：{listed}",
                 ),
                 Words(
-                    "The model learns the benchmark by heart; its results there mean nothing.",
-                    "模型会背下基准测试的题目，其得分不再有意义。",
+                    "The model memorises the benchmark, so its results there are meaningless.",
+                    "模型会记住基准测试的内容，其得分不再有意义。",
                 ),
                 examples=sorted(examples, key=lambda example: example.row)[:MAX_EXAMPLES],
                 rows=row_numbers(rows),
@@ -128,25 +134,25 @@ class BenchmarkIndex:
         short = int(np.percentile(counts, 5)) if len(counts) else least
         self.run = min(max(short, least), most)
         self.too_short = int((counts < self.run).sum())
-        keys, owners = spill(), spill()
+        keys, owners = unnamed_file(), unnamed_file()
         done = 0
         for batch, names in reference.batches():
             found, rows = runs_of(*all_tokens(batch, names), self.run)
             keys.write(found.tobytes())
             owners.write((rows + done).astype(np.uint32).tobytes())
             done += batch.num_rows
-        self._runs = SortedKeys(mapped(keys, np.uint64), mapped(owners, np.uint32))
+        self._runs = SortedKeys(map_file(keys, np.uint64), map_file(owners, np.uint32))
         self._times = np.zeros(len(self._runs.keys), np.uint32)
-        self._hits = spill()
-        self.dirty = 0
+        self._hits = unnamed_file()
+        self.contaminated = 0
 
     def look(self, keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Record the runs that also occur in the benchmark, and return the rows that have one."""
-        places = self._runs.places(keys)
-        hit = places >= 0
+        positions = self._runs.positions(keys)
+        hit = positions >= 0
         if not hit.any():
             return np.zeros(0, np.int64)
-        pairs = np.unique(np.stack([rows[hit], places[hit]], axis=1), axis=0)
+        pairs = np.unique(np.stack([rows[hit], positions[hit]], axis=1), axis=0)
         np.add.at(self._times, pairs[:, 1], 1)
         self._hits.write(pairs.astype(np.uint32).tobytes())
         return np.unique(pairs[:, 0])
@@ -156,13 +162,13 @@ class BenchmarkIndex:
 
         Runs that occur in more than ``most`` rows are ignored.
         """
-        pairs = mapped(self._hits, np.uint32).reshape(-1, 2)
+        pairs = map_file(self._hits, np.uint32).reshape(-1, 2)
         pairs = pairs[self._times[pairs[:, 1]] <= most]
         rows, first = np.unique(pairs[:, 0], return_index=True)
         theirs = self._runs.rows[pairs[first, 1]] if len(first) else np.zeros(0, np.uint32)
         met = np.unique(self._runs.keys[np.unique(pairs[:, 1])])
-        dirty = np.isin(self._runs.keys, met)
-        self.dirty = len(np.unique(self._runs.rows[dirty]))
+        contaminated = np.isin(self._runs.keys, met)
+        self.contaminated = len(np.unique(self._runs.rows[contaminated]))
         return rows.astype(np.int64), theirs
 
     def summary(self) -> dict[str, Any]:
@@ -172,7 +178,7 @@ class BenchmarkIndex:
             "dataset": self.reference.dataset,
             "role": "benchmark",
             "rows": self.rows,
-            "contaminated": self.dirty,
+            "contaminated": self.contaminated,
             "too_short": self.too_short,
             "run": self.run,
             "method": METHOD.en.format(run=self.run),
@@ -181,8 +187,8 @@ class BenchmarkIndex:
 
 
 def spaceless_letters(batch: pa.RecordBatch, names: list[str]) -> np.ndarray:
-    """Return the number of letters of scripts without spaces, and of all other letters."""
-    counts = looked_at(batch, names).sides.sum(axis=(0, 1))
+    """Return the number of letters of writing systems without spaces, and of all other letters."""
+    counts = count_letters(batch, names).sides.sum(axis=(0, 1))
     spaceless = sum(int(counts[NAMES.index(name)]) for name in ("han", "ja", "th"))
     return np.array([spaceless, int(counts.sum()) - spaceless])
 

@@ -59,17 +59,17 @@ def count_tokens(
         for piece in pieces_of(batch):
             tokens.look(piece, done)
             done += piece.num_rows
-        say({"rows": done})
+        send({"rows": done})
     return tokens.lengths
 
 
-def say(told: dict[str, Any]) -> None:
+def send(message: dict[str, Any]) -> None:
     """Print a message as a line of JSON."""
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
-def fault_of(error: Exception) -> dict[str, Any]:
+def error_as_dict(error: Exception) -> dict[str, Any]:
     """Return an error as JSON, to be raised again by the starter; log its traceback."""
     traceback.print_exception(error)
     if isinstance(error, OSError):
@@ -99,9 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
         lengths = count_tokens(
             options.rows, options.weights, options.max_length, keeps_rows=options.keeps_rows
         )
-        say({"lengths": lengths.as_dict()})
+        send({"lengths": lengths.as_dict()})
     except Exception as error:  # noqa: BLE001  (the one handler of this process)
-        say(fault_of(error))
+        send(error_as_dict(error))
     return 0
 
 

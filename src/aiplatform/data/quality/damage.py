@@ -10,9 +10,9 @@ from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
-from aiplatform.data.quality.texts import mendable_texts
+from aiplatform.data.quality.texts import fixable_texts
 
-GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
+PREFILTER = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
 """Characters of which every damaged text contains at least one. Plain ASCII has none."""
 
 CERTAIN = re.compile("\ufffd|[\u0080-\u009f]|锟斤拷|(?:烫烫|屯屯){2}")
@@ -36,11 +36,11 @@ class Damage(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
-        for texts, rows, _ in mendable_texts(batch, self.context.content):
+        for texts, rows, _ in fixable_texts(batch, self.context.content):
             for index, text in damaged_of(texts):
                 shown.setdefault(rows[index].as_py(), text)
         for row in sorted(shown):
@@ -54,7 +54,10 @@ class Damage(Check):
                 "damaged_text",
                 Severity.WARNING,
                 self._tally.count,
-                Words("text is damaged: it was read in a wrong encoding", "文本因编码错误出现乱码"),
+                Words(
+                    "the text is damaged: it was decoded with a wrong encoding",
+                    "文本因解码时使用了错误的编码而出现乱码",
+                ),
                 Words("The model learns to write such characters.", "模型会学会输出这样的乱码。"),
                 examples=self._tally.examples,
                 rows=self._tally.rows,
@@ -72,15 +75,15 @@ def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
 
     Arrow searches many times as fast as Python, so Python code sees only the remaining candidates.
     """
-    suspect = pc.indices_nonzero(pc.match_substring_regex(texts, GATE).fill_null(False))
+    suspect = pc.indices_nonzero(pc.match_substring_regex(texts, PREFILTER).fill_null(False))
     found = texts.take(suspect)
     certain = pc.match_substring_regex(found, CERTAIN.pattern).to_pylist()
     marked = pc.match_substring_regex(found, MARKS.pattern).to_pylist()
-    for place, text, is_certain, is_marked in zip(
+    for position, text, is_certain, is_marked in zip(
         suspect.to_pylist(), found.to_pylist(), certain, marked, strict=True
     ):
         if is_certain or is_doubtful_damage(text, marked=is_marked):
-            yield place, text
+            yield position, text
 
 
 def is_doubtful_damage(text: str, *, marked: bool) -> bool:

@@ -18,8 +18,8 @@ from aiplatform.data.quality.check import (
     Severity,
     row_numbers,
 )
-from aiplatform.data.quality.pieces import once_a_piece
-from aiplatform.data.quality.spilled import Buckets, RowSet
+from aiplatform.data.quality.disk_buckets import Buckets, RowSet
+from aiplatform.data.quality.pieces import cache_last_piece
 from aiplatform.data.quality.texts import is_conversation
 
 DIGEST_BYTES = 16
@@ -52,9 +52,9 @@ class Duplicates(Check):
                 len(repeats),
                 Words("exact copies of an earlier row", "与前面的数据完全相同"),
                 Words(
-                    "Repeated rows are learned by heart; held-out results look better than they "
-                    "are when copies fall on both sides of a split.",
-                    "重复的数据会被死记硬背；若副本同时落入训练集和验证集，评估结果会虚高。",
+                    "The model memorises repeated rows. If copies are in both the training data "
+                    "and the held-out data, the results look better than they are.",
+                    "模型会死记重复的数据；若副本同时出现在训练数据和留出数据中，评估结果会虚高。",
                 ),
                 examples=[Example(row, f"= {first}") for row, first in shown],
                 rows=row_numbers(repeats.rows()) if self.context.keeps_rows else array("I"),
@@ -106,7 +106,7 @@ class Copies:
         return sorted(shown)[:MAX_EXAMPLES]
 
 
-@once_a_piece
+@cache_last_piece
 def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
     """Return one digest of 16 bytes for each row, over the columns ``names``, joined."""
     slices = [part for name in names for part in _slices(batch.column(name))]

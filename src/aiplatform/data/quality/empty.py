@@ -20,7 +20,7 @@ class Empty(Check):
             for name in context.schema.names
             if pa.types.is_string(context.schema.field(name).type)
         ]
-        self._tallies = {name: context.tally() for name in names}
+        self._tallies = {name: context.new_tally() for name in names}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         for name, tally in self._tallies.items():
@@ -45,8 +45,8 @@ class Empty(Check):
                 tally.count,
                 Words(f"a message of “{name}” is empty", f"“{name}”中有空消息"),
                 Words(
-                    "The model learns to say nothing, or to answer nothing.",
-                    "模型会学到空白回答，或对空白提问作答。",
+                    "The model learns to give empty answers, or to answer empty questions.",
+                    "模型会学会给出空白回答，或回答空白提问。",
                 ),
                 column=name,
                 examples=tally.examples,

@@ -4,24 +4,24 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from aiplatform.data.browse import rows_at
 from aiplatform.data.quality.check import Finding, preview_of
 from aiplatform.data.quality.personal_patterns import mask
+from aiplatform.data.row_access import rows_at
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
 """Findings that are known only after the last row; their examples have only row numbers so far."""
 
 
-def tell_examples(findings: Iterable[Finding], parquet: Path) -> None:
+def prepare_examples(findings: Iterable[Finding], parquet: Path) -> None:
     """Add the beginning of the row to examples of copies, and mask personal data in all examples.
 
     Reports are kept forever and shared, so they must not contain personal data. Users with the
     permission can look up the rows themselves.
     """
-    told = list(findings)
-    bare = sorted({e.row for each in told if each.code in COPIES for e in each.examples})
+    kept = list(findings)
+    bare = sorted({e.row for each in kept if each.code in COPIES for e in each.examples})
     rows = dict(zip(bare, rows_at(parquet, bare), strict=True)) if bare else {}
-    for finding in told:
+    for finding in kept:
         if finding.code in COPIES:
             finding.examples = [
                 replace(e, text=f"{e.text}: {preview_of(rows[e.row])}") for e in finding.examples

@@ -18,23 +18,23 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, json_columns, row_count, shape_of
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Check, Context
-from aiplatform.data.quality.checks import CHECKS
+from aiplatform.data.quality.check_run import CheckRun
 from aiplatform.data.quality.contamination import Contamination
 from aiplatform.data.quality.damage import FOREIGN, was_utf8
 from aiplatform.data.quality.label_errors import LabelErrors
 from aiplatform.data.quality.labels import surplus_rows
 from aiplatform.data.quality.leakage import Leakage
-from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.markup import CODE, ENTITY, TAG
 from aiplatform.data.quality.near_duplicates import NearDuplicates
-from aiplatform.data.quality.nested import Mend, mended_nested
+from aiplatform.data.quality.nested import TextFix, fix_nested_texts
 from aiplatform.data.quality.personal_patterns import KINDS, mask
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.roles import turn_letters
 from aiplatform.data.quality.texts import is_conversation
 from aiplatform.data.quality.trimming import Trimmer
-from aiplatform.data.quality.whitespace import tidied
+from aiplatform.data.quality.whitespace import tidy_white_space
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import RowFix
 from aiplatform.protocol.specs import FixAction
@@ -84,7 +84,7 @@ def fixed_batches(
         stays[dropped_rows(base, context, codes, tokenizer, max_length, progress)] = False
     if with_action(fix, "rebalance"):
         stays[surplus_rows(base)] = False
-    mends = mends_of(fix)
+    text_fixes = text_fixes_of(fix)
     trimmer = None
     if fix.fixes.get("over_length") == "trim" and tokenizer is not None:
         trimmer = Trimmer(context, tokenizer, max_length)
@@ -92,10 +92,12 @@ def fixed_batches(
     for batch in iter_batches(base):
         kept = stays[first : first + batch.num_rows]
         first += batch.num_rows
-        fixed, touched = mended(batch, context, mends, trim=fix.fixes.get("unanswered") == "trim")
+        fixed, touched = fix_texts(
+            batch, context, text_fixes, trim=fix.fixes.get("unanswered") == "trim"
+        )
         if trimmer is not None:
             # Trim last, since the other fixes may have shortened the texts.
-            fixed, cut = trimmer.trimmed(fixed)
+            fixed, cut = trimmer.trim(fixed)
             touched |= cut
         gone = int((~kept).sum())
         yield fixed.filter(pa.array(kept)), int((touched & kept).sum()), gone
@@ -122,10 +124,10 @@ def dropped_rows(
     """
     # Expensive checks run only if they are needed.
     kinds = [kind for kind in CHECKS if ASKED_FOR.get(kind, codes) & codes]
-    looked = Look(context, kinds, tokenizer if codes & TOKEN_FINDINGS else None, max_length)
-    looked.at(base, lambda done: progress(done / 2))
+    run = CheckRun(context, kinds, tokenizer if codes & TOKEN_FINDINGS else None, max_length)
+    run.execute(base, lambda done: progress(done / 2))
     found = [np.zeros(0, np.int64)]
-    findings = looked.findings()
+    findings = run.findings()
     if unknown := codes - OURS - {finding.code for finding in findings}:
         raise MalformedData("fix_unknown", finding=min(unknown), action="drop")
     for finding in findings:
@@ -136,33 +138,33 @@ def dropped_rows(
     return np.concatenate(found)
 
 
-def mends_of(fix: RowFix) -> list[Mend]:
+def text_fixes_of(fix: RowFix) -> list[TextFix]:
     """Return the functions to apply to each text, in order.
 
     Masking comes last, because only a repaired text may show the personal data.
     """
-    mends: list[Mend] = []
+    text_fixes: list[TextFix] = []
     if fix.fixes.get("whitespace") == "trim":
-        mends.append(lambda text, _: tidied(text))
+        text_fixes.append(lambda text, _: tidy_white_space(text))
     if with_action(fix, "repair"):
-        mends.append(lambda text, _: repaired(text))
+        text_fixes.append(lambda text, _: repair_encoding(text))
     if with_action(fix, "strip"):
-        mends.append(lambda text, _: stripped(text))
+        text_fixes.append(lambda text, _: strip_markup(text))
     if codes := with_action(fix, "mask"):
         kinds = tuple(kind for kind in KINDS if f"personal_{kind.name}" in codes)
-        mends.append(lambda text, key: mask(text, kinds, key))
-    return mends
+        text_fixes.append(lambda text, key: mask(text, kinds, key))
+    return text_fixes
 
 
-def mended(
-    batch: pa.RecordBatch, context: Context, mends: list[Mend], *, trim: bool
+def fix_texts(
+    batch: pa.RecordBatch, context: Context, text_fixes: list[TextFix], *, trim: bool
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-    """Apply ``mends`` to the texts of a batch; also return one boolean per row: True if changed.
+    """Apply ``text_fixes`` to a batch; also return one boolean per row: True if it changed.
 
     Args:
         batch: The rows.
         context: The facts about the dataset.
-        mends: The functions to apply to each text.
+        text_fixes: The functions to apply to each text.
         trim: True to remove the messages after the last answer of a conversation.
     """
     touched = np.zeros(batch.num_rows, bool)
@@ -172,43 +174,45 @@ def mended(
         column = columns[name]
         if is_conversation(column):
             if trim:
-                column = trimmed(column)
-            columns[name] = with_texts(column, mends)
-        elif name in as_json and mends:
-            columns[name] = mended_nested(column, lambda text, key: after_all(text, mends, key))
-        elif pa.types.is_string(column.type) and mends:
-            columns[name] = mended_texts(column, mends)
+                column = remove_unanswered(column)
+            columns[name] = fix_conversations(column, text_fixes)
+        elif name in as_json and text_fixes:
+            columns[name] = fix_nested_texts(
+                column, lambda text, key: apply_all(text, text_fixes, key)
+            )
+        elif pa.types.is_string(column.type) and text_fixes:
+            columns[name] = fixed_texts(column, text_fixes)
         if columns[name] is not batch.column(name):
             touched |= changed_rows(batch.column(name), columns[name])
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema), touched
 
 
-def mended_texts(texts: pa.Array, mends: list[Mend]) -> pa.Array:
-    """Apply all mends to each text; nulls stay."""
+def fixed_texts(texts: pa.Array, text_fixes: list[TextFix]) -> pa.Array:
+    """Apply all text fixes to each text; nulls stay."""
     return pa.array(
-        [None if t is None else after_all(t, mends) for t in texts.to_pylist()], pa.string()
+        [None if t is None else apply_all(t, text_fixes) for t in texts.to_pylist()], pa.string()
     )
 
 
-def after_all(text: str, mends: list[Mend], key: str = "") -> str:
-    """Apply all mends to a text; ``key`` is its key, if it is in a JSON object."""
-    return reduce(lambda mended, mend: mend(mended, key), mends, text)
+def apply_all(text: str, text_fixes: list[TextFix], key: str = "") -> str:
+    """Apply all text fixes to a text; ``key`` is its key, if it is in a JSON object."""
+    return reduce(lambda fixed, text_fix: text_fix(fixed, key), text_fixes, text)
 
 
-def with_texts(conversations: pa.Array, mends: list[Mend]) -> pa.Array:
-    """Apply all mends to the texts of the messages of conversations."""
-    if not mends:
+def fix_conversations(conversations: pa.Array, text_fixes: list[TextFix]) -> pa.Array:
+    """Apply all text fixes to the texts of the messages of conversations."""
+    if not text_fixes:
         return conversations
     messages = conversations.flatten()
     fields = list(messages.type)
     parts = messages.flatten()
-    parts[1] = mended_texts(parts[1], mends)
+    parts[1] = fixed_texts(parts[1], text_fixes)
     return _conversations(
         conversations, pa.StructArray.from_arrays(parts, fields=fields), lengths_of(conversations)
     )
 
 
-def trimmed(conversations: pa.Array) -> pa.Array:
+def remove_unanswered(conversations: pa.Array) -> pa.Array:
     """Remove the messages after the last answer; conversations without an answer stay."""
     lengths = lengths_of(conversations)
     starts = np.cumsum(lengths) - lengths
@@ -217,8 +221,8 @@ def trimmed(conversations: pa.Array) -> pa.Array:
     for row, turns in enumerate(turn_letters(compact)):
         if "a" in turns:
             kept[row] = turns.rindex("a") + 1
-    places = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-    messages = conversations.flatten().filter(pa.array(places < np.repeat(kept, lengths)))
+    positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    messages = conversations.flatten().filter(pa.array(positions < np.repeat(kept, lengths)))
     return _conversations(conversations, messages, kept)
 
 
@@ -242,7 +246,7 @@ def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
     return np.fromiter((old != new for old, new in pairs), bool, len(before))
 
 
-def repaired(text: str) -> str:
+def repair_encoding(text: str) -> str:
     """Undo wrong decodings: Latin-1 and Windows-1252 by ftfy, GBK by this module.
 
     Lost characters (U+FFFD) can't be restored.
@@ -262,7 +266,7 @@ def _from_gbk(run: str) -> str:
         return run
 
 
-def stripped(text: str) -> str:
+def strip_markup(text: str) -> str:
     """Remove HTML tags and decode entities, except in code."""
     if "<" not in text and "&" not in text:
         return text

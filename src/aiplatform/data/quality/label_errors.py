@@ -27,7 +27,7 @@ from aiplatform.data.quality.check import (
     row_numbers,
     shorten,
 )
-from aiplatform.data.quality.shingles import shingled, tokens_of
+from aiplatform.data.quality.shingles import shingles_of_tokens, tokens_of
 from aiplatform.protocol.enums import DataShape
 
 SAMPLE = 10_000
@@ -82,16 +82,16 @@ class LabelErrors(Check):
         inside = np.flatnonzero(np.isin(codes, known))
         labels = np.searchsorted(known, codes[inside])
         features = features_of([self._texts[i] for i in inside.tolist()])
-        chances = held_out_chances(features, labels)
-        if not better_than_guessing(chances, labels):
+        probabilities = held_out_probabilities(features, labels)
+        if not better_than_guessing(probabilities, labels):
             return []
-        doubted, _ = off_diagonal(chances, labels)
-        chances = relearned_chances(features, labels, doubted, chances)
-        wrong, meant = off_diagonal(chances, labels, CONFIDENT)
+        suspicious, _ = off_diagonal(probabilities, labels)
+        probabilities = retrained_probabilities(features, labels, suspicious, probabilities)
+        wrong, meant = off_diagonal(probabilities, labels, CONFIDENT)
         if not len(wrong):
             return []
         rows = np.array(self._rows)[inside]
-        doubt = chances[wrong, meant] - chances[wrong, labels[wrong]]
+        doubt = probabilities[wrong, meant] - probabilities[wrong, labels[wrong]]
         worst = np.argsort(-doubt, kind="stable")[:MAX_EXAMPLES]
         examples = []
         for number in worst.tolist():
@@ -111,8 +111,8 @@ class LabelErrors(Check):
                     "标签很可能有误" + (f"（在 {len(self._rows)} 条抽样中）" if sampled else ""),
                 ),
                 Words(
-                    "The model learns the mistakes, and is judged by them.",
-                    "模型会学到这些错误，并被错误的标签评判。",
+                    "The model learns the wrong labels, and is evaluated with them.",
+                    "模型会学到错误的标签，评估也会以错误的标签为准。",
                 ),
                 column="label",
                 examples=examples,
@@ -128,7 +128,7 @@ def features_of(texts: list[str]) -> Any:
 
     array = pa.array(texts, pa.string())
     tokens, rows = tokens_of([(array, pa.array(range(len(texts)), pa.int64()))])
-    pairs, bounds = shingled(tokens, rows, len(texts))
+    pairs, bounds = shingles_of_tokens(tokens, rows, len(texts))
     columns = np.concatenate([tokens >> np.uint64(40), pairs.astype(np.uint64) >> np.uint64(8)])
     places = np.concatenate([rows, np.repeat(np.arange(len(texts)), np.diff(bounds))])
     values = np.ones(len(columns), np.float32)
@@ -139,7 +139,7 @@ def features_of(texts: list[str]) -> Any:
     return TfidfTransformer(sublinear_tf=True).fit_transform(counted)
 
 
-def held_out_chances(features: Any, labels: np.ndarray) -> np.ndarray:
+def held_out_probabilities(features: Any, labels: np.ndarray) -> np.ndarray:
     """Return the probability of each label, of shape (rows, labels).
 
     Each row's come from a model that was not trained on the row.
@@ -147,28 +147,30 @@ def held_out_chances(features: Any, labels: np.ndarray) -> np.ndarray:
     from sklearn.model_selection import StratifiedKFold, cross_val_predict  # noqa: PLC0415
 
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    chances: np.ndarray = cross_val_predict(
+    probabilities: np.ndarray = cross_val_predict(
         _model(), features, labels, cv=folds, method="predict_proba"
     )
-    return chances
+    return probabilities
 
 
-def relearned_chances(
-    features: Any, labels: np.ndarray, doubted: np.ndarray, chances: np.ndarray
+def retrained_probabilities(
+    features: Any, labels: np.ndarray, suspicious: np.ndarray, probabilities: np.ndarray
 ) -> np.ndarray:
     """Return the probabilities of models that were trained without the suspicious rows.
 
-    Each row's come from a model that was not trained on the row either. ``chances`` is returned
-    unchanged if no row is suspicious, or if too few rows of a label would be left.
+    Each row's come from a model that was not trained on the row either. ``probabilities`` is
+    returned unchanged if no row is suspicious, or if too few rows of a label would be left.
     """
-    kept = np.setdiff1d(np.arange(len(labels)), doubted)
-    left = np.bincount(labels[kept], minlength=chances.shape[1])
-    if not len(doubted) or left.min() < LEAST_ROWS // 2:
-        return chances
-    relearned = chances.copy()
-    relearned[kept] = held_out_chances(features[kept], labels[kept])
-    relearned[doubted] = _model().fit(features[kept], labels[kept]).predict_proba(features[doubted])
-    return relearned
+    kept = np.setdiff1d(np.arange(len(labels)), suspicious)
+    left = np.bincount(labels[kept], minlength=probabilities.shape[1])
+    if not len(suspicious) or left.min() < LEAST_ROWS // 2:
+        return probabilities
+    retrained = probabilities.copy()
+    retrained[kept] = held_out_probabilities(features[kept], labels[kept])
+    retrained[suspicious] = (
+        _model().fit(features[kept], labels[kept]).predict_proba(features[suspicious])
+    )
+    return retrained
 
 
 def _model() -> Any:
@@ -177,26 +179,26 @@ def _model() -> Any:
     return LogisticRegression(C=10.0, max_iter=100, tol=1e-4)
 
 
-def better_than_guessing(chances: np.ndarray, labels: np.ndarray) -> bool:
+def better_than_guessing(probabilities: np.ndarray, labels: np.ndarray) -> bool:
     """Return True if the model's accuracy is clearly above that of guessing."""
     guessed = np.bincount(labels).max() / len(labels)
-    right = float((chances.argmax(axis=1) == labels).mean())
+    right = float((probabilities.argmax(axis=1) == labels).mean())
     return bool(right >= guessed + LEAST_GAIN * (1 - guessed))
 
 
 def off_diagonal(
-    chances: np.ndarray, labels: np.ndarray, enough: float = 1.0
+    probabilities: np.ndarray, labels: np.ndarray, enough: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that the confident joint counts under another label, and that label.
 
     The threshold of a label is the mean probability of the label in its own rows, but at most
     ``enough``.
     """
-    count = chances.shape[1]
-    own = chances[np.arange(len(labels)), labels]
+    count = probabilities.shape[1]
+    own = probabilities[np.arange(len(labels)), labels]
     sums = np.bincount(labels, weights=own, minlength=count)
     thresholds = np.minimum(sums / np.bincount(labels, minlength=count), enough)
-    confident = np.where(chances >= thresholds, chances, -1.0)
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     likely = confident.argmax(axis=1)
     sure = confident[np.arange(len(labels)), likely] > np.maximum(own, 0)
     wrong = np.flatnonzero(sure & (likely != labels))

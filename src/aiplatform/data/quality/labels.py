@@ -70,7 +70,7 @@ class Labels(Check):
                     f"“{most}”（{largest} 条）的十分之一：{listed}",
                 ),
                 Words(
-                    "The model hardly learns these labels, and accuracy hides it.",
+                    "The model hardly learns these labels, and its overall accuracy hides this.",
                     "模型很难学会这些标签，而总体准确率会掩盖这一点。",
                 ),
                 column="label",

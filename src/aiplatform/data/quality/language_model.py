@@ -19,7 +19,7 @@ LANGUAGES = [
     "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "tl", "tr",
     "uk", "ur", "vi",
 ]  # fmt: skip
-"""Languages that are distinguished within shared scripts.
+"""Languages that are distinguished within shared writing systems.
 
 With more languages, the results for short texts would be unreliable.
 """
@@ -34,20 +34,20 @@ class LanguageModel:
         self._moves = np.asarray(found.tk_nextmove)
         self._first_move = np.asarray(found.tk_row).astype(np.int32) << 8
         self._feature = np.asarray(found.tk_output, np.int32)
-        # A language with two scripts has a column for each; the one with the better score counts.
+        # A language with two writing systems has two columns; the better score counts.
         self.names = list(dict.fromkeys(found.nb_classes))
         self._name_of = np.array([self.names.index(name) for name in found.nb_classes])
-        self._chances = np.asarray(found.nb_ptc, np.float32)
+        self._log_probabilities = np.asarray(found.nb_ptc, np.float32)
         self._priors = np.asarray(found.nb_pc, np.float32)
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Return log-likelihoods up to a constant per text, of shape (texts, ``names``)."""
         rows, features = self._visits([_encoded(text) for text in texts])
-        size = len(self._chances)
+        size = len(self._log_probabilities)
         keys, counts = np.unique(rows * size + features, return_counts=True)
         shape = (len(texts), size)
         seen = csr_matrix((np.log1p(counts.astype(np.float32)), divmod(keys, size)), shape)
-        columns = seen @ self._chances + self._priors
+        columns = seen @ self._log_probabilities + self._priors
         scores = np.full((len(texts), len(self.names)), -np.inf, np.float32)
         for column, name in enumerate(self._name_of.tolist()):
             np.maximum(scores[:, name], columns[:, column], out=scores[:, name])

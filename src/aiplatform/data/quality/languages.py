@@ -1,8 +1,8 @@
-"""Check of the languages of the rows, and for answers in another script than their question.
+"""Check of the languages of rows, and for answers in another writing system than their question.
 
-The script decides where only one large language uses it (Chinese, Japanese, Korean and others).
-Many languages share Latin, Cyrillic and Arabic letters; for these, a model classifies the beginning
-of each row.
+The writing system decides where only one large language uses it (Chinese, Japanese, Korean and
+others). Many languages share Latin, Cyrillic and Arabic letters; for these, a model classifies the
+beginning of each row.
 """
 
 from typing import Any
@@ -23,18 +23,26 @@ from aiplatform.data.quality.check import (
     row_preview,
 )
 from aiplatform.data.quality.language_model import LANGUAGES, language_model
-from aiplatform.data.quality.scripts import HAN, NAMES, NO_PROSE, clear_scripts, looked_at
 from aiplatform.data.quality.texts import sides_of
+from aiplatform.data.quality.writing_systems import (
+    HAN,
+    NAMES,
+    NOT_PROSE,
+    clear_writing_systems,
+    count_letters,
+)
 
 SHARED = [NAMES.index(name) for name in ("latin", "cyrillic", "arabic")]
-OF_SCRIPTS = ["zh" if number == HAN else name for number, name in enumerate(NAMES)]
-ALL_NAMES = [*OF_SCRIPTS, *LANGUAGES]
+LANGUAGES_OF_WRITING_SYSTEMS = [
+    "zh" if number == HAN else name for number, name in enumerate(NAMES)
+]
+ALL_NAMES = [*LANGUAGES_OF_WRITING_SYSTEMS, *LANGUAGES]
 UNKNOWN = 255
 
 HEAD = 160
 """Number of characters of a row that are classified."""
 LEAST_LATIN = 40
-"""Number of characters that a text in a shared script needs to be classified."""
+"""Number of characters that a text in a shared writing system needs to be classified."""
 CLEAR_BY = 12.0
 """Least difference, in nats, between the log-likelihoods of the first and the second language.
 
@@ -50,41 +58,41 @@ class Languages(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._mixed = context.tally()
-        self._within = context.tally()
+        self._mixed = context.new_tally()
+        self._within = context.new_tally()
         self._counts = np.zeros(UNKNOWN + 1, np.int64)
-        # The same, without the rows whose answer is in another script than the question.
+        # The same, without the rows whose answer is in another writing system than the question.
         self._alike = np.zeros(UNKNOWN + 1, np.int64)
         self._languages: list[np.ndarray] = []
         self._examples: dict[int, list[Example]] = {}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        looked = looked_at(batch, self.context.content)
-        asked, said = (clear_scripts(counts) for counts in looked.sides)
-        mixed = (asked >= 0) & (said >= 0) & (asked != said)
+        letters = count_letters(batch, self.context.content)
+        questions, answers = (clear_writing_systems(counts) for counts in letters.sides)
+        mixed = (questions >= 0) & (answers >= 0) & (questions != answers)
         self._mixed.add_where(pa.array(mixed), batch, first_row)
         split = np.zeros(batch.num_rows, bool)
-        split[looked.split] = True
+        split[letters.split] = True
         self._within.add_where(pa.array(split), batch, first_row)
-        languages = self._languages_of(batch, clear_scripts(looked.sides.sum(axis=0)))
+        languages = self._languages_of(batch, clear_writing_systems(letters.sides.sum(axis=0)))
         self._counts += np.bincount(languages, minlength=len(self._counts))
-        # An answer in another script than the question is a separate finding.
+        # An answer in another writing system than the question is a separate finding.
         languages[mixed] = UNKNOWN
         self._alike += np.bincount(languages, minlength=len(self._alike))
         if self.context.keeps_rows:
             self._languages.append(languages)
         self._keep_examples(batch, first_row, languages)
 
-    def _languages_of(self, batch: pa.RecordBatch, scripts: np.ndarray) -> np.ndarray:
+    def _languages_of(self, batch: pa.RecordBatch, systems: np.ndarray) -> np.ndarray:
         """Return the index in :data:`ALL_NAMES` of each row's language, or :data:`UNKNOWN`."""
-        found = np.where(scripts >= 0, scripts, UNKNOWN).astype(np.uint8)
-        shared = np.flatnonzero(np.isin(scripts, SHARED))
+        found = np.where(systems >= 0, systems, UNKNOWN).astype(np.uint8)
+        shared = np.flatnonzero(np.isin(systems, SHARED))
         found[shared] = UNKNOWN
         if not len(shared):
             return found
         heads = heads_of(batch.take(pa.array(shared)), self.context.content)
         long = np.array([len(head) >= LEAST_LATIN for head in heads])
-        found[shared[long]] = classified([head for head in heads if len(head) >= LEAST_LATIN])
+        found[shared[long]] = classify([head for head in heads if len(head) >= LEAST_LATIN])
         return found
 
     def _keep_examples(self, batch: pa.RecordBatch, first_row: int, languages: np.ndarray) -> None:
@@ -120,11 +128,11 @@ class Languages(Check):
                     Severity.INFO,
                     self._mixed.count,
                     Words(
-                        "the answer is in another script than the question",
+                        "the answer is in another writing system than the question",
                         "回答与提问使用的文字不同",
                     ),
                     Words(
-                        "Unless they are translations, the model learns to switch languages.",
+                        "Unless these are translations, the model learns to switch languages.",
                         "除非是翻译任务，否则模型会学会随意切换语言。",
                     ),
                     examples=self._mixed.examples,
@@ -138,12 +146,12 @@ class Languages(Check):
                     Severity.INFO,
                     self._within.count,
                     Words(
-                        "one text is partly in one script, partly in another",
+                        "a single text mixes two writing systems",
                         "同一段文本混用两种文字",
                     ),
                     Words(
-                        "Unless that is how people write here, the model learns to switch "
-                        "in the middle of an answer.",
+                        "Unless people really write like this, the model learns to switch "
+                        "languages in the middle of an answer.",
                         "除非人们确实这样书写，否则模型会学会在回答中途切换语言。",
                     ),
                     examples=self._within.examples,
@@ -171,12 +179,12 @@ class Languages(Check):
                 Severity.INFO,
                 count,
                 Words(
-                    f"not in the main language ({main}) but in {listed}",
+                    f"not in the main language ({main}), but in {listed}",
                     f"不是主要语言（{main}），而是 {listed}",
                 ),
                 Words(
-                    "Too few to learn the language from, enough to disturb.",
-                    "数量太少学不会该语言，却足以造成干扰。",
+                    "These rows are too few to learn the language, but enough to disturb training.",
+                    "数量太少，模型学不会该语言，却足以干扰训练。",
                 ),
                 examples=sorted(examples, key=lambda example: example.row)[:MAX_EXAMPLES],
                 rows=row_numbers(np.flatnonzero(np.isin(kept, numbers))),
@@ -184,7 +192,7 @@ class Languages(Check):
         ]
 
 
-def classified(heads: list[str]) -> np.ndarray:
+def classify(heads: list[str]) -> np.ndarray:
     """Return the index in :data:`ALL_NAMES` of each text's language; :data:`UNKNOWN` if unclear."""
     if not heads:
         return np.zeros(0, np.uint8)
@@ -192,8 +200,8 @@ def classified(heads: list[str]) -> np.ndarray:
     best = scores.argmax(axis=1)
     second, first = np.partition(scores, (-2, -1), axis=1)[:, -2:].T
     # The model's order of languages may differ from that of ALL_NAMES.
-    places = np.array([ALL_NAMES.index(name) for name in language_model().names])
-    return np.where(first - second >= CLEAR_BY, places[best], UNKNOWN).astype(np.uint8)
+    positions = np.array([ALL_NAMES.index(name) for name in language_model().names])
+    return np.where(first - second >= CLEAR_BY, positions[best], UNKNOWN).astype(np.uint8)
 
 
 def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
@@ -203,23 +211,23 @@ def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
     same instruction in all rows.
     """
     answers, others = [""] * batch.num_rows, [""] * batch.num_rows
-    for texts, rows, said in sides_of(batch, names):
+    for texts, rows, is_answer in sides_of(batch, names):
         # A longer part than HEAD, because code and quotes at the beginning are removed.
         begin = pc.utf8_slice_codeunits(texts, 0, 4 * HEAD)
         for text, row, answer in zip(
-            begin.to_pylist(), rows.to_pylist(), said.to_pylist(), strict=True
+            begin.to_pylist(), rows.to_pylist(), is_answer.to_pylist(), strict=True
         ):
             heads = answers if answer else others
             if text and len(heads[row]) < HEAD:
                 heads[row] = f"{heads[row]} {prose_of(text)}".strip()[:HEAD]
     return [
-        said if len(said) >= LEAST_LATIN else f"{said} {asked}".strip()[:HEAD]
-        for said, asked in zip(answers, others, strict=True)
+        answer if len(answer) >= LEAST_LATIN else f"{answer} {other}".strip()[:HEAD]
+        for answer, other in zip(answers, others, strict=True)
     ]
 
 
 def prose_of(text: str) -> str:
     """Remove code, web addresses, markup and quotations from ``text``."""
     if "`" in text or "<" in text or "://" in text:
-        return NO_PROSE.sub(" ", text)
+        return NOT_PROSE.sub(" ", text)
     return text

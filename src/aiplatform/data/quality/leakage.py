@@ -39,10 +39,10 @@ from aiplatform.data.quality.references import (
     all_tokens,
     asked_tokens,
     fingerprints,
-    mapped,
-    spill,
+    map_file,
+    unnamed_file,
 )
-from aiplatform.data.quality.shingles import shingled, tokens_of
+from aiplatform.data.quality.shingles import shingles_of_tokens, tokens_of
 
 LEAST_ASKED = 5
 """Least number of tokens of a question; shorter ones (“Who are you?”) occur in all datasets."""
@@ -58,12 +58,12 @@ class Leakage(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._indexes = [EvaluationIndex(r) for r in context.references if r.role == "evaluation"]
-        self._tallies = {kind: context.tally() for kind in KINDS}
+        self._tallies = {kind: context.new_tally() for kind in KINDS}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         if not self._indexes:
             return
-        rows = Looked(batch, self.context.content)
+        rows = RowFeatures(batch, self.context.content)
         strongest = np.full(batch.num_rows, len(KINDS))
         shown = [""] * batch.num_rows
         for index in self._indexes:
@@ -109,12 +109,12 @@ WHAT = {
     ),
 }
 EFFECT = Words(
-    "The model has seen what it is judged on: its results look better than they are.",
-    "模型见过用来评判它的数据，评估结果会虚高。",
+    "The model is trained on its own evaluation data, so its results look better than they are.",
+    "模型在训练中见过评估数据，评估结果会虚高。",
 )
 
 
-class Looked:
+class RowFeatures:
     """The features of the rows of a batch, computed once and compared with all references.
 
     Attributes:
@@ -136,7 +136,7 @@ class Looked:
 
     @cached_property
     def _shingled(self) -> Side:
-        return shingled(self._tokens, self._rows, self._count)
+        return shingles_of_tokens(self._tokens, self._rows, self._count)
 
     @property
     def shingles(self) -> np.ndarray:
@@ -171,8 +171,8 @@ def whole_fingerprints(
         if not pa.types.is_primitive(column.type):
             continue
         texts = column.cast(pa.string())
-        places = pa.array(range(batch.num_rows), pa.int64())
-        values = fingerprints(*tokens_of([(texts, places)]), batch.num_rows)
+        positions = pa.array(range(batch.num_rows), pa.int64())
+        values = fingerprints(*tokens_of([(texts, positions)]), batch.num_rows)
         mixed = (found ^ (values * STEP)) * STEP | np.uint64(1)
         found = np.where(values == 0, found, mixed)
     return found
@@ -183,12 +183,12 @@ class EvaluationIndex:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
-        whole, asked, kept = spill(), spill(), spill()
-        bands = [spill() for _ in range(BANDS)]
+        whole, asked, kept = unnamed_file(), unnamed_file(), unnamed_file()
+        bands = [unnamed_file() for _ in range(BANDS)]
         ends = [np.zeros(1, np.int64)]
         written = 0
         for batch, names in reference.batches():
-            rows = Looked(batch, names)
+            rows = RowFeatures(batch, names)
             whole.write(rows.whole.tobytes())
             asked.write(rows.asked.tobytes())
             kept.write(rows.shingles.tobytes())
@@ -197,16 +197,16 @@ class EvaluationIndex:
             few = np.diff(rows.bounds) < LEAST_SHINGLES
             for file, keys in zip(bands, rows.keys, strict=True):
                 file.write(np.where(few, np.uint64(0), keys).tobytes())
-        self._whole = SortedKeys(mapped(whole, np.uint64))
-        self._asked = SortedKeys(mapped(asked, np.uint64))
-        self._bands = [SortedKeys(mapped(file, np.uint64)) for file in bands]
-        self._shingles = mapped(kept, np.uint32)
+        self._whole = SortedKeys(map_file(whole, np.uint64))
+        self._asked = SortedKeys(map_file(asked, np.uint64))
+        self._bands = [SortedKeys(map_file(file, np.uint64)) for file in bands]
+        self._shingles = map_file(kept, np.uint32)
         self._ends = np.concatenate(ends)
         self._leaked = {kind: np.zeros(len(self._ends) - 1, bool) for kind in KINDS}
         for file in (whole, asked, *bands):
             file.close()
 
-    def matches(self, rows: Looked) -> list[np.ndarray]:
+    def matches(self, rows: RowFeatures) -> list[np.ndarray]:
         """Return for each of :data:`KINDS` the reference's row that each row matches, or -1."""
         whole = self._whole.first_rows(rows.whole)
         asked = self._asked.first_rows(rows.asked)
@@ -216,14 +216,14 @@ class EvaluationIndex:
             self._leaked[kind][matched[matched >= 0]] = True
         return found
 
-    def _near(self, rows: Looked, wanted: np.ndarray) -> np.ndarray:
+    def _near(self, rows: RowFeatures, wanted: np.ndarray) -> np.ndarray:
         found = np.full(len(wanted), -1, np.int64)
         wanted = wanted & (np.diff(rows.bounds) >= LEAST_SHINGLES)
         for band, keys in zip(self._bands, rows.keys, strict=True):
-            places = band.places(keys)
-            for row in np.flatnonzero((places >= 0) & wanted & (found < 0)).tolist():
+            positions = band.positions(keys)
+            for row in np.flatnonzero((positions >= 0) & wanted & (found < 0)).tolist():
                 mine = rows.shingles[rows.bounds[row] : rows.bounds[row + 1]]
-                at = int(places[row])
+                at = int(positions[row])
                 same = band.keys[at : at + COMPARED] == keys[row]
                 for other in band.rows[at : at + COMPARED][same].tolist():
                     theirs = self._shingles[self._ends[other] : self._ends[other + 1]]

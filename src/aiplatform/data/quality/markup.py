@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
-from aiplatform.data.quality.texts import mendable_texts
+from aiplatform.data.quality.texts import fixable_texts
 
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 TAG = re.compile(
@@ -24,11 +24,11 @@ class Markup(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
-        for texts, rows, _ in mendable_texts(batch, self.context.content):
+        for texts, rows, _ in fixable_texts(batch, self.context.content):
             suspect = pc.match_substring_regex(texts, "</?[A-Za-z]|&#?[A-Za-z0-9]+;")
             for index in pc.indices_nonzero(suspect.fill_null(False)).to_pylist():
                 if found := find_markup(texts[index].as_py()):
@@ -44,7 +44,7 @@ class Markup(Check):
                 "markup",
                 Severity.WARNING,
                 self._tally.count,
-                Words("remains of HTML: tags or entities", "残留 HTML 标签或实体"),
+                Words("the text contains HTML tags or entities", "文本中残留 HTML 标签或实体"),
                 Words("The model learns to write them.", "模型会学会输出这些标记。"),
                 examples=self._tally.examples,
                 rows=self._tally.rows,

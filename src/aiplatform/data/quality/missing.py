@@ -20,7 +20,7 @@ class Missing(Check):
         super().__init__(context)
         optional = set(context.content) - set(context.required) if context.required else set()
         self._tallies = {
-            name: context.tally() for name in context.schema.names if name not in optional
+            name: context.new_tally() for name in context.schema.names if name not in optional
         }
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:

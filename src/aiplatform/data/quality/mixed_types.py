@@ -30,7 +30,7 @@ class MixedTypes(Check):
             kinds = [None if c is None else TYPES.get(c, "number") for c in firsts.to_pylist()]
             column = pa.array(kinds, pa.string())
             for kind in pc.unique(column.drop_null()).to_pylist():
-                tally = tallies.setdefault(kind, self.context.tally())
+                tally = tallies.setdefault(kind, self.context.new_tally())
                 tally.add_where(pc.equal(column, kind), batch, first_row)
 
     def findings(self) -> list[Finding]:
@@ -51,11 +51,11 @@ def _finding(name: str, tallies: dict[str, Tally], *, read: bool) -> Finding:
         Severity.WARNING if read else Severity.INFO,
         sum(count for _, count in odd),
         Words(
-            f"“{name}” is mostly {usual}, but in some rows {listed}",
-            f"“{name}”大多为 {usual}，部分数据却是 {listed}",
+            f"most values of “{name}” have the type {usual}, but some do not: {listed}",
+            f"“{name}”的值大多为 {usual} 类型，部分却不是：{listed}",
         ),
         Words(
-            "The same thing said in several ways; templates and filters may take only one.",
+            "Templates and filters may support only one of these types.",
             "同一列出现多种类型，模板和过滤条件可能只适用于其中一种。",
         ),
         column=name,

@@ -4,9 +4,9 @@ Candidates are found by MinHash (Broder 1997) with banding (Leskovec, Rajaraman,
 Massive Datasets, chapter 3). Every candidate is verified by the exact Jaccard similarity of the two
 rows' shingles.
 
-A shingle is a pair of neighbouring tokens. A token is a word, or one character of a script without
-spaces. Pairs suit both: an edited word changes only two of them, while shingles of five characters
-or words would lose most of the similarity after a few edits.
+A shingle is a pair of neighbouring tokens. A token is a word, or one character of a writing system
+without spaces. Pairs suit both: an edited word changes only two of them, while shingles of five
+characters or words would lose most of the similarity after a few edits.
 """
 
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ from aiplatform.data.quality.check import (
     row_numbers,
 )
 from aiplatform.data.quality.clusters import Clusters, ShingleFile
+from aiplatform.data.quality.disk_buckets import Buckets
 from aiplatform.data.quality.duplicates import Copies, row_digests
 from aiplatform.data.quality.shingles import shingles_of
-from aiplatform.data.quality.spilled import Buckets
 
 BANDS = 20
 ROWS_PER_BAND = 4
@@ -113,9 +113,9 @@ class NearDuplicates(Check):
                     f"与前面的数据几乎相同，共 {groups} 组",
                 ),
                 Words(
-                    "What is repeated counts more than it should, and held-out results look better "
-                    "than they are when such rows fall on both sides of a split.",
-                    "重复的内容权重过高；若落入训练集和验证集两侧，评估结果会虚高。",
+                    "Repeated content gets too much weight. If such rows are in both the training "
+                    "data and the held-out data, the results look better than they are.",
+                    "重复的内容权重过高；若这类数据同时出现在训练数据和留出数据中，评估结果会虚高。",
                 ),
                 examples=examples,
                 rows=row_numbers(np.concatenate(rows)),
@@ -145,7 +145,7 @@ class NearDuplicates(Check):
         alike = self._shingles.similarities(lefts, rights) >= THRESHOLD
         for left, right in zip(lefts[alike].tolist(), rights[alike].tolist(), strict=True):
             clusters.join(left, right)
-        clusters.forget()
+        clusters.release()
 
 
 def _last_of_each(records: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from aiplatform.data.json_text import json_text, parse_json_text
 
-Mend = Callable[[str, str], str]
+TextFix = Callable[[str, str], str]
 """Function that changes a text; its second argument is the text's key in an object, or empty."""
 
 
@@ -45,29 +45,29 @@ def nested_texts(column: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
     return pa.array(texts, pa.string()), pa.array(rows, pa.int64()), keys
 
 
-def mended_nested(column: pa.Array, mend: Mend) -> pa.Array:
-    """Apply ``mend`` to all strings in a column of JSON text.
+def fix_nested_texts(column: pa.Array, text_fix: TextFix) -> pa.Array:
+    """Apply ``text_fix`` to all strings in a column of JSON text.
 
     A value in which no string changes keeps its exact text.
     """
     return pa.array(
-        [v if v is None or '"' not in v else _mended_json(v, mend) for v in column.to_pylist()],
+        [v if v is None or '"' not in v else _fixed_json(v, text_fix) for v in column.to_pylist()],
         pa.string(),
     )
 
 
-def _mended_json(text: str, mend: Mend) -> str:
+def _fixed_json(text: str, text_fix: TextFix) -> str:
     value = parse_json_text(text)
-    mended = _mended(value, "", mend)
-    return text if mended == value else json_text(mended)
+    fixed = _fixed(value, "", text_fix)
+    return text if fixed == value else json_text(fixed)
 
 
-def _mended(value: Any, key: str, mend: Mend) -> Any:
+def _fixed(value: Any, key: str, text_fix: TextFix) -> Any:
     match value:
         case str():
-            return mend(value, key)
+            return text_fix(value, key)
         case list():
-            return [_mended(item, "", mend) for item in value]
+            return [_fixed(item, "", text_fix) for item in value]
         case dict():
-            return {name: _mended(item, name, mend) for name, item in value.items()}
+            return {name: _fixed(item, name, text_fix) for name, item in value.items()}
     return value

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.personal_patterns import ASSIGNED, KINDS, TELLING, mask, spans
-from aiplatform.data.quality.texts import mendable_texts
+from aiplatform.data.quality.texts import fixable_texts
 
 ASSIGNED_NUMBER = KINDS.index(ASSIGNED)
 
@@ -22,8 +22,8 @@ WORDS = {
     "ip_address": Words("a public IP address", "公网 IP 地址"),
 }
 EFFECT = Words(
-    "The model may recite it to anybody who asks, and the law may forbid its use.",
-    "模型可能向任何提问者复述这些内容，且使用它们可能违反法律。",
+    "The model may reveal it to anyone who asks, and using it may be against the law.",
+    "模型可能向任何提问者泄露这些内容，且使用这些内容可能违法。",
 )
 
 
@@ -32,15 +32,15 @@ class Personal(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tallies = {kind.name: context.tally() for kind in KINDS}
+        self._tallies = {kind.name: context.new_tally() for kind in KINDS}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         found: dict[str, dict[int, str]] = {name: {} for name in self._tallies}
-        for texts, rows, keys in mendable_texts(batch, self.context.content):
-            # Each gate is one fast search in Arrow, and most texts match none of them.
+        for texts, rows, keys in fixable_texts(batch, self.context.content):
+            # Each prefilter is one fast search in Arrow, and most texts match none of them.
             kinds_of: dict[int, list[int]] = {}
             for number, kind in enumerate(KINDS):
-                hit = pc.match_substring_regex(texts, kind.gate)
+                hit = pc.match_substring_regex(texts, kind.prefilter)
                 for index in pc.indices_nonzero(hit.fill_null(False)).to_pylist():
                     kinds_of.setdefault(index, []).append(number)
             for index, key in enumerate(keys):

@@ -33,13 +33,13 @@ class Kind:
 
     Attributes:
         name: The name of the kind, for instance ``email``.
-        gate: An RE2 expression; texts that do not match it are skipped.
+        prefilter: An RE2 expression; texts that do not match it are skipped.
         pattern: Finds candidates.
         holds: Returns True if a candidate is valid.
     """
 
     name: str
-    gate: str
+    prefilter: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool]
 
@@ -132,7 +132,7 @@ def is_bank_card(found: str) -> bool:
     digits = re.sub(r"\D", "", found)
     if not any(len(digits) in lengths and start.match(digits) for start, lengths in ISSUERS):
         return False
-    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
+    doubled = (int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits)))
     return len(set(digits)) > 1 and sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0
 
 

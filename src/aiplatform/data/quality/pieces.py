@@ -30,7 +30,7 @@ def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.take(pa.array(range(first, end), pa.int64()))
 
 
-def once_a_piece(
+def cache_last_piece(
     function: Callable[[pa.RecordBatch, Sequence[str]], Found],
 ) -> Callable[[pa.RecordBatch, Sequence[str]], Found]:
     """Cache the result for the last piece and columns, because several checks need it in turn."""

@@ -66,8 +66,8 @@ def asked_tokens(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[np.ndarra
     sides = sides_of(batch, [name for name in names if name != "label"])
     return tokens_of(
         (texts.filter(asked), rows.filter(asked))
-        for texts, rows, said in sides
-        for asked in (pc.invert(said),)
+        for texts, rows, is_answer in sides
+        for asked in (pc.invert(is_answer),)
     )
 
 
@@ -83,11 +83,11 @@ def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray
     found = np.zeros(count, np.uint64)
     if not len(tokens):
         return found
-    places = np.arange(len(tokens)) - starts[rows]
-    powers = np.full(int(places.max()) + 1, STEP, np.uint64)
+    positions = np.arange(len(tokens)) - starts[rows]
+    powers = np.full(int(positions.max()) + 1, STEP, np.uint64)
     powers = np.multiply.accumulate(powers)
     some = starts[1:] > starts[:-1]
-    sums = np.add.reduceat(tokens * powers[places], starts[:-1][some])
+    sums = np.add.reduceat(tokens * powers[positions], starts[:-1][some])
     found[some] = (sums ^ (sums >> np.uint64(32))) | np.uint64(1)
     return found
 
@@ -99,10 +99,10 @@ class SortedKeys:
         rows = np.arange(len(keys), dtype=np.uint32) if rows is None else rows
         known = np.flatnonzero(keys)
         order = known[np.argsort(keys[known], kind="stable")]
-        self.keys = on_disk(keys[order])
-        self.rows = on_disk(rows[order])
+        self.keys = move_to_disk(keys[order])
+        self.rows = move_to_disk(rows[order])
 
-    def places(self, wanted: np.ndarray) -> np.ndarray:
+    def positions(self, wanted: np.ndarray) -> np.ndarray:
         """Return the first index of each key in ``keys``, or -1 for an unknown key and for 0."""
         if not len(self.keys):
             return np.full(len(wanted), -1, np.int64)
@@ -113,28 +113,28 @@ class SortedKeys:
 
     def first_rows(self, wanted: np.ndarray) -> np.ndarray:
         """Return the first row with each key, or -1."""
-        places = self.places(wanted)
+        positions = self.positions(wanted)
         found = np.full(len(wanted), -1, np.int64)
-        hit = places >= 0
-        found[hit] = self.rows[places[hit]]
+        hit = positions >= 0
+        found[hit] = self.rows[positions[hit]]
         return found
 
 
-def spill() -> IO[bytes]:
+def unnamed_file() -> IO[bytes]:
     """Create a file without a name, which disappears with the process in any case."""
     return tempfile.TemporaryFile()
 
 
-def on_disk(array: np.ndarray) -> np.ndarray:
+def move_to_disk(array: np.ndarray) -> np.ndarray:
     """Move an array to an unnamed file, and return it mapped from there."""
     if not len(array):
         return array
-    file = spill()
+    file = unnamed_file()
     file.write(np.ascontiguousarray(array).data)
-    return mapped(file, array.dtype)
+    return map_file(file, array.dtype)
 
 
-def mapped(file: IO[bytes], kind: np.dtype | type) -> np.ndarray:
+def map_file(file: IO[bytes], kind: np.dtype | type) -> np.ndarray:
     """Return the content of a file as a mapped array; an empty array for an empty file."""
     file.flush()
     if not file.tell():

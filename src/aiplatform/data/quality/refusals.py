@@ -26,7 +26,7 @@ REFUSAL = re.compile(
     r"|我(?:无法|不能)(?:为你|为您|向你|向您)?(?:提供|回答|协助|帮助|满足)",
     re.IGNORECASE,
 )
-GATE = (
+PREFILTER = (
     r"(?i)sorry|can['’]?t|cannot|can not|won['’]?t|unable|not able|\bas an?\b|just an ai|decline|"
     r"抱歉|对不起|不好意思|遗憾|作为|无法|不能"
 )
@@ -40,13 +40,13 @@ class Refusals(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
         for answers, rows in answers_of(batch, self.context.content):
             heads = pc.utf8_slice_codeunits(answers, 0, OPENINGS)
-            suspect = pc.match_substring_regex(heads, GATE).fill_null(False)
+            suspect = pc.match_substring_regex(heads, PREFILTER).fill_null(False)
             for index in pc.indices_nonzero(suspect).to_pylist():
                 head = heads[index].as_py()
                 if REFUSAL.search(head):
@@ -62,7 +62,7 @@ class Refusals(Check):
                 "refusals",
                 Severity.INFO,
                 self._tally.count,
-                Words("the answer refuses", "回答表示拒绝"),
+                Words("the answer refuses the request", "回答拒绝了请求"),
                 Words(
                     "The model learns to refuse; keep only the refusals that you want.",
                     "模型会学会拒绝；请只保留确实需要的拒绝回答。",

@@ -17,9 +17,9 @@ from aiplatform.data.quality.check import (
     Severity,
     shorten,
 )
+from aiplatform.data.quality.disk_buckets import BUCKET_RECORDS, Buckets
 from aiplatform.data.quality.duplicates import halves_of, row_digests
-from aiplatform.data.quality.references import spill
-from aiplatform.data.quality.spilled import BUCKET_RECORDS, Buckets
+from aiplatform.data.quality.references import unnamed_file
 from aiplatform.data.quality.texts import answers_of
 
 LEAST = 10
@@ -39,7 +39,7 @@ class RepeatedAnswers(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._answers = spill()
+        self._answers = unnamed_file()
         self._pairs = Buckets(context.rows, [("key", "<u8"), ("answer", "<u8"), ("row", "<u4")])
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
@@ -78,11 +78,11 @@ class RepeatedAnswers(Check):
                 Severity.INFO,
                 count,
                 Words(
-                    "many different questions get the very same answer",
+                    "many different questions have exactly the same answer",
                     "许多不同的问题得到完全相同的回答",
                 ),
                 Words(
-                    "The model learns to give this answer to anything.",
+                    "The model learns to give this answer to any question.",
                     "模型会学会对任何问题都给出这一回答。",
                 ),
                 examples=examples,
@@ -104,9 +104,9 @@ class RepeatedAnswers(Check):
         for pairs in self._distinct():
             pairs = pairs[rough[pairs["answer"] % np.uint64(CELLS)] >= least]  # noqa: PLW2901
             answers, counts = np.unique(pairs["answer"], return_counts=True)
-            places = np.searchsorted(answers, pairs["answer"])
+            positions = np.searchsorted(answers, pairs["answer"])
             first = np.full(len(answers), self.context.rows, np.int64)
-            np.minimum.at(first, places, pairs["row"].astype(np.int64))
+            np.minimum.at(first, positions, pairs["row"].astype(np.int64))
             for answer, count, row in zip(
                 answers.tolist(), counts.tolist(), first.tolist(), strict=True
             ):

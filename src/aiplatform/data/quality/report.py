@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
+from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Context, Finding, Severity
-from aiplatform.data.quality.checks import CHECKS
+from aiplatform.data.quality.check_run import CheckRun
 from aiplatform.data.quality.contamination import Contamination
-from aiplatform.data.quality.examples import tell_examples
+from aiplatform.data.quality.examples import prepare_examples
 from aiplatform.data.quality.labels import Labels
 from aiplatform.data.quality.languages import Languages
 from aiplatform.data.quality.leakage import Leakage
-from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.references import Reference
 
 VERSION = 3
@@ -58,11 +58,11 @@ def make_report(
     schema, rows = pq.read_schema(parquet), row_count(parquet)
     context = Context(shape_of(parquet), schema, rows, tuple(references), keeps_rows=False)
     progress(0.0)
-    looked = Look(context, CHECKS, tokenizer, max_length)
-    looked.at(parquet, progress)
-    findings = looked.findings()
+    run = CheckRun(context, CHECKS, tokenizer, max_length)
+    run.execute(parquet, progress)
+    findings = run.findings()
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
-    tell_examples(findings, parquet)
+    prepare_examples(findings, parquet)
     return {
         "version": VERSION,
         "rows": rows,
@@ -71,14 +71,14 @@ def make_report(
         "score_formula": FORMULA,
         "score_formula_zh": FORMULA_ZH,
         "findings": [finding.as_dict(rows) for finding in findings],
-        "languages": looked.check(Languages).summary(),
-        "labels": looked.check(Labels).summary(),
-        "tokens": looked.lengths.summary() if looked.lengths is not None else None,
+        "languages": run.check(Languages).summary(),
+        "labels": run.check(Labels).summary(),
+        "tokens": run.lengths.summary() if run.lengths is not None else None,
         "compared_with": [
-            *looked.check(Leakage).summary(),
-            *looked.check(Contamination).summary(),
+            *run.check(Leakage).summary(),
+            *run.check(Contamination).summary(),
         ],
-        "outside_checks": looked.outside.described(),
+        "outside_checks": run.third_party.describe(),
     }
 
 

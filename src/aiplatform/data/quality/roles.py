@@ -31,7 +31,7 @@ class Roles(Check):
             if name in context.content and pa.types.is_list(context.schema.field(name).type)
         ]
         self._column = names[0] if names else None
-        self._tallies = {fault: context.tally() for fault in FAULTS}
+        self._tallies = {problem: context.new_tally() for problem in PROBLEMS}
         self._known: dict[str, str | None] = {"": None}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
@@ -39,16 +39,16 @@ class Roles(Check):
             return
         for row, turns in enumerate(turn_letters(batch.column(self._column))):
             if turns not in self._known:
-                self._known[turns] = fault_of(turns)
-            fault = self._known[turns]
-            if fault is not None:
-                tally = self._tallies[fault]
+                self._known[turns] = problem_of(turns)
+            problem = self._known[turns]
+            if problem is not None:
+                tally = self._tallies[problem]
                 wanted = len(tally.examples) < MAX_EXAMPLES
                 tally.add(first_row + row, row_preview(batch, row) if wanted else "")
 
     def findings(self) -> list[Finding]:
         found = []
-        for code, (severity, message, effect) in FAULTS.items():
+        for code, (severity, message, effect) in PROBLEMS.items():
             tally = self._tallies[code]
             if tally.count:
                 found.append(
@@ -66,10 +66,10 @@ class Roles(Check):
         return found
 
 
-FAULTS = {
+PROBLEMS = {
     "no_answer": (
         Severity.ERROR,
-        Words("there is no assistant's message", "没有助手（assistant）消息"),
+        Words("there is no message from the assistant", "没有助手（assistant）消息"),
         Words(
             "There is no answer to learn; training leaves these rows out.",
             "没有可学习的回答；训练时会跳过这些数据。",
@@ -77,7 +77,10 @@ FAULTS = {
     ),
     "unanswered": (
         Severity.WARNING,
-        Words("the conversation ends without the assistant", "对话不是以助手的回答结束"),
+        Words(
+            "the conversation does not end with an answer of the assistant",
+            "对话不是以助手的回答结束",
+        ),
         Words(
             "What comes after the last answer is not learned.", "最后一个回答之后的内容不会被学习。"
         ),
@@ -85,8 +88,8 @@ FAULTS = {
     "role_order": (
         Severity.WARNING,
         Words(
-            "the turns are out of order: the system message is not first, the assistant opens, or "
-            "the same speaker has two turns in a row",
+            "the turns are out of order: the system message is not first, the assistant speaks "
+            "first, or the same speaker has two turns in a row",
             "角色顺序有误：system 消息不在最前、由助手开场，或同一角色连续发言",
         ),
         Words(
@@ -110,7 +113,7 @@ def turn_letters(conversations: pa.Array) -> list[str]:
     return [letters[start:end] for start, end in itertools.pairwise(bounds)]
 
 
-def fault_of(turns: str) -> str | None:
+def problem_of(turns: str) -> str | None:
     """Return the code of the worst problem of an order of turns; None if it is correct."""
     if "a" not in turns:
         return "no_answer"

@@ -14,7 +14,7 @@ class Shape(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         conversations = [
@@ -37,15 +37,16 @@ class Shape(Check):
                     Severity.ERROR,
                     self.context.rows,
                     Words(
-                        "the columns are of no shape that a language model is trained on: "
+                        "the columns do not form a shape that a language model can be trained on: "
                         + ", ".join(self.context.schema.names[:10]),
-                        "这些列不属于任何可用于语言模型训练的结构："
+                        "这些列不构成任何可用于训练语言模型的数据形态："
                         + "、".join(self.context.schema.names[:10]),
                     ),
                     Words(
-                        "Training refuses this dataset. Say what its columns are, such as “prompt” "
-                        "and “completion”: datasets map DATASET COLUMN=prompt OTHER=completion.",
-                        "无法用该数据集训练。请说明各列的含义，例如“prompt”和“completion”："
+                        "Training refuses this dataset. Map its columns to known ones, such as "
+                        "“prompt” and “completion”: datasets map DATASET COLUMN=prompt "
+                        "OTHER=completion.",
+                        "无法用该数据集训练。请将列映射为已知的列名，例如“prompt”和“completion”："
                         "datasets map 数据集 列名=prompt 列名=completion。",
                     ),
                 )
@@ -57,7 +58,7 @@ class Shape(Check):
                     Severity.WARNING,
                     self._tally.count,
                     Words(
-                        "a message has no text, as tool calls do",
+                        "a message has no text (a tool call, for example)",
                         "有消息没有文本内容（例如工具调用）",
                     ),
                     Words("Training leaves these rows out.", "训练时会跳过这些数据。"),

@@ -1,8 +1,8 @@
 """Hash the token pairs (shingles) of rows, over whole batches at once.
 
-Texts become arrays of code points. Runs of letters and digits are words; each character of a script
-without spaces is a word. The hash of a word is a difference of running sums, so that no step has to
-handle words one by one.
+Texts become arrays of code points. Runs of letters and digits are words; in writing systems without
+spaces, each character is a word. The hash of a word is a difference of running sums, so that no
+step has to handle words one by one.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from aiplatform.data.quality.texts import texts_of
 PRIME = np.uint64(0x100000001B3)
 INVERSE = np.uint64(pow(int(PRIME), -1, 1 << 64))
 _SPACELESS = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
-"""Ranges of scripts without spaces (Thai and Lao, kana, Chinese), whose characters are tokens."""
+"""Writing systems without spaces (Thai and Lao, kana, Chinese), whose characters are tokens."""
 _SIZE = 0x11000
 KEPT_POWERS = 1 << 20
 """Number of powers of a factor that are cached; a piece of rows normally has fewer characters."""
@@ -35,12 +35,14 @@ _CLASSES = _classes()
 
 
 def shingles_of(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct shingles of each row in the columns ``names``; see :func:`shingled`."""
+    """Return the distinct shingles of each row; see :func:`shingles_of_tokens`."""
     tokens, rows = tokens_of(texts_of(batch, names))
-    return shingled(tokens, rows, batch.num_rows)
+    return shingles_of_tokens(tokens, rows, batch.num_rows)
 
 
-def shingled(tokens: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def shingles_of_tokens(
+    tokens: np.ndarray, rows: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct shingles of ``count`` rows, from their tokens.
 
     Args:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from aiplatform.data.canonical import json_columns
 from aiplatform.data.conversations import SPELLINGS
 from aiplatform.data.quality.nested import nested_texts
-from aiplatform.data.quality.pieces import once_a_piece
+from aiplatform.data.quality.pieces import cache_last_piece
 
 ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
 """Text columns that contain answers, which a model learns to produce."""
@@ -64,8 +64,8 @@ def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.A
             yield column, pa.array(range(batch.num_rows), pa.int64())
 
 
-@once_a_piece
-def mendable_texts(
+@cache_last_piece
+def fixable_texts(
     batch: pa.RecordBatch, names: Sequence[str]
 ) -> list[tuple[pa.Array, pa.Array, Sequence[str]]]:
     """Return all texts that a fix can change: those of :func:`texts_of`, and those in JSON columns.
@@ -88,8 +88,8 @@ def mendable_texts(
 
 def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Yield for each column the texts of answers, and the row of each."""
-    for texts, rows, said in sides_of(batch, names):
-        yield texts.filter(said), rows.filter(said)
+    for texts, rows, is_answer in sides_of(batch, names):
+        yield texts.filter(is_answer), rows.filter(is_answer)
 
 
 def sides_of(
@@ -102,5 +102,5 @@ def sides_of(
             speakers, texts, rows = messages_of(column)
             yield texts, rows, pc.is_in(speakers, value_set=ASSISTANTS)
         elif pa.types.is_string(column.type):
-            said = pa.repeat(name in ANSWER_COLUMNS, batch.num_rows)
-            yield column, pa.array(range(batch.num_rows), pa.int64()), said
+            is_answer = pa.repeat(name in ANSWER_COLUMNS, batch.num_rows)
+            yield column, pa.array(range(batch.num_rows), pa.int64()), is_answer

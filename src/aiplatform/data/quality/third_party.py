@@ -20,7 +20,7 @@ MOST_FINDINGS = 100
 
 
 @dataclass(slots=True)
-class Outside:
+class ThirdPartyCheck:
     """A check of another distribution, and its error if it failed.
 
     Attributes:
@@ -39,8 +39,8 @@ class Outside:
             try:
                 return action()
             except Exception as error:  # noqa: BLE001  (somebody else's code may do anything)
-                said = " ".join(str(error).split())[:300]
-                self.error = f"{type(error).__name__}: {said}" if said else type(error).__name__
+                text = " ".join(str(error).split())[:300]
+                self.error = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return None
 
     def load(self, context: Context) -> None:
@@ -68,7 +68,7 @@ class Outside:
             finding.checked_by = self.point.name
         return found
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the description of the check for the report."""
         distribution = self.point.dist
         return {
@@ -79,12 +79,12 @@ class Outside:
         }
 
 
-class OutsideChecks:
+class ThirdPartyChecks:
     """All checks of other distributions."""
 
     def __init__(self, context: Context) -> None:
         points = sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name)
-        self.all = [Outside(point) for point in points]
+        self.all = [ThirdPartyCheck(point) for point in points]
         for each in self.all:
             each.attempt(lambda each=each: each.load(context))  # type: ignore[misc]
 
@@ -103,6 +103,6 @@ class OutsideChecks:
             found += each.attempt(lambda each=each: each.findings(known)) or []  # type: ignore[misc]
         return found
 
-    def described(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         """Return the descriptions of all checks for the report."""
-        return [each.described() for each in self.all]
+        return [each.describe() for each in self.all]

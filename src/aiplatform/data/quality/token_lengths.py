@@ -45,14 +45,14 @@ class TokenLengths:
         }
 
     @classmethod
-    def of_dict(cls, told: dict[str, Any]) -> Self:
+    def of_dict(cls, values: dict[str, Any]) -> Self:
         """Create the lengths from the result of :meth:`as_dict`."""
         return cls(
             **{
-                **told,
-                "over": Tally.of_dict(told["over"]),
-                "refused": Tally.of_dict(told["refused"]),
-                "rows_by_count": Counter(dict(told["rows_by_count"])),
+                **values,
+                "over": Tally.of_dict(values["over"]),
+                "refused": Tally.of_dict(values["refused"]),
+                "rows_by_count": Counter(dict(values["rows_by_count"])),
             }
         )
 
@@ -84,7 +84,7 @@ class TokenLengths:
                         f"longer than {self.max_length} tokens", f"超过 {self.max_length} 个 token"
                     ),
                     Words(
-                        "Training cuts them there: the end of the answer is never learned.",
+                        "Training truncates these rows, so the end of the answer is not learned.",
                         "训练时会被截断，回答的结尾不会被学习。",
                     ),
                     examples=self.over.examples,

@@ -50,8 +50,8 @@ class Tokens:
         self.lengths = TokenLengths(
             max_length,
             own_template=self._template.own,
-            over=context.tally(),
-            refused=context.tally(),
+            over=context.new_tally(),
+            refused=context.new_tally(),
         )
 
     def of_text(self, text: str) -> int:

@@ -56,7 +56,7 @@ class Trimmer:
         self._json = [name for name in json_columns(context.schema) if name in context.content]
         self._tokens = Tokens(context, weights, max_length)
 
-    def trimmed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    def trim(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
         """Shorten the rows of a batch that are too long; also return one boolean per row.
 
         The boolean is True if the row was shortened.
@@ -66,13 +66,13 @@ class Trimmer:
         if not len(over):
             return batch, touched
         values = {name: batch.column(name).to_pylist() for name in self._columns}
-        for place in over.tolist():
-            row = batch.slice(place, 1).to_pylist()[0]
+        for position in over.tolist():
+            row = batch.slice(position, 1).to_pylist()[0]
             for name in self._columns:
                 cut = self._cut(row, name)
                 if cut is not None:
-                    row[name] = values[name][place] = cut
-                    touched[place] = True
+                    row[name] = values[name][position] = cut
+                    touched[position] = True
         columns = [
             pa.array(values[f.name], f.type) if f.name in values else column
             for f, column in zip(batch.schema, batch.columns, strict=True)

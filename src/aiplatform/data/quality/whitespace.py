@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity
-from aiplatform.data.quality.texts import blank, mendable_texts, rows_where
+from aiplatform.data.quality.texts import blank, fixable_texts, rows_where
 
 HEAP = r"(?:[ \t]*\n){4,}"
 """Pattern of three or more empty lines."""
@@ -18,11 +18,11 @@ class Whitespace(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         mask = pa.repeat(False, batch.num_rows)
-        for texts, rows, _ in mendable_texts(batch, self.context.content):
+        for texts, rows, _ in fixable_texts(batch, self.context.content):
             bare = pc.binary_length(pc.utf8_trim_whitespace(texts))
             around = pc.not_equal(bare, pc.binary_length(texts))
             heaps = pc.match_substring_regex(texts, HEAP)
@@ -44,7 +44,7 @@ class Whitespace(Check):
                     "文本首尾有空白字符，或连续三个以上空行",
                 ),
                 Words(
-                    "The model learns to write it; tokens are spent on nothing.",
+                    "The model learns to write it, and it wastes tokens.",
                     "模型会学会输出这些空白，并浪费 token。",
                 ),
                 examples=self._tally.examples,
@@ -53,6 +53,6 @@ class Whitespace(Check):
         ]
 
 
-def tidied(text: str) -> str:
+def tidy_white_space(text: str) -> str:
     """Remove white space around ``text``, and replace three or more empty lines by one."""
     return re.sub(HEAP, "\n\n", text.strip())

@@ -3,7 +3,7 @@
 :mod:`aiplatform.data.quality` makes the reports.
 """
 
-from aiplatform.data.reports.comparison import compared
-from aiplatform.data.reports.page import Subject, page_of
+from aiplatform.data.reports.comparison import compare_reports
+from aiplatform.data.reports.page import Subject, render_report
 
-__all__ = ["Subject", "compared", "page_of"]
+__all__ = ["Subject", "compare_reports", "render_report"]

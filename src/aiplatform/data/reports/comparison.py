@@ -10,7 +10,7 @@ NOTABLE = 1e-6
 """Least difference between shares that counts as a change; reports round them to six digits."""
 
 
-def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def compare_reports(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two reports: scores, numbers of rows, and the change of each finding.
 
     Findings are identified by code and column. A finding is ``new`` or ``gone``; ``worse`` or

@@ -37,8 +37,8 @@ class Subject:
         made: The time when the report was made, as text.
         failures: Reasons why the project's quality gate refuses the version; None if the project
             has no gate.
-        changes: The result of :func:`~aiplatform.data.reports.comparison.compared`; None without a
-            comparison.
+        changes: The result of :func:`~aiplatform.data.reports.comparison.compare_reports`; None
+            without a comparison.
         since: The version with which it is compared.
     """
 
@@ -49,7 +49,7 @@ class Subject:
     since: str = ""
 
 
-def page_of(report: Mapping[str, Any], subject: Subject, language: Language) -> str:
+def render_report(report: Mapping[str, Any], subject: Subject, language: Language) -> str:
     """Return the complete HTML page of a report."""
     findings = list(report.get("findings") or ())
     body = "".join(

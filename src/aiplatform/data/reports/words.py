@@ -11,27 +11,27 @@ WORDS: dict[str, tuple[str, str]] = {
     "of_100": ("of 100", "/ 100"),
     "verdict_yes": ("Ready to train on", "可以用于训练"),
     "verdict_yes_why": (
-        "Nothing was found that speaks against it.", "没有发现妨碍训练的问题。"),
-    "verdict_care": ("Trainable, but look first", "可以训练，但请先查看"),
+        "No errors or warnings were found.", "没有发现错误或警告。"),
+    "verdict_care": ("Can be used for training, with warnings", "可以用于训练，但有警告"),
     "verdict_care_why": (
-        "No errors, but these rows train worse than they could.",
-        "没有错误，但以下数据会影响训练效果。"),
+        "There are no errors, but these findings reduce the quality of the model.",
+        "没有错误，但以下问题会影响训练效果。"),
     "verdict_no": ("Do not train on this yet", "暂时不要用于训练"),
     "verdict_no_why": (
-        "These errors come first.", "请先处理以下错误。"),
+        "Fix these errors first.", "请先处理以下错误。"),
     "verdict_gate": (
-        "Training is refused: the project's gate does not let it pass.",
+        "Training is refused: the version does not pass the project's quality gate.",
         "项目的质量门禁未通过，训练会被拒绝。"),
     "error": ("Errors", "错误"),
     "warning": ("Warnings", "警告"),
-    "info": ("Worth knowing", "提示"),
+    "info": ("Notes", "提示"),
     "one_error": ("Error", "错误"),
     "one_warning": ("Warning", "警告"),
     "one_info": ("Note", "提示"),
     "none": ("Nothing.", "无。"),
     "count": ("{count} rows, {share}", "{count} 条，占 {share}"),
     "count_one": ("{count} row, {share}", "{count} 条，占 {share}"),
-    "effect": ("What it does", "影响"),
+    "effect": ("Effect", "影响"),
     "fixes": ("Fixes", "修复方式"),
     "examples": ("Examples", "示例"),
     "copy_of": ("a copy of row {row}", "与第 {row} 条相同"),
@@ -54,7 +54,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_gate": ("The project has no rules.", "项目没有设置规则。"),
     "tokens": ("Tokens per row", "每条数据的 token 数"),
     "token_facts": (
-        "median {p50}, 95 % at most {p95}, longest {max}; cut at {max_length}: {over_length} rows",
+        "median {p50}, 95 % at most {p95}, longest {max}; over {max_length}: {over_length} rows",
         "中位数 {p50}，95% 不超过 {p95}，最长 {max}；超过 {max_length} 被截断：{over_length} 条"),
     "languages": ("Languages", "语言"),
     "language_note": ("from {rows} rows whose language is clear", "基于 {rows} 条语言明确的数据"),
@@ -69,7 +69,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "outside": ("Other checks", "其他检查"),
     "outside_failed": ("failed", "失败"),
     "outside_fine": ("ran", "已运行"),
-    "formula": ("How the score is made", "得分的计算方法"),
+    "formula": ("How the score is computed", "得分的计算方法"),
     "made": ("made", "生成于"),
 }  # fmt: skip
 

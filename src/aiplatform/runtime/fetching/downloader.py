@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 import httpx
 
-from aiplatform.data.outgoing import (
+from aiplatform.data.outgoing_http import (
     AnswerTooLarge,
-    JudgedTransport,
+    CheckedTransport,
     Origin,
     OutgoingRefused,
     port_of,
@@ -87,12 +87,12 @@ class Downloader:
         opened = os.environ.get("AIPLATFORM_OUTGOING_NETWORKS", "")
         networks = [ip_network(part) for part in opened.split(",") if part]
         self._client = httpx.Client(
-            transport=JudgedTransport(
+            transport=CheckedTransport(
                 timeout=inf,
                 max_bytes=self.limit,
                 networks=networks,
                 trusted=trusted,
-                takes_packed=True,
+                accepts_compressed=True,
             ),
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             headers={"Accept-Encoding": "identity", "User-Agent": "AI-Platform"},

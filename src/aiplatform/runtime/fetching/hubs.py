@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from aiplatform.data.formats import SUFFIXES
-from aiplatform.data.outgoing import Origin, port_of
+from aiplatform.data.outgoing_http import Origin, port_of
 from aiplatform.protocol.dataset_sources import DataHubSource
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.fetching.downloader import Downloader, RemoteFile

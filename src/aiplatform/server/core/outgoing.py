@@ -1,8 +1,8 @@
 """HTTP calls to addresses that users typed in, such as webhooks and sign-on providers.
 
-The settings decide which networks may be called; see :mod:`aiplatform.data.outgoing`. By default
-only public networks are allowed; administrators add networks with ``AIPLATFORM_OUTGOING_NETWORKS``.
-Redirects are not followed.
+The settings decide which networks may be called; see :mod:`aiplatform.data.outgoing_http`. By
+default only public networks are allowed; administrators add networks with
+``AIPLATFORM_OUTGOING_NETWORKS``. Redirects are not followed.
 
 This module is not used for model downloads, which workers fetch from the configured hub, nor for
 the platform's own model servers, which have an internal client.
@@ -10,8 +10,8 @@ the platform's own model servers, which have an internal client.
 
 import httpx
 
-from aiplatform.data import outgoing
-from aiplatform.data.outgoing import AnswerTooLarge, JudgedTransport, OutgoingRefused, port_of
+from aiplatform.data import outgoing_http
+from aiplatform.data.outgoing_http import AnswerTooLarge, CheckedTransport, OutgoingRefused, port_of
 from aiplatform.server.core.settings import get_settings
 
 __all__ = ["AnswerTooLarge", "OutgoingRefused", "client", "port_of", "require_open_url"]
@@ -26,7 +26,7 @@ def require_open_url(url: str) -> httpx.URL:
     Raises:
         OutgoingRefused: the message says what is wrong.
     """
-    return outgoing.require_open_url(url, get_settings().outgoing_networks)
+    return outgoing_http.require_open_url(url, get_settings().outgoing_networks)
 
 
 def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client:
@@ -37,7 +37,7 @@ def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client
         max_bytes: largest body of an answer; more raises :class:`AnswerTooLarge`.
     """
     return httpx.Client(
-        transport=JudgedTransport(
+        transport=CheckedTransport(
             timeout=timeout, max_bytes=max_bytes, networks=get_settings().outgoing_networks
         ),
         timeout=timeout,

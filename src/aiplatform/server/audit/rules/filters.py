@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
-from aiplatform.data.spreadsheets import defused
+from aiplatform.data.spreadsheets import neutralise_formulas
 
 LEXEME = re.compile(r"'((?:[^']|'')*)'")
 """Matches a word in the text of a ``tsquery``."""
@@ -98,4 +98,4 @@ def next_window(length: int, found: int, wanted: int, rows: float) -> int | None
 
 def csv_cell(value: object) -> str:
     """Return the text of a cell, with an apostrophe in front if it looks like a formula."""
-    return "" if value is None else defused(str(value))
+    return "" if value is None else neutralise_formulas(str(value))

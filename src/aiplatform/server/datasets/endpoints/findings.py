@@ -61,6 +61,6 @@ async def list_finding_rows(
             )  # fmt: skip
     return RowPage(
         items=found.rows,
-        places=found.places,
+        places=found.positions,
         next_cursor=None if found.following is None else encode_cursor(found.following),
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
-from aiplatform.data.reports import Subject, compared, page_of
+from aiplatform.data.reports import Subject, compare_reports, render_report
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import downloads
@@ -112,7 +112,7 @@ def compare_dataset_reports(
     head = queries.get_dataset(session, context, dataset)
     before = queries.get_version(session, head, since)
     after = queries.get_version(session, head, version)
-    changes = compared(_report(session, before, since_made), _report(session, after, made))
+    changes = compare_reports(_report(session, before, since_made), _report(session, after, made))
     return ReportChanges(before=before.version, after=after.version, **changes)
 
 
@@ -149,8 +149,8 @@ def get_dataset_report_page(
     changes, before = None, None
     if since is not None:
         before = queries.get_version(session, head, since)
-        changes = compared(_report(session, before, since_made), report)
-    page = page_of(
+        changes = compare_reports(_report(session, before, since_made), report)
+    page = render_report(
         report,
         Subject(
             label=f"{head.name}@{found.version}",

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
-from aiplatform.data.browse import Found
+from aiplatform.data.row_access import Found
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import audit, downloads
@@ -150,11 +150,11 @@ def list_dataset_rows(
             found = content.find_rows(file, offset, limit, text=wanted.search, where=wanted.where)
         else:
             rows, following = content.page_of_rows(file, count, offset, limit)
-            places = list(range(offset, offset + len(rows)))
-            found = Found(rows, places, following)
+            positions = list(range(offset, offset + len(rows)))
+            found = Found(rows, positions, following)
     return RowPage(
         items=found.rows,
-        places=found.places,
+        places=found.positions,
         next_cursor=None if found.following is None else encode_cursor(found.following),
     )
 

@@ -77,7 +77,7 @@ def upload_operation(mode: str, ingested: Ingested, key: str | None) -> dict[str
         do["key"] = key
     if mode != "delete" and (types := ingested.found.get("types")):
         renamed = ingested.found.get("renamed") or {}
-        do["told"] = [renamed.get(name, name) for name in types]
+        do["explicit_columns"] = [renamed.get(name, name) for name in types]
     return do
 
 
@@ -100,7 +100,7 @@ async def transformed_rows(
 ) -> AsyncIterator[list[TransformedRows]]:
     """Yield the rows that an operation makes from a version, on disk until the block ends.
 
-    The operations are those of :mod:`aiplatform.data.rework`.
+    The operations are those of :mod:`aiplatform.data.row_operations`.
 
     Raises:
         MalformedFile: the operation is impossible with these rows.
@@ -125,7 +125,7 @@ async def transform_rows(
             job.write_text(dumps({"base": str(local), "output": str(prefix), "do": do}))
 
     await to_thread.run_sync(write_job)
-    command = [sys.executable, "-P", "-m", "aiplatform.data.rework", "--job", str(job)]
+    command = [sys.executable, "-P", "-m", "aiplatform.data.row_operations", "--job", str(job)]
     answer = await run_row_program(command, prefix.parent, disconnected)
     counts = {fact: answer[fact] for fact in COUNTS if fact in answer}
 

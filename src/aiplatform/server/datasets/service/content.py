@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 
 import pyarrow.parquet as pq
 
-from aiplatform.data import browse
-from aiplatform.data.browse import Found
+from aiplatform.data import row_access
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.row_access import Found
 from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.protocol.rows import Condition
 from aiplatform.server.core.files import fetch_file, open_file
@@ -87,7 +87,7 @@ def page_of_rows(
     source = open_file(file) or local_rows(file)
     rows: list[dict[str, Any]] = []
     size = 0
-    found = browse.rows_from(source, offset, footer=_footer_of(file, source))
+    found = row_access.rows_from(source, offset, footer=_footer_of(file, source))
     for row in islice(found, limit):
         size += len(dumps(row))
         rows.append(jsonable(row))
@@ -98,7 +98,7 @@ def page_of_rows(
     return rows, following if rows and following < row_count else None
 
 
-def _footer_of(file: StoredFile, source: browse.Source) -> pq.FileMetaData:
+def _footer_of(file: StoredFile, source: row_access.Source) -> pq.FileMetaData:
     """Return the footer of a version's rows from the cache, or read it.
 
     Reading it takes as long as reading a page of rows: it lies in a part of its own, which must be
@@ -125,7 +125,7 @@ def find_rows(
     *,
     text: str | None,
     where: Sequence[Condition | str],
-    among: "browse.Places | None" = None,
+    among: "row_access.Positions | None" = None,
 ) -> Found:
     """Return up to ``limit`` rows from ``offset`` on that contain ``text`` and meet all conditions.
 
@@ -137,7 +137,7 @@ def find_rows(
     """
     source = open_file(file) or local_rows(file)
     try:
-        found = browse.search(
+        found = row_access.search(
             source,
             offset,
             limit,
@@ -147,8 +147,8 @@ def find_rows(
             footer=_footer_of(file, source),
             seconds=SEARCH_SECONDS,
         )
-    except MalformedData as fault:
-        raise MalformedFile(**fault.as_dict()) from fault
+    except MalformedData as error:
+        raise MalformedFile(**error.as_dict()) from error
     return _truncate_to_page(found)
 
 
@@ -158,18 +158,20 @@ def draw_rows(
     count: int,
     seed: int,
     *,
-    among: "browse.Places | None" = None,
+    among: "row_access.Positions | None" = None,
 ) -> Found:
     """Return ``count`` rows drawn at random, in the order of the version; fewer if they are long.
 
     With ``among``, only rows at these places are drawn, and ``row_count`` is their number.
     """
-    places = browse.drawn(row_count, count, seed)
+    positions = row_access.sample_positions(row_count, count, seed)
     if among is not None:
-        places = [int(among[place]) for place in places]
+        positions = [int(among[position]) for position in positions]
     source = open_file(file) or local_rows(file)
     found = _truncate_to_page(
-        Found(browse.rows_at(source, places, footer=_footer_of(file, source)), places, None)
+        Found(
+            row_access.rows_at(source, positions, footer=_footer_of(file, source)), positions, None
+        )
     )
     found.following = None
     return found
@@ -179,13 +181,13 @@ def _truncate_to_page(found: Found) -> Found:
     """Return as many rows as fit a page, but at least one if there are any."""
     kept = Found([], [], found.following)
     size = 0
-    for row, place in zip(found.rows, found.places, strict=True):
+    for row, position in zip(found.rows, found.positions, strict=True):
         if size >= PAGE_BYTES:
-            kept.following = place
+            kept.following = position
             break
         size += len(dumps(row))
         kept.rows.append(jsonable(row))
-        kept.places.append(place)
+        kept.positions.append(position)
     return kept
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from aiplatform.data.browse import Found
-from aiplatform.data.finding_index import places_of
+from aiplatform.data.finding_rows_file import read_positions
+from aiplatform.data.row_access import Found
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import Condition
 from aiplatform.server.core.database import transaction
@@ -44,7 +44,7 @@ async def get_or_build(rows: StoredFile, finding: str) -> Path:
     kind = "near" if finding == NEAR_DUPLICATES else "all"
     name = f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
     return await get_or_build_index(
-        name, "aiplatform.data.findings", make_input, never_disconnected
+        name, "aiplatform.data.list_finding_rows", make_input, never_disconnected
     )
 
 
@@ -86,7 +86,7 @@ def require_rows(index: Path, finding: str, counted: int | None) -> None:
         FindingWithoutRows: the report counts rows, but the check does not record which.
         NoSuchFinding: there is no report, and no check that ran knows the code.
     """
-    if len(places_of(index, finding)):
+    if len(read_positions(index, finding)):
         return
     if counted:
         raise _without_rows(finding, "the check only counts them", "该检查只统计数量")
@@ -115,7 +115,7 @@ def _unknown_finding(finding: str) -> NoSuchFinding:
 
 def sample(index: Path, file: StoredFile, finding: str, count: int, seed: int) -> Found:
     """Return random rows of a finding, as :func:`content.draw_rows` does."""
-    among = places_of(index, finding)
+    among = read_positions(index, finding)
     return content.draw_rows(file, len(among), count, seed, among=among)
 
 
@@ -130,5 +130,5 @@ def page(
     where: Sequence[Condition | str],
 ) -> Found:
     """Return rows of a finding from the place ``offset`` on, as :func:`content.find_rows` does."""
-    among = places_of(index, finding)
+    among = read_positions(index, finding)
     return content.find_rows(file, offset, limit, text=text, where=where, among=among)

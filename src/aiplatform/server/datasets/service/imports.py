@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aiplatform.data.outgoing import OutgoingRefused
+from aiplatform.data.outgoing_http import OutgoingRefused
 from aiplatform.protocol.dataset_sources import DataHubSource, S3Source, describe_source
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import DatasetImportSpec

@@ -1,8 +1,8 @@
-"""``python -m aiplatform.data.findings``: list the rows of each finding of a quality report.
+"""``python -m aiplatform.data.list_finding_rows``: list the rows of each finding of a report.
 
-The report has only examples and counts. This program runs the checks once more on all rows, and
-writes an index of row positions by finding, from which pages of rows are read. Findings that need a
-tokenizer or other datasets are not in the index.
+The quality report has only examples and counts. This program runs the checks once more on all
+rows, and writes an index of row positions by finding, from which pages of rows are read. Findings
+that need a tokenizer or other datasets are not in the index.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
-from aiplatform.data.finding_index import write_places
+from aiplatform.data.finding_rows_file import write_positions
 from aiplatform.data.ingest import prepare_process
+from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Context
-from aiplatform.data.quality.checks import CHECKS
-from aiplatform.data.quality.look import Look
+from aiplatform.data.quality.check_run import CheckRun
 from aiplatform.data.quality.near_duplicates import NearDuplicates
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.specs import Strict
@@ -31,30 +31,30 @@ class Job(Strict):
     near_duplicates: bool = False
 
 
-def index(job: Job) -> dict[str, Any]:
+def list_rows(job: Job) -> dict[str, Any]:
     """Write the index of a job, and return the number of rows of each finding.
 
     The search for near duplicates costs the most, and runs only if the job asks for it.
     """
     context = Context(shape_of(job.rows), pq.read_schema(job.rows), row_count(job.rows))
     kinds = [kind for kind in CHECKS if job.near_duplicates or kind is not NearDuplicates]
-    look = Look(context, kinds, None, 0)
-    look.at(job.rows, lambda _: None)
-    places: dict[str, set[int]] = {}
-    for finding in look.findings():
+    run = CheckRun(context, kinds, None, 0)
+    run.execute(job.rows, lambda _: None)
+    positions: dict[str, set[int]] = {}
+    for finding in run.findings():
         # Several columns may have the same finding.
-        places.setdefault(finding.code, set()).update(finding.rows)
-    write_places(job.output, places)
-    return {code: len(rows) for code, rows in places.items()}
+        positions.setdefault(finding.code, set()).update(finding.rows)
+    write_positions(job.output, positions)
+    return {code: len(rows) for code, rows in positions.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program: print the counts as one line of JSON."""
-    parser = argparse.ArgumentParser(prog="aiplatform.data.findings", description=__doc__)
+    parser = argparse.ArgumentParser(prog="aiplatform.data.list_finding_rows", description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
     options = parser.parse_args(arguments)
     prepare_process()
-    counts = index(Job.model_validate_json(options.job.read_bytes()))
+    counts = list_rows(Job.model_validate_json(options.job.read_bytes()))
     sys.stdout.write(dumps({"ok": True, "counts": counts}) + "\n")
     return 0
 

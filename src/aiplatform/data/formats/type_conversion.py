@@ -16,7 +16,7 @@ from aiplatform.data.chunk import Chunk, Values
 from aiplatform.data.conversations import is_clean
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.decoded_sizes import batch_sizes
-from aiplatform.data.formats.source import Meter
+from aiplatform.data.formats.source_file import Meter
 from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_PART_BYTES, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.encoding import dumps
@@ -32,14 +32,14 @@ def batch_rows(bytes_a_row: int, columns: int) -> int:
 
 
 def chunks_of(
-    batch: pa.RecordBatch, first: int, aside: Quarantine | None, meter: Meter
+    batch: pa.RecordBatch, first: int, quarantine: Quarantine | None, meter: Meter
 ) -> Iterator[Chunk]:
     """Yield the rows of a batch as chunks of limited decoded size.
 
     Args:
         batch: Rows that Arrow has validated.
         first: The number of the batch's first row in the file, from 1.
-        aside: Takes rows that can't be read; if None, they are errors.
+        quarantine: Takes rows that can't be read; if None, they are errors.
         meter: Counts the decoded bytes before they are allocated.
 
     Raises:
@@ -53,16 +53,16 @@ def chunks_of(
             raise MalformedData("line_too_long", row=first + start, limit=MAX_ROW_BYTES)
         end = max(start + 1, int(np.searchsorted(running, taken + MAX_PART_BYTES, side="right")))
         meter.add(int(running[end - 1]) - taken, row=first + start)
-        yield from _chunks_of(batch.slice(start, end - start), first + start, aside)
+        yield from _chunks_of(batch.slice(start, end - start), first + start, quarantine)
         start, taken = end, int(running[end - 1])
 
 
-def _chunks_of(batch: pa.RecordBatch, first: int, aside: Quarantine | None) -> Iterator[Chunk]:
-    places = range(first, first + batch.num_rows)
+def _chunks_of(batch: pa.RecordBatch, first: int, quarantine: Quarantine | None) -> Iterator[Chunk]:
+    positions = range(first, first + batch.num_rows)
     try:
-        whole = _plain(batch, places)
-    except MalformedData as fault:
-        if aside is None or not fault.is_placed:
+        whole = _plain(batch, positions)
+    except MalformedData as error:
+        if quarantine is None or not error.concerns_one_row:
             raise
     else:
         yield whole
@@ -70,9 +70,9 @@ def _chunks_of(batch: pa.RecordBatch, first: int, aside: Quarantine | None) -> I
     for row in range(batch.num_rows):
         one = batch.slice(row, 1)
         try:
-            yield _plain(one, places[row : row + 1])
-        except MalformedData as fault:
-            aside.add(fault, _raw_of(one)(0))
+            yield _plain(one, positions[row : row + 1])
+        except MalformedData as error:
+            quarantine.add(error, _raw_of(one)(0))
 
 
 def _raw_of(batch: pa.RecordBatch) -> Callable[[int], str]:
@@ -83,7 +83,7 @@ def _raw_of(batch: pa.RecordBatch) -> Callable[[int], str]:
     return raw
 
 
-def _plain(batch: pa.RecordBatch, places: range) -> Chunk:
+def _plain(batch: pa.RecordBatch, positions: range) -> Chunk:
     columns: dict[str, Values] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
@@ -92,11 +92,11 @@ def _plain(batch: pa.RecordBatch, places: range) -> Chunk:
             raise
         except (pa.ArrowInvalid, UnicodeDecodeError):
             # Only the conversion of bytes to text can fail because of a value.
-            row = places[_first_not_text(column)]
+            row = positions[_first_not_text(column)]
             raise MalformedData("binary_value", row=row, column=name) from None
         except (pa.ArrowNotImplementedError, ValueError):
             raise MalformedData("type_unknown", column=name, found=str(column.type)) from None
-    return Chunk(columns, batch.num_rows, places, unit="row", raw=_raw_of(batch))
+    return Chunk(columns, batch.num_rows, positions, unit="row", raw=_raw_of(batch))
 
 
 def _plain_column(column: pa.Array) -> Values:

@@ -7,13 +7,13 @@ from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.duplicates import DIGEST_BYTES, row_digests
 
 
-class Sides(Check):
+class EqualSides(Check):
     """A check for rows whose chosen and rejected sides are the same."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._pairs = {"chosen", "rejected"} <= set(context.required)
-        self._tally = context.tally()
+        self._tally = context.new_tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         if not self._pairs:

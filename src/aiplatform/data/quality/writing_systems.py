@@ -1,4 +1,4 @@
-"""Count the letters of texts by script, over whole batches at once."""
+"""Count the letters of texts by writing system, over whole batches at once."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from aiplatform.data.quality.damage import is_damaged
 from aiplatform.data.quality.texts import sides_of
 
-SCRIPTS = {
+WRITING_SYSTEMS = {
     "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F)),
     "han": ((0x3400, 0x4DBF), (0x4E00, 0x9FFF)),
     "ja": ((0x3041, 0x30FF),),
@@ -22,21 +22,21 @@ SCRIPTS = {
     "el": ((0x370, 0x3FF),),
     "he": ((0x590, 0x5FF),),
 }
-"""First and last code points of the ranges of each script."""
-NAMES = list(SCRIPTS)
+"""First and last code points of the ranges of each writing system."""
+NAMES = list(WRITING_SYSTEMS)
 LATIN, HAN, JAPANESE = (NAMES.index(name) for name in ("latin", "han", "ja"))
 HAN_WEIGHT = 4
 """Number of letters that a Han character counts for: a Chinese word has only one or two."""
 LEAST_LETTERS = 12
 CLEAR = 0.7
 SENTENCE, LATIN_SENTENCE = 52, 72
-"""Numbers of letters in a row of another script (or of Latin) that make a text mixed.
+"""Numbers of letters in a row of another writing system (or of Latin) that make a text mixed.
 
 Latin needs more, because other languages borrow its words, sometimes whole lists of them.
 """
 SECOND, LEAST_SECOND = 0.3, 60
-"""Share and number of letters of the second script that also make a text mixed."""
-NO_PROSE = re.compile(
+"""Share and number of letters of the second writing system that also make a text mixed."""
+NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|<[^<>]{1,300}>"
     r"|“[^”\n]{1,100}”|‘[^’\n]{1,100}’|\"[^\"\n]{1,100}\"|「[^」\n]{1,100}」|《[^》\n]{1,100}》",
     re.DOTALL,
@@ -45,53 +45,55 @@ NO_PROSE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """The letters of a batch, counted by script.
+class LetterCounts:
+    """The letters of a batch, counted by writing system.
 
     Attributes:
-        sides: Letters by script in questions and answers, of shape (2, rows, scripts).
-        split: Rows with a text in mixed scripts, ascending.
+        sides: Letters by writing system in questions and answers, of shape
+            (2, rows, writing systems).
+        split: Rows with a text in mixed writing systems, ascending.
     """
 
     sides: np.ndarray
     split: np.ndarray
 
 
-def looked_at(batch: pa.RecordBatch, names: list[str]) -> Looked:
-    """Count the letters by script in the columns ``names`` of a batch."""
+def count_letters(batch: pa.RecordBatch, names: list[str]) -> LetterCounts:
+    """Count the letters by writing system in the columns ``names`` of a batch."""
     sides = np.zeros((2, batch.num_rows, len(NAMES)), np.int64)
     split = [np.zeros(0, np.int64)]
-    for texts, rows, said in sides_of(batch, names):
+    for texts, rows, is_answer in sides_of(batch, names):
         present = pc.fill_null(pc.not_equal(texts, ""), False)
         found: list[str] = texts.filter(present).to_pylist()
-        places = rows.filter(present).to_numpy()
-        counts, suspects = letters_of(found)
-        side = said.filter(present).to_numpy(zero_copy_only=False).astype(np.int64)
-        np.add.at(sides, (side, places), counts)
-        split.append(places[confirmed(found, np.flatnonzero(suspects))])
-    return Looked(sides, np.unique(np.concatenate(split)))
+        positions = rows.filter(present).to_numpy()
+        counts, suspects = count_letters_of_texts(found)
+        side = is_answer.filter(present).to_numpy(zero_copy_only=False).astype(np.int64)
+        np.add.at(sides, (side, positions), counts)
+        split.append(positions[confirm_mixed(found, np.flatnonzero(suspects))])
+    return LetterCounts(sides, np.unique(np.concatenate(split)))
 
 
-def confirmed(texts: list[str], suspects: np.ndarray) -> np.ndarray:
-    """Return the indices in ``suspects`` whose texts have mixed scripts in their prose, too."""
-    prose = [NO_PROSE.sub(" ", texts[index]) for index in suspects.tolist()]
-    kept = suspects[letters_of(prose)[1]]
-    # Damaged text has letters of any script; it is a separate finding.
+def confirm_mixed(texts: list[str], suspects: np.ndarray) -> np.ndarray:
+    """Return the indices in ``suspects`` whose prose has mixed writing systems, too."""
+    prose = [NOT_PROSE.sub(" ", texts[index]) for index in suspects.tolist()]
+    kept = suspects[count_letters_of_texts(prose)[1]]
+    # Damaged text has letters of any writing system; it is a separate finding.
     whole = np.array([not is_damaged(texts[index]) for index in kept.tolist()], bool)
     return np.asarray(kept[whole])
 
 
-def letters_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Count the letters by script in each text, and find texts in mixed scripts.
+def count_letters_of_texts(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Count the letters of each text by writing system, and find texts in several of them.
 
     Returns:
-        The counts, of shape (texts, scripts), and one boolean per text: True if it is mixed.
+        The counts, of shape (texts, writing systems), and one boolean per text: True if it is
+        mixed.
     """
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    scripts = _TABLE[np.minimum(points, len(_TABLE) - 1)]
+    systems = _TABLE[np.minimum(points, len(_TABLE) - 1)]
     owners = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     width = len(NAMES) + 1
-    counts = np.bincount(owners * width + scripts, minlength=len(texts) * width)
+    counts = np.bincount(owners * width + systems, minlength=len(texts) * width)
     counts = counts.reshape(len(texts), width)[:, :-1]
     counts[:, HAN] *= HAN_WEIGHT
     by_language = with_kana(counts)
@@ -99,29 +101,29 @@ def letters_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     split = (second >= LEAST_SECOND) & (second >= SECOND * by_language.sum(axis=1))
     doubtful = (second >= SENTENCE) & ~split
     if doubtful.any():
-        chosen = doubtful[owners] & (scripts < len(NAMES))
-        split |= with_foreign_sentence(owners[chosen], scripts[chosen], by_language)
+        chosen = doubtful[owners] & (systems < len(NAMES))
+        split |= with_foreign_sentence(owners[chosen], systems[chosen], by_language)
     return counts, split
 
 
 def with_foreign_sentence(
-    owners: np.ndarray, scripts: np.ndarray, counts: np.ndarray
+    owners: np.ndarray, systems: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Return one boolean per text: True if it has a sentence outside its main script.
+    """Return one boolean per text: True if it has a sentence outside its main writing system.
 
     Args:
         owners: The text of each letter, ascending.
-        scripts: The script of each letter.
-        counts: Letters by text and script, as returned by :func:`with_kana`.
+        systems: The writing system of each letter.
+        counts: Letters by text and writing system, as returned by :func:`with_kana`.
     """
-    weights = np.where(scripts == HAN, HAN_WEIGHT, 1)
+    weights = np.where(systems == HAN, HAN_WEIGHT, 1)
     japanese = counts[owners, JAPANESE] > 0
-    scripts = np.where(japanese & (scripts == HAN), JAPANESE, scripts)
-    keys = owners * len(NAMES) + scripts
+    systems = np.where(japanese & (systems == HAN), JAPANESE, systems)
+    keys = owners * len(NAMES) + systems
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     runs = np.add.reduceat(weights, starts)
-    long = runs >= np.where(scripts[starts] == LATIN, LATIN_SENTENCE, SENTENCE)
-    foreign = scripts[starts] != counts.argmax(axis=1)[owners[starts]]
+    long = runs >= np.where(systems[starts] == LATIN, LATIN_SENTENCE, SENTENCE)
+    foreign = systems[starts] != counts.argmax(axis=1)[owners[starts]]
     found = np.zeros(len(counts), bool)
     found[owners[starts][long & foreign]] = True
     return found
@@ -136,21 +138,21 @@ def with_kana(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def clear_scripts(counts: np.ndarray) -> np.ndarray:
-    """Return the clearly dominant script of each row of counts; -1 if there is none."""
+def clear_writing_systems(counts: np.ndarray) -> np.ndarray:
+    """Return the clearly dominant writing system of each row of counts; -1 if there is none."""
     counts = with_kana(counts)
     most = counts.max(axis=1)
     clear = (most >= LEAST_LETTERS) & (most >= CLEAR * counts.sum(axis=1))
     return np.where(clear, counts.argmax(axis=1), -1)
 
 
-def _script_table() -> np.ndarray:
+def _writing_system_table() -> np.ndarray:
     table = np.full(0xD7B1, len(NAMES), np.uint8)
-    for number, ranges in enumerate(SCRIPTS.values()):
+    for number, ranges in enumerate(WRITING_SYSTEMS.values()):
         for first, last in ranges:
             table[first : last + 1] = number
     return table
 
 
-_TABLE = _script_table()
-"""Index in ``NAMES`` of each code point's script; ``len(NAMES)`` for all others."""
+_TABLE = _writing_system_table()
+"""Index in ``NAMES`` of each code point's writing system; ``len(NAMES)`` for all others."""

@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
 
 
-def write_places(index: Path, places: Mapping[str, Collection[int]]) -> None:
+def write_positions(index: Path, positions: Mapping[str, Collection[int]]) -> None:
     """Write the positions of each finding's rows, counted from 0."""
     with pq.ParquetWriter(index, SCHEMA, compression="zstd") as writer:
-        for code, rows in sorted(places.items()):
-            held = pa.array(sorted(rows), pa.uint32())
-            writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
+        for code, rows in sorted(positions.items()):
+            numbers = pa.array(sorted(rows), pa.uint32())
+            writer.write_table(pa.table([pa.array([code] * len(numbers)), numbers], schema=SCHEMA))
 
 
-def places_of(index: Path, finding: str) -> npt.NDArray[np.int64]:
+def read_positions(index: Path, finding: str) -> npt.NDArray[np.int64]:
     """Return the positions of a finding's rows, ascending."""
     table = pq.read_table(index, filters=[("finding", "=", finding)], columns=["place"])
     found: npt.NDArray[np.int64] = table.column("place").to_numpy().astype(np.int64)

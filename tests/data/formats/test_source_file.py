@@ -10,16 +10,16 @@ import zstandard
 
 from aiplatform.data import limits
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats import source as source_module
-from aiplatform.data.formats.source import Meter, Source
+from aiplatform.data.formats import source_file as source_file_module
+from aiplatform.data.formats.source_file import Meter, SourceFile
 from tests.data.conftest import Upload
 
 CONTENT = os.urandom(100_000) + b"tail"
 
 
-def made(path: Path, data: bytes) -> Source:
+def made(path: Path, data: bytes) -> SourceFile:
     (path / "file").write_bytes(data)
-    return Source(path / "file")
+    return SourceFile(path / "file")
 
 
 PACKED = {
@@ -61,14 +61,14 @@ def test_damaged_compression_is_refused(tmp_path: Path, name: str, damage: str) 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
 def test_bombs_are_stopped_early(tmp_path: Path, pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "BOMB_FREE_BYTES", 3_000_000)
+    monkeypatch.setattr(source_file_module, "BOMB_FREE_BYTES", 3_000_000)
     source = made(tmp_path, pack(bytes(50_000_000)))
     chunks = source.chunks(1_000_000)
     seen: list[int] = []
     with pytest.raises(MalformedData) as caught:
         seen.extend(map(len, chunks))
     assert caught.value.reason == "bomb"
-    assert sum(seen) <= max(3_000_000, source.size * source_module.BOMB_RATIO) + 1_000_000
+    assert sum(seen) <= max(3_000_000, source.size * source_file_module.BOMB_RATIO) + 1_000_000
 
 
 def test_small_repetitive_file_is_not_a_bomb(tmp_path: Path) -> None:
@@ -130,5 +130,5 @@ def test_ten_gigabytes_of_blank_data_are_refused(upload: Upload, byte: bytes) ->
     with path.open("wb") as file:
         for _ in range(160):
             file.write(member)
-    fault = upload.fault(path, "x.jsonl.gz")
-    assert fault.reason in {"bomb", "line_too_long", "no_rows", "nul_byte", "encoding_unknown"}
+    error = upload.error(path, "x.jsonl.gz")
+    assert error.reason in {"bomb", "line_too_long", "no_rows", "nul_byte", "encoding_unknown"}

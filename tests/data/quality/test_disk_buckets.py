@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiplatform.data.quality import clusters as clusters_module
-from aiplatform.data.quality import near_duplicates, repeated_answers, spilled
+from aiplatform.data.quality import disk_buckets, near_duplicates, repeated_answers
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.clusters import Clusters, ShingleFile, similarity
+from aiplatform.data.quality.disk_buckets import Buckets, RowSet
 from aiplatform.data.quality.duplicates import Copies, row_digests
 from aiplatform.data.quality.near_duplicates import NearDuplicates
 from aiplatform.data.quality.repeated_answers import RepeatedAnswers, plain_of
-from aiplatform.data.quality.spilled import Buckets, RowSet
 from aiplatform.protocol.enums import DataShape
 from tests.data.quality.conftest import Report
 
@@ -24,11 +24,11 @@ from tests.data.quality.conftest import Report
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the limits, so that a few hundred rows need as many buckets as millions."""
-    for module in (spilled, clusters_module, repeated_answers):
+    for module in (disk_buckets, clusters_module, repeated_answers):
         monkeypatch.setattr(module, "BUCKET_RECORDS", 32)
-    monkeypatch.setattr(spilled, "MOST_RECORDS", 64)
-    monkeypatch.setattr(spilled, "FLUSHED_RECORDS", 16)
-    monkeypatch.setattr(spilled, "LITTLE", 0)
+    monkeypatch.setattr(disk_buckets, "MOST_RECORDS", 64)
+    monkeypatch.setattr(disk_buckets, "FLUSHED_RECORDS", 16)
+    monkeypatch.setattr(disk_buckets, "KEPT_IN_MEMORY_BYTES", 0)
     monkeypatch.setattr(near_duplicates, "PAIRS", 8)
     monkeypatch.setattr(clusters_module, "COMPARED_SHINGLES", 100)
 

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from aiplatform.data.canonical import json_columns, metadata_of
 from aiplatform.data.chunk import Chunk, Values
+from aiplatform.data.column_kinds import has_extra
 from aiplatform.data.conversations import EXTRA
-from aiplatform.data.kinds import has_extra
 
 
-class Own:
+class CanonicalJson:
     """The columns of JSON text of a Parquet file that the platform wrote, by its schema.
 
     The file may have been changed since, or only claim to be canonical. So a value that is not
@@ -27,7 +27,7 @@ class Own:
             ours, self._json = False, []
         self._extras = [f.name for f in schema if has_extra(f.type)] if ours else []
 
-    def restored(self, chunk: Chunk) -> Chunk:
+    def restore(self, chunk: Chunk) -> Chunk:
         """Return a chunk in which JSON text is replaced by nested values."""
         if not self._json and not self._extras:
             return chunk

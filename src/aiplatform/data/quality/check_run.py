@@ -12,10 +12,10 @@ import pyarrow as pa
 from aiplatform.data.canonical import iter_batches
 from aiplatform.data.quality.check import Check, Context, Finding
 from aiplatform.data.quality.pieces import pieces_of
-from aiplatform.data.quality.third_party import OutsideChecks
+from aiplatform.data.quality.third_party import ThirdPartyChecks
 from aiplatform.data.quality.token_lengths import TokenLengths
+from aiplatform.data.quality.token_process import LEAST_BYTES, TokenProcess
 from aiplatform.data.quality.tokens import Tokens
-from aiplatform.data.quality.tokens_beside import LEAST_BYTES, TokensBeside
 
 C = TypeVar("C", bound=Check)
 
@@ -24,7 +24,7 @@ SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
-def prompt_switches() -> Iterator[None]:
+def short_switch_interval() -> Iterator[None]:
     """Reduce the interpreter's switch interval inside the block.
 
     NumPy releases the interpreter lock in each of its many steps. By default, it would wait 5 ms
@@ -38,7 +38,7 @@ def prompt_switches() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-class Look:
+class CheckRun:
     """A run of several checks over all rows.
 
     Args:
@@ -48,7 +48,7 @@ class Look:
         max_length: Number of tokens at which training truncates a row.
 
     Attributes:
-        lengths: The lengths of the rows in tokens, after :meth:`at`; None without a tokenizer.
+        lengths: The lengths of the rows in tokens, after :meth:`execute`; None without a tokenizer.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Look:
     ) -> None:
         self.context = context
         self.checks = [kind(context) for kind in kinds]
-        self.outside = OutsideChecks(context)
+        self.third_party = ThirdPartyChecks(context)
         self.lengths: TokenLengths | None = None
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._found: list[Finding] = []
 
-    def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
+    def execute(self, parquet: Path, progress: Callable[[float], None]) -> None:
         """Examine all rows of a file.
 
         Args:
@@ -79,33 +79,33 @@ class Look:
             CountingFailedError: the process that counts tokens was killed, or failed.
         """
         if self._tokenizer is None:
-            self._look(parquet, progress)
+            self._execute(parquet, progress)
         elif parquet.stat().st_size < LEAST_BYTES:
             tokens = Tokens(self.context, self._tokenizer, self._max_length)
-            self._look(parquet, progress, tokens.look)
+            self._execute(parquet, progress, tokens.look)
             self.lengths = tokens.lengths
         else:
-            self._look_beside(parquet, progress, self._tokenizer)
+            self._execute_with_token_process(parquet, progress, self._tokenizer)
 
-    def _look_beside(
+    def _execute_with_token_process(
         self, parquet: Path, progress: Callable[[float], None], tokenizer: Path
     ) -> None:
         """Examine all rows while another process counts their tokens."""
-        with TokensBeside(
+        with TokenProcess(
             parquet, tokenizer, self._max_length, keeps_rows=self.context.keeps_rows
         ) as counting:
-            looked = 0.0
+            checked = 0.0
 
             def go_on(done: float) -> None:
-                nonlocal looked
-                looked = done
+                nonlocal checked
+                checked = done
                 counting.check()
-                progress(min(looked, counting.rows / self.context.rows))
+                progress(min(checked, counting.rows / self.context.rows))
 
-            self._look(parquet, go_on)
-            self.lengths = counting.lengths(lambda: go_on(looked))
+            self._execute(parquet, go_on)
+            self.lengths = counting.lengths(lambda: go_on(checked))
 
-    def _look(
+    def _execute(
         self,
         parquet: Path,
         progress: Callable[[float], None],
@@ -114,7 +114,7 @@ class Look:
         done = 0
         apart = [check for check in self.checks if check.in_numpy]
         together = [check for check in self.checks if not check.in_numpy]
-        with prompt_switches(), ThreadPoolExecutor(1, thread_name_prefix="checks") as beside:
+        with short_switch_interval(), ThreadPoolExecutor(1, thread_name_prefix="checks") as beside:
             for batch in iter_batches(parquet):
                 for piece in pieces_of(batch):
                     looks = [beside.submit(check.look, piece, done) for check in apart]
@@ -122,7 +122,7 @@ class Look:
                         check.look(piece, done)
                     if count is not None:
                         count(piece, done)
-                    self.outside.look(piece, done)
+                    self.third_party.look(piece, done)
                     for look in looks:
                         look.result()
                     done += piece.num_rows
@@ -132,7 +132,7 @@ class Look:
     def findings(self) -> list[Finding]:
         """Return the findings of all checks."""
         found = [*self._found, *(self.lengths.findings() if self.lengths is not None else ())]
-        return found + self.outside.findings({finding.code for finding in found})
+        return found + self.third_party.findings({finding.code for finding in found})
 
     def check(self, kind: type[C]) -> C:
         """Return the check of the class ``kind``."""

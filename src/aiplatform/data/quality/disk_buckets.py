@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from aiplatform.data.limits import MIB
-from aiplatform.data.quality.references import spill
+from aiplatform.data.quality.references import unnamed_file
 
 BUCKET_RECORDS = 1 << 18
 MOST_RECORDS = 2 * BUCKET_RECORDS
@@ -21,7 +21,7 @@ MOST_RECORDS = 2 * BUCKET_RECORDS
 Keys that are not evenly distributed may overfill a bucket.
 """
 FLUSHED_RECORDS = 1 << 16
-LITTLE = 64 * MIB
+KEPT_IN_MEMORY_BYTES = 64 * MIB
 """Largest mapped file that may stay in memory."""
 
 
@@ -38,7 +38,7 @@ class Buckets:
     def __init__(self, expected: int, fields: list[tuple[str, str]]) -> None:
         self.kind = np.dtype(fields)
         self._bits = max(0, (expected // BUCKET_RECORDS).bit_length())
-        self._file = spill()
+        self._file = unnamed_file()
         self._starts: list[np.ndarray] = []
         self._written = 0
         self._pending: list[np.ndarray] = []
@@ -131,7 +131,7 @@ class RowSet:
         return np.flatnonzero(np.unpackbits(self._bits, bitorder="little"))
 
 
-class Mapped:
+class MappedArray:
     """A file mapped as an array, whose memory can be released from time to time.
 
     The pages of a mapped file count as memory of the process as long as they are mapped, even if
@@ -152,7 +152,11 @@ class Mapped:
             self._map = mmap.mmap(file.fileno(), self.size, access=access)
             self.array = np.frombuffer(self._map, kind)
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Release the memory of a large file; data that was written stays in the file."""
-        if self._map is not None and self.size > LITTLE and hasattr(mmap, "MADV_DONTNEED"):
+        if (
+            self._map is not None
+            and self.size > KEPT_IN_MEMORY_BYTES
+            and hasattr(mmap, "MADV_DONTNEED")
+        ):
             self._map.madvise(mmap.MADV_DONTNEED)

@@ -6,6 +6,7 @@ from aiplatform.data.quality.contamination import Contamination
 from aiplatform.data.quality.damage import Damage
 from aiplatform.data.quality.duplicates import Duplicates
 from aiplatform.data.quality.empty import Empty
+from aiplatform.data.quality.equal_sides import EqualSides
 from aiplatform.data.quality.label_errors import LabelErrors
 from aiplatform.data.quality.labels import Labels
 from aiplatform.data.quality.languages import Languages
@@ -19,7 +20,6 @@ from aiplatform.data.quality.refusals import Refusals
 from aiplatform.data.quality.repeated_answers import RepeatedAnswers
 from aiplatform.data.quality.roles import Roles
 from aiplatform.data.quality.shape import Shape
-from aiplatform.data.quality.sides import Sides
 from aiplatform.data.quality.whitespace import Whitespace
 
 CHECKS: tuple[type[Check], ...] = (
@@ -32,7 +32,7 @@ CHECKS: tuple[type[Check], ...] = (
     Duplicates,
     NearDuplicates,
     Roles,
-    Sides,
+    EqualSides,
     Personal,
     Damage,
     Languages,

@@ -120,8 +120,8 @@ def kind_of(values: Values) -> Kind:
 
 
 def _kind_of_range(integers: Iterable[int]) -> Kind:
-    held = list(integers)
-    low, high = min(held), max(held)
+    found = list(integers)
+    low, high = min(found), max(found)
     if low >= -EXACT_INT and high <= EXACT_INT:
         return Kind.INT
     return Kind.WIDE_INT if low >= INT64_MIN and high <= INT64_MAX else Kind.JSON

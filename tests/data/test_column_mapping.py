@@ -64,13 +64,13 @@ def test_mapped_columns_become_messages(upload: Upload) -> None:
 def test_mapping_that_fits_no_shape_is_refused(
     upload: Upload, row: dict[str, Any], mapped: dict[str, str], reason: str
 ) -> None:
-    assert upload.fault(jsonl(row), "x.jsonl", map=mapped).reason == reason
+    assert upload.error(jsonl(row), "x.jsonl", map=mapped).reason == reason
 
 
 def test_value_that_does_not_fit_the_mapping_is_refused_with_its_line(upload: Upload) -> None:
     data = jsonl({"q": "x", "a": "y"}, {"q": 1, "a": "y"})
-    fault = upload.fault(data, "x.jsonl", map={"q": "prompt", "a": "completion"})
-    assert (fault.reason, fault.line) == ("text_expected", 2)
+    error = upload.error(data, "x.jsonl", map={"q": "prompt", "a": "completion"})
+    assert (error.reason, error.line) == ("text_expected", 2)
 
 
 @pytest.mark.parametrize(

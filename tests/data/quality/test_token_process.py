@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiplatform.data import canonical
-from aiplatform.data.quality import look
+from aiplatform.data.quality import check_run
 from aiplatform.data.quality.chat_template import TemplateRefusedError
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.report import make_report
-from aiplatform.data.quality.tokens_beside import CountingFailedError, TokensBeside
+from aiplatform.data.quality.token_process import CountingFailedError, TokenProcess
 from aiplatform.runtime.launcher import children_of
 from tests.data.conftest import Upload, chat, jsonl
 from tests.data.quality.conftest import codes
@@ -40,7 +40,7 @@ NEVER_DONE = (
 
 @pytest.fixture(autouse=True)
 def always_beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "LEAST_BYTES", 0)
+    monkeypatch.setattr(check_run, "LEAST_BYTES", 0)
 
 
 @pytest.fixture
@@ -101,11 +101,11 @@ def test_report_equals_that_of_a_single_process(
     context = Context(canonical.shape_of(path), pq.read_schema(path), canonical.row_count(path))
     reports, found = [], []
     for least in (0, 1 << 40):
-        monkeypatch.setattr(look, "LEAST_BYTES", least)
+        monkeypatch.setattr(check_run, "LEAST_BYTES", least)
         reports.append(make_report(path, tokenizer=model, max_length=50, progress=lambda _: None))
-        looked = look.Look(context, [], model, 50)
-        looked.at(path, lambda _: None)
-        found.append(looked.findings())
+        run = check_run.CheckRun(context, [], model, 50)
+        run.execute(path, lambda _: None)
+        found.append(run.findings())
     assert json.dumps(reports[0]) == json.dumps(reports[1])
     assert found[0] == found[1]
     assert all(len(finding.rows) == finding.count for finding in found[0])
@@ -118,7 +118,7 @@ def test_small_files_start_no_process(
     upload: Upload, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(look, "TokensBeside", None)
+    monkeypatch.setattr(check_run, "TokenProcess", None)
     upload(jsonl(chat("u: hi", "a: x")), "x.jsonl")
     made = make_report(upload.output, tokenizer=weights, max_length=50, progress=lambda _: None)
     assert made["tokens"]["rows"] == 1
@@ -185,7 +185,7 @@ def test_killed_process_is_reported(
 
 
 def test_process_ignores_termination_signals(slow: tuple[Path, Path]) -> None:
-    with TokensBeside(*slow, 50, keeps_rows=False) as counting:
+    with TokenProcess(*slow, 50, keeps_rows=False) as counting:
         deadline = time.monotonic() + 30
         while not counting.rows:
             assert time.monotonic() < deadline
@@ -200,8 +200,8 @@ def test_process_ignores_termination_signals(slow: tuple[Path, Path]) -> None:
 def test_process_ends_with_its_starter(slow: tuple[Path, Path]) -> None:
     program = (
         "import pathlib, sys, time;"
-        "from aiplatform.data.quality.tokens_beside import TokensBeside;"
-        "counting = TokensBeside(*map(pathlib.Path, sys.argv[1:]), 50, keeps_rows=False);"
+        "from aiplatform.data.quality.token_process import TokenProcess;"
+        "counting = TokenProcess(*map(pathlib.Path, sys.argv[1:]), 50, keeps_rows=False);"
         "[time.sleep(0.01) for _ in iter(lambda: counting.rows, 10)];"
         "print(counting.pid, flush=True); time.sleep(60)"
     )
@@ -228,7 +228,7 @@ def test_errors_of_the_process_are_raised(upload: Upload, weights: Path, tmp_pat
     broken = with_template(weights, tmp_path, "{% for %}")
 
     def count(rows: Path) -> None:
-        with TokensBeside(rows, broken, 50, keeps_rows=False) as counting:
+        with TokenProcess(rows, broken, 50, keeps_rows=False) as counting:
             counting.lengths(lambda: None)
 
     with pytest.raises(TemplateRefusedError):

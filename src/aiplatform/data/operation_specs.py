@@ -1,4 +1,7 @@
-"""Specs of operations on the rows of a version; :mod:`aiplatform.data.rework` executes them."""
+"""Specs of operations on the rows of a version.
+
+:mod:`aiplatform.data.row_operations` executes them.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,25 +28,25 @@ class ComparedFile(Strict):
 class Append(Strict):
     """An operation that adds the rows of ``rows`` after those of the base.
 
-    ``told`` are the columns of ``rows`` whose types the uploader has set.
+    ``explicit_columns`` are the columns of ``rows`` whose types the uploader has set.
     """
 
     operation: Literal["append"] = "append"
     rows: Path
-    told: list[str] = Field(default_factory=list)
+    explicit_columns: list[str] = Field(default_factory=list)
 
 
 class Upsert(Strict):
     """An operation that replaces rows with the same ``key`` as in ``rows``, and adds the others.
 
-    In replaced rows, columns that ``rows`` lacks keep their values. ``told`` are the columns of
-    ``rows`` whose types the uploader has set.
+    In replaced rows, columns that ``rows`` lacks keep their values. ``explicit_columns`` are the
+    columns of ``rows`` whose types the uploader has set.
     """
 
     operation: Literal["upsert"] = "upsert"
     rows: Path
     key: str
-    told: list[str] = Field(default_factory=list)
+    explicit_columns: list[str] = Field(default_factory=list)
 
 
 class Delete(Strict):

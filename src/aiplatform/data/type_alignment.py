@@ -18,13 +18,13 @@ from aiplatform.data.canonical import (
     json_columns,
     shape_of_schema,
 )
-from aiplatform.data.column_types import UNTYPED, Evidence, typed
+from aiplatform.data.column_kinds import Kind
+from aiplatform.data.column_types import UNTYPED, Evidence, convert_to_inferred_type
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.kinds import Kind
 from aiplatform.data.shapes import CONTENT_COLUMNS
-from aiplatform.data.tables import described, with_dated
+from aiplatform.data.tables import describe_columns, with_dated
 
-READ_AS: dict[pa.DataType, tuple[pa.DataType, ...]] = {
+ALIGNABLE_TYPES: dict[pa.DataType, tuple[pa.DataType, ...]] = {
     pa.int64(): (pa.int64(), pa.float64()),
     pa.float64(): (pa.float64(),),
     pa.bool_(): (pa.bool_(),),
@@ -40,41 +40,41 @@ ANY_KIND = frozenset({"history", "label"})
 Batches = Callable[[list[str]], Iterable[pa.RecordBatch]]
 
 
-def retyped(
-    held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection[str] = ()
+def aligned_schema(
+    existing: pa.Schema, added: pa.Schema, batches: Batches, explicit: Collection[str] = ()
 ) -> pa.Schema:
     """Return the schema of added rows, with the types of the existing rows where all values fit.
 
     Args:
-        held: The schema of the existing rows.
-        given: The schema of the added rows.
+        existing: The schema of the existing rows.
+        added: The schema of the added rows.
         batches: Reads columns of the added rows; called only if needed.
-        told: Columns whose types in ``given`` the uploader has set.
+        explicit: Columns whose types in ``added`` the uploader has set.
     """
-    given = _dated(held, given, batches, told)
-    if format_of_schema(given) not in UNTYPED:
-        return given
-    as_json = {*json_columns(held), *json_columns(given)}
+    added = _dated(existing, added, batches, explicit)
+    if format_of_schema(added) not in UNTYPED:
+        return added
+    as_json = {*json_columns(existing), *json_columns(added)}
     candidates = {
-        name: list(READ_AS[held.field(name).type])
-        for name in given.names
-        if name in held.names
+        name: list(ALIGNABLE_TYPES[existing.field(name).type])
+        for name in added.names
+        if name in existing.names
         and name not in as_json
-        and name not in told
-        and given.field(name).type != held.field(name).type
-        and pa.string() in {given.field(name).type, held.field(name).type}
-        and held.field(name).type in READ_AS
-        and not pa.types.is_nested(given.field(name).type)
+        and name not in explicit
+        and added.field(name).type != existing.field(name).type
+        and pa.string() in {added.field(name).type, existing.field(name).type}
+        and existing.field(name).type in ALIGNABLE_TYPES
+        and not pa.types.is_nested(added.field(name).type)
     }
     if not candidates:
-        return given
-    texts = [name for name in candidates if given.field(name).type == pa.string()]
+        return added
+    texts = [name for name in candidates if added.field(name).type == pa.string()]
     for name, evidence in _evidence(texts, batches).items():
         candidates[name] = [kind for kind in candidates[name] if evidence.fits(KINDS[kind])]
     fields = [
-        pa.field(f.name, candidates[f.name][0]) if candidates.get(f.name) else f for f in given
+        pa.field(f.name, candidates[f.name][0]) if candidates.get(f.name) else f for f in added
     ]
-    return pa.schema(fields, metadata=given.metadata)
+    return pa.schema(fields, metadata=added.metadata)
 
 
 def _evidence(names: list[str], batches: Batches) -> dict[str, Evidence]:
@@ -85,26 +85,30 @@ def _evidence(names: list[str], batches: Batches) -> dict[str, Evidence]:
     return found
 
 
-def _dated(held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection[str]) -> pa.Schema:
-    dated = dated_columns(given)
+def _dated(
+    existing: pa.Schema, added: pa.Schema, batches: Batches, explicit: Collection[str]
+) -> pa.Schema:
+    dated = dated_columns(added)
     wanted = {
         name: label
-        for name, label in dated_columns(held).items()
-        if name in given.names
+        for name, label in dated_columns(existing).items()
+        if name in added.names
         and name not in dated
-        and name not in told
-        and name not in json_columns(given)
-        and given.field(name).type == pa.string()
+        and name not in explicit
+        and name not in json_columns(added)
+        and added.field(name).type == pa.string()
     }
     if not wanted:
-        return given
+        return added
     evidence = _evidence(list(wanted), batches)
     fits = {n: label for n, label in wanted.items() if evidence[n].decide(n, label).label == label}
-    return with_dated(given, {**dated, **fits})
+    return with_dated(added, {**dated, **fits})
 
 
-def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield batches converted to the schema that :func:`retyped` returned for them."""
+def convert_batches(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches converted to the schema that :func:`aligned_schema` returned for them."""
     for batch in batches:
         columns = [
             column if column.type == field.type else _cast(column, field.type)
@@ -113,32 +117,36 @@ def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def read_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+def convert_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
     """Convert texts to values of ``kind``; return None if one of them does not fit."""
     if kind not in KINDS:
         return None
     evidence = Evidence()
     evidence.add(texts)
-    return typed(texts, KINDS[kind]) if evidence.fits(KINDS[kind]) else None
+    return convert_to_inferred_type(texts, KINDS[kind]) if evidence.fits(KINDS[kind]) else None
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    return typed(column, KINDS[kind]) if pa.types.is_string(column.type) else column.cast(kind)
+    return (
+        convert_to_inferred_type(column, KINDS[kind])
+        if pa.types.is_string(column.type)
+        else column.cast(kind)
+    )
 
 
-def check_content(held: pa.Schema, wide: pa.Schema) -> None:
+def check_content(existing: pa.Schema, wide: pa.Schema) -> None:
     """Raise an error if added rows would change the type of a column that training reads.
 
     Args:
-        held: The schema before rows are added.
+        existing: The schema before rows are added.
         wide: The schema afterwards.
 
     Raises:
         MalformedData: a column of the shape would contain values of several types.
     """
-    shape = shape_of_schema(held)
-    before = {column["name"]: column["type"] for column in described(held)}
-    after = {column["name"]: column["type"] for column in described(wide)}
+    shape = shape_of_schema(existing)
+    before = {column["name"]: column["type"] for column in describe_columns(existing)}
+    after = {column["name"]: column["type"] for column in describe_columns(wide)}
     for name in CONTENT_COLUMNS.get(shape, ()):
         if name in before and name not in ANY_KIND and after[name] != before[name]:
-            raise MalformedData("content_kind", column=name, held=before[name])
+            raise MalformedData("content_kind", column=name, existing=before[name])

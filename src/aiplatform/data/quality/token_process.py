@@ -29,7 +29,7 @@ class CountingFailedError(RuntimeError):
     """Tokens could not be counted; the message tells the user why."""
 
 
-class TokensBeside:
+class TokenProcess:
     """A process that counts the tokens of a file; use it as a context manager, which ends it.
 
     It also ends when this process ends, in whatever way.
@@ -46,7 +46,7 @@ class TokensBeside:
 
     def __init__(self, parquet: Path, weights: Path, max_length: int, *, keeps_rows: bool) -> None:
         self.rows = 0
-        self._told: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}
         command = [
             *(sys.executable, "-P", "-m", PROGRAM, f"--rows={parquet}", f"--weights={weights}"),
             *(f"--max-length={max_length}", *(["--keeps-rows"] if keeps_rows else [])),
@@ -87,7 +87,7 @@ class TokensBeside:
             aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template
                 does not compile.
         """
-        if not self._listener.is_alive() and "lengths" not in self._told:
+        if not self._listener.is_alive() and "lengths" not in self._message:
             raise self._failure()
 
     def lengths(self, wait: Callable[[], None]) -> TokenLengths:
@@ -103,19 +103,19 @@ class TokensBeside:
             self._listener.join(ASK_SECONDS)
             wait()
         self.check()
-        return TokenLengths.of_dict(self._told["lengths"])
+        return TokenLengths.of_dict(self._message["lengths"])
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if not line.endswith(b"\n"):
                 return  # The process was killed while it wrote this line.
-            told = json.loads(line)
-            self.rows = told.pop("rows", self.rows)
-            self._told = told
+            message = json.loads(line)
+            self.rows = message.pop("rows", self.rows)
+            self._message = message
 
     def _failure(self) -> Exception:
-        match self._told:
+        match self._message:
             case {"error": "OSError", "args": args}:
                 return OSError(*args)
             case {"error": "MemoryError"}:

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from pyarrow.types import is_list, is_string
 
 from aiplatform.data.canonical import rows_of
-from aiplatform.data.conditions import columns_of, containing, matching
-from aiplatform.data.draws import mixed
+from aiplatform.data.conditions import containing, matching, referenced_columns
 from aiplatform.data.pruning import may_match
+from aiplatform.data.random_numbers import pseudo_random
 from aiplatform.protocol.rows import Condition
 
 Source = Path | RawIOBase
-Places: TypeAlias = "npt.NDArray[np.int64]"
+Positions: TypeAlias = "npt.NDArray[np.int64]"
 
 
 @dataclass(slots=True)
@@ -31,12 +31,12 @@ class Found:
 
     Attributes:
         rows: The matching rows.
-        places: Their positions in the file, from 0.
+        positions: Their positions in the file, from 0.
         following: The position from which to continue; None if the search reached the end.
     """
 
     rows: list[dict[str, Any]]
-    places: list[int]
+    positions: list[int]
     following: int | None
 
 
@@ -76,19 +76,19 @@ def read_rows(source: Source, offset: int, limit: int) -> list[dict[str, Any]]:
 
 
 def rows_at(
-    source: Source, places: Sequence[int], *, footer: pq.FileMetaData | None = None
+    source: Source, positions: Sequence[int], *, footer: pq.FileMetaData | None = None
 ) -> list[dict[str, Any]]:
-    """Return the rows at ``places``, in that order; only row groups that contain them are read.
+    """Return the rows at ``positions``, in that order; only row groups that contain them are read.
 
     Args:
         source: The canonical Parquet file.
-        places: Positions of rows, counted from 0.
+        positions: Positions of rows, counted from 0.
         footer: As in :func:`rows_from`.
 
     Raises:
         IndexError: there is no such row.
     """
-    wanted = sorted(set(places))
+    wanted = sorted(set(positions))
     found: dict[int, dict[str, Any]] = {}
     with pq.ParquetFile(source, metadata=footer) as file:
         metadata = file.schema_arrow.metadata
@@ -99,7 +99,7 @@ def rows_at(
             here = wanted[begin:end]
             if here:
                 table = file.read_row_group(group, use_threads=False)
-                part = table.take(pa.array([place - first for place in here], pa.int64()))
+                part = table.take(pa.array([position - first for position in here], pa.int64()))
                 rows: list[dict[str, Any]] = []
                 for batch in part.replace_schema_metadata(metadata).to_batches():
                     rows += rows_of(batch)
@@ -109,7 +109,7 @@ def rows_at(
                 break
     if len(found) < len(wanted):
         raise IndexError(f"there are {first} rows")
-    return [found[place] for place in places]
+    return [found[position] for position in positions]
 
 
 def search(
@@ -119,7 +119,7 @@ def search(
     *,
     text: str | None = None,
     where: Sequence[Condition | str] = (),
-    among: "Places | None" = None,
+    among: "Positions | None" = None,
     footer: pq.FileMetaData | None = None,
     seconds: float,
 ) -> Found:
@@ -146,7 +146,7 @@ def search(
     found = Found([], [], None)
     with pq.ParquetFile(source, metadata=footer) as file:
         schema = file.schema_arrow
-        asked = columns_of(where)
+        asked = referenced_columns(where)
         if text is not None:
             asked |= {f.name for f in schema if is_string(f.type) or is_list(f.type)}
         columns = [name for name in schema.names if name in asked] or schema.names[:1]
@@ -155,16 +155,16 @@ def search(
         matching(pa.RecordBatch.from_pylist([], schema), where)
         start = 0
         for group in range(file.metadata.num_row_groups):
-            held = file.metadata.row_group(group)
+            group_metadata = file.metadata.row_group(group)
             here = slice(0, 0)
             if among is not None:
-                here = slice(*np.searchsorted(among, [start, start + held.num_rows]))
+                here = slice(*np.searchsorted(among, [start, start + group_metadata.num_rows]))
             if (
-                start + held.num_rows <= first
-                or not may_match(held, schema, where)
+                start + group_metadata.num_rows <= first
+                or not may_match(group_metadata, schema, where)
                 or (among is not None and here.start == here.stop)
             ):
-                start += held.num_rows
+                start += group_metadata.num_rows
                 continue
             batch = _read(file, group, columns)
             met = matching(batch, where)
@@ -177,10 +177,10 @@ def search(
             if len(hits):
                 whole = batch if len(columns) == len(schema.names) else _read(file, group)
                 found.rows += rows_of(whole.take(pa.array(hits)))
-                found.places += (hits + start).tolist()
-            start += held.num_rows
+                found.positions += (hits + start).tolist()
+            start += group_metadata.num_rows
             if len(found.rows) == limit:
-                found.following = found.places[-1] + 1
+                found.following = found.positions[-1] + 1
                 break
             if time.monotonic() > until:
                 found.following = start
@@ -196,17 +196,19 @@ def _read(file: pq.ParquetFile, group: int, columns: list[str] | None = None) ->
     return table.to_batches()[0]
 
 
-def drawn(total: int, count: int, seed: int) -> list[int]:
+def sample_positions(total: int, count: int, seed: int) -> list[int]:
     """Draw ``count`` of ``total`` row positions without replacement, and return them ascending."""
     if count >= total:
         return list(range(total))
-    places: set[int] = set()
+    positions: set[int] = set()
     step = 0
-    while len(places) < count:
-        lots = mixed(np.arange(step, step + 2 * count, dtype=np.uint64), seed) % np.uint64(total)
+    while len(positions) < count:
+        lots = pseudo_random(np.arange(step, step + 2 * count, dtype=np.uint64), seed) % np.uint64(
+            total
+        )
         for lot in lots.tolist():
-            places.add(lot)
-            if len(places) == count:
+            positions.add(lot)
+            if len(positions) == count:
                 break
         step += 2 * count
-    return sorted(places)
+    return sorted(positions)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiplatform.data.kinds import Kind, build, kind_of, unify
+from aiplatform.data.column_kinds import Kind, build, kind_of, unify
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from aiplatform.data.canonical import (
     rows_of,
 )
 from aiplatform.data.chunk import Chunk, Values
+from aiplatform.data.column_kinds import has_extra
 from aiplatform.data.column_types import UNTYPED
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Opened
-from aiplatform.data.formats.plain import batch_rows
+from aiplatform.data.formats.type_conversion import batch_rows
 from aiplatform.data.ingest import convert
-from aiplatform.data.kinds import has_extra
 from aiplatform.data.plan import Typing
 
 
@@ -43,11 +43,11 @@ class CanonicalRows:
             step = batch_rows(batch.nbytes // max(batch.num_rows, 1), batch.num_columns)
             for start in range(0, batch.num_rows, step):
                 part = batch.slice(start, step)
-                places = range(first, first + part.num_rows)
+                positions = range(first, first + part.num_rows)
                 columns = _columns(part)
                 for name in self.as_text:
                     columns[name] = part.column(name).cast(pa.string())
-                yield Chunk(columns, part.num_rows, places, unit="row")
+                yield Chunk(columns, part.num_rows, positions, unit="row")
                 first += part.num_rows
 
 
@@ -61,7 +61,7 @@ def _columns(batch: pa.RecordBatch) -> dict[str, Values]:
     }
 
 
-def remap(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]:
+def map_columns(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]:
     """Write the rows of ``base`` with renamed columns to ``output``, and return a description.
 
     Args:
@@ -86,7 +86,7 @@ def remap(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]
     opened = Opened(CanonicalRows(base, as_text), format_of_schema(schema), None, None)
     dated = {mapped.get(name, name): label for name, label in dated_columns(schema).items()}
     try:
-        found = convert(opened, output, mapped=mapped, typing=Typing(held=dated))
+        found = convert(opened, output, mapped=mapped, typing=Typing(previous_types=dated))
     except MalformedData:
         output.unlink(missing_ok=True)
         raise

@@ -33,7 +33,7 @@ TAR = Words("a tar archive", "tar 归档")
 TAR_MARK = slice(257, 262)
 
 
-class Source:
+class SourceFile:
     """A file on disk, possibly compressed, which can be read several times.
 
     The first bytes determine the compression; the name has no influence.

@@ -56,15 +56,15 @@ def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as error:
         raise OutgoingRefused("The address is no URL.") from error
-    _judge_form(parsed)
+    _check_form(parsed)
     address = _literal(parsed.raw_host.decode("ascii"))
     if address is not None:
-        judge(parsed.host, port_of(parsed), [address], networks)
+        check_addresses(parsed.host, port_of(parsed), [address], networks)
     elif names_this_machine(parsed.host) and not any(is_open(each, networks) for each in LOOPBACK):
         # A lookup at call time would refuse it as well, but only after the URL was saved.
-        judge(parsed.host, port_of(parsed), LOOPBACK, networks)
+        check_addresses(parsed.host, port_of(parsed), LOOPBACK, networks)
     elif not networks:
-        _judge_port(port_of(parsed))
+        _check_port(port_of(parsed))
     return parsed
 
 
@@ -73,7 +73,7 @@ def port_of(url: httpx.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _judge_form(url: httpx.URL) -> None:
+def _check_form(url: httpx.URL) -> None:
     if url.scheme not in {"http", "https"} or not url.host:
         raise OutgoingRefused("Only http and https addresses with a host can be called.")
     if url.userinfo:
@@ -89,7 +89,9 @@ def _literal(host: str) -> Address | None:
         raise OutgoingRefused(f"{error}.") from error
 
 
-def judge(host: str, port: int, addresses: Sequence[Address], networks: Sequence[Network]) -> None:
+def check_addresses(
+    host: str, port: int, addresses: Sequence[Address], networks: Sequence[Network]
+) -> None:
     """Raise ``OutgoingRefused`` unless all addresses of a host may be called.
 
     Args:
@@ -109,15 +111,15 @@ def judge(host: str, port: int, addresses: Sequence[Address], networks: Sequence
                 "AIPLATFORM_OUTGOING_NETWORKS."
             )
         if not any(plain(address) in network for network in networks):
-            _judge_port(port)
+            _check_port(port)
 
 
-def _judge_port(port: int) -> None:
+def _check_port(port: int) -> None:
     if port not in {80, 443} and port < 1024:
         raise OutgoingRefused(f"Port {port} is not called; use 80, 443 or one above 1023.")
 
 
-def look_up(host: str, port: int, timeout: float) -> list[Address]:
+def resolve(host: str, port: int, timeout: float) -> list[Address]:
     """Resolve all addresses of ``host``, in the order in which to try them.
 
     Args:
@@ -193,7 +195,7 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class _JudgedNetwork(httpcore.NetworkBackend):
+class _CheckedNetwork(httpcore.NetworkBackend):
     """A network backend that connects to checked addresses; Host header and SNI keep the name."""
 
     def __init__(
@@ -213,9 +215,9 @@ class _JudgedNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         deadline = time.monotonic() + self._total
-        addresses = look_up(host, port, self._total if timeout is None else timeout)
+        addresses = resolve(host, port, self._total if timeout is None else timeout)
         if (host, port) not in self._trusted:
-            judge(host, port, addresses, self._networks)
+            check_addresses(host, port, addresses, self._networks)
         failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
         for address in addresses[:4]:
             left = min(deadline - time.monotonic(), timeout or self._total)
@@ -290,7 +292,7 @@ class _Body(httpx.SyncByteStream):
         self._response.close()
 
 
-class JudgedTransport(httpx.BaseTransport):
+class CheckedTransport(httpx.BaseTransport):
     """A transport that sends each request on its own connection to a checked address.
 
     Args:
@@ -298,7 +300,8 @@ class JudgedTransport(httpx.BaseTransport):
         max_bytes: Largest size of an answer's body; a larger one raises :class:`AnswerTooLarge`.
         networks: Networks that may be called besides the public ones.
         trusted: Hosts and ports that an administrator chose; their addresses are not checked.
-        takes_packed: True to accept bodies with a content encoding; their size is checked packed.
+        accepts_compressed: True to accept bodies with a content encoding; the limit then applies to
+            their compressed size.
     """
 
     def __init__(
@@ -308,15 +311,15 @@ class JudgedTransport(httpx.BaseTransport):
         max_bytes: int,
         networks: Sequence[Network] = (),
         trusted: frozenset[Origin] = frozenset(),
-        takes_packed: bool = False,
+        accepts_compressed: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
-        self._takes_packed = takes_packed
+        self._accepts_compressed = accepts_compressed
         # No connections are kept: the pool would reuse them by name, without a new check.
         self._pool = httpcore.ConnectionPool(
             ssl_context=_tls(),
             max_keepalive_connections=0,
-            network_backend=_JudgedNetwork(timeout, networks, trusted),
+            network_backend=_CheckedNetwork(timeout, networks, trusted),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -327,7 +330,7 @@ class JudgedTransport(httpx.BaseTransport):
             httpx.RequestError: the call fails for another reason.
         """
         with _as_httpx(request):
-            _judge_form(request.url)
+            _check_form(request.url)
             # A Host header from the caller could select another site on a shared server.
             request.headers["Host"] = request.url.netloc.decode("ascii")
             assert isinstance(request.stream, httpx.SyncByteStream)
@@ -353,7 +356,7 @@ class JudgedTransport(httpx.BaseTransport):
             status_code=answer.status,
             headers=headers,
             stream=_Body(
-                answer, request, self._max_bytes, refused=packed and not self._takes_packed
+                answer, request, self._max_bytes, refused=packed and not self._accepts_compressed
             ),
             extensions=answer.extensions,
         )

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiplatform.data import rework as rework_module
+from aiplatform.data import row_operations
 from aiplatform.data.canonical import CanonicalWriter, iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
-from aiplatform.data.operations import Job
+from aiplatform.data.operation_specs import Job
 from aiplatform.protocol.reading_options import Reading
 from tests.data.conftest import Do, Make, Rows
 
@@ -88,7 +88,7 @@ class TestAppend:
             longest.append(batch.num_rows)
             write(writer, batch)
 
-        monkeypatch.setattr(rework_module, "pq", SchemasOnly())
+        monkeypatch.setattr(row_operations, "pq", SchemasOnly())
         monkeypatch.setattr(CanonicalWriter, "write", noted)
         more: Rows = [{"id": n, "text": "new", "meta": None} for n in range(100)]
         answer = do(BASE, "append", more)
@@ -97,19 +97,20 @@ class TestAppend:
         assert max(longest[-10:]) <= 10
 
     def test_append_rows_of_another_shape_is_refused(self, do: Do) -> None:
-        with pytest.raises(MalformedData, match="chat, the dataset holds text"):
+        with pytest.raises(MalformedData, match="chat, but the dataset has the shape text"):
             do([{"text": "a"}], "append", [{"messages": [{"role": "user", "content": "q"}]}])
 
     def test_adding_rows_that_change_a_content_type_is_refused(self, do: Do) -> None:
         asked = [{"role": "user", "content": "q"}]
         base = [{"prompt": "a", "completion": "b", "n": 1}]
-        with pytest.raises(MalformedData, match="training reads “prompt”, which contains text"):
+        match = "“prompt” is a column that training reads, and has the type text"
+        with pytest.raises(MalformedData, match=match):
             do(base, "append", [{"prompt": asked, "completion": "b", "n": 1}])
         for odd in (5, ["x"], asked):
-            with pytest.raises(MalformedData, match="training reads “prompt”"):
+            with pytest.raises(MalformedData, match="“prompt” is a column that training reads"):
                 do(base, "upsert", [{"n": 1, "prompt": odd}], key="n")
         talks = [{"messages": asked, "n": 1}]
-        with pytest.raises(MalformedData, match="training reads “messages”"):
+        with pytest.raises(MalformedData, match="“messages” is a column that training reads"):
             do(talks, "upsert", [{"n": 1, "messages": "[]"}], key="n")
         labels: Rows = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
         made = do(labels, "upsert", [{"text": "a", "label": "one"}], key="text")
@@ -230,20 +231,22 @@ class TestPatch:
     def test_patch_changes_rows_like_a_list(self, do: Do, data: st.DataObject) -> None:
         values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
         base = data.draw(st.lists(st.fixed_dictionaries({"text": values}), min_size=1, max_size=20))
-        places = st.sets(st.integers(0, len(base) - 1))
-        changed = data.draw(places)
-        deleted = data.draw(places) - changed
+        positions = st.sets(st.integers(0, len(base) - 1))
+        changed = data.draw(positions)
+        deleted = data.draw(positions) - changed
         add = data.draw(st.lists(st.fixed_dictionaries({"text": values}), max_size=3))
-        change = {place: data.draw(values) for place in sorted(changed)}
+        change = {position: data.draw(values) for position in sorted(changed)}
         patch = {
-            "set": [{"row": place, "values": {"text": text}} for place, text in change.items()],
+            "set": [
+                {"row": position, "values": {"text": text}} for position, text in change.items()
+            ],
             "delete": sorted(deleted),
             "add": add,
         }
         expected = [
-            {"text": change.get(place, row["text"])}
-            for place, row in enumerate(base)
-            if place not in deleted
+            {"text": change.get(position, row["text"])}
+            for position, row in enumerate(base)
+            if position not in deleted
         ] + add
         if not expected or not (changed or deleted or add):
             return
@@ -258,7 +261,8 @@ def test_program_prints_outputs_or_the_error_as_json(make: Make, tmp_path: Path)
         "do": {"operation": "filter", "filter": {"where": where}},
     }
     (tmp_path / "job").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "aiplatform.data.rework", "--job", str(tmp_path / "job")]
+    program = [sys.executable, "-m", "aiplatform.data.row_operations"]
+    command = [*program, "--job", str(tmp_path / "job")]
     done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
     answer = json.loads(done.stdout)
     assert answer["ok"]
@@ -287,7 +291,7 @@ def by_csv(tmp_path: Path, make: Make) -> Any:
         ingest(source, tmp_path / "given", filename="rows.csv", reading=reading)
         do = {"operation": operation, "rows": tmp_path / "given", **facts}
         job = {"base": make(base), "output": tmp_path / "made", "do": do}
-        answer = rework_module.rework(Job.model_validate(job))
+        answer = row_operations.execute(Job.model_validate(job))
         answer["rows"] = list(iter_rows(Path(answer["outputs"][0]["path"])))
         answer["types"] = [c["type"] for c in answer["outputs"][0]["columns"]]
         return answer
@@ -358,7 +362,7 @@ class TestCsvRows:
         before = {bool: "boolean", int: "integer", float: "number"}[type(held)]
         source = upload.directory / "whole.csv"
         source.write_text(content)
-        found = ingest(source, upload.output, filename="whole.csv", held={"n": before})
+        found = ingest(source, upload.output, filename="whole.csv", previous_types={"n": before})
         assert (found["columns"][2]["type"] == before) == (kind == before)
 
     @pytest.mark.parametrize("operation", ["append", "upsert"])
@@ -367,7 +371,12 @@ class TestCsvRows:
         base: Rows = [{"id": 1, "text": "a", "zip": 7}]
         content = "id,text,zip\n2,b,9\n"
         made = by_csv(
-            base, operation, content, reading=Reading(types={"zip": "text"}), told=["zip"], **key
+            base,
+            operation,
+            content,
+            reading=Reading(types={"zip": "text"}),
+            explicit_columns=["zip"],
+            **key,
         )
         assert [row["zip"] for row in made["rows"]] == [7, "9"]
         assert by_csv(base, operation, content, **key)["rows"][1]["zip"] == 9

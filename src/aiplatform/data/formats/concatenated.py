@@ -17,17 +17,19 @@ class _Reader(Protocol):
     def __iter__(self) -> Iterator[Chunk]: ...
 
 
-class Joined:
+class Concatenated:
     """A reader of files one after another; its errors contain the name of the file.
 
     Args:
         parts: Pairs of the name and the reader of each file.
-        aside: Takes rows that can't be read.
+        quarantine: Takes rows that can't be read.
     """
 
-    def __init__(self, parts: Sequence[tuple[str, Any]], aside: Quarantine | None = None) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[str, Any]], quarantine: Quarantine | None = None
+    ) -> None:
         self.parts: Sequence[tuple[str, _Reader]] = parts
-        self.aside = aside
+        self.quarantine = quarantine
         self._hint: pa.Schema | None = None
         self._current: _Reader | None = None
 
@@ -46,10 +48,10 @@ class Joined:
         for name, reader in self.parts:
             self._current = reader
             reader.hint = self._hint
-            if self.aside is not None:
-                self.aside.file = name
+            if self.quarantine is not None:
+                self.quarantine.file = name
             try:
                 for chunk in reader:
                     yield replace(chunk, file=name)
-            except MalformedData as fault:
-                raise fault.inside(name) from fault
+            except MalformedData as error:
+                raise error.with_file(name) from error

@@ -1,4 +1,4 @@
-"""``python -m aiplatform.data.rework``: apply an operation to the rows of a canonical file.
+"""``python -m aiplatform.data.row_operations``: apply an operation to the rows of a canonical file.
 
 Appending, changing, deleting, filtering and splitting all read the base once, batch by batch. The
 program prints one line of JSON, as :mod:`~aiplatform.data.ingest` does, and leaves no output behind
@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aiplatform.data.browse import read_rows
 from aiplatform.data.canonical import (
     CanonicalWriter,
     empty_columns,
@@ -31,11 +30,12 @@ from aiplatform.data.canonical import (
     row_count,
     shape_of_schema,
 )
+from aiplatform.data.column_mapping import map_columns
 from aiplatform.data.conditions import matching
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest, prepare_process
 from aiplatform.data.json_text import json_text
-from aiplatform.data.operations import (
+from aiplatform.data.operation_specs import (
     Append,
     Delete,
     Filter,
@@ -46,15 +46,20 @@ from aiplatform.data.operations import (
     Split,
     Upsert,
 )
-from aiplatform.data.remap import remap
-from aiplatform.data.retyped import check_content, read_as, read_texts, retyped
-from aiplatform.data.splits import deal
-from aiplatform.data.tables import conformed, described, unified
+from aiplatform.data.row_access import read_rows
+from aiplatform.data.splits import assign_parts
+from aiplatform.data.tables import convert_batch, describe_columns, unify_schemas
+from aiplatform.data.type_alignment import (
+    aligned_schema,
+    check_content,
+    convert_batches,
+    convert_texts,
+)
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.rows import RowFilter, RowPatch, RowSplit
 
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -69,15 +74,15 @@ class Change:
         added: The indices in ``rows`` of those to add after the base.
     """
 
-    source: Callable[[int, pa.RecordBatch], Places]
+    source: Callable[[int, pa.RecordBatch], Positions]
     rows: pa.Table | None = None
-    added: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    added: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-STAYS, GOES = -1, -2
+UNCHANGED, DELETED = -1, -2
 
 
-def rework(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
+def execute(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
     """Execute a job; see :class:`Job`.
 
     Args:
@@ -98,42 +103,42 @@ def rework(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict
             return _fix(job, schema, fix, progress)
         case Map(map=mapped):
             output = job.output.with_name(f"{job.output.name}.0")
-            return {"outputs": [{"path": str(output), **remap(job.base, output, mapped)}]}
-        case Append(rows=rows, told=told):
-            return _append(job, schema, rows, told)
-        case Upsert(rows=rows, key=key, told=told):
-            change = _upsert(job.base, schema, pq.read_table(rows), key, told)
+            return {"outputs": [{"path": str(output), **map_columns(job.base, output, mapped)}]}
+        case Append(rows=rows, explicit_columns=explicit):
+            return _append(job, schema, rows, explicit)
+        case Upsert(rows=rows, key=key, explicit_columns=explicit):
+            change = _upsert(job.base, schema, pq.read_table(rows), key, explicit)
         case Delete(rows=rows, key=key):
             change = _delete(schema, pq.read_table(rows), key)
         case Patch(patch=patch):
             change = _patch(job, schema, patch)
             if change.rows is not None:
-                change.rows = _retyped_rows(schema, change.rows)
+                change.rows = _align_rows(schema, change.rows)
         case Filter(filter=wanted):
             change = Change(lambda _, batch: _by_condition(batch, wanted))
     return _write(job, schema, change)
 
 
-def _append(job: Job, schema: pa.Schema, rows: Path, told: list[str]) -> dict[str, Any]:
+def _append(job: Job, schema: pa.Schema, rows: Path, explicit: list[str]) -> dict[str, Any]:
     """Append rows batch by batch, as they may be larger than memory."""
     found = pq.read_schema(rows)
     _same_shape(schema, found)
-    given = retyped(schema, found, lambda names: iter_batches(rows, names), told)
-    wide = unified(schema, given, empty_columns(rows))
+    given = aligned_schema(schema, found, lambda names: iter_batches(rows, names), explicit)
+    wide = unify_schemas(schema, given, empty_columns(rows))
     check_content(schema, wide)
     with ExitStack() as stack:
         output = Output(job.output.with_name(f"{job.output.name}.0"), wide, stack)
-        for batch in chain(iter_batches(job.base), read_as(iter_batches(rows), given)):
-            output.writer.write(conformed(batch, wide))
+        for batch in chain(iter_batches(job.base), convert_batches(iter_batches(rows), given)):
+            output.writer.write(convert_batch(batch, wide))
         if not output.writer.rows:
             raise MalformedData("no_rows_left")
-    return {"outputs": [output.described()], "added": row_count(rows), "changed": 0, "deleted": 0}
+    return {"outputs": [output.describe()], "added": row_count(rows), "changed": 0, "deleted": 0}
 
 
-def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, told: list[str]) -> Change:
+def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, explicit: list[str]) -> Change:
     if not set(rows.schema.names) <= set(schema.names):
         _same_shape(schema, rows.schema)
-    rows = _retyped_rows(schema, rows, told)
+    rows = _align_rows(schema, rows, explicit)
     keys = _keys(rows, key, schema)
     # Write the keys in the type in which they were matched, so that 7 and "7" are one key.
     metadata = rows.schema.metadata
@@ -141,9 +146,11 @@ def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, told: list[
         metadata
     )
 
-    def source(_: int, batch: pa.RecordBatch) -> Places:
-        places: Places = pc.fill_null(pc.index_in(batch.column(key), keys), STAYS).to_numpy()
-        return places.astype(np.int64)
+    def source(_: int, batch: pa.RecordBatch) -> Positions:
+        positions: Positions = pc.fill_null(
+            pc.index_in(batch.column(key), keys), UNCHANGED
+        ).to_numpy()
+        return positions.astype(np.int64)
 
     seen = np.zeros(rows.num_rows, bool)
     for batch in iter_batches(base, [key]):
@@ -152,16 +159,18 @@ def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, told: list[
     return Change(source, rows, np.flatnonzero(~seen))
 
 
-def _retyped_rows(schema: pa.Schema, rows: pa.Table, told: Sequence[str] = ()) -> pa.Table:
-    given = retyped(schema, rows.schema, lambda names: rows.select(names).to_batches(), told)
-    return pa.Table.from_batches(read_as(rows.to_batches(), given), given)
+def _align_rows(schema: pa.Schema, rows: pa.Table, explicit: Sequence[str] = ()) -> pa.Table:
+    given = aligned_schema(
+        schema, rows.schema, lambda names: rows.select(names).to_batches(), explicit
+    )
+    return pa.Table.from_batches(convert_batches(rows.to_batches(), given), given)
 
 
 def _delete(schema: pa.Schema, rows: pa.Table, key: str) -> Change:
     keys = _keys(rows, key, schema)
     return Change(
         lambda _, batch: np.where(
-            pc.is_in(batch.column(key), keys).to_numpy(zero_copy_only=False), GOES, STAYS
+            pc.is_in(batch.column(key), keys).to_numpy(zero_copy_only=False), DELETED, UNCHANGED
         )
     )
 
@@ -181,7 +190,7 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
         try:
             # A cast by Arrow would read 007 and 0x7 as 7, which is the key of another row.
             is_text = pa.types.is_string(column.type)
-            column = read_texts(column, kind) if is_text else column.cast(kind)
+            column = convert_texts(column, kind) if is_text else column.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise MalformedData("key_type", column=key) from error
         if column is None:
@@ -195,17 +204,17 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
     return column
 
 
-def _by_condition(batch: pa.RecordBatch, wanted: RowFilter) -> Places:
+def _by_condition(batch: pa.RecordBatch, wanted: RowFilter) -> Positions:
     met = matching(batch, wanted.where).to_numpy(zero_copy_only=False)
-    return np.where(met != wanted.drop, STAYS, GOES)
+    return np.where(met != wanted.drop, UNCHANGED, DELETED)
 
 
 def _patch(job: Job, schema: pa.Schema, patch: RowPatch) -> Change:
     total = row_count(job.base)
-    places = [change.row for change in patch.set]
-    for place in (*places, *patch.delete):
-        if place >= total:
-            raise MalformedData("row_unknown", place=place, rows=total)
+    positions = [change.row for change in patch.set]
+    for position in (*positions, *patch.delete):
+        if position >= total:
+            raise MalformedData("row_unknown", position=position, rows=total)
     written: list[dict[str, Any]] = []
     for change in patch.set:
         row = read_rows(job.base, change.row, 1)[0]
@@ -215,18 +224,18 @@ def _patch(job: Job, schema: pa.Schema, patch: RowPatch) -> Change:
         written.append({**row, **change.values})
     written += patch.add
     rows = None if not written else _ingested(job, schema, written)
-    sources = {place: number for number, place in enumerate(places)}
-    sources |= dict.fromkeys(patch.delete, GOES)
+    sources = {position: number for number, position in enumerate(positions)}
+    sources |= dict.fromkeys(patch.delete, DELETED)
     where = np.array(sorted(sources), np.int64)
-    values = np.array([sources[place] for place in where], np.int64)
+    values = np.array([sources[position] for position in where], np.int64)
 
-    def source(first: int, batch: pa.RecordBatch) -> Places:
-        found = np.full(batch.num_rows, STAYS, np.int64)
+    def source(first: int, batch: pa.RecordBatch) -> Positions:
+        found = np.full(batch.num_rows, UNCHANGED, np.int64)
         begin, end = np.searchsorted(where, [first, first + batch.num_rows])
         found[where[begin:end] - first] = values[begin:end]
         return found
 
-    return Change(source, rows, np.arange(len(places), len(written)))
+    return Change(source, rows, np.arange(len(positions), len(written)))
 
 
 def _ingested(job: Job, schema: pa.Schema, written: list[dict[str, Any]]) -> pa.Table:
@@ -251,17 +260,17 @@ def _ingested(job: Job, schema: pa.Schema, written: list[dict[str, Any]]) -> pa.
 
 
 def _same_shape(first: pa.Schema, second: pa.Schema) -> None:
-    held, given = shape_of_schema(first), shape_of_schema(second)
-    if held is not given:
-        raise MalformedData("shape_differs", held=held, given=given)
+    existing, given = shape_of_schema(first), shape_of_schema(second)
+    if existing is not given:
+        raise MalformedData("shape_differs", existing=existing, given=given)
 
 
 def _write(job: Job, schema: pa.Schema, change: Change) -> dict[str, Any]:
-    wide = schema if change.rows is None else _holding(schema, change.rows)
+    wide = schema if change.rows is None else _widened_schema(schema, change.rows)
     replacing = None
     if change.rows is not None:
         batches = change.rows.combine_chunks().to_batches()
-        replacing = pa.Table.from_batches([conformed(b, wide) for b in batches], wide)
+        replacing = pa.Table.from_batches([convert_batch(b, wide) for b in batches], wide)
     columns = [] if change.rows is None else change.rows.schema.names
     counts = {"added": len(change.added), "changed": 0, "deleted": 0}
     with ExitStack() as stack:
@@ -271,27 +280,29 @@ def _write(job: Job, schema: pa.Schema, change: Change) -> dict[str, Any]:
             source = change.source(first, batch)
             first += batch.num_rows
             counts["changed"] += int((source >= 0).sum())
-            counts["deleted"] += int((source == GOES).sum())
-            output.writer.write(_changed(conformed(batch, wide), source, replacing, columns))
+            counts["deleted"] += int((source == DELETED).sum())
+            output.writer.write(
+                _apply_change(convert_batch(batch, wide), source, replacing, columns)
+            )
         if replacing is not None and len(change.added):
             for batch in replacing.take(pa.array(change.added)).to_batches():
                 output.writer.write(batch)
         if not output.writer.rows:
             raise MalformedData("no_rows_left")
-    return {"outputs": [output.described()], **counts}
+    return {"outputs": [output.describe()], **counts}
 
 
-def _holding(schema: pa.Schema, rows: pa.Table) -> pa.Schema:
+def _widened_schema(schema: pa.Schema, rows: pa.Table) -> pa.Schema:
     empty = {name for name in rows.schema.names if rows[name].null_count == rows.num_rows}
-    wide = unified(schema, rows.schema, empty)
+    wide = unify_schemas(schema, rows.schema, empty)
     check_content(schema, wide)
     return wide
 
 
-def _changed(
-    batch: pa.RecordBatch, source: Places, replacing: pa.Table | None, given: list[str]
+def _apply_change(
+    batch: pa.RecordBatch, source: Positions, replacing: pa.Table | None, given: list[str]
 ) -> pa.RecordBatch:
-    if (source == STAYS).all():
+    if (source == UNCHANGED).all():
         return batch
     replaced = np.flatnonzero(source >= 0)
     if len(replaced):
@@ -306,11 +317,11 @@ def _changed(
             for name in batch.schema.names
         ]  # fmt: skip
         batch = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-    return batch.filter(pa.array(source != GOES))
+    return batch.filter(pa.array(source != DELETED))
 
 
 def _split(job: Job, schema: pa.Schema, split: RowSplit) -> dict[str, Any]:
-    parts = deal(job.base, split)
+    parts = assign_parts(job.base, split)
     with ExitStack() as stack:
         outputs = [
             Output(job.output.with_name(f"{job.output.name}.{number}"), schema, stack)
@@ -324,7 +335,7 @@ def _split(job: Job, schema: pa.Schema, split: RowSplit) -> dict[str, Any]:
                 output.writer.write(batch.filter(pa.array(part == number)))
         if any(not output.writer.rows for output in outputs):
             raise MalformedData("split_empty")
-    return {"outputs": [output.described() for output in outputs]}
+    return {"outputs": [output.describe() for output in outputs]}
 
 
 def _fix(
@@ -352,7 +363,7 @@ def _fix(
             output.writer.write(batch)
         if not output.writer.rows:
             raise MalformedData("no_rows_left")
-    return {"outputs": [output.described()], **counts}
+    return {"outputs": [output.describe()], **counts}
 
 
 class Output:
@@ -361,21 +372,21 @@ class Output:
     def __init__(self, path: Path, schema: pa.Schema, stack: ExitStack) -> None:
         self.path = path
         self.schema = schema
-        stack.push(self._remove_on_fault)
+        stack.push(self._remove_on_error)
         self.writer = stack.enter_context(CanonicalWriter(path, schema))
 
-    def _remove_on_fault(self, kind: object, *_: object) -> None:
+    def _remove_on_error(self, kind: object, *_: object) -> None:
         if kind is not None:
             self.path.unlink(missing_ok=True)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the description of the file for the program's answer."""
         return {
             "path": str(self.path),
             "rows": self.writer.rows,
             "format": format_of_schema(self.schema),
             "shape": shape_of_schema(self.schema),
-            "columns": described(self.schema),
+            "columns": describe_columns(self.schema),
             "sha256": self.writer.sha256,
             "size": self.writer.size,
         }
@@ -383,14 +394,14 @@ class Output:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program: print one line of JSON."""
-    parser = argparse.ArgumentParser(prog="aiplatform.data.rework", description=__doc__)
+    parser = argparse.ArgumentParser(prog="aiplatform.data.row_operations", description=__doc__)
     parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
     options = parser.parse_args(arguments)
     prepare_process()
     try:
-        answer = {"ok": True, **rework(Job.model_validate_json(options.job.read_bytes()))}
-    except MalformedData as fault:
-        answer = {"ok": False, **fault.as_dict()}
+        answer = {"ok": True, **execute(Job.model_validate_json(options.job.read_bytes()))}
+    except MalformedData as error:
+        answer = {"ok": False, **error.as_dict()}
     sys.stdout.write(dumps(answer) + "\n")
     return 0
 
