@@ -544,8 +544,8 @@ OUTPUTS = {
         "import socket; socket.socket(socket.AF_UNIX).bind(str(out / 's'))",
         "can't be kept",
     ),
-    "a name of two lines": ("(out / 'a\\nb').touch()", "Control characters"),
-    "a name that is not text": ("open(os.fsencode(out) + b'/\\xff', 'w')", "Control characters"),
+    "a name of two lines": ("(out / 'a\\nb').touch()", "a control character"),
+    "a name that is not text": ("open(os.fsencode(out) + b'/\\xff', 'w')", "a control character"),
     "a name that is too long": (
         "d = out / ('x' * 250) / ('y' * 250); d.mkdir(parents=True); (d / 'z').touch()",
         "500",
