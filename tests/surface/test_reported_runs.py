@@ -1,6 +1,5 @@
 """Tests of external runs (``client.run()``) against the application on a real socket."""
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from aiplatform.client import Client, Conflict
 from aiplatform.client.external import sender as sending
-from aiplatform.server.core.migrate import migrations_dir
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.factories import make_experiment, make_project, make_token
@@ -168,25 +165,3 @@ def test_external_run_with_textual_seed_can_be_read(sdk: Client) -> None:
     record = sdk.runs.get("odd").record
     assert record is not None
     assert (record.seed, record.config) == (None, {"seed": "today"})
-
-
-def test_migration_indexes_external_runs_reported_before_it(
-    sdk: Client, session: Session, owner_url: str
-) -> None:
-    report(sdk, "earlier", 0.5, lr=0.1)
-    before = sdk.runs.list("config.lr = 0.1 and metrics.loss = 0.5").all()
-    session.execute(text("DELETE FROM run_details"))
-    session.commit()
-    assert sdk.runs.list().all() == []
-    path = next((migrations_dir() / "versions").glob("*_reported_runs_found.py"))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    migration = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(migration)
-    engine = create_engine(owner_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(migration.FILL)
-    engine.dispose()
-    assert sdk.runs.list("config.lr = 0.1 and metrics.loss = 0.5").all() == before
-    assert len(before) == 1
