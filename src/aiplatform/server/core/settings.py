@@ -6,6 +6,7 @@ Each class holds one section of the settings page; :class:`Settings` has all of 
 import json
 import os
 import re
+from collections.abc import Callable
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
@@ -44,6 +45,22 @@ def _comma_separated(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _comma_separated_pairs(
+    value: object, split: Callable[[str, str], tuple[str, str, str]]
+) -> object:
+    """Split a variable into pairs such as ``name=value``; return other values unchanged.
+
+    Args:
+        value: the variable.
+        split: ``str.partition`` if values may contain an equals sign, ``str.rpartition`` if names
+            may.
+    """
+    if not isinstance(value, str):
+        return value
+    pairs = [split(part, "=") for part in value.split(",") if part.strip()]
+    return {name.strip(): text.strip() for name, _, text in pairs}
 
 
 class ServerSettings(BaseSettings):
@@ -284,13 +301,9 @@ class OidcSettings(BaseSettings):
     @field_validator("oidc_roles", mode="before")
     @classmethod
     def _split_roles(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("{"):
+        if isinstance(value, str) and value.lstrip().startswith("{"):
             return json.loads(value)
-        # A group may have an equals sign in its name, a role may not.
-        pairs = [part.rpartition("=") for part in value.split(",") if part.strip()]
-        return {group.strip(): role.strip() for group, _, role in pairs}
+        return _comma_separated_pairs(value, str.rpartition)
 
 
 class MailSettings(BaseSettings):
@@ -567,10 +580,7 @@ class ScriptSettings(BaseSettings):
     @field_validator("script_environments", mode="before")
     @classmethod
     def _split_environments(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        return {name.strip(): path.strip() for name, _, path in pairs}
+        return _comma_separated_pairs(value, str.partition)
 
     @field_validator("script_environments", mode="after")
     @classmethod
@@ -680,10 +690,7 @@ class ObservabilitySettings(BaseSettings):
     @field_validator("gpu_prices", mode="before")
     @classmethod
     def _split_prices(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.rpartition("=") for part in value.split(",") if part.strip()]
-        return {label.strip(): price.strip() for label, _, price in pairs}
+        return _comma_separated_pairs(value, str.rpartition)
 
     @field_validator("gpu_prices", mode="after")
     @classmethod
