@@ -120,6 +120,7 @@ class AuditAction(StrEnum):
     USER_PASSWORD_RESET = "user:password_reset"  # noqa: S105
     USER_PASSWORD_RESET_ISSUED = "user:password_reset_issued"  # noqa: S105
     USER_PASSWORD_RESET_REQUESTED = "user:password_reset_requested"  # noqa: S105
+    USER_PREFERENCES_UPDATED = "user:preferences_updated"
     USER_RECOVERY_CODES_RENEWED = "user:recovery_codes_renewed"
     USER_REGISTERED = "user:registered"
     USER_SSO_LINKED = "user:sso_linked"

@@ -33,6 +33,7 @@ from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.migrate import WrongRevision, require_current
 from aiplatform.server.core.ratelimits import Bucket, RateLimit
 from aiplatform.server.core.request_checks import RequestChecks, is_loopback
+from aiplatform.server.core.session_cookie import SessionCookie
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.spool import clean_periodically
 from aiplatform.server.datasets.endpoints import router as datasets_router
@@ -57,6 +58,7 @@ from aiplatform.server.tasks.endpoints import ingest_router, submit_router
 from aiplatform.server.tasks.endpoints import router as tasks_router
 from aiplatform.server.tasks.endpoints.prometheus import MULTIPROCESS
 from aiplatform.server.tasks.service.feed import Feeds
+from aiplatform.server.ui.endpoints import router as ui_router
 
 DESCRIPTION = """
 Data in, data checked and versioned; a base model fine-tuned on it; the result evaluated,
@@ -171,9 +173,10 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
         bucket=buckets,
         broker_url=settings.broker_url,
     )
+    app.add_middleware(SessionCookie)
     app.add_middleware(RequestChecks, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
-        # No credentials: programs send tokens, and no cookie authenticates a request.
+        # No credentials: programs send tokens, and the cookie is for our own page only.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -183,8 +186,13 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
-    # A failed login writes its own audit entry, with the account.
-    app.add_middleware(middleware.CountDenials, note=denials.note, except_for="/api/v1/auth/token")
+    # A failed login writes its own audit entry, with the account. A page asks for the session of a
+    # browser that may have none.
+    app.add_middleware(
+        middleware.CountDenials,
+        note=denials.note,
+        except_for={"/api/v1/auth/token", "/api/v1/browser-session"},
+    )
     app.add_middleware(middleware.RequestContext)
     if tracing.is_on():
         app.add_middleware(middleware.TraceRequests)
@@ -227,6 +235,7 @@ def create_app() -> FastAPI:
         schedules_router,
         sweeps_router,
         inference_router,
+        ui_router,
     )
     buckets.add_public_routes(app)
     return app

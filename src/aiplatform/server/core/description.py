@@ -46,7 +46,7 @@ HEADERS = {
     "Purge-After": "Time until which the deleted resource can be restored",
     "Repr-Digest": "SHA-256 of the whole file",
     "Retry-After": "Seconds after which to try again",
-    "Set-Cookie": "Ties the sign-in to the browser that began it",
+    "Set-Cookie": "Cookie of a sign-in or of a session, which only this browser has",
     "Tus-Checksum-Algorithm": "Algorithms of `Upload-Checksum`",
     "Tus-Extension": "Supported extensions of tus",
     "Tus-Max-Size": "Largest size of an upload in bytes",

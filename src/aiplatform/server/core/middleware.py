@@ -4,7 +4,7 @@ It is plain ASGI, because middleware that wraps requests in objects would buffer
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -140,11 +140,15 @@ class TraceRequests:
 class CountDenials:
     """ASGI middleware that reports requests which are refused for want of a valid token.
 
-    ``note`` gets the client's address, its user agent, and the route's method and path.
+    ``note`` gets the client's address, its user agent, and the route's method and path. It is not
+    called for the paths in ``except_for``.
     """
 
     def __init__(
-        self, app: ASGIApp, note: Callable[[str | None, str | None, str], None], except_for: str
+        self,
+        app: ASGIApp,
+        note: Callable[[str | None, str | None, str], None],
+        except_for: Collection[str],
     ) -> None:
         self.app = app
         self.note = note
@@ -158,7 +162,7 @@ class CountDenials:
                 message["type"] == "http.response.start"
                 and message["status"] == HTTPStatus.UNAUTHORIZED
             )
-            if refused and scope["path"] != self.except_for:
+            if refused and scope["path"] not in self.except_for:
                 connection = HTTPConnection(scope)
                 route = getattr(scope.get("route"), "path", None) or scope["path"][:200]
                 agent = connection.headers.get("user-agent")

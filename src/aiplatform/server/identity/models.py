@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Created, Identified, Updated
 from aiplatform.server.core.encryption import sealed_column
+from aiplatform.server.core.errors import Language
+from aiplatform.server.identity.rules import Theme
 
 
 class User(Identified, Updated, Base):
@@ -37,6 +39,16 @@ class UserSecurity(Base):
     password_changed_at: Mapped[datetime | None]
     email_claimed: Mapped[bool] = mapped_column(server_default="false")
     """True if the holder entered the address and nothing proves that it is theirs."""
+
+
+class UserPreferences(Base):
+    """How an account's holder wants the web interface. Null follows the browser."""
+
+    __tablename__ = "user_preferences"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    language: Mapped[Language | None] = mapped_column(String(2))
+    theme: Mapped[Theme | None] = mapped_column(String(6))
 
 
 class UserDevice(Base):

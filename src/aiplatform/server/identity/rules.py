@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Literal
 
 from aiplatform.protocol.permissions import WILDCARD
 from aiplatform.server.core.errors import Language
 from aiplatform.server.core.settings import DEFAULT_ADMIN_PASSWORD
+
+Theme = Literal["light", "dark", "system"]
+"""Colours of the web interface; ``system`` follows the device."""
 
 PLAIN_USER = "user"
 """Global role of accounts without one. The name is reserved; ``roles`` has no such row."""

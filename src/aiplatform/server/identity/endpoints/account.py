@@ -4,6 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
+from sqlalchemy.orm import Session
 
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -54,6 +55,11 @@ Me = Annotated[Principal, Depends(PlatformGuard(allow_first_password=True, accep
 @router.get("", summary="Read your account")
 def read_me(principal: Me, session: SessionDep) -> MeOut:
     """Return the account that the token belongs to."""
+    return render_account(session, principal)
+
+
+def render_account(session: Session, principal: Principal) -> MeOut:
+    """Render the caller's own account."""
     user = session.get_one(User, principal.user_id)
     return MeOut(
         **UserOut.model_validate(user).model_dump(),

@@ -5,6 +5,7 @@ from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
+from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
@@ -16,7 +17,7 @@ from aiplatform.server.identity.endpoints.sign_in import render_tokens
 from aiplatform.server.identity.errors import SsoFailed, SsoOff
 from aiplatform.server.identity.schemas import TokenOut
 from aiplatform.server.identity.schemas.sso import SsoCodeIn, SsoOut
-from aiplatform.server.identity.service import sso
+from aiplatform.server.identity.service import SignedIn, sso
 from aiplatform.server.identity.service.provider import Provider, provider_of
 
 router = APIRouter(prefix="/api/v1/auth/oidc", tags=["identity"])
@@ -178,7 +179,15 @@ def exchange_sso_code(
 
     A code can be exchanged once, within a minute.
     """
+    return render_tokens(exchange_code(session, request, body), response)
+
+
+def exchange_code(session: Session, request: Request, body: SsoCodeIn) -> SignedIn:
+    """Exchange the code for a session.
+
+    Raises:
+        SsoOff, SsoFailed: see :func:`sso.exchange`.
+    """
     settings = get_settings()
     _provider(settings)
-    signed_in = sso.exchange(session, settings, body.code, body.code_verifier, actor_of(request))
-    return render_tokens(signed_in, response)
+    return sso.exchange(session, settings, body.code, body.code_verifier, actor_of(request))

@@ -10,6 +10,12 @@ from aiplatform.server.identity.service.administration import (
     set_active,
     update_user,
 )
+from aiplatform.server.identity.service.browser_sessions import (
+    RenewedTokens,
+    SessionTimes,
+    renew_browser_session,
+    session_times,
+)
 from aiplatform.server.identity.service.credential_watcher import (
     CredentialWatcher,
     sessions_changed,
@@ -24,6 +30,7 @@ from aiplatform.server.identity.service.hooks import (
     on_user_delete,
 )
 from aiplatform.server.identity.service.invitations import accept, invite, revoke
+from aiplatform.server.identity.service.preferences import read_preferences, update_preferences
 from aiplatform.server.identity.service.resets import (
     Link,
     change_email,
@@ -53,6 +60,8 @@ __all__ = [
     "CredentialWatcher",
     "Link",
     "ProjectRole",
+    "RenewedTokens",
+    "SessionTimes",
     "SignedIn",
     "accept",
     "bootstrap",
@@ -77,17 +86,21 @@ __all__ = [
     "on_management",
     "on_security_event",
     "on_user_delete",
+    "read_preferences",
     "refresh",
     "register",
+    "renew_browser_session",
     "request_reset",
     "reset_password",
     "reset_second_factor",
     "revoke",
     "role_tag",
+    "session_times",
     "sessions_changed",
     "set_active",
     "sign_in",
     "sign_out",
+    "update_preferences",
     "update_role",
     "update_user",
 ]

@@ -110,14 +110,21 @@ def create_session(
     return _issue(session, settings, login, must_change_password=security.must_change_password)
 
 
-def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> SignedIn | Problem:
+def refresh(
+    session: Session,
+    settings: Settings,
+    shown: str,
+    origin: Actor,
+    *,
+    replay_grace: timedelta | None = rules.REPLAY_GRACE,
+) -> SignedIn | Problem:
     """Exchange a refresh token for a new pair of tokens, or return the refusal.
 
-    A used token that is shown again within :data:`rules.REPLAY_GRACE`, before its successor was
-    used, is taken for a repetition by a client that lost the answer. The first pair is then
-    withdrawn and a new one issued, so that two parties never hold valid tokens at the same time.
-    Any other second use ends the session. In both cases, a thief and the owner can't both stay
-    signed in.
+    A used token that is shown again within ``replay_grace`` (None: at any time), before its
+    successor was used, is taken for a repetition by a client that lost the answer. The first pair
+    is then withdrawn and a new one issued, so that two parties never hold valid tokens at the same
+    time. Any other second use ends the session. In both cases, a thief and the owner can't both
+    stay signed in.
 
     If a withdrawn token is shown later, the first answer was not lost: two parties have a token
     that was given to one, and nobody can tell which of them is the thief. This ends the session,
@@ -142,9 +149,8 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
         # Absolute value, so that a clock that was set back does not extend the grace period.
-        lost = abs(now - token.used_at) <= rules.REPLAY_GRACE and not any(
-            successor.used_at for successor in successors
-        )
+        recent = replay_grace is None or abs(now - token.used_at) <= replay_grace
+        lost = recent and not any(successor.used_at for successor in successors)
         if not lost:
             return _reused(session, login, user, actor, now, withdrawn=False)
         for successor in successors:
@@ -250,17 +256,7 @@ def _issue(
         "access": timedelta(minutes=settings.access_token_minutes),
         "refresh": timedelta(days=settings.refresh_token_days),
     }
-    # The prefix lets secret scanners recognise a token that leaked.
-    tokens = {kind: f"aip_{kind}_{secrets.token_urlsafe(32)}" for kind in lifetimes}
-    for kind, token in tokens.items():
-        session.add(
-            AuthToken(
-                session_id=login.id,
-                kind=kind,
-                token_hash=hash_token(token),
-                expires_at=func.clock_timestamp() + lifetimes[kind],
-            )
-        )
+    tokens = {kind: _add_token(session, login, kind, lifetimes[kind]) for kind in lifetimes}
     session.flush()
     return SignedIn(
         access_token=tokens["access"],
@@ -268,6 +264,27 @@ def _issue(
         expires_in=int(lifetimes["access"].total_seconds()),
         must_change_password=must_change_password,
     )
+
+
+def issue_access_token(session: Session, login: AuthSession, lifetime: timedelta) -> str:
+    """Issue an access token of the session that can't be renewed."""
+    token = _add_token(session, login, "access", lifetime)
+    session.flush()
+    return token
+
+
+def _add_token(session: Session, login: AuthSession, kind: str, lifetime: timedelta) -> str:
+    # The prefix lets secret scanners recognise a token that leaked.
+    token = f"aip_{kind}_{secrets.token_urlsafe(32)}"
+    session.add(
+        AuthToken(
+            session_id=login.id,
+            kind=kind,
+            token_hash=hash_token(token),
+            expires_at=func.clock_timestamp() + lifetime,
+        )
+    )
+    return token
 
 
 def _forget_old_sessions(session: Session, user_id: int) -> None:

@@ -1,0 +1,126 @@
+"""The session cookie of a browser, and the middleware that turns it into a bearer token.
+
+The cookie holds the tokens of a session, as a program would hold them. A browser sends it by
+itself, even for a page of somebody else. So a request counts as authenticated by the cookie only if
+a page of this server sent it, and a change must also carry a header that no form can send.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import render
+from aiplatform.server.core.request_checks import SAFE_METHODS, came_by_https
+
+NAME = "aiplatform_session"
+HEADER = "X-AIPlatform-UI"
+
+
+class NotFromPage(Problem):
+    """A change that a browser authenticates by its cookie, and that our page did not send."""
+
+    status = 403
+    code = "not_from_page"
+    title = {"en": "Not sent by the platform's page", "zh": "请求并非由平台页面发出"}
+    detail = {
+        "en": "A request that changes something and is authenticated by a browser's cookie must "
+        f"be sent by a page of this server, with the header {HEADER}: 1. Programs send a token "
+        "in the header Authorization instead.",
+        "zh": f"以浏览器 Cookie 认证的修改请求必须由本服务器的页面发出，并带有请求头 {HEADER}: 1。"
+        "程序请改用 Authorization 请求头中的令牌。",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CookieTokens:
+    """The tokens of a session, as the cookie holds them."""
+
+    access: str
+    refresh: str
+
+    @classmethod
+    def read(cls, connection: HTTPConnection) -> "CookieTokens | None":
+        """Return the tokens of the request's cookie, or None if it has no usable one."""
+        access, _, refresh = connection.cookies.get(NAME, "").partition(".")
+        return cls(access, refresh) if access and refresh else None
+
+    def set_on(self, response: Response, request: Request, lifetime: timedelta) -> None:
+        """Set the cookie on ``response``. Scripts can't read it."""
+        response.set_cookie(
+            NAME,
+            f"{self.access}.{self.refresh}",
+            max_age=int(lifetime.total_seconds()),
+            secure=_uses_https(request),
+            httponly=True,
+            # Not strict: a browser that comes back from single sign-on must not look signed out.
+            samesite="lax",
+        )
+
+
+def remove(response: Response, request: Request) -> None:
+    """Remove the cookie from the browser."""
+    response.delete_cookie(NAME, secure=_uses_https(request), httponly=True, samesite="lax")
+
+
+def _uses_https(request: Request) -> bool:
+    # The origin is right even if a proxy that ends TLS is not configured as trusted.
+    return came_by_https(request) or request.headers.get("origin", "").startswith("https://")
+
+
+class SessionCookie:
+    """ASGI middleware that authenticates requests of our page by the cookie.
+
+    It adds the access token as the header ``Authorization``, so that everything behind it handles
+    browsers and programs alike. The tokens are in the request's state as ``cookie_tokens``. A
+    request that has the header already is not changed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other scopes pass through."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            tokens = None
+            if "cookie" in headers and "authorization" not in headers:
+                tokens = CookieTokens.read(HTTPConnection(scope))
+            if tokens is not None:
+                changes = scope["method"] not in SAFE_METHODS
+                if changes and not (headers.get(HEADER) == "1" and _is_same_origin(headers)):
+                    await render(Request(scope), NotFromPage())(scope, receive, send)
+                    return
+                if changes or not _is_embedded_elsewhere(headers):
+                    scope.setdefault("state", {})["cookie_tokens"] = tokens
+                    bearer = (b"authorization", f"Bearer {tokens.access}".encode("latin-1"))
+                    scope["headers"] = [*scope["headers"], bearer]
+        await self.app(scope, receive, send)
+
+
+def _is_same_origin(headers: Headers) -> bool:
+    """Return True if the browser says that a page of this server sent the request.
+
+    Origins that may send tokens, by ``AIPLATFORM_CORS_ORIGINS``, may not use the cookie.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    # The scheme is not compared: behind a proxy that ends TLS it differs.
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+
+def _is_embedded_elsewhere(headers: Headers) -> bool:
+    """Return True if a page of another origin loads the address, instead of a link leading to it.
+
+    Another port of the same machine is another origin, but the same site, whose requests have the
+    cookie.
+    """
+    elsewhere = headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
+    return elsewhere and headers.get("sec-fetch-mode", "") != "navigate"

@@ -1,0 +1,1 @@
+"""The web interface: its session cookie, its live stream, and the built page."""

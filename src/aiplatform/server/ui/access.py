@@ -1,0 +1,42 @@
+"""Guards of the web interface."""
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.session_cookie import CookieTokens
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity import service
+from aiplatform.server.identity.access import BearerToken, PlatformGuard, Principal, actor_of
+
+
+class BrowserGuard(PlatformGuard):
+    """A guard that lets in users who are signed in, and renews the cookie's tokens when due.
+
+    The new content of the cookie is in the request's state as ``renewed_cookie``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(allow_first_password=True)
+
+    async def __call__(self, request: Request, token: BearerToken) -> Principal:
+        """Return the principal.
+
+        Raises:
+            Unauthenticated: also when the tokens can't be renewed.
+        """
+        shown: CookieTokens | None = getattr(request.state, "cookie_tokens", None)
+        if shown is not None:
+            renewed = await run_in_threadpool(_renew, request, shown)
+            if isinstance(renewed, Problem):
+                raise renewed
+            request.state.renewed_cookie = renewed.cookie
+            token = renewed.access
+        return await self.admit(request, token)
+
+
+def _renew(request: Request, shown: CookieTokens) -> service.RenewedTokens | Problem:
+    # The refusal is returned from the transaction, which thereby commits what records it.
+    with transaction() as session:
+        return service.renew_browser_session(session, get_settings(), shown, actor_of(request))

@@ -1,0 +1,68 @@
+"""Schemas of the web interface."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.specs import Strict
+from aiplatform.server.core.errors import Language
+from aiplatform.server.identity.rules import Theme
+from aiplatform.server.identity.schemas import MeOut
+from aiplatform.server.identity.schemas.accounts import EXAMPLE_DETAILS, Password
+
+
+class BrowserSignInIn(Strict):
+    """User name and password. ``code`` is a code of the second factor, or a recovery code."""
+
+    username: Annotated[str, Field(min_length=1, max_length=200)]
+    password: Password
+    code: Annotated[str | None, Field(max_length=64, description="see `totp_required`")] = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "lin", "password": "a long sentence"}]}
+    )
+
+
+class PreferencesIn(Strict):
+    """Changes of the preferences. Omitted fields stay as they are; null follows the browser."""
+
+    language: Language | None = None
+    theme: Theme | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"language": "zh", "theme": "dark"}]})
+
+
+class PreferencesOut(BaseModel):
+    """How the holder of the account wants the web interface. Null follows the browser."""
+
+    language: Language | None
+    theme: Theme | None
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class BrowserSessionOut(BaseModel):
+    """The user whom the browser's cookie signs in.
+
+    ``expires_at`` is when the session ends unless it is renewed. After ``renew_in`` seconds,
+    reading the session again renews it.
+    """
+
+    user: MeOut
+    preferences: PreferencesOut
+    expires_at: datetime
+    renew_in: int
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "user": EXAMPLE_DETAILS | {"permissions": ["projects:write"]},
+                    "preferences": {"language": "zh", "theme": "dark"},
+                    "expires_at": "2026-12-24T08:00:00Z",
+                    "renew_in": 900,
+                }
+            ]
+        }
+    )

@@ -1,0 +1,48 @@
+"""Helpers of the tests of the web interface's routes."""
+
+from typing import Any
+
+from aiplatform.server.core.session_cookie import NAME, CookieTokens
+from tests.factories import PASSWORD
+from tests.openapi_checks import CheckedClient
+
+PATH = "/api/v1/browser-session"
+ORIGIN = "http://127.0.0.1:8400"
+FROM_PAGE = {"X-AIPlatform-UI": "1", "Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
+"""Headers with which the page sends a change."""
+
+
+class Browser:
+    """A browser: it keeps the cookie of the answers and sends what a page of the server would."""
+
+    def __init__(self, client: CheckedClient) -> None:
+        self.client = client
+        self.cookie: str | None = None
+
+    @property
+    def tokens(self) -> CookieTokens:
+        """The tokens in the cookie."""
+        assert self.cookie is not None
+        access, _, refresh = self.cookie.partition(".")
+        return CookieTokens(access, refresh)
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request with the cookie, and keep the one of the answer."""
+        headers = {**FROM_PAGE, **options.pop("headers", {})}
+        if self.cookie is not None:
+            headers["Cookie"] = f"{NAME}={self.cookie}"
+        answer = self.client.request(method, path, headers=headers, **options)
+        # The test client would send the cookie of one browser for all others.
+        kept = answer.cookies.get(NAME)
+        self.client.cookies.clear()
+        if kept is not None:
+            self.cookie = kept
+        return answer
+
+    def sign_in(self, username: str, password: str = PASSWORD, **body: Any) -> Any:
+        """Sign in with user name and password."""
+        return self.request("POST", PATH, json={"username": username, "password": password, **body})
+
+    def read(self, **options: Any) -> Any:
+        """Read the session, which renews it when that is due."""
+        return self.request("GET", PATH, **options)
