@@ -101,6 +101,30 @@ def exchanging(s: Scenario) -> Act:
     return partial(flow.exchange, flow.back()["code"])
 
 
+def without_cookie(s: Scenario, act: Act) -> Any:
+    """Return the answer, and let the client forget its cookie, which counts where no token is."""
+    answer = act()
+    s.client.cookies.clear()
+    return answer
+
+
+@scenario("POST browser-session")
+def signing_a_browser_in(s: Scenario) -> Act:
+    body = {"username": make_user(s.session).username, "password": PASSWORD}
+    post = partial(Api(s.client, None).post, "browser-session", json=body)
+    return partial(without_cookie, s, post)
+
+
+@scenario("POST browser-session/sso")
+def signing_a_browser_in_by_sso(s: Scenario) -> Act:
+    s.client.cookies.clear()
+    flow = Flow(s.client, s.until.enter_context(provider()))
+    flow.provider.person = {"sub": f"person{number()}"}
+    body = {"code": flow.back()["code"], "code_verifier": flow.verifier}
+    post = partial(Api(s.client, None).post, "browser-session/sso", json=body)
+    return partial(without_cookie, s, post)
+
+
 # Accounts
 
 
