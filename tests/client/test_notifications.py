@@ -46,7 +46,7 @@ def test_watch_continues_after_a_broken_connection(monkeypatch: pytest.MonkeyPat
 
 
 def test_watch_without_permission_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = {"status": 403, "code": "permission_denied", "title": "no", "detail": "no"}
+    problem = {"status": 403, "code": "auth.permission_denied", "title": "no", "detail": "no"}
     transport = Streams(f"event: error\ndata: {json.dumps(problem)}\n\n")
     with (
         Client("http://platform.test", token="t", transport=transport) as client,

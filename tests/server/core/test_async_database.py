@@ -235,7 +235,7 @@ class TestRequests:
         assert Counter(answer.status_code for answer in answers) == {503: REQUESTS}
         for answer in answers:
             said = answer.json()
-            assert said.get("code", said.get("error", {}).get("code")) == "unavailable", said
+            assert said.get("code", said.get("error", {}).get("code")) == "server.unavailable", said
             assert answer.headers["retry-after"]
         network.heal()
         assert {requests(far, n).status_code for n in range(5)} <= good
@@ -282,4 +282,4 @@ def test_metrics_without_database_are_answered_with_503(
     monkeypatch.setattr(AsyncDatabase, "run", away)
     points = {"points": [{"key": "loss", "step": 1, "value": 1.0}]}
     answer = api.post(f"tasks/{made.json()['uuid']}/metrics", json=points)
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (503, "server.unavailable")

@@ -191,5 +191,5 @@ class TestWrittenHere:
         self, client: TestClient
     ) -> None:
         answer = client.get("/late")
-        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource.changed_meanwhile")
         assert client.get("/written").status_code == 200

@@ -63,12 +63,12 @@ def sign_in(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     session: SessionDep,
     _: Public,
-    totp: Annotated[str | None, Form(max_length=64, description="see `totp_required`")] = None,
+    totp: Annotated[str | None, Form(max_length=64, description="see `auth.totp_required`")] = None,
 ) -> TokenOut:
     """Sign in with OAuth2's password form: `username`, `password`, and `grant_type=password`.
 
-    For an account with a second factor, the answer is 401 `totp_required`. Send the form again with
-    `totp`: a code of the authenticator app, or a recovery code.
+    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the form again
+    with `totp`: a code of the authenticator app, or a recovery code.
     """
     outcome = service.sign_in(
         session, get_settings(), form.username, form.password, actor_of(request), totp=totp
