@@ -14,7 +14,12 @@ U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
 
 def told(number: int) -> str:
-    data = {"uuid": U, "type": "task:failed", "title": f"n{number}"}
+    data = {
+        "uuid": U,
+        "type": "task:failed",
+        "title": f"n{number}",
+        "created_at": "2026-11-24T08:00:00Z",
+    }
     return f"event: notification\nid: 7-{number}\ndata: {json.dumps(data)}\n\n"
 
 

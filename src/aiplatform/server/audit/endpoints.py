@@ -8,11 +8,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, IPvAnyNetwork
 
 from aiplatform.data.filters import MAX_LENGTH
+from aiplatform.protocol.shapes.audit import AuditOut, AuditUser
 from aiplatform.server.audit import queries
 from aiplatform.server.audit.access import ReadAudit
 from aiplatform.server.audit.queries import check_filter
 from aiplatform.server.audit.rules.filters import Filters
-from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.description import sends_headers

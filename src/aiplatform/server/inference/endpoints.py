@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -18,7 +19,6 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.inference import access, queries, service
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.schemas import (

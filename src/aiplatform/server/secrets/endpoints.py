@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import SecretOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -18,7 +19,7 @@ from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.secrets import queries, service
 from aiplatform.server.secrets.models import Secret
-from aiplatform.server.secrets.schemas import SecretIn, SecretOut
+from aiplatform.server.secrets.schemas import SecretIn
 
 router = APIRouter(
     prefix="/api/v1",

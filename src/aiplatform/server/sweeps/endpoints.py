@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -18,7 +19,6 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep

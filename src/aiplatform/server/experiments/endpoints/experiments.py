@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.filters import read_filter
@@ -40,7 +41,6 @@ from aiplatform.server.experiments.schemas import (
     RunIn,
 )
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks

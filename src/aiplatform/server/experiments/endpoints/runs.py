@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, status
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, serialise_in_thread
 from aiplatform.server.core.problems import ProblemDocument
@@ -31,7 +32,6 @@ from aiplatform.server.experiments.schemas import (
     RunOut,
 )
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
 
+from aiplatform.protocol.shapes.identity import EnrolmentOut, MeOut, SessionOut, TotpOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -29,14 +30,10 @@ from aiplatform.server.identity.schemas import (
     EmailIn,
     EndedOut,
     EnrolIn,
-    EnrolmentOut,
-    MeOut,
     PasswordIn,
     ProofIn,
     RecoveryCodesOut,
-    SessionOut,
-    TotpOut,
-    UserOut,
+    render_user,
 )
 from aiplatform.server.identity.service import second_factor
 
@@ -56,7 +53,7 @@ def read_me(principal: Me, session: SessionDep) -> MeOut:
     """Return the account that the token belongs to."""
     user = session.get_one(User, principal.user_id)
     return MeOut(
-        **UserOut.model_validate(user).model_dump(),
+        **render_user(user).model_dump(),
         permissions=sorted(principal.permissions),
         must_change_password=principal.must_change_password,
         totp_enabled=second_factor.state_of(session, user.id).enabled,

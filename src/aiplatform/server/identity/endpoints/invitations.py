@@ -10,6 +10,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.shapes.identity import (
+    InvitationOut,
+    InvitedProject,
+    NewInvitationOut,
+    UserRef,
+)
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -25,13 +31,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.endpoints.sign_in import TAKEN
 from aiplatform.server.identity.endpoints.users import SignInsWrite, UsersRead, UsersWrite
 from aiplatform.server.identity.models import Invitation, User
-from aiplatform.server.identity.schemas import (
-    InvitationIn,
-    InvitationOut,
-    InvitedProject,
-    NewInvitationOut,
-    UserRef,
-)
+from aiplatform.server.identity.schemas import InvitationIn
 from aiplatform.server.identity.service import hooks
 
 router = APIRouter(prefix="/api/v1/invitations", tags=["identity"])

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
@@ -15,9 +16,7 @@ from aiplatform.server.notifications import queries, service
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.notifications.schemas import (
     ChangedOut,
-    NotificationOut,
     PreferencesIn,
-    PreferencesOut,
     UnreadOut,
     render,
     render_preferences,

@@ -6,6 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.projects import BinItemOut, RestoredOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -16,11 +18,10 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedInOrKey
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.models import BinEntry
-from aiplatform.server.projects.schemas.bin import BinItemOut, RestoredOut, RestoreIn
+from aiplatform.server.projects.schemas.bin import RestoreIn
 from aiplatform.server.projects.service import bin as service
 
 router = APIRouter(prefix="/api/v1", tags=["bin"])

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut, UserRef
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -18,11 +19,10 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep, SignedIn
 from aiplatform.server.identity.models import ApiKey, User
 from aiplatform.server.identity.queries import find_user
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.identity.service import lock_manageable_user
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.queries import KeyRow
-from aiplatform.server.projects.schemas import KeyIn, KeyOut, NewKeyOut
+from aiplatform.server.projects.schemas import KeyIn
 
 router = APIRouter(prefix="/api/v1/users", tags=["identity"])
 

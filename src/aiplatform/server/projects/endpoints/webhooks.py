@@ -7,6 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.notifications import (
+    DeliveryDetailOut,
+    DeliveryOut,
+    NewWebhookOut,
+    WebhookOut,
+)
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
@@ -23,12 +29,8 @@ from aiplatform.server.notifications.models import Webhook, WebhookDelivery
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard, ResourcePath
 from aiplatform.server.projects.schemas.webhooks import (
-    DeliveryDetailOut,
-    DeliveryOut,
-    NewWebhookOut,
     RotateIn,
     WebhookIn,
-    WebhookOut,
     WebhookPatch,
     render_delivery,
     render_detail,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
@@ -18,7 +19,6 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
@@ -22,7 +23,6 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
