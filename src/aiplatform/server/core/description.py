@@ -14,6 +14,7 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
+from aiplatform.server.core.one_thread import answer_in_one_thread
 from aiplatform.server.core.problems import MEDIA_TYPE, ProblemDocument
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
@@ -171,6 +172,7 @@ class DescribedApp(FastAPI):
         del routes[before:]
         for route in (route for router in routers for route in _flatten(router)):
             route.operation_id = route.name
+            answer_in_one_thread(route)
             routes.append(route)
         routes.insert(0, RouteCache(routes[before:]))
 

@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -81,7 +80,6 @@ def _show(session: Session, context: ProjectContext, deployment: Deployment) -> 
 
 
 @router.get("/projects/{project}/deployments", summary="List deployments")
-@serialise_in_thread
 def list_deployments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

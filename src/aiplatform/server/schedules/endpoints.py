@@ -16,7 +16,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -87,7 +86,6 @@ def _respond(
 
 
 @router.get("/projects/{project}/schedules", summary="List schedules")
-@serialise_in_thread
 def list_schedules(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -184,7 +182,6 @@ def delete_schedule(
 
 
 @router.get("/schedules/{schedule}/firings", summary="List what came of a schedule")
-@serialise_in_thread
 def list_firings(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

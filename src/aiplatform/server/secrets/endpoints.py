@@ -12,7 +12,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedIn
@@ -40,7 +39,6 @@ CREATED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/users/me/secrets", summary="List your secrets")
-@serialise_in_thread
 def list_my_secrets(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
@@ -78,7 +76,6 @@ def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDe
 
 
 @router.get("/projects/{project}/secrets", summary="List a project's secrets")
-@serialise_in_thread
 def list_project_secrets(
     context: ReadProject, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:

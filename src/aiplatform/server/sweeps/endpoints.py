@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -84,7 +83,6 @@ def _show(session: Session, context: ProjectContext, uuid: UUID) -> SweepDetailO
 
 
 @router.get("/projects/{project}/sweeps", summary="List sweeps")
-@serialise_in_thread
 def list_sweeps(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

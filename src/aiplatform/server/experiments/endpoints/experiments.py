@@ -19,7 +19,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
@@ -86,7 +85,6 @@ def _show(
 
 
 @router.get("/projects/{project}/experiments", summary="List experiments")
-@serialise_in_thread
 def list_experiments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -276,7 +274,6 @@ def clone_experiment(
 
 
 @router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
-@serialise_in_thread
 def list_runs(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

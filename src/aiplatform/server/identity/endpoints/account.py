@@ -12,7 +12,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity import queries, service
@@ -89,7 +88,6 @@ def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/sessions", summary="List your sessions")
-@serialise_in_thread
 def list_sessions(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionOut]:

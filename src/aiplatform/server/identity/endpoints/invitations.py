@@ -22,7 +22,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.core.settings import get_settings
@@ -71,7 +70,6 @@ def _projects(session: Session, *invitations: Invitation) -> Projects:
 
 
 @router.get("", summary="List invitations")
-@serialise_in_thread
 def list_invitations(
     _: UsersRead,
     session: SessionDep,

@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.core.settings import get_settings
@@ -77,7 +76,6 @@ def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
 
 
 @router.get("/roles", summary="List roles")
-@serialise_in_thread
 def list_roles(
     _: SignedInOrKey,
     session: SessionDep,

@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
@@ -58,7 +57,6 @@ def _details(session: Session, user: User, response: Response) -> UserDetails:
 
 
 @router.get("", summary="List accounts")
-@serialise_in_thread
 def list_users(
     _: UsersRead,
     session: SessionDep,

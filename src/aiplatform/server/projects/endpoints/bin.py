@@ -14,7 +14,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedInOrKey
@@ -59,7 +58,6 @@ def _render(row: Any) -> BinItemOut:
 
 
 @router.get("/bin", summary="List deleted projects")
-@serialise_in_thread
 def list_deleted_projects(
     principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
@@ -95,7 +93,6 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 
 
 @router.get("/projects/{project}/bin", summary="List what was deleted in a project")
-@serialise_in_thread
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:

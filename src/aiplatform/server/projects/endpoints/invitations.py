@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, status
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.projects import ProjectInvitationOut
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
@@ -35,7 +35,6 @@ def render_invitation(row: queries.InvitationRow) -> ProjectInvitationOut:
 
 
 @router.get("/projects/{project}/invitations", summary="List a project's open invitations")
-@serialise_in_thread
 def list_project_invitations(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ProjectInvitationOut]:
@@ -52,7 +51,6 @@ def list_project_invitations(
 
 
 @router.get("/users/me/project-invitations", summary="List your invitations into projects")
-@serialise_in_thread
 def list_my_invitations(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ProjectInvitationOut]:

@@ -13,7 +13,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep, SignedIn
@@ -57,7 +56,6 @@ def _render(row: Any) -> KeyOut:
 
 
 @router.get("/me/keys", summary="List your API keys")
-@serialise_in_thread
 def list_my_keys(
     principal: SignedIn,
     session: SessionDep,
@@ -105,7 +103,6 @@ def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/{user}/keys", summary="List somebody's API keys")
-@serialise_in_thread
 def list_keys_of(
     user: UserName,
     _: UsersRead,

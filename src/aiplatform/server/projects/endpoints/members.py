@@ -22,7 +22,6 @@ from aiplatform.server.core.pagination import (
     Page,
     encode_cursor,
     page_by_id,
-    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
@@ -83,7 +82,6 @@ def _render_access(found: service.Explanation) -> AccessOut:
 
 
 @router.get("/{project}/members", summary="List members")
-@serialise_in_thread
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:

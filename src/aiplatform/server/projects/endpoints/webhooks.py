@@ -21,7 +21,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -60,7 +59,6 @@ DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 
 
 @router.get("/projects/{project}/webhooks", summary="List webhooks")
-@serialise_in_thread
 def list_webhooks(
     context: List, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WebhookOut]:
@@ -157,7 +155,6 @@ def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> Deliver
 
 
 @router.get("/webhooks/{webhook}/deliveries", summary="List deliveries")
-@serialise_in_thread
 def list_deliveries(
     webhook: UUID, context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DeliveryOut]:

@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
@@ -85,7 +84,6 @@ def _base(entry: Entry) -> BaseModelOut | None:
 
 
 @router.get("/models", summary="List models everywhere")
-@serialise_in_thread
 def list_models(
     principal: Annotated[Principal, Depends(access.BROWSE)],
     session: SessionDep,
@@ -101,7 +99,6 @@ def list_models(
 
 
 @router.get("/projects/{project}/models", summary="List a project's models")
-@serialise_in_thread
 def list_project_models(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

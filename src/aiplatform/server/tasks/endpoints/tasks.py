@@ -19,7 +19,6 @@ from aiplatform.server.core.pagination import (
     decode_cursor,
     encode_cursor,
     page_by_id,
-    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
@@ -135,7 +134,6 @@ def _author(references: queries.TaskReferences) -> UserRef | None:
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")
-@serialise_in_thread
 def list_tasks(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -287,7 +285,6 @@ def retry_task(
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")
-@serialise_in_thread
 def get_task_timeline(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
