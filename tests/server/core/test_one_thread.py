@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI, Response
+from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Field
@@ -85,7 +86,7 @@ def client(database_url: str, fail_at_commit: FailAtCommit) -> Iterator[TestClie
     for route in app.routes:
         if isinstance(route, APIRoute):
             answer_in_one_thread(route)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app) as client:
         yield client
 
 
@@ -161,6 +162,11 @@ def test_answer_in_one_thread_with_failed_commit_is_answered_as_conflict(
 
 
 def test_answer_in_one_thread_that_does_not_fit_the_declaration_is_not_sent(
-    client: TestClient,
+    session: Session, fail_at_commit: FailAtCommit
 ) -> None:
-    assert client.get("/wrong").status_code == 500
+    routes = [r for r in make_app(fail_at_commit).routes if isinstance(r, APIRoute)]
+    (route,) = (route for route in routes if route.path == "/wrong")
+    answer_in_one_thread(route)
+    assert route.dependant.call is not None
+    with pytest.raises(ResponseValidationError):
+        route.dependant.call(session=session)
