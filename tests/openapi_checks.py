@@ -372,7 +372,8 @@ _descriptions: dict[tuple[Any, ...], Description] = {}
 
 def describe(app: FastAPI) -> Description:
     """Return the description of an application; applications with the same routes share one."""
-    key = tuple((getattr(r, "path", ""), getattr(r, "endpoint", None)) for r in app.routes)
+    # Each application serves the document by a function of its own, which is no APIRoute.
+    key = tuple((r.path, r.endpoint) for r in app.routes if isinstance(r, APIRoute))
     if key not in _descriptions:
         spanning = [
             route.path_format

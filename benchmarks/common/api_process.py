@@ -12,12 +12,12 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.projects import ProjectOut
 from aiplatform.server.app import create_app
 from aiplatform.server.core.database import transaction
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.endpoints.projects import read_project
-from aiplatform.server.projects.schemas import ProjectOut
 
 GUARD = ProjectGuard(Permission.PROJECTS_READ)
 cached_context: list[ProjectContext] = []

@@ -130,4 +130,4 @@ class TestForeignPages:
     def test_cross_origin_request_is_refused(self, client: CheckedClient, path: str) -> None:
         headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
         answer = client.post(path, content=b"", headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin")
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.cross_origin")

@@ -139,7 +139,7 @@ class TestConsent:
                 grant.role_id = make_role(session, "members:*").id
         session.commit()
         answer = api(user).post(f"{where}/accept")
-        assert (answer.status_code, answer.json()["code"]) == (409, "invitation_gone")
+        assert (answer.status_code, answer.json()["code"]) == (409, "invitation.gone")
         assert user.id not in members(session, project)
 
     def test_invitation_with_higher_role_than_own_is_refused(
@@ -166,7 +166,10 @@ class TestConsent:
         victim = make_user(session)
         place, body = f"projects/{project.uuid}/transfer", {"user": victim.username}
         answer = api(owner).post(place, json=body)
-        assert (answer.status_code, answer.json()["code"]) == (409, "new_owner_is_no_member")
+        assert (answer.status_code, answer.json()["code"]) == (
+            409,
+            "project.new_owner_not_a_member",
+        )
         make_member(session, project, "viewer", victim)
         assert api(owner).post(place, json=body).status_code == 200
 
@@ -182,7 +185,10 @@ class TestConsent:
         params = {"transfer_to": victim.username}
         with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS=str(who == "oneself").lower()):
             answer = by.delete(f"users/{goer.uuid}", params=params)
-            assert (answer.status_code, answer.json()["code"]) == (409, "new_owner_is_no_member")
+            assert (answer.status_code, answer.json()["code"]) == (
+                409,
+                "project.new_owner_not_a_member",
+            )
             assert project.name in answer.json()["detail"]
             session.expire_all()
             assert {agreed.owner_id, project.owner_id} == {goer.id}
@@ -225,7 +231,7 @@ class TestConsent:
             return api(attacker).delete(f"users/{attacker.uuid}", params=params)
 
         answer = give()
-        assert (answer.status_code, answer.json()["code"]) == (409, "deployment_names_shared")
+        assert (answer.status_code, answer.json()["code"]) == (409, "deployment.names_shared")
         assert ": faq." in answer.json()["detail"]
         session.expire_all()
         assert project.owner_id == attacker.id
@@ -241,7 +247,7 @@ class TestConsent:
             make_deployment(session, where, name="faq")
         place, body = f"projects/{project.uuid}/transfer", {"user": heir.username}
         with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS="false"):
-            assert admin.post(place, json=body).json()["code"] == "deployment_names_shared"
+            assert admin.post(place, json=body).json()["code"] == "deployment.names_shared"
         assert admin.post(place, json=body).status_code == 200
 
 

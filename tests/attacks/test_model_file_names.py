@@ -122,7 +122,7 @@ def test_upload_with_hostile_name_is_refused(
             )
             answer = connection.getresponse()
             answers[what] = (answer.status, json.loads(answer.read())["code"])
-    assert answers == dict.fromkeys(REFUSED, (422, "model.invalid_path"))
+    assert answers == dict.fromkeys(REFUSED, (422, "file.invalid_path"))
     assert kept(owner, model) == []
 
 

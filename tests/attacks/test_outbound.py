@@ -81,7 +81,7 @@ class TestServerSideRequests:
         for url in (inside.url, *INTERNAL_URLS):
             answer = owner.patch(place, json={"url": url}, headers={"If-Match": "*"})
             assert (answer.status_code, answer.json()["code"]) in {
-                (422, "webhook_url_refused"), (422, "validation"),
+                (422, "webhook.url_refused"), (422, "request.invalid"),
             }, url  # fmt: skip
         assert inside.hits == []
 
@@ -93,7 +93,7 @@ class TestServerSideRequests:
             f"projects/{world.params['project']}/webhooks",
             json={"name": f"turns {name}", "url": f"http://{name}:{inside.server_port}/x"},
         )
-        assert (made.status_code, made.json()["code"]) == (422, "webhook_url_refused")
+        assert (made.status_code, made.json()["code"]) == (422, "webhook.url_refused")
         assert inside.hits == []
 
     def test_webhook_whose_name_becomes_internal_is_not_called(

@@ -127,11 +127,13 @@ def test_task_with_input_needs_the_scope_to_read_it(
         body = one if place.endswith("tasks") else {"tasks": [one]}
         for missing in sorted(needed):
             answer = key(*WORK, *(needed - {missing})).post(place, json=body)
-            assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+            assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
             assert missing in answer.json()["detail"]
         answer = key(*WORK, *needed).post(place, json=body)
         # No worker here offers the environment of scripts; this is checked after the inputs.
-        allowed = answer.status_code in {201, 202} or answer.json()["code"] == "no_worker_can_run"
+        allowed = (
+            answer.status_code in {201, 202} or answer.json()["code"] == "task.no_worker_can_run"
+        )
         assert allowed, answer.text
     denied = session.scalars(
         select(AuditLog.details["permission"].astext).where(AuditLog.action == "access:denied")
@@ -176,7 +178,7 @@ def test_retry_needs_the_scope_of_the_inputs(
         config={"type": "data_quality", "dataset": {"dataset": dataset, "version": "v1"}},
     )
     answer = key(*WORK).post(f"tasks/{failed.uuid}/retry")
-    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
     assert key(*WORK, "datasets:read").post(f"tasks/{failed.uuid}/retry").status_code == 202
 
 
@@ -210,7 +212,7 @@ def test_schedule_keeps_the_limits_of_the_key_that_created_it(
     fired = session.scalars(
         select(ScheduleFiring).where(ScheduleFiring.schedule_id == row.id)
     ).one()
-    assert (fired.outcome, fired.code) == ("refused", "key_gone")
+    assert (fired.outcome, fired.code) == ("refused", "api_key.gone")
 
 
 def test_sweep_keeps_the_limits_of_the_key_that_created_it(

@@ -55,7 +55,7 @@ class TestRefused:
         body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": QUEUE}
         place = f"projects/{project.uuid}/deployments"
         answer = admin.post(place, json=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
+        assert (answer.status_code, answer.json()["code"]) == (422, "task.no_worker_can_run")
         assert WORDS in answer.json()["detail"]
         assert tasks(session, project) == []
         assert admin.get(place).json()["items"] == []
@@ -71,7 +71,7 @@ class TestRefused:
         else:
             body = {"model": str(make_model(session, project).uuid)}
             answer = admin.post(f"{place}/update", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
+        assert (answer.status_code, answer.json()["code"]) == (422, "task.no_worker_can_run")
         assert WORDS in answer.json()["detail"]
         assert tasks(session, project) == []
 

@@ -97,7 +97,7 @@ def test_sweep_with_reference_to_another_project_is_refused(
     values = [own]
     values.insert(place, foreign[kind])
     answer = begin(parameters={path: {"kind": "choice", "values": values}})
-    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused"), answer.text
+    assert (answer.status_code, answer.json()["code"]) == (422, "sweep.invalid_value"), answer.text
     assert path in answer.json()["detail"]
     assert foreign[kind] in answer.json()["detail"]
     assert tasks_of(session, project) == []
@@ -120,7 +120,7 @@ def test_sweep_with_invalid_value_is_refused(
     said: str,
 ) -> None:  # fmt: skip
     answer = begin(parameters={path: {"kind": "choice", "values": values}})
-    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused"), answer.text
+    assert (answer.status_code, answer.json()["code"]) == (422, "sweep.invalid_value"), answer.text
     assert all(part in answer.json()["detail"] for part in (path, said)), answer.text
     assert tasks_of(session, project) == []
 
@@ -128,7 +128,7 @@ def test_sweep_with_invalid_value_is_refused(
 def test_sweep_with_range_beyond_the_bounds_is_refused(begin: Callable[..., Any]) -> None:
     rank = {"kind": "int", "low": 8, "high": 5000}
     answer = begin(parameters={"lora.rank": rank}, method="random")
-    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused")
+    assert (answer.status_code, answer.json()["code"]) == (422, "sweep.invalid_value")
     assert "5000" in answer.json()["detail"]
 
 

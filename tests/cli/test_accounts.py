@@ -71,7 +71,7 @@ def test_users_rm_asks_for_confirmation(run: Run, ann: FakeServer) -> None:
 
 def test_users_rm_of_a_project_owner_prints_the_server_error(run: Run, ann: FakeServer) -> None:
     detail = "ann owns projects: demo. Transfer them first, or name their new owner."
-    ann.on(f"DELETE users/{U}", problem(409, "owns_projects", detail))
+    ann.on(f"DELETE users/{U}", problem(409, "account.owns_projects", detail))
     ran = run("users", "rm", "ann", "-y")
     assert (ran.code, "demo" in ran.err) == (1, True)
 
@@ -161,7 +161,7 @@ def test_login_with_second_factor_needs_a_code(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = Partial({"access_token": "a", "refresh_token": "r", "expires_in": 900})
-    server.on("POST auth/token", problem(401, "totp_required", "A code too."), answer(token))
+    server.on("POST auth/token", problem(401, "auth.totp_required", "A code too."), answer(token))
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
     ran = run("login", "-u", "ann", "--password-stdin")
     assert (ran.code, "--totp" in ran.err) == (4, True)

@@ -74,7 +74,7 @@ def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None
         entry(session, "session"),
     ))  # fmt: skip
     server.on(f"GET datasets/{second}", answer(Partial({"uuid": second, "name": "other"})))
-    server.on(f"GET datasets/{gone}", problem(404, "not_found", "gone"))
+    server.on(f"GET datasets/{gone}", problem(404, "resource.not_found", "gone"))
     server.on(f"GET users/{user}", answer(Partial({"uuid": user, "username": "lin"})))
     done = run("audit", "ls")
     shown = [line.split("success")[1].split("192.")[0].strip()

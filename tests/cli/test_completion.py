@@ -134,8 +134,8 @@ def test_completion_omits_names_that_a_shell_would_misread(
 @pytest.mark.parametrize(
     "refusal",
     [
-        problem(401, "unauthenticated", "no"),
-        malformed("a fault of the server", problem(500, "internal", "broken")),
+        problem(401, "auth.unauthenticated", "no"),
+        malformed("a fault of the server", problem(500, "server.internal_error", "broken")),
         malformed("another service", answer("no list")),
         ConnectionError("away"),
     ],

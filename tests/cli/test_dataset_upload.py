@@ -75,7 +75,7 @@ def test_upload_whose_report_waits_prints_why(world: FakeServer, run: Run, file:
 def test_upload_by_someone_who_may_not_read_tasks_waits_without_a_reason(
     world: FakeServer, run: Run, file: str
 ) -> None:
-    world.on(f"GET projects/{P}/tasks", problem(403, "permission_denied", "No."))
+    world.on(f"GET projects/{P}/tasks", problem(403, "auth.permission_denied", "No."))
     world.on(f"GET datasets/{D}", head("processing"), head("processing"), head("ready"))
     world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
     ran = run("datasets", "upload", file)

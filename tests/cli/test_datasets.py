@@ -237,7 +237,9 @@ class TestDatasetChanges:
     def test_filter_refused_by_the_server_is_a_usage_error(
         self, world: FakeServer, run: Run
     ) -> None:
-        refused = problem(422, "filter_invalid", "The filter can't be read: … (at character 9).")
+        refused = problem(
+            422, "request.invalid_filter", "The filter can't be read: … (at character 9)."
+        )
         world.on(f"POST datasets/{D}/filter", refused)
         ran = run("datasets", "filter", "faq", "--where", "setosa >> 6")
         assert ran.code == 2
@@ -309,7 +311,7 @@ def test_gate_prints_the_names_of_compared_datasets(world: FakeServer, run: Run)
     refs = [{"dataset": D, "version": "v2"}, {"dataset": E, "version": None}]
     gate = {"min_score": None, "forbid_errors": True, "limits": [], "evaluation": refs}
     world.on(f"GET projects/{P}/dataset-gate", answer(gate))
-    world.on(f"GET datasets/{E}", problem(404, "not_found", "gone"))
+    world.on(f"GET datasets/{E}", problem(404, "resource.not_found", "gone"))
     ran = run("datasets", "gate")
     assert ran.code == 0, ran.err
     assert "faq@v2" in ran.out

@@ -62,7 +62,7 @@ def test_update_without_waiting_prints_the_served_and_the_next_model(
 
 def test_update_during_another_update_prints_the_server_error(run: Run, bot: FakeServer) -> None:
     text = "The deployment is being updated to faq@2 already."
-    bot.on(f"POST deployments/{BOT}/update", problem(409, "deployment_updating", text))
+    bot.on(f"POST deployments/{BOT}/update", problem(409, "deployment.updating", text))
     done = update(run)
     assert done.code != 0
     assert text in " ".join(done.err.split())

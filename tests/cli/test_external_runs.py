@@ -87,8 +87,8 @@ def test_sync_with_invalid_end_is_refused_before_anything_is_written(
 
 
 def test_sync_with_refused_runs_sends_the_others(run: Run, runs: Runs, server: FakeServer) -> None:
-    server.on(f"POST tasks/{T}/metrics", problem(404, "not_found", "no such task"))
-    server.on(f"POST tasks/{E}/metrics", problem(409, "task_finished", "it has ended"))
+    server.on(f"POST tasks/{T}/metrics", problem(404, "resource.not_found", "no such task"))
+    server.on(f"POST tasks/{E}/metrics", problem(409, "task.finished", "it has ended"))
     said = run("runs", "sync", "--ended", "failed")
     assert said.code == 1
     assert "run-a is not sent: no such task" in said.err

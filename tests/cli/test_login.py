@@ -56,7 +56,7 @@ def test_login_sso_with_password_options_is_refused(
 def test_login_with_wrong_password_prints_no_login_hint(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.on("POST auth/token", problem(401, "wrong_credentials", "Wrong."))
+    server.on("POST auth/token", problem(401, "auth.wrong_credentials", "Wrong."))
     monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
     ran = run("login", "-u", "admin", "--password-stdin")
     assert (ran.code, ran.err) == (4, "Error: Wrong.\n")

@@ -86,13 +86,15 @@ def test_every_administrative_sdk_method_has_a_command(group: str) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [
-        (problem(401, "unauthenticated", "Sign in again."), 4, "aiplatform login"),
-        (problem(403, "permission_denied", "This needs projects:read."), 1, "projects:read"),
-        (problem(403, "password_change_required", "Change it."), 1, "aiplatform login"),
-        (problem(503, "unavailable", "The database does not answer."), 3, "database"),
+        (problem(401, "auth.unauthenticated", "Sign in again."), 4, "aiplatform login"),
+        (problem(403, "auth.permission_denied", "This needs projects:read."), 1, "projects:read"),
+        (problem(403, "auth.password_change_required", "Change it."), 1, "aiplatform login"),
+        (problem(503, "server.unavailable", "The database does not answer."), 3, "database"),
         (httpx.ConnectError("[Errno 111] Connection refused"), 3, "aiplatform up"),
         (
-            malformed("a fault of the server", problem(500, "internal", "The server failed.")),
+            malformed(
+                "a fault of the server", problem(500, "server.internal_error", "The server failed.")
+            ),
             1,
             "The server failed.",
         ),
@@ -118,10 +120,12 @@ def test_errors_are_one_line_and_a_hint(
 
 
 def test_errors_with_json_option_are_json(run: Run, server: FakeServer) -> None:
-    server.on("GET projects", problem(403, "permission_denied", "No.", permission="projects:read"))
+    server.on(
+        "GET projects", problem(403, "auth.permission_denied", "No.", permission="projects:read")
+    )
     ran = run("projects", "ls", "--json")
     error = json.loads(ran.err)["error"]
-    assert error["code"] == "permission_denied"
+    assert error["code"] == "auth.permission_denied"
     assert error["status"] == 403
     assert error["message"] == "No."
     assert error["permission"] == "projects:read"

@@ -112,7 +112,7 @@ class TestUse:
 
     def test_deleted_stored_project_is_explained(self, run: Run, two: FakeServer) -> None:
         run("projects", "use", "other")
-        gone = problem(404, "not_found", "There is no such project.", resource="project")
+        gone = problem(404, "resource.not_found", "There is no such project.", resource="project")
         two.on(f"GET projects/{E}/tasks", gone)
         ran = run("tasks", "ls")
         assert ran.code == 1

@@ -62,7 +62,10 @@ def test_set_with_empty_value_is_refused(
 def test_rm_deletes_a_secret(run: Run, server: FakeServer) -> None:
     server.on("DELETE users/me/secrets/hub", answer(status=204))
     assert "Removed" in run("secrets", "rm", "hub").err
-    server.on("DELETE users/me/secrets/none", problem(404, "not_found", "There is no such secret."))
+    server.on(
+        "DELETE users/me/secrets/none",
+        problem(404, "resource.not_found", "There is no such one."),
+    )
     assert run("secrets", "rm", "none").code == 1
 
 

@@ -179,7 +179,7 @@ def test_pause_resume_and_retry(run: Run, server: FakeServer) -> None:
 def test_retry_dead_retries_all_failed_tasks(run: Run, server: FakeServer) -> None:
     failed = TASK | {"status": "failed"}
     server.on(f"GET projects/{P}/tasks", page(failed | {"uuid": E, "name": "served"}, failed))
-    server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
+    server.on(f"POST tasks/{E}/retry", problem(409, "task.not_retriable", "Can't be retried"))
     server.on(f"POST tasks/{T}/retry", answer(TASK | {"uuid": E, "retry_of": T}, 202))
     said = run("tasks", "retry", "--dead", "--project", P).err
     assert "served is not retried: " in said
@@ -195,7 +195,7 @@ def test_retry_dead_retries_dependencies_before_dependents(run: Run, server: Fak
         failed | {"uuid": E, "name": "middle"},
     ]
     server.on(f"GET projects/{P}/tasks", page(*newest_first))
-    refusal = problem(409, "dependency_failed", "Dependency has failed")
+    refusal = problem(409, "task.dependency_failed", "Dependency has failed")
     asked: list[str] = []
     done: set[str] = set()
 
@@ -280,7 +280,7 @@ def test_retry_dead_with_refused_tasks_exits_with_1(
     failed = TASK | {"status": "failed"}
     server.on(f"GET projects/{P}/tasks", page(failed | {"uuid": E, "name": "served"}, failed))
     server.on(f"POST tasks/{T}/retry", answer(TASK | {"uuid": D, "retry_of": T}, 202))
-    server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
+    server.on(f"POST tasks/{E}/retry", problem(409, "task.not_retriable", "Can't be retried"))
     refused = run("tasks", "retry", "--dead", "--project", P)
     assert refused.code == 1
     assert f"is queued again as {D}" in refused.err

@@ -47,7 +47,7 @@ class FakeClient:
             ])  # fmt: skip
         if status is None:
             if not self.administrator:
-                raise PermissionDenied("no", code="permission_denied")
+                raise PermissionDenied("no", code="auth.permission_denied")
             load = {"cpu_percent": 50.0, "memory_used_mb": 2048, "gpu0.percent": 90.0}
             return Listed([
                 Worker(uuid=UUID, name="w1", alive=True, memory_mb=8192, load=load,

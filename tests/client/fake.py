@@ -104,7 +104,7 @@ class FakeServer(httpx.BaseTransport):
             self.bodies.append(body)
             script = self.scripts.get(f"{request.method} {request.url.path}")
             if script is None:
-                return problem(404, "not_found", f"{request.method} {request.url.path}")
+                return problem(404, "resource.not_found", f"{request.method} {request.url.path}")
             given = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(given, Exception):
             raise given

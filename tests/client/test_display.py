@@ -11,7 +11,7 @@ import pytest
 from rich.pretty import pretty_repr
 
 from aiplatform.client import Client, Dataset, Model, Pages, Resource, Task
-from aiplatform.client.base import UserRef
+from aiplatform.protocol.shapes.identity import UserRef
 from tests.client.fake import FakeServer, malformed, page
 from tests.openapi_checks import Description, Partial
 from tests.surface.recorder import classes

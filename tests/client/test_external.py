@@ -59,12 +59,12 @@ class Platform(FakeServer):
         kind = "points" if "points" in body else "lines"
         taken: list[dict[str, Any]] = getattr(self, kind)
         if body["first"] > len(taken) + 1:
-            return problem(409, "records_missing", "no", expected=len(taken) + 1)
+            return problem(409, "run.records_missing", "no", expected=len(taken) + 1)
         taken += body[kind][len(taken) + 1 - body["first"] :]
         if fault == "answer lost":
             raise httpx.ReadError("cut off")
         if fault == "busy":
-            return problem(503, "unavailable", "busy")
+            return problem(503, "server.unavailable", "busy")
         stored = {"accepted": 0, "dropped_bytes": self.dropped, "taken": len(taken)}
         return answer({**stored, "status": self.status})
 
@@ -265,7 +265,7 @@ def test_cancellation_is_noticed_by_the_run(client: Client, server: Platform) ->
 
 
 def test_permanent_error_is_raised_at_the_start(client: Client, server: Platform) -> None:
-    server.on(BEGIN, problem(404, "not_found", "no such project"))
+    server.on(BEGIN, problem(404, "resource.not_found", "no such project"))
     with pytest.raises(NotFound):
         client.run("r")
     assert client.external.unsent() == []
@@ -285,7 +285,7 @@ def test_dropped_log_lines_are_warned_of_once(
 def test_deleted_task_does_not_disturb_the_loop(
     client: Client, server: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.on(f"POST tasks/{RUN}/metrics", problem(404, "not_found", "gone"))
+    server.on(f"POST tasks/{RUN}/metrics", problem(404, "resource.not_found", "gone"))
     with client.run("r") as run:
         run.log({"loss": 1})
         until(lambda: "not reported any more" in caplog.text)

@@ -112,7 +112,7 @@ def test_refused_artifact_is_set_aside_and_the_run_continues(
     server.expect("a.txt", "b.txt")
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
-    server.answers = iter([problem(409, "quota_exceeded", "the project is full")])
+    server.answers = iter([problem(409, "project.quota_exceeded", "the project is full")])
     with client.run("r") as run:
         run.log_artifact(tmp_path / "a.txt")
         until((run.journal.directory / "refused" / "a.txt").exists)
@@ -129,7 +129,7 @@ def test_artifact_is_retried_after_temporary_errors(
     client: Client, server: Keeping, tmp_path: Path
 ) -> None:
     server.expect("a.txt")
-    busy = [problem(503, "unavailable", "busy") for _ in range(8)]
+    busy = [problem(503, "server.unavailable", "busy") for _ in range(8)]
     server.answers = iter([*busy, *itertools.repeat(None, 5)])
     (tmp_path / "a.txt").write_text("a")
     with client.run("r") as run:
@@ -290,7 +290,9 @@ def test_artifact_sent_by_another_process_is_removed(
 ) -> None:
     def by_another(_: httpx.Request) -> httpx.Response:
         (run.journal.directory / "artifacts" / "a.txt").unlink()
-        return problem(409, "quota_exceeded", "full") if server.kept else answer(Partial({}))
+        return (
+            problem(409, "project.quota_exceeded", "full") if server.kept else answer(Partial({}))
+        )
 
     server.on(PREFIX + "a.txt", by_another)
     (tmp_path / "a.txt").write_text("a")

@@ -14,7 +14,12 @@ U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
 
 def told(number: int) -> str:
-    data = {"uuid": U, "type": "task:failed", "title": f"n{number}"}
+    data = {
+        "uuid": U,
+        "type": "task:failed",
+        "title": f"n{number}",
+        "created_at": "2026-11-24T08:00:00Z",
+    }
     return f"event: notification\nid: 7-{number}\ndata: {json.dumps(data)}\n\n"
 
 
@@ -46,7 +51,7 @@ def test_watch_continues_after_a_broken_connection(monkeypatch: pytest.MonkeyPat
 
 
 def test_watch_without_permission_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = {"status": 403, "code": "permission_denied", "title": "no", "detail": "no"}
+    problem = {"status": 403, "code": "auth.permission_denied", "title": "no", "detail": "no"}
     transport = Streams(f"event: error\ndata: {json.dumps(problem)}\n\n")
     with (
         Client("http://platform.test", token="t", transport=transport) as client,

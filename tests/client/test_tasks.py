@@ -72,7 +72,7 @@ def test_watch_gives_up_if_the_server_stays_away(
 
 
 def test_watch_does_not_retry_refusals(client: Client, server: FakeServer) -> None:
-    server.on(EVENTS, problem(404, "not_found", "No such task."))
+    server.on(EVENTS, problem(404, "resource.not_found", "No such task."))
     with pytest.raises(NotFound):
         list(client.tasks.watch(T))
     assert server.count(EVENTS) == 1
@@ -141,7 +141,7 @@ def test_watch_yields_a_repeated_state_once(
     assert [event.data for event in client.tasks.watch(T)] == [state[2], ended[2], {}]
 
 
-EXPIRED = {"status": 401, "code": "unauthenticated", "detail": "Sign in again."}
+EXPIRED = {"status": 401, "code": "auth.unauthenticated", "detail": "Sign in again."}
 
 
 def test_watch_renews_an_expired_token(
@@ -170,7 +170,7 @@ def test_watch_renews_an_expired_token(
 
 
 def test_watch_ends_if_it_is_no_longer_allowed(client: Client, server: FakeServer) -> None:
-    gone = {"status": 404, "code": "not_found", "detail": "There is no such task."}
+    gone = {"status": 404, "code": "resource.not_found", "detail": "There is no such task."}
     server.on(EVENTS, sse((None, "error", gone)))
     with pytest.raises(NotFound, match="no such task"):
         list(client.tasks.watch(T))

@@ -8,7 +8,10 @@ from aiplatform.client.transport import back_off, normalised
 from tests.client.fake import FakeServer, answer, malformed, problem
 from tests.openapi_checks import Partial
 
-ME = Partial({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
+ME = Partial({
+    "uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann",
+    "email": "ann@example.org", "role": "user",
+})  # fmt: skip
 LOST = httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
 

@@ -81,7 +81,7 @@ def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
             {503} if access.may_be_unavailable else set()
         ), about
         if answer.status_code == 409:
-            assert answer.json()["code"] != "project_archived", about
+            assert answer.json()["code"] != "project.archived", about
     elif access.kind == "project" and person == "outsider":
         assert answer.status_code == 404, about
     else:

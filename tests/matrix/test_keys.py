@@ -123,7 +123,7 @@ def test_key_is_refused_where_a_session_is_required(
         answer = send_declared(client, access, token, world.params | params)
         with case(access, "key"):
             assert answer.status_code == 403, (access.key, answer.status_code, answer.text)
-            assert answer.json()["code"] == "session_required"
+            assert answer.json()["code"] == "auth.session_required"
 
 
 @pytest.mark.parametrize(

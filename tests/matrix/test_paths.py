@@ -43,7 +43,7 @@ def test_archived_project_is_read_only(
         with case(access, person):
             assert answer.status_code == 409, (access.key, person, answer.text)
             if access.method != "HEAD":  # an answer to HEAD has no body
-                assert answer.json()["code"] == "project_archived", (access.key, answer.text)
+                assert answer.json()["code"] == "project.archived", (access.key, answer.text)
 
 
 _worlds: dict[str, World] = {}

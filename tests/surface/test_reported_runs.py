@@ -147,7 +147,7 @@ def test_runs_without_an_experiment_are_listed_filtered_sorted_and_compared(
     assert "host" in read.record.environment
     with pytest.raises(Conflict, match="executed outside the platform") as refused:
         read.rerun()
-    assert refused.value.code == "run_executes_elsewhere"
+    assert refused.value.code == "run.executes_elsewhere"
 
 
 def test_external_run_that_ends_keeps_its_earlier_metrics(sdk: Client) -> None:

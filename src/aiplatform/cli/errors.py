@@ -59,7 +59,7 @@ def report(error: Exception) -> ExitCode:
             return _print_api_error(error, ExitCode.NOT_LOGGED_IN)
         case ServerUnavailable():
             return _print_api_error(error, ExitCode.UNAVAILABLE)
-        case ApiError(code="filter_invalid" | "dataset.condition_unreadable"):
+        case ApiError(code="request.invalid_filter" | "dataset.invalid_condition"):
             return _print_api_error(error, ExitCode.USAGE)
         case ApiError():
             if error.status == HTTPStatus.NOT_FOUND and error.params.get("resource") == "project":

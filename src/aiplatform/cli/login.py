@@ -106,7 +106,7 @@ def _log_in(client: "Client", username: str, password: str, totp: str | None) ->
     try:
         client.login(username, password, totp=totp, remember=True)
     except Unauthenticated as error:
-        if error.code != "totp_required":
+        if error.code != "auth.totp_required":
             raise
         if not sys.stdin.isatty():
             error.hint = tr("Give the code with --totp.")

@@ -299,7 +299,7 @@ def retry(
                 raise  # the same error would occur for all others
             except ApiError as error:
                 refused[one.uuid] = tr("{name} is not retried: {error}", name=one.name, error=error)
-                if error.code == "dependency_failed":
+                if error.code == "task.dependency_failed":
                     later.append(one)
         due = later if len(later) < len(due) else []
     for reason in refused.values():

@@ -14,7 +14,7 @@ from aiplatform.client.accounts import (
 )
 from aiplatform.client.artifacts import Artifact
 from aiplatform.client.audit import AuditEntry
-from aiplatform.client.base import Resource, UserRef
+from aiplatform.client.base import Resource
 from aiplatform.client.bin import BinItem, Restored
 from aiplatform.client.bundles import Bundle
 from aiplatform.client.chat import ChatReply, ChatStream
@@ -73,6 +73,7 @@ from aiplatform.client.users import User
 from aiplatform.client.webhooks import Delivery, Webhook
 from aiplatform.client.workers import Worker
 from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import (
     EvaluationSpec,
     LoraSpec,

@@ -1,76 +1,49 @@
 """Your own account (sessions, second factor, password) and invitations for other people."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
+from aiplatform.protocol.shapes.identity import (
+    EnrolmentOut,
+    InvitationOut,
+    LinkOut,
+    SessionOut,
+    TotpOut,
+)
 
 
-class LoginSession(Resource):
+class LoginSession(Resource, SessionOut):
     """A session in which you are logged in."""
-
-    uuid: UUID
-    current: bool = False
-    created_at: datetime | None = None
-    last_seen_at: datetime | None = None
-    ip_address: str | None = None
-    user_agent: str | None = None
 
     def end(self) -> None:
         """End this session."""
         self.client.account.end_session(self)
 
 
-class SecondFactor(Resource):
+class SecondFactor(Resource, TotpOut):
     """The state of the second factor (a code of an authenticator app) of your account."""
 
-    enabled: bool = False
-    recovery_codes_left: int = 0
 
-
-class Enrolment(Resource):
+class Enrolment(Resource, EnrolmentOut):
     """The secret that an authenticator app needs; ``uri`` is for its QR code."""
 
-    secret: str = Field(repr=False)
-    uri: str = Field(repr=False)
 
-
-class Link(Resource):
+class Link(Resource, LinkOut):
     """A single-use link, returned only when it is created."""
 
-    token: str = Field(repr=False)
-    link: str = Field(repr=False)
-    expires_at: datetime | None = None
 
-
-class InvitedProject(BaseModel):
-    """The project that an invitation leads to, and the role in it."""
-
-    uuid: UUID
-    name: str
-    role: str
-
-
-class Invitation(Resource):
+class Invitation(Resource, InvitationOut):
     """An invitation, whose link creates one account.
 
     ``token``, ``link`` and ``sent`` are set only in the answer to its creation. ``sent`` is true if
     a message with the link is on its way.
     """
 
-    uuid: UUID
-    email: str
-    role: str | None = None
-    project: InvitedProject | None = None
-    status: str | None = None
-    invited_by: UserRef | None = None
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
     token: str | None = Field(None, repr=False)
     link: str | None = Field(None, repr=False)
     sent: bool | None = None

@@ -28,7 +28,7 @@ def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> P
     """List the artifacts of a task, ordered by path."""
 
     def made(item: object) -> Artifact:
-        artifact = Artifact.model_validate(item)
+        artifact = Artifact.read_answer(item)
         artifact.bind(client)
         return artifact
 

@@ -1,41 +1,19 @@
 """The audit trail: ``client.audit``."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
-
-from pydantic import BaseModel
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.pages import Pages
+from aiplatform.protocol.shapes.audit import AuditOut
 
 
-class AuditUser(BaseModel):
-    """The user of an audit entry, with the username of that time."""
-
-    uuid: UUID | None = None
-    username: str | None = None
-
-
-class AuditEntry(Resource):
+class AuditEntry(Resource, AuditOut):
     """A record of who did what to which resource, and the outcome.
 
     ``user`` is None for an action of the platform itself.
     """
-
-    uuid: UUID | None = None
-    action: str
-    outcome: str | None = None
-    user: AuditUser | None = None
-    resource_type: str | None = None
-    resource_id: str | None = None
-    project: UUID | None = None
-    details: dict[str, Any] = {}
-    ip_address: str | None = None
-    user_agent: str | None = None
-    created_at: datetime | None = None
 
 
 class Audit(Group):

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from aiplatform.client.display import ResourceList, record_of, summary
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.shape import Shape
 from aiplatform.protocol.validation_errors import message_of, place_of
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
 
 
-class Resource(BaseModel):
+class Resource(Shape):
     """An object of the server as it was when read, tied to the client that read it.
 
-    Fields that a newer server adds are kept, and can be read as attributes, too.
+    Answers are read with :meth:`~aiplatform.protocol.shapes.shape.Shape.read_answer`: fields that a
+    newer server adds can be read as attributes, too.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -58,15 +60,6 @@ class Resource(BaseModel):
         return record_of(self)
 
 
-class UserRef(BaseModel):
-    """A user, as other resources refer to one."""
-
-    model_config = ConfigDict(extra="allow")
-
-    uuid: UUID
-    username: str
-
-
 def purge_time(response: httpx.Response) -> datetime | None:
     """Return until when a deleted resource can be restored; None if it is gone for good."""
     header = response.headers.get("purge-after")
@@ -97,7 +90,7 @@ class Group:
 
     def _make(self, kind: type[R], data: Any, etag: str | None = None) -> R:
         try:
-            resource = kind.model_validate(data)
+            resource = kind.read_answer(data)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = place_of(first) or "the answer"

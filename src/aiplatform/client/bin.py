@@ -1,38 +1,23 @@
 """The bin: deleted projects, datasets and models, which can be restored or purged."""
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name, name_of
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name, name_of
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.protocol.shapes.projects import BinItemOut, RestoredOut
 
 
-class BinItem(Resource):
+class BinItem(Resource, BinItemOut):
     """A deleted object that can be restored until ``purge_after``.
 
     Its ``bytes`` still count towards quotas.
     """
 
-    uuid: UUID
-    kind: Literal["project", "dataset", "model"]
-    name: str
-    version: str | None = None
-    shared: bool = False
-    bytes: int = 0
-    deleted_by: UserRef | None = None
-    deleted_at: datetime | None = None
-    purge_after: datetime | None = None
 
-
-class Restored(Resource):
+class Restored(Resource, RestoredOut):
     """An object that was restored from the bin, with the name that it has now."""
-
-    uuid: UUID
-    kind: Literal["project", "dataset", "model"]
-    name: str
-    version: str | None = None
 
 
 BinItemLike = BinItem | UUID | str

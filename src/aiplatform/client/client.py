@@ -136,8 +136,8 @@ class Client:
         Check :attr:`must_change_password` afterwards.
 
         Raises:
-            Unauthenticated: if username or password is wrong. The code ``totp_required`` means that
-                they are right, and that a code of the authenticator app or a recovery code is
+            Unauthenticated: if username or password is wrong. The code ``auth.totp_required`` means
+                that they are right, and that a code of the authenticator app or a recovery code is
                 needed, too.
         """
         form = {"grant_type": "password", "username": username, "password": password}

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.base import Group, Resource
 from aiplatform.client.dataset_rows import Where, conditions_of
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import UploadData
 from aiplatform.client.transport import segment
+from aiplatform.protocol.shapes.identity import UserRef
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import Dataset, DatasetLike, DatasetVersion

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Resource, UserRef, as_uuid, find_by_name, purge_time
+from aiplatform.client.base import Resource, as_uuid, find_by_name, purge_time
 from aiplatform.client.dataset_changes import DatasetChanges
 from aiplatform.client.dataset_files import DatasetFiles
 from aiplatform.client.dataset_imports import DatasetImports
@@ -28,6 +28,7 @@ from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.shapes.identity import UserRef
 
 _REPORTS_SEARCHED = 50
 """Number of pending report tasks, newest first, among which that of a dataset is searched."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.chat import (
     ANSWER_SECONDS,
     CHAT,
@@ -29,6 +29,7 @@ from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Resources
 
 _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.datasets import DatasetLike
 from aiplatform.client.models import ModelLike
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.protocol.enums import ExperimentStatus
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import TrainingSpec
 
 

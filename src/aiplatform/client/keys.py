@@ -1,41 +1,26 @@
 """API keys: tokens for programs that act for a user."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field
-
-from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
+from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut
 
 
-class Key(Resource):
+class Key(Resource, KeyOut):
     """An API key. Only its ``prefix`` is stored in readable form."""
-
-    uuid: UUID
-    name: str
-    prefix: str
-    scopes: list[str]
-    project: UUID | None = None
-    user: UserRef
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
-    last_used_at: datetime | None = None
-    revoked_at: datetime | None = None
 
     def revoke(self) -> None:
         """Revoke the key, so that requests with it are refused."""
         self.client.keys.revoke(self, user=self.user.username)
 
 
-class NewKey(Key):
+class NewKey(Key, NewKeyOut):
     """A new key, with its secret text, which is returned only when it is created."""
-
-    key: str = Field(repr=False)
 
 
 class Keys(Group):

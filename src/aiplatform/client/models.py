@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, purge_time
+from aiplatform.client.base import Group, Resource, as_uuid, purge_time
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
 from aiplatform.client.pages import Pages
@@ -22,6 +22,7 @@ from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
 from aiplatform.protocol.references import DatasetRef, FromTask, ModelReference
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import EvaluationSpec
 
 

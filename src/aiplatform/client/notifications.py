@@ -1,32 +1,21 @@
 """Your inbox: read notifications, delete them, and watch new ones arrive."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.notifications import EmailMode, NotificationType
+from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut
 
 _SILENCE_SECONDS = 45.0
 
 
-class Notification(Resource):
+class Notification(Resource, NotificationOut):
     """A message in your inbox. ``event_id`` is set if it came from :meth:`Notifications.watch`."""
 
-    uuid: UUID
-    type: str
-    title: str
-    message: str | None = None
-    data: dict[str, Any] = {}
-    project: UUID | None = None
-    is_read: bool = False
-    created_at: datetime | None = None
     event_id: str | None = None
 
     def mark_read(self) -> None:
@@ -38,24 +27,8 @@ class Notification(Resource):
         self.client.notifications.delete(self)
 
 
-class TypePreference(BaseModel):
-    """The channels for one type of notification. A ``mandatory`` type always goes to the inbox."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    label: str
-    inbox: bool
-    email: bool
-    mandatory: bool = False
-
-
-class Preferences(Resource):
+class Preferences(Resource, PreferencesOut):
     """Your settings for notifications; ``email`` says when emails are sent."""
-
-    email: EmailMode
-    language: str = "en"
-    types: list[TypePreference] = []
 
 
 class Notifications(Group):

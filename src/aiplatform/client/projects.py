@@ -5,34 +5,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name, purge_time
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name, purge_time
 from aiplatform.client.errors import AmbiguousName, NotFound
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
 from aiplatform.language import tr
-from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.protocol.shapes.projects import (
+    AccessOut,
+    MemberOut,
+    ProjectInvitationOut,
+    ProjectOut,
+    ProjectUsageOut,
+)
 
 MY_INVITATIONS_PATH = "users/me/project-invitations"
 ACCEPTED = 202
 
 
-class Project(Resource):
+class Project(Resource, ProjectOut):
     """A project; each dataset, task, model and deployment belongs to one.
 
     Projects are the boundary between tenants.
     """
-
-    uuid: UUID
-    name: str
-    description: str | None = None
-    status: ProjectStatus = ProjectStatus.ACTIVE
-    owner: UserRef | None = None
-    config: dict[str, Any] = {}
-    tags: list[Any] = []
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
 
     def update(self, **changes: Any) -> "Project":
         """Change name, description, status, config or tags."""
@@ -70,24 +64,12 @@ class Retention(Resource):
     frees: dict[str, int] = {}
 
 
-class Member(Resource):
+class Member(Resource, MemberOut):
     """A user's role in a project."""
 
-    user: UserRef
-    role: str
-    created_at: datetime | None = None
 
-
-class ProjectInvitation(Resource):
+class ProjectInvitation(Resource, ProjectInvitationOut):
     """An open invitation to become a member of a project."""
-
-    uuid: UUID
-    project: UUID
-    project_name: str
-    username: str
-    role: str
-    invited_by: UserRef | None = None
-    created_at: datetime | None = None
 
     def accept(self) -> None:
         """Accept the invitation and become a member of the project."""
@@ -98,71 +80,12 @@ class ProjectInvitation(Resource):
         self.client.projects.decline(self)
 
 
-class PermissionSource(BaseModel):
-    """A source of permissions: ``owner``, ``global_role`` or ``membership``."""
-
-    source: str
-    role: str
-    grants: list[str] = []
-
-
-class HeldPermission(BaseModel):
-    """A permission, with all reasons for it."""
-
-    permission: str
-    because: list[PermissionSource] = []
-
-
-class KeyAccess(BaseModel):
-    """An API key that is valid for the project, and its permissions there."""
-
-    uuid: UUID
-    name: str
-    prefix: str
-    scopes: list[str] = []
-    permissions: list[str] = []
-
-
-class Access(Resource):
+class Access(Resource, AccessOut):
     """The permissions of a user in a project, with the reasons."""
 
-    user: UserRef
-    is_active: bool = True
-    reasons: list[PermissionSource] = []
-    permissions: list[HeldPermission] = []
-    keys: list[KeyAccess] | None = None
 
-
-class StorageUsage(BaseModel):
-    """Bytes that a project stores, by kind; ``limit`` is None if there is no limit."""
-
-    model_config = ConfigDict(extra="allow")
-
-    datasets: int
-    models: int
-    checkpoints: int
-    artifacts: int = 0
-    bin: int
-    total: int
-    limit: int | None = None
-
-
-class CountUsage(BaseModel):
-    """A number that is in use now; ``limit`` is None if there is no limit."""
-
-    model_config = ConfigDict(extra="allow")
-
-    used: int
-    limit: int | None = None
-
-
-class Usage(Resource):
+class Usage(Resource, ProjectUsageOut):
     """The use of a project's quotas; its tasks may have priorities up to ``max_priority``."""
-
-    storage: StorageUsage
-    tasks: CountUsage
-    gpus: CountUsage
-    max_priority: int
 
 
 ProjectLike = Project | UUID | str

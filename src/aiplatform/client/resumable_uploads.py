@@ -191,5 +191,5 @@ def is_temporary(error: ApiError) -> bool:
     return (
         isinstance(error, ServerUnavailable)
         or error.status in {LOCKED, 460, 502, 503, 504}
-        or error.code == "upload.offset"
+        or error.code == "upload.wrong_offset"
     )

@@ -1,47 +1,21 @@
 """Roles, and the permissions that roles consist of."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from pydantic import BaseModel
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import segment
+from aiplatform.protocol.shapes.identity import PermissionOut, RoleOut
 
 
-class PermissionInfo(Resource):
+class PermissionInfo(Resource, PermissionOut):
     """A permission; ``reaches_projects`` is true if a project role may contain it."""
 
-    permission: str
-    resource: str
-    action: str
-    description: str
-    description_zh: str
-    reaches_projects: bool
 
-
-class RoleUses(BaseModel):
-    """Numbers of accounts, members, invitations and single sign-on groups that have a role."""
-
-    users: int = 0
-    members: int = 0
-    invitations: int = 0
-    sso: int = 0
-
-
-class Role(Resource):
+class Role(Resource, RoleOut):
     """A named set of permissions."""
-
-    uuid: UUID
-    name: str
-    description: str | None = None
-    permissions: list[str] = []
-    is_system: bool = False
-    created_at: datetime | None = None
-    uses: RoleUses | None = None
 
     def update(self, **changes: Any) -> "Role":
         """Change description or permissions."""

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import MetricPoint, Task
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.shapes.identity import UserRef
 
 if TYPE_CHECKING:
     from aiplatform.client.experiments import ExperimentLike

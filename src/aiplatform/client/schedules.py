@@ -8,10 +8,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.protocol.schedules import Missed, Overlap
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import TaskSpec
 
 if TYPE_CHECKING:

@@ -1,22 +1,15 @@
 """Secrets: values that tasks use by name, and that can't be read back."""
 
-from datetime import datetime
-
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import SecretKind
+from aiplatform.protocol.shapes.identity import SecretOut
 
 
-class Secret(Resource):
+class Secret(Resource, SecretOut):
     """The facts about a stored secret, without its value."""
-
-    name: str
-    kind: SecretKind
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    last_used_at: datetime | None = None
 
 
 class Secrets(Group):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, find_by_name
+from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.errors import WaitTimeout
 from aiplatform.client.experiments import ExperimentLike
 from aiplatform.client.models import Model
@@ -18,6 +18,7 @@ from aiplatform.client.polling import WaitingReasonReporter
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import TaskEvent
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 

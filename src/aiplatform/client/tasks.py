@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
-from aiplatform.client.base import Resource, UserRef, as_uuid
+from aiplatform.client.base import Resource, as_uuid
 from aiplatform.client.errors import NotFound, TaskFailed, WaitTimeout
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
@@ -22,6 +22,7 @@ from aiplatform.client.task_telemetry import TaskTelemetry
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import TaskSpec
 
 _TASKS_SEARCHED = 500

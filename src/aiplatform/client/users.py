@@ -1,6 +1,5 @@
 """User accounts: ``client.users``."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,22 +7,15 @@ from aiplatform.client.accounts import Link
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.transport import decoded, segment
+from aiplatform.protocol.shapes.identity import UserOut
 
 
-class User(Resource):
+class User(Resource, UserOut):
     """A user account."""
 
-    uuid: UUID
-    username: str
-    email: str | None = None
-    role: str | None = None
-    is_active: bool = True
     permissions: list[str] = []
     must_change_password: bool | None = None
     totp_enabled: bool | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    last_login_at: datetime | None = None
 
     def update(self, **changes: Any) -> "User":
         """Change username, email or role."""

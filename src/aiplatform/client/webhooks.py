@@ -2,36 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.protocol.notifications import DeliveryStatus
+from aiplatform.protocol.shapes.notifications import DeliveryOut, WebhookAttemptOut, WebhookOut
 
 
-class Webhook(Resource):
+class Webhook(Resource, WebhookOut):
     """An address that a project's events are sent to.
 
     ``secret`` is set only in the answer to its creation or rotation.
     """
 
-    uuid: UUID
-    project: UUID
-    name: str
-    url: str
-    events: list[str] = []
-    is_enabled: bool = True
-    disabled_reason: str | None = None
-    failing_since: datetime | None = None
-    previous_secret_until: datetime | None = None
     secret: str | None = Field(None, repr=False)
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
 
     def update(self, **changes: Any) -> "Webhook":
         """Change name, url, events or is_enabled."""
@@ -54,32 +42,11 @@ class Webhook(Resource):
         self.client.webhooks.delete(self)
 
 
-class Call(BaseModel):
-    """One HTTP request to a webhook."""
-
-    model_config = ConfigDict(extra="allow")
-
-    attempt: int
-    started_at: datetime
-    duration_ms: int | None = None
-    status_code: int | None = None
-    error: str | None = None
-    response: str | None = None
-
-
-class Delivery(Resource):
+class Delivery(Resource, DeliveryOut):
     """The delivery of one event to a webhook; ``body`` and ``calls`` are not set in lists."""
 
-    uuid: UUID
-    message_id: UUID
-    type: str
-    status: DeliveryStatus
-    attempts: int
-    created_at: datetime
-    next_attempt_at: datetime | None = None
-    ended_at: datetime | None = None
     body: str | None = None
-    calls: list[Call] = []
+    calls: list[WebhookAttemptOut] = []
 
 
 WebhookLike = Webhook | UUID | str

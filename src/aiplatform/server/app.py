@@ -39,7 +39,7 @@ from aiplatform.server.core.spool import clean_periodically
 from aiplatform.server.datasets.endpoints import router as datasets_router
 from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
-from aiplatform.server.identity.access import PermissionBatcher, is_public
+from aiplatform.server.identity.access import is_public
 from aiplatform.server.identity.endpoints import router as identity_router
 from aiplatform.server.identity.service.defaults import replace_default_password
 from aiplatform.server.inference.endpoints import router as inference_router
@@ -108,7 +108,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         app.state.listener, app.state.credentials = listener, credentials
         app.state.notifications = notifications_service.Hub(listener, credentials)
         app.state.feeds = Feeds(listener, credentials, Permission.TASKS_READ)
-        yield {"permission_batcher": PermissionBatcher(database)}
+        yield {"database": database}
         app.state.feeds.close()
         app.state.notifications.close()
     await run_sync(get_waker().flush)

@@ -7,6 +7,7 @@ import aiplatform.server
 from aiplatform.server.core import rotation
 from aiplatform.server.core.rotation import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
+from aiplatform.server.datasets.service import base_models
 from aiplatform.server.datasets.service.bin import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
 from aiplatform.server.identity import service as identity_service
@@ -16,6 +17,7 @@ from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import service as projects_service
 from aiplatform.server.projects.service.bin import register_kind
 from aiplatform.server.registry import jobs as registry_jobs
+from aiplatform.server.registry import service as registry_service
 from aiplatform.server.registry.service.bin import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
 from aiplatform.server.schedules.service import switch_off_schedules
@@ -37,6 +39,7 @@ def compose() -> None:
         sweeps_jobs,
     ):
         domain.register()
+    base_models.on_use(registry_service.use_model)
     projects_service.on_delete(cancel_project_tasks)
     projects_service.on_transfer(refuse_shared_names)
     identity_service.on_user_delete(projects_service.transfer_projects_of)

@@ -172,7 +172,7 @@ class TestReading:
     ) -> None:
         for path in ("audit", "audit/export"):
             answer = admin.get(path, params={"filter": wanted})
-            assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
+            assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_filter")
             assert f"(at character {position})" in answer.json()["detail"]
 
     def test_filter_by_resource(self, admin: Any) -> None:

@@ -140,49 +140,21 @@ def test_batch_runs_in_an_empty_context() -> None:
     assert asyncio.run(main()) == ["nobody", "nobody"]
 
 
-async def turns(count: int) -> None:
-    """Yield to the other tasks of the event loop ``count`` times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
+def test_invalid_value_of_one_request_does_not_fail_the_others() -> None:
+    async def handle(asked: list[int]) -> list[int | Exception]:
+        if 13 in asked:
+            raise psycopg.DataError("no such number")
+        return list(asked)
 
+    async def main() -> list[Any]:
+        batches: Batcher[int, int] = Batcher(handle, lanes=1)
+        return await asyncio.gather(
+            *(batches.call(one) for one in (12, 13, 14)), return_exceptions=True
+        )
 
-class TestSiblings:
-    """Tests of callers that were answered together and call again together."""
-
-    @staticmethod
-    def sizes(clients: dict[str, int], siblings: float, lanes: int = 1) -> list[int]:
-        """Return the batches' sizes when each client makes the given number of calls in a row."""
-        sizes: list[int] = []
-
-        async def handle(asked: list[str]) -> list[str | Exception]:
-            sizes.append(len(asked))
-            await turns(20)
-            return list(asked)
-
-        async def main() -> None:
-            batches: Batcher[str, str] = Batcher(handle, lanes=lanes, siblings=siblings)
-
-            async def client(name: str, times: int) -> None:
-                for _ in range(times):
-                    assert await batches.call(name) == name
-                    # They return one by one, as over a network, but independent of the clock.
-                    await turns(3 * int(name))
-
-            await asyncio.gather(*(client(name, times) for name, times in clients.items()))
-
-        asyncio.run(asyncio.wait_for(main(), 30))
-        return sizes
-
-    def test_siblings_share_the_next_batch(self) -> None:
-        clients = dict.fromkeys("1234", 10)
-        assert self.sizes(clients, siblings=20) == [4] * 10
-        assert len(self.sizes(clients, siblings=0)) > 12
-
-    def test_single_caller_does_not_wait(self) -> None:
-        assert self.sizes({"1": 20}, siblings=60) == [1] * 20
-
-    def test_missing_sibling_delays_others_only_briefly(self) -> None:
-        assert sum(self.sizes({"1": 3, "2": 1, "3": 12}, siblings=0.05)) == 16
+    first, second, third = asyncio.run(main())
+    assert (first, third) == (12, 14)
+    assert isinstance(second, psycopg.DataError)
 
 
 class TestRequests:
@@ -235,7 +207,7 @@ class TestRequests:
         assert Counter(answer.status_code for answer in answers) == {503: REQUESTS}
         for answer in answers:
             said = answer.json()
-            assert said.get("code", said.get("error", {}).get("code")) == "unavailable", said
+            assert said.get("code", said.get("error", {}).get("code")) == "server.unavailable", said
             assert answer.headers["retry-after"]
         network.heal()
         assert {requests(far, n).status_code for n in range(5)} <= good
@@ -282,4 +254,4 @@ def test_metrics_without_database_are_answered_with_503(
     monkeypatch.setattr(AsyncDatabase, "run", away)
     points = {"points": [{"key": "loss", "step": 1, "value": 1.0}]}
     answer = api.post(f"tasks/{made.json()['uuid']}/metrics", json=points)
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (503, "server.unavailable")

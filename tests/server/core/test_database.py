@@ -131,7 +131,7 @@ class TestRequests:
 
     def test_failed_commit_is_answered_as_conflict(self, client: TestClient) -> None:
         answer = client.post("/late")
-        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource.changed_meanwhile")
 
     def test_error_after_write_rolls_back(self, client: TestClient, session: Session) -> None:
         name = f"role{number()}"

@@ -31,7 +31,7 @@ class TestBodyLimit:
             content = b"".join(content)
         answer = client.post("/api/v1/projects", content=content, headers=headers)
         assert answer.status_code == 413
-        assert answer.json()["code"] == "too_large"
+        assert answer.json()["code"] == "request.too_large"
 
     def test_body_within_limit_is_accepted(
         self, client: CheckedClient, headers: dict[str, str]
@@ -59,7 +59,7 @@ class TestBodyLimit:
     ) -> None:
         answer = client.post("/v1/chat/completions", content=b"x" * (5 << 20), headers=headers)
         assert answer.status_code == 413
-        assert answer.json()["error"]["code"] == "too_large"
+        assert answer.json()["error"]["code"] == "request.too_large"
 
 
 class TestDepth:
@@ -77,7 +77,7 @@ class TestDepth:
         for depth in (250, 1000, 100_000):
             config = opening * depth + "1" + closing * depth
             answer = self.post(client, headers, config)
-            assert (answer.status_code, answer.json()["code"]) == (400, "too_deep")
+            assert (answer.status_code, answer.json()["code"]) == (400, "request.too_deep")
         assert self.post(client, headers, opening * 100_000).status_code == 400
 
     def test_deepest_accepted_json_can_be_stored_and_read(

@@ -2,33 +2,22 @@
 
 import base64
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
-from aiplatform.server.core import database, problems
 from aiplatform.server.core.errors import InvalidCursor
 from aiplatform.server.core.pagination import (
-    Limit,
-    Page,
     decode_cursor,
     encode_cursor,
     page_by_id,
-    serialise_in_thread,
 )
-from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
 from tests.factories import make_user
-from tests.server.core.conftest import FailAtCommit
 
 
 def forged(value: Any) -> str:
@@ -129,67 +118,3 @@ class TestPages:
         ((user, role),) = rows
         assert (user.id, role) == (self.made[-1], None)
         assert cursor == encode_cursor(user.id)
-
-
-class TestWrittenHere:
-    """Tests of pages that are serialised in the endpoint's thread."""
-
-    @pytest.fixture
-    def client(self, database_url: str, fail_at_commit: FailAtCommit) -> Iterator[TestClient]:
-        app = FastAPI()
-        problems.install(app)
-
-        class Item(BaseModel):
-            kind: str = Field(alias="type")
-            at: datetime
-
-        item = Item(type="a", at=datetime(2026, 11, 24, tzinfo=UTC))
-
-        @app.get("/plain")
-        def plain(session: SessionDep) -> Page[Item]:
-            session.execute(text("SELECT 1"))
-            return Page(items=[item], next_cursor="x")
-
-        @app.get("/written")
-        @serialise_in_thread
-        def written(session: SessionDep, limit: Limit = 50) -> Page[Item]:
-            session.execute(text("SELECT 1"))
-            return Page(items=[item] * min(limit, 1), next_cursor="x")
-
-        @app.get("/late")
-        @serialise_in_thread
-        def fails_at_the_commit(session: SessionDep) -> Page[Item]:
-            fail_at_commit(session)
-            return Page(items=[])
-
-        with TestClient(app) as client:
-            yield client
-
-    def test_serialise_in_thread_gives_the_same_answer(self, client: TestClient) -> None:
-        plain, written = client.get("/plain"), client.get("/written")
-        assert written.content == plain.content
-        assert written.headers == plain.headers
-        assert written.json()["items"] == [{"type": "a", "at": "2026-11-24T00:00:00Z"}]
-        assert client.get("/written", params={"limit": 0}).status_code == 422
-        paths = client.get("/openapi.json").json()["paths"]
-        shape = [paths[path]["get"]["responses"]["200"] for path in ("/plain", "/written")]
-        assert shape[0] == shape[1]
-        assert "Page_Item_" in str(shape[1])
-
-    def test_serialise_in_thread_ends_session_in_its_own_thread(
-        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        ended: list[Session] = []
-        end = database._end
-        monkeypatch.setattr(database, "_end", lambda s, done: ended.append(s) or end(s, done))
-        assert client.get("/written").status_code == 200
-        assert ended == []
-        assert client.get("/plain").status_code == 200
-        assert len(ended) == 1
-
-    def test_serialise_in_thread_with_failed_commit_is_answered_as_conflict(
-        self, client: TestClient
-    ) -> None:
-        answer = client.get("/late")
-        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
-        assert client.get("/written").status_code == 200

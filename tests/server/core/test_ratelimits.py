@@ -73,7 +73,7 @@ class TestLimits:
         assert answer.headers["ratelimit"] == '"normal";r=0;t=3540'
         assert answer.headers["ratelimit-policy"] == '"normal";q=5;w=3600'
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["code"] == "rate_limited"
+        assert answer.json()["code"] == "request.rate_limited"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
     def test_headers_contain_remaining_requests(self, limited: CheckedClient, session: Any) -> None:
@@ -88,7 +88,7 @@ class TestLimits:
         who = bearer(session, make_user(session))
         assert statuses(limited, 9, "/v1/models", headers=who)[-2:] == [200, 429]
         answer = limited.get("/v1/models", headers=who)
-        assert answer.json()["error"]["code"] == "rate_limited"
+        assert answer.json()["error"]["code"] == "request.rate_limited"
         assert answer.headers["retry-after"]
 
     def test_invalid_tokens_count_for_their_address(self, limited: CheckedClient) -> None:

@@ -31,12 +31,12 @@ class TestHosts:
     def test_host_unknown_name_is_refused(self, client: CheckedClient, host: str) -> None:
         answer = client.get("/api/v1/users/me", headers={"Host": host})
         assert answer.status_code == 421
-        assert answer.json()["code"] == "host_not_allowed"
+        assert answer.json()["code"] == "request.host_not_allowed"
 
     def test_host_refusal_below_v1_has_the_openai_error_format(self, client: CheckedClient) -> None:
         answer = client.get("/v1/models", headers={"Host": "evil.example"})
         assert answer.status_code == 421
-        assert answer.json()["error"]["code"] == "host_not_allowed"
+        assert answer.json()["error"]["code"] == "request.host_not_allowed"
 
     def test_allowed_hosts_when_set_replace_the_defaults(self) -> None:
         listed = request_checks("Platform.example.com", "*.corp.example")
@@ -51,7 +51,7 @@ class TestHosts:
                  "headers": [(b"host", b"127.0.0.1"), (b"host", b"evil.example")]}  # fmt: skip
         refusal = request_checks().refusal(scope)
         assert refusal is not None
-        assert refusal.code == "host_not_allowed"
+        assert refusal.code == "request.host_not_allowed"
 
     def test_host_name_strips_port_and_final_dot(self) -> None:
         assert host_name("LocalHost.:80") == "localhost"
@@ -79,7 +79,7 @@ class TestForeignPages:
     ) -> None:
         answer = client.post("/api/v1/projects", json={"name": "x"}, headers=headers | sent)
         assert answer.status_code == 403
-        assert answer.json()["code"] == "cross_origin"
+        assert answer.json()["code"] == "request.cross_origin"
         answer = client.post("/api/v1/auth/token", data={}, headers=sent)
         assert answer.status_code == 403, "nor do they sign anybody in"
 

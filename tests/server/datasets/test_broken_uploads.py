@@ -170,7 +170,7 @@ class TestFullDisk:
 
     def refused(self, upload: Upload) -> None:
         answer = upload(jsonl(ROWS))
-        assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
+        assert (answer.status_code, answer.json()["code"]) == (507, "server.storage_full")
 
     def test_disk_full_while_parsing_is_refused(
         self, upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

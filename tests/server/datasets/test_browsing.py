@@ -58,9 +58,9 @@ class TestRows:
     @pytest.mark.parametrize(
         ("where", "code"),
         [
-            ("{", "dataset.condition_unreadable"),
-            ('{"column": "x"}', "dataset.condition_unreadable"),
-            ('{"column": "x", "op": "runs", "value": 1}', "dataset.condition_unreadable"),
+            ("{", "dataset.invalid_condition"),
+            ('{"column": "x"}', "dataset.invalid_condition"),
+            ('{"column": "x", "op": "runs", "value": 1}', "dataset.invalid_condition"),
             ('{"column": "x", "op": "==", "value": 1}', "dataset.malformed"),
             ('{"column": "id", "op": "==", "value": "1"}', "dataset.malformed"),
         ],
@@ -86,9 +86,9 @@ class TestRows:
     @pytest.mark.parametrize(
         ("where", "code", "position"),
         [
-            ("score >> 6", "filter_invalid", 8),
-            ("score", "filter_invalid", 6),
-            ("score = high", "filter_invalid", 9),
+            ("score >> 6", "request.invalid_filter", 8),
+            ("score", "request.invalid_filter", 6),
+            ("score = high", "request.invalid_filter", 9),
             ("nothing > 1", "dataset.malformed", None),
             ('id > "x"', "dataset.malformed", None),
             ('text has "x"', "dataset.malformed", None),

@@ -67,14 +67,14 @@ class TestDatasets:
         answer = mine.patch(
             f"datasets/{dataset['uuid']}", json={"name": "theirs"}, headers={"If-Match": "*"}
         )
-        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource.name_taken")
         assert mine.get(f"datasets/{dataset['uuid']}").json()["name"] == dataset["name"]
 
     def test_change_of_unknown_field_is_refused(self, mine: Api, dataset: dict[str, Any]) -> None:
         answer = mine.patch(
             f"datasets/{dataset['uuid']}", json={"version": "v9"}, headers={"If-Match": "*"}
         )
-        assert answer.json()["code"] == "validation"
+        assert answer.json()["code"] == "request.invalid"
 
     def test_datasets_are_listed_newest_first_in_pages(
         self, mine: Api, stored: Stored, project: Project
@@ -124,7 +124,7 @@ class TestDeletion:
         make_dataset(session, project, name="faq")
         monkeypatch.setattr(projects_bin, "restored_name", lambda name, _: name)
         answer = mine.post(f"projects/{project.uuid}/bin/{gone.uuid}/restore")
-        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource.name_taken")
 
     def test_deletion_cancels_the_waiting_report(
         self, mine: Api, dataset: dict[str, Any], session: Session, project: Project

@@ -113,7 +113,7 @@ class TestUploads:
     @pytest.mark.parametrize(
         ("params", "code"),
         [
-            ({"mode": "upsert"}, "dataset.key_needed"),
+            ({"mode": "upsert"}, "dataset.key_column_required"),
             ({"mode": "upsert", "key": "no"}, "dataset.malformed"),
             ({"mode": "append", "parent": "v9"}, "dataset.no_such_version"),
             ({"mode": "append", "parent": "@none"}, "dataset.no_such_version"),
@@ -257,7 +257,7 @@ class TestFilterAndSplit:
         assert version["made_by"]["from"] == "v1"
         assert version["made_by"]["seed"] == 0
         again = changed.post("split", fractions={"train": 0.67, "eval": 0.33})
-        assert again.json()["code"] == "name_taken"
+        assert again.json()["code"] == "resource.name_taken"
 
     @pytest.mark.parametrize("part", ["a@b", "a/b", "a\n", "x" * 100])
     def test_part_with_invalid_name_needs_another_name(
@@ -265,7 +265,7 @@ class TestFilterAndSplit:
     ) -> None:
         mine.patch(changed.path, json={"name": "n" * 200}, headers={"If-Match": "*"})
         answer = changed.post("split", fractions={part: 0.5, "eval": 0.5})
-        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.part_name_invalid")
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.invalid_part_name")
         assert answer.json()["part"] == part
         named = changed.post("split", fractions={part: 0.5, "eval": 0.5}, names={part: "short"})
         assert named.status_code == 201, named.text
@@ -279,7 +279,7 @@ class TestFilterAndSplit:
         assert unknown.status_code == 422
         assert "there is no part c" in unknown.text
         same = changed.post("split", fractions=halves, names={"a": "x", "b": "x"})
-        assert (same.status_code, same.json()["code"]) == (409, "name_taken")
+        assert (same.status_code, same.json()["code"]) == (409, "resource.name_taken")
 
 
 class TestRestore:

@@ -238,7 +238,7 @@ class TestOptions:
         before = stored_state()
         answer = upload(**options)
         assert answer.status_code == 422
-        assert answer.json()["code"] == "dataset.reading_unreadable"
+        assert answer.json()["code"] == "dataset.invalid_reading_option"
         assert answer.json()["option"] == option
         assert stored_state() == before
 

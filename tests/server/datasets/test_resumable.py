@@ -153,7 +153,7 @@ class TestProtocol:
         place = tus.begin()
         good = base64.b64encode(hashlib.new(algorithm, CONTENT[:60]).digest()).decode()
         bad = tus.send(place, 0, CONTENT[1:61], **{"Upload-Checksum": f"{algorithm} {good}"})
-        assert (bad.status_code, bad.json()["code"]) == (460, "upload.checksum")
+        assert (bad.status_code, bad.json()["code"]) == (460, "upload.checksum_mismatch")
         assert tus.offset(place) == 0
         fine = tus.send(place, 0, CONTENT[:60], **{"Upload-Checksum": f"{algorithm} {good}"})
         assert fine.status_code == 204
@@ -247,7 +247,7 @@ class TestFaults:
         session.commit()
         for offset, content in ((0, CONTENT), (len(CONTENT), b"")):
             answer = tus.send(place, offset, content)
-            assert (answer.status_code, answer.json()["code"]) == (409, "quota_exceeded")
+            assert (answer.status_code, answer.json()["code"]) == (409, "project.quota_exceeded")
             assert "What has arrived is kept until" in answer.json()["detail"]
         assert tus.api.get(place).json()["status"] == "receiving"
         session.execute(delete(ProjectQuota))

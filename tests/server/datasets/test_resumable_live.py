@@ -63,7 +63,7 @@ def test_second_writer_is_refused_while_a_piece_arrives(
     # Repeating the last piece succeeds; any other piece has a wrong offset.
     assert tus.send(place, len(content), b"").status_code == 204
     late = tus.send(place, there, content[there:])
-    assert (late.status_code, late.json()["code"]) == (409, "upload.offset")
+    assert (late.status_code, late.json()["code"]) == (409, "upload.wrong_offset")
 
 
 def connected(url: str, place: str, token: str, length: int) -> socket.socket:
@@ -228,7 +228,7 @@ def test_upload_after_a_crash_is_committed_once(
 @pytest.mark.parametrize("opened", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("ended", "offset", "answer"),
-    [("committed", 0, (409, "upload.offset")), ("committed", len(CONTENT), (204, None)),
+    [("committed", 0, (409, "upload.wrong_offset")), ("committed", len(CONTENT), (204, None)),
      ("refused", 0, (409, "upload.refused"))],
 )  # fmt: skip
 def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(

@@ -189,7 +189,7 @@ class TestRefusedUploads:
 
     def test_different_digest_is_refused(self, upload: Upload) -> None:
         answer = upload(headers={"X-Content-SHA256": "0" * 64})
-        assert (answer.status_code, answer.json()["code"]) == (400, "digest_mismatch")
+        assert (answer.status_code, answer.json()["code"]) == (400, "upload.digest_mismatch")
 
     @pytest.mark.parametrize(
         "headers",
@@ -201,14 +201,14 @@ class TestRefusedUploads:
     )
     def test_invalid_digest_is_refused(self, upload: Upload, headers: dict[str, str]) -> None:
         answer = upload(headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_digest")
+        assert (answer.status_code, answer.json()["code"]) == (400, "upload.invalid_digest")
 
     def test_too_large_file_is_refused(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(get_settings(), "max_upload_bytes", 100)
         announced = upload()
-        assert (announced.status_code, announced.json()["code"]) == (413, "too_large")
+        assert (announced.status_code, announced.json()["code"]) == (413, "request.too_large")
         chunks = iter([b"x" * 60, b"x" * 60])
         found_out = upload(chunks)
         assert (found_out.status_code, found_out.json()["limit"]) == (413, 100)
@@ -216,7 +216,7 @@ class TestRefusedUploads:
     def test_form_is_refused(self, upload: Upload) -> None:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         answer = upload(headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (415, "raw_body_required")
+        assert (answer.status_code, answer.json()["code"]) == (415, "upload.raw_body_required")
 
     def test_full_disk_is_reported(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: Path, *args: Any, **options: Any) -> Any:
@@ -224,18 +224,18 @@ class TestRefusedUploads:
 
         monkeypatch.setattr(spool.Path, "open", full)
         answer = upload()
-        assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
+        assert (answer.status_code, answer.json()["code"]) == (507, "server.storage_full")
 
     @pytest.mark.parametrize("name", ["", "a/b", "a@b", "a\nb", "x" * 256])
     def test_invalid_name_is_refused(self, upload: Upload, name: str) -> None:
-        assert upload(name=name).json()["code"] == "validation"
+        assert upload(name=name).json()["code"] == "request.invalid"
 
     def test_base_model_of_another_project_is_not_found(
         self, upload: Upload, session: Session
     ) -> None:
         foreign = make_model(session, make_project(session))
         answer = upload(base_model=str(foreign.uuid))
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
 
     def test_base_model_that_is_not_ready_is_refused(
         self, upload: Upload, session: Session, project: Project
@@ -259,7 +259,7 @@ def test_taken_name_is_refused_before_the_body_is_read(
     before = stored_state()
     # The body is not read: otherwise the wrong digest would be reported.
     answer = upload(name="twice", headers={"X-Content-SHA256": "0" * 64})
-    assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+    assert (answer.status_code, answer.json()["code"]) == (409, "resource.name_taken")
     assert stored_state() == before
     elsewhere = make_project(session, owner)
     path = f"projects/{elsewhere.uuid}/datasets?name=twice&filename=a.jsonl"
@@ -308,7 +308,7 @@ class TestPermissions:
             headers={"Authorization": f"Bearer {token}"},
             content=body(),
         )
-        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert (answer.status_code, answer.json()["code"]) == (401, "auth.unauthenticated")
         assert stored_state() == before
 
 

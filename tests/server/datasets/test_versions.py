@@ -191,7 +191,7 @@ class TestRows:
         self, mine: Api, dataset: dict[str, Any], cursor: str
     ) -> None:
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+        assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_cursor")
 
     def test_page_beyond_the_end_is_empty(self, mine: Api, dataset: dict[str, Any]) -> None:
         cursor = base64.urlsafe_b64encode(b"[9223372036854775807]").decode().rstrip("=")
@@ -252,7 +252,7 @@ class TestContent:
             f"datasets/{dataset['uuid']}/versions/v1/content",
             headers={"Range": "bytes=99999999-"},
         )
-        assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+        assert (answer.status_code, answer.json()["code"]) == (416, "request.range_not_satisfiable")
         assert answer.headers["content-range"].startswith("bytes */")
 
     @pytest.mark.parametrize("kind", ["parquet", "jsonl", "original"])
@@ -312,7 +312,7 @@ class TestContent:
         get_store().delete(file.parts[0].blobs[0])
         for end in ("content", "content?format=jsonl", "rows"):
             answer = mine.get(f"{path}/{end}")
-            assert (answer.status_code, answer.json()["code"]) == (500, "content_missing")
+            assert (answer.status_code, answer.json()["code"]) == (500, "server.content_missing")
 
     def test_version_stored_as_single_blob_is_read(
         self,

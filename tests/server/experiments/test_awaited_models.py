@@ -112,7 +112,7 @@ class TestRuns:
         assert fresh(session, experiment).status == "failed"
         body = {"after": [{"task": first["uuid"]}]}
         refused = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
-        assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+        assert (refused.status_code, refused.json()["code"]) == (409, "task.dependency_failed")
 
     def test_run_after_task_of_other_project_is_not_found(
         self, session: Session, owner_api: Api, experiment: Experiment
@@ -120,7 +120,7 @@ class TestRuns:
         foreign = make_task(session, make_project(session))
         body = {"after": [{"task": str(foreign.uuid)}]}
         answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
 
     def test_run_is_submitted_while_its_dependency_ends(
         self,
@@ -224,7 +224,7 @@ class TestFromTask:
         assert training["name"] in shown["error_message"]
         assert manual_worker.claim() is None
         for refused in (evaluate(training), owner_api.post(f"tasks/{task['uuid']}/retry")):
-            assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+            assert (refused.status_code, refused.json()["code"]) == (409, "task.dependency_failed")
 
     def test_evaluation_of_training_without_model_fails(
         self,
@@ -316,18 +316,18 @@ class TestFromTask:
         model = owner_api.get(f"tasks/{training['uuid']}").json()["model"]
         assert owner_api.delete(f"models/{model}").status_code == 204
         answer = evaluate(training)
-        assert (answer.status_code, answer.json()["code"]) == (409, "made_no_model")
+        assert (answer.status_code, answer.json()["code"]) == (409, "task.model_missing")
 
     def test_evaluation_of_other_task_is_refused(
         self, session: Session, project: Project, evaluate: Submit
     ) -> None:
         quality = make_task(session, project)
         answer = evaluate({"from_task": str(quality.uuid)})
-        assert (answer.status_code, answer.json()["code"]) == (422, "makes_no_model")
+        assert (answer.status_code, answer.json()["code"]) == (422, "task.type_makes_no_model")
         foreign = make_task(session, make_project(session), type="training")
         for uuid in (foreign.uuid, uuid4()):
             answer = evaluate({"from_task": str(uuid)})
-            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
             assert answer.json()["resource"] == "task"
 
     def test_evaluation_with_same_idempotency_key_is_queued_once(

@@ -70,7 +70,7 @@ class TestCreate:
             make_version(session, foreign, file=rows("theirs"))
         for uuid in (str(foreign.uuid), str(uuid4())):
             answer = create(**{field: uuid if field == "base_model" else {"dataset": uuid}})
-            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
 
     def test_create_with_unknown_version_is_not_found(
         self, create: Create, dataset: Dataset
@@ -97,7 +97,7 @@ class TestCreate:
         pairs = make_dataset(session, project, name="pairs")
         made = make_version(session, pairs, file=rows("pairs"), shape="preference")
         answer = create(**{role: {"dataset": str(pairs.uuid)}})
-        assert (answer.status_code, answer.json()["code"]) == (422, "dataset_has_preferences")
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.preference_pairs")
         assert "`aiplatform datasets map pairs chosen=messages`" in answer.json()["detail"]
         details = session.get_one(DatasetVersionDetails, made.id)
         details.columns = [{"name": name, "type": "text"} for name in ("prompt", "chosen")]
@@ -117,7 +117,7 @@ class TestCreate:
         table = make_dataset(session, project)
         make_version(session, table, file=rows("table"), shape=shape)
         answer = create(dataset={"dataset": str(table.uuid)})
-        assert (answer.status_code, answer.json()["code"]) == (422, "dataset_not_learnable")
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.not_trainable")
         assert shape in answer.json()["detail"]
 
     @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ class TestDelete:
         task = owner_api.post(f"{path}/runs").json()
         claim = manual_worker.take()
         answer = owner_api.delete(path)
-        assert (answer.status_code, answer.json()["code"]) == (409, "experiment_busy")
+        assert (answer.status_code, answer.json()["code"]) == (409, "experiment.in_use")
         assert task["name"] in answer.json()["detail"]
         manual_worker.fail(claim)
         assert owner_api.delete(path).status_code == 204

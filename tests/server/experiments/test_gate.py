@@ -136,7 +136,7 @@ def test_retry_checks_gate_and_quota_again(
     owner_api.put(gate, json={})
     session.add(ProjectQuota(project_id=project.id, storage_bytes=0))
     session.commit()
-    assert owner_api.post(retry).json()["code"] == "quota_exceeded"
+    assert owner_api.post(retry).json()["code"] == "project.quota_exceeded"
 
     session.execute(delete(ProjectQuota))
     session.commit()

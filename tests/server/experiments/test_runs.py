@@ -112,7 +112,7 @@ class TestSubmission:
     ) -> None:
         body = {"name": "t", "spec": {"type": "training", **config}}
         answer = owner_api.post(f"projects/{project.uuid}/tasks", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
+        assert (answer.status_code, answer.json()["code"]) == (422, "task.wrong_type")
 
     def test_runs_are_listed_newest_first(
         self, owner_api: Api, experiment: Experiment, run: Any

@@ -111,7 +111,7 @@ def test_filter_on_unknown_figure_is_refused_with_similar_names(
         return owner_api.get(f"projects/{project.uuid}/experiments", params={"filter": text})
 
     answer = ask("metrics.eval_los < 1")
-    assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_filter")
     assert "nothing in this project has metrics.eval_los" in answer.json()["detail"]
     assert "metrics.eval_loss" in answer.json()["detail"]
     assert "(at character 1)" in answer.json()["detail"]
@@ -139,7 +139,7 @@ def test_invalid_filter_is_refused_with_position(
 ) -> None:
     answer = owner_api.get(f"projects/{project.uuid}/experiments", params={"filter": text})
     assert answer.status_code == 422
-    assert answer.json()["code"] == "filter_invalid"
+    assert answer.json()["code"] == "request.invalid_filter"
     if text != "a = 1 or tags = 2":
         assert answer.json()["position"] == position
 
@@ -158,11 +158,11 @@ def test_sort_by_figure_is_consistent_across_pages(
             params = {"limit": limit} if sort is None else {"limit": limit, "sort": sort}
             assert all_pages(owner_api, project, **params) == expected.split(), (sort, limit)
     answer = owner_api.get(f"projects/{project.uuid}/experiments", params={"sort": "colour"})
-    assert answer.json()["code"] == "filter_invalid"
+    assert answer.json()["code"] == "request.invalid_filter"
     for cursor in ("WyJuIiwieCIsMV0", "WyJuIiwiMSIsLTFd", "W10"):
         params = {"sort": "metrics.eval_loss", "cursor": cursor}
         answer = owner_api.get(f"projects/{project.uuid}/experiments", params=params)
-        assert answer.json()["code"] == "invalid_cursor"
+        assert answer.json()["code"] == "request.invalid_cursor"
 
 
 def test_sort_with_filter_on_other_field(
@@ -210,7 +210,7 @@ def test_huge_numbers_and_odd_documents_are_accepted(
     assert names(owner_api, project, filter="metrics.deep.a.b.c = 1") == ["odd"]
     # The number exceeds double precision, so it is not searchable.
     answer = owner_api.get(f"projects/{project.uuid}/experiments?filter=metrics.big > 0")
-    assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_filter")
 
 
 def test_tags_note_and_archive_are_changed_and_audited(
@@ -234,7 +234,7 @@ def test_tags_note_and_archive_are_changed_and_audited(
     assert names(owner_api, project, name="tagged") == ["tagged"]
     assert names(owner_api, project, filter="archived = true") == ["tagged"]
     refused = owner_api.post(f"{path}/runs")
-    assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
+    assert (refused.status_code, refused.json()["code"]) == (409, "experiment.archived")
     back = owner_api.patch(path, json={"archived": False}, headers={"If-Match": "*"}).json()
     assert back["archived_at"] is None
     actions = session.scalars(
@@ -255,7 +255,7 @@ def test_clone_copies_config_with_changes(owner_api: Api, create: Create) -> Non
     assert (clone["config"]["lora"]["rank"], clone["config"]["lora"]["alpha"]) == (8, 4)
     assert clone["config"]["max_steps"] == 3
     refused = owner_api.post(f"{path}/clone", json={"changes": {"lora.rnk": 8}})
-    assert (refused.status_code, refused.json()["code"]) == (422, "config_invalid")
+    assert (refused.status_code, refused.json()["code"]) == (422, "experiment.invalid_config")
     assert "lora.rnk" in refused.json()["detail"]
 
 
@@ -350,7 +350,7 @@ class TestRuns:
         )
         session.commit()
         refused = owner_api.post(f"runs/{first['uuid']}/rerun")
-        assert (refused.status_code, refused.json()["code"]) == (409, "not_repeatable")
+        assert (refused.status_code, refused.json()["code"]) == (409, "run.not_repeatable")
 
     def test_retry_is_a_run(
         self, owner_api: Api, project: Project, create: Create, manual_worker: ManualWorker
@@ -363,7 +363,7 @@ class TestRuns:
         put = owner_api.patch(path, json={"archived": True}, headers={"If-Match": etag})
         assert put.status_code == 200, put.text
         refused = owner_api.post(f"tasks/{run['uuid']}/retry")
-        assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
+        assert (refused.status_code, refused.json()["code"]) == (409, "experiment.archived")
         owner_api.patch(path, json={"archived": False}, headers={"If-Match": put.headers["ETag"]})
         retried = owner_api.post(f"tasks/{run['uuid']}/retry")
         assert retried.status_code in {200, 201, 202}

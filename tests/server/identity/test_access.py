@@ -62,7 +62,7 @@ class TestAuthentication:
         answer = client.get("/api/v1/users/me", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["code"] == "unauthenticated"
+        assert answer.json()["code"] == "auth.unauthenticated"
 
     def test_request_with_expired_token_is_refused(
         self, client: CheckedClient, session: Session
@@ -136,9 +136,9 @@ class TestPermission:
         user = make_user(session, role=make_role(session, Permission.USERS_WRITE).name)
         path = f"users/{user.username}"
         answer = api(user).patch(path, json={"role": "admin"}, headers={"If-Match": "*"})
-        assert (answer.status_code, answer.json()["code"]) == (403, "own_role")
+        assert (answer.status_code, answer.json()["code"]) == (403, "account.own_role")
         row, entry = denied(session, user)
-        assert (row.details["permission"], row.details["method"]) == ("own_role", "PATCH")
+        assert (row.details["permission"], row.details["method"]) == ("account.own_role", "PATCH")
         assert row.details["path"] == f"/api/v1/{path}"
         assert entry.project_uuid is None
 

@@ -105,7 +105,7 @@ class TestFirstPassword:
         for path in ("projects", "users", "audit", "notifications"):
             answer = me.get(path)
             assert answer.status_code == 403
-            assert answer.json()["code"] == "password_change_required"
+            assert answer.json()["code"] == "auth.password_change_required"
         assert me.post("projects", json={"name": "early"}).status_code == 403
         assert me.get("users/me").json()["must_change_password"] is True
         change = {"current_password": PASSWORD, "new_password": "a better password"}
@@ -145,7 +145,7 @@ class TestChangePassword:
         for _ in range(5):
             answer = self.change(me, current="not it")
             assert answer.status_code == 422
-            assert answer.json()["code"] == "wrong_password"
+            assert answer.json()["code"] == "account.wrong_password"
         assert self.change(me).status_code == 429
         failed = session.scalars(select(AuditLog.action).where(AuditLog.user_id == user.id)).all()
         assert failed == ["auth:login_failed"] * 5
@@ -157,7 +157,7 @@ class TestChangePassword:
         me = api(make_user(session))
         answer = self.change(me, new=new)
         assert answer.status_code == 422
-        assert answer.json()["code"] == "weak_password"
+        assert answer.json()["code"] == "account.weak_password"
         chinese = me.put(
             "users/me/password",
             json={"current_password": PASSWORD, "new_password": new},
@@ -218,7 +218,7 @@ class TestCreateUser:
         second = self.body(**{field: first[field].upper()})
         answer = admin.post("users", json=second)
         assert answer.status_code == 409
-        assert answer.json()["code"] == "name_taken"
+        assert answer.json()["code"] == "resource.name_taken"
 
     @pytest.mark.parametrize(
         "fields",
@@ -295,7 +295,7 @@ class TestOwnAddress:
         mine = api(user)
         email = f"moved{number()}@example.com"
         wrong = mine.put("users/me/email", json={"email": email, "password": "not it at all"})
-        assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_password")
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "account.wrong_password")
         taken = {"email": other.email.upper(), "password": PASSWORD}
         assert mine.put("users/me/email", json=taken).status_code == 409
         right = {"email": email, "password": PASSWORD}

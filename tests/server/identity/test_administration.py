@@ -122,7 +122,7 @@ class TestChange:
     def test_own_role_can_not_be_changed(
         self, admin: Api, admin_user: User, session: Session, api: Act
     ) -> None:
-        assert change(admin, admin_user, role="viewer").json()["code"] == "own_role"
+        assert change(admin, admin_user, role="viewer").json()["code"] == "account.own_role"
         helper = make_user(session, role=make_role(session, "users:*").name)
         assert change(api(helper), helper, role="user").status_code == 403
 
@@ -136,7 +136,7 @@ class TestChange:
             admin.post(f"{path}/password-reset"),
             admin.delete(f"{path}/totp"),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (403, "own_account")
+            assert (answer.status_code, answer.json()["code"]) == (403, "account.own_account")
 
     @pytest.mark.parametrize("what", ["email", "role", "deactivate", "delete", "reset", "totp"])
     def test_account_with_more_permissions_can_not_be_changed(
@@ -218,7 +218,7 @@ class TestDelete:
         owner = make_user(session)
         project = make_project(session, owner)
         answer = admin.delete(f"users/{owner.username}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "owns_projects")
+        assert (answer.status_code, answer.json()["code"]) == (409, "account.owns_projects")
         assert answer.json()["projects"] == [{"uuid": str(project.uuid), "name": project.name}]
         assert admin.get(f"users/{owner.username}").json()["is_active"] is True
 
@@ -283,7 +283,7 @@ class TestLastAdministrator:
     ) -> None:
         path = f"users/{admin_user.username}"
         answer = admin.post(f"{path}/deactivate") if way == "deactivate" else admin.delete(path)
-        assert (answer.status_code, answer.json()["code"]) == (409, "last_administrator")
+        assert (answer.status_code, answer.json()["code"]) == (409, "account.last_administrator")
         assert admin.get("users/me").status_code == 200
 
     def test_any_role_with_all_permissions_counts(
@@ -293,7 +293,7 @@ class TestLastAdministrator:
         other = make_user(session, role=root.name)
         assert change(api(other), admin_user, role="viewer").status_code == 200
         answer = api(other).post(f"users/{other.username}/deactivate")
-        assert answer.json()["code"] == "last_administrator"
+        assert answer.json()["code"] == "account.last_administrator"
         assert change(api(other), admin_user, role="admin").status_code == 200
 
     @pytest.mark.parametrize("way", ["deactivate", "demote", "delete"])

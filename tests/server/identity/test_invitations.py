@@ -44,7 +44,7 @@ def test_invitation_creates_one_account_once(
     form = {"username": user["username"], "password": PASSWORD}
     assert client.post("/api/v1/auth/token", data=form).status_code == 200
     again = accept(client, invitation["token"])
-    assert (again.status_code, again.json()["code"]) == (422, "invalid_link")
+    assert (again.status_code, again.json()["code"]) == (422, "auth.invalid_link")
     listed = {item["uuid"]: item for item in admin.get("invitations").json()["items"]}
     assert listed[invitation["uuid"]]["status"] == "accepted"
     rows = str(session.execute(text("SELECT t::text FROM invitations t")).all())
@@ -66,7 +66,7 @@ def test_refused_name_or_password_does_not_use_up_the_invitation(
     admin: Api, client: CheckedClient, session: Session
 ) -> None:
     token = invite(admin).json()["token"]
-    assert accept(client, token, password="password").json()["code"] == "weak_password"
+    assert accept(client, token, password="password").json()["code"] == "account.weak_password"
     assert accept(client, token, make_user(session).username).status_code == 409
     assert accept(client, token, "system").status_code == 409
     assert accept(client, token).status_code == 201
@@ -85,7 +85,7 @@ def test_expired_or_revoked_invitation_is_refused(
     assert admin.delete(f"invitations/{revoked['uuid']}").status_code == 204
     assert admin.delete(f"invitations/{revoked['uuid']}").status_code == 404
     for invitation, status in ((expired, "expired"), (revoked, "revoked")):
-        assert accept(client, invitation["token"]).json()["code"] == "invalid_link"
+        assert accept(client, invitation["token"]).json()["code"] == "auth.invalid_link"
         listed = {item["uuid"]: item for item in admin.get("invitations").json()["items"]}
         assert listed[invitation["uuid"]]["status"] == status
         still = admin.get("invitations", params={"only_open": True}).json()["items"]
@@ -125,7 +125,7 @@ def test_invitation_is_invalid_once_its_creator_can_not_give_the_role(
     else:
         session.delete(maker)
     session.commit()
-    assert accept(client, token).json()["code"] == "invalid_link"
+    assert accept(client, token).json()["code"] == "auth.invalid_link"
 
 
 class TestIntoAProject:
@@ -186,7 +186,7 @@ class TestIntoAProject:
             session.delete(row)
         session.commit()
         name = f"guest{number()}"
-        assert accept(client, made["token"], name).json()["code"] == "invalid_link"
+        assert accept(client, made["token"], name).json()["code"] == "auth.invalid_link"
         assert session.scalar(select(User.id).where(User.username == name)) is None
 
 
@@ -202,7 +202,7 @@ class TestRegistration:
 
     def test_registration_is_closed_by_default(self, client: CheckedClient) -> None:
         answer = client.post("/api/v1/auth/register", json=self.body())
-        assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.registration_closed")
 
     @pytest.mark.usefixtures("_open")
     def test_registration_creates_a_user_without_global_role(

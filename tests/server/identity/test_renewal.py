@@ -155,7 +155,7 @@ class TestRefresh:
         session.commit()
         answer = renew(client, first["refresh_token"])
         assert answer.status_code == 401
-        assert answer.json()["code"] == "unauthenticated"
+        assert answer.json()["code"] == "auth.unauthenticated"
 
     @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
     def test_unknown_token_is_refused(self, client: CheckedClient, token: str) -> None:

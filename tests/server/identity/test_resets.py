@@ -52,7 +52,7 @@ def test_issued_link_sets_a_password_once_and_ends_all_sessions(
     assert sign_in(client, user, PASSWORD) == 401
     assert sign_in(client, user, NEW) == 200
     assert admin.get(f"users/{user.username}").json()["must_change_password"] is False
-    assert reset(client, token, "a third sentence here").json()["code"] == "invalid_link"
+    assert reset(client, token, "a third sentence here").json()["code"] == "auth.invalid_link"
     rows = admin.get("audit", params={"action": "user:password_reset"}).json()["items"]
     assert rows[0]["user"]["username"] == user.username
     inbox = Api(client, _token(client, user)).get("notifications").json()["items"]
@@ -79,7 +79,7 @@ def test_weak_password_does_not_use_up_the_link(
 ) -> None:
     user = make_user(session)
     token = issue(admin, user)
-    assert reset(client, token, user.username + "1").json()["code"] == "weak_password"
+    assert reset(client, token, user.username + "1").json()["code"] == "account.weak_password"
     assert reset(client, token).status_code == 204
 
 
@@ -101,7 +101,7 @@ def test_link_is_invalid_after_expiry_or_change_of_the_account(
     else:
         body = {"email": f"moved{number()}@example.com"}
         admin.patch(f"users/{user.username}", json=body, headers={"If-Match": "*"})
-    assert reset(client, token).json()["code"] == "invalid_link"
+    assert reset(client, token).json()["code"] == "auth.invalid_link"
     assert sign_in(client, user, PASSWORD) == 200
 
 
@@ -155,7 +155,7 @@ class TestForgotten:
             forgot(client, user.email)
         assert len(sent) == 1
         assert reset(client, issued).status_code == 204
-        assert reset(client, sent[0][2].partition("#")[2]).json()["code"] == "invalid_link"
+        assert reset(client, sent[0][2].partition("#")[2]).json()["code"] == "auth.invalid_link"
 
     def test_no_reset_is_stored_where_nothing_can_be_sent(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch

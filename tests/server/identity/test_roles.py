@@ -145,7 +145,7 @@ class TestCreate:
         "name", ["user", "owner", "Owner", "admin", "ADMIN", "Viewer", "developer"]
     )
     def test_taken_or_reserved_name_is_refused(self, admin: Any, name: str) -> None:
-        assert create(admin, name=name).json()["code"] == "name_taken"
+        assert create(admin, name=name).json()["code"] == "resource.name_taken"
 
     @pytest.mark.parametrize(
         "fields",
@@ -220,7 +220,7 @@ class TestChange:
             admin.patch(f"roles/{name}", json={"description": "x"}, headers=ANY),
             admin.delete(f"roles/{name}"),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (409, "system_role")
+            assert (answer.status_code, answer.json()["code"]) == (409, "role.system_role")
 
     def test_adding_or_removing_permissions_that_the_caller_lacks_is_refused(
         self, session: Session, manager: Any
@@ -241,14 +241,14 @@ class TestChange:
     ) -> None:
         own = manager.user.role
         answer = manager.patch(f"roles/{own}", json={"permissions": ["*"]}, headers=ANY)
-        assert answer.json()["code"] == "held_role"
+        assert answer.json()["code"] == "role.held"
         # They hold this permission globally, but not in a project of others.
         inside = make_role(session, "datasets:read")
         make_member(session, make_project(session), inside, manager.user)
         answer = manager.patch(
             f"roles/{inside.name}", json={"permissions": ["datasets:*"]}, headers=ANY
         )
-        assert (answer.status_code, answer.json()["code"]) == (403, "held_role")
+        assert (answer.status_code, answer.json()["code"]) == (403, "role.held")
 
     def test_change_that_leaves_no_administrator_is_refused(
         self, session: Session, api: Act, admin_user: User
@@ -259,7 +259,10 @@ class TestChange:
         session.commit()
         try:
             answer = me.patch(f"roles/{role.name}", json={"permissions": []}, headers=ANY)
-            assert (answer.status_code, answer.json()["code"]) == (409, "last_administrator")
+            assert (answer.status_code, answer.json()["code"]) == (
+                409,
+                "account.last_administrator",
+            )
         finally:
             admin_user.is_active = True
             session.commit()

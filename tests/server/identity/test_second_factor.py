@@ -73,19 +73,19 @@ class TestEnrolment:
         assert sign_in(client, user).status_code == 200
         assert mine.get("users/me/totp").json() == {"enabled": False, "recovery_codes_left": 0}
         wrong = mine.post("users/me/totp/confirm", json={"code": "000000"})
-        assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_code")
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "account.wrong_totp")
         phone, codes = enrol(mine)
         assert len(set(codes)) == 10
         assert mine.get("users/me/totp").json() == {"enabled": True, "recovery_codes_left": 10}
         assert mine.get("users/me").json()["totp_enabled"] is True
         again = mine.post("users/me/totp", json={"password": PASSWORD})
-        assert (again.status_code, again.json()["code"]) == (409, "totp_active")
+        assert (again.status_code, again.json()["code"]) == (409, "account.totp_active")
         assert mine.post("users/me/totp/confirm", json={"code": phone.code(1)}).status_code == 409
 
     def test_enrolment_requires_the_password(self, session: Session, api: Act) -> None:
         mine = api(make_user(session))
         answer = mine.post("users/me/totp", json={"password": "not it at all"})
-        assert answer.json()["code"] == "wrong_password"
+        assert answer.json()["code"] == "account.wrong_password"
         assert mine.post("users/me/totp/confirm", json={"code": "123456"}).status_code == 409
 
     def test_secret_and_codes_are_not_readable_in_the_database(
@@ -112,9 +112,9 @@ class TestSignIn:
         phone, _ = enrol(api(user))
         clock(30)
         missing = sign_in(client, user)
-        assert (missing.status_code, missing.json()["code"]) == (401, "totp_required")
+        assert (missing.status_code, missing.json()["code"]) == (401, "auth.totp_required")
         wrong = sign_in(client, user, phone.code(), password="not the password")
-        assert wrong.json()["code"] == "wrong_credentials"
+        assert wrong.json()["code"] == "auth.wrong_credentials"
         assert sign_in(client, user, phone.code()).status_code == 200
 
     def test_code_is_accepted_once(
@@ -123,11 +123,11 @@ class TestSignIn:
         user = make_user(session)
         phone, _ = enrol(api(user))
         # The code that confirmed the second factor, and older ones, are not accepted either.
-        assert sign_in(client, user, phone.code()).json()["code"] == "wrong_totp"
+        assert sign_in(client, user, phone.code()).json()["code"] == "auth.wrong_totp"
         clock(30)
         code = phone.code()
         assert sign_in(client, user, code).status_code == 200
-        assert sign_in(client, user, code).json()["code"] == "wrong_totp"
+        assert sign_in(client, user, code).json()["code"] == "auth.wrong_totp"
         assert sign_in(client, user, phone.code(1)).status_code == 200
         assert sign_in(client, user, phone.code(0)).status_code == 401
 
@@ -157,7 +157,7 @@ class TestSignIn:
         user, other = make_user(session), make_user(session)
         _, codes = enrol(api(user))
         _, foreign = enrol(api(other))
-        assert sign_in(client, user, foreign[0]).json()["code"] == "wrong_totp"
+        assert sign_in(client, user, foreign[0]).json()["code"] == "auth.wrong_totp"
         assert sign_in(client, user, codes[0].upper().replace("-", " ")).status_code == 200
         assert sign_in(client, user, codes[0]).status_code == 401
         assert api(user).get("users/me/totp").json()["recovery_codes_left"] == 9

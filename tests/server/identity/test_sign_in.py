@@ -63,7 +63,7 @@ class TestSignIn:
         ]
         assert {answer.status_code for answer in answers} == {401}
         assert len({answer.text for answer in answers}) == 1
-        assert answers[0].json()["code"] == "wrong_credentials"
+        assert answers[0].json()["code"] == "auth.wrong_credentials"
         assert answers[0].headers["www-authenticate"] == "Bearer"
         assert actions(session, user) == ["auth:login_failed"]
         assert actions(session, gone) == ["auth:login_failed"]
@@ -187,7 +187,7 @@ class TestThrottling:
         assert self.fail(client, name, 5) == [401] * 5
         answer = sign_in(client, name)  # even with the right password
         assert answer.status_code == 429
-        assert answer.json()["code"] == "too_many_attempts"
+        assert answer.json()["code"] == "auth.too_many_attempts"
         assert answer.headers["retry-after"] == "1"
         chinese = sign_in(client, name, headers={"Accept-Language": "zh-CN"})
         assert "秒后重试" in chinese.json()["detail"]

@@ -70,7 +70,7 @@ class TestSignIn:
         flow.provider.person = {
             "sub": user.username, "email": user.email.upper(), "email_verified": True,
         }  # fmt: skip
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
         with environment(AIPLATFORM_OIDC_LINK_BY_EMAIL="true"):
             assert flow.sign_in().get("users/me").json()["uuid"] == str(user.uuid)
 
@@ -94,7 +94,7 @@ class TestSignIn:
             "sub": email, "email": email, "email_verified": True, "groups": ["staff"],
         }  # fmt: skip
         with environment(AIPLATFORM_OIDC_LINK_BY_EMAIL="true", AIPLATFORM_OIDC_ROLES="staff=admin"):
-            assert flow.back()["error"] == "sso_failed"
+            assert flow.back()["error"] == "sso.failed"
             session.expire_all()
             assert session.get_one(User, thief.id).role == "user"
 
@@ -121,10 +121,10 @@ class TestSignIn:
         user.is_active = False
         session.commit()
         assert flow.exchange(code).status_code == 401
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
         flow.provider.person = {"sub": "stranger"}
         with environment(AIPLATFORM_OIDC_CREATE_USERS="false"):
-            assert flow.back()["error"] == "sso_failed"
+            assert flow.back()["error"] == "sso.failed"
         told = session.scalars(
             select(AuditLog)
             .where(AuditLog.action == "auth:login_failed")
@@ -181,7 +181,7 @@ def test_routes_without_a_provider_report_that_it_is_off(client: Any) -> None:
     }  # fmt: skip
     params = {"redirect_uri": REDIRECT_URI, "code_challenge": "a" * 43}
     answer = client.get("/api/v1/auth/oidc/login", params=params)
-    assert (answer.status_code, answer.json()["code"]) == (404, "sso_off")
+    assert (answer.status_code, answer.json()["code"]) == (404, "sso.off")
 
 
 def test_provider_on_a_forbidden_network_is_not_called(provider: FakeProvider, client: Any) -> None:

@@ -37,29 +37,29 @@ class TestFalsifiedTokens:
     )
     def test_wrong_claims_are_refused(self, flow: Flow, change: dict[str, Any]) -> None:
         flow.provider.change = change
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
 
     def test_token_signed_with_another_key_is_refused(self, flow: Flow) -> None:
         flow.provider.signs_with = RSAKey.generate_key(2048)
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
 
     @pytest.mark.parametrize("keep", [True, False])
     def test_token_without_signature_is_refused(self, flow: Flow, keep: bool) -> None:
         header = "eyJhbGciOiJub25lIn0"  # {"alg":"none"}
         claims = jwt.encode({"alg": "RS256"}, {"sub": "x"}, flow.provider.key).split(".")[1]
         flow.provider.raw = f"{header}.{claims}." + ("sig" if keep else "")
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
 
     def test_token_signed_with_a_public_or_shared_key_is_refused(self, flow: Flow) -> None:
         for shared in ("secret" * 8, flow.provider.key.as_pem(private=False).decode()):
             flow.provider.header = {"alg": "HS256", "kid": "one"}
             flow.provider.signs_with = OctKey.import_key(shared.replace("\n", "")[:64])
-            assert flow.back()["error"] == "sso_failed"
+            assert flow.back()["error"] == "sso.failed"
 
     @pytest.mark.parametrize("raw", ["", "x", "a.b.c", "..", "x" * 100_000])
     def test_invalid_token_is_refused(self, flow: Flow, raw: str) -> None:
         flow.provider.raw = raw
-        assert flow.back()["error"] == "sso_failed"
+        assert flow.back()["error"] == "sso.failed"
 
     def test_changed_keys_are_fetched_again(
         self, flow: Flow, monkeypatch: pytest.MonkeyPatch
@@ -67,7 +67,7 @@ class TestFalsifiedTokens:
         flow.sign_in()
         flow.provider.key = RSAKey.generate_key(2048, {"kid": "two"})
         flow.provider.header = {"alg": "RS256", "kid": "two"}
-        assert flow.back()["error"] == "sso_failed"  # not sooner than REFETCH_SECONDS
+        assert flow.back()["error"] == "sso.failed"  # not sooner than REFETCH_SECONDS
         monkeypatch.setattr(providers, "REFETCH_SECONDS", 0.0)
         flow.sign_in()
 
@@ -77,7 +77,7 @@ class TestTheft:
         url = flow.provider.authorize(flow.begin().headers["location"])
         client.cookies.clear()
         answer = flow.finish(url)
-        assert (answer.status_code, answer.json()["code"]) == (401, "sso_failed")
+        assert (answer.status_code, answer.json()["code"]) == (401, "sso.failed")
         for name in ("aip_sso", "aip_sso_x"):
             client.cookies.set(name, "made up")
         assert flow.finish(url).status_code == 401

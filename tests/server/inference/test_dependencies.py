@@ -164,7 +164,7 @@ def test_deployment_whose_model_was_not_made_does_not_start(
     }
     manual_worker.fail(claims["train"])
     answer = mine.post(f"deployments/{waiting.uuid}/start")
-    assert (answer.status_code, answer.json()["code"]) == (409, "dependency_failed")
+    assert (answer.status_code, answer.json()["code"]) == (409, "task.dependency_failed")
     assert fresh(session, waiting).status == "stopped"
 
 
@@ -188,7 +188,7 @@ def test_restart_while_waiting_is_refused(
     session: Session, mine: Api, waiting: Deployment, manual_worker: ManualWorker
 ) -> None:
     answer = mine.post(f"deployments/{waiting.uuid}/restart")
-    assert (answer.status_code, answer.json()["code"]) == (409, "deployment_waits")
+    assert (answer.status_code, answer.json()["code"]) == (409, "deployment.waiting")
     assert {manual_worker.take().task_type, manual_worker.take().task_type} == {
         "training",
         "data_quality",
@@ -223,6 +223,6 @@ def test_unusable_task_is_refused(session: Session, deploy: Deploy, dependency: 
         {"after": [{"task": str(foreign.uuid)}]},
     ):
         answer = deploy(**body)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
     answer = deploy(model={"from_task": str(dependency.uuid)})
-    assert (answer.status_code, answer.json()["code"]) == (422, "makes_no_model")
+    assert (answer.status_code, answer.json()["code"]) == (422, "task.type_makes_no_model")

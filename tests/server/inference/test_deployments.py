@@ -77,7 +77,7 @@ class TestCreate:
         foreign = make_model(session, make_project(session))
         for uuid in (foreign.uuid, uuid4()):
             answer = deploy(model=str(uuid))
-            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert (answer.status_code, answer.json()["code"]) == (404, "resource.not_found")
 
     def test_model_that_is_not_ready_is_refused(
         self, session: Session, deploy: Callable[..., Any], project: Project
@@ -91,7 +91,7 @@ class TestCreate:
         make_deployment(session, make_project(session), name="once")
         assert deploy(name="once").status_code == 201
         answer = deploy(name="once")
-        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource.name_taken")
 
     def test_concurrent_requests_for_one_name_create_one_deployment(
         self, deploy: Callable[..., Any]
@@ -121,7 +121,7 @@ class TestCreate:
     ) -> None:
         spec = {"type": "inference", "model": str(tuned.uuid)}
         answer = mine.post(f"projects/{project.uuid}/tasks", json={"name": "t", "spec": spec})
-        assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
+        assert (answer.status_code, answer.json()["code"]) == (422, "task.wrong_type")
 
 
 class TestWho:

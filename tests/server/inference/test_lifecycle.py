@@ -58,7 +58,7 @@ class TestLife:
         manual_worker.ready(second)
         assert fresh(session, deployment).status == "ready"
         conflict = mine.post(f"deployments/{deployment.uuid}/start")
-        assert (conflict.status_code, conflict.json()["code"]) == (409, "deployment_state")
+        assert (conflict.status_code, conflict.json()["code"]) == (409, "deployment.wrong_state")
         assert actions(session, deployment.uuid) == [
             "deployment:created",
             "deployment:ready",
@@ -161,7 +161,7 @@ class TestLife:
         shown = mine.get(f"deployments/{deployment.uuid}").json()
         assert shown["model"] is None
         answer = mine.post(f"deployments/{deployment.uuid}/start")
-        assert (answer.status_code, answer.json()["code"]) == (409, "deployed_model_gone")
+        assert (answer.status_code, answer.json()["code"]) == (409, "deployment.model_gone")
 
 
 class TestCrashes:

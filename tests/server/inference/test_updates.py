@@ -225,7 +225,7 @@ class TestFailure:
     ) -> None:
         first = ask(mine, deployment, newer).json()
         second = ask(mine, deployment, tuned)
-        assert (second.status_code, second.json()["code"]) == (409, "deployment_updating")
+        assert (second.status_code, second.json()["code"]) == (409, "deployment.updating")
         assert f"{newer.name}@1" in second.json()["detail"]
         assert first["updating"]["task"] in second.json()["detail"]
 
@@ -288,7 +288,7 @@ class TestFailure:
         row = fresh(session, deployment)
         assert (row.status, row.endpoint, row.next_task_id) == ("stopping", None, None)
         assert session.get_one(Task, new.task_id).status == TaskStatus.CANCELLING
-        assert ask(mine, deployment, newer).json()["code"] == "deployment_state"
+        assert ask(mine, deployment, newer).json()["code"] == "deployment.wrong_state"
 
     def test_update_of_a_stopped_deployment_starts_it_with_the_new_model(
         self,
@@ -320,7 +320,7 @@ class TestWho:
         role = make_role(session, Permission.INFERENCE_WRITE, Permission.INFERENCE_READ)
         member = api(make_member(session, project, role))
         answer = ask(member, deployment, newer)
-        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
 
     def test_update_by_a_viewer_is_refused(
         self, session: Session, api: Act, deployment: Deployment, project: Project, newer: Model

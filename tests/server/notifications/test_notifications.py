@@ -249,7 +249,7 @@ class TestPreferences:
         me, path = api(user), "notifications/preferences"
         silence = {"types": {"security:login": {"inbox": False}}}
         answer = me.patch(path, json=silence, headers={"If-Match": "*"})
-        assert (answer.status_code, answer.json()["code"]) == (409, "notification_mandatory")
+        assert (answer.status_code, answer.json()["code"]) == (409, "notification.mandatory")
         quiet = {"types": {"security:login": {"email": False}}}
         assert me.patch(path, json=quiet, headers={"If-Match": "*"}).status_code == 200
 

@@ -98,7 +98,7 @@ class TestEnd:
             f"{server_url}/api/v1/notifications/stream",
             headers={"Authorization": "Bearer aip_key_of_a_watcher"},
         )
-        assert (answer.status_code, answer.json()["code"]) == (403, "session_required")
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.session_required")
 
     def test_inactive_user_or_invalid_token_is_refused(
         self, session: Session, server_url: str
@@ -133,7 +133,7 @@ class TestEnd:
             f"{server_url}/api/v1/notifications/stream",
             headers={"Authorization": f"Bearer {token}"},
         )
-        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+        assert (answer.status_code, answer.json()["code"]) == (429, "notification.too_many_streams")
 
     def test_heartbeats_are_sent(self, session: Session, server_url: str, monkeypatch: Any) -> None:
         monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.1)

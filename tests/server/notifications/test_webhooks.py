@@ -35,7 +35,7 @@ class TestAddresses:
             answer = api(owner).post(
                 f"projects/{project.uuid}/webhooks", json={"name": "x", "url": url}
             )
-        assert (answer.status_code, answer.json()["code"]) == (422, "webhook_url_refused")
+        assert (answer.status_code, answer.json()["code"]) == (422, "webhook.url_refused")
 
     def test_forbidden_address_is_refused_when_it_is_called(
         self, session: Session, receiver: Receiver
@@ -130,7 +130,7 @@ class TestManaging:
         taken = me.patch(path, json={"name": second.name}, headers={"If-Match": "*"})
         assert taken.status_code == 409
         off = me.post(f"{path}/test")
-        assert (off.status_code, off.json()["code"]) == (409, "webhook_disabled")
+        assert (off.status_code, off.json()["code"]) == (409, "webhook.disabled")
         assert me.delete(path).status_code == 204
         assert me.get(path).status_code == 404
 
@@ -156,7 +156,7 @@ class TestManaging:
             make_webhook(session, project)
         body = {"name": "one more", "url": "https://a.example.com"}
         answer = api(owner).post(f"projects/{project.uuid}/webhooks", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
+        assert (answer.status_code, answer.json()["code"]) == (409, "webhook.too_many")
 
     def test_delivery_of_another_webhook_is_not_found(self, session: Session, api: Act) -> None:
         owner = make_user(session)

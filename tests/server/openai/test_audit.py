@@ -73,4 +73,4 @@ def test_audit_entry_of_failed_chat(
         chat.chat.completions.create(model=deployment.name, messages=orders())
     log, entry = audited(session, deployment)
     assert entry.outcome == "failure"
-    assert log.details["reason"] == "engine_unavailable"
+    assert log.details["reason"] == "deployment.server_unavailable"

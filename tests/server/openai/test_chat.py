@@ -160,7 +160,7 @@ class TestWho:
         make_member(session, project, "developer", user)
         with pytest.raises(openai.PermissionDeniedError) as refused:
             sign_in(user).chat.completions.create(model=deployment.name, messages=orders())
-        assert refused.value.code == "password_change_required"
+        assert refused.value.code == "auth.password_change_required"
 
     @pytest.mark.parametrize("role", ["viewer", "developer"])
     def test_member_may_use_deployments_of_the_project(
@@ -234,7 +234,7 @@ class TestNames:
         session.commit()
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(model="twice", messages=orders())
-        assert refused.value.code == "ambiguous_model"
+        assert refused.value.code == "chat.ambiguous_model"
         assert str(mine.uuid) in refused.value.message
         assert str(theirs.uuid) in refused.value.message
         assert client.chat.completions.create(model=str(mine.uuid), messages=orders()).choices
@@ -255,7 +255,7 @@ class TestNames:
         with pytest.raises(openai.InternalServerError) as refused:
             chat.chat.completions.create(model=name, messages=orders())
         assert refused.value.status_code == 503
-        assert refused.value.code == "model_not_ready"
+        assert refused.value.code == "deployment.not_ready"
         assert status in refused.value.message
         assert refused.value.response.headers["retry-after"]
 
@@ -309,7 +309,7 @@ class TestFaults:
         model_server.die()
         with pytest.raises(openai.InternalServerError) as refused:
             chat.chat.completions.create(model=deployment.name, messages=orders())
-        assert refused.value.code == "engine_unavailable"
+        assert refused.value.code == "deployment.server_unavailable"
 
     def test_model_server_with_another_token_is_reported_as_unavailable(
         self, chat: openai.OpenAI, project: Project, deploy: Deploy
@@ -317,7 +317,7 @@ class TestFaults:
         name = deploy(project, endpoint_token="old").name
         with pytest.raises(openai.InternalServerError) as refused:
             chat.chat.completions.create(model=name, messages=orders())
-        assert refused.value.code == "engine_unavailable"
+        assert refused.value.code == "deployment.server_unavailable"
 
     def test_model_server_that_dies_before_the_first_token_is_reported(
         self, chat: openai.OpenAI, deployment: Deployment
@@ -338,7 +338,7 @@ class TestFaults:
         with pytest.raises(openai.APIError) as broken:
             collect(stream, chunks)
         assert [chunk.choices[0].delta.content for chunk in chunks] == ["w0 ", "w1 ", "w2 "]
-        assert broken.value.code == "engine_unavailable"
+        assert broken.value.code == "deployment.server_unavailable"
 
     def test_unknown_address_is_reported(self, chat: openai.OpenAI) -> None:
         with pytest.raises(openai.NotFoundError) as refused:

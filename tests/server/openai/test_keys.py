@@ -84,6 +84,6 @@ def test_stream_ends_with_its_key(
     with pytest.raises(openai.APIError) as broken:
         for _ in stream:
             pass
-    assert broken.value.code == "access_revoked"
+    assert broken.value.code == "auth.access_revoked"
     assert time.monotonic() - ended < SOON
     assert model_server.seen[0].hung_up.wait(SOON)

@@ -50,7 +50,7 @@ def test_deployment_of_others_does_not_replace_a_deleted_own_one(
     session.commit()
     with pytest.raises(openai.NotFoundError) as refused:
         asked(sign_in(owner), "faq")
-    assert refused.value.code == "foreign_model"
+    assert refused.value.code == "chat.model_of_other_project"
     assert f"{foreign.name}/faq" in refused.value.message
 
 

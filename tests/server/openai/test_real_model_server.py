@@ -100,6 +100,6 @@ def test_killed_model_server_is_reported(chat: openai.OpenAI, name: str, runner:
     os.kill(runner.received[0]["pid"], signal.SIGKILL)
     with pytest.raises(openai.APIError) as broken:
         collect(stream, [])
-    assert broken.value.code == "engine_unavailable"
+    assert broken.value.code == "deployment.server_unavailable"
     with pytest.raises(openai.InternalServerError):
         chat.chat.completions.create(model=name, messages=QUESTION)

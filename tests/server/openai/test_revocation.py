@@ -66,12 +66,12 @@ def remove(session: Session, user: User, deployment: Deployment) -> None:
 
 
 ENDINGS = [
-    (end_session, "access_revoked"),
-    (deactivate, "access_revoked"),
-    (leave_project, "access_revoked"),
-    (stop, "model_stopped"),
-    (replace, "model_stopped"),
-    (remove, "model_stopped"),
+    (end_session, "auth.access_revoked"),
+    (deactivate, "auth.access_revoked"),
+    (leave_project, "auth.access_revoked"),
+    (stop, "deployment.stopped"),
+    (replace, "deployment.stopped"),
+    (remove, "deployment.stopped"),
 ]
 
 
@@ -174,7 +174,7 @@ def test_answer_without_stream_ends_when_the_right_to_it_ends(
     with pytest.raises(openai.AuthenticationError) as refused:
         client.chat.completions.create(model=str(deployment.uuid), messages=orders(delay=30))
     revoking.join()
-    assert refused.value.code == "access_revoked"
+    assert refused.value.code == "auth.access_revoked"
     assert time.monotonic() - began < SOON + 0.3
     assert model_server.seen[0].hung_up.wait(SOON)
 
@@ -238,5 +238,5 @@ def test_silent_model_server_times_out(
     with pytest.raises(openai.InternalServerError) as refused:
         chat.chat.completions.create(model=str(deployment.uuid), messages=orders(silent=True))
     assert refused.value.status_code == 504
-    assert refused.value.code == "engine_timeout"
+    assert refused.value.code == "deployment.server_timeout"
     assert model_server.seen[0].hung_up.wait(SOON)

@@ -130,11 +130,11 @@ class TestEvidence:
     ("change", "code"),
     [
         ("SELECT 1", None),
-        ("UPDATE users SET is_active = FALSE WHERE id = :user", "unauthenticated"),
-        ("DELETE FROM users WHERE id = :user", "unauthenticated"),
-        ("DELETE FROM project_permissions WHERE user_id = :user", "not_found"),
-        ("UPDATE projects SET status = 'deleted' WHERE id = :project", "not_found"),
-        ("DELETE FROM projects WHERE id = :project", "not_found"),
+        ("UPDATE users SET is_active = FALSE WHERE id = :user", "auth.unauthenticated"),
+        ("DELETE FROM users WHERE id = :user", "auth.unauthenticated"),
+        ("DELETE FROM project_permissions WHERE user_id = :user", "resource.not_found"),
+        ("UPDATE projects SET status = 'deleted' WHERE id = :project", "resource.not_found"),
+        ("DELETE FROM projects WHERE id = :project", "resource.not_found"),
     ],
 )
 def test_refusals_of_earlier_evidence_follow_later_changes(

@@ -84,7 +84,7 @@ def test_archiving_ends_tasks_and_stops_deployments(
     assert rows.count("project:archived") == 1
     assert "project:updated" not in rows
     assert me.get(f"deployments/{deployment.uuid}").status_code == 200
-    assert me.post(f"deployments/{deployment.uuid}/start").json()["code"] == "project_archived"
+    assert me.post(f"deployments/{deployment.uuid}/start").json()["code"] == "project.archived"
     back = change(me, project, "active")
     assert (back.status_code, back.json()["status"]) == (200, "active")
     session.refresh(deployment)
@@ -123,8 +123,8 @@ def test_archived_project_and_its_bin_can_be_read(
     for path in (f"models/{model.uuid}", f"projects/{project.uuid}/bin"):
         assert me.get(path).status_code == 200
     restored = me.post(f"projects/{project.uuid}/bin/{dataset.uuid}/restore")
-    assert restored.json()["code"] == "project_archived"
-    assert me.delete(f"models/{model.uuid}").json()["code"] == "project_archived"
+    assert restored.json()["code"] == "project.archived"
+    assert me.delete(f"models/{model.uuid}").json()["code"] == "project.archived"
 
 
 class TestTaskOfArchivedProject:

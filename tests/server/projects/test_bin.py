@@ -135,7 +135,7 @@ class TestDatasets:
         make_dataset(session, project, name="taken")
         bin_of = f"projects/{project.uuid}/bin"
         taken = mine.post(f"{bin_of}/{datasets[0].uuid}/restore", json={"name": "taken"})
-        assert (taken.status_code, taken.json()["code"]) == (409, "name_taken")
+        assert (taken.status_code, taken.json()["code"]) == (409, "resource.name_taken")
         names = [mine.post(f"{bin_of}/{h.uuid}/restore").json()["name"] for h in datasets]
         assert names == ["faq", "faq-restored", "faq-restored-2"]
         listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
@@ -271,7 +271,7 @@ class TestModels:
         assert mine.post(f"{bin_of}/{tuned.uuid}/restore").status_code == 200
         assert mine.get(f"models/{tuned.uuid}").json()["base_model"] is None
         refused = mine.delete(f"{bin_of}/{base.uuid}")
-        assert (refused.status_code, refused.json()["code"]) == (409, "still_used")
+        assert (refused.status_code, refused.json()["code"]) == (409, "bin.still_used")
         make_overdue(session, base.uuid)
         purge_overdue()
         assert [item["uuid"] for item in list_bin(mine, project)] == [str(base.uuid)]

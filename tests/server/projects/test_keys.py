@@ -149,7 +149,7 @@ class TestCreate:
         make_project(session, user)
         me = api(user)
         first = create_key(me, "tasks:read", name="ci").json()
-        assert create_key(me, "tasks:read", name="ci").json()["code"] == "name_taken"
+        assert create_key(me, "tasks:read", name="ci").json()["code"] == "resource.name_taken"
         me.delete(f"users/me/keys/{first['uuid']}")
         assert create_key(me, "tasks:read", name="ci").status_code == 201
         second = session.scalars(
@@ -226,7 +226,10 @@ class TestUse:
         project = make_project(session)
         place = str(project.uuid)
         refused = create_key(api(user), "users:write", "datasets:read", project=place)
-        assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+        assert (refused.status_code, refused.json()["code"]) == (
+            422,
+            "api_key.scope_outside_project",
+        )
         assert "users:write" in refused.json()["detail"]
         key, made = holder(user, "datasets:read", project=place)
         row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
@@ -291,7 +294,7 @@ class TestUse:
             key.put("users/me/password", json={"current_password": "x", "new_password": "y"}),
             key.post("auth/logout"),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (403, "session_required")
+            assert (answer.status_code, answer.json()["code"]) == (403, "auth.session_required")
         assert key.get("users/me").status_code == 200
 
     def test_key_use_is_recorded_once_a_minute_and_named_in_the_audit_trail(

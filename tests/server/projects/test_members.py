@@ -123,7 +123,9 @@ class TestGive(MemberTests):
         assert "role" in answer.json()["detail"]
 
     def test_owner_can_not_get_or_lose_a_role(self) -> None:
-        assert self.give(self.owner.username, "viewer").json()["code"] == "owner_is_no_member"
+        assert (
+            self.give(self.owner.username, "viewer").json()["code"] == "project.owner_has_no_role"
+        )
         assert self.take(self.owner.username).status_code == 409
 
     def test_concurrent_invitations_of_one_user_become_one(self, session: Session) -> None:

@@ -51,8 +51,8 @@ class TestLeave:
         project = make_project(session)
         place = f"projects/{project.uuid}/leave"
         owner = session.get_one(type(make_user(session)), project.owner_id)
-        assert api(owner).post(place).json()["code"] == "owner_is_no_member"
-        assert admin.post(place).json()["code"] == "not_a_member"
+        assert api(owner).post(place).json()["code"] == "project.owner_has_no_role"
+        assert admin.post(place).json()["code"] == "project.not_a_member"
         assert api(make_user(session)).post(place).status_code == 404
 
 
@@ -110,7 +110,7 @@ class TestTransfer:
         owner = session.get_one(type(everything), project.owner_id)
         make_key(session, owner, "*", token="key-of-the-owner", project=project)
         refused = Api(client, "key-of-the-owner").post(place, **body)
-        assert refused.json()["code"] == "session_required"
+        assert refused.json()["code"] == "auth.session_required"
 
     def test_transfer_to_an_unfit_user_is_refused(self, session: Session, api: Act) -> None:
         owner = make_user(session)
@@ -122,12 +122,12 @@ class TestTransfer:
         make_project(session, namesake, name=project.name)
         custom = make_role(session, "*")
         for body, status, code in (
-            ({"user": "nobody-of-this-name"}, 409, "new_owner_is_no_member"),
-            ({"user": make_user(session).username}, 409, "new_owner_is_no_member"),
-            ({"user": inactive.username}, 409, "unfit_owner"),
-            ({"user": namesake.username}, 409, "name_taken"),
-            ({"user": namesake.username, "keep_role": custom.name}, 422, "validation"),
-            ({"user": namesake.username, "owner": "x"}, 422, "validation"),
+            ({"user": "nobody-of-this-name"}, 409, "project.new_owner_not_a_member"),
+            ({"user": make_user(session).username}, 409, "project.new_owner_not_a_member"),
+            ({"user": inactive.username}, 409, "project.new_owner_inactive"),
+            ({"user": namesake.username}, 409, "resource.name_taken"),
+            ({"user": namesake.username, "keep_role": custom.name}, 422, "request.invalid"),
+            ({"user": namesake.username, "owner": "x"}, 422, "request.invalid"),
         ):
             answer = me.post(place, json=body)
             assert (answer.status_code, answer.json()["code"]) == (status, code)

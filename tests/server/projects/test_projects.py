@@ -67,7 +67,7 @@ class TestCreate:
         assert second.post("projects", json={"name": "demo"}).status_code == 201
         answer = first.post("projects", json={"name": "demo"})
         assert answer.status_code == 409
-        assert answer.json()["code"] == "name_taken"
+        assert answer.json()["code"] == "resource.name_taken"
         chinese = first.post(
             "projects", json={"name": "demo"}, headers={"Accept-Language": "zh"}
         ).json()
@@ -114,7 +114,7 @@ class TestCreate:
     ) -> None:
         answer = api(make_user(session)).post("projects", json=body)
         assert answer.status_code == 422
-        assert answer.json()["code"] == "validation"
+        assert answer.json()["code"] == "request.invalid"
 
     def test_values_that_the_database_can_not_store_are_replaced(
         self, session: Session, api: Act
@@ -214,7 +214,7 @@ class TestRead:
     def test_unknown_project_is_not_found(self, session: Session, api: Act, uuid: str) -> None:
         answer = api(make_user(session)).get(f"projects/{uuid}")
         assert answer.status_code == 404
-        assert answer.json()["code"] == "not_found"
+        assert answer.json()["code"] == "resource.not_found"
 
     def test_foreign_project_is_answered_like_an_unknown_one(
         self, session: Session, api: Act
@@ -282,7 +282,7 @@ class TestUpdate:
     def test_patch_without_etag_is_refused(self) -> None:
         answer = self.patch({"name": "x"}, None)
         assert answer.status_code == 428
-        assert answer.json()["code"] == "precondition_required"
+        assert answer.json()["code"] == "request.precondition_required"
 
     @pytest.mark.parametrize("match", ['"0"', "", 'W/"*"', '"', "x" * 5000])
     def test_patch_with_another_etag_is_refused(self, match: str) -> None:
@@ -330,10 +330,10 @@ class TestUpdate:
         assert self.patch({"status": "archived"}).json()["status"] == "archived"
         answer = self.patch({"name": "x"})
         assert answer.status_code == 409
-        assert answer.json()["code"] == "project_archived"
+        assert answer.json()["code"] == "project.archived"
         member = make_user(session)
         put = self.me.put(f"{self.path}/members/{member.username}", json={"role": "viewer"})
-        assert put.json()["code"] == "project_archived"
+        assert put.json()["code"] == "project.archived"
         assert self.me.get(self.path).status_code == 200
         assert self.patch({"status": "active", "name": "x"}).status_code == 200
         assert self.patch({"name": "y"}).status_code == 200

@@ -132,7 +132,7 @@ class TestStorage:
             headers={"Accept-Language": "zh"},
         )
         told = answer.json()
-        assert (answer.status_code, told["code"]) == (409, "quota_exceeded")
+        assert (answer.status_code, told["code"]) == (409, "project.quota_exceeded")
         assert (told["quota"], told["limit"], told["used"]) == ("storage", 50, 0)
         assert told["asked"] == len(LINE)
         assert "存储" in told["detail"]
@@ -143,7 +143,7 @@ class TestStorage:
     ) -> None:
         # The upload itself fits, but not together with the rows made from it.
         limit(storage_bytes=len(LINE) + 10)
-        assert upload(mine, project, "d").json()["code"] == "quota_exceeded"
+        assert upload(mine, project, "d").json()["code"] == "project.quota_exceeded"
         assert get_usage(mine, project)["storage"]["total"] == 0
         assert mine.get(f"projects/{project.uuid}/datasets").json()["items"] == []
 
@@ -152,9 +152,9 @@ class TestStorage:
     ) -> None:
         first = upload(mine, project, "first").json()
         limit(storage_bytes=int(get_usage(mine, project)["storage"]["total"] * 1.5))
-        assert upload(mine, project, "second", LINE * 2).json()["code"] == "quota_exceeded"
+        assert upload(mine, project, "second", LINE * 2).json()["code"] == "project.quota_exceeded"
         mine.delete(f"datasets/{first['uuid']}")
-        assert upload(mine, project, "second", LINE * 2).json()["code"] == "quota_exceeded"
+        assert upload(mine, project, "second", LINE * 2).json()["code"] == "project.quota_exceeded"
         mine.delete(f"projects/{project.uuid}/bin/{first['uuid']}")
         assert upload(mine, project, "second", LINE * 2).status_code == 201
 
@@ -165,10 +165,10 @@ class TestStorage:
         model = mine.post(f"projects/{project.uuid}/models", json=body).json()["uuid"]
         limit(storage_bytes=100)
         path = f"models/{model}/files/config.json"
-        assert mine.put(path, content=b"x" * 101).json()["code"] == "quota_exceeded"
+        assert mine.put(path, content=b"x" * 101).json()["code"] == "project.quota_exceeded"
         assert mine.put(path, content=b"x" * 60).status_code == 200
         more = mine.put(f"models/{model}/files/other.json", content=b"y" * 60)
-        assert more.json()["code"] == "quota_exceeded"
+        assert more.json()["code"] == "project.quota_exceeded"
         assert get_usage(mine, project)["storage"]["models"] == 60
 
     def test_content_of_another_project_is_charged_in_full(
@@ -181,7 +181,7 @@ class TestStorage:
         size = get_usage(them, other)["storage"]["total"]
         limit(storage_bytes=size - 1)
         told = upload(mine, project, "d").json()
-        assert told["code"] == "quota_exceeded"
+        assert told["code"] == "project.quota_exceeded"
         limit(storage_bytes=size)
         assert upload(mine, project, "d").status_code == 201
         assert get_usage(mine, project)["storage"]["total"] == size

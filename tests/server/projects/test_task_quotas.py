@@ -108,7 +108,7 @@ class TestRunning:
             "resources": {"gpus": 3},
         }
         answer = mine.post(f"projects/{project.uuid}/tasks", json={"name": "q", "spec": spec})
-        assert (answer.status_code, answer.json()["code"]) == (409, "quota_exceeded")
+        assert (answer.status_code, answer.json()["code"]) == (409, "project.quota_exceeded")
         assert (answer.json()["quota"], answer.json()["asked"]) == ("gpus", 3)
 
     def test_second_claim_waits_for_the_first_and_counts_it(

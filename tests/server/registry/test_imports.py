@@ -112,13 +112,13 @@ class TestUploading:
         assert put("a/b").status_code == 200
         for path in ("a", "A/B", "a/b/c"):
             answer = put(path)
-            assert (answer.status_code, answer.json()["code"]) == (422, "model.invalid_path")
+            assert (answer.status_code, answer.json()["code"]) == (422, "file.invalid_path")
 
     def test_upload_with_wrong_checksum_is_rejected(
         self, put: Callable[..., Any], owner_api: Api, model: Model
     ) -> None:
         answer = put("a.json", b"{}", **{"X-Content-SHA256": "0" * 64})
-        assert answer.json()["code"] == "digest_mismatch"
+        assert answer.json()["code"] == "upload.digest_mismatch"
         assert owner_api.get(f"models/{model['uuid']}/files").json()["items"] == []
         assert list(get_settings().spool_dir.glob("*")) == []
 
@@ -322,7 +322,7 @@ class TestImporting:
         spec = {"type": "model_import", "source": {"kind": "upload"}}
         path = f"projects/{project.uuid}/tasks"
         nameless = owner_api.post(path, json={"name": "x", "spec": spec})
-        assert nameless.json()["code"] == "wrong_task_type"
+        assert nameless.json()["code"] == "task.wrong_type"
         foreign = {**spec, "model": "00000000-0000-4000-8000-000000000000"}
         assert owner_api.post(path, json={"name": "x", "spec": foreign}).status_code == 404
         named = owner_api.post(path, json={"name": "x", "spec": {**spec, "model": model["uuid"]}})

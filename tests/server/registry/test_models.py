@@ -69,7 +69,7 @@ class TestVersions:
     def test_create_with_invalid_body_is_refused(
         self, create: Create, body: dict[str, Any]
     ) -> None:
-        assert create(**body).json()["code"] == "validation"
+        assert create(**body).json()["code"] == "request.invalid"
 
 
 class TestSharing:
@@ -82,7 +82,7 @@ class TestSharing:
         self, create: Create, session: Session, owner: User
     ) -> None:
         answer = create(shared=True)
-        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
         denied = session.scalars(
             select(AuditLog).where(AuditLog.user_id == owner.id, AuditLog.action == "access:denied")
         ).one()
@@ -142,8 +142,8 @@ class TestSharing:
         session.commit()
         path = f"models/{created['uuid']}"
         assert owner_api.get(path).status_code == 200
-        assert owner_api.delete(path).json()["code"] == "project_archived"
-        assert owner_api.put(f"{path}/files/a", content=b"x").json()["code"] == "project_archived"
+        assert owner_api.delete(path).json()["code"] == "project.archived"
+        assert owner_api.put(f"{path}/files/a", content=b"x").json()["code"] == "project.archived"
 
 
 class TestLists:

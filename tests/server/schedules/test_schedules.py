@@ -92,7 +92,7 @@ def test_schedule_can_be_created_read_changed_and_deleted(
     assert body["owner"]["username"] == developer.username
     assert body["next_at"][11:16] == "18:30"
     assert len(body["upcoming"]) == 5
-    assert create(name="nightly").json()["code"] == "name_taken"
+    assert create(name="nightly").json()["code"] == "resource.name_taken"
     path = f"schedules/{body['uuid']}"
     assert mine.patch(path, json={"enabled": False}).status_code == 428
     off = mine.patch(path, json={"enabled": False}, headers={"If-Match": made.headers["ETag"]})
@@ -115,8 +115,8 @@ def test_schedule_can_be_created_read_changed_and_deleted(
 def test_action_that_could_not_be_submitted_is_refused(
     session: Session, create: Callable[..., Any], project: Project, action: dict[str, Any]
 ) -> None:
-    assert create(cron="0 0 31 2 *").json()["code"] == "cron_invalid"
-    assert create(timezone="Mars/Olympus").json()["code"] == "timezone_invalid"
+    assert create(cron="0 0 31 2 *").json()["code"] == "schedule.invalid_cron"
+    assert create(timezone="Mars/Olympus").json()["code"] == "schedule.invalid_timezone"
     missing = {"type": "data_quality", "dataset": {"dataset": str(uuid4())}}
     assert create(action={**action, "spec": missing}).status_code == 404
     training = {
@@ -125,7 +125,7 @@ def test_action_that_could_not_be_submitted_is_refused(
         "dataset": {"dataset": str(uuid4())},
     }
     refused = create(action={**action, "spec": training})
-    assert refused.json()["code"] == "wrong_task_type"
+    assert refused.json()["code"] == "task.wrong_type"
     other = make_experiment(session, make_project(session))
     assert create(action={"kind": "run", "experiment": str(other.uuid)}).status_code == 404
 
@@ -138,7 +138,7 @@ def test_priority_above_the_projects_limit_is_refused(
     urgent = create(action={**action, "priority": 9}).json()["uuid"]
     admin.put(path, json={"max_priority": 8})
     answer = create(action={**action, "priority": 9})
-    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    assert (answer.status_code, answer.json()["code"]) == (409, "project.priority_too_high")
     make_due(session, urgent)
     fire_due()
     fired = last(mine, urgent)
@@ -248,7 +248,7 @@ class TestOwner:
             assert fire_due() == 1
         shown = theirs.get(f"schedules/{uuid}").json()
         assert shown["owner_is_active"] is False
-        assert (shown["last"]["outcome"], shown["last"]["code"]) == ("refused", "owner_inactive")
+        assert (shown["last"]["outcome"], shown["last"]["code"]) == ("refused", "account.inactive")
         assert developer.username in shown["last"]["reason"]
         assert session.scalar(select(Task.id).where(Task.project_id == project.id)) is None
         told = session.scalars(
@@ -268,7 +268,7 @@ class TestOwner:
         make_due(session, uuid)
         fire_due()
         theirs = api(session.get_one(User, project.owner_id))
-        assert last(theirs, uuid)["code"] == "not_found"
+        assert last(theirs, uuid)["code"] == "resource.not_found"
 
     def test_user_who_changes_a_schedule_becomes_its_owner(
         self, session: Session, mine: Api, project: Project, create: Callable[..., Any],
@@ -291,7 +291,7 @@ class TestOwner:
         session.commit()
         make_due(session, uuid)
         fire_due()
-        assert last(mine, uuid)["code"] == "project_archived"
+        assert last(mine, uuid)["code"] == "project.archived"
 
 
 def test_concurrent_workers_fire_each_schedule_once(
@@ -326,4 +326,7 @@ def test_run_of_a_deleted_experiment_is_refused(
     session.commit()
     make_due(session, uuid)
     fire_due()
-    assert (last(mine, uuid)["outcome"], last(mine, uuid)["code"]) == ("refused", "not_found")
+    assert (last(mine, uuid)["outcome"], last(mine, uuid)["code"]) == (
+        "refused",
+        "resource.not_found",
+    )

@@ -41,7 +41,7 @@ class TestQueue:
         spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid), "version": "v1"}}
         body = {"name": "report", "spec": {**spec, "queue": "scripts"}}
         answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
-        assert answer.json()["code"] == "no_worker_can_run"
+        assert answer.json()["code"] == "task.no_worker_can_run"
         assert "the queue 'scripts' is only for scripts" in answer.json()["detail"]
         body["spec"] = {**spec, "queue": "default"}
         assert mine.post(f"projects/{project.uuid}/tasks", json=body).status_code == 202

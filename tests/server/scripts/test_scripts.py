@@ -157,7 +157,7 @@ def test_environment_that_no_worker_offers_is_refused(bundle: Any, submit: Any, 
     assert submit(code).status_code == 202
     run()  # so that a worker has registered
     answer = submit(code, environment="cuda13")
-    assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
+    assert (answer.status_code, answer.json()["code"]) == (422, "task.no_worker_can_run")
     assert "script:cuda13" in answer.json()["detail"]
 
 

@@ -119,7 +119,7 @@ class TestImports:
                 "secrets": {"HF_TOKEN": "hub"}}  # fmt: skip
         path = f"projects/{project.uuid}/models"
         refused = api(owner).post(path, json=body)
-        assert (refused.status_code, refused.json()["code"]) == (422, "no_such_secret")
+        assert (refused.status_code, refused.json()["code"]) == (422, "secret.unknown")
         make_secret(session, owner, VALUE, name="hub")
         model = api(owner).post(path, json=body)
         assert model.status_code == 201, model.text

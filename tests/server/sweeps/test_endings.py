@@ -111,7 +111,7 @@ def test_cancel_stops_running_trials_and_keeps_results(
     running = manual_worker.take()
     cancelled = owner_api.post(f"sweeps/{uuid}/cancel").json()
     assert cancelled["status"] == "cancelled"
-    assert owner_api.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep_ended"
+    assert owner_api.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep.ended"
     advance_all()
     advance_all()
     assert states(owner_api, uuid) == ["completed", "cancelled", "cancelled"]
@@ -146,7 +146,7 @@ def test_create_with_figure_without_eval_dataset_is_refused(
     begin: Callable[..., Any], spec: dict[str, Any], figure: str
 ) -> None:
     refused = begin(config={"eval_dataset": None}, **spec)
-    assert (refused.status_code, refused.json()["code"]) == (422, "nothing_held_out")
+    assert (refused.status_code, refused.json()["code"]) == (422, "sweep.eval_dataset_missing")
     detail = refused.json()["detail"]
     assert f"never measure {figure}. Set an eval_dataset" in detail
 
@@ -154,7 +154,7 @@ def test_create_with_figure_without_eval_dataset_is_refused(
 def test_create_with_pruning_by_final_figure_is_refused(begin: Callable[..., Any]) -> None:
     spec = {"objective": "loss", "pruning": {"series": "eval_loss", "min_steps": 7}}
     refused = begin(config={"eval_steps": None}, **spec)
-    assert (refused.status_code, refused.json()["code"]) == (422, "never_compared")
+    assert (refused.status_code, refused.json()["code"]) == (422, "sweep.eval_steps_missing")
     assert "to 7 or less, or prune by the metric loss" in refused.json()["detail"]
     assert begin(config={"eval_steps": 7}, **spec).status_code == 201
 
@@ -217,10 +217,10 @@ def test_priority_above_the_projects_limit_is_refused(
     urgent = begin(priority=9).json()["uuid"]
     admin.put(f"projects/{project.uuid}/quota", json={"max_priority": 8})
     answer = begin(name="another", priority=9)
-    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    assert (answer.status_code, answer.json()["code"]) == (409, "project.priority_too_high")
     experiment = shown(owner_api, urgent)["experiment"]
     answer = owner_api.post(f"experiments/{experiment}/runs", json={"priority": 9})
-    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    assert (answer.status_code, answer.json()["code"]) == (409, "project.priority_too_high")
     advance_all()
     found = shown(owner_api, urgent)
     assert found["status"] == "failed"
@@ -233,7 +233,7 @@ def test_delete_experiment_needs_ended_sweeps(
     sweep = begin().json()
     path = f"experiments/{sweep['experiment']}"
     refused = owner_api.delete(path)
-    assert (refused.status_code, refused.json()["code"]) == (409, "experiment_busy")
+    assert (refused.status_code, refused.json()["code"]) == (409, "experiment.in_use")
     assert "an unfinished sweep (search)" in refused.json()["detail"]
     assert owner_api.post(f"sweeps/{sweep['uuid']}/cancel").is_success
     assert owner_api.delete(path).status_code == 204

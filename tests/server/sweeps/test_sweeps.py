@@ -63,7 +63,7 @@ def test_grid_sweep_runs_to_the_best_trial(
     assert answer.status_code == 201, answer.text
     uuid = answer.json()["uuid"]
     assert answer.json()["spec"]["max_trials"] == 4
-    assert begin().json()["code"] == "name_taken"
+    assert begin().json()["code"] == "resource.name_taken"
     advance_all()
     assert states(owner_api, uuid) == ["running"] * 3
     advance_all()
@@ -234,9 +234,9 @@ def test_choose_parameters_gets_values_at_rungs(
 
 def test_create_with_unknown_parameter_is_refused(begin: Callable[..., Any]) -> None:
     refused = begin(parameters={"lora.rnk": {"kind": "choice", "values": [1]}})
-    assert refused.json()["code"] == "config_invalid"
+    assert refused.json()["code"] == "experiment.invalid_config"
     large = {"seed": {"kind": "int", "low": 1, "high": 10**6}}
-    assert begin(parameters=large).json()["code"] == "grid_too_large"
+    assert begin(parameters=large).json()["code"] == "sweep.grid_too_large"
 
 
 def test_sweep_advances_after_events_of_its_tasks(
@@ -290,7 +290,7 @@ def test_register_best_model_once_per_name(
     uuid = begin(parallelism=1).json()["uuid"]
     advance_all()
     too_early = owner_api.post(f"sweeps/{uuid}/register", json={"name": "best"})
-    assert (too_early.status_code, too_early.json()["code"]) == (409, "no_best_model")
+    assert (too_early.status_code, too_early.json()["code"]) == (409, "sweep.no_best_model")
     for loss in (2.0, 1.0):
         advance_all()
         manual_worker.complete(manual_worker.take(), {"eval_loss": loss}, made)

@@ -113,7 +113,7 @@ def test_repeated_batch_queues_only_the_missing_tasks(
     assert send(*keyed(1, 2, 3)).json()["replayed"] == 3
     assert names(session) == ["task 1", "task 2", "task 3"]
     other = send(one(4, idempotency_key="k4"), one(5, idempotency_key="k1"))
-    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+    assert (other.status_code, other.json()["code"]) == (409, "request.idempotency_key_reused")
     assert send(one(4, idempotency_key="k4"), one(5)).status_code == 422
     assert send(*keyed(6, 6)).status_code == 422
     assert len(names(session)) == 3

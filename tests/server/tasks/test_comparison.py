@@ -40,7 +40,7 @@ def test_summary_of_an_experiment_returns_its_runs_and_needs_a_selection(
     path = f"projects/{project.uuid}/metrics/summary"
     found = owner.get(path, params={"experiment": str(experiment.uuid)}).json()["tasks"]
     assert [task["task"] for task in found] == [run]
-    assert owner.get(path).json()["code"] == "nothing_to_compare"
+    assert owner.get(path).json()["code"] == "metric.nothing_to_compare"
 
 
 def test_comparison_with_tasks_of_other_projects_returns_404(

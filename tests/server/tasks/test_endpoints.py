@@ -153,7 +153,7 @@ def test_submission_of_a_type_with_its_own_resource_is_refused(
         body = {"name": "x", "spec": spec}
         refused = owner.post(f"projects/{project.uuid}/tasks", json=body)
         assert refused.status_code == 422
-        assert refused.json()["code"] == "wrong_task_type"
+        assert refused.json()["code"] == "task.wrong_type"
         assert word in refused.json()["detail"]
 
 
@@ -173,7 +173,7 @@ def test_cancel_is_repeatable_until_the_task_has_ended(
         assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
     end(session, held)
     refused = owner.post(f"tasks/{held.task_uuid}/cancel")
-    assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
+    assert (refused.status_code, refused.json()["code"]) == (409, "task.finished")
 
 
 def test_logs_and_metrics_are_paged_and_filtered(owner: Api, session: Session, held: Any) -> None:
@@ -265,7 +265,7 @@ def test_stream_ends_when_its_watcher_is_deactivated(
     started = time.monotonic()
     events = list(watch(server_url, token, task))
     background.join()
-    assert (events[-1][0], events[-1][2]["code"]) == ("error", "unauthenticated")
+    assert (events[-1][0], events[-1][2]["code"]) == ("error", "auth.unauthenticated")
     assert time.monotonic() - started < 10
 
 
@@ -287,7 +287,7 @@ def test_stream_ends_when_its_watcher_leaves_the_project(
     background.start()
     events = list(watch(server_url, token, task))
     background.join()
-    assert (events[-1][0], events[-1][2]["code"]) == ("error", "not_found")
+    assert (events[-1][0], events[-1][2]["code"]) == ("error", "resource.not_found")
 
 
 def test_stream_of_a_slow_reader_is_complete(

@@ -51,7 +51,10 @@ class TestIdempotency:
     def test_key_with_another_request_is_refused(self, send):
         send("a")
         answer = send("a", name="twice")
-        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+        assert (answer.status_code, answer.json()["code"]) == (
+            409,
+            "request.idempotency_key_reused",
+        )
 
     def test_key_of_another_user_is_a_different_key(self, send, session, project, api):
         other = api(make_member(session, project, "developer"))

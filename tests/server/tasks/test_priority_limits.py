@@ -15,7 +15,7 @@ from tests.conftest import Api
 from tests.server.tasks.conftest import NOWHERE, QualitySpec, ScriptedKind, claim, end
 
 SPEC = QualitySpec(dataset=NOWHERE).model_dump(mode="json")
-TOO_HIGH = (409, "priority_too_high")
+TOO_HIGH = (409, "project.priority_too_high")
 ANY = {"If-Match": "*"}
 
 
@@ -65,7 +65,7 @@ def test_submission_above_the_limit_is_refused(send, limit, owner: Api, project)
     assert send(7).status_code == 202
     items = [{"name": f"p{priority}", "spec": SPEC, "priority": priority} for priority in (7, 9)]
     batch = owner.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": items})
-    assert "priority_too_high" in batch.text
+    assert "project.priority_too_high" in batch.text
     assert limit(None)["max_priority"] == 10
     assert send(8).status_code == 202
 

@@ -73,9 +73,9 @@ class TestRetries:
         assert (again.status_code, again.json()["retry_of"]) == (202, str(task.uuid))
         assert again.json()["config"] == owner.get(f"tasks/{task.uuid}").json()["config"]
         assert owner.get(path, params={"dead": True}).json()["items"] == []
-        assert owner.post(f"tasks/{task.uuid}/retry").json()["code"] == "not_retriable"
+        assert owner.post(f"tasks/{task.uuid}/retry").json()["code"] == "task.not_retriable"
         new = again.json()["uuid"]
-        assert owner.post(f"tasks/{new}/retry").json()["code"] == "not_retriable"
+        assert owner.post(f"tasks/{new}/retry").json()["code"] == "task.not_retriable"
 
 
 class TestRetriesOfDependentTasks:
@@ -131,7 +131,7 @@ class TestRetriesOfDependentTasks:
         for _ in range(2):
             end(session, claim(session, worker), TaskStatus.FAILED)
         refused = owner.post(f"tasks/{second.uuid}/retry")
-        assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+        assert (refused.status_code, refused.json()["code"]) == (409, "task.dependency_failed")
         assert refused.json()["task"] == str(first.uuid)
         assert "Retry it first" in refused.json()["detail"]
         assert owner.post(f"tasks/{whenever.uuid}/retry").status_code == 202

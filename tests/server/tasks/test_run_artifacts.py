@@ -54,7 +54,9 @@ def test_artifact_counts_towards_the_storage_quota(
     admin.put(f"projects/{project.uuid}/quota", json={"storage_bytes": 10})
     assert put(owner, run, "a", b"12345").status_code == 200
     refused = put(owner, run, "b", b"1234567")
-    assert (refused.status_code, refused.json()["code"]) == (409, "quota_exceeded"), refused.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "project.quota_exceeded"), (
+        refused.text
+    )
     assert put(owner, run, "a", b"54321").status_code == 200, "in place of the first"
 
 
@@ -73,7 +75,7 @@ def test_artifact_path_used_as_file_and_folder_is_refused(
     assert put(owner, run, "a/b", b"x").status_code == 200
     for path in ("a", "a/b/c"):
         refused = put(owner, run, path, b"x")
-        assert (refused.status_code, refused.json()["code"]) == (422, "artifact_path_refused")
+        assert (refused.status_code, refused.json()["code"]) == (422, "file.invalid_path")
     assert put(owner, run, "a/bc", b"x").status_code == 200
 
 
@@ -87,7 +89,7 @@ def test_artifact_after_the_end_is_accepted_only_for_given_up_runs(
     session.execute(text("UPDATE external_runs SET given_up = false"))
     session.commit()
     refused = put(owner, run, "b", b"later")
-    assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
+    assert (refused.status_code, refused.json()["code"]) == (409, "task.finished")
 
 
 def test_artifact_for_a_task_of_a_worker_is_refused(
@@ -95,7 +97,7 @@ def test_artifact_for_a_task_of_a_worker_is_refused(
 ) -> None:
     task = make_task(session, project)
     refused = put(owner, str(task.uuid), "a", b"x")
-    assert (refused.status_code, refused.json()["code"]) == (409, "not_reported_here")
+    assert (refused.status_code, refused.json()["code"]) == (409, "run.not_reported_here")
 
 
 def test_artifacts_beyond_the_limit_are_refused(
@@ -104,7 +106,7 @@ def test_artifacts_beyond_the_limit_are_refused(
     monkeypatch.setattr(run_artifacts, "MAX_ARTIFACTS", 2)
     for name in ("a", "b"):
         assert put(owner, run, name, b"x").status_code == 200
-    assert put(owner, run, "c", b"x").json()["code"] == "too_many_artifacts"
+    assert put(owner, run, "c", b"x").json()["code"] == "run.too_many_artifacts"
     assert put(owner, run, "b", b"y").status_code == 200
 
 

@@ -77,9 +77,9 @@ class TestSilence:
         kinds = [event["kind"] for event in timeline]
         assert kinds == ["started", "failed", "reported", "completed"]
         # From here on, it is like any other run that has ended.
-        assert report(owner, run, ("loss", 2, 1.0)).json()["code"] == "task_finished"
+        assert report(owner, run, ("loss", 2, 1.0)).json()["code"] == "task.finished"
         otherwise = owner.post(f"tasks/{run}/end", json={"status": "failed"})
-        assert otherwise.json()["code"] == "task_finished"
+        assert otherwise.json()["code"] == "task.finished"
 
     def test_late_end_is_in_the_audit_the_experiment_and_the_notifications(
         self, owner: Api, project: Project, session: Session,

@@ -79,10 +79,10 @@ class TestBegin:
     ) -> None:
         spec = {"name": "x", "spec": {"type": "external"}}
         refused = owner.post(f"projects/{project.uuid}/tasks", json=spec)
-        assert refused.json()["code"] == "wrong_task_type"
-        assert owner.post(f"tasks/{run}/pause").json()["code"] == "not_pausable"
+        assert refused.json()["code"] == "task.wrong_type"
+        assert owner.post(f"tasks/{run}/pause").json()["code"] == "task.not_pausable"
         owner.post(f"tasks/{run}/end", json={"status": "failed"})
-        assert owner.post(f"tasks/{run}/retry").json()["code"] == "not_retriable"
+        assert owner.post(f"tasks/{run}/retry").json()["code"] == "task.not_retriable"
 
 
 class TestMetrics:
@@ -147,7 +147,7 @@ class TestMetrics:
     ) -> None:
         answer = owner.post(f"tasks/{run}/metrics", content=body)
         assert answer.status_code == 422, answer.text
-        assert answer.json()["code"] == "malformed_points"
+        assert answer.json()["code"] == "metric.malformed_points"
         assert values(owner, run) == []
 
     @pytest.mark.parametrize("count", [3, 900])
@@ -166,7 +166,7 @@ class TestMetrics:
         more = report(owner, run, points[-1], ("loss", count, 1.0), writer=writer, first=count)
         assert (more.json()["accepted"], more.json()["taken"]) == (1, count + 1)
         gap = report(owner, run, ("loss", 0, 9.0), writer=writer, first=count + 3)
-        assert (gap.status_code, gap.json()["code"]) == (409, "records_missing")
+        assert (gap.status_code, gap.json()["code"]) == (409, "run.records_missing")
         assert gap.json()["expected"] == count + 2
         other = report(owner, run, ("loss", 0, 9.0), writer=str(uuid4()), first=1)
         assert other.json()["accepted"] == 1
@@ -181,7 +181,7 @@ class TestMetrics:
             owner.post(f"tasks/{task.uuid}/heartbeat", json={}),
             owner.post(f"tasks/{task.uuid}/end", json={"status": "completed"}),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (409, "not_reported_here")
+            assert (answer.status_code, answer.json()["code"]) == (409, "run.not_reported_here")
         assert values(owner, str(task.uuid)) == []
 
 
@@ -230,7 +230,7 @@ class TestPermissions:
     ) -> None:
         assert owner.post(f"projects/{project.uuid}/archive").status_code == 200
         refused = report(owner, run, ("loss", 1, 1.0))
-        assert (refused.status_code, refused.json()["code"]) == (409, "project_archived")
+        assert (refused.status_code, refused.json()["code"]) == (409, "project.archived")
         assert owner.post(f"tasks/{run}/heartbeat", json={}).json()["status"] == "cancelling"
         assert owner.post(f"tasks/{run}/end", json={"status": "cancelled"}).status_code == 200
 
@@ -263,8 +263,8 @@ class TestEnd:
             answer = owner.post(f"tasks/{run}/end", json=end)
             assert (answer.status_code, answer.json()["error_message"]) == (200, end["error"])
         other = owner.post(f"tasks/{run}/end", json={"status": "completed"})
-        assert (other.status_code, other.json()["code"]) == (409, "task_finished")
-        assert report(owner, run, ("loss", 1, 1.0)).json()["code"] == "task_finished"
+        assert (other.status_code, other.json()["code"]) == (409, "task.finished")
+        assert report(owner, run, ("loss", 1, 1.0)).json()["code"] == "task.finished"
 
     def test_cancel_request_is_returned_by_the_next_report(self, owner: Api, run: str) -> None:
         assert owner.post(f"tasks/{run}/cancel").json()["status"] == "cancelling"

@@ -247,7 +247,7 @@ def test_priority_is_changed_only_while_waiting(session: Session, submit, make_w
     worker = make_worker(cpus=1)
     assert claim(session, worker).task_id == second.id
     refused = owner.patch(path, json={"priority": 1}, headers={"If-Match": "*"})
-    assert (refused.status_code, refused.json()["code"]) == (409, "task_not_waiting")
+    assert (refused.status_code, refused.json()["code"]) == (409, "task.not_waiting")
     assert session.get_one(Task, first.id).status == "pending"
 
 
@@ -275,7 +275,7 @@ def test_move_puts_a_task_first_or_before_another(session: Session, submit: Subm
     session.execute(text("UPDATE tasks SET status = 'running' WHERE id = :id"), {"id": running.id})
     session.commit()
     answer = owner.post(f"tasks/{a.uuid}/move", json={"before": str(running.uuid)})
-    assert answer.json()["code"] == "task_not_waiting"
+    assert answer.json()["code"] == "task.not_waiting"
 
 
 def test_many_moves_into_one_gap_keep_the_order(session: Session, submit: Submit, owner: Api):

@@ -141,7 +141,7 @@ class Sender:
             self._store_status(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
             # If somebody else has ended the run, that end counts.
-            if error.code != "task_finished":
+            if error.code != "task.finished":
                 raise
 
     @property
@@ -175,10 +175,10 @@ class Sender:
                 "POST", f"{self._path}/{kind}", content=head + records + b"]}"
             )
         except Conflict as error:
-            if error.code == "records_missing":
+            if error.code == "run.records_missing":
                 reader.go_to(int(error.params["expected"]))
                 return True
-            if error.code == "task_finished":
+            if error.code == "task.finished":
                 raise Refused(
                     tr("the run has ended on the server: {error}", error=error)
                 ) from error
@@ -215,7 +215,7 @@ class Sender:
             body = body_of(file, lambda _done, _total: self._keep_alive())
             self._http.upload("PUT", f"{self._path}/artifacts/{quote(path)}", body)
         except ApiError as error:
-            if isinstance(error, Conflict) and error.code == "task_finished":
+            if isinstance(error, Conflict) and error.code == "task.finished":
                 raise Refused(
                     tr("the run has ended on the server: {error}", error=error)
                 ) from error
@@ -258,7 +258,7 @@ def is_temporary(error: ClientError | OSError) -> bool:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return True
     if isinstance(error, Conflict):
-        return error.code in {"changed_meanwhile", "project_archived"}
+        return error.code in {"resource.changed_meanwhile", "project.archived"}
     return error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 

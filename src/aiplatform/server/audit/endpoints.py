@@ -8,15 +8,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, IPvAnyNetwork
 
 from aiplatform.data.filters import MAX_LENGTH
+from aiplatform.protocol.shapes.audit import AuditOut, AuditUser
 from aiplatform.server.audit import queries
 from aiplatform.server.audit.access import ReadAudit
 from aiplatform.server.audit.queries import check_filter
 from aiplatform.server.audit.rules.filters import Filters
-from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.description import sends_headers
-from aiplatform.server.core.pagination import Cursor, Limit, Page, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import User
 
@@ -93,7 +93,6 @@ Asked = Annotated[Filters, Depends(_filters)]
 
 
 @router.get("", summary="Read the audit trail")
-@serialise_in_thread
 def list_audit(
     _: ReadAudit, session: SessionDep, filters: Asked, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AuditOut]:

@@ -1,14 +1,12 @@
 """Database access on the event loop, for statements that many requests run at the same time.
 
 It uses psycopg directly: a thread and an ORM would cost more than the rest of a small request.
-While one batch is with the database, the next one gathers. So a single request does not wait, and a
-hundred simultaneous requests share a round trip.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import Context
 from typing import Any, Generic, Self, TypeVar
 
@@ -38,8 +36,6 @@ QUERY_SECONDS = 10.0
 
 MAX_BATCH = 128
 """Largest number of requests in one batch."""
-
-GATHER_SECONDS = 0.01
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -137,25 +133,14 @@ async def _configure(connection: Any) -> None:
 class Batcher(Generic[Argument, Result]):
     """A batcher of calls. ``handle`` answers each call of a batch, or raises for all of them.
 
-    Up to ``lanes`` batches run at the same time. While ``patient`` returns True, each batch gathers
-    for :data:`GATHER_SECONDS`. Callers that were answered together often call again together, so
-    the next batch waits up to ``siblings`` seconds for as many calls as before. Otherwise it would
-    start with the first call and leave the others to a second batch. After a batch with one call it
-    does not wait.
+    Up to ``lanes`` batches run at the same time, and meanwhile the next one gathers. So a single
+    call does not wait, and a hundred simultaneous calls share a round trip.
     """
 
     def __init__(
-        self,
-        handle: Callable[[list[Argument]], Awaitable[list[Result | Exception]]],
-        lanes: int,
-        patient: Callable[[], bool] = lambda: False,
-        siblings: float = 0.0,
+        self, handle: Callable[[list[Argument]], Awaitable[list[Result | Exception]]], lanes: int
     ) -> None:
         self._handle = handle
-        self._patient = patient
-        self._siblings = siblings
-        self._expected = 0
-        self._all_here = asyncio.Event()
         self._free = lanes
         self._waiting: list[tuple[Argument, asyncio.Future[Result]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,8 +149,6 @@ class Batcher(Generic[Argument, Result]):
         """Add a call to a batch and return its result."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((argument, future))
-        if len(self._waiting) >= self._expected:
-            self._all_here.set()
         if self._free:
             self._free -= 1
             # A new context, so that the batch does not belong to the trace and log of its first
@@ -178,25 +161,13 @@ class Batcher(Generic[Argument, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                if self._patient():
-                    await asyncio.sleep(GATHER_SECONDS)
-                if self._siblings and len(self._waiting) < self._expected:
-                    await self._gather()
                 batch, self._waiting = (
                     self._waiting[:MAX_BATCH],
                     self._waiting[MAX_BATCH:],
                 )
                 await self._handle_batch(batch)
-                together = min(len(batch) + len(self._waiting), MAX_BATCH)
-                self._expected = together if together > 1 else 0
         finally:
             self._free += 1
-
-    async def _gather(self) -> None:
-        self._all_here.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._siblings):
-                await self._all_here.wait()
 
     async def _handle_batch(self, batch: list[tuple[Argument, "asyncio.Future[Result]"]]) -> None:
         try:

@@ -253,15 +253,6 @@ async def session_slot() -> AsyncIterator[CapacityLimiter]:
         sessions.release_on_behalf_of(borrower)
 
 
-def requests_await_sessions() -> bool:
-    """Return True if requests wait for a session; work before that then costs them no time."""
-    try:
-        sessions, _ = _limiters.get()
-    except LookupError:
-        return False
-    return sessions.statistics().tasks_waiting > 0
-
-
 async def get_session() -> AsyncIterator[Session]:
     """Yield a session to an endpoint, and commit before the answer is sent.
 

@@ -42,26 +42,14 @@ class RangeNotSatisfiable(Problem):
     """A requested range that begins after the end of the file."""
 
     status = 416
-    code = "range_not_satisfiable"
-    title = {"en": "No such range", "zh": "范围无效"}
-    detail = {
-        "en": "The file has only {size} bytes, and the requested range begins after its end. "
-        "Request a smaller range.",
-        "zh": "文件只有 {size} 字节，请求的范围超出文件，请缩小范围。",
-    }
+    code = "request.range_not_satisfiable"
 
 
 class ContentMissing(Problem):
     """A fault of the storage: a blob has a row, but no content."""
 
     status = 500
-    code = "content_missing"
-    title = {"en": "Content missing", "zh": "内容缺失"}
-    detail = {
-        "en": "The content {sha256} is missing in the blob store. Ask an administrator to "
-        "restore it from the backup.",
-        "zh": "存储中缺少内容 {sha256}，请联系管理员从备份恢复。",
-    }
+    code = "server.content_missing"
 
 
 CONTENT_STATUSES = frozenset({200, 206})

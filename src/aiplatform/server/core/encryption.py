@@ -48,13 +48,7 @@ class KeyFileUnusable(Problem):
     """
 
     status = 503
-    code = "key_file_unusable"
-    title = {"en": "Secrets are not available", "zh": "机密不可用"}
-    detail = {
-        "en": "The server can't use its key file, so it can neither store nor read secrets. "
-        "Ask an administrator; the log of the server gives the cause.",
-        "zh": "服务器无法使用密钥文件，因此不能保存或读取机密。请联系管理员，服务器日志中有原因。",
-    }
+    code = "server.key_file_unusable"
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -69,14 +63,7 @@ class SecretUnreadable(Problem):
     """
 
     status = 503
-    code = "secret_unreadable"
-    title = {"en": "A secret can't be read", "zh": "机密无法读取"}
-    detail = {
-        "en": "A stored secret can't be decrypted: its key is not in the server's key file, or it "
-        "was altered. Set it again, or ask an administrator to restore the key.",
-        "zh": "存储的机密无法解密：密钥文件中没有对应的密钥，或数据已被篡改。"
-        "请重新设置，或联系管理员恢复密钥。",
-    }
+    code = "secret.unreadable"
 
 
 @dataclass(frozen=True)

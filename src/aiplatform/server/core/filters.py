@@ -7,12 +7,7 @@ from aiplatform.server.core.errors import Invalid
 class FilterInvalid(Invalid):
     """A filter that can't be parsed; ``position`` counts its characters from 1."""
 
-    code = "filter_invalid"
-    title = {"en": "Invalid filter", "zh": "过滤条件无效"}
-    detail = {
-        "en": "The {what} can't be read: {reason} (at character {position}).",
-        "zh": "无法解析 {what}：{reason}（第 {position} 个字符处）。",
-    }
+    code = "request.invalid_filter"
 
 
 def read_filter(text: str | None) -> Node | None:

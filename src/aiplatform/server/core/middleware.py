@@ -176,12 +176,7 @@ class TooDeep(Problem):
     """JSON that is nested more deeply than any request needs and than parsers can handle."""
 
     status = 400
-    code = "too_deep"
-    title = {"en": "Nested too deeply", "zh": "嵌套过深"}
-    detail = {
-        "en": "The JSON of the request has more than {limit} levels. Use fewer.",
-        "zh": "请求中的 JSON 嵌套超过 {limit} 层，请减少嵌套。",
-    }
+    code = "request.too_deep"
 
 
 class BodyLimit:

@@ -4,22 +4,19 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Annotated, Any, Generic, ParamSpec, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Query, Response
+from fastapi import Query
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, ColumnElement, Select, literal
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from aiplatform.protocol.encoding import clean_text, dumps
-from aiplatform.server.core.database import commit
 from aiplatform.server.core.errors import InvalidCursor
 
 MAX_LIMIT = 500
 T = TypeVar("T")
-P = ParamSpec("P")
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="items per page")]
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before")
@@ -95,22 +92,3 @@ def render_page(
 ) -> Page[T]:
     """Return the page with its rows rendered for the answer."""
     return Page(items=[render(row) for row in rows], next_cursor=next_cursor)
-
-
-def serialise_in_thread(endpoint: Callable[P, Page[T]]) -> Callable[P, Page[T]]:
-    """Serialise the endpoint's page and commit its ``session`` in the endpoint's own thread.
-
-    Otherwise a second thread would validate the page, the event loop would serialise it while all
-    other requests wait, and a third thread would end the session. Together these take as long as
-    finding the page. FastAPI, and therefore the API's description, sees no difference.
-    """
-
-    @wraps(endpoint)
-    def written(*args: P.args, **values: P.kwargs) -> Any:
-        page = endpoint(*args, **values)
-        content = page.model_dump_json(by_alias=True)
-        session: Any = values["session"]
-        commit(session)
-        return Response(content, media_type="application/json")
-
-    return written

@@ -19,7 +19,13 @@ from starlette.exceptions import HTTPException
 from aiplatform.data.blobs import StoreUnavailableError
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.validation_errors import message_of, message_zh_of, place_of
-from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
+from aiplatform.server.core.errors import (
+    Conflict,
+    InternalError,
+    Language,
+    Problem,
+    Unavailable,
+)
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -33,10 +39,10 @@ class ProblemDocument(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "type": "urn:aiplatform:problem:not_found",
+                    "type": "urn:aiplatform:problem:resource.not_found",
                     "title": "Not found",
                     "status": 404,
-                    "code": "not_found",
+                    "code": "resource.not_found",
                     "detail": "There is no such dataset, or you may not see it.",
                     "instance": "/api/v1/datasets/0f2c8b0e-1f5e-4c7e-9a55-6d1b1a3a7c11",
                 }
@@ -118,68 +124,41 @@ class RequestMalformed(Problem):
     """A request that does not have the declared shape."""
 
     status = 422
-    code = "validation"
-    title = {"en": "Invalid request", "zh": "请求格式有误"}
-    detail = {"en": "{summary}", "zh": "{summary}"}
+    code = "request.invalid"
 
 
 class NoRoute(Problem):
     """A request for a path that no route has."""
 
     status = 404
-    code = "no_route"
-    title = {"en": "No such address", "zh": "地址不存在"}
-    detail = {
-        "en": "This address does not exist. The API is described at /api/v1/openapi.json.",
-        "zh": "该地址不存在。接口说明见 /api/v1/openapi.json。",
-    }
+    code = "request.no_route"
 
 
 class MethodNotAllowed(Problem):
     """A request for a path that exists, with a method that it does not support."""
 
     status = 405
-    code = "method_not_allowed"
-    title = {"en": "Method not allowed", "zh": "方法不被允许"}
-    detail = {
-        "en": "This address does not support this method. The API is described at "
-        "/api/v1/openapi.json.",
-        "zh": "该地址不支持此请求方法。接口说明见 /api/v1/openapi.json。",
-    }
+    code = "request.method_not_allowed"
 
 
 class BadRequest(Problem):
     """A request that the framework could not read."""
 
     status = 400
-    code = "bad_request"
-    title = {"en": "Unreadable request", "zh": "无法读取请求"}
-    detail = {"en": "The request could not be read: {reason}", "zh": "无法读取请求：{reason}"}
+    code = "request.unreadable"
 
 
 class Unstorable(Problem):
     """A value of the declared type that PostgreSQL can't store."""
 
     status = 422
-    code = "unstorable"
-    title = {"en": "Invalid value", "zh": "值无效"}
-    detail = {
-        "en": "The request contains a value that can't be stored or searched: a NUL "
-        "character, or a number that is too large. Remove or correct it.",
-        "zh": "请求中包含无法存储或查询的值：空字符（NUL）或超出范围的数字。请去掉或更正。",
-    }
+    code = "request.unstorable_value"
 
 
 class ChangedMeanwhile(Conflict):
     """A conflict with a simultaneous request that deleted or created data."""
 
-    code = "changed_meanwhile"
-    title = {"en": "Changed meanwhile", "zh": "数据已被修改"}
-    detail = {
-        "en": "Data that this request depends on changed while it was running. Nothing was "
-        "done. Read the data again, and repeat the request.",
-        "zh": "请求所依赖的数据在执行期间已被修改。未做任何更改，请刷新后重试。",
-    }
+    code = "resource.changed_meanwhile"
 
 
 CONFLICT_STATES = frozenset({"23503", "23505", "40001", "40P01"})
@@ -263,7 +242,7 @@ def install(app: FastAPI) -> None:
 
     async def on_unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unhandled error", path=request.url.path, exc_info=error)
-        return render(request, Problem())
+        return render(request, InternalError())
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(HTTPException, on_http)

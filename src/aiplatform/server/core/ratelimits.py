@@ -44,13 +44,7 @@ class RateLimited(Problem):
     """A request beyond the limit of its window."""
 
     status = 429
-    code = "rate_limited"
-    title = {"en": "Too many requests", "zh": "请求过于频繁"}
-    detail = {
-        "en": "At most {limit} requests per {seconds} seconds are allowed. Try again in "
-        "{retry_after} seconds.",
-        "zh": "每 {seconds} 秒最多允许 {limit} 次请求，请在 {retry_after} 秒后重试。",
-    }
+    code = "request.rate_limited"
 
 
 @dataclass(frozen=True)

@@ -37,54 +37,28 @@ class HostNotAllowed(Problem):
     """A request for a host name that is not configured, for example from an unannounced proxy."""
 
     status = 421
-    code = "host_not_allowed"
-    title = {"en": "Unknown host", "zh": "未知主机名"}
-    detail = {
-        "en": "This server does not accept the host name {host!r}. To allow it, ask an "
-        "administrator to add it to AIPLATFORM_ALLOWED_HOSTS.",
-        "zh": "此服务器不使用主机名 {host!r}。"
-        "如需使用，请管理员将其加入 AIPLATFORM_ALLOWED_HOSTS。",
-    }
+    code = "request.host_not_allowed"
 
 
 class CrossOrigin(Problem):
     """A request that changes something and was sent by a page of another site."""
 
     status = 403
-    code = "cross_origin"
-    title = {"en": "Request from another site", "zh": "跨站请求被拒绝"}
-    detail = {
-        "en": "A page of another site sent this request, so it was refused. To allow that "
-        "page, ask an administrator to add its origin to AIPLATFORM_CORS_ORIGINS.",
-        "zh": "该请求来自其他网站的页面，未执行。"
-        "如确需允许，请管理员将其来源加入 AIPLATFORM_CORS_ORIGINS。",
-    }
+    code = "request.cross_origin"
 
 
 class HeadersTooLarge(Problem):
     """More or longer headers than any ordinary client sends."""
 
     status = 431
-    code = "headers_too_large"
-    title = {"en": "Headers too large", "zh": "请求头过大"}
-    detail = {
-        "en": "The request has more than {count} headers, or its headers have more than "
-        "{size} bytes. Send fewer or shorter headers.",
-        "zh": "请求头超过 {count} 个，或总大小超过 {size} 字节。请减少请求头。",
-    }
+    code = "request.headers_too_large"
 
 
 class AddressTooLong(Problem):
     """A URL longer than any that the platform creates."""
 
     status = 414
-    code = "address_too_long"
-    title = {"en": "Address too long", "zh": "地址过长"}
-    detail = {
-        "en": "The URL of the request is longer than {size} bytes. Shorten it, for example by "
-        "fewer query parameters.",
-        "zh": "请求地址超过 {size} 字节，请缩短，例如减少查询参数。",
-    }
+    code = "request.address_too_long"
 
 
 class RequestChecks:

@@ -39,27 +39,14 @@ class InvalidDigest(Problem):
     """A digest header that can't be read. Ignoring it would treat the upload as verified."""
 
     status = 400
-    code = "invalid_digest"
-    title = {"en": "Unreadable digest", "zh": "摘要无法识别"}
-    detail = {
-        "en": "The header {header} contains no valid SHA-256. Write Content-Digest as "
-        "`sha-256=:BASE64:`, or X-Content-SHA256 as 64 hexadecimal digits.",
-        "zh": "请求头 {header} 中没有有效的 SHA-256。Content-Digest 的格式为 "
-        "`sha-256=:BASE64:`，X-Content-SHA256 为 64 位十六进制数。",
-    }
+    code = "upload.invalid_digest"
 
 
 class DigestMismatch(Problem):
     """Received content whose hash is not the announced one."""
 
     status = 400
-    code = "digest_mismatch"
-    title = {"en": "Damaged in transit", "zh": "传输损坏"}
-    detail = {
-        "en": "The received content has the SHA-256 {actual}, but {expected} was announced. "
-        "Nothing was kept. Send it again.",
-        "zh": "收到内容的 SHA-256 为 {actual}，而声明的是 {expected}。未保存任何内容，请重新上传。",
-    }
+    code = "upload.digest_mismatch"
 
 
 class UploadAborted(Problem):
@@ -69,12 +56,7 @@ class UploadAborted(Problem):
     """
 
     status = 400
-    code = "upload_aborted"
-    title = {"en": "Upload interrupted", "zh": "上传中断"}
-    detail = {
-        "en": "The upload was interrupted. Nothing was kept. Send it again.",
-        "zh": "上传未完成即中断，未保存任何内容。请重新上传。",
-    }
+    code = "upload.aborted"
 
 
 class RawBodyRequired(Problem):
@@ -84,14 +66,7 @@ class RawBodyRequired(Problem):
     """
 
     status = 415
-    code = "raw_body_required"
-    title = {"en": "Send the file itself", "zh": "请直接发送文件内容"}
-    detail = {
-        "en": "The body must be the file's bytes, not a form. With curl: `-T FILE` or "
-        "`--data-binary @FILE`, not `-F`.",
-        "zh": "请求体应为文件的原始内容，而不是表单。使用 curl 时请用 `-T FILE` 或 "
-        "`--data-binary @FILE`，不要用 `-F`。",
-    }
+    code = "upload.raw_body_required"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,23 +54,6 @@ class Compiled:
         with _driver(session, self) as driver:
             return _send(driver, self, parameters).fetchall()
 
-    def for_arrays(self, **types: str) -> "Compiled":
-        """Return the statement for many values at once: parameters become arrays of given types.
-
-        The rows have a column ``place``, which is the position in the arrays, from 1. Positions
-        without a result have no row.
-        """
-        text = self.text
-        for name in types:
-            text = text.replace(f"%({name})s", f"given.{name}")
-        arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in types.items())
-        names = ", ".join(types)
-        given = f"unnest({arrays}) WITH ORDINALITY AS given({names}, place)"
-        return Compiled(
-            f"SELECT given.place, found.* FROM {given} CROSS JOIN LATERAL ({text}) AS found",  # noqa: S608
-            {name: value for name, value in self.fixed.items() if name not in types},
-        )
-
 
 def fetch_all(session: Session, *given: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
     """Return the rows of several statements, which run one after the other in the transaction.

@@ -43,13 +43,7 @@ A disk syncs several files in the time of one, and an object store serves them i
 class BlobGone(Conflict):
     """Content that was stored earlier, but deleted because nothing referred to it in time."""
 
-    code = "blob_gone"
-    title = {"en": "Content no longer stored", "zh": "内容已被清理"}
-    detail = {
-        "en": "The content was stored before, but nothing referred to it, so it was cleaned "
-        "up. Nothing was changed. Send it again.",
-        "zh": "内容曾经上传，但长时间未被引用，已被清理。未做任何更改，请重新上传。",
-    }
+    code = "upload.content_gone"
     headers = {"Retry-After": "1"}
 
 

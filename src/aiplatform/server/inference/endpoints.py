@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -14,11 +15,9 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.inference import access, queries, service
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.schemas import (
@@ -81,7 +80,6 @@ def _show(session: Session, context: ProjectContext, deployment: Deployment) -> 
 
 
 @router.get("/projects/{project}/deployments", summary="List deployments")
-@serialise_in_thread
 def list_deployments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

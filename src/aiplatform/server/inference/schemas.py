@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.references import After
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import (
     InferenceSpec,
     ModelSpec,
@@ -17,7 +18,6 @@ from aiplatform.protocol.specs import (
     ServingResources,
     Strict,
 )
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
 

@@ -1,12 +1,11 @@
 """Schemas of notifications and preferences."""
 
-from datetime import datetime
-from typing import Any, Literal
-from uuid import UUID
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.protocol.notifications import EmailMode, NotificationType
+from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut, TypeOut
 from aiplatform.server.core.errors import Language
 from aiplatform.server.notifications import rules
 from aiplatform.server.notifications.models import (
@@ -15,32 +14,6 @@ from aiplatform.server.notifications.models import (
     NotificationPreference,
     NotificationSettings,
 )
-
-EXAMPLE: dict[str, Any] = {
-    "uuid": "4a0b6c1e-0f5d-4b7e-9c7a-8d9e0f1a2b3c",
-    "type": "task:completed",
-    "title": "train tuned: completed",
-    "message": "The training has completed.",
-    "data": {"name": "train tuned", "task_type": "training"},
-    "project": "2d1f7a52-6e0b-4f0e-9b1c-1a2b3c4d5e6f",
-    "is_read": False,
-    "created_at": "2026-11-24T08:00:00Z",
-}
-
-
-class NotificationOut(BaseModel):
-    """A message to a user. ``type`` is stable; ``data`` contains the values for programs."""
-
-    uuid: UUID
-    type: str
-    title: str
-    message: str | None
-    data: dict[str, Any]
-    project: UUID | None
-    is_read: bool
-    created_at: datetime
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
 
 class UnreadOut(BaseModel):
@@ -80,44 +53,6 @@ class PreferencesIn(BaseModel):
         json_schema_extra={
             "examples": [{"email": "daily", "types": {"task:completed": {"email": True}}}]
         },
-    )
-
-
-class TypeOut(BaseModel):
-    """A type of notification and its channels. If ``mandatory`` is true, it stays in the inbox."""
-
-    type: NotificationType
-    label: str
-    inbox: bool
-    email: bool
-    mandatory: bool
-
-
-class PreferencesOut(BaseModel):
-    """A user's preferences. ``email`` is when e-mails are sent, ``language`` is their language."""
-
-    email: EmailMode
-    language: Literal["en", "zh"]
-    types: list[TypeOut]
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "email": "immediate",
-                    "language": "en",
-                    "types": [
-                        {
-                            "type": "task:failed",
-                            "label": "Task failed",
-                            "inbox": True,
-                            "email": True,
-                            "mandatory": False,
-                        }
-                    ],
-                }
-            ]
-        }
     )
 
 

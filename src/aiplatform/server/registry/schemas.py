@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.names import Name
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import SecretsByVariable, Strict
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
 Version = Annotated[

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
@@ -15,11 +16,9 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.schedules import access, queries, service
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
@@ -87,7 +86,6 @@ def _respond(
 
 
 @router.get("/projects/{project}/schedules", summary="List schedules")
-@serialise_in_thread
 def list_schedules(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -184,7 +182,6 @@ def delete_schedule(
 
 
 @router.get("/schedules/{schedule}/firings", summary="List what came of a schedule")
-@serialise_in_thread
 def list_firings(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.schedules import Action, FiringOutcome, Missed, Overlap
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7f6b3a52-1d5e-4d6c-8a1b-0c6b7b0f9e11"
 EXAMPLE_ACTION: Any = {"kind": "run", "experiment": EXAMPLE_UUID, "priority": 5}

@@ -12,7 +12,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.raw_body import (
     ExpectedDigest,
     describe_body,
@@ -92,7 +92,6 @@ async def upload_bundle(
 
 
 @router.get("/projects/{project}/bundles", summary="List code bundles")
-@serialise_in_thread
 def list_bundles(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

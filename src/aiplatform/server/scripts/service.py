@@ -211,7 +211,7 @@ def require_valid_artifacts(output: Path) -> None:
     """Check that every file of a script's output can be an artifact, before any is stored.
 
     Raises:
-        ArtifactPathRefused: when a file has a name that not every system supports.
+        InvalidFilePath: when a file has a name that not every system supports.
         TooManyArtifacts: beyond :data:`MAX_ARTIFACTS`.
     """
     found = artifacts_in(output)

@@ -5,20 +5,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import SecretOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.secrets import queries, service
 from aiplatform.server.secrets.models import Secret
-from aiplatform.server.secrets.schemas import SecretIn, SecretOut
+from aiplatform.server.secrets.schemas import SecretIn
 
 router = APIRouter(
     prefix="/api/v1",
@@ -39,7 +39,6 @@ CREATED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/users/me/secrets", summary="List your secrets")
-@serialise_in_thread
 def list_my_secrets(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
@@ -77,7 +76,6 @@ def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDe
 
 
 @router.get("/projects/{project}/secrets", summary="List a project's secrets")
-@serialise_in_thread
 def list_project_secrets(
     context: ReadProject, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:

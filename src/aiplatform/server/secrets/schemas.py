@@ -1,9 +1,8 @@
-"""Request and answer bodies of secrets. No answer contains a value."""
+"""Request bodies of secrets."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from aiplatform.protocol.enums import SecretKind
 from aiplatform.protocol.specs import Strict
@@ -28,15 +27,3 @@ class SecretIn(Strict):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"value": "hf_…", "kind": "hub_token"}]}
     )
-
-
-class SecretOut(BaseModel):
-    """A secret without its value."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    kind: SecretKind
-    created_at: datetime
-    updated_at: datetime
-    last_used_at: datetime | None = Field(description="when a task was last given it")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -14,11 +15,9 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep
@@ -84,7 +83,6 @@ def _show(session: Session, context: ProjectContext, uuid: UUID) -> SweepDetailO
 
 
 @router.get("/projects/{project}/sweeps", summary="List sweeps")
-@serialise_in_thread
 def list_sweeps(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.names import Name
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "b6a1f1de-2c3b-4d1f-8a0e-5d7c0f4a9b33"
 EXAMPLE_SPEC: Any = {

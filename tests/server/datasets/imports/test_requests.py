@@ -34,7 +34,7 @@ def test_import_from_address_that_is_not_allowed_is_refused(
 def test_import_under_taken_name_is_refused(ask: Ask, upload: Callable[..., Any]) -> None:
     assert upload(name="taken").status_code == 201
     answer = ask({"kind": "url", "url": "https://example.com/x"}, name="taken")
-    assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+    assert (answer.status_code, answer.json()["code"]) == (409, "resource.name_taken")
 
 
 @pytest.mark.parametrize("body", [{"name": None}, {"dataset": None}])
@@ -74,5 +74,5 @@ def test_import_with_unknown_secret_is_refused(ask: Ask) -> None:
 def test_import_submitted_as_plain_task_is_refused(mine: Api, project: Project) -> None:
     spec = {"type": "dataset_import", "source": {"kind": "url", "url": "https://example.com/x"}}
     answer = mine.post(f"projects/{project.uuid}/tasks", json={"name": "x", "spec": spec})
-    assert answer.json()["code"] != "validation", answer.text
+    assert answer.json()["code"] != "request.invalid", answer.text
     assert answer.status_code in {409, 422}

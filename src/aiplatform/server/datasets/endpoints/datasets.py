@@ -16,7 +16,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
@@ -40,7 +39,6 @@ Name = Annotated[
 
 
 @router.get("/projects/{project}/datasets", summary="List datasets")
-@serialise_in_thread
 def list_datasets(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

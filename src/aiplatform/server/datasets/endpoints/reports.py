@@ -17,7 +17,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.datasets import access, queries, service
@@ -71,7 +70,6 @@ def get_dataset_report(
 
 
 @router.get("/{version}/reports", summary="List the quality reports")
-@serialise_in_thread
 def list_dataset_reports(
     dataset: UUID,
     version: Label,

@@ -14,7 +14,7 @@ from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled, disk_space_required, upload_prefix
 from aiplatform.server.datasets import access, queries, service
@@ -116,7 +116,6 @@ def describe_uploads(context: Creator, response: Response) -> None:
     summary="List resumable uploads",
     responses={409: {**PROBLEMS[400], "description": "The project is archived"}},
 )
-@serialise_in_thread
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[UploadOut]:

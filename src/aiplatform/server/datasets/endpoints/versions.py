@@ -20,7 +20,6 @@ from aiplatform.server.core.pagination import (
     encode_cursor,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
@@ -57,7 +56,6 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("", summary="List versions")
-@serialise_in_thread
 def list_dataset_versions(
     dataset: UUID, context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DatasetVersionOut]:

@@ -10,9 +10,9 @@ from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.reading_options import ColumnMap, Reading
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.pagination import Page
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
 EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

@@ -33,13 +33,12 @@ from aiplatform.server.datasets.models import (
     DatasetVersion,
     DatasetVersionDetails,
 )
-from aiplatform.server.datasets.queries import base_models
 from aiplatform.server.datasets.rules import (
     MAX_ROWS,
     ROWS_PATH,
     version_label,
 )
-from aiplatform.server.datasets.service import comparison, quality
+from aiplatform.server.datasets.service import base_models, comparison, quality
 from aiplatform.server.datasets.service.ingest import Ingested
 from aiplatform.server.datasets.service.packing import ReusableFiles, pack_upload
 from aiplatform.server.projects import queries as projects_queries
@@ -92,7 +91,7 @@ def check_upload_allowed(
     Raises:
         QuotaExceeded: when ``size`` is more than the project may still store.
         NameTaken: when the project has a dataset called ``name``.
-        PermissionDenied, NotFound, BaseModelNotReady: for the base model.
+        PermissionDenied, NotFound, ModelNotReady: for the base model.
     """
     quotas.check_storage_available(session, context.project_id, size)
     if name is not None and queries.is_name_taken(session, context, name):

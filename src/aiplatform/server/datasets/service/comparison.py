@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import ComparedRef
-from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.errors import Conflict, NotFound
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import BaseModelNotReady
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.queries import base_models, reports
+from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
 from aiplatform.server.datasets.rules import RequiredComparison, is_compared
+from aiplatform.server.datasets.service import base_models
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.service.kinds import InputRef
@@ -118,7 +118,7 @@ def previous_token_settings(
     config = reports.last_quality_spec(session, dataset.id, label) or {}
     found = config.get("base_model")
     if found is not None:
-        with suppress(NotFound, BaseModelNotReady):
+        with suppress(NotFound, Conflict):
             base_models.usable_base_model(session, context, UUID(found))
             return UUID(found), config.get("max_length")
     return None, None

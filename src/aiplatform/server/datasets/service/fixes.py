@@ -47,7 +47,7 @@ def request_fix(
 
     Raises:
         MalformedFile: a finding has no such fix, or needs a tokenizer and the report used none.
-        NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
+        NotFound, ModelNotReady: for the dataset, its version, or the report's model.
         PermissionDenied: when the caller may not read datasets.
     """
     context.require(Permission.DATASETS_READ)
@@ -75,7 +75,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
     """Pin the inputs of a fix.
 
     Raises:
-        MalformedFile, NotFound, BaseModelNotReady: see :func:`request_fix`.
+        MalformedFile, NotFound, ModelNotReady: see :func:`request_fix`.
     """
     for code, action in spec.fixes.items():
         if (code in OURS or action != "drop") and action not in fixes_of(code):

@@ -53,7 +53,7 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
     """Check that an import could be committed, as far as that is known before it runs.
 
     Raises:
-        NameTaken, QuotaExceeded, BaseModelNotReady: see :func:`check_upload_allowed`.
+        NameTaken, QuotaExceeded, ModelNotReady: see :func:`check_upload_allowed`.
         NotFound: there is no such dataset, parent or base model.
         ImportRefused: the platform does not connect to the address.
     """

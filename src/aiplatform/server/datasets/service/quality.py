@@ -23,10 +23,9 @@ from aiplatform.server.datasets.models import (
     QualityReport,
     QualityReportHistory,
 )
-from aiplatform.server.datasets.queries import base_models
 from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
 from aiplatform.server.datasets.rules import gate_failures, status_after_report
-from aiplatform.server.datasets.service import comparison
+from aiplatform.server.datasets.service import base_models, comparison
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -70,7 +69,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
 
     Raises:
         NotFound: for a dataset, version or model that the project may not use.
-        BaseModelNotReady: while the model's files are incomplete.
+        ModelNotReady: while the model's files are incomplete.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
     compared = comparison.pin_comparisons(session, context, ref, spec.against)
@@ -87,7 +86,7 @@ def tokenizer_inputs(
     """Return the task input for the model whose tokenizer counts, if one was named.
 
     Raises:
-        NotFound, BaseModelNotReady: see :func:`base_models.usable_base_model`.
+        NotFound, ModelNotReady: see :func:`base_models.usable_base_model`.
     """
     if base_model is None:
         return []
@@ -123,7 +122,7 @@ def request_report(
             commit then need not have permission to read the data that the report compares with.
 
     Raises:
-        NotFound, BaseModelNotReady: see :func:`prepare`.
+        NotFound, ModelNotReady: see :func:`prepare`.
     """
     dataset = queries.lock_dataset(session, context, uuid)
     _, version = pin_version(session, context, dataset.uuid, label)
@@ -160,7 +159,7 @@ def compare_with_held_out(
     """Queue a report that compares a dataset with held-out data, unless there is one.
 
     Raises:
-        NotFound, BaseModelNotReady: see :func:`prepare`.
+        NotFound, ModelNotReady: see :func:`prepare`.
     """
     dataset, version = pin_version(session, context, ref.dataset, ref.version)
     _, other = pin_version(session, context, held_out.dataset, held_out.version)

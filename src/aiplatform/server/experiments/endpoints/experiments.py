@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.filters import read_filter
@@ -18,7 +19,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
@@ -40,7 +40,6 @@ from aiplatform.server.experiments.schemas import (
     RunIn,
 )
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
@@ -86,7 +85,6 @@ def _show(
 
 
 @router.get("/projects/{project}/experiments", summary="List experiments")
-@serialise_in_thread
 def list_experiments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -276,7 +274,6 @@ def clone_experiment(
 
 
 @router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
-@serialise_in_thread
 def list_runs(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query, Request, status
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.filters import read_filter
-from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
 from aiplatform.server.experiments.endpoints.list_parameters import (
@@ -31,7 +32,6 @@ from aiplatform.server.experiments.schemas import (
     RunOut,
 )
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut
@@ -67,7 +67,6 @@ def _fields(row: Any) -> dict[str, Any]:
 
 
 @router.get("/projects/{project}/runs", summary="Search runs")
-@serialise_in_thread
 def list_runs_of_project(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

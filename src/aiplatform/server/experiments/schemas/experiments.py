@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict, TrainingSpec
-from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "5a0f3d1c-8b52-4d5e-9a51-2f3f3a8f0c44"
 EXAMPLE_CONFIG: Any = {

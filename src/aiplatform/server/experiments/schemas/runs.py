@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.experiments.schemas.experiments import EXAMPLE_UUID, Title
-from aiplatform.server.identity.schemas import UserRef
 
 
 class ExperimentRef(BaseModel):

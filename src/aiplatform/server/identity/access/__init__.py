@@ -24,7 +24,6 @@ from aiplatform.server.identity.access.guards import (
     is_public,
     oauth2,
 )
-from aiplatform.server.identity.access.permission_batcher import PermissionBatcher
 from aiplatform.server.identity.access.principals import (
     KeyLimits,
     Principal,
@@ -47,7 +46,6 @@ __all__ = [
     "FirstPassword",
     "Guard",
     "KeyLimits",
-    "PermissionBatcher",
     "PlatformGuard",
     "Principal",
     "Public",

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
+from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.database import commit, get_session, transaction
 from aiplatform.server.core.errors import Problem, Unavailable
 from aiplatform.server.core.problems import set_denial_action
 from aiplatform.server.core.statements import Compiled, compiled
-from aiplatform.server.identity.access.permission_batcher import PermissionBatcher
 from aiplatform.server.identity.access.principals import (
     Principal,
     hash_token,
@@ -104,10 +104,10 @@ def _recorder(
 class Guard(ABC, Generic[Evidence]):
     """Base class of the guards. A guard is called with the request and returns its evidence.
 
-    The permission query runs on the event loop, together with those of other requests
-    (:class:`PermissionBatcher`). If it does not clearly admit the caller, :meth:`authorize` checks
-    again in a thread, raises the right error and records the refusal. The request's own session is
-    not open while the guard runs, and the guard leaves none open.
+    The permission query runs on the event loop, without a session. If it does not clearly admit the
+    caller, :meth:`authorize` checks again in a thread, raises the right error and records the
+    refusal. The request's own session is not open while the guard runs, and the guard leaves none
+    open.
     """
 
     permission: Permission | None
@@ -143,9 +143,11 @@ class Guard(ABC, Generic[Evidence]):
         """
         row: Any = None
         if token is not None:
-            batcher: PermissionBatcher = request.state.permission_batcher
+            database: AsyncDatabase = request.state.database
+            statement = self.statement
+            values = statement.values(token_hash=hash_token(token), **self.parameters(request))
             try:
-                row = await batcher.row(self.statement, hash_token(token), self.parameters(request))
+                row = next(iter(await database.rows(statement.text, values)), None)
             except PoolTimeout as error:
                 # This request has already waited for a connection. Waiting again in a thread would
                 # keep threads from other requests.

@@ -6,13 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.shapes.identity import EnrolmentOut, MeOut, SessionOut, TotpOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity import queries, service
@@ -30,14 +30,10 @@ from aiplatform.server.identity.schemas import (
     EmailIn,
     EndedOut,
     EnrolIn,
-    EnrolmentOut,
-    MeOut,
     PasswordIn,
     ProofIn,
     RecoveryCodesOut,
-    SessionOut,
-    TotpOut,
-    UserOut,
+    render_user,
 )
 from aiplatform.server.identity.service import second_factor
 
@@ -62,7 +58,7 @@ def render_account(session: Session, principal: Principal) -> MeOut:
     """Render the caller's own account."""
     user = session.get_one(User, principal.user_id)
     return MeOut(
-        **UserOut.model_validate(user).model_dump(),
+        **render_user(user).model_dump(),
         permissions=sorted(principal.permissions),
         must_change_password=principal.must_change_password,
         totp_enabled=second_factor.state_of(session, user.id).enabled,
@@ -98,7 +94,6 @@ def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/sessions", summary="List your sessions")
-@serialise_in_thread
 def list_sessions(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionOut]:

@@ -10,13 +10,18 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.shapes.identity import (
+    InvitationOut,
+    InvitedProject,
+    NewInvitationOut,
+    UserRef,
+)
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.core.settings import get_settings
@@ -25,13 +30,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.endpoints.sign_in import TAKEN
 from aiplatform.server.identity.endpoints.users import SignInsWrite, UsersRead, UsersWrite
 from aiplatform.server.identity.models import Invitation, User
-from aiplatform.server.identity.schemas import (
-    InvitationIn,
-    InvitationOut,
-    InvitedProject,
-    NewInvitationOut,
-    UserRef,
-)
+from aiplatform.server.identity.schemas import InvitationIn
 from aiplatform.server.identity.service import hooks
 
 router = APIRouter(prefix="/api/v1/invitations", tags=["identity"])
@@ -71,7 +70,6 @@ def _projects(session: Session, *invitations: Invitation) -> Projects:
 
 
 @router.get("", summary="List invitations")
-@serialise_in_thread
 def list_invitations(
     _: UsersRead,
     session: SessionDep,

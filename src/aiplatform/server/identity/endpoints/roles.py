@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response, status
 
 from aiplatform.protocol.permissions import DESCRIPTIONS, SYSTEM_ROLES, Permission
+from aiplatform.protocol.shapes.identity import PermissionOut, RoleOut, RoleUses
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import Language
 from aiplatform.server.core.etags import IfMatch
@@ -14,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.core.settings import get_settings
@@ -26,13 +26,7 @@ from aiplatform.server.identity.access import (
     SignedInOrKey,
 )
 from aiplatform.server.identity.models import Role
-from aiplatform.server.identity.schemas import (
-    PermissionOut,
-    RoleIn,
-    RoleOut,
-    RolePatch,
-    RoleUses,
-)
+from aiplatform.server.identity.schemas import RoleIn, RolePatch
 
 router = APIRouter(prefix="/api/v1", tags=["identity"])
 
@@ -82,7 +76,6 @@ def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
 
 
 @router.get("/roles", summary="List roles")
-@serialise_in_thread
 def list_roles(
     _: SignedInOrKey,
     session: SessionDep,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.shapes.identity import UserOut
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.errors import Language, Problem
@@ -20,7 +21,7 @@ from aiplatform.server.identity.schemas import (
     RegisterIn,
     ResetIn,
     TokenOut,
-    UserOut,
+    render_user,
 )
 
 T = TypeVar("T")
@@ -63,12 +64,12 @@ def sign_in(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     session: SessionDep,
     _: Public,
-    totp: Annotated[str | None, Form(max_length=64, description="see `totp_required`")] = None,
+    totp: Annotated[str | None, Form(max_length=64, description="see `auth.totp_required`")] = None,
 ) -> TokenOut:
     """Sign in with OAuth2's password form: `username`, `password`, and `grant_type=password`.
 
-    For an account with a second factor, the answer is 401 `totp_required`. Send the form again with
-    `totp`: a code of the authenticator app, or a recovery code.
+    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the form again
+    with `totp`: a code of the authenticator app, or a recovery code.
     """
     outcome = service.sign_in(
         session, get_settings(), form.username, form.password, actor_of(request), totp=totp
@@ -135,7 +136,7 @@ def register(request: Request, body: RegisterIn, session: SessionDep, _: Public)
         password=body.password,
         origin=actor_of(request),
     )
-    return UserOut.model_validate(user)
+    return render_user(user)
 
 
 @router.post(
@@ -153,4 +154,4 @@ def accept_invitation(request: Request, body: AcceptIn, session: SessionDep, _: 
         password=body.password,
         origin=actor_of(request),
     )
-    return UserOut.model_validate(user)
+    return render_user(user)

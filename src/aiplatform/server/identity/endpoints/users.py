@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import LinkOut, UserDetails, UserOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
@@ -14,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
@@ -22,14 +22,7 @@ from aiplatform.server.identity import queries, service
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.identity.endpoints.sign_in import TAKEN
 from aiplatform.server.identity.models import User
-from aiplatform.server.identity.schemas import (
-    EndedOut,
-    LinkOut,
-    UserChanges,
-    UserDetails,
-    UserIn,
-    UserOut,
-)
+from aiplatform.server.identity.schemas import EndedOut, UserChanges, UserIn, render_user
 from aiplatform.server.identity.service import second_factor
 
 router = APIRouter(prefix="/api/v1/users", tags=["identity"])
@@ -57,14 +50,13 @@ SignInsWrite = Annotated[
 def _details(session: Session, user: User, response: Response) -> UserDetails:
     set_etag(response, user.updated_at)
     return UserDetails(
-        **UserOut.model_validate(user).model_dump(),
+        **render_user(user).model_dump(),
         must_change_password=queries.must_change_password(session, user.id),
         totp_enabled=second_factor.state_of(session, user.id).enabled,
     )
 
 
 @router.get("", summary="List accounts")
-@serialise_in_thread
 def list_users(
     _: UsersRead,
     session: SessionDep,
@@ -79,7 +71,7 @@ def list_users(
     """List accounts, newest first."""
     statement = queries.list_users(search=q, role=role, active=active)
     rows, following = page_by_id(session, statement, User.id, limit=limit, cursor=cursor)
-    return render_page(rows, following, UserOut.model_validate)
+    return render_page(rows, following, render_user)
 
 
 @router.post("", summary="Create an account", status_code=status.HTTP_201_CREATED, responses=TAKEN)
@@ -94,7 +86,7 @@ def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> Use
         role=body.role,
         must_change_password=body.must_change_password,
     )
-    return UserOut.model_validate(user)
+    return render_user(user)
 
 
 @router.get("/{user}", summary="Read an account")

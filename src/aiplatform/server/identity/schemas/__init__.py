@@ -1,47 +1,26 @@
 """Schemas of requests and answers about accounts, roles, sessions and tokens."""
 
 from aiplatform.server.identity.schemas.accounts import (
-    EXAMPLE_UUID,
     Email,
     EmailIn,
-    MeOut,
     Password,
     PasswordIn,
     RegisterIn,
     UserChanges,
-    UserDetails,
     UserIn,
     Username,
-    UserOut,
-    UserRef,
+    render_user,
 )
-from aiplatform.server.identity.schemas.invitations import (
-    AcceptIn,
-    InvitationIn,
-    InvitationOut,
-    InvitedProject,
-    NewInvitationOut,
-)
-from aiplatform.server.identity.schemas.roles import (
-    PermissionOut,
-    PermissionText,
-    RoleIn,
-    RoleOut,
-    RolePatch,
-    RoleUses,
-)
+from aiplatform.server.identity.schemas.invitations import AcceptIn, InvitationIn
+from aiplatform.server.identity.schemas.roles import PermissionText, RoleIn, RolePatch
 from aiplatform.server.identity.schemas.sessions import (
     CodeIn,
     EndedOut,
     EnrolIn,
-    EnrolmentOut,
     ForgotIn,
-    LinkOut,
     ProofIn,
     RecoveryCodesOut,
     ResetIn,
-    SessionOut,
-    TotpOut,
 )
 from aiplatform.server.identity.schemas.tokens import (
     RefreshIn,
@@ -49,24 +28,16 @@ from aiplatform.server.identity.schemas.tokens import (
 )
 
 __all__ = [
-    "EXAMPLE_UUID",
     "AcceptIn",
     "CodeIn",
     "Email",
     "EmailIn",
     "EndedOut",
     "EnrolIn",
-    "EnrolmentOut",
     "ForgotIn",
     "InvitationIn",
-    "InvitationOut",
-    "InvitedProject",
-    "LinkOut",
-    "MeOut",
-    "NewInvitationOut",
     "Password",
     "PasswordIn",
-    "PermissionOut",
     "PermissionText",
     "ProofIn",
     "RecoveryCodesOut",
@@ -74,16 +45,10 @@ __all__ = [
     "RegisterIn",
     "ResetIn",
     "RoleIn",
-    "RoleOut",
     "RolePatch",
-    "RoleUses",
-    "SessionOut",
     "TokenOut",
-    "TotpOut",
     "UserChanges",
-    "UserDetails",
     "UserIn",
-    "UserOut",
-    "UserRef",
     "Username",
+    "render_user",
 ]

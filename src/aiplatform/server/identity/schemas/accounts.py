@@ -1,12 +1,10 @@
 """Schemas of accounts."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -14,10 +12,10 @@ from pydantic import (
 )
 
 from aiplatform.protocol.names import NAME_PATTERN, not_deceptive, single_spelling
+from aiplatform.protocol.shapes.identity import UserOut
 from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.models import User
 from aiplatform.server.identity.rules import PLAIN_USER
-
-EXAMPLE_UUID = "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11"
 
 
 def no_uuid(name: str) -> str:
@@ -128,63 +126,15 @@ class RegisterIn(Strict):
     )
 
 
-class UserRef(BaseModel):
-    """A user, as shown to other users."""
-
-    uuid: UUID
-    username: str
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-EXAMPLE_USER: dict[str, Any] = {
-    "uuid": EXAMPLE_UUID,
-    "username": "lin",
-    "email": "lin@example.com",
-    "role": "user",
-    "is_active": True,
-    "created_at": "2026-11-24T08:00:00Z",
-    "updated_at": "2026-11-24T08:00:00Z",
-    "last_login_at": None,
-}
-EXAMPLE_DETAILS: dict[str, Any] = EXAMPLE_USER | {
-    "must_change_password": False,
-    "totp_enabled": False,
-}
-
-
-class UserOut(BaseModel):
-    """An account. ``created_at`` is null only for rows that other programs wrote."""
-
-    uuid: UUID
-    username: str
-    email: str
-    role: Annotated[str, BeforeValidator(lambda value: value or PLAIN_USER)]
-    is_active: Annotated[bool, BeforeValidator(bool)]
-    created_at: datetime | None
-    updated_at: datetime | None
-    last_login_at: datetime | None
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={"examples": [EXAMPLE_USER]},
-    )
-
-
-class UserDetails(UserOut):
-    """An account, with the state of its password and second factor."""
-
-    must_change_password: bool
-    totp_enabled: bool
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_DETAILS]})
-
-
-class MeOut(UserDetails):
-    """The caller's own account, with the permissions of its global role outside projects."""
-
-    permissions: list[str]
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [EXAMPLE_DETAILS | {"permissions": ["projects:write"]}]}
+def render_user(row: User) -> UserOut:
+    """Return the answer body of an account; other programs may have left role and state empty."""
+    return UserOut(
+        uuid=row.uuid,
+        username=row.username,
+        email=row.email,
+        role=row.role or PLAIN_USER,
+        is_active=bool(row.is_active),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_login_at=row.last_login_at,
     )

@@ -1,18 +1,12 @@
-"""Schemas of invitations."""
+"""Request bodies of invitations."""
 
-from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from aiplatform.protocol.shapes.identity import EXAMPLE_UUID
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.identity.schemas.accounts import (
-    EXAMPLE_UUID,
-    Email,
-    Password,
-    Username,
-    UserRef,
-)
+from aiplatform.server.identity.schemas.accounts import Email, Password, Username
 
 
 class InvitationIn(Strict):
@@ -35,54 +29,6 @@ class InvitationIn(Strict):
             ]
         }
     )
-
-
-class InvitedProject(BaseModel):
-    """The project of an invitation, and the role in it."""
-
-    uuid: UUID
-    name: str
-    role: str
-
-
-class InvitationOut(BaseModel):
-    """An invitation; ``status`` is open, accepted, revoked or expired."""
-
-    uuid: UUID
-    email: str
-    role: str
-    project: InvitedProject | None
-    status: str
-    invited_by: UserRef
-    created_at: datetime
-    expires_at: datetime
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "email": "lin@example.com",
-                    "role": "user",
-                    "project": None,
-                    "status": "open",
-                    "invited_by": {"uuid": EXAMPLE_UUID, "username": "admin"},
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "expires_at": "2026-12-01T08:00:00Z",
-                }
-            ]
-        }
-    )
-
-
-class NewInvitationOut(InvitationOut):
-    """A new invitation, with the token and link, which are shown only this once."""
-
-    token: str
-    link: str
-    sent: bool = Field(description="whether a message with the link is on its way")
-
-    model_config = ConfigDict(json_schema_extra={"examples": []})
 
 
 class AcceptIn(Strict):

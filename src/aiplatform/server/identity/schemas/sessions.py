@@ -1,38 +1,9 @@
 """Schemas of sessions, second factors and password resets."""
 
-from datetime import datetime
-from uuid import UUID
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.identity.schemas.accounts import EXAMPLE_UUID, Email, Password
-
-
-class SessionOut(BaseModel):
-    """A session of the caller. ``last_seen_at`` may be some seconds old."""
-
-    uuid: UUID
-    current: bool
-    created_at: datetime
-    last_seen_at: datetime
-    ip_address: str | None
-    user_agent: str | None
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "current": True,
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "last_seen_at": "2026-11-24T09:30:00Z",
-                    "ip_address": "192.0.2.7",
-                    "user_agent": "Mozilla/5.0",
-                }
-            ]
-        }
-    )
+from aiplatform.server.identity.schemas.accounts import Email, Password
 
 
 class EndedOut(BaseModel):
@@ -41,26 +12,12 @@ class EndedOut(BaseModel):
     ended: int
 
 
-class TotpOut(BaseModel):
-    """The state of the account's second factor."""
-
-    enabled: bool
-    recovery_codes_left: int
-
-
 class EnrolIn(Strict):
     """A request to set up a second factor. A session alone is not enough."""
 
     password: Password
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "a long sentence"}]})
-
-
-class EnrolmentOut(BaseModel):
-    """The secret for an authenticator app, shown only this once. ``uri`` is shown as a QR code."""
-
-    secret: str
-    uri: str
 
 
 class CodeIn(Strict):
@@ -107,13 +64,3 @@ class ResetIn(Strict):
             "examples": [{"token": "aip_reset_4f7c…", "new_password": "a long sentence"}]
         }
     )
-
-
-class LinkOut(BaseModel):
-    """A single-use link; returned only when it is created."""
-
-    token: str
-    link: str
-    expires_at: datetime
-
-    model_config = ConfigDict(from_attributes=True)

@@ -9,7 +9,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission, grants
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import Invalid, NameTaken
+from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
@@ -18,6 +18,7 @@ from aiplatform.server.identity.errors import (
     AccountTaken,
     PermissionDenied,
     RegistrationClosed,
+    RoleNameTooLong,
     Unauthenticated,
 )
 from aiplatform.server.identity.models import User
@@ -81,7 +82,7 @@ def create_user(
         Unauthenticated: see :func:`lock_and_read_permissions`.
         NameTaken: when the name or address is in use, or the name is reserved.
         WeakPassword: when the password is refused.
-        Invalid: when the role's name is too long.
+        RoleNameTooLong: when the role's name is too long.
     """
     password_hash = check_and_hash_password(password, username=username, email=email)
     check_role(session, lock_and_read_permissions(session, principal, Permission.USERS_WRITE), role)
@@ -232,16 +233,13 @@ def check_role(session: Session, held: Collection[str], role: str) -> None:
 
     Raises:
         NotFound: when there is no such role.
-        Invalid: when its name is too long for a global role.
+        RoleNameTooLong: when its name is too long for a global role.
         PermissionDenied: when it grants permissions that they lack.
     """
     if role == rules.PLAIN_USER:
         return
     if len(role) > MAX_GLOBAL_ROLE:
-        raise Invalid(
-            reason=f"A global role's name has at most {MAX_GLOBAL_ROLE} characters.",
-            reason_zh=f"全局角色的名称最多 {MAX_GLOBAL_ROLE} 个字符。",
-        )
+        raise RoleNameTooLong(limit=MAX_GLOBAL_ROLE)
     wanted = queries.find_role(session, role).permissions
     missing = rules.missing_permissions(held, wanted)
     if missing:

@@ -14,11 +14,16 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import Conflict, Invalid, Language, NotFound
+from aiplatform.server.core.errors import Conflict, Language, NotFound
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal, hash_token
-from aiplatform.server.identity.errors import InvalidLink, PermissionDenied, Unauthenticated
+from aiplatform.server.identity.errors import (
+    IncompleteMembership,
+    InvalidLink,
+    PermissionDenied,
+    Unauthenticated,
+)
 from aiplatform.server.identity.models import Invitation, User
 from aiplatform.server.identity.service import hooks
 from aiplatform.server.identity.service.accounts import (
@@ -54,13 +59,10 @@ def invite(
         NotFound: for a role or project that does not exist, or that the caller may not see.
         PermissionDenied: for permissions that the caller lacks.
         NameTaken: when an account has this address.
-        Invalid: for a project without a role in it, or the reverse.
+        IncompleteMembership: for a project without a role in it, or the reverse.
     """
     if (project is None) != (project_role is None):
-        raise Invalid(
-            reason="Give both the project and the role in it, or neither.",
-            reason_zh="请同时指定项目及其中的角色，或都不指定。",
-        )
+        raise IncompleteMembership
     check_role(session, lock_and_read_permissions(session, principal, Permission.USERS_WRITE), role)
     maker = session.get_one(User, principal.user_id)
     membership = None

@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.encryption import context_of, decrypt, encrypt
-from aiplatform.server.core.errors import Invalid, Problem
+from aiplatform.server.core.errors import Problem
 from aiplatform.server.identity import rules
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import (
+    ProofRequired,
     TotpActive,
     TotpInactive,
     TotpRequired,
@@ -138,7 +139,7 @@ def renew_recovery_codes(
 
     Raises:
         TotpInactive: when there is no second factor.
-        Invalid: when neither password nor code is given.
+        ProofRequired: when neither password nor code is given.
     """
     refusal = _check_either(session, principal, password, code)
     if refusal is not None:
@@ -158,7 +159,7 @@ def disable(
 
     Raises:
         TotpInactive: when there is none.
-        Invalid: when neither password nor code is given.
+        ProofRequired: when neither password nor code is given.
     """
     refusal = _check_either(session, principal, password, code)
     if refusal is not None:
@@ -255,7 +256,7 @@ def _check_either(
     session: Session, principal: Principal, password: str | None, code: str | None
 ) -> Problem | None:
     if not password and not code:
-        raise Invalid(reason="Enter your password or a code.", reason_zh="请提供密码或验证码。")
+        raise ProofRequired
     if not code:
         assert password is not None
         wrong = _check_password(session, principal, password)

@@ -25,11 +25,10 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.names import nearest_name
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import Invalid
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import hash_token
-from aiplatform.server.identity.errors import LastAdministrator, SsoFailed
+from aiplatform.server.identity.errors import LastAdministrator, RedirectRefused, SsoFailed
 from aiplatform.server.identity.models import Role, SsoIdentity, SsoLogin, User
 from aiplatform.server.identity.service.accounts import MAX_GLOBAL_ROLE, lock_accounts
 from aiplatform.server.identity.service.administration import ensure_administrator_remains
@@ -81,15 +80,10 @@ def start(
     """Start a sign-in that ends at ``redirect_uri``.
 
     Raises:
-        Invalid: for an address that is neither this platform nor a program on the same machine.
+        RedirectRefused: for an address that is neither this platform nor a program on this machine.
     """
     if not _is_ours(redirect_uri, settings):
-        raise Invalid(
-            reason="redirect_uri must be below this platform's own address, or be "
-            "http://127.0.0.1:PORT/… of a program on the same machine.",
-            reason_zh="redirect_uri 必须位于本平台地址之下，"
-            "或为同一台机器上程序的 http://127.0.0.1:PORT/… 地址。",
-        )
+        raise RedirectRefused
     session.execute(delete(SsoLogin).where(SsoLogin.expires_at < func.now() - timedelta(days=1)))
     sign_in_start = SignInStart(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
     session.add(

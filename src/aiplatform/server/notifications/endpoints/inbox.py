@@ -6,18 +6,17 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.notifications import queries, service
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.notifications.schemas import (
     ChangedOut,
-    NotificationOut,
     PreferencesIn,
-    PreferencesOut,
     UnreadOut,
     render,
     render_preferences,
@@ -34,7 +33,6 @@ Uuid = Annotated[UUID, Path(description="uuid of the notification")]
 
 
 @router.get("", summary="List notifications")
-@serialise_in_thread
 def list_notifications(
     request: Request,
     principal: SignedIn,

@@ -18,16 +18,22 @@ from aiplatform.server.openai.rules import error_type
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+OPENAI_CODES = {
+    "auth.unauthenticated": "invalid_api_key",
+    "chat.model_not_found": "model_not_found",
+    "chat.unknown_url": "chat.unknown_url",
+}
+"""Codes of OpenAI's own interface, which its clients may compare, by those of the platform."""
+
 
 def envelope(problem: Problem, language: Language) -> dict[str, Any]:
     """Return ``problem`` in the format that OpenAI's clients expect."""
-    code = "invalid_api_key" if problem.code == "unauthenticated" else problem.code
     return {
         "error": {
             "message": problem.text(language),
             "type": error_type(problem.status),
             "param": problem.params.get("param"),
-            "code": code,
+            "code": OPENAI_CODES.get(problem.code, problem.code),
         }
     }
 

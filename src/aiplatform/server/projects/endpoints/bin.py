@@ -6,21 +6,21 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.projects import BinItemOut, RestoredOut
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedInOrKey
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.models import BinEntry
-from aiplatform.server.projects.schemas.bin import BinItemOut, RestoredOut, RestoreIn
+from aiplatform.server.projects.schemas.bin import RestoreIn
 from aiplatform.server.projects.service import bin as service
 
 router = APIRouter(prefix="/api/v1", tags=["bin"])
@@ -58,7 +58,6 @@ def _render(row: Any) -> BinItemOut:
 
 
 @router.get("/bin", summary="List deleted projects")
-@serialise_in_thread
 def list_deleted_projects(
     principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
@@ -94,7 +93,6 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 
 
 @router.get("/projects/{project}/bin", summary="List what was deleted in a project")
-@serialise_in_thread
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:

@@ -6,24 +6,24 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.projects import ProjectInvitationOut
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.identity.access import SessionDep, SignedIn
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.endpoints.projects import CONFLICT
 from aiplatform.server.projects.models import ProjectInvitation
-from aiplatform.server.projects.schemas import InvitationOut
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])
 
 ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
 
 
-def render_invitation(row: queries.InvitationRow) -> InvitationOut:
+def render_invitation(row: queries.InvitationRow) -> ProjectInvitationOut:
     """Return the answer body of an invitation."""
     invitation, project, role, inviter = row
-    return InvitationOut(
+    return ProjectInvitationOut(
         uuid=invitation.uuid,
         project=project.uuid,
         project_name=project.name,
@@ -35,10 +35,9 @@ def render_invitation(row: queries.InvitationRow) -> InvitationOut:
 
 
 @router.get("/projects/{project}/invitations", summary="List a project's open invitations")
-@serialise_in_thread
 def list_project_invitations(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
-) -> Page[InvitationOut]:
+) -> Page[ProjectInvitationOut]:
     """List the project's open invitations, newest first."""
     rows, following = page_by_id(
         session,
@@ -52,10 +51,9 @@ def list_project_invitations(
 
 
 @router.get("/users/me/project-invitations", summary="List your invitations into projects")
-@serialise_in_thread
 def list_my_invitations(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
-) -> Page[InvitationOut]:
+) -> Page[ProjectInvitationOut]:
     """List the open invitations that you have received, newest first."""
     rows, following = page_by_id(
         session,
@@ -75,7 +73,7 @@ def list_my_invitations(
 )
 def accept_project_invitation(
     invitation: UUID, principal: SignedIn, session: SessionDep
-) -> InvitationOut:
+) -> ProjectInvitationOut:
     """Become a member with the role that the invitation names.
 
     Refused if the person who invited you can't grant that role any more.

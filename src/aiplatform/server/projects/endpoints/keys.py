@@ -6,23 +6,22 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut, UserRef
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep, SignedIn
 from aiplatform.server.identity.models import ApiKey, User
 from aiplatform.server.identity.queries import find_user
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.identity.service import lock_manageable_user
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.queries import KeyRow
-from aiplatform.server.projects.schemas import KeyIn, KeyOut, NewKeyOut
+from aiplatform.server.projects.schemas import KeyIn
 
 router = APIRouter(prefix="/api/v1/users", tags=["identity"])
 
@@ -57,7 +56,6 @@ def _render(row: Any) -> KeyOut:
 
 
 @router.get("/me/keys", summary="List your API keys")
-@serialise_in_thread
 def list_my_keys(
     principal: SignedIn,
     session: SessionDep,
@@ -105,7 +103,6 @@ def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/{user}/keys", summary="List somebody's API keys")
-@serialise_in_thread
 def list_keys_of(
     user: UserName,
     _: UsersRead,

@@ -6,33 +6,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.projects import (
+    AccessOut,
+    HeldOut,
+    KeyAccessOut,
+    MemberOut,
+    ProjectInvitationOut,
+    ProjectOut,
+    ReasonOut,
+)
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
     encode_cursor,
     page_by_id,
-    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.endpoints.invitations import render_invitation
 from aiplatform.server.projects.endpoints.projects import CONFLICT, render
 from aiplatform.server.projects.models import ProjectPermission
-from aiplatform.server.projects.schemas import (
-    AccessOut,
-    HeldOut,
-    InvitationOut,
-    KeyAccessOut,
-    MemberIn,
-    MemberOut,
-    ProjectOut,
-    ReasonOut,
-    TransferIn,
-)
+from aiplatform.server.projects.schemas import MemberIn, TransferIn
 
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
@@ -84,7 +82,6 @@ def _render_access(found: service.Explanation) -> AccessOut:
 
 
 @router.get("/{project}/members", summary="List members")
-@serialise_in_thread
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:
@@ -109,14 +106,14 @@ def list_members(
 
 
 INVITED: dict[int | str, dict[str, Any]] = {
-    202: {"model": InvitationOut, "description": "Invited; a member once they accept"}
+    202: {"model": ProjectInvitationOut, "description": "Invited; a member once they accept"}
 }
 
 
 @router.put("/{project}/members/{user}", summary="Give a role", responses=CONFLICT | INVITED)
 def set_member(
     user: UserName, body: MemberIn, context: ChangeMembers, session: SessionDep, response: Response
-) -> MemberOut | InvitationOut:
+) -> MemberOut | ProjectInvitationOut:
     """Give a user a role in the project, replacing an earlier role.
 
     A user who is not a member yet is invited: the answer is 202, and the user becomes a member by

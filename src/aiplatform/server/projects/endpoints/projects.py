@@ -7,21 +7,18 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.projects import ProjectOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag, set_purge_after
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep, SignedInOrKey
 from aiplatform.server.identity.models import User
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import CreateProjectGuard, ProjectContext, ProjectGuard
 from aiplatform.server.projects.models import Project
-from aiplatform.server.projects.schemas import (
-    ProjectIn,
-    ProjectOut,
-    ProjectPatch,
-)
+from aiplatform.server.projects.schemas import ProjectIn, ProjectPatch
 
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
@@ -72,7 +69,6 @@ def render(project: Project, owner: User | None, readable: bool = True) -> Proje
 
 
 @router.get("", summary="List projects")
-@serialise_in_thread
 def list_projects(
     principal: SignedInOrKey,
     session: SessionDep,

@@ -6,9 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.projects import CountUsage, ProjectUsageOut, StorageUsage
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
-from aiplatform.server.projects.schemas.quotas import CountUsage, QuotaIn, StorageUsage, UsageOut
+from aiplatform.server.projects.schemas.quotas import QuotaIn
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.quotas import Usage
 
@@ -18,9 +19,9 @@ Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))
 Set = Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_WRITE))]
 
 
-def _render(usage: Usage) -> UsageOut:
+def _render(usage: Usage) -> ProjectUsageOut:
     stored, quota = usage.stored, usage.quota
-    return UsageOut(
+    return ProjectUsageOut(
         storage=StorageUsage(
             datasets=stored.datasets,
             models=stored.models,
@@ -37,7 +38,7 @@ def _render(usage: Usage) -> UsageOut:
 
 
 @router.get("/usage", summary="Read what a project uses")
-def get_usage(context: Read, session: SessionDep) -> UsageOut:
+def get_usage(context: Read, session: SessionDep) -> ProjectUsageOut:
     """Return storage, running tasks and GPUs, each with its limit.
 
     The bin counts until it is purged.
@@ -46,7 +47,7 @@ def get_usage(context: Read, session: SessionDep) -> UsageOut:
 
 
 @router.put("/quota", summary="Set a project's quotas")
-def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> UsageOut:
+def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> ProjectUsageOut:
     """Replace the project's own limits. Usage beyond a new limit stays, but nothing can be added.
 
     Waiting tasks keep their priority.

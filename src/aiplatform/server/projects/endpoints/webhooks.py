@@ -7,6 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.notifications import (
+    DeliveryDetailOut,
+    DeliveryOut,
+    NewWebhookOut,
+    WebhookOut,
+)
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
@@ -15,7 +21,6 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
@@ -23,12 +28,8 @@ from aiplatform.server.notifications.models import Webhook, WebhookDelivery
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard, ResourcePath
 from aiplatform.server.projects.schemas.webhooks import (
-    DeliveryDetailOut,
-    DeliveryOut,
-    NewWebhookOut,
     RotateIn,
     WebhookIn,
-    WebhookOut,
     WebhookPatch,
     render_delivery,
     render_detail,
@@ -58,7 +59,6 @@ DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 
 
 @router.get("/projects/{project}/webhooks", summary="List webhooks")
-@serialise_in_thread
 def list_webhooks(
     context: List, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WebhookOut]:
@@ -155,7 +155,6 @@ def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> Deliver
 
 
 @router.get("/webhooks/{webhook}/deliveries", summary="List deliveries")
-@serialise_in_thread
 def list_deliveries(
     webhook: UUID, context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DeliveryOut]:

@@ -1,29 +1,14 @@
-"""Request and answer bodies of projects, members, quotas, the bin, webhooks and API keys."""
+"""Request bodies of projects, members, quotas, the bin, webhooks and API keys."""
 
-from aiplatform.server.projects.schemas.access import (
-    AccessOut,
-    HeldOut,
-    KeyAccessOut,
-    ReasonOut,
-    TransferIn,
-)
-from aiplatform.server.projects.schemas.keys import KeyIn, KeyOut, NewKeyOut
-from aiplatform.server.projects.schemas.members import InvitationOut, MemberIn, MemberOut
-from aiplatform.server.projects.schemas.projects import ProjectIn, ProjectOut, ProjectPatch
+from aiplatform.server.projects.schemas.access import TransferIn
+from aiplatform.server.projects.schemas.keys import KeyIn
+from aiplatform.server.projects.schemas.members import MemberIn
+from aiplatform.server.projects.schemas.projects import ProjectIn, ProjectPatch
 
 __all__ = [
-    "AccessOut",
-    "HeldOut",
-    "InvitationOut",
-    "KeyAccessOut",
     "KeyIn",
-    "KeyOut",
     "MemberIn",
-    "MemberOut",
-    "NewKeyOut",
     "ProjectIn",
-    "ProjectOut",
     "ProjectPatch",
-    "ReasonOut",
     "TransferIn",
 ]

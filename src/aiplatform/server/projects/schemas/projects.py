@@ -1,12 +1,9 @@
-"""Request and answer bodies of projects."""
+"""Request bodies of projects."""
 
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
@@ -16,10 +13,8 @@ from pydantic import (
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.rules import BIN_DAYS, MAX_BIN_DAYS, days_in_bin, retention_in
 
-EXAMPLE_UUID = "2d1f7a52-6e0b-4f0e-9b1c-1a2b3c4d5e6f"
 MAX_CONFIG_BYTES = 64 * 1024
 
 ProjectName = Annotated[
@@ -81,35 +76,3 @@ class ProjectPatch(Strict):
         if value is None:
             raise ValueError("must not be null; leave it out to keep it")
         return value
-
-
-class ProjectOut(BaseModel):
-    """A project."""
-
-    uuid: UUID
-    name: str
-    description: str | None
-    status: ProjectStatus
-    owner: UserRef | None
-    config: dict[str, Any]
-    tags: list[Any]
-    created_at: datetime | None
-    updated_at: datetime | None
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "name": "support-bot",
-                    "description": "Answers about our products",
-                    "status": "active",
-                    "owner": {"uuid": EXAMPLE_UUID, "username": "lin"},
-                    "config": {},
-                    "tags": [],
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "updated_at": "2026-11-24T08:00:00Z",
-                }
-            ]
-        }
-    )

@@ -1,6 +1,6 @@
-"""Request and answer bodies of quotas and usage."""
+"""Request bodies of quotas."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from aiplatform.protocol.specs import Strict
 
@@ -22,55 +22,6 @@ class QuotaIn(Strict):
                     "storage_bytes": 107374182400,
                     "concurrent_tasks": 4,
                     "gpus": 2,
-                    "max_priority": 8,
-                }
-            ]
-        }
-    )
-
-
-class StorageUsage(BaseModel):
-    """Stored bytes by kind; ``limit`` is null if there is none."""
-
-    datasets: int
-    models: int
-    checkpoints: int
-    artifacts: int = Field(description="code bundles, and files that tasks have left")
-    bin: int
-    total: int
-    limit: int | None
-
-
-class CountUsage(BaseModel):
-    """The number in use now; ``limit`` is null if there is none."""
-
-    used: int
-    limit: int | None
-
-
-class UsageOut(BaseModel):
-    """A project's usage and limits. Content that is used twice counts twice."""
-
-    storage: StorageUsage
-    tasks: CountUsage
-    gpus: CountUsage
-    max_priority: int = Field(description="the highest that its tasks may have")
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "storage": {
-                        "datasets": 52428800,
-                        "models": 536870912,
-                        "checkpoints": 0,
-                        "artifacts": 0,
-                        "bin": 18432,
-                        "total": 589318144,
-                        "limit": 107374182400,
-                    },
-                    "tasks": {"used": 1, "limit": 4},
-                    "gpus": {"used": 1, "limit": 2},
                     "max_priority": 8,
                 }
             ]

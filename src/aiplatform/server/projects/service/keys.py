@@ -15,7 +15,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.permissions import PROJECT_RESOURCES, WILDCARD, Permission
 from aiplatform.server.core import audit
-from aiplatform.server.core.errors import Invalid, NameTaken
+from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
 from aiplatform.server.identity.models import ApiKey, User
@@ -23,6 +23,7 @@ from aiplatform.server.identity.rules import PLAIN_USER, missing_permissions
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import filter_project_permissions
+from aiplatform.server.projects.errors import ScopeOutsideProject, TooManyKeys
 from aiplatform.server.projects.queries import KeyRow
 
 PREFIX = "aip_key_"
@@ -50,7 +51,8 @@ def create_key(
         PermissionDenied: for a scope that the caller holds nowhere, or not in the project if one is
             given.
         NotFound: for a project that the caller may not see.
-        Invalid: for a scope without effect in the key's project, or for one key too many.
+        ScopeOutsideProject, TooManyKeys: for a scope without effect in the key's project, or for
+            one key too many.
         NameTaken: when the caller has a valid key with that name.
     """
     # The lock keeps an account from creating two keys at once, and from creating one while it is
@@ -65,18 +67,10 @@ def create_key(
         raise PermissionDenied(permission=", ".join(missing))
     useless = sorted(set(scopes) - _project_scopes(scopes, project_id))
     if project_id is not None and useless:
-        raise Invalid(
-            reason=f"A key for one project reaches nothing outside it: leave out "
-            f"{', '.join(useless)}, or the project.",
-            reason_zh=f"限定于单个项目的密钥不能用于项目之外：请去掉 {', '.join(useless)}，"
-            "或不指定项目。",
-        )
+        raise ScopeOutsideProject(scopes=", ".join(useless))
     living = queries.unrevoked_keys(session, principal.user_id)
     if len(living) >= MAX_KEYS:
-        raise Invalid(
-            reason=f"An account has at most {MAX_KEYS} keys. Revoke one first.",
-            reason_zh=f"每个账号最多拥有 {MAX_KEYS} 个密钥，请先吊销一个。",
-        )
+        raise TooManyKeys(limit=MAX_KEYS)
     for key, expired in living:
         if key.name == name:
             if not expired:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
@@ -14,11 +15,9 @@ from aiplatform.server.core.pagination import (
     Page,
     page_by_id,
     render_page,
-    serialise_in_thread,
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
@@ -85,7 +84,6 @@ def _base(entry: Entry) -> BaseModelOut | None:
 
 
 @router.get("/models", summary="List models everywhere")
-@serialise_in_thread
 def list_models(
     principal: Annotated[Principal, Depends(access.BROWSE)],
     session: SessionDep,
@@ -101,7 +99,6 @@ def list_models(
 
 
 @router.get("/projects/{project}/models", summary="List a project's models")
-@serialise_in_thread
 def list_project_models(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

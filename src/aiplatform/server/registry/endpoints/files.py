@@ -15,7 +15,6 @@ from aiplatform.server.core.pagination import (
     Page,
     decode_cursor,
     encode_cursor,
-    serialise_in_thread,
 )
 from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.core.raw_body import (
@@ -46,7 +45,6 @@ def render(file: StoredFile) -> ModelFileOut:
 
 
 @router.get("", summary="List a model's files")
-@serialise_in_thread
 def list_model_files(
     context: Annotated[ModelContext, Depends(access.READ)],
     session: SessionDep,

@@ -20,6 +20,7 @@ from aiplatform.server.registry.service.registration import (
     register_again,
     register_tuned,
     usable_model,
+    use_model,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "resolve_model",
     "start_import",
     "usable_model",
+    "use_model",
 ]

@@ -13,7 +13,7 @@ from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import ImportSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.errors import InvalidFilePath, NotFound
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.identity.access import Principal
@@ -23,7 +23,6 @@ from aiplatform.server.projects.errors import QuotaExceeded
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import (
-    InvalidPath,
     ModelClosed,
     NoFiles,
     ProjectGone,
@@ -53,11 +52,11 @@ def check_path(path: str) -> None:
     """Refuse a path that is not a plain relative path below the model's directory.
 
     Raises:
-        InvalidPath: the message contains the reason.
+        InvalidFilePath: the message contains the reason.
     """
     fault = path_error(path)
     if fault is not None:
-        raise InvalidPath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
+        raise InvalidFilePath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
 
 
 def open_for_files(session: Session, model_id: int) -> tuple[Model, ModelDetails]:
@@ -106,13 +105,13 @@ def add_file(
 
     Raises:
         NotFound, ModelClosed: see :func:`open_for_files`.
-        InvalidPath: the path conflicts with that of another file.
+        InvalidFilePath: the path conflicts with that of another file.
         TooManyFiles: the model has the maximum number of files.
     """
     model, _ = open_for_files(session, model_id)
     others = [file.path for file in queries.source_files(session, model_id) if file.path != path]
     if clashes(path, others):
-        raise InvalidPath(
+        raise InvalidFilePath(
             path=path,
             reason="another file of the model has the same path in other case, or uses it as a "
             "folder",

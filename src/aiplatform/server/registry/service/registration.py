@@ -320,6 +320,16 @@ def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model
     return model
 
 
+def use_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[int, str]:
+    """Return the id and the label of a model, for domains that can't import its class.
+
+    Raises:
+        NotFound, ModelNotReady: see :func:`usable_model`.
+    """
+    model = usable_model(session, context, uuid)
+    return model.id, f"{model.name}@{model.version}"
+
+
 def input_ref(session: Session, model: Model, role: str) -> InputRef:
     """Return a model as a task input. Its hash covers the paths and contents of all its files."""
     files = queries.files(session, model)

@@ -16,7 +16,6 @@ from aiplatform.server.core.pagination import (
     Page,
     decode_cursor,
     encode_cursor,
-    serialise_in_thread,
 )
 from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.core.raw_body import (
@@ -44,7 +43,6 @@ def render(file: StoredFile) -> ArtifactOut:
 
 
 @router.get("", summary="List a task's artifacts")
-@serialise_in_thread
 def list_task_artifacts(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -18,7 +18,6 @@ from aiplatform.server.core.pagination import (
     Page,
     decode_cursor,
     encode_cursor,
-    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
@@ -47,7 +46,6 @@ def render_chunk(row: LogChunk) -> LogChunkOut:
 
 
 @router.get("/tasks/{task}/logs", summary="Read the log")
-@serialise_in_thread
 def get_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -73,7 +71,6 @@ def get_task_logs(
 
 
 @router.get("/tasks/{task}/logs/search", summary="Search the log")
-@serialise_in_thread
 def search_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
@@ -18,11 +19,9 @@ from aiplatform.server.core.pagination import (
     decode_cursor,
     encode_cursor,
     page_by_id,
-    serialise_in_thread,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
@@ -135,7 +134,6 @@ def _author(references: queries.TaskReferences) -> UserRef | None:
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")
-@serialise_in_thread
 def list_tasks(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -287,7 +285,6 @@ def retry_task(
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")
-@serialise_in_thread
 def get_task_timeline(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

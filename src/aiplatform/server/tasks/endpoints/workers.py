@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, serialise_in_thread
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, Worker
@@ -132,7 +132,6 @@ def _one(worker: Worker, alive: bool, held: Sequence[Any]) -> WorkerOut:
 
 
 @router.get("/workers", summary="List workers")
-@serialise_in_thread
 def list_workers(
     _: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WorkerOut]:

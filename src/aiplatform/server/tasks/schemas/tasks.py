@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aiplatform.protocol.enums import LogLevel, LogStream, TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import Strict, TaskSpec
-from aiplatform.server.identity.schemas import UserRef
 
 MAX_BATCH = 500
 """Largest number of tasks in one request."""

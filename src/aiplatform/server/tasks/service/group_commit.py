@@ -37,9 +37,6 @@ from aiplatform.server.tasks.service.submissions import Key
 LANES = 1
 """Number of transactions at a time: with more of them, each would have fewer requests to share."""
 
-SIBLINGS_SECONDS = 0.005
-"""Seconds within which a client that submits one task after the other comes back."""
-
 SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
 """Statement that limits the wait for a lock: it must not hold up the other requests."""
 
@@ -90,9 +87,7 @@ class GroupCommit:
     def __init__(self, render: Render) -> None:
         self._render = render
         self._threads = CapacityLimiter(LANES)
-        self._batches: Batcher[Submission, Submitted] = Batcher(
-            self._submit_batch, lanes=LANES, siblings=SIBLINGS_SECONDS
-        )
+        self._batches: Batcher[Submission, Submitted] = Batcher(self._submit_batch, lanes=LANES)
 
     async def submit(self, asked: Submission) -> Submitted:
         """Queue a task; when this returns, it is committed.

@@ -5,11 +5,12 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit, storage
+from aiplatform.server.core.errors import InvalidFilePath
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.tasks.errors import ArtifactPathRefused, TooManyArtifacts
+from aiplatform.server.tasks.errors import TooManyArtifacts
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS, path_fault
 from aiplatform.server.tasks.service.external import require_open
@@ -20,11 +21,11 @@ def check_path(path: str) -> None:
     """Refuse a path that no artifact can have.
 
     Raises:
-        ArtifactPathRefused: with the reason.
+        InvalidFilePath: with the reason.
     """
     fault = path_fault(path)
     if fault is not None:
-        raise ArtifactPathRefused(path=path[:200], reason=fault.en, reason_zh=fault.zh)
+        raise InvalidFilePath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
 
 
 def add_artifact(
@@ -35,7 +36,7 @@ def add_artifact(
     Raises:
         NotReportedHere: when a worker runs the task, and so stores its files.
         TaskFinished: when the run has ended, unless it was ended because of its silence.
-        ArtifactPathRefused: when the path is used as a folder by another file, or the reverse.
+        InvalidFilePath: when the path is used as a folder by another file, or the reverse.
         TooManyArtifacts: when the run has ``MAX_ARTIFACTS`` files already.
         QuotaExceeded: when the project has no storage left for it.
         InsufficientStorage: when the disk is full.
@@ -46,7 +47,7 @@ def add_artifact(
     folders = [path[:place] for place, letter in enumerate(path) if letter == "/"]
     clash = or_(BlobRef.path.in_(folders), func.starts_with(BlobRef.path, literal(f"{path}/")))
     if session.scalar(select(BlobRef.id).where(own, clash).limit(1)) is not None:
-        raise ArtifactPathRefused(
+        raise InvalidFilePath(
             path=path[:200],
             reason="another file of the run uses this path as a folder, or a part of it as a file",
             reason_zh="与该运行的另一文件冲突（同名文件夹）",

@@ -1,20 +1,22 @@
-"""Schemas of audit entries."""
+"""The shapes of audit entries."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from aiplatform.protocol.shapes.shape import Shape
 
 
-class AuditUser(BaseModel):
+class AuditUser(Shape):
     """The actor, by their user name at that time. ``uuid`` is null for the platform itself."""
 
     uuid: UUID | None
     username: str | None
 
 
-class AuditOut(BaseModel):
+class AuditOut(Shape):
     """An audit entry: actor, action, resource, outcome, and the address of the client."""
 
     uuid: UUID | None

@@ -1,4 +1,4 @@
-"""Tests that guards batch their queries, with the same results as single ones."""
+"""Tests of the permission queries of concurrent requests, which run on the event loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core import async_database
-from aiplatform.server.core.async_database import AsyncDatabase, Batcher
+from aiplatform.server.core.async_database import AsyncDatabase
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.errors import NotFound, Unavailable
-from aiplatform.server.identity.access import Guard, PermissionBatcher, PlatformGuard
+from aiplatform.server.identity.access import Guard, PlatformGuard
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired, Unauthenticated
 from aiplatform.server.identity.models import ApiKey, AuthSession, User
 from aiplatform.server.projects.access import ProjectGuard
@@ -32,35 +31,33 @@ Admit = Callable[..., Any]
 
 
 @pytest.fixture
-def with_batcher(
-    database_url: str,
-) -> Callable[[Callable[[PermissionBatcher], Awaitable[Any]]], Any]:
-    """Return a function that runs an action with a batcher, in an event loop of its own."""
+def with_database(database_url: str) -> Callable[[Callable[[AsyncDatabase], Awaitable[Any]]], Any]:
+    """Return a function that runs an action with connections, in an event loop of its own."""
 
-    def run(action: Callable[[PermissionBatcher], Awaitable[Any]]) -> Any:
+    def run(action: Callable[[AsyncDatabase], Awaitable[Any]]) -> Any:
         async def main() -> Any:
             async with AsyncDatabase(database_url) as database:
-                return await action(PermissionBatcher(database))
+                return await action(database)
 
         return asyncio.run(main())
 
     return run
 
 
-def request_for(batcher: PermissionBatcher, **params: str) -> Request:
+def request_for(database: AsyncDatabase, **params: str) -> Request:
     return Request(
         {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": None,
          "query_string": b"", "server": ("h", 1), "scheme": "http", "path_params": params,
-         "state": {"permission_batcher": batcher}}
+         "state": {"database": database}}
     )  # fmt: skip
 
 
 async def admitted(
-    batcher: PermissionBatcher, guard: Guard[Any], token: str | None, **params: str
+    database: AsyncDatabase, guard: Guard[Any], token: str | None, **params: str
 ) -> Any:
     """Return the evidence, or the error."""
     try:
-        return await guard.admit(request_for(batcher, **params), token)
+        return await guard.admit(request_for(database, **params), token)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)
         return error
 
@@ -74,7 +71,7 @@ def open_transactions(session: Session) -> int | None:
     )
 
 
-def test_concurrent_requests_get_their_own_results(session: Session, with_batcher: Any) -> None:
+def test_concurrent_requests_get_their_own_results(session: Session, with_database: Any) -> None:
     projects = [make_project(session) for _ in range(3)]
     members = [make_member(session, project, "viewer") for project in projects]
     tokens = [make_token(session, member) for member in members]
@@ -82,12 +79,12 @@ def test_concurrent_requests_get_their_own_results(session: Session, with_batche
         (token, str(project.uuid)) for token in [*tokens, "no token"] for project in projects
     ]
 
-    async def all_at_once(batcher: PermissionBatcher) -> list[Any]:
+    async def all_at_once(database: AsyncDatabase) -> list[Any]:
         return await asyncio.gather(
-            *(admitted(batcher, READ, token, project=uuid) for token, uuid in asked)
+            *(admitted(database, READ, token, project=uuid) for token, uuid in asked)
         )
 
-    for (token, uuid), result in zip(asked, with_batcher(all_at_once), strict=True):
+    for (token, uuid), result in zip(asked, with_database(all_at_once), strict=True):
         if token == "no token":
             assert isinstance(result, Unauthenticated)
         elif uuid == str(projects[tokens.index(token)].uuid):
@@ -102,37 +99,11 @@ READ_BY_VIEWERS = {f"{resource}:read" for resource in (
     "datasets", "inference", "members", "models", "projects", "tasks", "training")}  # fmt: skip
 
 
-def test_concurrent_requests_share_statements(
-    session: Session, with_batcher: Any, monkeypatch: Any
-) -> None:
-    project = make_project(session)
-    tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(10)]
-    seen: list[int] = []
-    real = AsyncDatabase.rows
-
-    async def counting(self: AsyncDatabase, statement: str, values: dict[str, Any]) -> Any:
-        rows = await real(self, statement, values)
-        seen.append(len(rows))
-        return rows
-
-    monkeypatch.setattr(AsyncDatabase, "rows", counting)
-
-    async def all_at_once(batcher: PermissionBatcher) -> list[Any]:
-        return await asyncio.gather(
-            *(admitted(batcher, READ, token, project=str(project.uuid)) for token in tokens)
-        )
-
-    results = with_batcher(all_at_once)
-    assert {result.project_id for result in results} == {project.id}
-    assert sum(seen) == 10
-    assert len(seen) <= 2
-
-
 @pytest.mark.parametrize("how", ["session", "account", "membership"])
 def test_access_revoked_before_a_request_is_refused(
-    session: Session, with_batcher: Any, how: str
+    session: Session, with_database: Any, how: str
 ) -> None:
-    """This also holds while an earlier batch that would admit the request is running."""
+    """This also holds while the query of an earlier request is running."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -150,92 +121,92 @@ def test_access_revoked_before_a_request_is_refused(
             session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == member.id))
         session.commit()
 
-    async def around(batcher: PermissionBatcher) -> tuple[Any, Any]:
-        before = asyncio.ensure_future(admitted(batcher, READ, token, project=str(project.uuid)))
+    async def around(database: AsyncDatabase) -> tuple[Any, Any]:
+        before = asyncio.ensure_future(admitted(database, READ, token, project=str(project.uuid)))
         await asyncio.sleep(0)  # its statement is sent
         await asyncio.to_thread(revoke)
-        after = await admitted(batcher, READ, token, project=str(project.uuid))
+        after = await admitted(database, READ, token, project=str(project.uuid))
         await before
         return before, after
 
-    _, after = with_batcher(around)
+    _, after = with_database(around)
     assert isinstance(after, NotFound if how == "membership" else Unauthenticated)
 
 
 def test_deactivation_during_many_requests_admits_none_afterwards(
-    session: Session, with_batcher: Any
+    session: Session, with_database: Any
 ) -> None:
     """Of hundreds of concurrent requests, none that began after the commit is admitted."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
     committed = threading.Event()
+    results: list[Any] = []
+    stormy = asyncio.Event()
 
     def deactivate() -> None:
         session.execute(update(User).where(User.id == member.id).values(is_active=False))
         session.commit()
         committed.set()
 
-    async def ask_until_refused(batcher: PermissionBatcher) -> tuple[int, int]:
+    async def ask_until_refused(database: AsyncDatabase) -> tuple[int, int]:
         let_in = late = 0
         while True:
             began_after = committed.is_set()
-            result = await admitted(batcher, READ, token, project=str(project.uuid))
+            result = await admitted(database, READ, token, project=str(project.uuid))
             if isinstance(result, Unauthenticated):
                 return let_in, late
             assert not isinstance(result, Exception), result
+            results.append(result)
+            if len(results) > 200:  # some have been admitted several times
+                stormy.set()
             let_in, late = let_in + 1, late + began_after
 
-    async def storm(batcher: PermissionBatcher) -> list[tuple[int, int]]:
-        asking = [asyncio.ensure_future(ask_until_refused(batcher)) for _ in range(200)]
-        await asyncio.sleep(0.5)
+    async def storm(database: AsyncDatabase) -> list[tuple[int, int]]:
+        asking = [asyncio.ensure_future(ask_until_refused(database)) for _ in range(200)]
+        await stormy.wait()
         await asyncio.to_thread(deactivate)
         return await asyncio.gather(*asking)
 
-    counts = with_batcher(storm)
+    counts = with_database(storm)
     assert sum(let_in for let_in, _ in counts) > 200, "there was a storm"
     assert sum(late for _, late in counts) == 0
 
 
-def test_cancelled_requests_do_not_affect_others_in_the_batch(
-    session: Session, with_batcher: Any
-) -> None:
-    """Half of the requests of a batch are cancelled; the others and later ones are answered.
-
-    The first cancelled request may be the one that started the batch.
-    """
+def test_cancelled_requests_do_not_affect_others(session: Session, with_database: Any) -> None:
+    """Half of the requests are cancelled; the others and later ones are answered."""
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(20)]
 
-    async def leave(batcher: PermissionBatcher) -> list[Any]:
+    async def leave(database: AsyncDatabase) -> list[Any]:
         asking = [
-            asyncio.ensure_future(admitted(batcher, READ, token, project=str(project.uuid)))
+            asyncio.ensure_future(admitted(database, READ, token, project=str(project.uuid)))
             for token in tokens
         ]
         await asyncio.sleep(0)
         for one in asking[::2]:
             one.cancel()
         stayed = await asyncio.gather(*asking[1::2])
-        return [*stayed, await admitted(batcher, READ, tokens[0], project=str(project.uuid))]
+        return [*stayed, await admitted(database, READ, tokens[0], project=str(project.uuid))]
 
-    results = with_batcher(leave)
+    results = with_database(leave)
     assert {result.project_id for result in results} == {project.id}
 
 
-def test_guards_leave_no_transaction_open(session: Session, with_batcher: Any) -> None:
+def test_guards_leave_no_transaction_open(session: Session, with_database: Any) -> None:
     project = make_project(session)
     member, stranger = make_member(session, project, "viewer"), make_user(session)
     tokens = [make_token(session, member), make_token(session, stranger)]
     write = ProjectGuard(Permission.DATASETS_WRITE)
 
-    async def ask(batcher: PermissionBatcher) -> list[Any]:
+    async def ask(database: AsyncDatabase) -> list[Any]:
         uuid = str(project.uuid)
-        results = [await admitted(batcher, READ, token, project=uuid) for token in tokens]
-        results.append(await admitted(batcher, write, tokens[0], project=uuid))
+        results = [await admitted(database, READ, token, project=uuid) for token in tokens]
+        results.append(await admitted(database, write, tokens[0], project=uuid))
         assert await asyncio.to_thread(open_transactions, session) == 0
         return results
 
-    allowed, foreign, denied = with_batcher(ask)
+    allowed, foreign, denied = with_database(ask)
     assert allowed.project_id == project.id
     assert isinstance(foreign, NotFound)
     assert isinstance(denied, PermissionDenied)
@@ -248,23 +219,23 @@ def test_guards_leave_no_transaction_open(session: Session, with_batcher: Any) -
     assert session.scalars(on_record).all() == ["denied"]
 
 
-def test_key_is_refused_where_none_is_accepted(session: Session, with_batcher: Any) -> None:
+def test_key_is_refused_where_none_is_accepted(session: Session, with_database: Any) -> None:
     user = make_user(session)
     token = "a key of somebody"
     make_key(session, user, "datasets:read", token=token)
 
-    async def ask(batcher: PermissionBatcher) -> list[Any]:
+    async def ask(database: AsyncDatabase) -> list[Any]:
         guards = (PlatformGuard(accepts_keys=True), PlatformGuard())
-        return [await admitted(batcher, guard, token) for guard in guards]
+        return [await admitted(database, guard, token) for guard in guards]
 
-    accepted, refused = with_batcher(ask)
+    accepted, refused = with_database(ask)
     assert accepted.user_id == user.id
     assert isinstance(refused, SessionRequired)
     used = select(ApiKey.last_used_at).where(ApiKey.user_id == user.id)
     assert session.scalar(used) is not None
 
 
-def test_lost_connection_is_retried(session: Session, with_batcher: Any, monkeypatch: Any) -> None:
+def test_lost_connection_is_retried(session: Session, with_database: Any, monkeypatch: Any) -> None:
     project = make_project(session)
     token = make_token(session, make_member(session, project, "viewer"))
 
@@ -272,12 +243,14 @@ def test_lost_connection_is_retried(session: Session, with_batcher: Any, monkeyp
         raise psycopg.OperationalError("the connection is lost")
 
     monkeypatch.setattr(AsyncDatabase, "rows", away)
-    result = with_batcher(lambda batcher: admitted(batcher, READ, token, project=str(project.uuid)))
+    result = with_database(
+        lambda database: admitted(database, READ, token, project=str(project.uuid))
+    )
     assert result.project_id == project.id
 
 
 def test_timeout_of_the_pool_is_not_retried(
-    session: Session, with_batcher: Any, monkeypatch: Any
+    session: Session, with_database: Any, monkeypatch: Any
 ) -> None:
     """Threads that wait for the database one after the other would block other requests."""
     token = make_token(session, make_user(session))
@@ -287,50 +260,18 @@ def test_timeout_of_the_pool_is_not_retried(
 
     monkeypatch.setattr(AsyncDatabase, "rows", away)
     monkeypatch.setattr(PlatformGuard, "_again", lambda *_: pytest.fail("asked again"))
-    result = with_batcher(lambda batcher: admitted(batcher, PlatformGuard(), token))
+    result = with_database(lambda database: admitted(database, PlatformGuard(), token))
     assert isinstance(result, Unavailable)
 
 
-def test_invalid_or_unknown_id_is_refused(session: Session, with_batcher: Any) -> None:
+def test_invalid_or_unknown_id_is_refused(session: Session, with_database: Any) -> None:
     token = make_token(session, make_user(session))
     for bad in ("x", str(uuid4()), "../etc"):
-        result = with_batcher(lambda batcher, bad=bad: admitted(batcher, READ, token, project=bad))
+        result = with_database(
+            lambda database, bad=bad: admitted(database, READ, token, project=bad)
+        )
         assert isinstance(result, NotFound)
-        result = with_batcher(lambda batcher, bad=bad: admitted(batcher, READ, None, project=bad))
+        result = with_database(
+            lambda database, bad=bad: admitted(database, READ, None, project=bad)
+        )
         assert isinstance(result, Unauthenticated)
-
-
-class TestBatches:
-    @pytest.mark.parametrize("behind", [False, True])
-    def test_busy_process_batches_more(self, behind: bool, monkeypatch: Any) -> None:
-        monkeypatch.setattr(async_database, "GATHER_SECONDS", 0.3)
-        sizes: list[int] = []
-
-        async def handle(asked: list[int]) -> list[int | Exception]:
-            sizes.append(len(asked))
-            return [one * 2 for one in asked]
-
-        async def main() -> list[int]:
-            batches: Batcher[int, int] = Batcher(handle, lanes=1, patient=lambda: behind)
-            first = asyncio.ensure_future(batches.call(1))
-            await asyncio.sleep(0.05)
-            return [await batches.call(2), await first]
-
-        assert asyncio.run(main()) == [4, 2]
-        assert sizes == ([2] if behind else [1, 1])
-
-    def test_invalid_value_of_one_request_does_not_fail_the_others(self) -> None:
-        async def handle(asked: list[int]) -> list[int | Exception]:
-            if 13 in asked:
-                raise psycopg.DataError("no such number")
-            return list(asked)
-
-        async def main() -> list[Any]:
-            batches: Batcher[int, int] = Batcher(handle, lanes=1)
-            return await asyncio.gather(
-                *(batches.call(one) for one in (12, 13, 14)), return_exceptions=True
-            )
-
-        first, second, third = asyncio.run(main())
-        assert (first, third) == (12, 14)
-        assert isinstance(second, psycopg.DataError)
