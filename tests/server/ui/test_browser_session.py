@@ -85,7 +85,7 @@ class TestSignIn:
     ) -> None:
         user = make_user(session)
         answer = browser.sign_in(user.username, "wrong")
-        assert (answer.status_code, answer.json()["code"]) == (401, "wrong_credentials")
+        assert (answer.status_code, answer.json()["code"]) == (401, "auth.wrong_credentials")
         assert "set-cookie" not in answer.headers
         for _ in range(4):
             browser.sign_in(user.username, "wrong")
@@ -101,7 +101,7 @@ class TestSignIn:
         totp = pyotp.TOTP(enrolled["secret"])
         browser.request("POST", "/api/v1/users/me/totp/confirm", json={"code": totp.now()})
         refused = browser.sign_in(user.username)
-        assert (refused.status_code, refused.json()["code"]) == (401, "totp_required")
+        assert (refused.status_code, refused.json()["code"]) == (401, "auth.totp_required")
         following = totp.at(int(time.time()) + 30)
         assert browser.sign_in(user.username, code=following).status_code == 200
 
@@ -272,7 +272,7 @@ class TestRequestsOfOtherPages:
         self, signed_in: Browser, headers: dict[str, str]
     ) -> None:
         answer = signed_in.request("POST", "/api/v1/projects", json={"name": "x"}, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (403, "not_from_page")
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.not_from_page")
         assert "X-AIPlatform-UI" in answer.json()["detail"]
 
     def test_change_without_any_origin_is_refused(self, signed_in: Browser) -> None:
@@ -281,7 +281,7 @@ class TestRequestsOfOtherPages:
             json={"name": "x"},
             headers={"Cookie": f"{NAME}={signed_in.cookie}", "X-AIPlatform-UI": "1"},
         )
-        assert (answer.status_code, answer.json()["code"]) == (403, "not_from_page")
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.not_from_page")
 
     def test_change_from_browser_without_fetch_metadata_needs_own_origin(
         self, signed_in: Browser
@@ -298,7 +298,7 @@ class TestRequestsOfOtherPages:
             )
 
         assert send(ORIGIN).status_code == 200
-        assert send("http://127.0.0.1:8888").json()["code"] == "cross_origin"
+        assert send("http://127.0.0.1:8888").json()["code"] == "request.cross_origin"
 
     def test_origin_that_may_send_tokens_may_not_use_the_cookie(
         self, signed_in: Browser, session: Session
@@ -315,7 +315,7 @@ class TestRequestsOfOtherPages:
             }
             cookie = {"Cookie": f"{NAME}={signed_in.cookie}"}
             refused = client.patch(PATH, json={"theme": "dark"}, headers={**headers, **cookie})
-            assert refused.json()["code"] == "not_from_page"
+            assert refused.json()["code"] == "request.not_from_page"
             bearer = {"Authorization": f"Bearer {signed_in.tokens.access}"}
             assert (
                 client.patch(

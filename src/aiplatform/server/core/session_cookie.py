@@ -26,15 +26,7 @@ class NotFromPage(Problem):
     """A change that a browser authenticates by its cookie, and that our page did not send."""
 
     status = 403
-    code = "not_from_page"
-    title = {"en": "Not sent by the platform's page", "zh": "请求并非由平台页面发出"}
-    detail = {
-        "en": "A request that changes something and is authenticated by a browser's cookie must "
-        f"be sent by a page of this server, with the header {HEADER}: 1. Programs send a token "
-        "in the header Authorization instead.",
-        "zh": f"以浏览器 Cookie 认证的修改请求必须由本服务器的页面发出，并带有请求头 {HEADER}: 1。"
-        "程序请改用 Authorization 请求头中的令牌。",
-    }
+    code = "request.not_from_page"
 
 
 @dataclass(frozen=True, slots=True)

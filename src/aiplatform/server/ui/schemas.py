@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from aiplatform.protocol.shapes.identity import EXAMPLE_DETAILS, MeOut
+from aiplatform.protocol.shapes.shape import Shape
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.errors import Language
 from aiplatform.server.identity.rules import Theme
-from aiplatform.server.identity.schemas import MeOut
-from aiplatform.server.identity.schemas.accounts import EXAMPLE_DETAILS, Password
+from aiplatform.server.identity.schemas import Password
 
 
 class BrowserSignInIn(Strict):
@@ -17,7 +18,7 @@ class BrowserSignInIn(Strict):
 
     username: Annotated[str, Field(min_length=1, max_length=200)]
     password: Password
-    code: Annotated[str | None, Field(max_length=64, description="see `totp_required`")] = None
+    code: Annotated[str | None, Field(max_length=64, description="see `auth.totp_required`")] = None
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"username": "lin", "password": "a long sentence"}]}
@@ -33,7 +34,7 @@ class PreferencesIn(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"language": "zh", "theme": "dark"}]})
 
 
-class PreferencesOut(BaseModel):
+class PreferencesOut(Shape):
     """How the holder of the account wants the web interface. Null follows the browser."""
 
     language: Language | None
@@ -42,7 +43,7 @@ class PreferencesOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class BrowserSessionOut(BaseModel):
+class BrowserSessionOut(Shape):
     """The user whom the browser's cookie signs in.
 
     ``expires_at`` is when the session ends unless it is renewed. After ``renew_in`` seconds,
