@@ -66,8 +66,8 @@ def begin_browser_session(
 ) -> BrowserSessionOut:
     """Sign in with user name and password. The answer sets a cookie that scripts can't read.
 
-    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the request again
-    with `code`: a code of the authenticator app, or a recovery code.
+    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the request
+    again with `code`: a code of the authenticator app, or a recovery code.
 
     The cookie authenticates requests of pages of this server. Those that change something must also
     have the header `X-AIPlatform-UI: 1`.
