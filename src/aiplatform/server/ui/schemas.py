@@ -25,7 +25,7 @@ class BrowserSignInIn(Strict):
     )
 
 
-class PreferencesIn(Strict):
+class DisplayPreferencesIn(Strict):
     """Changes of the preferences. Omitted fields stay as they are; null follows the browser."""
 
     language: Language | None = None
@@ -34,7 +34,7 @@ class PreferencesIn(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"language": "zh", "theme": "dark"}]})
 
 
-class PreferencesOut(Shape):
+class DisplayPreferencesOut(Shape):
     """How the holder of the account wants the web interface. Null follows the browser."""
 
     language: Language | None
@@ -51,7 +51,7 @@ class BrowserSessionOut(Shape):
     """
 
     user: MeOut
-    preferences: PreferencesOut
+    preferences: DisplayPreferencesOut
     expires_at: datetime
     renew_in: int
 

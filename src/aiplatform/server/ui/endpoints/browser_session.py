@@ -26,8 +26,8 @@ from aiplatform.server.ui.access import BrowserGuard
 from aiplatform.server.ui.schemas import (
     BrowserSessionOut,
     BrowserSignInIn,
-    PreferencesIn,
-    PreferencesOut,
+    DisplayPreferencesIn,
+    DisplayPreferencesOut,
 )
 
 router = APIRouter(prefix="/api/v1/browser-session", tags=["web interface"])
@@ -53,7 +53,7 @@ def _render(session: Session, principal: Principal) -> BrowserSessionOut:
     preferences = service.read_preferences(session, principal.user_id)
     return BrowserSessionOut(
         user=render_account(session, principal),
-        preferences=PreferencesOut.model_validate(preferences),
+        preferences=DisplayPreferencesOut.model_validate(preferences),
         expires_at=times.expires_at,
         renew_in=int(times.renew_in.total_seconds()),
     )
@@ -113,7 +113,7 @@ def read_browser_session(
 
 @router.patch("", summary="Set language and theme")
 def update_browser_session(
-    body: PreferencesIn, principal: FirstPassword, session: SessionDep
+    body: DisplayPreferencesIn, principal: FirstPassword, session: SessionDep
 ) -> BrowserSessionOut:
     """Set the language and the theme of the web interface for your account, in all browsers."""
     service.update_preferences(session, principal, body.model_dump(exclude_unset=True))
