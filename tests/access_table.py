@@ -162,6 +162,7 @@ TABLE = [
     Access("GET", "browser-session", "signed in"),
     Access("PATCH", "browser-session", "signed in"),
     Access("DELETE", "browser-session", "signed in"),
+    Access("GET", "stream", "signed in"),
     Access("GET", "auth/oidc", "public"),
     Access("GET", "auth/oidc/login", "public"),
     Access("GET", "auth/oidc/callback", "public"),

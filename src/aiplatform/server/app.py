@@ -59,6 +59,7 @@ from aiplatform.server.tasks.endpoints import router as tasks_router
 from aiplatform.server.tasks.endpoints.prometheus import MULTIPROCESS
 from aiplatform.server.tasks.service.feed import Feeds
 from aiplatform.server.ui.endpoints import router as ui_router
+from aiplatform.server.ui.service.lists import ListFeeds
 
 DESCRIPTION = """
 Data in, data checked and versioned; a base model fine-tuned on it; the result evaluated,
@@ -108,7 +109,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         app.state.listener, app.state.credentials = listener, credentials
         app.state.notifications = notifications_service.Hub(listener, credentials)
         app.state.feeds = Feeds(listener, credentials, Permission.TASKS_READ)
+        app.state.lists = ListFeeds(listener)
         yield {"database": database}
+        app.state.lists.close()
         app.state.feeds.close()
         app.state.notifications.close()
     await run_sync(get_waker().flush)

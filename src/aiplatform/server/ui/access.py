@@ -1,14 +1,18 @@
 """Guards of the web interface."""
 
+from uuid import UUID
+
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.session_cookie import CookieTokens
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import service
 from aiplatform.server.identity.access import BearerToken, PlatformGuard, Principal, actor_of
+from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 
 
 class BrowserGuard(PlatformGuard):
@@ -34,6 +38,20 @@ class BrowserGuard(PlatformGuard):
             request.state.renewed_cookie = renewed.cookie
             token = renewed.access
         return await self.admit(request, token)
+
+
+class TopicGuard(ProjectGuard):
+    """A guard for one topic of a stream, whose project or task is not in the path."""
+
+    def __init__(
+        self, permission: Permission, named: UUID, resource: ResourcePath | None = None
+    ) -> None:
+        super().__init__(permission, resource)
+        self.named = named
+
+    def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002
+        """Return the statement's parameter for the project or task of the topic."""
+        return {"named": self.named}
 
 
 def _renew(request: Request, shown: CookieTokens) -> service.RenewedTokens | Problem:

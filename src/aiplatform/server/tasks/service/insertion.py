@@ -16,6 +16,7 @@ from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor, Event, columns
 from aiplatform.server.core.broker import wake
+from aiplatform.server.core.events import notify
 from aiplatform.server.core.settings import DEFAULT_QUEUE, get_settings
 from aiplatform.server.core.statements import compiled
 from aiplatform.server.identity.models import User
@@ -313,4 +314,6 @@ def insert_and_wake(session: Session, new: Sequence[NewTask]) -> list[Task]:
             dependencies.store(session, one.task, one.needs)
     for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
         wake(session, queue)
+    for project_id in {one.task.project_id for one in new}:
+        notify(session, f"tasks:{project_id}")
     return [one.task for one in new]

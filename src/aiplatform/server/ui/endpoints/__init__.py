@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from aiplatform.server.ui.endpoints import browser_session
+from aiplatform.server.ui.endpoints import browser_session, stream
 
 router = APIRouter()
-for part in (browser_session,):
+for part in (browser_session, stream):
     router.include_router(part.router)

@@ -1,4 +1,4 @@
-"""Schemas of the web interface."""
+"""Schemas of the browser's session."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,0 +1,15 @@
+"""Errors of the web interface's routes."""
+
+from aiplatform.server.core.errors import Invalid
+
+
+class UnknownTopic(Invalid):
+    """A topic that does not exist, or that needs a project and has none."""
+
+    code = "stream.unknown_topic"
+
+
+class TooManyTopics(Invalid):
+    """More topics than one stream may have."""
+
+    code = "stream.too_many_topics"
