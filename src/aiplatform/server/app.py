@@ -59,6 +59,7 @@ from aiplatform.server.tasks.endpoints import router as tasks_router
 from aiplatform.server.tasks.endpoints.prometheus import MULTIPROCESS
 from aiplatform.server.tasks.service.feed import Feeds
 from aiplatform.server.ui.endpoints import router as ui_router
+from aiplatform.server.ui.pages import WebInterface
 from aiplatform.server.ui.service.lists import ListFeeds
 
 DESCRIPTION = """
@@ -177,6 +178,7 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
         broker_url=settings.broker_url,
     )
     app.add_middleware(SessionCookie)
+    app.add_middleware(WebInterface)
     app.add_middleware(RequestChecks, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
         # No credentials: programs send tokens, and the cookie is for our own page only.

@@ -11,13 +11,13 @@ FRAME = re.compile(rb"^event: (\w+)\n(?:id: ([^\n]*)\n)?data: ([^\n]*)\n\n", re.
 
 
 def render_event(topic: str | None, event: str, data: object, position: str | None = None) -> bytes:
-    """Return a server-sent event. All events are of the default type and name their topic."""
+    """Return a server-sent event. Its data name the event again, so that they are typed alone."""
     return _wrap(topic, event, dumps(data).encode(), position)
 
 
 def _wrap(topic: str | None, event: str, data: bytes, position: str | None) -> bytes:
     head = dumps({"topic": topic, "event": event, "position": position}).encode()
-    return b"data: " + head[:-1] + b',"data":' + data + b"}\n\n"
+    return b"event: " + event.encode() + b"\ndata: " + head[:-1] + b',"data":' + data + b"}\n\n"
 
 
 @lru_cache(maxsize=64)
@@ -36,10 +36,12 @@ def translate(topic: str, frames: bytes) -> tuple[bytes, str | None]:
     return b"".join(out), last
 
 
-def render_positions(positions: Mapping[str, str]) -> bytes:
-    """Return a block that sets the ``Last-Event-ID`` of the browser without being an event."""
+def add_positions(events: bytes, positions: Mapping[str, str]) -> bytes:
+    """Return the events with the positions of all topics as the ``id`` of the last one."""
+    last = events.rfind(b"\n\nevent: ", 0, -2)
+    start = 0 if last < 0 else last + 2
     text = ",".join(f"{topic}@{position}" for topic, position in positions.items())
-    return f"id: {text}\n\n".encode()
+    return events[:start] + f"id: {text}\n".encode() + events[start:]
 
 
 def read_positions(text: str | None) -> dict[str, str]:

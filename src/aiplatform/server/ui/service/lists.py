@@ -35,6 +35,7 @@ READ_SECONDS = 1.0
 MAX_CHANGED = 500
 """Tasks that are read at once. If more have changed, the pages read their lists again."""
 RESYNC = b"event: resync\nid: 1\ndata: {}\n\n"
+READY = b'event: ready\nid: 1\ndata: {"unread":null}\n\n'
 Key = tuple[ListTopic, int]
 """A list: its topic and the id of the project."""
 
@@ -85,7 +86,7 @@ class ListFeeds:
             self._reader = asyncio.create_task(self._run(), name="lists")
         try:
             # The first position, so that a browser that connects again is told to read the list.
-            yield RESYNC if resumed else b"event: ready\nid: 1\ndata: {}\n\n"
+            yield RESYNC if resumed else READY
             while watcher.gone is None:
                 await watcher.woken.wait()
                 watcher.woken.clear()

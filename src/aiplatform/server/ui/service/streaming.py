@@ -15,7 +15,7 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import Unauthenticated
 from aiplatform.server.identity.service import CredentialWatcher
-from aiplatform.server.ui.service.events import HEARTBEAT, render_positions, translate
+from aiplatform.server.ui.service.events import HEARTBEAT, add_positions, translate
 
 log = structlog.get_logger(__name__)
 COALESCE_SECONDS = 0.25
@@ -56,7 +56,7 @@ class Outbox:
 
     def take(self) -> bytes:
         """Remove and return all that waits, with the positions for ``Last-Event-ID``."""
-        data = b"".join([*self.chunks, render_positions(self.positions)])
+        data = add_positions(b"".join(self.chunks), self.positions)
         self.chunks.clear()
         self.size = 0
         self.room.set()
