@@ -10,7 +10,7 @@ import pytest
 
 from aiplatform.server.core.disks import DiskChecks, check_directory
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.tasks.endpoints import health
+from aiplatform.server.telemetry.endpoints import health
 from tests.conftest import environment
 from tests.openapi_checks import CheckedClient
 

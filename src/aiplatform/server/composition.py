@@ -16,6 +16,7 @@ from aiplatform.server.inference.service import refuse_shared_names
 from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import service as projects_service
 from aiplatform.server.projects.service.bin import register_kind
+from aiplatform.server.queue.service import cancel_project_tasks, stop_author_tasks
 from aiplatform.server.registry import jobs as registry_jobs
 from aiplatform.server.registry import service as registry_service
 from aiplatform.server.registry.service.bin import BinnedModels
@@ -24,7 +25,6 @@ from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs
 from aiplatform.server.sweeps import jobs as sweeps_jobs
 from aiplatform.server.sweeps.service import stop_author_sweeps
-from aiplatform.server.tasks.service import cancel_project_tasks, stop_author_tasks
 
 
 def compose() -> None:

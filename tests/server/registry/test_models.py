@@ -13,8 +13,8 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import (
     make_blob,

@@ -21,9 +21,9 @@ from aiplatform.server.identity.models import Role, User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import SOURCE
-from aiplatform.server.tasks.models import Task, TaskInput
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 Base = aliased(Model, name="base")

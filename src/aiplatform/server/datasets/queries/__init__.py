@@ -30,7 +30,7 @@ from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]

@@ -41,11 +41,11 @@ from aiplatform.server.experiments.schemas import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
-from aiplatform.server.tasks.endpoints.tasks import render as render_task
-from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.schemas import TaskOut
-from aiplatform.server.tasks.service import dependencies
+from aiplatform.server.queue.endpoints.tasks import render as render_task
+from aiplatform.server.queue.endpoints.tasks import render_all as render_tasks
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.schemas import TaskOut
+from aiplatform.server.queue.service import dependencies
 
 router = APIRouter(prefix="/api/v1")
 

@@ -33,8 +33,8 @@ from aiplatform.server.experiments.schemas import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
-from aiplatform.server.tasks.endpoints.tasks import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.queue.endpoints.tasks import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 MAX_COMPARED = 20

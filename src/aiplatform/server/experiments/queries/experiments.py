@@ -28,7 +28,7 @@ from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 

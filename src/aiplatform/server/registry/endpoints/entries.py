@@ -19,6 +19,8 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.endpoints import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.models import Model
@@ -32,8 +34,6 @@ from aiplatform.server.registry.schemas import (
     ModelOut,
     SourceVersionOut,
 )
-from aiplatform.server.tasks.endpoints import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 
