@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
@@ -20,8 +21,6 @@ from aiplatform.server.datasets.errors import InvalidPartName
 from aiplatform.server.datasets.schemas import (
     MAX_NAME,
     NAME_PATTERN,
-    DatasetOut,
-    DatasetVersionOut,
     FilterRequest,
     FixRequest,
     MapRequest,
