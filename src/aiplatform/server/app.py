@@ -119,7 +119,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 NORMAL_LIMIT_ROUTES = frozenset(
-    {"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"}
+    {"begin_sso", "finish_sso", "health", "health_details", "read_sso", "refuse_unknown_address"}
 )
 """Names of public routes that reveal nothing to guessing; they have the normal limit.
 

@@ -1,4 +1,4 @@
-"""The route that checks each part of the platform: database, broker, workers and disks."""
+"""Routes that say whether the API lives, and whether each part of the platform works."""
 
 from pathlib import Path
 from typing import Literal
@@ -74,14 +74,29 @@ def _disk_check(directory: Path) -> Check:
     return Check(ok=found.ok, detail=found.detail)
 
 
+class Liveness(BaseModel):
+    """The answer of an API process that handles requests."""
+
+    status: Literal["ok"]
+    version: str
+
+
 @router.get(
-    "/api/v1/health",
+    "/api/v1/health", tags=["health"], dependencies=[Depends(PUBLIC)], summary="Liveness"
+)
+async def health() -> Liveness:
+    """Answer without asking database, broker or disks, as often as a load balancer likes."""
+    return Liveness(status="ok", version=aiplatform.__version__)
+
+
+@router.get(
+    "/api/v1/health/details",
     tags=["health"],
     dependencies=[Depends(PUBLIC)],
     summary="Health in detail",
     responses={503: {"model": Health, "description": "The database does not answer"}},
 )
-def health(response: Response) -> Health:
+def health_details(response: Response) -> Health:
     """Check each part. The status code is 503 if the database does not answer."""
     try:
         with transaction() as session:
