@@ -82,7 +82,7 @@ class TestSharing:
         self, create: Create, session: Session, owner: User
     ) -> None:
         answer = create(shared=True)
-        assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
+        assert (answer.status_code, answer.json()["code"]) == (403, "model.shared_protected")
         denied = session.scalars(
             select(AuditLog).where(AuditLog.user_id == owner.id, AuditLog.action == "access:denied")
         ).one()

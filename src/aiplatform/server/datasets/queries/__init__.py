@@ -377,3 +377,18 @@ def has_unfinished_check(
     if excluding is not None:
         statement = statement.where(Task.id != excluding)
     return session.scalar(statement) is not None
+
+
+def list_version_datasets() -> Select[*tuple[Any, ...]]:
+    """Select the dataset of each version, by internal ids."""
+    return select(DatasetVersion.id, DatasetVersion.dataset_id)
+
+
+def list_version_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the dataset of each version."""
+    return select(DatasetVersion.id, DatasetVersion.uuid, DatasetVersion.dataset_id)
+
+
+def list_dataset_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the project of each dataset."""
+    return select(Dataset.id, Dataset.uuid, Dataset.project_id)

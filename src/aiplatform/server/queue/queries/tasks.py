@@ -14,11 +14,9 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
-    column,
     func,
     or_,
     select,
-    table,
     text,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
@@ -27,6 +25,7 @@ from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import Compiled, compiled
+from aiplatform.server.core.views import View
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
@@ -168,9 +167,9 @@ def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) ->
     )
 
 
-_experiments = table("experiments", column("id"), column("uuid"))
-_models = table("models", column("id"), column("uuid"), column("project_id"))
-"""Tables of higher domains; only their uuids are used here."""
+EXPERIMENTS = View("experiments", "id", "uuid", "project_id")
+MODELS = View("models", "id", "uuid", "project_id")
+"""What higher domains publish, to name the experiment and the model of a task."""
 
 
 Retried = aliased(Task, flat=True)
@@ -199,8 +198,8 @@ def _task_references() -> Compiled:
         select(
             Task.id,
             Project.uuid,
-            _experiments.c.uuid,
-            _models.c.uuid,
+            EXPERIMENTS.c.uuid,
+            MODELS.c.uuid,
             User.uuid,
             User.username,
             Worker.name,
@@ -209,13 +208,13 @@ def _task_references() -> Compiled:
         .join(TaskScheduling, TaskScheduling.task_id == Task.id)
         .outerjoin(Retried, Retried.id == TaskScheduling.retry_of)
         .outerjoin(Project, Project.id == Task.project_id)
-        .outerjoin(_experiments, _experiments.c.id == Task.experiment_id)
+        .outerjoin(EXPERIMENTS.table, EXPERIMENTS.c.id == Task.experiment_id)
         # A model in the bin belongs to the bin's project; it must look as if it did not exist.
         .outerjoin(
-            _models,
+            MODELS.table,
             and_(
-                _models.c.id == Task.model_id,
-                or_(_models.c.project_id.is_(None), _models.c.project_id == Task.project_id),
+                MODELS.c.id == Task.model_id,
+                or_(MODELS.c.project_id.is_(None), MODELS.c.project_id == Task.project_id),
             ),
         )
         .outerjoin(User, User.id == TaskScheduling.created_by)
@@ -280,10 +279,9 @@ def experiment_id(session: Session, context: ProjectContext, uuid: UUID) -> int:
     Raises:
         NotFound: when the project has no such experiment.
     """
-    experiments = table("experiments", column("id"), column("uuid"), column("project_id"))
     found = session.scalar(
-        select(experiments.c.id).where(
-            experiments.c.uuid == uuid, experiments.c.project_id == context.project_id
+        select(EXPERIMENTS.c.id).where(
+            EXPERIMENTS.c.uuid == uuid, EXPERIMENTS.c.project_id == context.project_id
         )
     )
     if found is None:

@@ -3,17 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, Uuid, cast, column, func, select, table
+from sqlalchemy import BigInteger, Row, cast, func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.files import VersionFile
 from aiplatform.server.core.storage import PARTS_FOLDER, Blob, BlobRef
-
-_versions = table("dataset_versions", column("id"), column("dataset_id"), column("version"))
-_datasets = table(
-    "datasets", column("id"), column("uuid", Uuid), column("project_id"), column("name")
-)
-"""Columns of tables of a higher domain that are needed here."""
+from aiplatform.server.datasets.models import Dataset, DatasetVersion
 
 
 def _references(project_id: int) -> Any:
@@ -65,8 +60,8 @@ def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
         .cte("of_version")
     )
     once = (
-        select(used.c.sha256, used.c.size, _versions.c.dataset_id)
-        .join(_versions, _versions.c.id == used.c.version_id)
+        select(used.c.sha256, used.c.size, DatasetVersion.dataset_id)
+        .join(DatasetVersion, DatasetVersion.id == used.c.version_id)
         .distinct()
         .subquery()
     )
@@ -77,19 +72,19 @@ def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
     )
     statement = (
         select(
-            _datasets.c.uuid,
-            _datasets.c.name,
-            func.count(_versions.c.id).label("version_count"),
+            Dataset.uuid,
+            Dataset.name,
+            func.count(DatasetVersion.id).label("version_count"),
             _bytes(files.c.size).label("logical"),
             _bytes(of_version.c.charged).label("charged"),
             func.coalesce(func.max(stored.c.size), 0).label("stored"),
         )
-        .join(_versions, _versions.c.dataset_id == _datasets.c.id)
-        .outerjoin(files, files.c.version_id == _versions.c.id)
-        .outerjoin(of_version, of_version.c.version_id == _versions.c.id)
-        .outerjoin(stored, stored.c.dataset_id == _datasets.c.id)
-        .where(_datasets.c.project_id == project_id)
-        .group_by(_datasets.c.id, _datasets.c.uuid, _datasets.c.name)
+        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+        .outerjoin(files, files.c.version_id == DatasetVersion.id)
+        .outerjoin(of_version, of_version.c.version_id == DatasetVersion.id)
+        .outerjoin(stored, stored.c.dataset_id == Dataset.id)
+        .where(Dataset.project_id == project_id)
+        .group_by(Dataset.id, Dataset.uuid, Dataset.name)
     )
     rows = session.execute(statement).all()
     return sorted(rows, key=lambda row: (-row.stored, row.name))
@@ -100,9 +95,9 @@ def deduplicated_bytes(session: Session, project_id: int) -> int:
     blobs = (
         select(BlobRef.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
-        .join(_versions, _versions.c.id == BlobRef.dataset_version_id)
-        .join(_datasets, _datasets.c.id == _versions.c.dataset_id)
-        .where(BlobRef.project_id == project_id, _datasets.c.project_id == project_id)
+        .join(DatasetVersion, DatasetVersion.id == BlobRef.dataset_version_id)
+        .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        .where(BlobRef.project_id == project_id, Dataset.project_id == project_id)
         .distinct()
         .subquery()
     )
@@ -115,7 +110,7 @@ def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list
     return list(
         session.execute(
             select(
-                _versions.c.version,
+                DatasetVersion.version,
                 func.coalesce(func.max(files.c.size), 0).label("logical"),
                 _bytes(used.c.size * used.c.uses).label("charged"),
                 cast(
@@ -123,11 +118,11 @@ def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list
                     BigInteger,
                 ).label("alone"),
             )
-            .join(_datasets, _datasets.c.id == _versions.c.dataset_id)
-            .outerjoin(used, used.c.version_id == _versions.c.id)
-            .outerjoin(files, files.c.version_id == _versions.c.id)
-            .where(_datasets.c.uuid == dataset, _datasets.c.project_id == project_id)
-            .group_by(_versions.c.id, _versions.c.version)
-            .order_by(_versions.c.id.desc())
+            .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+            .outerjoin(used, used.c.version_id == DatasetVersion.id)
+            .outerjoin(files, files.c.version_id == DatasetVersion.id)
+            .where(Dataset.uuid == dataset, Dataset.project_id == project_id)
+            .group_by(DatasetVersion.id, DatasetVersion.version)
+            .order_by(DatasetVersion.id.desc())
         ).all()
     )
