@@ -158,8 +158,9 @@ def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
 def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) -> None:
     """Claim tasks as one worker, in its own process. The time of a claim includes its commit."""
     from aiplatform.server.core.database import transaction
-    from aiplatform.server.tasks.rules import Device
-    from aiplatform.server.tasks.service import claims, workers
+    from aiplatform.server.execution.service import workers
+    from aiplatform.server.queue.rules import Device
+    from aiplatform.server.queue.service import claims
 
     offers = workers.Capacity(1e6, 1 << 20, tuple(Device(str(n)) for n in range(8)))
     with transaction() as session:

@@ -181,7 +181,8 @@ TABLE = [
     Access("PATCH", "roles/{role}", "platform", Permission.ROLES_WRITE),
     Access("DELETE", "roles/{role}", "platform", Permission.ROLES_WRITE),
     # The platform
-    Access("GET", "health", "public", may_be_unavailable=True),
+    Access("GET", "health", "public"),
+    Access("GET", "health/details", "public", may_be_unavailable=True),
     Access("GET", "/metrics", "platform", Permission.SETTINGS_READ),
     Access("GET", "audit", "platform", Permission.AUDIT_READ),
     Access("GET", "audit/export", "platform", Permission.AUDIT_READ),
@@ -427,6 +428,7 @@ PUBLIC = {
     "POST /api/v1/auth/register",
     "POST /api/v1/auth/accept-invitation",
     "GET /api/v1/health",
+    "GET /api/v1/health/details",
     *(f"{method} /v1/{{path:path}}" for method in ("DELETE", "GET", "PATCH", "POST", "PUT")),
 }
 """Routes without authentication. A test fails if the application has others."""

@@ -246,8 +246,11 @@ def home() -> Iterator[Path]:
 def scratch_database(server: "PostgresServer", template: str, home: Path) -> Iterator[str]:
     """Create a migrated database and point the settings to it inside the ``with`` block.
 
-    The URL is that of the runtime role.
+    The URL is that of the runtime role. The domains are connected as in a running program.
     """
+    from aiplatform.server.composition import compose
+
+    compose()
     name = f"aip_test_{os.getpid()}_{next(_number)}"
     owner = server.create_database(name, template)
     server.protect_table_names(name)

@@ -22,12 +22,12 @@ from sqlalchemy.orm import Session
 import aiplatform.server
 from aiplatform.protocol.enums import LogStream
 from aiplatform.server.audit.service.verification import verify_database
+from aiplatform.server.execution.models import ExternalRun
+from aiplatform.server.execution.service.attempts import Chunk
+from aiplatform.server.execution.service.run_logs import limit_rate
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.models import AuthSession, AuthToken, LoginFailure, PasswordReset
 from aiplatform.server.identity.service import second_factor
-from aiplatform.server.tasks.models import ExternalRun
-from aiplatform.server.tasks.service.attempts import Chunk
-from aiplatform.server.tasks.service.run_logs import limit_rate
 from tests.conftest import Api
 from tests.factories import PASSWORD, make_user
 from tests.openapi_checks import CheckedClient

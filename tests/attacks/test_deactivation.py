@@ -22,10 +22,10 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import hooks
 from aiplatform.server.projects.errors import OwnerInactive
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.insertion import enqueue
 from aiplatform.server.schedules.models import Schedule
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.insertion import enqueue
 from tests.conftest import Api, environment
 from tests.factories import make_experiment, make_member, make_project, make_task, number
 

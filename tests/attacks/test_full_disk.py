@@ -10,7 +10,7 @@ import pytest
 
 from aiplatform.server.core.disks import DiskChecks, check_directory
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.tasks.endpoints import health
+from aiplatform.server.telemetry.endpoints import health
 from tests.conftest import environment
 from tests.openapi_checks import CheckedClient
 
@@ -30,7 +30,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_health_with_free_disk_space_is_ok(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES="1"):
-        checks = client.get("/api/v1/health").json()["checks"]
+        checks = client.get("/api/v1/health/details").json()["checks"]
     for part in ("uploads", "storage"):
         assert checks[part]["ok"], checks
         assert checks[part]["detail"].startswith("writable, ")
@@ -38,7 +38,7 @@ def test_health_with_free_disk_space_is_ok(client: CheckedClient) -> None:
 
 def test_health_with_disk_below_limit_is_degraded(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES=str(1 << 60)):
-        answer = client.get("/api/v1/health")
+        answer = client.get("/api/v1/health/details")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     for part in ("uploads", "storage"):
         found = answer.json()["checks"][part]
@@ -51,7 +51,7 @@ def test_health_with_unwritable_directory_is_degraded(
 ) -> None:
     (tmp_path / "file").touch()
     with environment(AIPLATFORM_STORAGE_URL=(tmp_path / "file" / "blobs").as_uri()):
-        answer = client.get("/api/v1/health")
+        answer = client.get("/api/v1/health/details")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert not answer.json()["checks"]["storage"]["ok"]
     assert str(tmp_path) not in answer.text
@@ -73,7 +73,7 @@ def test_disk_check_on_full_disk_fails(tmp_path: Path) -> None:
 
 
 def test_health_report_leaves_no_file(client: CheckedClient) -> None:
-    client.get("/api/v1/health")
+    client.get("/api/v1/health/details")
     assert check_directory(get_settings().spool_dir, 0).ok
     assert list(get_settings().spool_dir.iterdir()) == []
 

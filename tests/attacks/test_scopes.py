@@ -14,16 +14,16 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
+from aiplatform.server.execution.runner.secrets import reveal_secrets
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import KeyGone
 from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.service.delegation import context_on_behalf_of
+from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.runner.secrets import reveal_secrets
 from tests.conftest import Api, environment
 from tests.factories import (
     make_dataset,

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core import audit
+from aiplatform.server.execution import runner
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks import runner
-from aiplatform.server.tasks.errors import NoWorkerCanRun
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.insertion import new_task
+from aiplatform.server.queue.errors import NoWorkerCanRun
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.insertion import new_task
 from tests.conftest import Api, environment
 from tests.factories import make_deployment, make_model, make_project, number
 from tests.openapi_checks import CheckedClient

@@ -20,21 +20,22 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.messages import Metrics, Progress
 from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.execution.service import attempts, nodes
+from aiplatform.server.execution.service.attempts import Chunk, Claim
 from aiplatform.server.identity.models import AuthSession, User
-from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.rules.alerts import Alert, AlertKind
-from aiplatform.server.tasks.service import attempts, nodes, telemetry
-from aiplatform.server.tasks.service.attempts import Chunk, Claim
-from aiplatform.server.tasks.service.kinds import Outcome
-from aiplatform.server.tasks.service.telemetry import Block
+from aiplatform.server.queue.errors import LostLease
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.kinds import Outcome
+from aiplatform.server.telemetry.rules.alerts import Alert, AlertKind
+from aiplatform.server.telemetry.service import telemetry
+from aiplatform.server.telemetry.service.telemetry import Block
 from tests.conftest import environment
 from tests.factories import make_token, make_user
 from tests.openapi_checks import CheckedClient
 from tests.server.core.test_ratelimits import FEW, middle_of_the_hour
 from tests.server.identity.conftest import age_used_tokens, me, renew, sign_in
 from tests.server.identity.test_invitations import accept, invite
-from tests.server.tasks.conftest import kind, make_worker, project, submit
+from tests.server.queue.conftest import kind, make_worker, project, submit
 
 __all__ = ["kind", "make_worker", "middle_of_the_hour", "project", "submit"]
 

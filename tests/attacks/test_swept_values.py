@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps.jobs import advance_all
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,

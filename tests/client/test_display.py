@@ -69,9 +69,22 @@ def _hostile(value: Any) -> Any:
     return HOSTILE if value == "text" else value
 
 
+CREATED = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def dataset_named(name: str, **fields: Any) -> Dataset:
+    facts = {"uuid": U, "name": name, "created_at": CREATED, "updated_at": CREATED}
+    return Dataset.read_answer({"version": "v1", "status": "uploaded", **facts, **fields})
+
+
+def model_named(name: str, **fields: Any) -> Model:
+    facts = {"uuid": U, "name": name, "created_at": CREATED}
+    return Model.read_answer({"status": "ready", **facts, **fields})
+
+
 def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
-    dataset = Dataset(
-        uuid=U, name="questions", version="v3", status="ready", row_count=1204,
+    dataset = dataset_named(
+        "questions", version="v3", status="ready", row_count=1204,
         quality_report={"findings": [{"check": "roles"}] * 50},
     )  # fmt: skip
     assert repr(dataset) == str(dataset) == "Dataset('questions', v3, 1204 rows)"
@@ -81,15 +94,15 @@ def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
 @pytest.mark.parametrize(
     ("resource", "text"),
     [
-        (Model(uuid=U, name="tiny", version="2", status="failed"),
+        (model_named("tiny", version="2", status="failed"),
          "Model('tiny', version 2, failed)"),
         (Task(uuid=U, name="first", type="training", status="running", progress=0.45),
          "Task('first', training, running, 45%)"),
         (Task(uuid=U, name="first", type="training", status="completed", progress=1.0),
          "Task('first', training, completed)"),
-        (Dataset(uuid=U, name="one", version="v1", status="processing", row_count=1),
+        (dataset_named("one", status="processing", row_count=1),
          "Dataset('one', v1, processing, 1 row)"),
-        (Dataset(uuid=U, name="n" * 90), f"Dataset('{'n' * 59}…', uploaded, 0 rows)"),
+        (dataset_named("n" * 90), f"Dataset('{'n' * 59}…', v1, uploaded, 0 rows)"),
     ],
 )  # fmt: skip
 def test_repr_shows_name_and_state(resource: Resource, text: str) -> None:
@@ -123,15 +136,13 @@ def test_secret_fields_are_declared_without_repr(kind: type[Resource]) -> None:
 
 
 def test_fields_of_a_newer_server_are_not_shown() -> None:
-    model = Model.model_validate({"uuid": U, "name": "m", "password": "hidden-one"})
+    model = model_named("m", password="hidden-one")
     assert "hidden-one" not in repr(model) + model._repr_html_()
 
 
 def test_html_of_a_resource_is_escaped() -> None:
-    model = Model(
-        uuid=U, name="<script>alert(1)</script>", version="1", status="ready",
-        author=UserRef(uuid=U, username="<b>ann</b>"), created_at=datetime(2026, 1, 2, tzinfo=UTC),
-    )  # fmt: skip
+    author = UserRef(uuid=U, username="<b>ann</b>")
+    model = model_named("<script>alert(1)</script>", version="1", author=author)
     html = model._repr_html_()
     assert "<script" not in html
     assert "<b>" not in html

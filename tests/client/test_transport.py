@@ -96,5 +96,5 @@ def test_repr_of_a_client_shows_no_token(client: Client) -> None:
 
 
 def test_health_of_an_unhealthy_server_is_returned(client: Client, server: FakeServer) -> None:
-    server.on("GET health", answer(Partial({"status": "down"}), 503))
+    server.on("GET health/details", answer(Partial({"status": "down"}), 503))
     assert client.health()["status"] == "down"

@@ -127,7 +127,7 @@ def wait_until_healthy(url: str, running: "list[subprocess.Popen[bytes]]", log: 
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and all(one.poll() is None for one in running):
         try:
-            if httpx.get(f"{url}/api/v1/health", timeout=5).json()["status"] == "ok":
+            if httpx.get(f"{url}/api/v1/health/details", timeout=5).json()["status"] == "ok":
                 return
         except (httpx.HTTPError, KeyError):
             pass

@@ -119,7 +119,7 @@ def test_api_never_loads_torch(platform: Platform, tuned: Model) -> None:
 
 
 def test_health_is_ok_and_problems_are_translated(platform: Platform) -> None:
-    health = httpx.get(f"{platform.url}/api/v1/health").json()
+    health = httpx.get(f"{platform.url}/api/v1/health/details").json()
     assert health["status"] == "ok"
     assert {"database", "migrations", "broker", "workers", "storage"} <= set(health["checks"])
     refused = httpx.get(f"{platform.url}/api/v1/projects", headers={"Accept-Language": "zh-CN"})

@@ -13,4 +13,4 @@ def test_fake_health_matches_the_openapi_description(down: str | None) -> None:
     checks = {name: "down" if name == down else "ok" for name in ("database", "broker", "workers")}
     status, body = health(checks)
     headers = {"content-type": "application/json"}
-    platform().check("GET", "/api/v1/health", status, headers, json.dumps(body).encode())
+    platform().check("GET", "/api/v1/health/details", status, headers, json.dumps(body).encode())

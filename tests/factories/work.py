@@ -16,9 +16,9 @@ from aiplatform.server.core.storage import StoredFile, add_reference
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskScheduling, Worker
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.tasks.models import Task, TaskScheduling, Worker
 from tests.factories.numbers import number
 
 

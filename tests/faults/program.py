@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server import app, worker
 from aiplatform.server.composition import compose
+from aiplatform.server.execution.runner import process
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.runner import process
-from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Prepared, TaskKind
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import kinds
+from aiplatform.server.queue.service.kinds import Inputs, Prepared, TaskKind
 
 
 class Journalled(TaskKind):

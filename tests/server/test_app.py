@@ -16,6 +16,7 @@ HARMLESS = {
     "GET /api/v1/auth/oidc/login",
     "GET /api/v1/auth/oidc/callback",
     "GET /api/v1/health",
+    "GET /api/v1/health/details",
     *(key for key in PUBLIC if key.endswith("/v1/{path:path}")),
 }
 """Public routes that accept nothing that could be guessed. Extend this set only deliberately."""

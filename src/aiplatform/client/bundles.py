@@ -8,10 +8,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import UUID
+from typing import BinaryIO
 
 from pathspec import GitIgnoreSpec
 
@@ -20,6 +18,7 @@ from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
 from aiplatform.data.bundles import MAX_FILES, MAX_PATH, MAX_UNPACKED_BYTES
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.experiments import BundleOut
 
 IGNORED_DIRECTORIES = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache",
@@ -36,18 +35,8 @@ CHECK_GITIGNORE = "Files that .gitignore excludes are not packed."
 Progress = Callable[[int, int], None]
 
 
-class Bundle(Resource):
+class Bundle(Resource, BundleOut):
     """Code that scripts run. ``size`` and ``unpacked_bytes`` are in bytes."""
-
-    uuid: UUID
-    name: str
-    sha256: str
-    size: int
-    files: int
-    unpacked_bytes: int
-    source: dict[str, Any] | None = None
-    author: str | None = None
-    created_at: datetime | None = None
 
     def download(self, directory: Path | str = ".") -> Path:
         """Download the archive into a directory, and check it against its hash."""

@@ -215,7 +215,9 @@ class Client:
     def health(self) -> dict[str, Any]:
         """Return the state of the server in detail; needs no login."""
         # An unhealthy server answers 503, with the same document.
-        response = self.transport.request("GET", "health", authenticated=False, accept_errors=True)
+        response = self.transport.request(
+            "GET", "health/details", authenticated=False, accept_errors=True
+        )
         answer = decoded(response)
         if not isinstance(answer, dict):
             raise ClientError(tr("{url} is not an AI Platform server", url=self.url))

@@ -8,19 +8,14 @@ from aiplatform.client.dataset_rows import Where, conditions_of
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import UploadData
 from aiplatform.client.transport import segment
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.datasets import TagOut
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import Dataset, DatasetLike, DatasetVersion
 
 
-class DatasetTag(Resource):
+class DatasetTag(Resource, TagOut):
     """A name for a version, which can be moved to another version."""
-
-    name: str
-    version: str
-    moved_by: UserRef | None = None
-    moved_at: str | None = None
 
 
 class DatasetChanges(Group):

@@ -1,7 +1,6 @@
 """Quality reports, fixes and the quality gate: methods of ``client.datasets``."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -10,20 +9,14 @@ from aiplatform.client.models import ModelLike
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task
+from aiplatform.protocol.shapes.datasets import ReportOut
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import DatasetLike, Datasets, DatasetVersion
 
 
-class QualityReportInfo(Resource):
+class QualityReportInfo(Resource, ReportOut):
     """A quality report that was made of a version."""
-
-    uuid: UUID
-    score: float | None = None
-    findings: int = 0
-    compared_with: list[str] = []
-    task: UUID | None = None
-    created_at: datetime | None = None
 
 
 class DatasetQuality(Group):

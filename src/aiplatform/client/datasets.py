@@ -28,27 +28,14 @@ from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 
 _REPORTS_SEARCHED = 50
 """Number of pending report tasks, newest first, among which that of a dataset is searched."""
 
 
-class Dataset(PullMixin, Resource):
+class Dataset(PullMixin, Resource, DatasetOut):
     """A dataset, with the facts about its current version."""
-
-    uuid: UUID
-    name: str
-    project: UUID | None = None
-    format: str | None = None
-    shape: str | None = None
-    version: str | None = None
-    status: DatasetStatus = DatasetStatus.UPLOADED
-    size: int = 0
-    row_count: int = 0
-    quality_report: dict[str, Any] | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
 
     def refresh(self) -> "Dataset":
         """Read the dataset again."""
@@ -93,26 +80,8 @@ class Dataset(PullMixin, Resource):
         return self.client.datasets.delete(self)
 
 
-class DatasetVersion(PullMixin, Resource):
+class DatasetVersion(PullMixin, Resource, DatasetVersionOut):
     """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
-
-    uuid: UUID
-    dataset: UUID
-    version: str
-    parent: str | None = None
-    message: str | None = None
-    file_hash: str | None = None
-    file_size: int = 0
-    row_count: int = 0
-    shape: str | None = None
-    format: str | None = None
-    filename: str | None = None
-    columns: list[Any] = []
-    read_as: dict[str, Any] | None = None
-    made_by: dict[str, Any] | None = None
-    author: UserRef | None = None
-    created_at: datetime | None = None
-    report: dict[str, Any] | None = None
 
 
 DatasetLike = Dataset | DatasetVersion | UUID | str

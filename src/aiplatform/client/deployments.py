@@ -1,12 +1,9 @@
 """Deployments: models that are served."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.chat import (
@@ -29,42 +26,18 @@ from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.models import DeploymentOut
 from aiplatform.protocol.specs import Resources
 
 _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
 
-class DeploymentUpdate(BaseModel):
-    """An update in progress: the new model, and the task of the server that will take over."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-    model: UUID | None = None
-    model_name: str | None = None
-    task: UUID | None = None
-
-
-class Deployment(Resource):
+class Deployment(Resource, DeploymentOut):
     """A model that is served, or was."""
 
-    uuid: UUID
-    name: str
-    project: UUID | None = None
-    model: UUID | None = None
-    model_name: str | None = None
-    status: DeploymentStatus
-    task: UUID | None = None
-    restarts: int = 0
-    error: str | None = None
-    updating: DeploymentUpdate | None = None
-    update_error: str | None = None
-    options: dict[str, Any] = {}
-    resources: dict[str, Any] = {}
-    queue: str | None = None
-    author: UserRef | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    # The SDK shows the parts of these as plain JSON.
+    options: dict[str, Any] = {}  # type: ignore[assignment]
+    resources: dict[str, Any] = {}  # type: ignore[assignment]
 
     def refresh(self) -> "Deployment":
         """Read the deployment again."""

@@ -1,7 +1,6 @@
 """Experiments: fine-tuning of a base model on a dataset, in any number of runs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,30 +11,12 @@ from aiplatform.client.models import ModelLike
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task, TaskLike
-from aiplatform.protocol.enums import ExperimentStatus
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.experiments import ExperimentOut
 from aiplatform.protocol.specs import TrainingSpec
 
 
-class Experiment(Resource):
+class Experiment(Resource, ExperimentOut):
     """A base model and a training spec; ``metrics`` is the summary of the best run."""
-
-    uuid: UUID
-    name: str
-    project: UUID | None = None
-    description: str | None = None
-    note: str | None = None
-    tags: list[str] = []
-    archived_at: datetime | None = None
-    cloned_from: UUID | None = None
-    base_model: str | None = None
-    task_type: str | None = None
-    status: ExperimentStatus = ExperimentStatus.PENDING
-    config: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-    author: UserRef | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
 
     def run(
         self,

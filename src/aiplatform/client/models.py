@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from aiplatform.client.base import Group, Resource, as_uuid, purge_time
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
@@ -22,38 +20,12 @@ from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
 from aiplatform.protocol.references import DatasetRef, FromTask, ModelReference
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.models import ModelFileOut, ModelOut
 from aiplatform.protocol.specs import EvaluationSpec
 
 
-class ModelRef(BaseModel):
-    """A model, as other resources refer to one."""
-
-    uuid: UUID | None = None
-    name: str
-    version: str | None = None
-
-
-class Model(Resource):
+class Model(Resource, ModelOut):
     """A version of a model in the registry."""
-
-    uuid: UUID
-    name: str
-    version: str | None = None
-    project: UUID | None = None
-    status: ModelStatus = ModelStatus.PENDING
-    framework: str | None = None
-    base_model: ModelRef | None = None
-    license: str | None = None
-    size: int = 0
-    metrics: dict[str, Any] = {}
-    card: str | None = None
-    facts: dict[str, Any] = {}
-    error: str | None = None
-    task: UUID | None = None
-    experiment: UUID | None = None
-    author: UserRef | None = None
-    created_at: datetime | None = None
 
     @property
     def reference(self) -> str:
@@ -93,12 +65,8 @@ class Model(Resource):
         return self.client.models.delete(self)
 
 
-class ModelFile(Resource):
+class ModelFile(Resource, ModelFileOut):
     """A file of a model; ``size`` is in bytes."""
-
-    path: str
-    size: int
-    sha256: str | None = None
 
 
 ModelLike = Model | UUID | str

@@ -1,32 +1,20 @@
 """Resumable uploads: ``client.datasets.uploads``, ``cancel_upload``."""
 
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.protocol.shapes.datasets import UploadOut
 
 
-class PartialUpload(Resource):
+class PartialUpload(Resource, UploadOut):
     """A resumable upload, sent in pieces; sizes are in bytes.
 
     ``name`` is the name of the dataset that the upload creates; ``dataset`` is the existing one
     that gets a version. ``status`` is ``receiving``, then ``committed`` or ``refused``; ``result``
     gives details.
     """
-
-    uuid: UUID
-    name: str | None = None
-    dataset: UUID | None = None
-    filename: str | None = None
-    length: int = 0
-    offset: int = 0
-    status: str = "receiving"
-    result: dict[str, Any] | None = None
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
 
     def cancel(self) -> None:
         """Cancel the upload, see :meth:`PartialUploads.cancel_upload`."""

@@ -2,19 +2,16 @@
 
 import subprocess
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import MetricPoint, Task
-from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.experiments import ComparisonOut, RunOut
+from aiplatform.protocol.shapes.experiments import Record as RecordOut
 
 if TYPE_CHECKING:
     from aiplatform.client.experiments import ExperimentLike
@@ -23,46 +20,17 @@ RunLike = Resource | UUID | str
 """A run or its task, its uuid, or the name of its task."""
 
 
-class ExperimentRef(BaseModel):
-    """The experiment of a run."""
-
-    model_config = ConfigDict(extra="allow")
-
-    uuid: UUID
-    name: str
-
-
-class Record(BaseModel):
+class Record(RecordOut):
     """The facts that make a run repeatable: config, seed, input hashes, source, environment."""
 
-    model_config = ConfigDict(extra="allow")
-
-    seed: int | None = None
-    config: dict[str, Any] = {}
-    inputs: list[dict[str, Any]] = []
-    git: dict[str, Any] | None = None
-    environment: dict[str, Any] | None = None
+    # The SDK shows the inputs as plain JSON.
+    inputs: list[dict[str, Any]] = []  # type: ignore[assignment]
 
 
-class Run(Resource):
+class Run(Resource, RunOut):
     """A training, or an external run. ``record`` is set only by :meth:`Runs.get`."""
 
-    uuid: UUID
-    name: str
-    type: TaskType = TaskType.TRAINING
-    status: TaskStatus
-    experiment: ExperimentRef | None = None
-    progress: float = 0.0
-    config: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-    model: UUID | None = None
-    rerun_of: UUID | None = None
-    error_message: str | None = None
-    author: UserRef | None = None
     record: Record | None = None
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
 
     def rerun(
         self,
@@ -81,26 +49,8 @@ class Run(Resource):
         return self.client.tasks.get(self.uuid)
 
 
-class ComparisonColumn(BaseModel):
-    """One column of a comparison. ``run`` is the run that the values come from."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kind: str
-    uuid: UUID
-    name: str
-    status: str
-    run: UUID | None = None
-
-
-class Comparison(Resource):
+class Comparison(Resource, ComparisonOut):
     """A comparison of experiments and runs; lists are in the order of ``items``."""
-
-    items: list[ComparisonColumn]
-    same: dict[str, Any] = {}
-    differs: dict[str, list[Any]] = {}
-    metrics: dict[str, list[Any]] = {}
-    series: list[str] = []
 
     def curve(self, key: str) -> dict[str, list[MetricPoint]]:
         """Return a metric series of each run that has it, by the run's name."""

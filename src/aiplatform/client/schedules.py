@@ -1,66 +1,27 @@
 """Schedules: tasks and runs that start at regular times."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.protocol.schedules import Missed, Overlap
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.experiments import FiringOut, ScheduleOut
 from aiplatform.protocol.specs import TaskSpec
 
 if TYPE_CHECKING:
     from aiplatform.client.experiments import ExperimentLike
 
 
-class Firing(Resource):
+class Firing(Resource, FiringOut):
     """A time at which a schedule was due, and its outcome."""
 
-    due_at: datetime
-    fired_at: datetime
-    outcome: str
-    task: UUID | None = None
-    code: str | None = None
-    reason: str | None = None
-    reason_zh: str | None = None
 
-
-class LastFiring(BaseModel):
-    """The outcome of the last time at which a schedule was due."""
-
-    model_config = ConfigDict(extra="allow")
-
-    due_at: datetime
-    outcome: str
-    task: UUID | None = None
-    reason: str | None = None
-
-
-class Schedule(Resource):
+class Schedule(Resource, ScheduleOut):
     """A submission that is repeated, with the current permissions of the schedule's owner."""
-
-    uuid: UUID
-    name: str
-    project: UUID | None = None
-    cron: str
-    timezone: str = "UTC"
-    action: dict[str, Any] = {}
-    missed: Missed = Missed.RUN_ONCE
-    overlap: Overlap = Overlap.SKIP
-    enabled: bool = True
-    next_at: datetime | None = None
-    upcoming: list[datetime] = []
-    last: LastFiring | None = None
-    owner: UserRef | None = None
-    owner_is_active: bool = True
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
 
     def update(self, **changes: Any) -> "Schedule":
         """Change the schedule, see :meth:`Schedules.update`."""

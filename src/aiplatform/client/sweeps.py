@@ -2,12 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.errors import WaitTimeout
@@ -18,40 +15,19 @@ from aiplatform.client.polling import WaitingReasonReporter
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import TaskEvent
 from aiplatform.language import tr
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.experiments import SweepOut, TrialOut
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
-class Trial(BaseModel):
+class Trial(TrialOut):
     """One choice of parameters, and its result."""
 
-    model_config = ConfigDict(extra="allow")
 
-    number: int
-    state: str
-    params: dict[str, Any] = {}
-    value: float | None = None
-    task: UUID | None = None
-    model: UUID | None = None
-    progress: float | None = None
-    error: str | None = None
-
-
-class Sweep(Resource):
+class Sweep(Resource, SweepOut):
     """A hyper-parameter search. ``trials`` and ``best`` are not set in lists."""
 
-    uuid: UUID
-    name: str
-    status: SweepStatus
-    project: UUID | None = None
-    experiment: UUID | None = None
-    error: str | None = None
-    spec: dict[str, Any] = {}
     trials: list[Trial] = []
     best: Trial | None = None
-    author: UserRef | None = None
-    created_at: datetime | None = None
-    ended_at: datetime | None = None
 
     def refresh(self) -> "Sweep":
         """Read the sweep again."""

@@ -1,11 +1,11 @@
-"""Client of the API's health endpoint."""
+"""Client of the API's detailed health endpoint."""
 
 import http.client
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-PATH = "/api/v1/health"
+PATH = "/api/v1/health/details"
 
 
 @dataclass(frozen=True)

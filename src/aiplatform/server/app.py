@@ -37,6 +37,7 @@ from aiplatform.server.core.session_cookie import SessionCookie
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.spool import clean_periodically
 from aiplatform.server.datasets.endpoints import router as datasets_router
+from aiplatform.server.execution.endpoints import router as execution_router
 from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.identity.access import is_public
@@ -49,15 +50,17 @@ from aiplatform.server.notifications.queries import settle_restored
 from aiplatform.server.openai.endpoints import router as openai_router
 from aiplatform.server.openai.endpoints.failures import envelope
 from aiplatform.server.projects.endpoints import router as projects_router
+from aiplatform.server.queue.endpoints import router as queue_router
+from aiplatform.server.queue.endpoints import submit_router
 from aiplatform.server.registry.endpoints import router as registry_router
 from aiplatform.server.schedules.endpoints import router as schedules_router
 from aiplatform.server.scripts.endpoints import router as scripts_router
 from aiplatform.server.secrets.endpoints import router as secrets_router
 from aiplatform.server.sweeps.endpoints import router as sweeps_router
-from aiplatform.server.tasks.endpoints import ingest_router, submit_router
-from aiplatform.server.tasks.endpoints import router as tasks_router
-from aiplatform.server.tasks.endpoints.prometheus import MULTIPROCESS
-from aiplatform.server.tasks.service.feed import Feeds
+from aiplatform.server.telemetry.endpoints import ingest_router
+from aiplatform.server.telemetry.endpoints import router as telemetry_router
+from aiplatform.server.telemetry.endpoints.prometheus import MULTIPROCESS
+from aiplatform.server.telemetry.service.feed import Feeds
 from aiplatform.server.ui.endpoints import router as ui_router
 from aiplatform.server.ui.pages import WebInterface
 from aiplatform.server.ui.service.lists import ListFeeds
@@ -122,7 +125,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 NORMAL_LIMIT_ROUTES = frozenset(
-    {"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"}
+    {"begin_sso", "finish_sso", "health", "health_details", "read_sso", "refuse_unknown_address"}
 )
 """Names of public routes that reveal nothing to guessing; they have the normal limit.
 
@@ -232,7 +235,9 @@ def create_app() -> FastAPI:
         notifications_router,
         audit_router,
         secrets_router,
-        tasks_router,
+        queue_router,
+        telemetry_router,
+        execution_router,
         datasets_router,
         registry_router,
         experiments_router,

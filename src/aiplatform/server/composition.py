@@ -4,19 +4,27 @@ import importlib.util
 import pkgutil
 
 import aiplatform.server
-from aiplatform.server.core import rotation
+from aiplatform.server.audit import queries as audit_queries
+from aiplatform.server.core import garbage_collection, rotation
 from aiplatform.server.core.rotation import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
+from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets.service import base_models
 from aiplatform.server.datasets.service.bin import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
+from aiplatform.server.experiments import queries as experiments_queries
+from aiplatform.server.identity import queries as identity_queries
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.inference import jobs as inference_jobs
 from aiplatform.server.inference.service import refuse_shared_names
 from aiplatform.server.notifications import service as notifications_service
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects import service as projects_service
 from aiplatform.server.projects.service.bin import register_kind
+from aiplatform.server.queue.queries import tasks as tasks_queries
+from aiplatform.server.queue.service import cancel_project_tasks, stop_author_tasks
 from aiplatform.server.registry import jobs as registry_jobs
+from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry_service
 from aiplatform.server.registry.service.bin import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
@@ -24,7 +32,6 @@ from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs
 from aiplatform.server.sweeps import jobs as sweeps_jobs
 from aiplatform.server.sweeps.service import stop_author_sweeps
-from aiplatform.server.tasks.service import cancel_project_tasks, stop_author_tasks
 
 
 def compose() -> None:
@@ -39,6 +46,7 @@ def compose() -> None:
         sweeps_jobs,
     ):
         domain.register()
+    publish_views()
     base_models.on_use(registry_service.use_model)
     projects_service.on_delete(cancel_project_tasks)
     projects_service.on_transfer(refuse_shared_names)
@@ -57,6 +65,18 @@ def compose() -> None:
     projects_service.on_archive(cancel_project_tasks)
     for kind in (BinnedDatasets(), BinnedModels()):
         register_kind(kind)
+
+
+def publish_views() -> None:
+    """Publish the columns that lower domains join with their own tables."""
+    garbage_collection.ARCHIVES.publish(audit_queries.list_archive_hashes())
+    identity_queries.MEMBERSHIPS.publish(projects_queries.list_memberships())
+    projects_queries.VERSIONS.publish(datasets_queries.list_version_datasets())
+    tasks_queries.EXPERIMENTS.publish(experiments_queries.list_experiment_uuids())
+    tasks_queries.MODELS.publish(registry_queries.list_model_uuids())
+    registry_queries.DATASETS.publish(datasets_queries.list_dataset_uuids())
+    registry_queries.VERSIONS.publish(datasets_queries.list_version_uuids())
+    registry_queries.EXPERIMENTS.publish(experiments_queries.list_experiment_names())
 
 
 def rotate_keys(*, new_key: bool = False) -> list[Rotated]:

@@ -10,7 +10,7 @@ from aiplatform.server.core import tracing
 from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.migrate import require_current
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.tasks.jobs import NameInUse, run_worker
+from aiplatform.server.execution.jobs import NameInUse, run_worker
 
 
 def main() -> int:

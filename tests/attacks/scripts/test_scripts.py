@@ -27,12 +27,13 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import Blob
 from aiplatform.server.datasets.rules import ROWS_PATH
+from aiplatform.server.execution import runner
+from aiplatform.server.execution.service import attempts, workers
+from aiplatform.server.execution.service.workers import Capacity
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project, ProjectQuota
-from aiplatform.server.tasks import runner
-from aiplatform.server.tasks.models import Task, TaskAttempt, TaskEvent, Worker
-from aiplatform.server.tasks.service import attempts, queue, workers
-from aiplatform.server.tasks.service.workers import Capacity
+from aiplatform.server.queue.models import Task, TaskAttempt, TaskEvent, Worker
+from aiplatform.server.queue.service import queue
 from tests.conftest import Api, environment
 from tests.factories import make_blob, make_dataset, make_user, make_version, number
 

@@ -28,7 +28,7 @@ OFFER = f"""
 import json, os
 from aiplatform.runtime.script.isolation import try_isolation
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.tasks.service.workers import script_labels
+from aiplatform.server.execution.service.workers import script_labels
 {BECOME_NOBODY}
 print(json.dumps([try_isolation(), sorted(script_labels(get_settings()))]))
 """

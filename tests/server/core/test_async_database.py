@@ -209,6 +209,8 @@ class TestRequests:
             said = answer.json()
             assert said.get("code", said.get("error", {}).get("code")) == "server.unavailable", said
             assert answer.headers["retry-after"]
+        assert far.get("/api/v1/health").json()["status"] == "ok"
+        assert far.get("/api/v1/health/details").json()["status"] == "down"
         network.heal()
         assert {requests(far, n).status_code for n in range(5)} <= good
 

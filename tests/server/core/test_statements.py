@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.statements import compiled, fetch_all, strip_sql
 from aiplatform.server.identity.models import Role
-from aiplatform.server.tasks.queries.waiting import PICK
+from aiplatform.server.queue.queries.waiting import PICK
 from tests.factories import number
 
 ROLES = compiled(

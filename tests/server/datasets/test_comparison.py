@@ -13,7 +13,7 @@ from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.service.comparison import MAX_COMPARED
 from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 from tests.conftest import Api
 from tests.factories import make_context
 from tests.server.datasets.conftest import jsonl

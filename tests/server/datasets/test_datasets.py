@@ -13,7 +13,7 @@ from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.service import bin as projects_bin
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,

@@ -14,7 +14,7 @@ from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_member, make_model
 from tests.server.datasets.conftest import jsonl

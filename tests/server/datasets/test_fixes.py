@@ -19,9 +19,9 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.files import fetch_file
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import queue
-from aiplatform.server.tasks.service.kinds import Outcome, kind_of
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import queue
+from aiplatform.server.queue.service.kinds import Outcome, kind_of
 from tests.conftest import Api
 from tests.factories import make_model
 from tests.server.datasets.conftest import jsonl

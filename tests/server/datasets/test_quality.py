@@ -18,9 +18,9 @@ from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import kinds, queue
-from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import kinds, queue
+from aiplatform.server.queue.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_blob, make_context, make_model, make_project
 from tests.server.datasets.conftest import CHAT, jsonl

@@ -23,7 +23,7 @@ from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_member, make_model, make_project, make_token, references
 from tests.server.datasets.conftest import CHAT, jsonl

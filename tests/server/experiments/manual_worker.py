@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.tasks.models import Task, TaskScheduling
-from aiplatform.server.tasks.rules import Device
-from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.attempts import Claim
-from aiplatform.server.tasks.service.kinds import Outcome
-from aiplatform.server.tasks.service.workers import Capacity
+from aiplatform.server.execution.service import attempts, workers
+from aiplatform.server.execution.service.attempts import Claim
+from aiplatform.server.execution.service.workers import Capacity
+from aiplatform.server.queue.models import Task, TaskScheduling
+from aiplatform.server.queue.rules import Device
+from aiplatform.server.queue.service.kinds import Outcome
 
 
 class ManualWorker:
@@ -76,7 +76,7 @@ class ManualWorker:
 
     def inputs(self, claim: Claim) -> Any:
         """Return the files that the child process of a claim would get."""
-        from aiplatform.server.tasks.service.kinds import kind_of
+        from aiplatform.server.queue.service.kinds import kind_of
 
         with transaction() as session:
             task = session.scalars(select(Task).where(Task.id == claim.task_id)).one()

@@ -18,14 +18,15 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.execution.service import attempts
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import TaskRequest
+from aiplatform.server.queue.service.group_commit import Submission
+from aiplatform.server.queue.service.kinds import Outcome
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import TaskRequest, attempts
-from aiplatform.server.tasks.service.group_commit import Submission
-from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_context, make_project, make_task
 from tests.server.experiments.manual_worker import ManualWorker, fresh, until_it_waits

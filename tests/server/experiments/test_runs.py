@@ -21,8 +21,8 @@ from aiplatform.server.experiments.service.trainings import NoModelProduced
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model, ModelDetails
-from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_model, make_project, make_version
 from tests.server.experiments.manual_worker import ManualWorker, fresh, until_it_waits

@@ -13,11 +13,11 @@ from aiplatform.protocol.messages import Metrics
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.execution.service import attempts
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import attempts
+from aiplatform.server.queue.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_experiment, make_project
 from tests.server.experiments.manual_worker import ManualWorker

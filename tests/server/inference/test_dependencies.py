@@ -15,8 +15,8 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_project, make_task
 from tests.server.experiments.manual_worker import ManualWorker, fresh

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
+from aiplatform.server.queue.models import Task
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.server.experiments.manual_worker import ManualWorker, fresh
 from tests.server.inference.conftest import actions, notes

@@ -19,8 +19,8 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.inference import service
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import make_member, make_model, make_project, make_role
 from tests.server.experiments.manual_worker import ManualWorker, fresh

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus, TaskType
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit
+from aiplatform.server.execution.service import attempts, workers
+from aiplatform.server.execution.service.reaper import Reaper
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.reaper import Reaper
+from aiplatform.server.queue.models import Task
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,

@@ -16,8 +16,8 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.rules import days_in_bin, restored_name
 from aiplatform.server.projects.service import bin as service
 from aiplatform.server.projects.service import purge_overdue
+from aiplatform.server.queue.models import TaskInput
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import TaskInput
 from tests.conftest import Api
 from tests.factories import (
     make_binned_dataset,

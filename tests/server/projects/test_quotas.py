@@ -15,12 +15,12 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.storage import add_reference
+from aiplatform.server.execution.models import TaskCheckpoint
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.errors import QuotaExceeded
 from aiplatform.server.projects.models import Project, ProjectQuota
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.tasks.models import TaskCheckpoint
 from tests.conftest import Api, environment
 from tests.factories import (
     make_blob,

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.execution.service import attempts, workers
 from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.tasks.rules import Device
-from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.queue.rules import Device
+from aiplatform.server.queue.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,

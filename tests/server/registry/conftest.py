@@ -11,9 +11,9 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import commit
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import queue
-from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import queue
+from aiplatform.server.queue.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_blob, make_project, make_user, number
 

@@ -13,11 +13,11 @@ from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import queue
+from aiplatform.server.queue.service.kinds import Outcome
 from aiplatform.server.registry import service
 from aiplatform.server.registry.models import Model, ModelDetails
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import queue
-from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import (
     make_blob,

@@ -16,8 +16,8 @@ from aiplatform.server.core.storage import Blob
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.registry.jobs import ModelImport
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import make_member, make_project
 

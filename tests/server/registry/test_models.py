@@ -13,8 +13,8 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import (
     make_blob,
@@ -82,7 +82,7 @@ class TestSharing:
         self, create: Create, session: Session, owner: User
     ) -> None:
         answer = create(shared=True)
-        assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
+        assert (answer.status_code, answer.json()["code"]) == (403, "model.shared_protected")
         denied = session.scalars(
             select(AuditLog).where(AuditLog.user_id == owner.id, AuditLog.action == "access:denied")
         ).one()

@@ -16,11 +16,11 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.errors import QuotaExceeded
 from aiplatform.server.projects.models import Project, ProjectQuota
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry import queries, service
 from aiplatform.server.registry.errors import ModelNotReady
 from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.rules import tree_hash
-from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import (
     make_blob,

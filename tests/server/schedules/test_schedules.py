@@ -18,10 +18,10 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import (
     make_dataset,

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
+from aiplatform.server.execution import runner
+from aiplatform.server.execution.service import attempts, workers
+from aiplatform.server.execution.service.workers import Capacity
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks import runner
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.workers import Capacity
+from aiplatform.server.queue.models import Task
 from tests.conftest import Api, environment
 from tests.factories import make_project, number
 

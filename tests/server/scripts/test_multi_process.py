@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
-from aiplatform.server.tasks import runner
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.runner import node_group
-from aiplatform.server.tasks.service import attempts, workers
-from aiplatform.server.tasks.service.workers import Capacity
+from aiplatform.server.execution import runner
+from aiplatform.server.execution.runner import node_group
+from aiplatform.server.execution.service import attempts, workers
+from aiplatform.server.execution.service.workers import Capacity
+from aiplatform.server.queue.models import Task
 from tests.conftest import Api, environment
 from tests.factories import number
 from tests.server.scripts.conftest import PREFIX
@@ -126,7 +126,7 @@ def test_script_with_leased_gpus_is_one_process() -> None:
     from types import SimpleNamespace
 
     from aiplatform.server.core.settings import get_settings
-    from aiplatform.server.tasks.runner.layout import shared_by
+    from aiplatform.server.execution.runner.layout import shared_by
 
     claim: Any = SimpleNamespace(task_type="script", devices=("0", "1"), nodes=1, node=0)
     assert shared_by({"processes": 1}, claim, get_settings()) is None

@@ -16,8 +16,8 @@ from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api, environment
 from tests.factories import (
     make_blob,

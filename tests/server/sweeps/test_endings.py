@@ -17,10 +17,10 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import QualityReport
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all
 from aiplatform.server.sweeps.service import next_step
-from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
 from tests.factories import make_member, make_user
 from tests.server.experiments.manual_worker import ManualWorker

@@ -16,13 +16,13 @@ from aiplatform.protocol.sweeps import Params, SweepSpec
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.execution.service import attempts
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
+from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
 from aiplatform.server.sweeps.service import next_step, triggers
 from aiplatform.server.sweeps.service.sampling import PastTrial
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
 from tests.server.experiments.manual_worker import ManualWorker
 from tests.server.sweeps.conftest import shown, states

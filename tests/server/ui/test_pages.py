@@ -113,9 +113,7 @@ class TestIndex:
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
 
-    @pytest.mark.parametrize(
-        "path", ["/api", "/api/v1/nothing", "/v1/no", "/docs", "/metrics"]
-    )
+    @pytest.mark.parametrize("path", ["/api", "/api/v1/nothing", "/v1/no", "/docs", "/metrics"])
     def test_addresses_of_the_api_stay_its_own(self, page: TestClient, path: str) -> None:
         answer = page.get(path, headers=HTML)
         assert "<div id='root'>" not in answer.text

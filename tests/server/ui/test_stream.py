@@ -14,8 +14,8 @@ from aiplatform.server.core.events import get_notifier
 from aiplatform.server.core.session_cookie import NAME
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project, ProjectPermission
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.queue import add_event
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.queue import add_event
 from tests.conftest import Api
 from tests.factories import (
     make_deployment,

@@ -41,6 +41,7 @@ from sqlalchemy.orm import Session, aliased
 from aiplatform.data.filters import Comparison, FilterError, Node, comparisons, fold, parse
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
+from aiplatform.server.audit.models import AuditArchive
 from aiplatform.server.audit.rules.chain import ROW_TEXT
 from aiplatform.server.audit.rules.filters import (
     FIRST_WINDOW,
@@ -386,3 +387,8 @@ def _uuid(text_: str) -> UUID | None:
         return UUID(text_)
     except ValueError:
         return None
+
+
+def list_archive_hashes() -> Select[*tuple[Any, ...]]:
+    """Select the hash of each archive's blob; garbage collection keeps these blobs."""
+    return select(AuditArchive.sha256)

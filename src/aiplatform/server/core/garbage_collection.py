@@ -15,20 +15,18 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    String,
     cast,
-    column,
     delete,
     exists,
     func,
     select,
-    table,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from aiplatform.protocol.storage import Amount, Collected
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import Blob, BlobRef, PendingDeletion, get_store
+from aiplatform.server.core.views import View
 
 ADOPTION_BATCH = 1000
 REPORT_LIMIT = 2000
@@ -37,8 +35,8 @@ GRACE = timedelta(days=1)
 FILE_GRACE = timedelta(hours=1)
 """Time that the file of a deleted blob is kept, for readers that have just opened it."""
 
-ARCHIVES = table("audit_archives", column("sha256", String))
-"""Archives of the audit trail. They refer to their blobs directly and belong to no project."""
+ARCHIVES = View("archives", "sha256")
+"""Archives of the audit trail, which refer to their blobs directly; the audit publishes them."""
 
 
 def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:

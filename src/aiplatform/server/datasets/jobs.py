@@ -12,11 +12,11 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.datasets.service import fixes, gates, imports, quality, resumable
+from aiplatform.server.execution.service.periodic import on_hour
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind, Write
-from aiplatform.server.tasks.service.periodic import on_hour
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import kinds
+from aiplatform.server.queue.service.kinds import Inputs, Outcome, Prepared, TaskKind, Write
 
 
 class DataQuality(TaskKind):

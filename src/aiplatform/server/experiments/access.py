@@ -3,7 +3,7 @@
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 
 EXPERIMENT = ResourcePath(Experiment.uuid, Experiment.project_id, "experiment", "experiment")
 RUN = ResourcePath(Task.uuid, Task.project_id, "run", "run")

@@ -12,9 +12,9 @@ from aiplatform.server.datasets.queries import pins
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import kinds
+from aiplatform.server.queue.service.kinds import Inputs, Outcome, Prepared, TaskKind
 
 
 class Training(TaskKind):

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, cast, column, exists, func, or_, select, table
+from sqlalchemy import ColumnElement, Select, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import CIDR
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import WILDCARD
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.views import View
 from aiplatform.server.identity.models import (
     AuthSession,
     AuthToken,
@@ -29,6 +30,9 @@ _OPEN = (
     Invitation.revoked_at.is_(None),
     Invitation.expires_at > func.clock_timestamp(),
 )
+
+MEMBERSHIPS = View("memberships", "user_id", "role_id")
+"""The roles of accounts in projects; projects publish them."""
 
 
 def find_user(
@@ -188,17 +192,13 @@ def list_roles() -> Select[Any]:
     return select(Role)
 
 
-_grants = table("project_permissions", column("user_id"), column("role_id"))
-"""Two columns of a table of the domain of projects, to find the holders of a role."""
-
-
 def role_uses(session: Session, role: Role, sso_roles: Iterable[str]) -> dict[str, int]:
     """Count the accounts, project members, open invitations and SSO groups that have the role."""
     invited = or_(Invitation.role == role.name, Invitation.project_role_id == role.id)
     row = session.execute(
         select(
             select(func.count()).where(User.role == role.name).scalar_subquery(),
-            select(func.count()).where(_grants.c.role_id == role.id).scalar_subquery(),
+            select(func.count()).where(MEMBERSHIPS.c.role_id == role.id).scalar_subquery(),
             select(func.count()).select_from(Invitation).where(invited, *_OPEN).scalar_subquery(),
         )
     ).one()
@@ -209,7 +209,7 @@ def role_uses(session: Session, role: Role, sso_roles: Iterable[str]) -> dict[st
 def holds_role(session: Session, user_id: int, role: Role) -> bool:
     """Return True if the account has the role, globally or in any project."""
     globally = exists().where(User.id == user_id, User.role == role.name)
-    inside = exists().where(_grants.c.user_id == user_id, _grants.c.role_id == role.id)
+    inside = exists().where(MEMBERSHIPS.c.user_id == user_id, MEMBERSHIPS.c.role_id == role.id)
     return bool(session.scalar(select(or_(globally, inside))))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.models import DeploymentOptions, DeploymentOut, DeploymentUpdateOut
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -20,13 +21,7 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.inference import access, queries, service
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.inference.schemas import (
-    DeploymentIn,
-    DeploymentOptions,
-    DeploymentOut,
-    DeploymentUpdateIn,
-    DeploymentUpdateOut,
-)
+from aiplatform.server.inference.schemas import DeploymentIn, DeploymentUpdateIn
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1", tags=["deployments"])

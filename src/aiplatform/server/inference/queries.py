@@ -14,8 +14,8 @@ from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import DRAIN_TIME
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task, TaskInput
 
 _NextTask = aliased(Task, name="next_task")
 _NextModel = aliased(Model, name="next_model")

@@ -62,7 +62,7 @@ class ChatCompletion(BaseModel):
     usage: dict[str, Any] | None = None
 
 
-class ModelOut(BaseModel):
+class ServedModelOut(BaseModel):
     """A deployment that is ready. ``owned_by`` is its project."""
 
     id: str
@@ -93,7 +93,7 @@ class ModelList(BaseModel):
     )
 
     object: Literal["list"] = "list"
-    data: list[ModelOut]
+    data: list[ServedModelOut]
 
 
 class ErrorBody(BaseModel):

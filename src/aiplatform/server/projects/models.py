@@ -103,6 +103,19 @@ class ProjectQuota(Base):
     )
 
 
+class ProjectUsage(Base):
+    """What the running tasks of a project hold, and its usage; written by triggers of ``tasks``."""
+
+    __tablename__ = "project_usage"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True)
+    usage: Mapped[float] = mapped_column(server_default="0")
+    rate: Mapped[float] = mapped_column(server_default="0")
+    running: Mapped[int] = mapped_column(server_default="0")
+    gpus: Mapped[int] = mapped_column(server_default="0")
+    as_of: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class ProjectStorage(Base):
     """A row to lock before storing more in a project; usage is counted under this lock."""
 

@@ -7,10 +7,10 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import kinds
+from aiplatform.server.queue.service.kinds import Inputs, Outcome, Prepared, TaskKind
 from aiplatform.server.registry.service import imports
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
 
 
 class ModelImport(TaskKind):

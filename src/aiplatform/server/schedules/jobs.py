@@ -1,8 +1,8 @@
 """Firing of due schedules, called regularly; each schedule has its own transaction."""
 
 from aiplatform.server.core.database import transaction
+from aiplatform.server.execution.service.periodic import on_round
 from aiplatform.server.schedules.service import fire_next
-from aiplatform.server.tasks.service.periodic import on_round
 
 BATCH_SIZE = 100
 """Maximum number of schedules per call; the others follow in the next."""

@@ -12,8 +12,8 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
-from aiplatform.server.tasks.models import Task
 
 FIRINGS_KEPT = 1000
 """Number of firings kept per schedule; one that is due each minute makes half a million a year."""

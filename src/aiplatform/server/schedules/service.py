@@ -32,15 +32,15 @@ from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.delegation import context_on_behalf_of
+from aiplatform.server.queue.errors import WrongTaskType
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import TaskRequest, require_readable, submit_checked
+from aiplatform.server.queue.service.kinds import kind_of
 from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.errors import InvalidCronExpression, InvalidTimezone
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.schedules.rules import CronExpressionError, times_after, was_missed
 from aiplatform.server.secrets.service import require_usable
-from aiplatform.server.tasks.errors import WrongTaskType
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import TaskRequest, require_readable, submit_checked
-from aiplatform.server.tasks.service.kinds import kind_of
 
 actions: TypeAdapter[Action] = TypeAdapter(Action)
 TIME_FIELDS = ("cron", "timezone")

@@ -9,6 +9,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.experiments import BundleOut
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
@@ -27,7 +28,6 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.scripts import access, queries, service
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.scripts.schemas import BundleOut
 
 router = APIRouter(prefix="/api/v1", tags=["scripts"])
 

@@ -11,8 +11,8 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.tasks.models import Task, TaskInput
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 

@@ -17,19 +17,19 @@ from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets
+from aiplatform.server.execution.errors import TooManyArtifacts
+from aiplatform.server.execution.rules.artifacts import MAX_ARTIFACTS
+from aiplatform.server.execution.service.run_artifacts import check_path
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.kinds import InputRef, Inputs, Outcome, Prepared
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.scripts import queries
 from aiplatform.server.scripts.errors import BundleInUse, InvalidBundle, ScriptsNotAllowed
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.tasks.errors import TooManyArtifacts
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS
-from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
-from aiplatform.server.tasks.service.run_artifacts import check_path
 
 CODE_ROLE = "code"
 DATASETS = "datasets/"

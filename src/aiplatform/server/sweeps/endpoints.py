@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.experiments import SweepDetailOut, SweepOut, TrialOut
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core.pagination import (
@@ -21,14 +22,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.sweeps.schemas import (
-    RegisteredOut,
-    RegisterIn,
-    SweepDetailOut,
-    SweepIn,
-    SweepOut,
-    TrialOut,
-)
+from aiplatform.server.sweeps.schemas import RegisteredOut, RegisterIn, SweepIn
 from aiplatform.server.sweeps.service.next_step import best_of
 
 router = APIRouter(prefix="/api/v1", tags=["sweeps"])

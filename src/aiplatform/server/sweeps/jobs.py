@@ -7,14 +7,14 @@ import structlog
 from aiplatform.server.core.broker import on_message
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
+from aiplatform.server.execution.service.periodic import do_each, on_round
 from aiplatform.server.experiments import service as experiments
+from aiplatform.server.queue.errors import TaskFinished
+from aiplatform.server.queue.service.hooks import on_end_or_pause, on_points
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.service import check_experiment_deletion
 from aiplatform.server.sweeps.service.next_step import advance, pending_requests, send_request
 from aiplatform.server.sweeps.service.triggers import ADVANCE, on_task_halt, on_task_metrics
-from aiplatform.server.tasks.errors import TaskFinished
-from aiplatform.server.tasks.service.hooks import on_end_or_pause, on_points
-from aiplatform.server.tasks.service.periodic import do_each, on_round
 
 log = structlog.get_logger(__name__)
 

@@ -14,11 +14,12 @@ from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskScheduling
+from aiplatform.server.queue.queries.tasks import STOPPABLE
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry.models import Model
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
-from aiplatform.server.tasks.models import MetricPoint, Task, TaskScheduling
-from aiplatform.server.tasks.queries.tasks import STOPPABLE
+from aiplatform.server.telemetry.models import MetricPoint
 
 
 def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 
 
 def changed_tasks(

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from aiplatform.client import Task
 from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.execution import runner
+from aiplatform.server.execution.service import attempts, workers
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks import runner
-from aiplatform.server.tasks.service import attempts, workers
 from tests.conftest import Api, environment
 from tests.factories import number
 from tests.fake_remote_server import FakeRemoteServer, fake_remote_server

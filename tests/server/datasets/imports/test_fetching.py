@@ -16,7 +16,7 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project, ProjectPermission
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 from tests.conftest import Api, environment
 from tests.factories import make_member, make_secret
 from tests.fake_remote_server import FakeRemoteServer, fake_remote_server

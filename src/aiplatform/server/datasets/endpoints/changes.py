@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
@@ -20,8 +21,6 @@ from aiplatform.server.datasets.errors import InvalidPartName
 from aiplatform.server.datasets.schemas import (
     MAX_NAME,
     NAME_PATTERN,
-    DatasetOut,
-    DatasetVersionOut,
     FilterRequest,
     FixRequest,
     MapRequest,
@@ -38,8 +37,8 @@ from aiplatform.server.datasets.service.changes import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.endpoints import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.queue.endpoints import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}")
 Committer = Annotated[ProjectContext, Depends(access.WRITE)]

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.reading_options import KEYED_MODES, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
+from aiplatform.protocol.shapes.datasets import DatasetVersionOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_version
 from aiplatform.server.datasets.endpoints.uploads import client_disconnected
 from aiplatform.server.datasets.errors import KeyColumnRequired, StaleParentVersion
-from aiplatform.server.datasets.schemas import DatasetVersionOut
 from aiplatform.server.datasets.service import Upload, resumable
 from aiplatform.server.datasets.service.changes import (
     BaseVersion,

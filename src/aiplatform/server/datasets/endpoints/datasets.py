@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.datasets import DatasetOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
@@ -26,7 +27,7 @@ from aiplatform.server.datasets.endpoints.uploads import (
     receive_upload,
 )
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange, DatasetOut
+from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange
 from aiplatform.server.datasets.service import Upload
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext

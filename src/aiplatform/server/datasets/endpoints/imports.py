@@ -11,8 +11,8 @@ from aiplatform.server.datasets.schemas import ImportRequest
 from aiplatform.server.datasets.service import imports
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.endpoints import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.queue.endpoints import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.datasets.queries import DatasetRow, VersionRow
-from aiplatform.server.datasets.schemas import DatasetOut, DatasetVersionOut
 
 READ_AS = (
     "encoding",

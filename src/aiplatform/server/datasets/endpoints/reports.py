@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.reports import Subject, compare_reports, render_report
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
+from aiplatform.protocol.shapes.datasets import ReportOut
 from aiplatform.server.core import downloads
 from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.pagination import (
@@ -23,12 +24,12 @@ from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.models import DatasetVersion, QualityReportHistory
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import QualityRequest, ReportChanges, ReportOut
+from aiplatform.server.datasets.schemas import QualityRequest, ReportChanges
 from aiplatform.server.datasets.service import gates
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.endpoints import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.queue.endpoints import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
 

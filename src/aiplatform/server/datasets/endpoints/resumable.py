@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.datasets import UploadOut
 from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import header, sends_headers
@@ -32,7 +33,7 @@ from aiplatform.server.datasets.errors import (
     UploadRefused,
 )
 from aiplatform.server.datasets.models import DatasetUpload
-from aiplatform.server.datasets.schemas import TusMetadata, UploadOut
+from aiplatform.server.datasets.schemas import TusMetadata
 from aiplatform.server.datasets.service import resumable
 from aiplatform.server.datasets.service.ingest import never_disconnected
 from aiplatform.server.identity.access import SessionDep

@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, status
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.shapes.datasets import TagOut
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.datasets import access, queries
 from aiplatform.server.datasets.errors import TagIsVersion
 from aiplatform.server.datasets.rules import TAG_PATTERN, is_label
-from aiplatform.server.datasets.schemas import TagList, TagMove, TagOut
+from aiplatform.server.datasets.schemas import TagList, TagMove
 from aiplatform.server.datasets.service import history
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.row_access import Found
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.references import VERSION_OR_TAG
+from aiplatform.protocol.shapes.datasets import DatasetVersionOut
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NotFound
@@ -35,7 +36,7 @@ from aiplatform.server.datasets.endpoints.uploads import (
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import VersionRow
 from aiplatform.server.datasets.rules import FILE_EXTENSIONS, MEDIA_TYPES, safe_filename
-from aiplatform.server.datasets.schemas import DatasetVersionOut, RowPage
+from aiplatform.server.datasets.schemas import RowPage
 from aiplatform.server.datasets.service import content, history
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext

@@ -30,7 +30,7 @@ from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
@@ -377,3 +377,18 @@ def has_unfinished_check(
     if excluding is not None:
         statement = statement.where(Task.id != excluding)
     return session.scalar(statement) is not None
+
+
+def list_version_datasets() -> Select[*tuple[Any, ...]]:
+    """Select the dataset of each version, by internal ids."""
+    return select(DatasetVersion.id, DatasetVersion.dataset_id)
+
+
+def list_version_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the dataset of each version."""
+    return select(DatasetVersion.id, DatasetVersion.uuid, DatasetVersion.dataset_id)
+
+
+def list_dataset_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the project of each dataset."""
+    return select(Dataset.id, Dataset.uuid, Dataset.project_id)

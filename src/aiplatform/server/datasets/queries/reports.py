@@ -18,7 +18,7 @@ from aiplatform.server.datasets.models import (
     QualityReportHistory,
 )
 from aiplatform.server.datasets.rules import RequiredComparison
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 
 
 def dataset_of_version(session: Session, version_id: int) -> UUID | None:

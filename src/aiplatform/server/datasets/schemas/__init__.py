@@ -1,14 +1,10 @@
 """Request and answer bodies of datasets and versions, uploads, imports and reports."""
 
 from aiplatform.server.datasets.schemas.datasets import (
-    EXAMPLE,
-    EXAMPLE_HASH,
     MAX_NAME,
     NAME_PATTERN,
     CommitOptions,
     DatasetChange,
-    DatasetOut,
-    DatasetVersionOut,
     DiffPage,
     FilterRequest,
     FixRequest,
@@ -22,25 +18,16 @@ from aiplatform.server.datasets.schemas.datasets import (
     SplitRequest,
     TagList,
     TagMove,
-    TagOut,
 )
 from aiplatform.server.datasets.schemas.imports import ImportRequest
-from aiplatform.server.datasets.schemas.reports import (
-    QualityRequest,
-    ReportChanges,
-    ReportOut,
-)
-from aiplatform.server.datasets.schemas.uploads import TusMetadata, UploadOut, UploadParameters
+from aiplatform.server.datasets.schemas.reports import QualityRequest, ReportChanges
+from aiplatform.server.datasets.schemas.uploads import TusMetadata, UploadParameters
 
 __all__ = [
-    "EXAMPLE",
-    "EXAMPLE_HASH",
     "MAX_NAME",
     "NAME_PATTERN",
     "CommitOptions",
     "DatasetChange",
-    "DatasetOut",
-    "DatasetVersionOut",
     "DiffPage",
     "FilterRequest",
     "FixRequest",
@@ -51,15 +38,12 @@ __all__ = [
     "PatchRequest",
     "QualityRequest",
     "ReportChanges",
-    "ReportOut",
     "RestoreRequest",
     "RowPage",
     "SplitOut",
     "SplitRequest",
     "TagList",
     "TagMove",
-    "TagOut",
     "TusMetadata",
-    "UploadOut",
     "UploadParameters",
 ]

@@ -1,128 +1,21 @@
 """Request and answer bodies of datasets, their versions, tags and the quality gate."""
 
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.reading_options import ColumnMap, Reading
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.datasets import DatasetOut, TagOut
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.pagination import Page
 
-EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
-EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
 """Pattern of names: any script, but no characters that break a line or ``name@version``."""
 
 MAX_NAME = 255
 """Maximum length of a name in characters."""
-
-
-class DatasetOut(BaseModel):
-    """A dataset with its current version.
-
-    ``size`` is that of the canonical Parquet file, in bytes.
-    """
-
-    uuid: UUID
-    project: UUID | None
-    name: str
-    format: str | None = Field(description="of the file that was uploaded")
-    shape: str | None = Field(description="what a row is")
-    version: str
-    status: DatasetStatus
-    size: int
-    row_count: int
-    quality_report: dict[str, Any] | None = Field(description="of the current version")
-    created_at: datetime
-    updated_at: datetime
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE,
-                    "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
-                    "name": "support-chats",
-                    "format": "jsonl",
-                    "shape": "chat",
-                    "version": "v1",
-                    "status": "ready",
-                    "size": 52431,
-                    "row_count": 420,
-                    "quality_report": {"score": 97, "rows": 420, "findings": []},
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "updated_at": "2026-11-24T08:00:04Z",
-                }
-            ]
-        }
-    )
-
-
-class DatasetVersionOut(BaseModel):
-    """An immutable version.
-
-    Hash, size (bytes) and row count are those of its canonical Parquet file.
-    """
-
-    uuid: UUID
-    dataset: UUID
-    version: str
-    parent: str | None
-    message: str | None
-    file_hash: str | None = Field(description="SHA-256, hexadecimal")
-    file_size: int
-    row_count: int
-    shape: str | None
-    format: str | None
-    filename: str | None
-    columns: list[Any]
-    read_as: dict[str, Any] | None = Field(
-        None,
-        description="how the file was read: encoding, compression, dialect, columns that were "
-        "mapped, typed or renamed, those whose type is not that of the version before, a header "
-        "that looks like a row, and the rows that were set aside",
-    )
-    made_by: dict[str, Any] | None = Field(
-        None, description="how it was made of another version; null for an upload as it was"
-    )
-    author: UserRef | None
-    created_at: datetime
-    report: dict[str, Any] | None
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": "7a4a8f0c-57a2-4f43-9a4e-65b5d9a3f0c1",
-                    "dataset": EXAMPLE,
-                    "version": "v2",
-                    "parent": "v1",
-                    "message": "typos corrected",
-                    "file_hash": EXAMPLE_HASH,
-                    "file_size": 52431,
-                    "row_count": 420,
-                    "shape": "chat",
-                    "format": "jsonl",
-                    "filename": "chats.jsonl",
-                    "columns": ["messages"],
-                    "read_as": {"encoding": "UTF-8"},
-                    "author": {
-                        "uuid": "c0a8012e-1111-4222-8333-944455566677",
-                        "username": "lin",
-                    },
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "report": None,
-                    "made_by": None,
-                }
-            ]
-        }
-    )
 
 
 class DatasetChange(Strict):
@@ -305,15 +198,6 @@ class TagMove(Strict):
     version: str = Field(pattern=VERSION_OR_TAG)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"version": "v3"}]})
-
-
-class TagOut(BaseModel):
-    """A tag with its version, and the user and time of its last move."""
-
-    name: str
-    version: str
-    moved_by: UserRef | None
-    moved_at: datetime
 
 
 class TagList(BaseModel):

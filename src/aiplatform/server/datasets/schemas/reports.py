@@ -1,13 +1,12 @@
 """Request and answer bodies of quality reports."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiplatform.protocol.shapes.datasets import EXAMPLE_DATASET
 from aiplatform.protocol.specs import ComparedDatasets, Strict
-from aiplatform.server.datasets.schemas.datasets import EXAMPLE
 
 
 class QualityRequest(Strict):
@@ -27,33 +26,9 @@ class QualityRequest(Strict):
                 {
                     "base_model": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
                     "max_length": 1024,
-                    "against": [{"dataset": EXAMPLE, "version": "v1", "role": "evaluation"}],
-                }
-            ]
-        }
-    )
-
-
-class ReportOut(BaseModel):
-    """One of the quality reports that were made of a version."""
-
-    uuid: UUID
-    score: float | None
-    findings: int
-    compared_with: list[str]
-    task: UUID | None
-    created_at: datetime
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
-                    "score": 87,
-                    "findings": 3,
-                    "compared_with": ["held-out@v1"],
-                    "task": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
-                    "created_at": "2026-11-24T08:00:00Z",
+                    "against": [
+                        {"dataset": EXAMPLE_DATASET, "version": "v1", "role": "evaluation"}
+                    ],
                 }
             ]
         }

@@ -1,15 +1,13 @@
-"""Parameters of uploads, plain and resumable, and the state of resumable ones."""
+"""Parameters of uploads, plain and resumable."""
 
-from datetime import datetime
-from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.reading_options import Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
-from aiplatform.server.datasets.schemas.datasets import EXAMPLE, NAME_PATTERN
+from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
 
 
 class UploadParameters(BaseModel):
@@ -62,41 +60,3 @@ class TusMetadata(Reading):
             digest=None,
             reading=Reading(**self.model_dump(include=set(Reading.model_fields))),
         )
-
-
-class UploadOut(BaseModel):
-    """A resumable upload; sizes in bytes.
-
-    ``name`` is the name of the dataset to be created, or ``dataset`` the existing one that gets a
-    version. ``result`` names the version, or says why the file was refused.
-    """
-
-    uuid: UUID
-    name: str | None
-    dataset: UUID | None
-    filename: str | None
-    length: int
-    offset: int
-    status: Literal["receiving", "committed", "refused"]
-    result: dict[str, Any] | None
-    created_at: datetime
-    expires_at: datetime
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
-                    "name": "support-chats",
-                    "dataset": None,
-                    "filename": "chats.jsonl",
-                    "length": 52431,
-                    "offset": 52431,
-                    "status": "committed",
-                    "result": {"dataset": EXAMPLE, "version": "v1"},
-                    "created_at": "2026-11-24T07:59:00Z",
-                    "expires_at": "2026-11-25T08:00:00Z",
-                }
-            ]
-        }
-    )

@@ -46,8 +46,8 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry
 from aiplatform.server.projects.service import bin as projects_bin
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.tasks.errors import TaskFinished
-from aiplatform.server.tasks.service import request_cancel
+from aiplatform.server.queue.errors import TaskFinished
+from aiplatform.server.queue.service import request_cancel
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from aiplatform.server.datasets.rules import RequiredComparison, is_compared
 from aiplatform.server.datasets.service import base_models
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.service.kinds import InputRef
+from aiplatform.server.queue.service.kinds import InputRef
 
 Role = Literal["evaluation", "benchmark"]
 

@@ -26,9 +26,9 @@ from aiplatform.server.datasets.service.ingest import ingested_of
 from aiplatform.server.datasets.service.packing import pack_rows
 from aiplatform.server.datasets.service.quality import DATASET, pinned_input, tokenizer_inputs
 from aiplatform.server.projects.access import ProjectContext, confirm_author
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import submit
-from aiplatform.server.tasks.service.kinds import Outcome, Prepared, Write
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import submit
+from aiplatform.server.queue.service.kinds import Outcome, Prepared, Write
 
 
 def request_fix(

@@ -40,9 +40,9 @@ from aiplatform.server.datasets.service.commits import (
 from aiplatform.server.datasets.service.ingest import ingested_of, never_disconnected
 from aiplatform.server.datasets.service.packing import column_types_of, pack_upload, reusable_files
 from aiplatform.server.projects.access import ProjectContext, confirm_author
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import submit
-from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared, Write
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import submit
+from aiplatform.server.queue.service.kinds import InputRef, Outcome, Prepared, Write
 
 SOURCE_ROLE = "source"
 ROWS_FILE = "rows.parquet"

@@ -30,9 +30,9 @@ from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import submit
-from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import submit
+from aiplatform.server.queue.service.kinds import InputRef, Inputs, Outcome, Prepared
 
 DATASET = "dataset"
 BASE_MODEL = "base_model"

@@ -16,8 +16,8 @@ from aiplatform.protocol.storage import (
 from aiplatform.server.core import audit, garbage_collection
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.queries import storage as storage_queries
 from aiplatform.server.identity.access import Principal
-from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 
 
@@ -55,12 +55,12 @@ def project_report(session: Session, context: ProjectContext) -> StorageReport:
             stored=row.stored,
             version_count=row.version_count,
         )
-        for row in projects_queries.storage_by_dataset(session, context.project_id)
+        for row in storage_queries.storage_by_dataset(session, context.project_id)
     ]
     return StorageReport(
         logical=sum(dataset.logical for dataset in datasets),
         charged=sum(dataset.charged for dataset in datasets),
-        stored=projects_queries.deduplicated_bytes(session, context.project_id),
+        stored=storage_queries.deduplicated_bytes(session, context.project_id),
         datasets=datasets,
     )
 
@@ -72,9 +72,9 @@ def dataset_report(session: Session, context: ProjectContext, uuid: UUID) -> Dat
         NotFound: when the project has no such dataset.
     """
     queries.get_dataset(session, context, uuid)
-    rows = projects_queries.storage_by_dataset(session, context.project_id)
+    rows = storage_queries.storage_by_dataset(session, context.project_id)
     found = next(row for row in rows if row.uuid == uuid)
-    versions = projects_queries.storage_by_version(session, context.project_id, uuid)
+    versions = storage_queries.storage_by_version(session, context.project_id, uuid)
     return DatasetStorage(
         dataset=found.uuid,
         name=found.name,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.experiments import ExperimentOut
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
@@ -32,20 +33,14 @@ from aiplatform.server.experiments.endpoints.list_parameters import (
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.experiments.queries.subjects import EXPERIMENTS
-from aiplatform.server.experiments.schemas import (
-    CloneIn,
-    ExperimentChange,
-    ExperimentIn,
-    ExperimentOut,
-    RunIn,
-)
+from aiplatform.server.experiments.schemas import CloneIn, ExperimentChange, ExperimentIn, RunIn
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
-from aiplatform.server.tasks.endpoints.tasks import render as render_task
-from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.schemas import TaskOut
-from aiplatform.server.tasks.service import dependencies
+from aiplatform.server.queue.endpoints.tasks import render as render_task
+from aiplatform.server.queue.endpoints.tasks import render_all as render_tasks
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.schemas import TaskOut
+from aiplatform.server.queue.service import dependencies
 
 router = APIRouter(prefix="/api/v1")
 

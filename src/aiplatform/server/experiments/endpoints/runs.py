@@ -8,6 +8,14 @@ from fastapi import APIRouter, Depends, Query, Request, status
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.experiments import (
+    ComparedOut,
+    ComparisonOut,
+    ExperimentRef,
+    Record,
+    RunDetailOut,
+    RunOut,
+)
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page
@@ -22,19 +30,11 @@ from aiplatform.server.experiments.endpoints.list_parameters import (
 )
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.experiments.queries.subjects import RUNS
-from aiplatform.server.experiments.schemas import (
-    ComparedOut,
-    ComparisonOut,
-    ExperimentRef,
-    Record,
-    RerunIn,
-    RunDetailOut,
-    RunOut,
-)
+from aiplatform.server.experiments.schemas import RerunIn
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
-from aiplatform.server.tasks.endpoints.tasks import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.queue.endpoints.tasks import render as render_task
+from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 MAX_COMPARED = 20

@@ -28,7 +28,7 @@ from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.queue.models import Task, TaskInput
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
@@ -222,3 +222,13 @@ def columns_of(session: Session, version_id: int | None) -> list[str]:
 def project_uuid(session: Session, project_id: int | None) -> UUID | None:
     """Return the uuid of a project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))
+
+
+def list_experiment_names() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the name of each experiment."""
+    return select(Experiment.id, Experiment.uuid, Experiment.name)
+
+
+def list_experiment_uuids() -> Select[*tuple[Any, ...]]:
+    """Select the uuid and the project of each experiment."""
+    return select(Experiment.id, Experiment.uuid, Experiment.project_id)

@@ -14,8 +14,8 @@ from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
 
 # Reads one index entry per key, however many points a series has.
 _LAST = text(

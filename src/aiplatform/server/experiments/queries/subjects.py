@@ -15,7 +15,7 @@ from aiplatform.server.experiments.models import (
     RunFact,
 )
 from aiplatform.server.identity.models import User
-from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.queue.models import Task, TaskScheduling
 
 
 @dataclass(frozen=True, slots=True)

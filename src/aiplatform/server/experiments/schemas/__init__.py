@@ -1,37 +1,19 @@
-"""Shapes of requests and answers: ``experiments``, and ``runs`` with records and comparisons."""
+"""Request bodies of experiments and runs."""
 
 from aiplatform.server.experiments.schemas.experiments import (
     CloneIn,
     ExperimentChange,
     ExperimentIn,
-    ExperimentOut,
     GitState,
     RunIn,
 )
-from aiplatform.server.experiments.schemas.runs import (
-    ComparedOut,
-    ComparisonOut,
-    ExperimentRef,
-    Record,
-    RecordedInput,
-    RerunIn,
-    RunDetailOut,
-    RunOut,
-)
+from aiplatform.server.experiments.schemas.runs import RerunIn
 
 __all__ = [
     "CloneIn",
-    "ComparedOut",
-    "ComparisonOut",
     "ExperimentChange",
     "ExperimentIn",
-    "ExperimentOut",
-    "ExperimentRef",
     "GitState",
-    "Record",
-    "RecordedInput",
     "RerunIn",
-    "RunDetailOut",
     "RunIn",
-    "RunOut",
 ]

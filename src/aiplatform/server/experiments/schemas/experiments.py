@@ -1,26 +1,14 @@
-"""Shapes of experiments and of the requests that change them."""
+"""Request bodies of experiments."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.experiments import EXAMPLE_CONFIG
 from aiplatform.protocol.specs import Strict, TrainingSpec
 
-EXAMPLE_UUID = "5a0f3d1c-8b52-4d5e-9a51-2f3f3a8f0c44"
-EXAMPLE_CONFIG: Any = {
-    "type": "training",
-    "base_model": EXAMPLE_UUID,
-    "dataset": {"dataset": EXAMPLE_UUID, "version": "v1"},
-    "eval_dataset": {"dataset": EXAMPLE_UUID},
-    "output_name": "faq",
-    "max_steps": 60,
-}
 Title = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=10_000)]
 Note = Annotated[str, Field(max_length=100_000)]
@@ -116,55 +104,3 @@ class RunIn(Strict):
     after: list[After] = Field(
         default_factory=list, max_length=50, description="tasks of the project that must end first"
     )
-
-
-class ExperimentOut(BaseModel):
-    """An experiment. ``metrics`` has the figures of its best run, and of each run in ``runs``."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "project": EXAMPLE_UUID,
-                    "name": "FAQ, rank 16",
-                    "description": None,
-                    "note": None,
-                    "tags": ["faq"],
-                    "archived_at": None,
-                    "cloned_from": None,
-                    "base_model": "smollm2@1",
-                    "task_type": "sft",
-                    "status": "completed",
-                    "config": EXAMPLE_CONFIG,
-                    "metrics": {
-                        "task": EXAMPLE_UUID,
-                        "model": EXAMPLE_UUID,
-                        "eval_loss": 1.42,
-                        "train_loss_last": 1.31,
-                        "runs": [],
-                    },
-                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
-                    "created_at": "2026-11-24T16:00:00Z",
-                    "updated_at": "2026-11-24T16:03:00Z",
-                }
-            ]
-        }
-    )
-
-    uuid: UUID
-    project: UUID
-    name: str
-    description: str | None
-    note: str | None
-    tags: list[str]
-    archived_at: datetime | None
-    cloned_from: UUID | None
-    base_model: str | None = Field(description="name@version; its uuid is in `config`")
-    task_type: str | None
-    status: ExperimentStatus = Field(description="of the latest run")
-    config: dict[str, Any]
-    metrics: dict[str, Any]
-    author: UserRef | None
-    created_at: datetime
-    updated_at: datetime

@@ -15,7 +15,7 @@ from aiplatform.server.experiments.rules import own_config
 from aiplatform.server.experiments.rules.comparison import compare as compared
 from aiplatform.server.experiments.rules.records import record_of
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import evaluation_of, unmet, with_evaluation
 from aiplatform.server.experiments.service.inputs import DATASET, pin_rows
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.kinds import Outcome, Prepared
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.kinds import Outcome, Prepared
 
 
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:

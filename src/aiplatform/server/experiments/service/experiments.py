@@ -21,9 +21,9 @@ from aiplatform.server.experiments.models import Experiment, ExperimentDetails, 
 from aiplatform.server.experiments.rules.comparison import merge_changes
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.service import require_readable
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.service import require_readable
 
 OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
 """Handler of the deletion of an experiment.

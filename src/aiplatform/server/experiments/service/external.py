@@ -7,9 +7,9 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import figures_of, first_series, with_run
 from aiplatform.server.experiments.service.figures import store_figures
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.charts import summarise_metrics
-from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.kinds import Outcome
+from aiplatform.server.telemetry.service.charts import summarise_metrics
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.server.experiments import queries
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.queue.models import Task
 
 
 def store_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:

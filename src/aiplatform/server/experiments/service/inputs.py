@@ -14,11 +14,11 @@ from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.errors import DatasetNotTrainable, PreferencePairsRefused
 from aiplatform.server.experiments.rules import TRAINABLE_SHAPES
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.kinds import InputRef, Inputs
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.kinds import InputRef, Inputs
 
 DATASET = "dataset"
 EVAL_DATASET = "eval_dataset"

@@ -34,12 +34,12 @@ from aiplatform.server.experiments.service.inputs import (
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import require_readable, submit
+from aiplatform.server.queue.service.kinds import InputRef, Outcome, Prepared
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import require_readable, submit
-from aiplatform.server.tasks.service.charts import summarise_metrics
-from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared
+from aiplatform.server.telemetry.service.charts import summarise_metrics
 
 WEIGHTS = "weights/"
 

@@ -33,13 +33,13 @@ from aiplatform.server.inference.service.transitions import (
 )
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import dependencies, request_cancel, require_readable
+from aiplatform.server.queue.service.dependencies import Dependency
+from aiplatform.server.queue.service.insertion import require_fitting_queue
+from aiplatform.server.queue.service.queue import lock
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import dependencies, request_cancel, require_readable
-from aiplatform.server.tasks.service.dependencies import Dependency
-from aiplatform.server.tasks.service.insertion import require_fitting_queue
-from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
 

@@ -18,14 +18,14 @@ from aiplatform.server.inference.service.transitions import (
     start_run,
 )
 from aiplatform.server.notifications.service import announce
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import request_cancel
+from aiplatform.server.queue.service.insertion import fits_queue
+from aiplatform.server.queue.service.kinds import Inputs, Outcome
+from aiplatform.server.queue.service.queue import lock
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import request_cancel
-from aiplatform.server.tasks.service.insertion import fits_queue
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome
-from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
 

@@ -16,11 +16,11 @@ from aiplatform.server.inference.errors import WrongDeploymentState
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import may_become
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service.dependencies import Dependency
+from aiplatform.server.queue.service.insertion import enqueue
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service.dependencies import Dependency
-from aiplatform.server.tasks.service.insertion import enqueue
 
 S = DeploymentStatus
 

@@ -23,7 +23,7 @@ from aiplatform.server.openai.schemas import (
     ChatCompletionRequest,
     ErrorDocument,
     ModelList,
-    ModelOut,
+    ServedModelOut,
 )
 from aiplatform.server.openai.service import (
     CallableModel,
@@ -108,7 +108,9 @@ def list_chat_models(usable: Annotated[UsableModels, Depends(access.MODELS)]) ->
 
 
 @router.get("/models/{model:path}", summary="Read what may be asked")
-def get_chat_model(model: str, usable: Annotated[UsableModels, Depends(access.MODELS)]) -> ModelOut:
+def get_chat_model(
+    model: str, usable: Annotated[UsableModels, Depends(access.MODELS)]
+) -> ServedModelOut:
     """Return a model by `name`, `project/name` or uuid."""
     for found in callable_models(usable.rows):
         if model in found.names:
@@ -127,5 +129,5 @@ def refuse_unknown_address(request: Request, path: str) -> Response:
     raise NoSuchAddress(method=request.method, path=f"/v1/{path}")
 
 
-def _render(model: CallableModel, name: str | None = None) -> ModelOut:
-    return ModelOut(id=name or model.names[0], created=model.created, owned_by=model.owner)
+def _render(model: CallableModel, name: str | None = None) -> ServedModelOut:
+    return ServedModelOut(id=name or model.names[0], created=model.created, owned_by=model.owner)

@@ -1,6 +1,7 @@
 """SELECT statements: ``projects`` with members and keys, ``invitations``, ``bin`` and others."""
 
 from aiplatform.server.projects.queries.bin import (
+    VERSIONS,
     bin_home,
     list_bin_entries,
     list_binned_projects,
@@ -9,11 +10,6 @@ from aiplatform.server.projects.queries.bin import (
     lock_overdue_entry,
     overdue_entries,
     time_in_days,
-)
-from aiplatform.server.projects.queries.dataset_storage import (
-    deduplicated_bytes,
-    storage_by_dataset,
-    storage_by_version,
 )
 from aiplatform.server.projects.queries.invitations import (
     InvitationRow,
@@ -31,6 +27,7 @@ from aiplatform.server.projects.queries.projects import (
     get_project,
     list_keys,
     list_members,
+    list_memberships,
     lock_names,
     lock_project,
     name_in_use,
@@ -55,13 +52,13 @@ from aiplatform.server.projects.queries.webhooks import (
 )
 
 __all__ = [
+    "VERSIONS",
     "InvitationRow",
     "KeyRow",
     "StoredBytes",
     "attempts_of",
     "bin_home",
     "count_invitations",
-    "deduplicated_bytes",
     "get_delivery",
     "get_grant",
     "get_key",
@@ -74,6 +71,7 @@ __all__ = [
     "list_invitations",
     "list_keys",
     "list_members",
+    "list_memberships",
     "list_my_invitations",
     "list_webhooks",
     "lock_bin_entry",
@@ -90,8 +88,6 @@ __all__ = [
     "project_grants",
     "reachable_project",
     "running_usage",
-    "storage_by_dataset",
-    "storage_by_version",
     "stored_bytes",
     "time_in_days",
     "unrevoked_keys",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, column, exists, false, func, or_, select, table
+from sqlalchemy import Select, case, exists, false, func, or_, select
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
@@ -13,14 +13,15 @@ from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.storage import Blob, BlobRef
+from aiplatform.server.core.views import View
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry, BinHome, Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 
-_versions = table("dataset_versions", column("id"), column("dataset_id"))
-"""Columns of a table of a higher domain that are needed here."""
+VERSIONS = View("versions", "id", "dataset_id")
+"""Dataset versions; datasets publish them."""
 
 
 def bin_home(session: Session) -> int:
@@ -49,24 +50,25 @@ def _stored(*conditions: Any) -> Any:
         select(func.coalesce(func.sum(Blob.size), 0))
         .select_from(BlobRef)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
-        .outerjoin(_versions, _versions.c.id == BlobRef.dataset_version_id)
+        .outerjoin(VERSIONS.table, VERSIONS.c.id == BlobRef.dataset_version_id)
         .where(*conditions)
         .correlate(BinEntry)
         .scalar_subquery()
     )
 
 
-_bytes = case(
-    (BinEntry.kind == "dataset", _stored(_versions.c.dataset_id == BinEntry.dataset_id)),
-    (BinEntry.kind == "model", _stored(BlobRef.model_id == BinEntry.model_id)),
-    else_=_stored(BlobRef.project_id == BinEntry.project_id),
-).label("bytes")
+def _bytes() -> Any:
+    return case(
+        (BinEntry.kind == "dataset", _stored(VERSIONS.c.dataset_id == BinEntry.dataset_id)),
+        (BinEntry.kind == "model", _stored(BlobRef.model_id == BinEntry.model_id)),
+        else_=_stored(BlobRef.project_id == BinEntry.project_id),
+    ).label("bytes")
 
 
 def list_bin_entries(context: ProjectContext, kinds: list[str]) -> Select[*tuple[Any, ...]]:
     """Return a statement for the project's deleted things, their bytes and who deleted them."""
     return (
-        select(BinEntry, _bytes, User)
+        select(BinEntry, _bytes(), User)
         .outerjoin(User, User.id == BinEntry.deleted_by)
         .where(BinEntry.project_id == context.project_id, BinEntry.kind.in_(kinds))
     )
@@ -78,7 +80,7 @@ def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
     Each has its bytes and the user who deleted it.
     """
     statement = (
-        select(BinEntry, _bytes, User)
+        select(BinEntry, _bytes(), User)
         .join(Project, Project.id == BinEntry.project_id)
         .outerjoin(User, User.id == BinEntry.deleted_by)
         .where(BinEntry.kind == "project")

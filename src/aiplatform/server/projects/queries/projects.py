@@ -241,3 +241,8 @@ def lock_project(session: Session, project_id: int) -> Project:
     if project is None:
         raise NotFound(resource="project")
     return project
+
+
+def list_memberships() -> Select[*tuple[Any, ...]]:
+    """Select the account and the role of each membership."""
+    return select(ProjectPermission.user_id, ProjectPermission.role_id)

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, column, func, or_, select, table
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.server.core.storage import Blob, BlobRef
-from aiplatform.server.projects.models import BinEntry
-
-_usage = table("project_usage", column("project_id"), column("running"), column("gpus"))
-_versions = table("dataset_versions", column("id"), column("dataset_id"))
-"""Columns of tables of higher domains that are needed here."""
+from aiplatform.server.projects.models import BinEntry, ProjectUsage
+from aiplatform.server.projects.queries.bin import VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,8 @@ def stored_bytes(session: Session, project_id: int) -> StoredBytes:
         )
         .select_from(BlobRef)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
-        .outerjoin(_versions, _versions.c.id == BlobRef.dataset_version_id)
-        .outerjoin(of_dataset, of_dataset.dataset_id == _versions.c.dataset_id)
+        .outerjoin(VERSIONS.table, VERSIONS.c.id == BlobRef.dataset_version_id)
+        .outerjoin(of_dataset, of_dataset.dataset_id == VERSIONS.c.dataset_id)
         .outerjoin(of_model, of_model.model_id == BlobRef.model_id)
         .where(BlobRef.project_id == project_id)
     ).one()
@@ -60,7 +57,7 @@ def stored_bytes(session: Session, project_id: int) -> StoredBytes:
 def running_usage(session: Session, project_id: int) -> tuple[int, int]:
     """Return the number of the project's running tasks, and of the GPUs that they hold."""
     row = session.execute(
-        select(_usage.c.running, _usage.c.gpus).where(_usage.c.project_id == project_id)
+        select(ProjectUsage.running, ProjectUsage.gpus).where(ProjectUsage.project_id == project_id)
     ).one_or_none()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
@@ -70,8 +67,8 @@ def lock_running_usage(session: Session, project_id: int) -> tuple[int, int]:
 
     No task of the project starts or ends until the commit.
     """
-    row = insert(_usage).values(project_id=project_id)
+    row = insert(ProjectUsage).values(project_id=project_id)
     session.execute(row.on_conflict_do_nothing(index_elements=["project_id"]))
-    locked = select(_usage.c.project_id).where(_usage.c.project_id == project_id)
+    locked = select(ProjectUsage.project_id).where(ProjectUsage.project_id == project_id)
     session.execute(locked.with_for_update())
     return running_usage(session, project_id)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.models import ModelFileOut
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
@@ -30,7 +31,6 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
-from aiplatform.server.registry.schemas import ModelFileOut
 
 router = APIRouter(prefix="/api/v1/models/{model}/files")
 

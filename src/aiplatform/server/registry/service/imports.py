@@ -21,6 +21,10 @@ from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import QuotaExceeded
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.errors import WrongTaskType
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import submit
+from aiplatform.server.queue.service.kinds import InputRef, Inputs, Outcome, Prepared
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import (
     ModelClosed,
@@ -39,10 +43,6 @@ from aiplatform.server.registry.rules import (
     tree_hash,
 )
 from aiplatform.server.registry.service.registration import card_text, record_registered
-from aiplatform.server.tasks.errors import WrongTaskType
-from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import submit
-from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
 
 ROLE = "source"
 _source: TypeAdapter[ModelSource] = TypeAdapter(ModelSource)

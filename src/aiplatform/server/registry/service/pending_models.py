@@ -8,12 +8,12 @@ from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.references import After, FromTask
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.errors import ModelMissing, TypeMakesNoModel
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import dependencies
+from aiplatform.server.queue.service.model_pins import pin_model
 from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.service.registration import model_inputs, usable_model
-from aiplatform.server.tasks.errors import ModelMissing, TypeMakesNoModel
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.model_pins import pin_model
 
 
 def resolve_model(

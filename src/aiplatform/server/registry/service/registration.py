@@ -19,15 +19,15 @@ from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.errors import TaskFinished
+from aiplatform.server.queue.models import Task
+from aiplatform.server.queue.service import request_cancel
+from aiplatform.server.queue.service.kinds import InputRef
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
 from aiplatform.server.registry.service.bin import discard
-from aiplatform.server.tasks.errors import TaskFinished
-from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import request_cancel
-from aiplatform.server.tasks.service.kinds import InputRef
 
 MODEL = "model"
 BASE_MODEL = "base_model"

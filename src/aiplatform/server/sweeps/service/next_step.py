@@ -25,12 +25,12 @@ from aiplatform.server.experiments.rules import number_of
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.service.delegation import context_on_behalf_of
+from aiplatform.server.queue.models import Task, TaskScheduling
+from aiplatform.server.queue.service import request_cancel, request_pause, resume
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
 from aiplatform.server.sweeps.rules import MAX_FAILURES, is_promoted, rung_steps
 from aiplatform.server.sweeps.service.sampling import PastTrial, choose_parameters
-from aiplatform.server.tasks.models import Task, TaskScheduling
-from aiplatform.server.tasks.service import request_cancel, request_pause, resume
 
 log = structlog.get_logger(__name__)
 S = TrialState

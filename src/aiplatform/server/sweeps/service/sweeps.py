@@ -24,6 +24,7 @@ from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.service import require_readable
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import (
@@ -36,7 +37,6 @@ from aiplatform.server.sweeps.errors import (
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
 from aiplatform.server.sweeps.service.triggers import advance_soon
-from aiplatform.server.tasks.service import require_readable
 
 GRID_LIMIT = 500
 

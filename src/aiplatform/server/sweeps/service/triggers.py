@@ -13,9 +13,9 @@ from aiplatform.protocol.messages import Metrics
 from aiplatform.protocol.sweeps import Asha
 from aiplatform.server.core.broker import CHORES, send
 from aiplatform.server.core.database import after_commit
+from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.rules import rung_steps
-from aiplatform.server.tasks.models import Task
 
 ADVANCE = "aiplatform.sweeps.advance"
 """Name of the Celery task that does a sweep's next step; see ``sweeps/jobs.py``."""

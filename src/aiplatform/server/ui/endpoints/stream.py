@@ -17,9 +17,9 @@ from aiplatform.server.core.problems import ProblemDocument, document, language_
 from aiplatform.server.identity.access import BearerToken, Principal, SignedIn
 from aiplatform.server.notifications.service import Hub
 from aiplatform.server.projects.access import ProjectContext, uuid_or_unknown
-from aiplatform.server.tasks.access import TASK
-from aiplatform.server.tasks.service.feed import Feeds
-from aiplatform.server.tasks.service.frames import Position, newest_position
+from aiplatform.server.queue.access import TASK
+from aiplatform.server.telemetry.service.feed import Feeds
+from aiplatform.server.telemetry.service.frames import Position, newest_position
 from aiplatform.server.ui.access import TopicGuard
 from aiplatform.server.ui.errors import TooManyTopics, UnknownTopic
 from aiplatform.server.ui.schemas import StreamEvent

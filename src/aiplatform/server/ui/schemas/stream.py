@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from aiplatform.protocol.enums import DeploymentStatus, LogLevel, TaskStatus, TaskType
 from aiplatform.protocol.shapes.notifications import NotificationOut
 from aiplatform.server.core.problems import ProblemDocument
-from aiplatform.server.tasks.schemas.tasks import WaitingOut
+from aiplatform.server.queue.schemas import WaitingOut
 
 
 class TaskStatusData(BaseModel):

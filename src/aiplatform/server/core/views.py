@@ -1,0 +1,42 @@
+"""Views: columns that a higher domain publishes for the statements of lower ones.
+
+A domain can't import the tables of a higher one. It declares a :class:`View` of the columns that it
+reads; the domain that owns the table writes the statement, and the composition root connects them.
+PostgreSQL plans a join with such a view like a join with the table.
+"""
+
+from typing import Any
+
+from sqlalchemy import Select, Subquery
+
+
+class View:
+    """Columns of another domain's table, to be joined."""
+
+    def __init__(self, name: str, *columns: str) -> None:
+        """Declare a view that has a name in SQL and these columns."""
+        self.name = name
+        self.columns = columns
+        self._table: Subquery | None = None
+
+    def publish(self, statement: Select[*tuple[Any, ...]]) -> None:
+        """Set the statement that yields the columns; the composition root calls this."""
+        table = statement.subquery(self.name)
+        assert set(table.c.keys()) == set(self.columns), (self.name, table.c.keys())
+        self._table = table
+
+    @property
+    def table(self) -> Subquery:
+        """What to select from or to join.
+
+        Raises:
+            RuntimeError: when no domain has published it.
+        """
+        if self._table is None:
+            raise RuntimeError(f"nobody publishes {self.name}: call compose() first")
+        return self._table
+
+    @property
+    def c(self) -> Any:
+        """The columns."""
+        return self.table.c

@@ -1,0 +1,112 @@
+"""Routes for external runs: a notebook, a cluster or a script on a laptop reports to them."""
+
+import time
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response, status
+
+from aiplatform.protocol.specs import ExternalSpec
+from aiplatform.server.execution.schemas import BeatIn, BeatOut, EndIn, LinesIn, RunIn
+from aiplatform.server.execution.service import external, run_logs
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue import access, queries
+from aiplatform.server.queue.endpoints.tasks import render
+from aiplatform.server.queue.schemas import TaskOut
+from aiplatform.server.telemetry.schemas import AcceptedOut
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.post(
+    "/projects/{project}/runs",
+    status_code=status.HTTP_201_CREATED,
+    summary="Start an external run",
+    responses={
+        status.HTTP_200_OK: {
+            "model": TaskOut,
+            "description": "The existing run with this `client_id`",
+        }
+    },
+)
+def begin_run(
+    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
+    session: SessionDep,
+    response: Response,
+    body: RunIn,
+) -> TaskOut:
+    """Create a task of type external. It is running from now on, and no worker claims it.
+
+    If a run with this `client_id` exists already, that run is returned with 200. A run that reports
+    nothing for `AIPLATFORM_RUN_SILENCE_SECONDS` fails.
+    """
+    task, new = external.begin(
+        session,
+        context,
+        ExternalSpec(config=body.config, facts=body.facts),
+        name=body.name,
+        experiment=body.experiment,
+        client_id=body.client_id,
+        started_at=body.started_at,
+    )
+    if not new:
+        response.status_code = status.HTTP_200_OK
+    return render(session, context, task)
+
+
+@router.post("/tasks/{task}/heartbeat", summary="Send a heartbeat of a run")
+def beat(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.CANCEL)],
+    session: SessionDep,
+    body: BeatIn,
+) -> BeatOut:
+    """Return the status of the run. `cancelling` means that it was asked to stop."""
+    found = queries.get_task(session, context, task)
+    return BeatOut(status=external.heartbeat(session, found, progress=body.progress))
+
+
+@router.post("/tasks/{task}/logs", summary="Add lines to a run's log")
+def report_log(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    session: SessionDep,
+    body: LinesIn,
+) -> AcceptedOut:
+    """Add lines to the log of an external run.
+
+    `writer` and `first` number the lines, as they number points of metrics. Lines beyond the rate
+    at which a task's log may grow are dropped; a line of the platform says how many bytes were
+    lost.
+    """
+    found = queries.get_task(session, context, task)
+    lines = run_logs.log_lines(body.lines, time.time())
+    accepted, dropped, taken, now = run_logs.write_log(
+        session, found, lines, writer=body.writer, first=body.first
+    )
+    return AcceptedOut(accepted=accepted, dropped_bytes=dropped, taken=taken, status=now)
+
+
+@router.post("/tasks/{task}/end", summary="End a run")
+def end_run(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.CANCEL)],
+    session: SessionDep,
+    body: EndIn,
+) -> TaskOut:
+    """End an external run. It is no error to report the same end again.
+
+    A run that failed because it was silent for too long gets the status that is reported here.
+    """
+    found = queries.get_task(session, context, task)
+    ended = external.end(
+        session,
+        context,
+        found,
+        body.status,
+        result=body.result,
+        error=body.error,
+        ended_at=body.ended_at,
+    )
+    return render(session, context, ended)

@@ -1,0 +1,58 @@
+"""Tables of execution: checkpoints, and runs that execute outside the platform."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Double,
+    ForeignKey,
+    String,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aiplatform.server.core.database import Base, BigKey
+
+
+class ExternalRun(Base):
+    """The state of a run that executes outside the platform.
+
+    ``renewals`` counts the run's reports. ``given_up``: the run was ended because it was silent for
+    too long, and it has not reported its end since. ``client_id`` is the name that the run chose
+    for itself. ``log_allowance`` is the number of bytes that it could print at once at
+    ``log_filled_at``; null if it has printed nothing yet.
+    """
+
+    __tablename__ = "external_runs"
+
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
+    client_id: Mapped[str | None] = mapped_column(String(64))
+    renewals: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    given_up: Mapped[bool] = mapped_column(server_default="false")
+    log_allowance: Mapped[float | None] = mapped_column(Double)
+    log_filled_at: Mapped[datetime | None]
+    log_lost_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RunWriter(Base):
+    """The number up to which a writer's records of one run are stored."""
+
+    __tablename__ = "run_writers"
+
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    writer: Mapped[UUID] = mapped_column(primary_key=True)
+    taken: Mapped[int] = mapped_column(BigInteger)
+
+
+class TaskCheckpoint(Base):
+    """A complete checkpoint in the blob store, written by one attempt at one step."""
+
+    __tablename__ = "task_checkpoints"
+
+    id: Mapped[BigKey]
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"))
+    attempt: Mapped[int]
+    step: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())

@@ -1,0 +1,24 @@
+"""Runs one attempt on a worker: prepares its files, supervises its child, stores its output.
+
+``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
+``layout`` prepares the child's files, ``secrets`` its secrets; ``process`` is the child with its
+pipes. ``log_writer`` handles its log, ``attempt_writer`` its transactions, ``sampling`` its use of
+the machine and ``spans`` its trace. ``spares`` starts a child ahead of its attempt.
+"""
+
+from aiplatform.server.execution.runner.attempt import run_attempt
+from aiplatform.server.execution.runner.member import run_node
+from aiplatform.server.execution.runner.process import SPARE, stop_everything, stopping
+from aiplatform.server.execution.runner.sampling import get_sampler
+from aiplatform.server.execution.runner.spares import Spares, keep_spares
+
+__all__ = [
+    "SPARE",
+    "Spares",
+    "get_sampler",
+    "keep_spares",
+    "run_attempt",
+    "run_node",
+    "stop_everything",
+    "stopping",
+]

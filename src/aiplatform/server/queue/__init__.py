@@ -1,0 +1,1 @@
+"""The task queue: submission, order, dependencies, claims and control."""

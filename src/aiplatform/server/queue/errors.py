@@ -1,0 +1,73 @@
+"""Errors of tasks. Except for ``LostLease``, the API answers them as problems."""
+
+from aiplatform.server.core.errors import Conflict, Invalid
+
+
+class TaskFinished(Conflict):
+    """A change to a task that has ended: a final status never changes."""
+
+    code = "task.finished"
+
+
+class WrongTaskType(Invalid):
+    """A submission of a task whose type is started through a resource of its own."""
+
+    code = "task.wrong_type"
+
+
+class NoWorkerCanRun(Invalid):
+    """A submission that would wait for ever because no worker has the resources."""
+
+    code = "task.no_worker_can_run"
+
+
+class TaskNotWaiting(Conflict):
+    """A change of the queue order for a task that does not wait."""
+
+    code = "task.not_waiting"
+
+
+class NotInSameQueue(Invalid):
+    """A move before a task of another project or queue, or before one that does not wait."""
+
+    code = "task.not_in_same_queue"
+
+
+class NotPausable(Conflict):
+    """A request to pause a deployment or an external run, which can only be stopped."""
+
+    code = "task.not_pausable"
+
+
+class NotRetriable(Conflict):
+    """A retry of a task that has not failed or been cancelled, or that has been retried before."""
+
+    code = "task.not_retriable"
+
+
+class DependencyFailed(Conflict):
+    """A submission that would wait for the success of a task that has already failed."""
+
+    code = "task.dependency_failed"
+
+
+class TypeMakesNoModel(Invalid):
+    """A reference to the model of a task whose type makes no model."""
+
+    code = "task.type_makes_no_model"
+
+
+class ModelMissing(Conflict):
+    """A reference to the model of a completed training that left none, or whose model is gone."""
+
+    code = "task.model_missing"
+
+
+class KeyReused(Conflict):
+    """An Idempotency-Key that was used for a different request before."""
+
+    code = "request.idempotency_key_reused"
+
+
+class LostLease(Exception):
+    """The attempt's fencing number is out of date: another attempt may be running the task."""

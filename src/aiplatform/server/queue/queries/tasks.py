@@ -1,0 +1,343 @@
+"""SELECT statements for tasks. Those of a project need its context as evidence of access."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    and_,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import Compiled, compiled
+from aiplatform.server.core.views import View
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import (
+    Task,
+    TaskAttempt,
+    TaskDependency,
+    TaskEvent,
+    TaskInput,
+    TaskLease,
+    TaskScheduling,
+    Worker,
+)
+
+EVENTS_PER_PAGE = 500
+
+
+def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
+    """Return one task of the project.
+
+    Raises:
+        NotFound: when the project has no such task.
+    """
+    task = session.scalar(
+        select(Task).where(Task.uuid == uuid, Task.project_id == context.project_id)
+    )
+    if task is None:
+        raise NotFound(resource="task")
+    return task
+
+
+def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
+    """Return a task, for callers that have checked access to its project already."""
+    return session.scalar(select(Task).where(Task.uuid == uuid))
+
+
+def last_event(session: Session, task_id: int) -> int:
+    """Return the id of the task's last event, whether it is settled or not."""
+    return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
+
+
+def list_tasks(
+    context: ProjectContext,
+    *,
+    status: TaskStatus | None = None,
+    task_type: str | None = None,
+    name: str | None = None,
+    experiment_id: int | None = None,
+    dead: bool = False,
+) -> Select[Any]:
+    """Select the project's tasks; with ``dead``, those that failed for good and were not retried.
+
+    A page is read from an index whose columns are the filters, followed by the id. The planner
+    could also walk through all tasks by id and skip those that don't match. It takes that for
+    equally cheap, but it is slow where the newest million tasks have another status. Sorting by the
+    filter columns rules that plan out. A range of one value, instead of an equality, keeps the
+    planner from dropping the sort column as a constant. Few tasks share a ``name``, so with a name
+    only that is indexed and the other filters are applied to what is found.
+    """
+    statement = select(Task).where(Task.project_id == context.project_id)
+    wanted = TaskStatus.FAILED if dead else status
+    filters: list[tuple[InstrumentedAttribute[Any], Any]] = []
+    if wanted is not None:
+        filters.append((Task.status, wanted.value))
+    if task_type is not None:
+        filters.append((Task.type, task_type))
+    if name is not None:
+        statement = statement.where(*(kept == value for kept, value in filters))
+        filters = [(Task.name, clean_text(name))]
+    for kept, value in filters:
+        statement = statement.where(kept.between(value, value)).order_by(kept.desc())
+    if experiment_id is not None:
+        statement = statement.where(Task.experiment_id == experiment_id)
+    if dead:
+        again = select(TaskScheduling.task_id).where(TaskScheduling.retry_of == Task.id)
+        statement = statement.where(~again.exists())
+        if status is not None:
+            statement = statement.where(Task.status == status.value)
+    return statement
+
+
+def attempts(session: Session, task_id: int) -> Sequence[TaskAttempt]:
+    """Return all attempts of the task, oldest first."""
+    return session.scalars(
+        select(TaskAttempt).where(TaskAttempt.task_id == task_id).order_by(TaskAttempt.attempt)
+    ).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The trace in which a task was submitted, and the time since when an attempt waited."""
+
+    traceparent: str | None
+    waited_from: datetime
+
+
+def origin_of(session: Session, task_id: int, attempt: int) -> Origin | None:
+    """Return the origin of an attempt. A later attempt waited since the previous one ended."""
+    before = (
+        select(TaskAttempt.ended_at)
+        .where(TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt - 1)
+        .scalar_subquery()
+    )
+    row = session.execute(
+        select(
+            TaskEvent.data["traceparent"].astext, func.coalesce(before, TaskEvent.created_at)
+        ).where(TaskEvent.task_id == task_id, TaskEvent.kind == "submitted")
+    ).first()
+    return None if row is None else Origin(*row)
+
+
+def outcome_of(session: Session, task_id: int, attempt: int) -> tuple[str | None, str | None]:
+    """Return the outcome and the error of an attempt; both are None if it has not ended."""
+    outcome, error = session.execute(
+        select(TaskAttempt.outcome, TaskAttempt.error).where(
+            TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt
+        )
+    ).one()
+    return outcome, error
+
+
+def project_uuid(session: Session, task: Task) -> UUID | None:
+    """Return the uuid of the task's project."""
+    return session.scalar(select(Project.uuid).where(Project.id == task.project_id))
+
+
+def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
+    """Select the events after a position that are older than every running transaction.
+
+    Ids are not in commit order: an event with a smaller id may become visible later. Below the
+    snapshot's xmin that can't happen.
+    """
+    settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
+    return (
+        select(TaskEvent)
+        .where(TaskEvent.task_id == task_id, TaskEvent.id > after, settled)
+        .order_by(TaskEvent.id)
+        .limit(limit)
+    )
+
+
+EXPERIMENTS = View("experiments", "id", "uuid", "project_id")
+MODELS = View("models", "id", "uuid", "project_id")
+"""What higher domains publish, to name the experiment and the model of a task."""
+
+
+Retried = aliased(Task, flat=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReferences:
+    """The uuids and names of the things that a task refers to, as they are shown with it."""
+
+    project: UUID | None = None
+    experiment: UUID | None = None
+    model: UUID | None = None
+    author_uuid: UUID | None = None
+    author_name: str | None = None
+    worker: str | None = None
+    retry_of: UUID | None = None
+
+
+@cache
+def _task_references() -> Compiled:
+    """Compile the statement that selects task ids and, in order, the fields of `TaskReferences`.
+
+    Its parameter is ``ids``.
+    """
+    return compiled(
+        select(
+            Task.id,
+            Project.uuid,
+            EXPERIMENTS.c.uuid,
+            MODELS.c.uuid,
+            User.uuid,
+            User.username,
+            Worker.name,
+            Retried.uuid,
+        )
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .outerjoin(Retried, Retried.id == TaskScheduling.retry_of)
+        .outerjoin(Project, Project.id == Task.project_id)
+        .outerjoin(EXPERIMENTS.table, EXPERIMENTS.c.id == Task.experiment_id)
+        # A model in the bin belongs to the bin's project; it must look as if it did not exist.
+        .outerjoin(
+            MODELS.table,
+            and_(
+                MODELS.c.id == Task.model_id,
+                or_(MODELS.c.project_id.is_(None), MODELS.c.project_id == Task.project_id),
+            ),
+        )
+        .outerjoin(User, User.id == TaskScheduling.created_by)
+        .outerjoin(TaskLease, TaskLease.task_id == Task.id)
+        .outerjoin(Worker, Worker.id == TaskLease.worker_id)
+        .where(Task.id == any_(bindparam("ids", type_=ARRAY(Integer))))
+    )
+
+
+def task_references(session: Session, tasks: Sequence[Task]) -> dict[int, TaskReferences]:
+    """Return the surroundings of several tasks by task id, with one statement."""
+    rows = _task_references().all(session, ids=[task.id for task in tasks])
+    return {row[0]: TaskReferences(*row[1:]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTask:
+    """The id, uuid, name and status of a task."""
+
+    id: int
+    uuid: UUID
+    name: str
+    status: str
+
+
+def named_tasks(
+    session: Session,
+    context: ProjectContext,
+    uuids: Sequence[UUID],
+    experiment_id: int | None,
+    *,
+    limit: int,
+) -> list[NamedTask]:
+    """Return the tasks of ``uuids`` in that order, then the experiment's newest tasks.
+
+    Raises:
+        NotFound: when the project does not have one of ``uuids``.
+    """
+    columns = (Task.id, Task.uuid, Task.name, Task.status)
+    ours = Task.project_id == context.project_id
+    found = {
+        row.uuid: NamedTask(*row)
+        for row in session.execute(select(*columns).where(ours, Task.uuid.in_(uuids)))
+    }
+    if len(found) < len(set(uuids)):
+        raise NotFound(resource="task")
+    chosen = [found[uuid] for uuid in dict.fromkeys(uuids)]
+    if experiment_id is not None:
+        rows = session.execute(
+            select(*columns)
+            .where(ours, Task.experiment_id == experiment_id, Task.uuid.not_in(uuids))
+            .order_by(Task.id.desc())
+            .limit(max(0, limit - len(chosen)))
+        )
+        chosen += [NamedTask(*row) for row in rows]
+    return chosen
+
+
+def experiment_id(session: Session, context: ProjectContext, uuid: UUID) -> int:
+    """Return the internal id of an experiment of the project.
+
+    Raises:
+        NotFound: when the project has no such experiment.
+    """
+    found = session.scalar(
+        select(EXPERIMENTS.c.id).where(
+            EXPERIMENTS.c.uuid == uuid, EXPERIMENTS.c.project_id == context.project_id
+        )
+    )
+    if found is None:
+        raise NotFound(resource="experiment")
+    return int(found)
+
+
+def inputs_of(session: Session, task_id: int) -> Sequence[TaskInput]:
+    """Return the inputs of the task."""
+    return session.scalars(
+        select(TaskInput).where(TaskInput.task_id == task_id).order_by(TaskInput.role)
+    ).all()
+
+
+STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStatus.CANCELLING}
+"""States of tasks that nobody has asked to stop yet."""
+
+
+def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
+    """Return the tasks to cancel because their project is archived, deleted or purged.
+
+    Tasks that were asked to stop already are left out. The query starts from the few such projects:
+    a hundred thousand tasks may wait in others.
+    """
+    rows = session.execute(
+        text(
+            "SELECT t.id FROM unnest(ARRAY(SELECT id FROM projects "
+            "WHERE COALESCE(status, 'active') <> 'active')) AS p(id) "
+            "JOIN tasks t ON t.project_id = p.id AND t.status = ANY(:statuses) "
+            "UNION ALL SELECT id FROM tasks WHERE project_id IS NULL AND status = ANY(:statuses) "
+            "ORDER BY id"
+        ),
+        {"statuses": [status.value for status in STOPPABLE]},
+    )
+    return [row.id for row in rows]
+
+
+def needs_of(session: Session, task_id: int) -> Sequence[Any]:
+    """Return the tasks that must end before one: uuid, name, status, condition, settled."""
+    return session.execute(
+        select(Task.uuid, Task.name, Task.status, TaskDependency.condition, TaskDependency.settled)
+        .join(TaskDependency, TaskDependency.needs_id == Task.id)
+        .where(TaskDependency.task_id == task_id)
+        .order_by(Task.id)
+    ).all()
+
+
+def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Return the names of the tasks that each of several tasks still waits for, by its id."""
+    found: dict[int, list[str]] = {}
+    rows = session.execute(
+        select(TaskDependency.task_id, Task.name)
+        .join(Task, Task.id == TaskDependency.needs_id)
+        .where(TaskDependency.task_id.in_(task_ids), TaskDependency.settled.is_(False))
+        .order_by(TaskDependency.task_id, Task.id)
+    )
+    for task_id, name in rows:
+        found.setdefault(task_id, []).append(name)
+    return found

@@ -1,0 +1,259 @@
+"""Rules for placement: what a task needs, against what a worker offers and has free.
+
+All of it is pure; ``queries.waiting`` has :meth:`Room.holds` in SQL.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aiplatform.server.core.settings import SCRIPT_LABEL, SCRIPTS_REFUSED
+
+Amount = Literal["cpus", "memory_mb", "gpus"]
+"""A resource of a worker that can run short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The resources that a task needs. Memory in MiB; ``gpu_memory_mb`` is for each of its GPUs."""
+
+    cpus: float = 1.0
+    memory_mb: int = 0
+    gpus: int = 0
+    gpu_memory_mb: int = 0
+    queue: str = "default"
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
+
+    ``id`` is CUDA's name for it; slots of the same GPU have the same id. Memory in MiB, 0 if
+    unknown.
+    """
+
+    id: str
+    memory_mb: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """An amount of each countable resource. ``devices`` holds the memory of each device in MiB."""
+
+    cpus: float
+    memory_mb: int
+    devices: tuple[int, ...] = ()
+
+    @property
+    def largest_first(self) -> list[int]:
+        """The devices' memory, descending: for a task with n GPUs, the n-th decides."""
+        return sorted(self.devices, reverse=True)
+
+    def holds(self, demand: Demand) -> bool:
+        """Return True if a task with this demand fits."""
+        if demand.cpus > self.cpus or demand.memory_mb > self.memory_mb:
+            return False
+        if demand.gpus == 0:
+            return True
+        if demand.gpus > len(self.devices):
+            return False
+        return self.largest_first[demand.gpus - 1] >= demand.gpu_memory_mb
+
+    def without(self, demand: Demand) -> "Room":
+        """Return the room that is left after ``demand`` got the smallest devices that suffice."""
+        taken = pick_devices(self.devices, demand.gpus, demand.gpu_memory_mb)
+        left = [memory for place, memory in enumerate(self.devices) if place not in taken]
+        return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
+
+    def meet(self, other: "Room") -> "Room":
+        """Return the room that both have. Devices are compared by rank, largest first."""
+        devices = [min(pair) for pair in zip(self.largest_first, other.largest_first, strict=False)]
+        return Room(
+            min(self.cpus, other.cpus), min(self.memory_mb, other.memory_mb), tuple(devices)
+        )
+
+
+def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
+    """Return the indexes of the ``count`` smallest devices with enough memory, or of fewer.
+
+    Small tasks get small devices, so that large ones stay free for tasks that need them.
+    """
+    suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
+    return sorted(sorted(suited, key=lambda place: (memories[place], place))[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The total resources of a worker, and those that are free now."""
+
+    name: str
+    queues: frozenset[str]
+    labels: frozenset[str]
+    total: Room
+    free: Room
+    open: bool = True
+    """True if the worker takes new tasks: it is alive and not cordoned."""
+
+    def suits(self, demand: Demand) -> bool:
+        """Return True if the worker could run the task if it were empty."""
+        return (
+            demand.queue in self.queues
+            and demand.labels <= self.labels
+            and self.total.holds(demand)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A missing resource, described in both languages.
+
+    ``lacks`` names the amount if it is held by running tasks.
+    """
+
+    en: str
+    zh: str
+    lacks: Amount | None = None
+
+
+NOT_ISOLATED = Shortfall(
+    "no worker can isolate scripts from each other; run `aiplatform doctor` as the user of the "
+    "worker to see what is missing, or let an administrator turn isolation off with "
+    "AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
+    "没有 worker 能隔离脚本：以 worker 的用户运行 `aiplatform doctor` 可查看原因；"
+    "管理员可设置 AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true 放弃隔离",
+)
+
+
+def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
+    """Return what the workers lack to ever run the task; empty if enough of them could.
+
+    Before the first worker is registered, nothing is known, so the result is empty.
+    """
+    offers = list(offers)
+    suited = sum(offer.suits(demand) for offer in offers)
+    if not offers or suited >= nodes:
+        return []
+    if suited:
+        return [
+            Shortfall(
+                f"needs {nodes} workers at the same time, but only {suited} can run it",
+                f"同时需要 {nodes} 个 worker，只有 {suited} 个能运行",
+            )
+        ]
+    serving = [offer for offer in offers if demand.queue in offer.queues]
+    if not serving:
+        known = ", ".join(sorted({queue for offer in offers for queue in offer.queues}))
+        return [
+            Shortfall(
+                f"no worker serves the queue {demand.queue} (served: {known})",
+                f"没有 worker 服务队列 {demand.queue}（现有：{known}）",
+            )
+        ]
+    labelled = [offer for offer in serving if demand.labels <= offer.labels]
+    if not labelled:
+        offered = {label for offer in serving for label in offer.labels}
+        lacking = demand.labels - offered
+        if SCRIPTS_REFUSED in offered and any(label.startswith(SCRIPT_LABEL) for label in lacking):
+            return [NOT_ISOLATED]
+        wanted = ", ".join(sorted(lacking or demand.labels))
+        if lacking:
+            return [Shortfall(f"no worker offers {wanted}", f"没有 worker 具备标签 {wanted}")]
+        return [
+            Shortfall(
+                f"no single worker offers all of {wanted}",
+                f"没有任何一个 worker 同时具备标签 {wanted}",
+            )
+        ]
+    found: list[Shortfall] = []
+    for wanted_amount, most, unit_en, unit_zh in (
+        (demand.cpus, max(o.total.cpus for o in labelled), "CPU cores", "个 CPU 核"),
+        (
+            demand.memory_mb,
+            max(o.total.memory_mb for o in labelled),
+            "MiB of memory",
+            "MiB 内存",
+        ),
+        (demand.gpus, max(len(o.total.devices) for o in labelled), "GPUs", "个 GPU"),
+    ):
+        if wanted_amount > most:
+            found.append(
+                Shortfall(
+                    f"needs {wanted_amount:g} {unit_en}, the largest worker has {most:g}",
+                    f"需要 {wanted_amount:g} {unit_zh}，最大的 worker 只有 {most:g}",
+                )
+            )
+    if found:
+        return found
+    needy = Demand(cpus=0, gpus=demand.gpus, gpu_memory_mb=demand.gpu_memory_mb)
+    if not any(offer.total.holds(needy) for offer in labelled):
+        most = max(
+            (o.total.largest_first[demand.gpus - 1] for o in labelled
+             if len(o.total.devices) >= demand.gpus),
+            default=0,
+        )  # fmt: skip
+        return [
+            Shortfall(
+                f"needs {demand.gpus} GPUs with {demand.gpu_memory_mb} MiB each, but the best "
+                f"worker has {demand.gpus} with only {most} MiB",
+                f"需要 {demand.gpus} 个显存不少于 {demand.gpu_memory_mb} MiB 的 GPU，"
+                f"最好的 worker 只有 {most} MiB",
+            )
+        ]
+    return [
+        Shortfall(
+            "no single worker has all the required resources",
+            "没有任何一个 worker 同时具备全部所需资源",
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Resources of a worker that are kept free for the first task that does not fit yet.
+
+    ``promised`` is what that task needs; ``since_then`` is what tasks hold that started after the
+    promise. A task that starts now must leave room for both. So the first task starts, at the
+    latest, when all tasks have ended that ran when the promise was made.
+    """
+
+    promised: Demand
+    since_then: Sequence[Demand] = field(default=())
+
+    def leaves(self, total: Room, free: Room) -> Room:
+        """Return the part of the free room that later tasks may use."""
+        rest = total.without(self.promised)
+        for demand in self.since_then:
+            rest = rest.without(demand)
+        return free.meet(rest)
+
+
+def lacking(total: Room, free: Room, demand: Demand) -> float:
+    """Return how far a worker is from having room, 0 to 1: the largest share that is missing."""
+    suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
+    shares = [
+        max(0.0, demand.cpus - free.cpus) / max(total.cpus, 1e-9),
+        max(0, demand.memory_mb - free.memory_mb) / max(total.memory_mb, 1),
+        max(0, demand.gpus - suited) / max(len(total.devices), 1),
+    ]
+    return max(shares)
+
+
+def gpu_label(name: str) -> str:
+    """Return the label of a model: ``gpu:a100`` for "NVIDIA A100-SXM4-80GB".
+
+    "NVIDIA GeForce RTX 4090" becomes ``gpu:rtx-4090``.
+    """
+    words = [
+        word
+        for word in re.split(r"[^a-z0-9]+", name.lower())
+        if word and word not in {"nvidia", "geforce", "tesla", "quadro"}
+    ]
+    kept: list[str] = []
+    for word in words:
+        kept.append(word)
+        if any(letter.isdigit() for letter in word):
+            break
+    return "gpu:" + "-".join(kept or ["unknown"])

@@ -1,0 +1,33 @@
+"""Use cases of the queue.
+
+``kinds`` holds what the owning domains register for their types of tasks. ``queue`` submits and
+cancels, ``reordering`` changes priority and place, ``control`` pauses, resumes and retries.
+``claims`` takes a task for a worker.
+"""
+
+from aiplatform.server.queue.service.control import request_pause, resume, retry
+from aiplatform.server.queue.service.queue import (
+    TaskRequest,
+    cancel_project_tasks,
+    request_cancel,
+    require_readable,
+    stop_author_tasks,
+    submit,
+    submit_checked,
+)
+from aiplatform.server.queue.service.reordering import move_before, set_priority
+
+__all__ = [
+    "TaskRequest",
+    "cancel_project_tasks",
+    "move_before",
+    "request_cancel",
+    "request_pause",
+    "require_readable",
+    "resume",
+    "retry",
+    "set_priority",
+    "stop_author_tasks",
+    "submit",
+    "submit_checked",
+]

@@ -1,0 +1,164 @@
+"""Pausing, resuming and retrying of tasks on request."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.references import FromTask
+from aiplatform.protocol.specs import TaskSpec, source_training
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.broker import wake
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue import queries
+from aiplatform.server.queue.errors import NotPausable, NotRetriable, TaskFinished
+from aiplatform.server.queue.models import Task, TaskScheduling
+from aiplatform.server.queue.service import dependencies
+from aiplatform.server.queue.service.kinds import InputRef, Prepared, kind_of
+from aiplatform.server.queue.service.queue import add_event, change_status, lock, submit, task_specs
+
+
+def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
+    """Ask for a pause. A waiting task pauses at once; a running one writes a checkpoint first.
+
+    Asking twice is no error. The attempt reads the request with its next write.
+
+    Raises:
+        TaskFinished: when the task has ended, or was asked to end.
+        NotPausable: for deployments and external runs.
+    """
+    task = lock(session, task.id)
+    status = TaskStatus(task.status)
+    kind = kind_of(task.type)
+    if kind.serves or kind.external:
+        raise NotPausable(task_type=task.type)
+    if status.is_final or status is TaskStatus.CANCELLING:
+        raise TaskFinished(task_status=task.status)
+    if status is TaskStatus.PAUSED:
+        return task
+    if status is TaskStatus.PENDING:
+        change_status(session, task, TaskStatus.PAUSED)
+        add_event(session, task, "paused", by=actor.username)
+    elif task.scheduling.stop_wanted != "pause":
+        task.scheduling.stop_wanted = "pause"
+        add_event(session, task, "pause_requested", by=actor.username)
+    else:
+        return task
+    audit.record(session, actor, AuditAction.TASK_PAUSED, "task", task.uuid, project=project)
+    session.flush()
+    return task
+
+
+def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
+    """Put a paused task back into the queue. It keeps its age and continues from its checkpoint.
+
+    A task that was asked to pause but still runs goes on, or starts again after it has stopped.
+
+    Raises:
+        TaskFinished: when the task has ended.
+    """
+    task = lock(session, task.id)
+    status = TaskStatus(task.status)
+    if status.is_final or status is TaskStatus.CANCELLING:
+        raise TaskFinished(task_status=task.status)
+    if status is TaskStatus.PAUSED:
+        change_status(session, task, TaskStatus.PENDING)
+    elif task.scheduling.stop_wanted == "pause":
+        task.scheduling.stop_wanted = None
+    else:
+        return task
+    add_event(session, task, "resumed", by=actor.username)
+    audit.record(session, actor, AuditAction.TASK_RESUMED, "task", task.uuid, project=project)
+    session.flush()
+    wake(session, task.scheduling.queue)
+    return task
+
+
+def retry(
+    session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
+) -> Task:
+    """Queue a new task with the spec and inputs of one that failed or was cancelled.
+
+    The old task keeps its status, and the new one refers to it. The new task waits for the tasks
+    that the old one waited for, or for their newest retries. If its priority is above the project's
+    current limit, it is lowered to the limit.
+
+    Raises:
+        NotRetriable: when the task has not failed, was retried already, or is started through
+            another resource.
+        DependencyFailed: when a task that must succeed has failed and was not retried.
+        NoWorkerCanRun: see :func:`queue.submit`.
+        Problem: see :meth:`TaskKind.check_retry`.
+    """
+    needs = dependencies.required_by_retry(session, task.id)
+    task = lock(session, task.id)
+    if TaskStatus(task.status) not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+        raise NotRetriable(
+            reason=f"its status is {task.status}", reason_zh=f"任务状态为 {task.status}"
+        )
+    kind = kind_of(task.type)
+    if not kind.retriable:
+        raise NotRetriable(
+            reason=f"tasks of type {task.type} are started through {kind.started_through}",
+            reason_zh=f"类型为 {task.type} 的任务通过 {kind.started_through} 启动",
+        )
+    retried = session.scalar(
+        select(Task.uuid)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(TaskScheduling.retry_of == task.id)
+    )
+    if retried is not None:
+        raise NotRetriable(
+            reason=f"it was retried as {retried}", reason_zh=f"已作为 {retried} 重试", task=retried
+        )
+    kind.check_retry(session, context, task, override_gate=override_gate)
+    again = _prepare_retry(session, context, task)
+    limit = quotas.quota_of(session, context.project_id).max_priority
+    new = submit(
+        session,
+        context,
+        again.spec,
+        name=task.name,
+        priority=min(task.priority, limit),
+        experiment_id=again.experiment_id,
+        model_id=again.model_id,
+        inputs=again.inputs,
+        after=needs,
+    )
+    new.scheduling.retry_of = task.id
+    kind.copy_to_retry(session, task, new)
+    add_event(session, task, "retried", as_task=str(new.uuid), by=context.actor.username)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_RETRIED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        as_task=new.uuid,
+    )
+    session.flush()
+    return new
+
+
+def _prepare_retry(session: Session, context: ProjectContext, task: Task) -> Prepared:
+    """Return the old task's spec with its pinned references.
+
+    A model that a training was to make could not be pinned; it is now the model of that training's
+    newest retry.
+    """
+    spec: TaskSpec = task_specs.validate_python(task.config)
+    maker = source_training(spec)
+    if maker is not None:
+        meant = FromTask(from_task=dependencies.last_retry(session, maker))
+        spec = spec.model_copy(update={"model": meant})
+        return kind_of(task.type).prepare(session, context, spec)
+    inputs = [
+        InputRef(row.role, row.label, row.content_hash, row.dataset_version_id, row.model_id)
+        for row in queries.inputs_of(session, task.id)
+    ]
+    return Prepared(spec, inputs, task.experiment_id, task.model_id)

@@ -1,0 +1,210 @@
+"""The interface between the queue and the domains that own the types of tasks.
+
+A task ends in the queue, but a higher domain decides what its end means, such as a model to
+register or a report to store. That domain implements :class:`TaskKind`, and the composition root
+registers it. The queue calls it inside its own transactions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import TaskSpec
+from aiplatform.server.core.query_cache import CachedQuery
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.models import Task
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """The lineage of one input: its role, its hash, and a label that stays if it is deleted."""
+
+    role: str
+    label: str
+    content_hash: str | None = None
+    dataset_version_id: int | None = None
+    model_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A spec whose references were checked and pinned, and the inputs of the task."""
+
+    spec: TaskSpec
+    inputs: list[InputRef] = field(default_factory=list)
+    experiment_id: int | None = None
+    model_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Files for the runtime: ``single`` files and ``trees`` of files, by role."""
+
+    single: dict[str, StoredFile] = field(default_factory=dict)
+    trees: dict[str, list[StoredFile]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a task. ``files`` are those of the output directory, already in the blob store."""
+
+    status: TaskStatus
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    files: list[StoredFile] = field(default_factory=list)
+    stored_output: Any = None
+    """The value that :meth:`TaskKind.store_output` returned."""
+
+
+Write = Callable[[Callable[[Session], Any]], Any]
+"""A function that runs another in a transaction of the attempt; it waits for a lost database."""
+
+
+class TaskKind:
+    """One type of task. Methods run in the queue's transactions: they flush and never commit."""
+
+    type: ClassVar[TaskType]
+    permission: ClassVar[Permission] = Permission.TASKS_WRITE
+    """Permission that a submission needs, in addition to ``tasks:write``."""
+    started_through: ClassVar[str | None] = None
+    """The resource that starts tasks of this type, if ``POST …/tasks`` does not."""
+    serves: ClassVar[bool] = False
+    """True if the runtime answers requests, and so needs an address and a token."""
+
+    external: ClassVar[bool] = False
+    """True if it executes outside the platform, which can only ask it to stop."""
+
+    announces_success: ClassVar[bool] = False
+    """True if ``finished`` itself notifies the author of a success."""
+
+    checkpoints: ClassVar[bool] = False
+    """True if a stopped attempt can be continued; such tasks may be preempted."""
+
+    shares_commit: ClassVar[bool] = False
+    """True if submissions may share a transaction with others.
+
+    Their :meth:`prepare` only reads, looks up no tasks, and takes no locks except against deletion.
+    """
+
+    @property
+    def retriable(self) -> bool:
+        """True if a failed task may be submitted again unchanged."""
+        return not self.serves and not self.external
+
+    @property
+    def handles_start(self) -> bool:
+        """True if the class overrides :meth:`started`."""
+        return type(self).started is not TaskKind.started
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """Check on submission that the caller may use what ``spec`` names, and pin versions.
+
+        Raises:
+            NotFound: for what does not exist or belongs to another project.
+        """
+        raise NotImplementedError
+
+    def prefetch_queries(
+        self,
+        context: ProjectContext,  # noqa: ARG002  (overridden)
+        specs: Sequence[Any],  # noqa: ARG002
+    ) -> Sequence[CachedQuery]:
+        """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
+        return ()
+
+    def check_retry(
+        self,
+        session: Session,
+        context: ProjectContext,
+        task: Task,
+        *,
+        override_gate: str | None = None,
+    ) -> None:
+        """Check ``task`` before it is queued again unchanged, against the current rules.
+
+        Args:
+            session: the database session.
+            context: the caller's access to the project.
+            task: the task to retry.
+            override_gate: the reason to go on although the training data fails the quality gate;
+                other kinds ignore it. The caller has checked the permission.
+
+        Raises:
+            Problem: if a new submission would be refused.
+        """
+
+    def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
+        """Copy what belongs to ``task`` in other tables to its retry ``again``."""
+
+    def model_made(self, session: Session, task: Task, maker: Task) -> None:
+        """Pin the model of ``maker``, which has completed, as the model that ``task`` reads.
+
+        Called in the transaction in which ``maker`` ends, so before ``task`` can start.
+
+        Raises:
+            Problem: if there is no such model; then ``task`` fails.
+        """
+
+    def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
+        """Return why a task must fail although its attempt succeeded; it keeps its result."""
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """Return the files that the runtime of ``task`` reads."""
+        raise NotImplementedError
+
+    def started(self, session: Session, task_id: int) -> None:
+        """React to the claim of an attempt, in the claim's transaction, so this must be fast."""
+
+    def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
+        """React to the start of a server that accepts requests at ``endpoint`` with ``token``."""
+
+    def drain_seconds(self, session: Session, task_id: int) -> float | None:  # noqa: ARG002  (overridden)
+        """Return for how many seconds a cancelled server may go on to complete its answers.
+
+        Called repeatedly meanwhile. None or 0: it must stop now.
+        """
+        return None
+
+    def requeued(self, session: Session, task: Task) -> None:
+        """React to the end of an attempt whose task waits for the next one, or is paused."""
+
+    def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+        """Store the output of a successful attempt in a special way, if this kind has one.
+
+        Called before the transaction of :meth:`finished`, which gets the returned value. None: the
+        files are stored one by one.
+
+        Raises:
+            Problem: if the output may not be stored; then the task fails.
+        """
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """React to the final status of the task, in the same transaction.
+
+        Raises:
+            Problem: if the output of a completed task may not be stored; then the task fails.
+        """
+
+
+_KINDS: dict[TaskType, TaskKind] = {}
+
+
+def register(kind: TaskKind) -> None:
+    """Register ``kind`` for this process; the last registration of a type counts."""
+    _KINDS[kind.type] = kind
+
+
+def kind_of(task_type: str) -> TaskKind:
+    """Return the kind of a type.
+
+    Raises:
+        KeyError: when the composition root did not register it, which is a bug.
+    """
+    return _KINDS[TaskType(task_type)]

@@ -1,0 +1,460 @@
+"""Submits, cancels and ends tasks, and changes their status."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+from sqlalchemy import DateTime, func, literal, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text, jsonable
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.references import After, permissions_to_read
+from aiplatform.protocol.specs import TaskSpec, nodes_of
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.events import notify
+from aiplatform.server.core.query_cache import CachedQuery
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue import queries
+from aiplatform.server.queue.errors import NoWorkerCanRun, TaskFinished, WrongTaskType
+from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
+from aiplatform.server.queue.rules import Demand, may_become, shortfalls
+from aiplatform.server.queue.service import dependencies
+from aiplatform.server.queue.service.dependencies import Dependency
+from aiplatform.server.queue.service.hooks import run_status_hooks
+from aiplatform.server.queue.service.insertion import (
+    NewTask,
+    enqueue_all,
+    new_task,
+    require_fitting_queue,
+)
+from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of
+from aiplatform.server.secrets import service as secrets_service
+
+task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
+"""The validator of the spec in a task's ``config``."""
+
+ENDINGS = {
+    TaskStatus.COMPLETED: AuditAction.TASK_COMPLETED,
+    TaskStatus.FAILED: AuditAction.TASK_FAILED,
+    TaskStatus.CANCELLED: AuditAction.TASK_CANCELLED,
+}
+
+
+def topic(task: Task) -> str:
+    """Return the channel on which watchers of the task are notified."""
+    return f"task:{task.uuid}"
+
+
+def add_event(session: Session, task: Task, kind: str, /, **data: Any) -> None:
+    """Add an entry to the task's timeline; watchers are notified after the commit.
+
+    The positional-only parameters allow any name for a field in ``data``.
+    """
+    session.add(TaskEvent(task_id=task.id, kind=kind, data=data))
+    notify(session, topic(task))
+
+
+def submit(
+    session: Session,
+    context: ProjectContext,
+    spec: TaskSpec,
+    *,
+    name: str,
+    priority: int = 5,
+    experiment_id: int | None = None,
+    model_id: int | None = None,
+    inputs: list[InputRef] | None = None,
+    not_before: datetime | None = None,
+    after: Sequence[After] = (),
+    by_platform: bool = False,
+) -> Task:
+    """Queue a task whose references exist and are pinned. A worker is woken after the commit.
+
+    Args:
+        session: the database session.
+        context: the caller's access to the project.
+        spec: the spec of the task.
+        name: the name of the task.
+        priority: the priority, 1 to 10.
+        experiment_id: the experiment that the task belongs to.
+        model_id: the model that the task refers to.
+        inputs: the lineage of the task.
+        not_before: the earliest start.
+        after: tasks that must end first.
+        by_platform: True if the platform itself starts the task, as part of something that the
+            caller may do, and chose its inputs. Then the caller need not be allowed to read these.
+
+    Raises:
+        PermissionDenied: when the caller may not read something that the task reads.
+        NoWorkerCanRun: when it needs resources that no worker has.
+        QuotaExceeded: when it needs more GPUs than the project may ever hold.
+        PriorityTooHigh: when its priority is above the project's limit.
+        NoSuchSecret, PermissionDenied: when it names a secret that is missing or not allowed.
+        NotFound: when a task of ``after`` is not of the project.
+        DependencyFailed: when a task that must succeed has failed already.
+    """
+    return enqueue_all(
+        session,
+        [
+            _checked(
+                session,
+                context,
+                spec,
+                name=name,
+                priority=priority,
+                experiment_id=experiment_id,
+                model_id=model_id,
+                inputs=inputs,
+                not_before=not_before,
+                after=after,
+                by_platform=by_platform,
+            )
+        ],
+    )[0]
+
+
+def require_readable(context: ProjectContext, spec: BaseModel) -> None:
+    """Refuse a spec that names something that the caller may not read.
+
+    A task hands its inputs to code of its author, or to a model that its author gets. So each input
+    needs the permission to read it, within the scopes of the API key.
+
+    Raises:
+        PermissionDenied: it names the permission.
+    """
+    for permission in sorted(permissions_to_read(spec)):
+        context.require(permission)
+
+
+def _checked(
+    session: Session,
+    context: ProjectContext,
+    spec: TaskSpec,
+    *,
+    priority: int,
+    after: Sequence[After] = (),
+    needs: Sequence[Dependency] | None = None,
+    by_platform: bool = False,
+    **facts: Any,
+) -> NewTask:
+    """Return the task for :func:`submit` after its checks. ``needs``: its locked dependencies."""
+    if not by_platform:
+        require_readable(context, spec)
+    require_possible(session, spec)
+    quotas.require_priority(session, context.project_id, priority)
+    if spec.resources.gpus:
+        quotas.require_gpus(session, context.project_id, spec.resources.gpus * nodes_of(spec))
+    if spec.secrets:
+        secrets_service.require_usable(session, context, spec.secrets)
+    if needs is None:
+        needs = dependencies.lock_required_tasks(
+            session, context.project_id, dependencies.required_tasks(spec, after)
+        )
+    return new_task(
+        spec,
+        actor=context.actor,
+        project_id=context.project_id,
+        project_uuid=context.project_uuid,
+        priority=priority,
+        needs=needs,
+        personal_secrets=secrets_service.may_use_own(context),
+        **facts,
+    )
+
+
+def require_possible(session: Session, spec: TaskSpec) -> None:
+    """Refuse a task that no worker of the last days could run, even if it were idle.
+
+    Raises:
+        NoWorkerCanRun: it says what is missing.
+    """
+    require_fitting_queue(spec.type, spec.queue)
+    resources = spec.resources
+    if _is_plain(spec) and queries.any_worker_fits(
+        session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
+    ):
+        return
+    demand = Demand(**resources.model_dump(), queue=spec.queue, labels=frozenset(spec.labels))
+    missing = shortfalls(demand, queries.worker_offers(session).offers, nodes=nodes_of(spec))
+    if missing:
+        raise NoWorkerCanRun(
+            missing="; ".join(shortfall.en for shortfall in missing),
+            missing_zh="；".join(shortfall.zh for shortfall in missing),
+        )
+
+
+def possible_queries(specs: Iterable[TaskSpec]) -> list[CachedQuery]:
+    """Return the distinct queries that :func:`require_possible` will run for ``specs``."""
+    plain = {
+        (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)
+        for spec in specs
+        if _is_plain(spec)
+    }
+    return [
+        queries.any_worker_fits_query(queue, labels, cpus=cpus, memory_mb=memory_mb)
+        for queue, labels, cpus, memory_mb in plain
+    ]
+
+
+def _is_plain(spec: TaskSpec) -> bool:
+    """Return True if SQL alone can tell whether a worker could run it."""
+    return not spec.resources.gpus and nodes_of(spec) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """One submission, as in a request."""
+
+    spec: TaskSpec
+    name: str
+    priority: int = 5
+    after: Sequence[After] = ()
+    traceparent: str | None = None
+    """The caller's span, if it is not the current one."""
+
+
+def submit_checked(session: Session, context: ProjectContext, wanted: TaskRequest) -> Task:
+    """Queue a task after its checks.
+
+    Raises:
+        Problem: see :func:`prepare_new_task`.
+    """
+    return enqueue_all(session, [prepare_new_task(session, context, wanted)])[0]
+
+
+def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequest) -> NewTask:
+    """Return the task to queue, after its kind has checked and pinned its references.
+
+    Raises:
+        WrongTaskType: for types that are started through a resource of their own.
+        PermissionDenied: when the kind needs a permission that the caller lacks.
+        NotFound: for references to what does not exist or belongs to another project.
+        Problem: see :func:`submit`.
+    """
+    kind = kind_of(wanted.spec.type)
+    if kind.started_through is not None:
+        raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
+    context.require(kind.permission)
+    require_readable(context, wanted.spec)
+    # Tasks are locked before models, as at the end of a task, to prevent deadlocks.
+    needs = dependencies.lock_required_tasks(
+        session, context.project_id, dependencies.required_tasks(wanted.spec, wanted.after)
+    )
+    found = kind.prepare(session, context, wanted.spec)
+    new = _checked(
+        session,
+        context,
+        found.spec,
+        name=wanted.name,
+        priority=wanted.priority,
+        experiment_id=found.experiment_id,
+        model_id=found.model_id,
+        inputs=found.inputs,
+        needs=needs,
+    )
+    if wanted.traceparent is not None:
+        new.event["traceparent"] = wanted.traceparent
+    return new
+
+
+def change_status(
+    session: Session,
+    task: Task,
+    status: TaskStatus,
+    *,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
+    """Change the status as the transition table allows.
+
+    Every change is made here, except for starts (see ``claims``). ``ended_at`` is the reported end;
+    it is limited to the time between the start and now.
+
+    Raises:
+        TaskFinished: when the transition table does not allow the change.
+    """
+    if not may_become(TaskStatus(task.status), status, given_up=given_up):
+        raise TaskFinished(task_status=task.status)
+    task.status = status.value
+    now = func.clock_timestamp()
+    if status.is_final and ended_at is not None:
+        said = literal(ended_at, DateTime(timezone=True))
+        task.completed_at = func.greatest(Task.started_at, func.least(said, now))
+    elif status.is_final:
+        task.completed_at = now
+    task.scheduling.updated_at = now
+    session.flush()
+    run_status_hooks(session, task)
+
+
+def lock(session: Session, task_id: int) -> Task:
+    """Lock a task and return its current row."""
+    return session.scalars(
+        select(Task)
+        .where(Task.id == task_id)
+        .with_for_update(of=Task)
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def finish(
+    session: Session,
+    task: Task,
+    outcome: Outcome,
+    *,
+    actor: Actor = audit.SYSTEM,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
+    """Bring a task to its final status and run its kind's handler, in one transaction.
+
+    Tasks that wait for its success fail with it, and so do tasks that wait for those. Tasks that
+    read the model that it made get this model. A run that was ``given_up`` has a final status
+    already, and gets the right one; tasks that failed with it meanwhile stay failed.
+    """
+    _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
+    ended = deque([task])
+    while ended:
+        need = ended.popleft()
+        reason = f"It waited for the success of {need.name}, which ended as {need.status}."
+        dependents = dependencies.settle(session, need)
+        failed = [(dependent, reason) for dependent in dependents.failing]
+        for dependent in dependents.readers:
+            try:
+                kind_of(dependent.type).model_made(session, dependent, need)
+            except Problem as problem:
+                failed.append((dependent, str(problem)))
+        for dependent, error in failed:
+            _finish(session, dependent, Outcome(TaskStatus.FAILED, error=error), audit.SYSTEM)
+            ended.append(dependent)
+
+
+def _finish(
+    session: Session,
+    task: Task,
+    outcome: Outcome,
+    actor: Actor,
+    *,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
+    change_status(session, task, outcome.status, ended_at=ended_at, given_up=given_up)
+    task.error_message = None if outcome.error is None else clean_text(outcome.error)[:10_000]
+    task.scheduling.result = jsonable(outcome.result) or None
+    if outcome.status is TaskStatus.COMPLETED:
+        task.progress = 1.0
+    project = queries.project_uuid(session, task)
+    kind_of(task.type).finished(session, task, outcome)
+    add_event(session, task, outcome.status.value, error=task.error_message)
+    audit.record(
+        session,
+        actor,
+        ENDINGS[outcome.status],
+        "task",
+        task.uuid,
+        project=project,
+        outcome="failure" if outcome.status is TaskStatus.FAILED else "success",
+        type=task.type,
+        name=task.name,
+        attempt=task.scheduling.attempt,
+        error=task.error_message,
+    )
+    _notify_author(session, task, outcome, project)
+    session.flush()
+
+
+def _notify_author(session: Session, task: Task, outcome: Outcome, project: UUID | None) -> None:
+    if outcome.status is TaskStatus.CANCELLED:
+        return
+    done = outcome.status is TaskStatus.COMPLETED
+    # The domain notifies the author itself; webhooks of the project are still called.
+    told_already = done and kind_of(task.type).announces_success
+    announce(
+        session,
+        NotificationType.TASK_COMPLETED if done else NotificationType.TASK_FAILED,
+        to=[] if told_already else [task.scheduling.created_by],
+        project=project,
+        name=task.name,
+        task=task.uuid,
+        task_type=task.type,
+        error=task.error_message,
+    )
+
+
+def request_cancel(
+    session: Session, actor: Actor, task: Task, *, project: UUID | None = None
+) -> Task:
+    """Cancel a task: a waiting one ends at once; a running one writes a checkpoint first.
+
+    Raises:
+        TaskFinished: when it has ended already.
+    """
+    task = lock(session, task.id)
+    current = TaskStatus(task.status)
+    if current.is_final:
+        raise TaskFinished(task_status=task.status)
+    if current is TaskStatus.CANCELLING:
+        return task
+    if current is TaskStatus.RUNNING:
+        change_status(session, task, TaskStatus.CANCELLING)
+        add_event(session, task, "cancel_requested", by=actor.username)
+        audit.record(
+            session, actor, AuditAction.TASK_CANCEL_REQUESTED, "task", task.uuid, project=project
+        )
+    else:
+        finish(session, task, Outcome(TaskStatus.CANCELLED), actor=actor)
+    session.flush()
+    return task
+
+
+def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str, int]:
+    """Cancel the queued and running tasks of a user, in every project.
+
+    Returns the number of tasks under ``tasks_stopped``.
+    """
+    unfinished = [
+        status.value
+        for status in TaskStatus
+        if not status.is_final and status is not TaskStatus.CANCELLING
+    ]
+    stopped = 0
+    for task in session.scalars(
+        select(Task)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(TaskScheduling.created_by == author.id, Task.status.in_(unfinished))
+        .order_by(Task.id)  # the order in which several tasks are always locked
+    ).all():
+        # A task that ends at this moment needs no cancelling.
+        with contextlib.suppress(TaskFinished):
+            request_cancel(session, actor, task, project=queries.project_uuid(session, task))
+            stopped += 1
+    return {"tasks_stopped": stopped}
+
+
+def cancel_project_tasks(session: Session, actor: Actor, project_id: int, project: UUID) -> None:
+    """Cancel all tasks of a project that is about to be deleted.
+
+    Running tasks read the request with their next write; a task without a project is never claimed.
+    """
+    unfinished = [status.value for status in TaskStatus if not status.is_final]
+    for task in session.scalars(
+        select(Task)
+        .where(Task.project_id == project_id, Task.status.in_(unfinished))
+        .order_by(Task.id)  # the order in which several tasks are always locked
+    ).all():
+        # A task that ends at this moment needs no cancelling.
+        with contextlib.suppress(TaskFinished):
+            request_cancel(session, actor, task, project=project)

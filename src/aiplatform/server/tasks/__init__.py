@@ -1,1 +1,0 @@
-"""The task queue: submission, claims, leases, execution in child processes, and telemetry."""

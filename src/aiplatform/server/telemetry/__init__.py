@@ -1,0 +1,1 @@
+"""Telemetry of tasks: metrics, charts, logs, use of machines, and their retention."""

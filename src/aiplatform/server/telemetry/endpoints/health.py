@@ -1,0 +1,115 @@
+"""Routes that say whether the API lives, and whether each part of the platform works."""
+
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+import aiplatform
+from aiplatform.data.blobs import LocalBlobStore
+from aiplatform.server.core.broker import broker_answers
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.disks import DiskChecks
+from aiplatform.server.core.migrate import current_revision, expected_revision
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import get_store
+from aiplatform.server.identity.access import PUBLIC
+from aiplatform.server.queue import queries
+
+router = APIRouter()
+disks = DiskChecks()
+
+
+class Check(BaseModel):
+    """The state of one part: ``ok`` is true if it works, ``detail`` explains."""
+
+    ok: bool
+    detail: str
+
+
+class Health(BaseModel):
+    """The state of the platform.
+
+    ``ok``: all parts work. ``degraded``: requests are answered, but some work may have to wait.
+    ``down``: the database does not answer.
+    """
+
+    status: Literal["ok", "degraded", "down"]
+    version: str
+    checks: dict[str, Check]
+
+
+def _database_checks(session: Session) -> dict[str, Check]:
+    current, expected = current_revision(session.connection()), expected_revision()
+    workers = queries.live_workers(session)
+    names = ", ".join(worker.name for worker in workers)
+    return {
+        "database": Check(ok=True, detail="answers"),
+        "migrations": Check(
+            ok=current == expected, detail=f"at {current or 'none'}, expected {expected}"
+        ),
+        "workers": Check(ok=bool(workers), detail=names or "no heartbeat in the last 30 s"),
+    }
+
+
+def _storage_check() -> Check:
+    """Check the directory of a local store.
+
+    An object store is not checked: its own monitoring knows more than one request could tell.
+    """
+    try:
+        store = get_store()
+    except OSError as error:
+        return Check(ok=False, detail=f"can't be opened: {error.strerror or type(error).__name__}")
+    if isinstance(store, LocalBlobStore):
+        return _disk_check(store.root)
+    return Check(ok=True, detail="an object store")
+
+
+def _disk_check(directory: Path) -> Check:
+    found = disks.check(directory, get_settings().min_free_disk_bytes)
+    return Check(ok=found.ok, detail=found.detail)
+
+
+class Liveness(BaseModel):
+    """The answer of an API process that handles requests."""
+
+    status: Literal["ok"]
+    version: str
+
+
+@router.get("/api/v1/health", tags=["health"], dependencies=[Depends(PUBLIC)], summary="Liveness")
+async def health() -> Liveness:
+    """Answer without asking database, broker or disks, as often as a load balancer likes."""
+    return Liveness(status="ok", version=aiplatform.__version__)
+
+
+@router.get(
+    "/api/v1/health/details",
+    tags=["health"],
+    dependencies=[Depends(PUBLIC)],
+    summary="Health in detail",
+    responses={503: {"model": Health, "description": "The database does not answer"}},
+)
+def health_details(response: Response) -> Health:
+    """Check each part. The status code is 503 if the database does not answer."""
+    try:
+        with transaction() as session:
+            checks = _database_checks(session)
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0][:200]
+        checks = {"database": Check(ok=False, detail=reason)}
+    broker = broker_answers()
+    checks["broker"] = Check(ok=broker, detail="answers" if broker else "does not answer")
+    checks["uploads"] = _disk_check(get_settings().spool_dir)
+    checks["storage"] = _storage_check()
+    if not checks["database"].ok:
+        response.status_code = 503
+        return Health(status="down", version=aiplatform.__version__, checks=checks)
+    well = all(check.ok for check in checks.values())
+    return Health(
+        status="ok" if well else "degraded", version=aiplatform.__version__, checks=checks
+    )

@@ -1,0 +1,83 @@
+"""Routes that stream a task's status, progress, metrics, log and events as server-sent events.
+
+The ``id`` of each event holds the positions in the three tables that are read. A client that
+reconnects with ``Last-Event-ID`` misses nothing and gets nothing twice.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import document
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue import access
+from aiplatform.server.telemetry.service.feed import Feeds
+from aiplatform.server.telemetry.service.frames import Position, newest_position
+
+router = APIRouter(prefix="/api/v1")
+
+
+class Frames(StreamingResponse):
+    """A response of server-sent events that are bytes already: many watchers share one frame."""
+
+    media_type = "text/event-stream"
+
+
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def _renderer(request: Request) -> Callable[[Problem], bytes]:
+    def render(problem: Problem) -> bytes:
+        return f"event: error\ndata: {dumps(document(request, problem))}\n\n".encode()
+
+    return render
+
+
+@router.get("/tasks/{task}/events", response_class=Frames, summary="Watch a task live")
+async def watch_task(
+    request: Request,
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    last_event_id: Annotated[str | None, Header()] = None,
+    replay: Annotated[bool, Query(description="send past events first")] = True,
+) -> Frames:
+    """Send the events `status`, `progress`, `waiting`, `event`, `metrics` and `log`, then `end`.
+
+    `waiting` contains the reason why the task waits, as the field `waiting` of a task does. It is
+    sent again when the reason changes.
+
+    To continue after an event, send its `id` as `Last-Event-ID`. A caller who loses the permission
+    to watch gets an `error` event within seconds.
+    """
+    after = Position.read(last_event_id)
+    if last_event_id is None and not replay:
+        after = await run_in_threadpool(newest_position, task)
+    feeds: Feeds = request.app.state.feeds
+    return Frames(feeds.watch(task, context, after, _renderer(request)), headers=HEADERS)
+
+
+@router.get("/tasks/{task}/logs/stream", response_class=Frames, summary="Watch a log live")
+async def watch_task_log(
+    request: Request,
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    after: Annotated[
+        int, Query(ge=0, le=2**62, description="start after the chunk with this `seq`")
+    ] = 0,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Frames:
+    """Send only the log: events `log` with chunks like those of `GET …/logs`, `status` and `end`.
+
+    To continue, send `after` or `Last-Event-ID`; with both, `Last-Event-ID` counts.
+    """
+    position = Position(chunk=after) if last_event_id is None else Position.read(last_event_id)
+    feeds: Feeds = request.app.state.feeds
+    return Frames(
+        feeds.watch(task, context, position, _renderer(request), log_only=True), headers=HEADERS
+    )

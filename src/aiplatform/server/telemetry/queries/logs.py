@@ -1,0 +1,100 @@
+"""SELECT statements for log chunks."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Select,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import LogStream
+from aiplatform.server.queue.models import Task, TaskEvent
+from aiplatform.server.telemetry.models import LogChunk, MetricPoint
+
+CHUNKS_PER_PAGE = 500
+
+
+def chunks_after(
+    task_id: int, after: int, *, limit: int = CHUNKS_PER_PAGE, stream: LogStream | None = None
+) -> Select[Any]:
+    """Select the log chunks after a position."""
+    statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
+    if stream is not None:
+        statement = statement.where(LogChunk.stream == stream.value)
+    return statement.order_by(LogChunk.seq).limit(limit)
+
+
+def last_chunk(session: Session, task_id: int) -> int:
+    """Return the number of the task's last chunk, or 0 if it has none."""
+    last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
+    return session.scalar(last) or 0
+
+
+def chunks_between(
+    task_id: int,
+    first: int,
+    until: int,
+    *,
+    text: str | None = None,
+    level: int = 0,
+    stream: LogStream | None = None,
+    attempt: int | None = None,
+    since: datetime | None = None,
+    until_time: datetime | None = None,
+) -> Select[Any]:
+    """Select the chunks that may contain matching lines.
+
+    Chunks with a segment are always selected; the caller must search the segment itself. The time
+    of a plain chunk is the time at which its lines were read, or a moment later. A segment covers a
+    longer time, whose end is not known here.
+    """
+    own = [LogChunk.level >= level]
+    if text is not None:
+        own.append(LogChunk.text.icontains(text, autoescape=True))
+    if stream is not None:
+        own.append(LogChunk.stream == stream.value)
+    if since is not None:
+        own.append(LogChunk.recorded_at >= since)
+    if until_time is not None:
+        own.append(LogChunk.recorded_at < until_time)
+    plain = own[0]
+    for condition in own[1:]:
+        plain &= condition
+    statement = select(LogChunk).where(
+        LogChunk.task_id == task_id,
+        LogChunk.seq >= first,
+        LogChunk.seq < until,
+        or_(LogChunk.segment.is_not(None), plain),
+    )
+    if attempt is not None:
+        statement = statement.where(LogChunk.attempt == attempt)
+    return statement.order_by(LogChunk.seq)
+
+
+POINTS_PER_PAGE = 2000
+
+
+def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
+    """Return the ids of a task's last settled event, metric point and log chunk, or 0."""
+    task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
+    settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
+    event = select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id, settled)
+    point = select(func.max(MetricPoint.id)).where(MetricPoint.task_id == task_id)
+    chunk = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
+    return session.scalar(event) or 0, session.scalar(point) or 0, session.scalar(chunk) or 0
+
+
+def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
+    """Select the metric points after a position. Writers lock the task, so ids are commit order."""
+    return (
+        select(MetricPoint)
+        .where(MetricPoint.task_id == task_id, MetricPoint.id > after)
+        .order_by(MetricPoint.id)
+        .limit(limit)
+    )

@@ -1,0 +1,1 @@
+"""Pure rules of telemetry: levels of log lines, sampling of series, and alerts."""

@@ -1,0 +1,218 @@
+"""Stores points of external runs on the event loop, those of many requests together."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.async_database import AsyncDatabase, Batcher, fetch_rows
+from aiplatform.server.core.errors import NotFound, Problem
+from aiplatform.server.core.events import get_notifier
+from aiplatform.server.queue.errors import TaskFinished
+from aiplatform.server.telemetry.errors import NotReportedHere, RecordsMissing
+from aiplatform.server.telemetry.service.points import COPY, COPY_BEGIN, COPY_END, Report, copy_rows
+from aiplatform.server.telemetry.service.rollups import RollUps
+
+log = structlog.get_logger(__name__)
+
+LOCKED = """
+WITH locked AS MATERIALIZED (
+    SELECT t.id, t.uuid, t.project_id, t.type, t.status FROM tasks t
+    WHERE t.uuid = ANY(%(tasks)s::uuid[]) ORDER BY t.id FOR NO KEY UPDATE
+), renewed AS (
+    UPDATE external_runs r SET renewals = renewals + 1 FROM locked l WHERE r.task_id = l.id
+    RETURNING r.task_id, r.given_up
+)"""
+FOUND = """
+SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
+FROM locked l LEFT JOIN renewed h ON h.task_id = l.id
+"""
+LOCK = LOCKED + FOUND
+"""Statement that locks the tasks, always in the same order, and records heartbeats of their runs.
+
+With the lock held, points of a task get their ids in the order of their commits.
+"""
+
+ADD = f"""{LOCKED}, added AS (
+    INSERT INTO metric_points (task_id, attempt, key, step, value, recorded_at)
+    SELECT l.id, 1, sent.key, sent.step, sent.value, COALESCE(to_timestamp(sent.at), now())
+    FROM unnest(%(owners)s::uuid[], %(projects)s::integer[], %(keys)s::text[], %(steps)s::bigint[],
+                %(values)s::float8[], %(times)s::float8[]) WITH ORDINALITY
+         AS sent(owner, project, key, step, value, at, place)
+    JOIN locked l ON l.uuid = sent.owner AND l.project_id = sent.project
+    JOIN renewed h ON h.task_id = l.id
+    WHERE l.status IN ('running', 'cancelling') OR h.given_up
+    ORDER BY sent.place
+){FOUND}"""  # noqa: S608  (our own text)
+"""Statement that does the same and inserts a few points: one round trip, where a COPY takes four.
+
+The tasks whose points it ignores are those for which :func:`refusal` returns a problem.
+"""
+
+FEW_POINTS = 400
+"""Number of points up to which one statement costs less than a COPY."""
+
+TAKEN = """
+SELECT task_id, writer, taken FROM run_writers
+WHERE task_id = ANY(%(tasks)s::integer[]) AND writer = ANY(%(writers)s::uuid[])
+"""
+TAKE = """
+INSERT INTO run_writers (task_id, writer, taken)
+SELECT * FROM unnest(%(tasks)s::integer[], %(writers)s::uuid[], %(taken)s::bigint[])
+ON CONFLICT (task_id, writer) DO UPDATE SET taken = EXCLUDED.taken
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SentReport:
+    """One request of a caller that may write the project's tasks."""
+
+    project_id: int
+    task: UUID
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a request; the writer's points up to the number ``taken`` are stored."""
+
+    points: int
+    taken: int | None
+    status: TaskStatus
+
+
+class Ingest:
+    """The metrics ingestion of an API process: batches of the reports in progress."""
+
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+        self._reports: Batcher[SentReport, Accepted] = Batcher(self._write, lanes=2)
+        self._rollups = RollUps()
+
+    def close(self) -> None:
+        """Stop the summaries."""
+        self._rollups.close()
+
+    async def write(self, project_id: int, task: UUID, report: Report) -> Accepted:
+        """Store the points of one request; when this returns, they are committed.
+
+        Raises:
+            NotFound: when the project has no such task.
+            NotReportedHere: when a worker runs the task, and reports for it.
+            TaskFinished: when the run has ended.
+            RecordsMissing: when points before the first one were never sent.
+        """
+        return await self._reports.call(SentReport(project_id, task, report))
+
+    async def _write(self, sent: list[SentReport]) -> list[Accepted | Exception]:
+        few = sum(len(one.report.points) for one in sent) <= FEW_POINTS
+        plain = all(one.report.writer is None for one in sent)
+        write = self._write_few if few and plain else self._write_in_transaction
+        answers = await self._database.run(lambda connection: write(connection, sent))
+        notifier = get_notifier()
+        for one, (answer, task_id) in zip(sent, answers, strict=True):
+            if isinstance(answer, Accepted) and answer.points:
+                notifier.notify(f"task:{one.task}")
+                self._rollups.count(task_id, answer.points)
+        return [answer for answer, _ in answers]
+
+    async def _write_few(
+        self, connection: Any, sent: list[SentReport]
+    ) -> list[tuple[Accepted | Exception, int]]:
+        points = [(one, point) for one in sent for point in one.report.points]
+        values = {
+            "tasks": list({one.task for one in sent}),
+            "owners": [one.task for one, _ in points],
+            "projects": [one.project_id for one, _ in points],
+            "keys": [clean_text(point.key) for _, point in points],
+            "steps": [point.step for _, point in points],
+            "values": [float(point.value) for _, point in points],
+            "times": [point.time for _, point in points],
+        }
+        tasks = {row.uuid: row for row in await fetch_rows(connection, ADD, values)}
+        answers: list[tuple[Accepted | Exception, int]] = []
+        for one in sent:
+            task: Any = tasks.get(one.task)
+            fault = refusal(task, one)
+            if fault is not None:
+                answers.append((fault, 0))
+                continue
+            status = TaskStatus(task.status)
+            answers.append((Accepted(len(one.report.points), None, status), task.id))
+        return answers
+
+    async def _write_in_transaction(
+        self, connection: Any, sent: list[SentReport]
+    ) -> list[tuple[Accepted | Exception, int]]:
+        async with connection.transaction():
+            tasks = {
+                row.uuid: row
+                for row in await fetch_rows(
+                    connection, LOCK, {"tasks": list({one.task for one in sent})}
+                )
+            }
+            taken = await self._taken(connection, sent, tasks)
+            before = dict(taken)
+            answers: list[tuple[Accepted | Exception, int]] = []
+            pieces = [COPY_BEGIN]
+            for one in sent:
+                task: Any = tasks.get(one.task)
+                fault = refusal(task, one)
+                if fault is not None:
+                    answers.append((fault, 0))
+                    continue
+                report = one.report
+                points = report.points
+                reached = None
+                if report.writer is not None and report.first is not None:
+                    reached = taken.get((task.id, report.writer), 0)
+                    if report.first > reached + 1:
+                        answers.append((RecordsMissing(expected=reached + 1), 0))
+                        continue
+                    points = points[reached + 1 - report.first :]
+                    reached = max(reached, report.first + len(report.points) - 1)
+                    taken[task.id, report.writer] = reached
+                if points:
+                    pieces.append(copy_rows(task.id, 1, points))
+                status = TaskStatus(task.status)
+                answers.append((Accepted(len(points), reached, status), task.id))
+            if len(pieces) > 1:
+                pieces.append(COPY_END)
+                async with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+                    await copy.write(b"".join(pieces))
+            news = {key: reached for key, reached in taken.items() if before.get(key) != reached}
+            if news:
+                values = {
+                    "tasks": [task_id for task_id, _ in news],
+                    "writers": [writer for _, writer in news],
+                    "taken": list(news.values()),
+                }
+                await connection.execute(TAKE, values)
+            return answers
+
+    async def _taken(
+        self, connection: Any, sent: list[SentReport], tasks: dict[UUID, Any]
+    ) -> dict[tuple[int, UUID], int]:
+        writers = {one.report.writer for one in sent if one.report.writer is not None}
+        if not writers:
+            return {}
+        values = {"tasks": [task.id for task in tasks.values()], "writers": list(writers)}
+        rows = await fetch_rows(connection, TAKEN, values)
+        return {(row.task_id, row.writer): row.taken for row in rows}
+
+
+def refusal(task: Any, sent: SentReport) -> Problem | None:
+    """Return the problem of a request for ``task``, a row of :data:`LOCK`, or None if it is valid.
+
+    A run that was given up may still send its points: runs that are cut off buffer them.
+    """
+    if task is None or task.project_id != sent.project_id:
+        return NotFound(resource="task")
+    if task.given_up is None:
+        return NotReportedHere(task_type=task.type)
+    if TaskStatus(task.status).is_final and not task.given_up:
+        return TaskFinished(task_status=task.status)
+    return None

@@ -1,0 +1,122 @@
+"""Keeps the levels of metric series up to date: after points are stored, and before reads."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.database import transaction
+from aiplatform.server.telemetry.queries import series
+
+log = structlog.get_logger(__name__)
+EVERY = 50_000
+"""Number of new points of a task after which its levels are brought up to date."""
+
+SLICE = 200_000
+"""Number of points that are added to the levels in one transaction."""
+
+MAX_COUNTED = 10_000
+FEW = 5_000
+"""Number of points up to which a task needs no levels for charts."""
+
+_LOCK_TASK = text("SELECT id FROM tasks WHERE id = :task_id FOR NO KEY UPDATE")
+_SEEN = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id")
+_HOLD = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id FOR UPDATE")
+_BEGIN = text("INSERT INTO metric_rollups (task_id) VALUES (:task_id) ON CONFLICT DO NOTHING")
+_MOVE = text("UPDATE metric_rollups SET up_to = :up_to WHERE task_id = :task_id")
+_NEXT = text(
+    "SELECT max(id), count(*) FROM (SELECT id FROM metric_points "
+    "WHERE task_id = :task_id AND id > :after ORDER BY id LIMIT :slice) AS fresh"
+)
+
+
+def update_levels(task_id: int) -> None:
+    """Add all points of a task to its levels, in transactions of its own.
+
+    Points get their ids under the task's lock. So while this holds the lock for a moment, no
+    smaller id can appear later.
+    """
+    while True:
+        with transaction() as session:
+            if session.scalar(_LOCK_TASK, {"task_id": task_id}) is None:
+                return
+            after = session.scalar(_SEEN, {"task_id": task_id}) or 0
+            up_to, more = _next(session, task_id, after)
+        if up_to is None:
+            return
+        with transaction() as session:
+            _advance(session, task_id, up_to)
+        if not more:
+            return
+
+
+def update_levels_within(session: Session, task_id: int) -> None:
+    """Do the same in the caller's transaction, which must hold the task's lock."""
+    more = True
+    while more:
+        after = session.scalar(_SEEN, {"task_id": task_id}) or 0
+        up_to, more = _next(session, task_id, after)
+        if up_to is None:
+            return
+        _advance(session, task_id, up_to)
+
+
+def prepare_levels_for_charts(task_id: int) -> None:
+    """Bring the levels up to date if the task has so many points that a chart needs them."""
+    with transaction() as session:
+        after = session.scalar(_SEEN, {"task_id": task_id}) or 0
+        values = {"task_id": task_id, "after": after, "slice": FEW + 1}
+        up_to, fresh = session.execute(_NEXT, values).one()
+    if up_to is not None and (after or fresh > FEW):
+        update_levels(task_id)
+
+
+def _next(session: Session, task_id: int, after: int) -> tuple[int | None, bool]:
+    values = {"task_id": task_id, "after": after, "slice": SLICE}
+    up_to, fresh = session.execute(_NEXT, values).one()
+    return up_to, fresh == SLICE
+
+
+def _advance(session: Session, task_id: int, up_to: int) -> None:
+    session.execute(_BEGIN, {"task_id": task_id})
+    after = session.scalars(_HOLD, {"task_id": task_id}).one()
+    if after >= up_to:
+        return
+    series.add_to_levels(session, task_id, after=after, up_to=up_to)
+    session.execute(_MOVE, {"task_id": task_id, "up_to": up_to})
+
+
+class RollUps:
+    """Counts of new points by task, and a thread that brings the levels up to date."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._busy: set[int] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
+
+    def count(self, task_id: int, points: int) -> None:
+        """Count new points of a task. Returns at once."""
+        if len(self._counts) > MAX_COUNTED:
+            self._counts.clear()
+        counted = self._counts.get(task_id, 0) + points
+        if counted >= EVERY and task_id not in self._busy:
+            counted = 0
+            self._busy.add(task_id)
+            future = asyncio.get_running_loop().run_in_executor(self._thread, self._run, task_id)
+            future.add_done_callback(lambda _: self._busy.discard(task_id))
+        self._counts[task_id] = counted
+
+    def close(self) -> None:
+        """Stop the thread after its current work; the rest is done before somebody reads."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    def _run(task_id: int) -> Any:
+        try:
+            update_levels(task_id)
+        except SQLAlchemyError as error:
+            log.warning("levels are not up to date", task_id=task_id, error=str(error)[:200])
