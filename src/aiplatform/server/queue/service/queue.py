@@ -33,14 +33,13 @@ from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.queue.rules import Demand, may_become, shortfalls
 from aiplatform.server.queue.service import dependencies
 from aiplatform.server.queue.service.dependencies import Dependency
-from aiplatform.server.queue.service.hooks import run_status_hooks
 from aiplatform.server.queue.service.insertion import (
     NewTask,
     enqueue_all,
     new_task,
     require_fitting_queue,
 )
-from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of
+from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of, run_status_hooks
 from aiplatform.server.secrets import service as secrets_service
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
