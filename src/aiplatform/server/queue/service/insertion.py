@@ -285,32 +285,25 @@ def new_task(
 
 
 def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue several tasks at once. Workers are woken after the commit."""
-    with tracing.span("submit", "producer"):
-        # The worker reads this from the event, so that the trace continues there.
-        if (traceparent := tracing.traceparent()) is not None:
-            for one in new:
-                one.event["traceparent"] = traceparent
-        tasks = insert_and_wake(session, new)
-        for task in tasks:
-            tracing.describe(task=str(task.uuid), task_type=task.type)
-    return tasks
-
-
-def insert_and_wake(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue tasks like :func:`enqueue_all`, for callers that create the trace spans themselves.
+    """Queue several tasks at once. Workers are woken after the commit.
 
     Raises:
         OwnerInactive: see :func:`require_active_authors`.
     """
     if not new:
         return []
-    if get_settings().deactivated_tasks == "stop":
-        require_active_authors(session, new)
-    insert_tasks(session, new)
-    for one in new:
-        if one.needs:
-            dependencies.store(session, one.task, one.needs)
-    for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
-        wake(session, queue)
+    with tracing.span("submit", "producer"):
+        # The worker reads this from the event, so that the trace continues there.
+        if (traceparent := tracing.traceparent()) is not None:
+            for one in new:
+                one.event["traceparent"] = traceparent
+        if get_settings().deactivated_tasks == "stop":
+            require_active_authors(session, new)
+        insert_tasks(session, new)
+        for one in new:
+            if one.needs:
+                dependencies.store(session, one.task, one.needs)
+            tracing.describe(task=str(one.task.uuid), task_type=one.task.type)
+        for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
+            wake(session, queue)
     return [one.task for one in new]

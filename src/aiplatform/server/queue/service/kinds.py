@@ -9,7 +9,7 @@ Domains that care about tasks of any kind register hooks instead: :func:`on_end_
 check if the task concerns them, and do the work after the commit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,6 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.messages import Metrics
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import TaskSpec
-from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
@@ -92,11 +91,8 @@ class TaskKind:
     checkpoints: ClassVar[bool] = False
     """True if a stopped attempt can be continued; such tasks may be preempted."""
 
-    shares_commit: ClassVar[bool] = False
-    """True if submissions may share a transaction with others.
-
-    Their :meth:`prepare` only reads, looks up no tasks, and takes no locks except against deletion.
-    """
+    looks_at_others: ClassVar[bool] = True
+    """False if :meth:`prepare` looks up no other tasks, so that a batch is queued at once."""
 
     @property
     def retriable(self) -> bool:
@@ -115,14 +111,6 @@ class TaskKind:
             NotFound: for what does not exist or belongs to another project.
         """
         raise NotImplementedError
-
-    def prefetch_queries(
-        self,
-        context: ProjectContext,  # noqa: ARG002  (overridden)
-        specs: Sequence[Any],  # noqa: ARG002
-    ) -> Sequence[CachedQuery]:
-        """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
-        return ()
 
     def check_retry(
         self,

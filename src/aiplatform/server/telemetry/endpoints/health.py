@@ -81,9 +81,7 @@ class Liveness(BaseModel):
     version: str
 
 
-@router.get(
-    "/api/v1/health", tags=["health"], dependencies=[Depends(PUBLIC)], summary="Liveness"
-)
+@router.get("/api/v1/health", tags=["health"], dependencies=[Depends(PUBLIC)], summary="Liveness")
 async def health() -> Liveness:
     """Answer without asking database, broker or disks, as often as a load balancer likes."""
     return Liveness(status="ok", version=aiplatform.__version__)
