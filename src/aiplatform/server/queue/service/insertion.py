@@ -14,7 +14,7 @@ from aiplatform.protocol.encoding import clean_text, dumps, jsonable
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
-from aiplatform.server.core.audit import Actor, Event, columns
+from aiplatform.server.core.audit import Actor, Event
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.settings import DEFAULT_QUEUE, get_settings
 from aiplatform.server.core.statements import compiled
@@ -36,7 +36,7 @@ WITH new AS MATERIALIZED (
             preemptible boolean, time_limit_seconds integer, retry_seconds float8,
             blockers integer, max_attempts integer, not_before timestamptz, created_by integer,
             nodes integer, personal_secrets boolean,
-            inputs jsonb, event jsonb, audit jsonb)
+            inputs jsonb, event jsonb)
     ),
     task AS (
         INSERT INTO tasks (uuid, project_id, experiment_id, model_id, name, type, status, priority,
@@ -64,23 +64,6 @@ WITH new AS MATERIALIZED (
     event AS (
         INSERT INTO task_events (task_id, kind, data)
         SELECT id, 'submitted', event FROM task JOIN new USING (uuid)
-    ),
-    logged AS (
-        INSERT INTO audit_logs
-            (user_id, action, resource_type, resource_id, details, ip_address, user_agent)
-        SELECT a.user_id, a.action, a.resource_type, a.resource_id, a.details, a.ip_address,
-               a.user_agent
-        FROM new CROSS JOIN jsonb_to_record(new.audit) AS a(
-            user_id integer, action text, resource_type text, resource_id text, details jsonb,
-            ip_address inet, user_agent text)
-        ORDER BY place
-        RETURNING id, resource_id, action, user_id
-    ),
-    entry AS (
-        INSERT INTO audit_entries (audit_id, project_uuid, outcome, action, user_id)
-        SELECT logged.id, CAST(new.audit->>'project' AS uuid), new.audit->>'outcome',
-               logged.action, logged.user_id
-        FROM logged JOIN new ON CAST(new.uuid AS text) = logged.resource_id
     )
 SELECT task.id, task.created_at, scheduling.since, scheduling.updated_at
 FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
@@ -127,6 +110,7 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
         for entity in (scheduling, task):
             make_transient_to_detached(entity)
         session.add(task)
+    audit.record_many(session, [one.recorded for one in new])
 
 
 def require_active_authors(session: Session, new: Sequence[NewTask]) -> None:
@@ -170,7 +154,6 @@ def _row(place: int, new: NewTask) -> dict[str, Any]:
             for item in new.inputs
         ],
         "event": new.event,
-        "audit": columns(new.recorded),
     }
 
 
