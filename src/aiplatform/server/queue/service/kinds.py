@@ -9,7 +9,7 @@ Domains that care about tasks of any kind register hooks instead: :func:`on_end_
 check if the task concerns them, and do the work after the commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
