@@ -41,6 +41,7 @@ class DatasetImport(TaskKind):
     """A task that fetches rows from another server."""
 
     type = TaskType.DATASET_IMPORT
+    downloads = True
     permission = Permission.DATASETS_WRITE
     started_through = "projects/{project}/dataset-imports"
 

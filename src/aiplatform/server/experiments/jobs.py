@@ -42,6 +42,10 @@ class Training(TaskKind):
         """See :func:`trainings.copy_to_retry`."""
         trainings.copy_to_retry(session, task, again)
 
+    def processes(self, spec: dict[str, Any], gpus: int) -> int:
+        """Return the number that the spec asks for, or one per GPU."""
+        return int(spec.get("processes") or gpus or 1)
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return base model, rows and held-out rows."""
         return task_inputs(session, task)

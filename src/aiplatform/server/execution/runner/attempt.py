@@ -263,14 +263,14 @@ class Attempt:
     def _start(self, job: Job) -> None:
         job_file = self.directory / "job.json"
         job_file.write_text(dumps(job), encoding="utf-8")
-        imports = self.claim.task_type in processes.DOWNLOADING
-        told = processes.import_environment(self.settings) if imports else {}
+        downloads = kind_of(self.claim.task_type).downloads
+        told = processes.import_environment(self.settings) if downloads else {}
         serves, divides = job.serving is not None, job.ranks is not None
         if self.cores is not None:
             told |= rules.cpu_environment(self.cores, serves=serves, divides=divides)
         extra = {**told, **self.secrets}
-        environment = child_environment(self.directory, self.claim.devices, extra, network=imports)
         devices, deadline = self.claim.devices, self.settings.child_deadline_seconds
+        environment = child_environment(self.directory, devices, extra, network=downloads)
         self.child = from_spare(job, job_file, devices, environment, deadline)
         if self.child is None:
             self.child = Child(job_file, self.directory, environment)

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.messages import Event, Failure, Ranks, Result, ServingAddress
 from aiplatform.server.core import storage
 from aiplatform.server.core.files import fetch_tree
@@ -90,14 +89,13 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """Return the ranks of the job: the number of processes asked for, or one per GPU of a training.
+    """Return the ranks of the job, see :meth:`TaskKind.processes`.
 
     Returns None if one process runs the whole job. DeepSpeed needs ranks even then.
     """
-    if claim.task_type not in {TaskType.TRAINING, TaskType.SCRIPT}:
+    processes = kind_of(claim.task_type).processes(spec, len(claim.devices))
+    if processes is None:
         return None
-    leased = len(claim.devices) if claim.task_type == TaskType.TRAINING else 1
-    processes = spec.get("processes") or leased or 1
     if processes == 1 and claim.nodes == 1 and not uses_deepspeed(spec):
         return None
     return Ranks(

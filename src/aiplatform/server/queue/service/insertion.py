@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, make_transient_to_detached
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
-from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor, Event
@@ -177,12 +177,12 @@ def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
 
 
 def fits_queue(task_type: str, queue: str) -> bool:
-    """Return False if the queue is reserved for scripts and the task is not one.
+    """Return False if the queue is reserved for scripts and the type of task is not isolated.
 
     Workers of that queue may run as root, which only the isolation of scripts makes safe.
     """
     reserved = get_settings().script_queue
-    return reserved == DEFAULT_QUEUE or queue != reserved or task_type == TaskType.SCRIPT
+    return reserved == DEFAULT_QUEUE or queue != reserved or kind_of(task_type).runs_isolated
 
 
 def require_fitting_queue(task_type: str, queue: str) -> None:

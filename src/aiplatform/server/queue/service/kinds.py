@@ -88,6 +88,12 @@ class TaskKind:
     announces_success: ClassVar[bool] = False
     """True if ``finished`` itself notifies the author of a success."""
 
+    downloads: ClassVar[bool] = False
+    """True if the runtime downloads something; only then it gets proxy settings and online hubs."""
+
+    runs_isolated: ClassVar[bool] = False
+    """True if the runtime isolates the job, so that workers that run as root may take it."""
+
     checkpoints: ClassVar[bool] = False
     """True if a stopped attempt can be continued; such tasks may be preempted."""
 
@@ -147,6 +153,17 @@ class TaskKind:
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
         """Return why a task must fail although its attempt succeeded; it keeps its result."""
+
+    def processes(
+        self,
+        spec: dict[str, Any],  # noqa: ARG002  (overridden)
+        gpus: int,  # noqa: ARG002
+    ) -> int | None:
+        """Return how many processes per node share the job, or None if it can't be shared.
+
+        ``gpus`` is the number of GPUs that the attempt holds on this node.
+        """
+        return None
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the files that the runtime of ``task`` reads."""
