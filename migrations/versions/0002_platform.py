@@ -1401,7 +1401,7 @@ CREATE TABLE run_writers (
 ) WITH (fillfactor = 50);
 
 -- level: the highest level of the chunk's lines. levels: pairs of a line's number and the level
--- from there on. segment: the part of the log in a blob, see server/execution/runner/log_writer.py.
+-- from there on. segment: the part of the log in a blob, see server/execution/runner/writers.py.
 CREATE TABLE log_chunks (
     task_id integer NOT NULL REFERENCES tasks(id) ON DELETE CASCADE,
     seq bigint NOT NULL,

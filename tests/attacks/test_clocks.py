@@ -24,7 +24,7 @@ from aiplatform.protocol.enums import LogStream
 from aiplatform.server.audit.service.verification import verify_database
 from aiplatform.server.execution.models import ExternalRun
 from aiplatform.server.execution.service.attempts import Chunk
-from aiplatform.server.execution.service.run_logs import limit_rate
+from aiplatform.server.execution.service.external import limit_rate
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.models import AuthSession, AuthToken, LoginFailure, PasswordReset
 from aiplatform.server.identity.service import second_factor
@@ -198,13 +198,13 @@ CLOCK_READERS = {
         "signs calls, and signs them twice for longer or shorter"
     ),
     "notifications/service/outbox.py": "shown only",
-    "tasks/endpoints/runs.py": "bounds the times that runs report",
-    "tasks/runner/log_writer.py": "times of log lines",
-    "tasks/runner/process.py": "times of log lines",
-    "tasks/runner/sampling.py": "times of measurements",
-    "tasks/runner/spans.py": "times of traces",
-    "tasks/service/points.py": "times of metrics that come without",
-    "tasks/service/run_logs.py": "fills the allowance of a log; never from the future",
+    "execution/endpoints/runs.py": "bounds the times that runs report",
+    "execution/runner/writers.py": "times of log lines",
+    "execution/runner/process.py": "times of log lines",
+    "execution/runner/sampling.py": "times of measurements",
+    "execution/runner/attempt.py": "times of traces",
+    "telemetry/service/ingest.py": "times of metrics that come without",
+    "execution/service/external.py": "fills the allowance of a log; never from the future",
 }
 """Modules that read the clock of their machine, and why a jump of it does no harm."""
 

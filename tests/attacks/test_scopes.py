@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
-from aiplatform.server.execution.runner.secrets import reveal_secrets
+from aiplatform.server.execution.runner.layout import reveal_secrets
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import KeyGone

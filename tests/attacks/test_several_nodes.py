@@ -26,7 +26,7 @@ from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service.kinds import Outcome
-from aiplatform.server.telemetry.rules.alerts import Alert, AlertKind
+from aiplatform.server.telemetry.rules import Alert, AlertKind
 from aiplatform.server.telemetry.service import telemetry
 from aiplatform.server.telemetry.service.telemetry import Block
 from tests.conftest import environment

@@ -235,10 +235,8 @@ class Site:
         while time.monotonic() < deadline:
             self.maintain()
             with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-                if (
-                    httpx.get(f"{self.url}/api/v1/health/details", timeout=5).json()["status"]
-                    == "ok"
-                ):
+                answer = httpx.get(f"{self.url}/api/v1/health/details", timeout=5)
+                if answer.json()["status"] == "ok":
                     return
             time.sleep(0.2)
         tails = [f"{p.name}: {_tail(p.log)}" for p in (self.api, *self.workers)]

@@ -26,7 +26,7 @@ class SecretKind(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """The state of a task; ``tasks/rules/states.py`` lists the transitions."""
+    """The state of a task; ``queue/rules/states.py`` lists the transitions."""
 
     PENDING = "pending"
     RUNNING = "running"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+import aiplatform.server
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.audit.rules.findings import Kind
 from aiplatform.server.audit.service import sealing
@@ -394,6 +396,36 @@ class TestExport:
     def test_export_requires_the_permission(self, session: Session, api: Act) -> None:
         assert api(self.user).get("audit/export").status_code == 403
         assert api(None).get("audit/export").status_code == 401
+
+
+class TestWriter:
+    def test_entries_of_one_statement_keep_their_order_and_facts(self, session: Session) -> None:
+        user, project = make_user(session), uuid4()
+        events = [
+            audit.Event(
+                actor_for(user), AuditAction.TASK_COMPLETED, "task", project=project if n else None,
+                outcome="success" if n else "failure", details={"n": n},
+            )
+            for n in range(3)
+        ]  # fmt: skip
+        numbers = audit.record_many(session, events)
+        rows = session.execute(
+            select(AuditLog, AuditEntry)
+            .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
+            .where(AuditLog.id.in_(numbers))
+            .order_by(AuditLog.id)
+        ).all()
+        assert [log.id for log, _ in rows] == numbers
+        assert [log.details["n"] for log, _ in rows] == [0, 1, 2]
+        assert [entry.outcome for _, entry in rows] == ["failure", "success", "success"]
+        assert [entry.project_uuid for _, entry in rows] == [None, project, project]
+        assert {entry.user_id for _, entry in rows} == {user.id}
+
+    def test_only_one_module_writes_entries(self) -> None:
+        written = re.compile(r"INSERT INTO audit_(logs|entries)|AuditLog\(\w+=|AuditEntry\(\w+=")
+        server = Path(aiplatform.server.__path__[0])
+        writers = [path for path in server.rglob("*.py") if written.search(path.read_text())]
+        assert writers == [server / "core" / "audit.py"]
 
 
 class TestUnknownCallers:

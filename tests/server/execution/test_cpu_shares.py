@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from aiplatform.runtime import priority
-from aiplatform.server.execution import queries
-from aiplatform.server.execution.rules import cpu_shares
-from aiplatform.server.execution.rules.cpu_shares import NICENESS, PASSIVE, Cores
+from aiplatform.server.execution import queries, rules
+from aiplatform.server.execution.rules import NICENESS, PASSIVE, Cores
 from tests.server.queue.conftest import claim
 
 
@@ -33,21 +32,21 @@ def test_threads_are_reserved_cores_and_free_ones(cores: Cores, threads: int) ->
 
 def test_task_beside_others_waits_passively_and_is_nicer_than_servers() -> None:
     shared = Cores(2, 1, 0.1)
-    training = cpu_shares.cpu_environment(shared, serves=False, divides=False)
+    training = rules.cpu_environment(shared, serves=False, divides=False)
     assert PASSIVE.items() <= training.items()
     assert (training["OMP_NUM_THREADS"], training[NICENESS]) == ("2", "1")
-    serving = cpu_shares.cpu_environment(shared, serves=True, divides=False)
+    serving = rules.cpu_environment(shared, serves=True, divides=False)
     assert PASSIVE.items() <= serving.items()
     assert NICENESS not in serving
 
 
 def test_task_with_a_worker_of_its_own_waits_actively() -> None:
-    alone = cpu_shares.cpu_environment(Cores(2, 2, 0), serves=True, divides=False)
+    alone = rules.cpu_environment(Cores(2, 2, 0), serves=True, divides=False)
     assert alone == {"OMP_NUM_THREADS": "2"}
 
 
 def test_task_with_several_processes_divides_the_cores_itself() -> None:
-    assert "OMP_NUM_THREADS" not in cpu_shares.cpu_environment(
+    assert "OMP_NUM_THREADS" not in rules.cpu_environment(
         Cores(8, 4, 0), serves=False, divides=True
     )
 

@@ -21,6 +21,7 @@ from aiplatform.server.execution import runner
 from aiplatform.server.execution.service import attempts, nodes, workers
 from aiplatform.server.execution.service.attempts import Claim
 from aiplatform.server.execution.service.reaper import Reaper
+from aiplatform.server.experiments.jobs import Training
 from aiplatform.server.projects.models import Project, ProjectQuota
 from aiplatform.server.queue import queries
 from aiplatform.server.queue.errors import NoWorkerCanRun
@@ -49,6 +50,7 @@ def train(
 ) -> Submit:  # fmt: skip
     """Return a function that queues a training; each node executes ``script`` with its ranks."""
     monkeypatch.setitem(kinds._KINDS, TaskType.TRAINING, kind)
+    monkeypatch.setattr(kind, "processes", Training().processes)
 
     def train(script: str = "", *, nodes: int = 2, **options: Any) -> Task:
         spec = TrainingSpec(base_model=NO_MODEL, dataset=NOWHERE, nodes=nodes, **options)

@@ -11,7 +11,7 @@ from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import QualitySpec
 from aiplatform.server.core.database import commit
 from aiplatform.server.execution import runner
-from aiplatform.server.execution.rules.failures import is_transient, wait_before_retry
+from aiplatform.server.execution.rules import is_transient, wait_before_retry
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import queue

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
-from aiplatform.server.execution.rules import artifacts as rules
-from aiplatform.server.execution.service import external, run_artifacts
+from aiplatform.server.execution import rules
+from aiplatform.server.execution.service import external
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task
@@ -103,7 +103,7 @@ def test_artifact_for_a_task_of_a_worker_is_refused(
 def test_artifacts_beyond_the_limit_are_refused(
     owner: Api, run: str, home: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_artifacts, "MAX_ARTIFACTS", 2)
+    monkeypatch.setattr(external, "MAX_ARTIFACTS", 2)
     for name in ("a", "b"):
         assert put(owner, run, name, b"x").status_code == 200
     assert put(owner, run, "c", b"x").json()["code"] == "run.too_many_artifacts"

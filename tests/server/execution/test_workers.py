@@ -18,7 +18,7 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.execution import jobs, runner
-from aiplatform.server.execution.service import attempts, devices, workers
+from aiplatform.server.execution.service import attempts, workers
 from aiplatform.server.queue import queries
 from aiplatform.server.queue.models import Task, Worker
 from aiplatform.server.queue.rules import Device
@@ -224,7 +224,7 @@ class FakeNvml:
 def test_mig_instances_are_devices(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", FakeNvml())
     name = "NVIDIA A100-SXM4-80GB"
-    assert devices.machine_devices() == [
+    assert workers.machine_devices() == [
         Device("GPU-0", 81920, name), Device("MIG-0", 10240, name)
     ]  # fmt: skip
 

@@ -12,8 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.references import DatasetRef, FromTask
-from aiplatform.protocol.specs import EvaluationSpec
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
@@ -23,12 +21,10 @@ from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskInput
-from aiplatform.server.queue.service import TaskRequest
-from aiplatform.server.queue.service.group_commit import Submission
 from aiplatform.server.queue.service.kinds import Outcome
 from aiplatform.server.registry.models import Model
 from tests.conftest import Api
-from tests.factories import make_context, make_project, make_task
+from tests.factories import make_project, make_task
 from tests.server.experiments.manual_worker import ManualWorker, fresh, until_it_waits
 
 Submit = Callable[..., Any]
@@ -418,12 +414,3 @@ class TestPassConditions:
         self, tuned: Model, evaluate: Submit, condition: Any
     ) -> None:
         assert evaluate(str(tuned.uuid), pass_if=[condition]).status_code == 422
-
-
-def test_evaluation_from_task_shares_no_transaction(session: Session, project: Project) -> None:
-    def may_share(model: Any) -> bool:
-        spec = EvaluationSpec(model=model, dataset=DatasetRef(dataset=uuid4()))
-        return Submission(make_context(session, project), TaskRequest(spec, "evaluate")).may_share
-
-    assert may_share(uuid4())
-    assert not may_share(FromTask(from_task=uuid4()))

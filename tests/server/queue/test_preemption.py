@@ -7,8 +7,7 @@ from sqlalchemy import text
 
 from aiplatform.server.execution import runner
 from aiplatform.server.queue.models import Task
-from aiplatform.server.queue.rules.placement import Demand, Room
-from aiplatform.server.queue.rules.preemption import Runner, choose_victims
+from aiplatform.server.queue.rules.placement import Demand, Room, Runner, choose_victims
 from tests.server.queue.conftest import STOPS, claim, end, events, until
 
 Submit = Callable[..., Task]

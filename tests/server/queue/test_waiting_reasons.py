@@ -12,7 +12,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service.reasons import waiting_reasons
-from aiplatform.server.telemetry.service.frames import Position, read_page, state_frames
+from aiplatform.server.telemetry.service.feed import Position, read_page, state_frames
 from tests.conftest import Api
 from tests.factories import make_member, make_project, make_role, make_task
 from tests.server.queue.conftest import claim

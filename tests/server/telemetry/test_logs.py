@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import LogStream
 from aiplatform.server.core.database import commit
 from aiplatform.server.execution import runner
-from aiplatform.server.execution.runner.log_writer import RateLimiter
 from aiplatform.server.execution.runner.process import count_whole_characters
+from aiplatform.server.execution.runner.writers import RateLimiter
 from aiplatform.server.execution.service import attempts
 from aiplatform.server.execution.service.attempts import Chunk
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskEvent
 from aiplatform.server.telemetry.models import LogChunk
-from aiplatform.server.telemetry.rules.log_levels import Level, Parser, levels_of
+from aiplatform.server.telemetry.rules import Level, Parser, levels_of
 from tests.conftest import Api, environment
 from tests.server.queue.conftest import claim, end
 from tests.server.queue.test_endpoints import stream, token_of

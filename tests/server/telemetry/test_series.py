@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.queue.models import Task
-from aiplatform.server.telemetry.queries import series
-from aiplatform.server.telemetry.rules.series import summarise_series
+from aiplatform.server.telemetry import queries
+from aiplatform.server.telemetry.rules import summarise_series
 from aiplatform.server.telemetry.service import rollups
-from aiplatform.server.telemetry.service.points import COPY, COPY_BEGIN, COPY_END, Point, copy_rows
+from aiplatform.server.telemetry.service.ingest import COPY, COPY_BEGIN, COPY_END, Point, copy_rows
 from tests.factories import make_project, make_task
 
 Points = list[tuple[int, float]]
@@ -40,12 +40,12 @@ def drawn(session: Session, task: Task, points: int, **window: int) -> Any:
     """Return the points of a chart, and how many points the whole series has."""
     rollups.update_levels(task.id)
     session.rollback()
-    chart = series.chart(session, task.id, "loss", points=points, **window)
+    chart = queries.chart(session, task.id, "loss", points=points, **window)
     return [(step, float(value)) for step, value, _ in json.loads(chart.json)], chart.total
 
 
 def whole(session: Session, task: Task) -> Points:
-    text_ = series.history(session, task.id, "loss", limit=10**7)
+    text_ = queries.history(session, task.id, "loss", limit=10**7)
     return [(step, float(value)) for step, value, _ in json.loads(text_)]
 
 
@@ -123,7 +123,7 @@ def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> No
     expected = sorted(counting.items())
     assert whole(session, task) == expected
     low, high = min(expected, key=lambda p: (p[1], p[0])), max(expected, key=lambda p: p[1])
-    [row] = series.summary(session, task.id)
+    [row] = queries.summary(session, task.id)
     found = summarise_series(row)
     assert found["points"] == len(expected)
     assert (found["min_step"], found["min"]) == low

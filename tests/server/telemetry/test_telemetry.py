@@ -16,17 +16,16 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import commit
 from aiplatform.server.execution import runner
-from aiplatform.server.execution.rules.estimate import Estimate
+from aiplatform.server.execution.rules import Estimate
 from aiplatform.server.execution.runner import sampling
-from aiplatform.server.execution.runner.gpus import Gpus
-from aiplatform.server.execution.runner.sampling import Sampler
+from aiplatform.server.execution.runner.sampling import Gpus, Sampler
 from aiplatform.server.execution.service import attempts
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.models import Task, Worker
 from aiplatform.server.queue.rules import Device
-from aiplatform.server.telemetry.rules.alerts import AlertKind, Watch
+from aiplatform.server.telemetry.rules import AlertKind, Watch
 from aiplatform.server.telemetry.service import telemetry
 from aiplatform.server.telemetry.service.telemetry import Block, cost_of
 from tests.conftest import Api, environment

@@ -71,22 +71,34 @@ class Actor:
 
 SYSTEM = Actor(username="system")
 
-# One statement for the contract row and its entry. The database assigns number, uuid and time; a
-# trigger puts the row into the queue for sealing.
 _INSERT = text(
     """
-    WITH added AS (
+    WITH new AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+            place integer, user_id integer, action text, resource_type text, resource_id text,
+            details jsonb, ip_address inet, user_agent text, project uuid, outcome text)
+    ),
+    added AS (
         INSERT INTO audit_logs
             (user_id, action, resource_type, resource_id, details, ip_address, user_agent)
-        VALUES (:user_id, :action, :resource_type, :resource_id, CAST(:details AS jsonb),
-                CAST(:ip_address AS inet), :user_agent)
+        SELECT user_id, action, resource_type, resource_id, details, ip_address, user_agent
+        FROM new ORDER BY place
         RETURNING id, action, user_id
+    ),
+    numbered AS (
+        SELECT id, action, user_id, row_number() OVER (ORDER BY id) AS place FROM added
     )
     INSERT INTO audit_entries (audit_id, project_uuid, outcome, action, user_id)
-    SELECT id, CAST(:project AS uuid), :outcome, action, user_id FROM added
+    SELECT n.id, new.project, new.outcome, n.action, n.user_id
+    FROM numbered n JOIN new USING (place)
+    RETURNING audit_id
     """
 )
-_INSERT_ONE = text(f"{_INSERT.text} RETURNING audit_id")
+"""The statement that writes entries: the contract's rows, and the columns beside them.
+
+The database assigns number, uuid and time; numbers follow ``place``. A trigger puts the rows into
+the queue for sealing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +114,7 @@ class Event:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def columns(event: Event) -> dict[str, Any]:
-    """Return an entry's columns as JSON values, for callers with an INSERT of their own."""
+def _row(place: int, event: Event) -> dict[str, Any]:
     actor, details = event.actor, dict(event.details)
     if actor.username is not None:
         details["actor"] = {"uuid": actor.user_uuid, "username": actor.username}
@@ -111,6 +122,7 @@ def columns(event: Event) -> dict[str, Any]:
             details["actor"]["key"] = actor.key_uuid
     agent = actor.user_agent
     return {
+        "place": place,
         "user_id": actor.user_id,
         "action": event.action.value,
         "resource_type": event.resource_type,
@@ -121,11 +133,6 @@ def columns(event: Event) -> dict[str, Any]:
         "project": None if event.project is None else str(event.project),
         "outcome": event.outcome,
     }
-
-
-def _parameters(event: Event) -> dict[str, Any]:
-    row = columns(event)
-    return {**row, "details": dumps(row["details"])}
 
 
 def record(
@@ -145,14 +152,16 @@ def record(
     of the contract row to NULL. Never pass secrets in ``details``.
     """
     event = Event(actor, action, resource_type, resource_id, project, outcome, details)
-    number: int = session.execute(_INSERT_ONE, _parameters(event)).scalar_one()
+    [number] = record_many(session, [event])
     return number
 
 
-def record_many(session: Session, events: Sequence[Event]) -> None:
-    """Add an entry for each event, in one round trip to the database."""
-    if events:
-        session.execute(_INSERT, [_parameters(event) for event in events])
+def record_many(session: Session, events: Sequence[Event]) -> list[int]:
+    """Add an entry for each event with one statement, and return their numbers."""
+    if not events:
+        return []
+    rows = dumps([_row(place, event) for place, event in enumerate(events, start=1)])
+    return sorted(session.execute(_INSERT, {"rows": rows}).scalars())
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ CHORES = "chores"
 """Queue for short work that needs no resources."""
 
 WAKE = "aiplatform.tasks.wake"
-"""Name of the Celery task that lets a worker look for queued tasks; see ``tasks/jobs.py``."""
+"""Name of the Celery task that lets a worker look for queued tasks; see ``execution/jobs.py``."""
 
 
 COALESCE_SECONDS = 0.05

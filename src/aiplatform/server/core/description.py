@@ -4,17 +4,12 @@ FastAPI describes only what each route declares. This module adds the errors of 
 the media type of problem documents.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, _IncludedRouter
-from starlette.datastructures import URLPath
-from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
 
-from aiplatform.server.core.one_thread import answer_in_one_thread
 from aiplatform.server.core.problems import MEDIA_TYPE, ProblemDocument
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
@@ -86,48 +81,6 @@ class NestedRouterOptions(TypeError):
     """A router that was included with a prefix or dependencies that its own routes do not have."""
 
 
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-SOME_UUID = "00000000-0000-0000-0000-000000000000"
-MAX_CACHED_PATHS = 2000
-
-
-class RouteCache(BaseRoute):
-    """A cache from method and path to the route that matched them before.
-
-    Trying two hundred routes one after the other takes as long as the rest of many requests. The
-    route depends only on the method and the path, and not on uuids in the path.
-    """
-
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self.routes = routes
-        self.known: dict[tuple[str, str], BaseRoute] = {}
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return the route that matches the request; errors are left to the routes themselves."""
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        kind = scope["method"], UUID.sub(SOME_UUID, scope["path"])
-        route = self.known.get(kind)
-        if route is not None:
-            return route.matches(scope)
-        for route in self.routes:
-            match, inner = route.matches(scope)
-            if match == Match.FULL:
-                if len(self.known) >= MAX_CACHED_PATHS:  # paths contain names that users choose
-                    self.known.clear()
-                self.known[kind] = route
-                return match, inner
-        return Match.NONE, {}
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """Raise NoMatchFound: names belong to the routes."""
-        raise NoMatchFound(name, path_params)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request to the route that matched."""
-        await scope["route"].handle(scope, receive, send)
-
-
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -172,9 +125,7 @@ class DescribedApp(FastAPI):
         del routes[before:]
         for route in (route for router in routers for route in _flatten(router)):
             route.operation_id = route.name
-            answer_in_one_thread(route)
             routes.append(route)
-        routes.insert(0, RouteCache(routes[before:]))
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, built once."""

@@ -1,6 +1,5 @@
 """Task kinds of datasets: quality reports, imports and fixes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,9 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.query_cache import CachedQuery
-from aiplatform.server.datasets.queries import pins
-from aiplatform.server.datasets.service import fixes, gates, imports, quality, resumable
+from aiplatform.server.datasets.service import fixes, imports, quality, resumable
 from aiplatform.server.execution.service.periodic import on_hour
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
@@ -25,22 +22,11 @@ class DataQuality(TaskKind):
     type = TaskType.DATA_QUALITY
     permission = Permission.DATASETS_WRITE
     announces_success = True
-    shares_commit = True
+    looks_at_others = False
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """Pin the inputs of the report; see :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
-
-    def prefetch_queries(
-        self, context: ProjectContext, specs: Sequence[Any]
-    ) -> Sequence[CachedQuery]:
-        """Return the queries for the quality gate and for all datasets that the specs name.
-
-        The gate is needed because it names further datasets to compare with.
-        """
-        gate = gates.gate_query(context.project_id)
-        refs = [ref for spec in specs for ref in (spec.dataset, *spec.against)]
-        return pins.pins_query(context, refs), gate
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the version's rows and, if tokens are counted, the tokenizer."""
@@ -55,6 +41,7 @@ class DatasetImport(TaskKind):
     """A task that fetches rows from another server."""
 
     type = TaskType.DATASET_IMPORT
+    downloads = True
     permission = Permission.DATASETS_WRITE
     started_through = "projects/{project}/dataset-imports"
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import Blob, BlobRef, StoredFile
-from aiplatform.server.execution.rules.cpu_shares import Cores
+from aiplatform.server.execution.rules import Cores
 
 
 def artifacts_after(session: Session, task_id: int, path: str, *, limit: int) -> list[StoredFile]:

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.telemetry.rules.series import MAX_SECONDS, MAX_STEP
+from aiplatform.server.telemetry.rules import MAX_SECONDS, MAX_STEP
 
 
 class RunIn(Strict):

@@ -1,14 +1,11 @@
 """Task kinds of experiments: trainings, evaluations and external runs."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.query_cache import CachedQuery
-from aiplatform.server.datasets.queries import pins
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
@@ -45,6 +42,10 @@ class Training(TaskKind):
         """See :func:`trainings.copy_to_retry`."""
         trainings.copy_to_retry(session, task, again)
 
+    def processes(self, spec: dict[str, Any], gpus: int) -> int:
+        """Return the number that the spec asks for, or one per GPU."""
+        return int(spec.get("processes") or gpus or 1)
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return base model, rows and held-out rows."""
         return task_inputs(session, task)
@@ -67,17 +68,11 @@ class Evaluation(TaskKind):
 
     type = TaskType.EVALUATION
     permission = Permission.TRAINING_WRITE
-    shares_commit = True
+    looks_at_others = False
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
-
-    def prefetch_queries(
-        self, context: ProjectContext, specs: Sequence[Any]
-    ) -> Sequence[CachedQuery]:
-        """Return the queries for the datasets of the specs."""
-        return (pins.pins_query(context, [spec.dataset for spec in specs]),)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
         """See :func:`evaluations.pin_produced_model`."""

@@ -17,6 +17,7 @@ class ModelImport(TaskKind):
     """The import of a base model."""
 
     type = TaskType.MODEL_IMPORT
+    downloads = True
     permission = Permission.MODELS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:

@@ -21,6 +21,7 @@ class Script(TaskKind):
     type = TaskType.SCRIPT
     permission = Permission.TRAINING_WRITE
     checkpoints = True
+    runs_isolated = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """Check and pin what the script names; see :func:`service.prepare`."""
@@ -36,6 +37,10 @@ class Script(TaskKind):
     ) -> None:
         """Check that the script may run again; see :func:`service.require_runnable`."""
         service.require_runnable(session, context, task)
+
+    def processes(self, spec: dict[str, Any], gpus: int) -> int:  # noqa: ARG002
+        """Return the number that the script asks for, or 1."""
+        return int(spec.get("processes") or 1)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the code, datasets and models."""

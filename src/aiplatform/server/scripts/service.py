@@ -18,8 +18,8 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets
 from aiplatform.server.execution.errors import TooManyArtifacts
-from aiplatform.server.execution.rules.artifacts import MAX_ARTIFACTS
-from aiplatform.server.execution.service.run_artifacts import check_path
+from aiplatform.server.execution.rules import MAX_ARTIFACTS
+from aiplatform.server.execution.service.external import check_path
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue.models import Task

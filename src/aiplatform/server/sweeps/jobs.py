@@ -10,7 +10,7 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.execution.service.periodic import do_each, on_round
 from aiplatform.server.experiments import service as experiments
 from aiplatform.server.queue.errors import TaskFinished
-from aiplatform.server.queue.service.hooks import on_end_or_pause, on_points
+from aiplatform.server.queue.service.kinds import on_end_or_pause, on_points
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.service import check_experiment_deletion
 from aiplatform.server.sweeps.service.next_step import advance, pending_requests, send_request

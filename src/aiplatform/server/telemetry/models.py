@@ -35,7 +35,7 @@ class LogChunk(Base):
     """Consecutive lines of one stream. ``seq`` counts from 1 within the task.
 
     ``level`` is the highest level of the lines. ``levels`` lists the lines at which the level
-    changes, as ``rules.log_levels`` reads them. If lines were moved to a blob, ``segment``
+    changes, as ``rules.levels_of`` reads them. If lines were moved to a blob, ``segment``
     describes it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what was dropped.
     """
 

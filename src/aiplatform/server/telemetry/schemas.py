@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import LogLevel, LogStream, TaskStatus
 from aiplatform.protocol.specs import Strict
-from aiplatform.server.telemetry.rules.series import MAX_SECONDS, MAX_STEP
+from aiplatform.server.telemetry.rules import MAX_SECONDS, MAX_STEP
 
 
 class SeriesOut(BaseModel):

@@ -11,9 +11,9 @@ from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import ComparedRef
 from aiplatform.server.core.errors import Conflict, NotFound
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import reports
-from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import RequiredComparison, is_compared
 from aiplatform.server.datasets.service import base_models
 from aiplatform.server.datasets.service.gates import gate_of
@@ -58,7 +58,7 @@ def pin_comparisons(
 
 def _pin_all(
     session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
-) -> dict[tuple[UUID, Role, str], PinnedVersion]:
+) -> dict[tuple[UUID, Role, str], DatasetVersion]:
     found = {}
     for ref in refs:
         dataset, version = pin_version(session, context, ref.dataset, ref.version)
@@ -84,7 +84,7 @@ def gate_comparisons(
 
 
 def previous_comparisons(
-    session: Session, context: ProjectContext, dataset: Dataset | PinnedDataset
+    session: Session, context: ProjectContext, dataset: Dataset
 ) -> list[ComparedRef]:
     """Return what the last report of the dataset was compared with, except what the gate names."""
     config = reports.last_quality_spec(session, dataset.id) or {}
@@ -140,7 +140,7 @@ def existing_references(
     return left
 
 
-def needs_comparison(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
+def needs_comparison(session: Session, version: DatasetVersion, held_out: DatasetVersion) -> bool:
     """Return True if the newest report of a version is not compared with this evaluation data."""
     report = queries.report_of(session, version.id)
     wanted: RequiredComparison | None = reports.evaluation_data(session, held_out.id)

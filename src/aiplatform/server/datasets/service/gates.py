@@ -1,11 +1,8 @@
 """The quality gate before training: a project's rules for quality reports."""
 
-from collections.abc import Sequence
-from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
 
-from sqlalchemy import Integer, bindparam, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -13,8 +10,6 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
-from aiplatform.server.core.query_cache import CachedQuery, Key, cached
-from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
@@ -34,36 +29,10 @@ TYPO_SIMILARITY = 0.85
 """Similarity (0 to 1) above which an unknown code counts as a typo of one of the platform's."""
 
 
-@cache
-def _gate_statement() -> Compiled:
-    project = bindparam("project", type_=Integer())
-    return compiled(select(DatasetGate.gate).where(DatasetGate.project_id == project))
-
-
 def gate_of(session: Session, project_id: int) -> Gate:
     """Return the project's gate, or one without rules if none was set."""
-
-    def read() -> Gate:
-        return _gate_from(_gate_statement().all(session, project=project_id))
-
-    return cached(session, _key(project_id), read)
-
-
-def gate_query(project_id: int) -> CachedQuery:
-    """Return the query of :func:`gate_of`, to be sent with others."""
-    return CachedQuery(
-        _gate_statement(),
-        {"project": project_id},
-        lambda rows: {_key(project_id): _gate_from(rows)},
-    )
-
-
-def _key(project_id: int) -> Key:
-    return ("gate", project_id)
-
-
-def _gate_from(rows: Sequence[Any]) -> Gate:
-    return Gate.model_validate(rows[0].gate) if rows else Gate()
+    gate = session.scalar(select(DatasetGate.gate).where(DatasetGate.project_id == project_id))
+    return Gate() if gate is None else Gate.model_validate(gate)
 
 
 def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:

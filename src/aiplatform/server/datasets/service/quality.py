@@ -23,7 +23,7 @@ from aiplatform.server.datasets.models import (
     QualityReport,
     QualityReportHistory,
 )
-from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import gate_failures, status_after_report
 from aiplatform.server.datasets.service import base_models, comparison
 from aiplatform.server.datasets.service.gates import gate_of
@@ -41,7 +41,7 @@ MAX_LENGTH = 512
 """Default length in tokens beyond which a row is reported as too long."""
 
 
-def dataset_input(dataset: PinnedDataset, version: PinnedVersion, role: str) -> InputRef:
+def dataset_input(dataset: Dataset, version: DatasetVersion, role: str) -> InputRef:
     """Return a dataset version as the input of a task."""
     return InputRef(
         role=role,

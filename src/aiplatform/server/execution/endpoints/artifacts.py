@@ -29,7 +29,7 @@ from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution import queries
 from aiplatform.server.execution.schemas import ArtifactOut
-from aiplatform.server.execution.service import external, run_artifacts
+from aiplatform.server.execution.service import external
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, confirm
 from aiplatform.server.projects.service.quotas import check_storage_available
@@ -77,7 +77,7 @@ async def put_task_artifact(
     request: Request,
 ) -> ArtifactOut:
     """Store a file of an external run. An earlier file with the same path is replaced."""
-    run_artifacts.check_path(path)
+    external.check_path(path)
 
     def check_in_advance(size: int) -> None:
         with transaction() as session:
@@ -88,7 +88,7 @@ async def put_task_artifact(
         with transaction() as session:
             now = confirm(session, context, Permission.TASKS_WRITE)
             found = queue_queries.get_task(session, now, task)
-            return render(run_artifacts.add_artifact(session, now, found, path, spooled))
+            return render(external.add_artifact(session, now, found, path, spooled))
 
     limit = get_settings().max_upload_bytes
     return await receive_body(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response, status
 
 from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.execution.schemas import BeatIn, BeatOut, EndIn, LinesIn, RunIn
-from aiplatform.server.execution.service import external, run_logs
+from aiplatform.server.execution.service import external
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, queries
@@ -81,8 +81,8 @@ def report_log(
     lost.
     """
     found = queries.get_task(session, context, task)
-    lines = run_logs.log_lines(body.lines, time.time())
-    accepted, dropped, taken, now = run_logs.write_log(
+    lines = external.log_lines(body.lines, time.time())
+    accepted, dropped, taken, now = external.write_log(
         session, found, lines, writer=body.writer, first=body.first
     )
     return AcceptedOut(accepted=accepted, dropped_bytes=dropped, taken=taken, status=now)

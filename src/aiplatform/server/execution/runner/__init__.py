@@ -1,9 +1,9 @@
 """Runs one attempt on a worker: prepares its files, supervises its child, stores its output.
 
 ``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
-``layout`` prepares the child's files, ``secrets`` its secrets; ``process`` is the child with its
-pipes. ``log_writer`` handles its log, ``attempt_writer`` its transactions, ``sampling`` its use of
-the machine and ``spans`` its trace. ``spares`` starts a child ahead of its attempt.
+``layout`` prepares the child's files and secrets; ``process`` is the child with its pipes.
+``writers`` store its log and other output, ``sampling`` measures its use of the machine, and
+``spares`` starts a child ahead of its attempt.
 """
 
 from aiplatform.server.execution.runner.attempt import run_attempt

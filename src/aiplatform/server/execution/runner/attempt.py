@@ -1,9 +1,11 @@
-"""Supervises one attempt from claim to outcome, on a thread of the worker."""
+"""Supervises one attempt from claim to outcome, on a thread of the worker, and traces it."""
 
 import queue
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +35,18 @@ from aiplatform.server.core import tracing
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.execution.rules import cpu_shares
-from aiplatform.server.execution.rules.cpu_shares import Cores
-from aiplatform.server.execution.rules.estimate import Estimate
-from aiplatform.server.execution.rules.failures import is_transient
+from aiplatform.server.execution import rules
+from aiplatform.server.execution.rules import Cores, Estimate, is_transient
 from aiplatform.server.execution.runner import process as processes
-from aiplatform.server.execution.runner.addresses import serving_address
-from aiplatform.server.execution.runner.attempt_writer import AttemptWriter
 from aiplatform.server.execution.runner.layout import (
     fetch_checkpoint,
     fetch_inputs,
     make_directory,
+    mask_secrets,
     plan,
+    serving_address,
     shared_by,
 )
-from aiplatform.server.execution.runner.log_writer import LogWriter
 from aiplatform.server.execution.runner.node_group import NodeGroup
 from aiplatform.server.execution.runner.process import (
     Child,
@@ -58,14 +57,73 @@ from aiplatform.server.execution.runner.process import (
     kill_leftovers,
 )
 from aiplatform.server.execution.runner.sampling import Watched, get_sampler
-from aiplatform.server.execution.runner.secrets import mask_secrets
-from aiplatform.server.execution.runner.spans import Phases, attempt_span
 from aiplatform.server.execution.runner.spares import from_spare
+from aiplatform.server.execution.runner.writers import AttemptWriter, LogWriter
 from aiplatform.server.execution.service import attempts, fleet
 from aiplatform.server.execution.service.attempts import Chunk, Claim
+from aiplatform.server.queue import queries
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.service.insertion import require_fitting_queue
 from aiplatform.server.queue.service.kinds import Outcome, kind_of
+
+
+@contextmanager
+def attempt_span(claim: Claim) -> Iterator[None]:
+    """Make the attempt the current span, in the trace of the request that submitted the task.
+
+    If the database is away, the trace has no parent; the attempt runs all the same.
+    """
+    if not tracing.is_on():
+        yield
+        return
+    origin = None
+    try:
+        with transaction() as session:
+            origin = queries.origin_of(session, claim.task_id, claim.attempt)
+    except DBAPIError as error:
+        log.warning("the trace of the task's request is not known", error=str(error.orig)[:200])
+    parent = None if origin is None else origin.traceparent
+    if origin is not None:
+        tracing.record("wait", origin.waited_from.timestamp(), time.time(), parent)
+    attributes: dict[str, tracing.Attribute] = {
+        "aiplatform.task": str(claim.task_uuid),
+        "aiplatform.task.type": claim.task_type,
+        "aiplatform.task.attempt": claim.attempt,
+    }
+    with tracing.span("attempt", "consumer", parent=parent, attributes=attributes):
+        yield
+        _record_outcome(claim)
+
+
+def _record_outcome(claim: Claim) -> None:
+    try:
+        with transaction() as session:
+            outcome, error = queries.outcome_of(session, claim.task_id, claim.attempt)
+    except DBAPIError as away:
+        log.warning("the outcome is not known to the trace", error=str(away.orig)[:200])
+        return
+    # None means that the attempt lost its lease; another process ends it.
+    tracing.describe(outcome=outcome or "lost")
+    if outcome in {None, "failed", "lost"}:
+        tracing.fail((error or "")[:500])
+
+
+class Phases:
+    """Spans of the runtime's phases: each ends where the next begins."""
+
+    def __init__(self) -> None:
+        self._current: Any = None
+
+    def begin(self, phase: Phase) -> None:
+        """Begin the span of a phase, and end the last one."""
+        self.end(phase.time)
+        self._current = tracing.begin(phase.name, phase.time)
+
+    def end(self, at: float | None = None) -> None:
+        """End the span of the last phase."""
+        current, self._current = self._current, None
+        tracing.end(current, time.time() if at is None else at)
+
 
 log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 0.2
@@ -205,14 +263,14 @@ class Attempt:
     def _start(self, job: Job) -> None:
         job_file = self.directory / "job.json"
         job_file.write_text(dumps(job), encoding="utf-8")
-        imports = self.claim.task_type in processes.DOWNLOADING
-        told = processes.import_environment(self.settings) if imports else {}
+        downloads = kind_of(self.claim.task_type).downloads
+        told = processes.import_environment(self.settings) if downloads else {}
         serves, divides = job.serving is not None, job.ranks is not None
         if self.cores is not None:
-            told |= cpu_shares.cpu_environment(self.cores, serves=serves, divides=divides)
+            told |= rules.cpu_environment(self.cores, serves=serves, divides=divides)
         extra = {**told, **self.secrets}
-        environment = child_environment(self.directory, self.claim.devices, extra, network=imports)
         devices, deadline = self.claim.devices, self.settings.child_deadline_seconds
+        environment = child_environment(self.directory, devices, extra, network=downloads)
         self.child = from_spare(job, job_file, devices, environment, deadline)
         if self.child is None:
             self.child = Child(job_file, self.directory, environment)

@@ -1,6 +1,12 @@
-"""Prepares the directory of an attempt: inputs, the newest checkpoint, and room for its output."""
+"""Prepares what the child of an attempt finds: its directory, inputs, checkpoint and secrets.
 
+The directory has room for its output. Here are also the addresses at which a child listens, to
+serve requests or to train with other nodes, and the masking of secrets in its output.
+"""
+
+import secrets
 import shutil
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,20 +14,21 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskType
-from aiplatform.protocol.messages import Ranks
+from aiplatform.protocol.messages import Event, Failure, Ranks, Result, ServingAddress
 from aiplatform.server.core import storage
 from aiplatform.server.core.files import fetch_tree
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution import queries
-from aiplatform.server.execution.rules.cpu_shares import Cores
-from aiplatform.server.execution.runner.addresses import node_address
-from aiplatform.server.execution.runner.secrets import reveal_secrets
+from aiplatform.server.execution.rules import Cores
+from aiplatform.server.execution.runner.process import Item, Malformed
 from aiplatform.server.execution.service import attempts
-from aiplatform.server.execution.service.attempts import Claim
+from aiplatform.server.execution.service.attempts import Chunk, Claim
+from aiplatform.server.projects.models import Project
 from aiplatform.server.queue import queries as queue_queries
+from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service.kinds import Inputs, kind_of
+from aiplatform.server.secrets import service as secrets_service
 from aiplatform.server.telemetry.service import prometheus
 
 
@@ -82,14 +89,13 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """Return the ranks of the job: the number of processes asked for, or one per GPU of a training.
+    """Return the ranks of the job, see :meth:`TaskKind.processes`.
 
     Returns None if one process runs the whole job. DeepSpeed needs ranks even then.
     """
-    if claim.task_type not in {TaskType.TRAINING, TaskType.SCRIPT}:
+    processes = kind_of(claim.task_type).processes(spec, len(claim.devices))
+    if processes is None:
         return None
-    leased = len(claim.devices) if claim.task_type == TaskType.TRAINING else 1
-    processes = spec.get("processes") or leased or 1
     if processes == 1 and claim.nodes == 1 and not uses_deepspeed(spec):
         return None
     return Ranks(
@@ -147,3 +153,104 @@ def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
     target = directory / "resume" / f"checkpoint-{plan.resumes}"
     fetch_tree(plan.saved, target)
     return str(target)
+
+
+SHORTEST_MASKED = 6
+"""Length of the shortest values that are masked; shorter ones match too much ordinary text."""
+
+MASK = "[secret]"
+
+
+def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
+    """Return the values by environment variable, for this start of the task.
+
+    Raises:
+        NoSuchSecret, KeyFileUnusable, SecretUnreadable: the task can't be started.
+    """
+    wanted = (task.config or {}).get("secrets") or {}
+    if not wanted:
+        return {}
+    project = None if task.project_id is None else session.get(Project, task.project_id)
+    return secrets_service.reveal_for_task(
+        session,
+        wanted,
+        author_id=task.scheduling.created_by if task.scheduling.personal_secrets else None,
+        project_id=task.project_id,
+        project=None if project is None else project.uuid,
+        task=task.uuid,
+    )
+
+
+def mask_secrets(item: Item, secrets: dict[str, str]) -> Item:
+    """Replace the values of secrets in a message or log chunk of the child."""
+    values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
+    if not values:
+        return item
+    match item:
+        case Chunk():
+            item.text = _mask(item.text, values)
+        case Failure() | Malformed():
+            text = "error" if isinstance(item, Failure) else "reason"
+            object.__setattr__(item, text, _mask(getattr(item, text), values))
+        case Event() | Result():
+            object.__setattr__(item, "data", _mask(item.data, values))
+    return item
+
+
+def _mask(content: Any, values: list[str]) -> Any:
+    if isinstance(content, str):
+        for value in values:
+            content = content.replace(value, MASK)
+        return content
+    if isinstance(content, dict):
+        return {_mask(key, values): _mask(inner, values) for key, inner in content.items()}
+    if isinstance(content, list):
+        return [_mask(inner, values) for inner in content]
+    return content
+
+
+def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
+    """Return a socket for this attempt, or this machine's address if the API runs elsewhere."""
+    token = secrets.token_urlsafe(32)
+    host = settings.advertise_host
+    if host is not None:
+        return ServingAddress(host=host, token=token)
+    # A socket's path may have about 107 bytes, so the attempt's directory could be too long.
+    directory = settings.home / "run"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = f"{claim.task_id:x}-{claim.fence:x}.sock"
+    return ServingAddress(socket=str(directory / name), token=token)
+
+
+def node_address(settings: Settings) -> str:
+    """Return the address at which other workers reach this machine."""
+    return settings.node_host or settings.advertise_host or outbound_address()
+
+
+def outbound_address() -> str:
+    """Return this machine's address for outgoing connections, or the loopback address.
+
+    This sends nothing. Resolving the host's own name often gives an address that only the host
+    itself can reach.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation; no host has it
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def free_port(address: str) -> int:
+    """Return a port of the address on which nobody listens at this moment."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind((address, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def host_port(address: str, port: int) -> str:
+    """Return ``host:port`` as in URLs, with brackets around an IPv6 address."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -11,7 +11,7 @@ import structlog
 from aiplatform.protocol.messages import Failure, Result, Stopped
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.execution.rules.failures import is_transient
+from aiplatform.server.execution.rules import is_transient
 from aiplatform.server.execution.runner import process as processes
 from aiplatform.server.execution.runner.attempt import Attempt
 from aiplatform.server.execution.runner.node_group import POLL_SECONDS

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.messages import Failure, Job, Result, Stopped
 from aiplatform.server.execution.runner import process as processes
-from aiplatform.server.execution.runner.addresses import free_port, host_port, node_address
+from aiplatform.server.execution.runner.layout import free_port, host_port, node_address
 from aiplatform.server.execution.service import attempts, nodes
 from aiplatform.server.execution.service.nodes import Member, View
 from aiplatform.server.queue.errors import LostLease

@@ -21,7 +21,7 @@ import psutil
 import structlog
 from pydantic import ValidationError
 
-from aiplatform.protocol.enums import LogStream, TaskType
+from aiplatform.protocol.enums import LogStream
 from aiplatform.protocol.messages import (
     MAX_LINE_BYTES,
     SCRIPT_USER_FILE,
@@ -87,10 +87,6 @@ TRANSPORTS = ("GLOO_", "NCCL_")
 """Prefixes of the variables that tell the nodes of a training how to reach each other."""
 
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-
-
-DOWNLOADING = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
-"""The types of tasks that download something; only they get proxy settings and online hubs."""
 
 
 def import_environment(settings: Settings) -> dict[str, str]:

@@ -21,7 +21,7 @@ import structlog
 from aiplatform.protocol.messages import Begin, Job, Renew
 from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec, TrainingSpec
 from aiplatform.server.core.settings import Settings
-from aiplatform.server.execution.rules.cpu_shares import PASSIVE
+from aiplatform.server.execution.rules import PASSIVE
 from aiplatform.server.execution.runner import process
 from aiplatform.server.execution.runner.process import Child, child_environment, fits_pipe
 

@@ -20,14 +20,13 @@ from aiplatform.server.core.database import after_commit
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution.models import TaskCheckpoint
-from aiplatform.server.execution.rules.failures import wait_before_retry
+from aiplatform.server.execution.rules import wait_before_retry
 from aiplatform.server.queue import queries
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.models import Task, TaskAttempt, TaskLease
 from aiplatform.server.queue.rules import attempts_left
 from aiplatform.server.queue.service.claims import Claim, claim_next
-from aiplatform.server.queue.service.hooks import run_points_hooks
-from aiplatform.server.queue.service.kinds import Outcome, kind_of
+from aiplatform.server.queue.service.kinds import Outcome, kind_of, run_points_hooks
 from aiplatform.server.queue.service.queue import add_event, change_status, finish, lock, topic
 from aiplatform.server.telemetry import queries as telemetry_queries
 from aiplatform.server.telemetry.models import LogChunk

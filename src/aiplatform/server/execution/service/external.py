@@ -1,32 +1,47 @@
-"""External runs: begin, heartbeat and end. Their logs are in ``run_logs``, points in ``ingest``.
+"""External runs: begin, heartbeat, log, artifacts and end. Their points are in ``telemetry``.
 
 The task of such a run is running from the start. It holds no lease, so no worker claims it and it
 counts for no quota. Everybody who may write the project's tasks may report for it. A run that
-reports nothing for too long is given up: the platform ends it.
+reports nothing for too long is given up: the platform ends it. Lines of its log are stored within
+a rate.
 """
 
-from datetime import datetime
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.specs import ExternalSpec
-from aiplatform.server.core import audit
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.errors import InvalidFilePath
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.locks import AdvisoryLock
-from aiplatform.server.execution.models import ExternalRun
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled, disk_space_required
+from aiplatform.server.core.storage import BlobRef, StoredFile
+from aiplatform.server.execution.errors import TooManyArtifacts
+from aiplatform.server.execution.models import ExternalRun, RunWriter
+from aiplatform.server.execution.rules import MAX_ARTIFACTS, path_fault
+from aiplatform.server.execution.service.attempts import Chunk
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue import queries
 from aiplatform.server.queue.errors import TaskFinished
 from aiplatform.server.queue.models import Task, TaskScheduling
+from aiplatform.server.queue.rules import LOG_TAIL_CHARACTERS
 from aiplatform.server.queue.service.kinds import Outcome
 from aiplatform.server.queue.service.queue import add_event, finish, lock, topic
-from aiplatform.server.telemetry.errors import NotReportedHere
+from aiplatform.server.telemetry.errors import NotReportedHere, RecordsMissing
+from aiplatform.server.telemetry.models import LogChunk
+from aiplatform.server.telemetry.rules import Level, Parser
 
 QUEUE = "external"
 """Placeholder for the queue of external runs; no worker may serve it."""
@@ -213,3 +228,222 @@ def require_open(session: Session, task: Task) -> ExternalRun:
     if TaskStatus(task.status).is_final and not run.given_up:
         raise TaskFinished(task_status=task.status)
     return run
+
+
+CALM_SECONDS = 2.0
+"""Seconds of the rate that must be free again before lines are kept, once some were dropped."""
+
+
+def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
+    """Convert the lines of a request to chunks of the log."""
+    return [
+        Chunk(LogStream(line.stream), line.text, now if line.time is None else line.time)
+        for line in lines
+    ]
+
+
+def write_log(
+    session: Session,
+    task: Task,
+    lines: Sequence[Chunk],
+    *,
+    writer: UUID | None = None,
+    first: int | None = None,
+) -> tuple[int, int, int | None, TaskStatus]:
+    """Add lines to the log of a run.
+
+    If the run prints faster than a task may, the excess is dropped, and a line in the log says so.
+
+    Returns:
+        The number of new lines, the number of bytes dropped, the number up to which the writer's
+        records are stored, and the status.
+
+    Raises:
+        NotReportedHere, TaskFinished, RecordsMissing: as for points.
+    """
+    task = lock(session, task.id)
+    run = require_open(session, task)
+    run.renewals += 1
+    reached = None
+    if writer is not None and first is not None:
+        before = _taken(session, task.id, writer)
+        if first > before + 1:
+            raise RecordsMissing(expected=before + 1)
+        lines = lines[before + 1 - first :]
+        reached = before + len(lines)
+        _take(session, task.id, writer, reached)
+    lost = run.log_lost_bytes
+    if lines:
+        _add_chunks(session, task, _keep_within_rate(session, task, run, lines))
+    return len(lines), run.log_lost_bytes - lost, reached, TaskStatus(task.status)
+
+
+def _keep_within_rate(
+    session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]
+) -> list[Chunk]:
+    """Return the lines to store, within the run's rate."""
+    settings = get_settings()
+    for line in lines:
+        text = clean_text(line.text)
+        line.text = text if text.endswith("\n") else text + "\n"
+    lost, rate = run.log_lost_bytes, settings.log_bytes_per_second
+    burst, now = settings.log_burst_bytes, time.time()
+    kept = limit_rate(run, lines, rate=rate, burst=burst, now=now)
+    if run.log_lost_bytes and not lost:
+        add_event(session, task, "log_flooded", bytes_per_second=rate)
+    return kept
+
+
+def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
+    seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == task.id)) or 0
+    merged: list[Chunk] = []
+    for line in lines:
+        last = merged[-1] if merged else None
+        if last is not None and last.stream is line.stream and not (last.segment or line.segment):
+            last.text += line.text
+        else:
+            merged.append(line)
+    for chunk in merged:
+        if chunk.segment is None:
+            level, chunk.levels = Parser().runs(chunk.text)
+            chunk.level = int(level)
+    session.add_all(
+        LogChunk(
+            task_id=task.id,
+            seq=seq + place,
+            attempt=1,
+            stream=chunk.stream.value,
+            text=chunk.text,
+            level=chunk.level,
+            levels=chunk.levels,
+            segment=chunk.segment,
+            recorded_at=datetime.fromtimestamp(chunk.time, UTC),
+        )
+        for place, chunk in enumerate(merged, 1)
+    )
+    added = "".join(chunk.text for chunk in merged)
+    tail = session.scalar(select(Task.logs).where(Task.id == task.id)) or ""
+    task.logs = (tail + added)[-LOG_TAIL_CHARACTERS:]
+    notify(session, topic(task))
+    session.flush()
+
+
+def limit_rate(
+    run: ExternalRun, lines: Sequence[Chunk], *, rate: float, burst: float, now: float
+) -> list[Chunk]:
+    """Return the lines that are kept, with a line of the platform in place of dropped ones.
+
+    This reduces the run's allowance, which refills as time passes from line to line, up to ``now``:
+    a log that is sent late, all at once, is no flood. ``rate`` is in bytes per second, ``burst`` in
+    bytes, times are in seconds since the epoch.
+    """
+    allowance = burst if run.log_allowance is None else run.log_allowance
+    # If the clock was set back, the allowance would not refill until the old time is reached again.
+    filled = None if run.log_filled_at is None else min(run.log_filled_at.timestamp(), now)
+    kept: list[Chunk] = []
+    lost: list[int] = []
+    for line in lines:
+        size, at = len(line.text.encode()), min(line.time, now)
+        filled = at if filled is None else filled
+        allowance = min(burst, allowance + rate * max(0.0, at - filled))
+        filled = max(filled, at)
+        if lost and allowance >= min(burst, rate * CALM_SECONDS):
+            kept.append(_in_place_of(run, lost, rate, at))
+            lost = []
+        if lost or size > allowance:
+            lost.append(size)
+        else:
+            allowance -= size
+            kept.append(line)
+    if lost:
+        kept.append(_in_place_of(run, lost, rate, min(lines[-1].time, now)))
+    run.log_allowance = allowance
+    run.log_filled_at = None if filled is None else datetime.fromtimestamp(filled, UTC)
+    return kept
+
+
+def _in_place_of(run: ExternalRun, lost: Sequence[int], rate: float, at: float) -> Chunk:
+    run.log_lost_bytes += sum(lost)
+    text = f"{sum(lost):,} bytes in {len(lost):,} lines were dropped here: "
+    text += f"the run prints more than {rate / 1000:.0f} kB/s."
+    chunk = Chunk(LogStream.SYSTEM, text + "\n", at)
+    chunk.level, chunk.levels = int(Level.WARNING), [[0, int(Level.WARNING)]]
+    gone = {"lost_bytes": sum(lost), "lost_lines": len(lost)}
+    chunk.segment = {"sha256": None, "bytes": 0, "lines": 0, **gone}
+    return chunk
+
+
+def _taken(session: Session, task_id: int, writer: UUID) -> int:
+    return (
+        session.scalar(
+            select(RunWriter.taken).where(RunWriter.task_id == task_id, RunWriter.writer == writer)
+        )
+        or 0
+    )
+
+
+def _take(session: Session, task_id: int, writer: UUID, taken: int) -> None:
+    statement = insert(RunWriter).values(task_id=task_id, writer=writer, taken=taken)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["task_id", "writer"], set_={"taken": statement.excluded.taken}
+        )
+    )
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that no artifact can have.
+
+    Raises:
+        InvalidFilePath: with the reason.
+    """
+    fault = path_fault(path)
+    if fault is not None:
+        raise InvalidFilePath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
+
+
+def add_artifact(
+    session: Session, context: ProjectContext, task: Task, path: str, spooled: Spooled
+) -> StoredFile:
+    """Store a file of an external run, replacing an earlier one with the same path.
+
+    Raises:
+        NotReportedHere: when a worker runs the task, and so stores its files.
+        TaskFinished: when the run has ended, unless it was ended because of its silence.
+        InvalidFilePath: when the path is used as a folder by another file, or the reverse.
+        TooManyArtifacts: when the run has ``MAX_ARTIFACTS`` files already.
+        QuotaExceeded: when the project has no storage left for it.
+        InsufficientStorage: when the disk is full.
+    """
+    task = lock(session, task.id)
+    require_open(session, task).renewals += 1
+    own = BlobRef.task_id == task.id
+    folders = [path[:place] for place, letter in enumerate(path) if letter == "/"]
+    clash = or_(BlobRef.path.in_(folders), func.starts_with(BlobRef.path, literal(f"{path}/")))
+    if session.scalar(select(BlobRef.id).where(own, clash).limit(1)) is not None:
+        raise InvalidFilePath(
+            path=path[:200],
+            reason="another file of the run uses this path as a folder, or a part of it as a file",
+            reason_zh="与该运行的另一文件冲突（同名文件夹）",
+        )
+    session.execute(delete(BlobRef).where(own, BlobRef.path == path))
+    if (session.scalar(select(func.count()).where(own)) or 0) >= MAX_ARTIFACTS:
+        raise TooManyArtifacts(limit=MAX_ARTIFACTS)
+    file = StoredFile(path, spooled.sha256, spooled.size)
+    quotas.charge_storage(session, context.project_id, file.size)
+    with disk_space_required():
+        storage.store_file(session, spooled.path, file.sha256, file.size, move=True)
+    storage.add_reference(session, file, project_id=context.project_id, task_id=task.id)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_ARTIFACT_UPLOADED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        path=path,
+        size=file.size,
+        sha256=file.sha256,
+    )
+    session.flush()
+    return file

@@ -1,12 +1,5 @@
 """SELECT statements of the queue: tasks and their parts, counts, waiting tasks, and workers."""
 
-from aiplatform.server.queue.queries.counts import (
-    count_waiting,
-    oldest_wait,
-    running_by_type,
-    unfinished_counts,
-    waiting_by_queue,
-)
 from aiplatform.server.queue.queries.tasks import (
     EVENTS_PER_PAGE,
     NamedTask,
@@ -14,6 +7,7 @@ from aiplatform.server.queue.queries.tasks import (
     TaskReferences,
     attempts,
     blocking_tasks,
+    count_waiting,
     experiment_id,
     get_task,
     inputs_of,
@@ -21,20 +15,23 @@ from aiplatform.server.queue.queries.tasks import (
     list_tasks,
     named_tasks,
     needs_of,
+    oldest_wait,
     origin_of,
     outcome_of,
     project_uuid,
+    running_by_type,
     settled_events,
     task_by_uuid,
     task_references,
+    unfinished_counts,
     unfinished_in_inactive_projects,
+    waiting_by_queue,
 )
 from aiplatform.server.queue.queries.waiting import pick, queue_positions, tasks_ahead
 from aiplatform.server.queue.queries.workers import (
     HeldLease,
     WorkerRow,
     any_worker_fits,
-    any_worker_fits_query,
     attempt_of,
     devices_of,
     holders,
@@ -59,7 +56,6 @@ __all__ = [
     "TaskReferences",
     "WorkerRow",
     "any_worker_fits",
-    "any_worker_fits_query",
     "attempt_of",
     "attempts",
     "blocking_tasks",

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.query_cache import CachedQuery, Key, cached
 from aiplatform.server.core.statements import Compiled, compiled, fetch_all
 from aiplatform.server.queue.models import (
     Task,
@@ -284,15 +283,13 @@ def holders(session: Session, project_id: int | None) -> Holders:
     )
 
 
-COULD_RUN = compiled(
-    text(f"""
+COULD_RUN = text(f"""
 SELECT EXISTS (
     SELECT FROM workers
     WHERE heartbeat_at > clock_timestamp() - {FORGOTTEN} AND queues @> CAST(:queue AS jsonb)
       AND labels @> CAST(:labels AS jsonb) AND cpus >= :cpus AND memory_mb >= :memory_mb
 ) AS found
 """)  # noqa: S608  (constants)
-)
 
 
 def any_worker_fits(
@@ -302,29 +299,13 @@ def any_worker_fits(
 
     This settles nearly every submission; otherwise the rules explain what is missing.
     """
-    values = _demanded(queue, labels, cpus, memory_mb)
-    return cached(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
-
-
-def any_worker_fits_query(
-    queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
-) -> CachedQuery:
-    """Return the statement of :func:`any_worker_fits`, to be sent together with others."""
-    values = _demanded(queue, labels, cpus, memory_mb)
-    return CachedQuery(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
-
-
-def _demanded(queue: str, labels: Sequence[str], cpus: float, memory_mb: int) -> dict[str, Any]:
-    return {
+    values = {
         "queue": dumps([queue]),
         "labels": dumps(labels),
         "cpus": cpus,
         "memory_mb": memory_mb,
     }
-
-
-def _key(demanded: dict[str, Any]) -> Key:
-    return ("could run", *demanded.values())
+    return bool(session.execute(COULD_RUN, values).scalar_one())
 
 
 def attempt_of(session: Session, task_id: int) -> int:

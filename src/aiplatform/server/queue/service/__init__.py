@@ -1,11 +1,16 @@
 """Use cases of the queue.
 
 ``kinds`` holds what the owning domains register for their types of tasks. ``queue`` submits and
-cancels, ``reordering`` changes priority and place, ``control`` pauses, resumes and retries.
-``claims`` takes a task for a worker.
+cancels, ``control`` pauses, resumes, retries and reorders. ``claims`` takes a task for a worker.
 """
 
-from aiplatform.server.queue.service.control import request_pause, resume, retry
+from aiplatform.server.queue.service.control import (
+    move_before,
+    request_pause,
+    resume,
+    retry,
+    set_priority,
+)
 from aiplatform.server.queue.service.queue import (
     TaskRequest,
     cancel_project_tasks,
@@ -15,7 +20,6 @@ from aiplatform.server.queue.service.queue import (
     submit,
     submit_checked,
 )
-from aiplatform.server.queue.service.reordering import move_before, set_priority
 
 __all__ = [
     "TaskRequest",

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session, make_transient_to_detached
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
-from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
-from aiplatform.server.core.audit import Actor, Event, columns
+from aiplatform.server.core.audit import Actor, Event
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.settings import DEFAULT_QUEUE, get_settings
@@ -37,7 +37,7 @@ WITH new AS MATERIALIZED (
             preemptible boolean, time_limit_seconds integer, retry_seconds float8,
             blockers integer, max_attempts integer, not_before timestamptz, created_by integer,
             nodes integer, personal_secrets boolean,
-            inputs jsonb, event jsonb, audit jsonb)
+            inputs jsonb, event jsonb)
     ),
     task AS (
         INSERT INTO tasks (uuid, project_id, experiment_id, model_id, name, type, status, priority,
@@ -65,23 +65,6 @@ WITH new AS MATERIALIZED (
     event AS (
         INSERT INTO task_events (task_id, kind, data)
         SELECT id, 'submitted', event FROM task JOIN new USING (uuid)
-    ),
-    logged AS (
-        INSERT INTO audit_logs
-            (user_id, action, resource_type, resource_id, details, ip_address, user_agent)
-        SELECT a.user_id, a.action, a.resource_type, a.resource_id, a.details, a.ip_address,
-               a.user_agent
-        FROM new CROSS JOIN jsonb_to_record(new.audit) AS a(
-            user_id integer, action text, resource_type text, resource_id text, details jsonb,
-            ip_address inet, user_agent text)
-        ORDER BY place
-        RETURNING id, resource_id, action, user_id
-    ),
-    entry AS (
-        INSERT INTO audit_entries (audit_id, project_uuid, outcome, action, user_id)
-        SELECT logged.id, CAST(new.audit->>'project' AS uuid), new.audit->>'outcome',
-               logged.action, logged.user_id
-        FROM logged JOIN new ON CAST(new.uuid AS text) = logged.resource_id
     )
 SELECT task.id, task.created_at, scheduling.since, scheduling.updated_at
 FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
@@ -128,6 +111,7 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
         for entity in (scheduling, task):
             make_transient_to_detached(entity)
         session.add(task)
+    audit.record_many(session, [one.recorded for one in new])
 
 
 def require_active_authors(session: Session, new: Sequence[NewTask]) -> None:
@@ -171,7 +155,6 @@ def _row(place: int, new: NewTask) -> dict[str, Any]:
             for item in new.inputs
         ],
         "event": new.event,
-        "audit": columns(new.recorded),
     }
 
 
@@ -195,12 +178,12 @@ def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
 
 
 def fits_queue(task_type: str, queue: str) -> bool:
-    """Return False if the queue is reserved for scripts and the task is not one.
+    """Return False if the queue is reserved for scripts and the type of task is not isolated.
 
     Workers of that queue may run as root, which only the isolation of scripts makes safe.
     """
     reserved = get_settings().script_queue
-    return reserved == DEFAULT_QUEUE or queue != reserved or task_type == TaskType.SCRIPT
+    return reserved == DEFAULT_QUEUE or queue != reserved or kind_of(task_type).runs_isolated
 
 
 def require_fitting_queue(task_type: str, queue: str) -> None:
@@ -286,34 +269,27 @@ def new_task(
 
 
 def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue several tasks at once. Workers are woken after the commit."""
-    with tracing.span("submit", "producer"):
-        # The worker reads this from the event, so that the trace continues there.
-        if (traceparent := tracing.traceparent()) is not None:
-            for one in new:
-                one.event["traceparent"] = traceparent
-        tasks = insert_and_wake(session, new)
-        for task in tasks:
-            tracing.describe(task=str(task.uuid), task_type=task.type)
-    return tasks
-
-
-def insert_and_wake(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue tasks like :func:`enqueue_all`, for callers that create the trace spans themselves.
+    """Queue several tasks at once. Workers are woken after the commit.
 
     Raises:
         OwnerInactive: see :func:`require_active_authors`.
     """
     if not new:
         return []
-    if get_settings().deactivated_tasks == "stop":
-        require_active_authors(session, new)
-    insert_tasks(session, new)
-    for one in new:
-        if one.needs:
-            dependencies.store(session, one.task, one.needs)
-    for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
-        wake(session, queue)
+    with tracing.span("submit", "producer"):
+        # The worker reads this from the event, so that the trace continues there.
+        if (traceparent := tracing.traceparent()) is not None:
+            for one in new:
+                one.event["traceparent"] = traceparent
+        if get_settings().deactivated_tasks == "stop":
+            require_active_authors(session, new)
+        insert_tasks(session, new)
+        for one in new:
+            if one.needs:
+                dependencies.store(session, one.task, one.needs)
+            tracing.describe(task=str(one.task.uuid), task_type=one.task.type)
+        for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
+            wake(session, queue)
     for project_id in {one.task.project_id for one in new}:
         notify(session, f"tasks:{project_id}")
     return [one.task for one in new]

@@ -3,6 +3,10 @@
 A task ends in the queue, but a higher domain decides what its end means, such as a model to
 register or a report to store. That domain implements :class:`TaskKind`, and the composition root
 registers it. The queue calls it inside its own transactions.
+
+Domains that care about tasks of any kind register hooks instead: :func:`on_end_or_pause` and
+:func:`on_points`. Hooks run often and within the transaction of the change, so they must be cheap:
+check if the task concerns them, and do the work after the commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +18,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.messages import Metrics
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import TaskSpec
-from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
@@ -84,14 +88,17 @@ class TaskKind:
     announces_success: ClassVar[bool] = False
     """True if ``finished`` itself notifies the author of a success."""
 
+    downloads: ClassVar[bool] = False
+    """True if the runtime downloads something; only then it gets proxy settings and online hubs."""
+
+    runs_isolated: ClassVar[bool] = False
+    """True if the runtime isolates the job, so that workers that run as root may take it."""
+
     checkpoints: ClassVar[bool] = False
     """True if a stopped attempt can be continued; such tasks may be preempted."""
 
-    shares_commit: ClassVar[bool] = False
-    """True if submissions may share a transaction with others.
-
-    Their :meth:`prepare` only reads, looks up no tasks, and takes no locks except against deletion.
-    """
+    looks_at_others: ClassVar[bool] = True
+    """False if :meth:`prepare` looks up no other tasks, so that a batch is queued at once."""
 
     @property
     def retriable(self) -> bool:
@@ -110,14 +117,6 @@ class TaskKind:
             NotFound: for what does not exist or belongs to another project.
         """
         raise NotImplementedError
-
-    def prefetch_queries(
-        self,
-        context: ProjectContext,  # noqa: ARG002  (overridden)
-        specs: Sequence[Any],  # noqa: ARG002
-    ) -> Sequence[CachedQuery]:
-        """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
-        return ()
 
     def check_retry(
         self,
@@ -154,6 +153,17 @@ class TaskKind:
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
         """Return why a task must fail although its attempt succeeded; it keeps its result."""
+
+    def processes(
+        self,
+        spec: dict[str, Any],  # noqa: ARG002  (overridden)
+        gpus: int,  # noqa: ARG002
+    ) -> int | None:
+        """Return how many processes per node share the job, or None if it can't be shared.
+
+        ``gpus`` is the number of GPUs that the attempt holds on this node.
+        """
+        return None
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Return the files that the runtime of ``task`` reads."""
@@ -208,3 +218,36 @@ def kind_of(task_type: str) -> TaskKind:
         KeyError: when the composition root did not register it, which is a bug.
     """
     return _KINDS[TaskType(task_type)]
+
+
+StatusHook = Callable[[Session, Task], None]
+PointsHook = Callable[[Session, Task, Sequence[Metrics]], None]
+
+_status_hooks: list[StatusHook] = []
+_points_hooks: list[PointsHook] = []
+
+
+def on_end_or_pause(act: StatusHook) -> None:
+    """Call ``act`` for every task that ends or pauses."""
+    if act not in _status_hooks:
+        _status_hooks.append(act)
+
+
+def on_points(act: PointsHook) -> None:
+    """Call ``act`` with new metrics from a task's runtime, after they are written."""
+    if act not in _points_hooks:
+        _points_hooks.append(act)
+
+
+def run_status_hooks(session: Session, task: Task) -> None:
+    """Call the hooks for a task that has ended or paused, after a change of status."""
+    status = TaskStatus(task.status)
+    if status.is_final or status is TaskStatus.PAUSED:
+        for act in _status_hooks:
+            act(session, task)
+
+
+def run_points_hooks(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
+    """Call the hooks for new points of a task."""
+    for act in _points_hooks:
+        act(session, task, metrics)

@@ -9,7 +9,7 @@ from aiplatform.server.queue import queries
 from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.queue.queries import HeldLease, WorkerRow
 from aiplatform.server.queue.rules import Demand
-from aiplatform.server.queue.rules.preemption import URGENT, Runner, choose_victims
+from aiplatform.server.queue.rules.placement import URGENT, Runner, choose_victims
 
 
 def make_room(

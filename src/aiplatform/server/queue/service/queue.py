@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,6 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
-from aiplatform.server.core.query_cache import CachedQuery
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -33,14 +32,13 @@ from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.queue.rules import Demand, may_become, shortfalls
 from aiplatform.server.queue.service import dependencies
 from aiplatform.server.queue.service.dependencies import Dependency
-from aiplatform.server.queue.service.hooks import run_status_hooks
 from aiplatform.server.queue.service.insertion import (
     NewTask,
     enqueue_all,
     new_task,
     require_fitting_queue,
 )
-from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of
+from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of, run_status_hooks
 from aiplatform.server.secrets import service as secrets_service
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
@@ -196,19 +194,6 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         )
 
 
-def possible_queries(specs: Iterable[TaskSpec]) -> list[CachedQuery]:
-    """Return the distinct queries that :func:`require_possible` will run for ``specs``."""
-    plain = {
-        (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)
-        for spec in specs
-        if _is_plain(spec)
-    }
-    return [
-        queries.any_worker_fits_query(queue, labels, cpus=cpus, memory_mb=memory_mb)
-        for queue, labels, cpus, memory_mb in plain
-    ]
-
-
 def _is_plain(spec: TaskSpec) -> bool:
     """Return True if SQL alone can tell whether a worker could run it."""
     return not spec.resources.gpus and nodes_of(spec) == 1
@@ -222,8 +207,6 @@ class TaskRequest:
     name: str
     priority: int = 5
     after: Sequence[After] = ()
-    traceparent: str | None = None
-    """The caller's span, if it is not the current one."""
 
 
 def submit_checked(session: Session, context: ProjectContext, wanted: TaskRequest) -> Task:
@@ -232,7 +215,25 @@ def submit_checked(session: Session, context: ProjectContext, wanted: TaskReques
     Raises:
         Problem: see :func:`prepare_new_task`.
     """
-    return enqueue_all(session, [prepare_new_task(session, context, wanted)])[0]
+    return queue_all(session, context, [wanted])[0]
+
+
+def queue_all(
+    session: Session, context: ProjectContext, wanted: Sequence[TaskRequest]
+) -> list[Task]:
+    """Queue several tasks after their checks, or none.
+
+    Raises:
+        Problem: see :func:`prepare_new_task`.
+    """
+    queued: list[Task] = []
+    checked: list[NewTask] = []
+    for one in wanted:
+        checked.append(prepare_new_task(session, context, one))
+        if kind_of(one.spec.type).looks_at_others:
+            queued += enqueue_all(session, checked)
+            checked = []
+    return queued + enqueue_all(session, checked)
 
 
 def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequest) -> NewTask:
@@ -254,7 +255,7 @@ def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequ
         session, context.project_id, dependencies.required_tasks(wanted.spec, wanted.after)
     )
     found = kind.prepare(session, context, wanted.spec)
-    new = _checked(
+    return _checked(
         session,
         context,
         found.spec,
@@ -265,9 +266,6 @@ def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequ
         inputs=found.inputs,
         needs=needs,
     )
-    if wanted.traceparent is not None:
-        new.event["traceparent"] = wanted.traceparent
-    return new
 
 
 def change_status(

@@ -1,19 +1,25 @@
-"""Idempotent submission: the answer to each ``Idempotency-Key``, kept for a day."""
+"""Submission of tasks by requests. The answer to each ``Idempotency-Key`` is kept for a day."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.errors import KeyReused
-from aiplatform.server.queue.models import TaskSubmission
+from aiplatform.server.queue.models import Task, TaskSubmission
+from aiplatform.server.queue.service.queue import TaskRequest, queue_all
 
 RETENTION = timedelta(hours=24)
+
+Render = Callable[[Session, ProjectContext, Task], BaseModel]
+"""A function that renders the answer for a task that was just queued."""
 
 
 class Key(NamedTuple):
@@ -21,6 +27,23 @@ class Key(NamedTuple):
 
     project_id: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to queue a task. With a ``key``, the same ``request`` can be repeated."""
+
+    wanted: TaskRequest
+    key: Key | None = None
+    request: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer: a rendered model, or the JSON of the first answer if it was queued ``before``."""
+
+    answer: Any
+    before: bool = False
 
 
 def key_of(context: ProjectContext, key: str) -> Key:
@@ -45,12 +68,6 @@ WHERE s.project_id = r.project_id AND s.key = r.key
 """)
 
 
-RELEASE_KEYS = text("""
-DELETE FROM task_submissions WHERE (project_id, key) IN (
-    SELECT * FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[])))
-""")
-
-
 def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
     """Take the keys for these requests; return the answers to those that came before.
 
@@ -63,7 +80,11 @@ def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None,
         key: hashlib.sha256(dumps(request).encode()).hexdigest()
         for key, request in requests.items()
     }
-    values = {**_columns(hashes), "hashes": list(hashes.values())}
+    values = {
+        "projects": [key.project_id for key in hashes],
+        "keys": [key.name for key in hashes],
+        "hashes": list(hashes.values()),
+    }
     taken = {Key(row.project_id, row.key) for row in session.execute(TAKE_KEYS, values)}
     known = hashes.keys() - taken
     if not known:
@@ -88,16 +109,30 @@ def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
     session.execute(STORE_ANSWERS, {"rows": dumps(rows)})
 
 
-def release_keys(session: Session, keys: Collection[Key]) -> None:
-    """Delete keys that were taken in this transaction but whose requests were refused."""
-    session.execute(RELEASE_KEYS, _columns(keys))
+def submit_all(
+    session: Session, context: ProjectContext, asked: Sequence[Submission], render: Render
+) -> list[Submitted]:
+    """Queue all tasks or none; those that were queued before under their keys are returned.
 
-
-def _columns(keys: Collection[Key]) -> dict[str, Any]:
-    return {
-        "projects": [key.project_id for key in keys],
-        "keys": [key.name for key in keys],
+    Raises:
+        KeyReused: when a key came with another request.
+        Problem: see :func:`~aiplatform.server.queue.service.queue.prepare_new_task`.
+    """
+    keyed = {one.key: one.request for one in asked if one.key is not None}
+    before = take_keys(session, keyed) if keyed else {}
+    new = [one for one in asked if one.key not in before]
+    tasks = queue_all(session, context, [one.wanted for one in new])
+    answers = {
+        id(one): render(session, context, task) for one, task in zip(new, tasks, strict=True)
     }
+    if told := {one.key: answers[id(one)] for one in new if one.key is not None}:
+        store_answers(session, told)
+    return [
+        Submitted(before[one.key], before=True)
+        if one.key in before
+        else Submitted(answers[id(one)])
+        for one in asked
+    ]
 
 
 def delete_old_keys(session: Session) -> None:

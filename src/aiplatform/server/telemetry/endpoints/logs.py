@@ -25,7 +25,7 @@ from aiplatform.server.queue import access
 from aiplatform.server.queue import queries as queue_queries
 from aiplatform.server.telemetry import queries
 from aiplatform.server.telemetry.models import LogChunk
-from aiplatform.server.telemetry.rules.log_levels import Level
+from aiplatform.server.telemetry.rules import Level
 from aiplatform.server.telemetry.schemas import LogChunkOut, LogLineOut
 from aiplatform.server.telemetry.service import logs
 

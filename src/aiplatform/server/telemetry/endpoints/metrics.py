@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from aiplatform.server.core.database import transaction
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, queries
-from aiplatform.server.telemetry.rules.series import MAX_STEP
+from aiplatform.server.telemetry.rules import MAX_STEP
 from aiplatform.server.telemetry.schemas import (
     AcceptedOut,
     ChartsOut,
@@ -19,8 +19,7 @@ from aiplatform.server.telemetry.schemas import (
     points_schema,
 )
 from aiplatform.server.telemetry.service import charts
-from aiplatform.server.telemetry.service.ingest import Ingest
-from aiplatform.server.telemetry.service.points import read_report
+from aiplatform.server.telemetry.service.ingest import Ingest, read_report
 
 
 @asynccontextmanager

@@ -17,8 +17,7 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.problems import document
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access
-from aiplatform.server.telemetry.service.feed import Feeds
-from aiplatform.server.telemetry.service.frames import Position, newest_position
+from aiplatform.server.telemetry.service.feed import Feeds, Position, newest_position
 
 router = APIRouter(prefix="/api/v1")
 

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.server.core.database import transaction
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.queue import queries
+from aiplatform.server.queue import queries as queue_queries
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.queries import NamedTask
+from aiplatform.server.telemetry import queries
 from aiplatform.server.telemetry.errors import NothingToCompare
-from aiplatform.server.telemetry.queries import series
-from aiplatform.server.telemetry.rules.series import LEAST_STEP, MOST_STEP, summarise_series
+from aiplatform.server.telemetry.rules import LEAST_STEP, MOST_STEP, summarise_series
 from aiplatform.server.telemetry.service.rollups import (
     prepare_levels_for_charts,
     update_levels,
@@ -40,8 +40,12 @@ def select_tasks(
     if not tasks and experiment is None:
         raise NothingToCompare
     with transaction() as session:
-        found = None if experiment is None else queries.experiment_id(session, context, experiment)
-        return queries.named_tasks(session, context, tasks, found, limit=limit)
+        found = (
+            None
+            if experiment is None
+            else queue_queries.experiment_id(session, context, experiment)
+        )
+        return queue_queries.named_tasks(session, context, tasks, found, limit=limit)
 
 
 def read_series(
@@ -49,9 +53,9 @@ def read_series(
 ) -> str:
     """Return ``{"series": …}`` as JSON text, with the last ``limit`` points of each key."""
     with transaction() as session:
-        names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
+        names = queries.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
         parts = [
-            (name, series.history(session, task_id, name, **_between(first, last), limit=limit))
+            (name, queries.history(session, task_id, name, **_between(first, last), limit=limit))
             for name in names
         ]
     # A requested series without points is left out.
@@ -64,9 +68,9 @@ def draw_series(
     """Return ``{"series": …}`` with at most ``points`` points of each key, see `series.chart`."""
     prepare_levels_for_charts(task_id)
     with transaction() as session:
-        names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
+        names = queries.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
         parts = {
-            name: series.chart(session, task_id, name, **_between(first, last), points=points).json
+            name: queries.chart(session, task_id, name, **_between(first, last), points=points).json
             for name in names
         }
     return _object("series", {name: points for name, points in parts.items() if points != "[]"})
@@ -86,7 +90,7 @@ def compare_series(
         prepare_levels_for_charts(task.id)
         with transaction() as session:
             for key, found in lines.items():
-                chart = series.chart(session, task.id, key, **_between(first, last), points=points)
+                chart = queries.chart(session, task.id, key, **_between(first, last), points=points)
                 if chart.total:
                     head = dumps({"task": task.uuid, "name": task.name, "total": chart.total})
                     found.append(f'{head[:-1]},"points":{chart.json}}}')
@@ -99,7 +103,7 @@ def summarise_tasks(tasks: Sequence[NamedTask], keys: Sequence[str] | None) -> l
     for task in tasks:
         update_levels(task.id)
         with transaction() as session:
-            rows = series.summary(session, task.id)
+            rows = queries.summary(session, task.id)
         metrics = {
             row.key: summarise_series(row) for row in rows if keys is None or row.key in keys
         }
@@ -115,7 +119,7 @@ def summarise_metrics(session: Session, task: Task) -> dict[str, Any]:
     The caller has locked the task.
     """
     update_levels_within(session, task.id)
-    rows = series.summary(session, task.id)[:MAX_SUMMARISED]
+    rows = queries.summary(session, task.id)[:MAX_SUMMARISED]
     found: dict[str, Any] = jsonable({row.key: summarise_series(row) for row in rows})
     return found
 

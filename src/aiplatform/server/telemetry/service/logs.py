@@ -18,7 +18,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import get_store
 from aiplatform.server.telemetry import queries
 from aiplatform.server.telemetry.models import LogChunk
-from aiplatform.server.telemetry.rules.log_levels import Level, Parser, levels_of, lines_of
+from aiplatform.server.telemetry.rules import Level, Parser, levels_of, lines_of
 
 SEARCH_SECONDS = 2.0
 """Seconds after which a search returns the lines found so far, and where to continue."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
-from aiplatform.server.telemetry.queries import series
+from aiplatform.server.telemetry import queries
 
 log = structlog.get_logger(__name__)
 EVERY = 50_000
@@ -86,7 +86,7 @@ def _advance(session: Session, task_id: int, up_to: int) -> None:
     after = session.scalars(_HOLD, {"task_id": task_id}).one()
     if after >= up_to:
         return
-    series.add_to_levels(session, task_id, after=after, up_to=up_to)
+    queries.add_to_levels(session, task_id, after=after, up_to=up_to)
     session.execute(_MOVE, {"task_id": task_id, "up_to": up_to})
 
 

@@ -22,7 +22,7 @@ from aiplatform.server.queue.rules.placement import gpu_label
 from aiplatform.server.queue.service.claims import Claim
 from aiplatform.server.queue.service.queue import add_event
 from aiplatform.server.telemetry import queries
-from aiplatform.server.telemetry.rules.alerts import TEXTS, Alert
+from aiplatform.server.telemetry.rules import TEXTS, Alert
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5

@@ -1,23 +1,106 @@
-"""Metric series: all points, charts with few points, and summaries.
+"""SELECT statements for metric series, log chunks, and the use of machines."""
 
-Points are only ever added. If several points have the same step, the one of the latest attempt
-counts, and within an attempt the one that was written last. ``metric_levels`` stores the extremes
-of pieces of a series, computed from the points that count; a chart of ten million points is drawn
-from these.
-"""
-
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import (
+    Select,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
-from aiplatform.server.telemetry.rules.series import (
-    LEAST_STEP,
-    LEVELS,
-    MOST_STEP,
-    PIECE,
-    bucket_count,
-)
+from aiplatform.protocol.enums import LogStream
+from aiplatform.server.queue.models import Task, TaskEvent
+from aiplatform.server.telemetry.models import LogChunk, MetricPoint
+from aiplatform.server.telemetry.rules import LEAST_STEP, LEVELS, MOST_STEP, PIECE, bucket_count
+
+CHUNKS_PER_PAGE = 500
+
+
+def chunks_after(
+    task_id: int, after: int, *, limit: int = CHUNKS_PER_PAGE, stream: LogStream | None = None
+) -> Select[Any]:
+    """Select the log chunks after a position."""
+    statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
+    if stream is not None:
+        statement = statement.where(LogChunk.stream == stream.value)
+    return statement.order_by(LogChunk.seq).limit(limit)
+
+
+def last_chunk(session: Session, task_id: int) -> int:
+    """Return the number of the task's last chunk, or 0 if it has none."""
+    last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
+    return session.scalar(last) or 0
+
+
+def chunks_between(
+    task_id: int,
+    first: int,
+    until: int,
+    *,
+    text: str | None = None,
+    level: int = 0,
+    stream: LogStream | None = None,
+    attempt: int | None = None,
+    since: datetime | None = None,
+    until_time: datetime | None = None,
+) -> Select[Any]:
+    """Select the chunks that may contain matching lines.
+
+    Chunks with a segment are always selected; the caller must search the segment itself. The time
+    of a plain chunk is the time at which its lines were read, or a moment later. A segment covers a
+    longer time, whose end is not known here.
+    """
+    own = [LogChunk.level >= level]
+    if text is not None:
+        own.append(LogChunk.text.icontains(text, autoescape=True))
+    if stream is not None:
+        own.append(LogChunk.stream == stream.value)
+    if since is not None:
+        own.append(LogChunk.recorded_at >= since)
+    if until_time is not None:
+        own.append(LogChunk.recorded_at < until_time)
+    plain = own[0]
+    for condition in own[1:]:
+        plain &= condition
+    statement = select(LogChunk).where(
+        LogChunk.task_id == task_id,
+        LogChunk.seq >= first,
+        LogChunk.seq < until,
+        or_(LogChunk.segment.is_not(None), plain),
+    )
+    if attempt is not None:
+        statement = statement.where(LogChunk.attempt == attempt)
+    return statement.order_by(LogChunk.seq)
+
+
+POINTS_PER_PAGE = 2000
+
+
+def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
+    """Return the ids of a task's last settled event, metric point and log chunk, or 0."""
+    task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
+    settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
+    event = select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id, settled)
+    point = select(func.max(MetricPoint.id)).where(MetricPoint.task_id == task_id)
+    chunk = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
+    return session.scalar(event) or 0, session.scalar(point) or 0, session.scalar(chunk) or 0
+
+
+def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
+    """Select the metric points after a position. Writers lock the task, so ids are commit order."""
+    return (
+        select(MetricPoint)
+        .where(MetricPoint.task_id == task_id, MetricPoint.id > after)
+        .order_by(MetricPoint.id)
+        .limit(limit)
+    )
+
 
 KEYS = text(
     """
@@ -291,3 +374,70 @@ def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> 
     for statement in FROM_PIECES:
         keys, steps = [row.key for row in made], [row.first_step for row in made]
         made = session.execute(statement, {**common, "keys": keys, "steps": steps}).all()
+
+
+def samples_of(session: Session, task_id: int) -> Sequence[Any]:
+    """Return the keys and values of each block of a task, sorted by time."""
+    return session.execute(
+        text(
+            "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
+        ),
+        {"task": task_id},
+    ).all()
+
+
+def task_blocks(
+    session: Session, task_id: int, attempt: int | None, since: datetime | None
+) -> Sequence[Any]:
+    """Return the blocks of a task: began, step_seconds, keys, samples."""
+    return session.execute(
+        text(
+            "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
+            "AND (CAST(:attempt AS integer) IS NULL OR attempt = :attempt) "
+            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY attempt, began"
+        ),
+        {"task": task_id, "attempt": attempt, "since": since},
+    ).all()
+
+
+def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
+    """Return the blocks of a worker's machine: began, step_seconds, keys, samples."""
+    return session.execute(
+        text(
+            "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
+            "WHERE worker_id = :worker "
+            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY began"
+        ),
+        {"worker": worker_id, "since": since},
+    ).all()
+
+
+def usage_of(session: Session, task_id: int) -> Sequence[Any]:
+    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus, cost."""
+    return session.execute(
+        text(
+            "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
+            "WHERE task_id = :task ORDER BY attempt"
+        ),
+        {"task": task_id},
+    ).all()
+
+
+def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
+    """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
+
+    ``devices`` are all devices of the worker. ``nodes`` is the number of workers that each hold the
+    same amounts for the task.
+    """
+    return session.execute(
+        text(
+            "SELECT l.attempt, l.cpus, l.gpu_indices, w.devices, EXTRACT(EPOCH FROM "
+            "clock_timestamp() - l.acquired_at)::float8 AS seconds, COALESCE((SELECT "
+            "CASE g.state WHEN 'gathering' THEN 1 + (SELECT count(*) FROM task_nodes n "
+            "WHERE n.task_id = g.task_id) ELSE g.nodes END FROM task_gangs g "
+            "WHERE g.task_id = l.task_id), 1) AS nodes "
+            "FROM task_leases l JOIN workers w ON w.id = l.worker_id WHERE l.task_id = :task "
+            "AND (CAST(:fence AS bigint) IS NULL OR l.fence = :fence)"
+        ),
+        {"task": task_id, "fence": fence},
+    ).one_or_none()

@@ -1,4 +1,4 @@
-"""The log of an attempt, from the child's output to rows in the database.
+"""What an attempt writes: its transactions, its files, and its log.
 
 The log has a rate limit. Up to the rate, lines become rows. Lines beyond it go to a compressed
 file, a *segment*, which becomes a blob; one row takes their place, and downloads and searches read
@@ -6,6 +6,7 @@ the blob. So a child that prints without end costs the database a row every few 
 """
 
 import json
+import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -14,15 +15,74 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import structlog
 import zstandard
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.enums import LogStream
+from aiplatform.server.core import storage
+from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import Settings
-from aiplatform.server.execution.runner.attempt_writer import AttemptWriter
+from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution.service.attempts import Chunk
+from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.rules import LOG_TAIL_CHARACTERS
-from aiplatform.server.telemetry.rules.log_levels import Level, Parser
+from aiplatform.server.telemetry.rules import Level, Parser
 from aiplatform.server.telemetry.service import prometheus
+
+log = structlog.get_logger(__name__)
+DATABASE_RETRY_SECONDS = 0.5
+
+
+class AttemptWriter:
+    """A function that runs transactions of an attempt, and stores its files.
+
+    ``lost`` is set when the attempt has lost its lease.
+    """
+
+    def __init__(self, lost: threading.Event) -> None:
+        self.lost = lost
+
+    def __call__(self, action: Any) -> Any:
+        """Run ``action`` in a transaction. If the database is away, wait and try again.
+
+        Raises:
+            LostLease: when the attempt loses its lease meanwhile.
+        """
+        while True:
+            try:
+                with transaction() as session:
+                    return action(session)
+            except OperationalError as error:
+                self._wait_for_database(error)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._wait_for_database(error)
+
+    def _wait_for_database(self, error: DBAPIError) -> None:
+        log.warning("database unavailable, trying again", error=str(error.orig).strip()[:200])
+        if self.lost.wait(DATABASE_RETRY_SECONDS):
+            raise LostLease from error
+
+    def store_file(self, path: Path, *, move: bool) -> StoredFile:
+        """Put one file into the blob store."""
+        sha256, size = hash_file(path)
+        self(lambda session: storage.store_file(session, path, sha256, size, move=move))
+        return StoredFile(path.name, sha256, size)
+
+    def store_tree(self, directory: Path, *, move: bool) -> list[StoredFile]:
+        """Put all files below ``directory`` into the blob store, each in its own transaction."""
+        files: list[StoredFile] = []
+        for path in sorted(directory.rglob("*")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            stored = self.store_file(path, move=move)
+            place = path.relative_to(directory).as_posix()
+            files.append(StoredFile(place, stored.sha256, stored.size))
+        return files
+
 
 MERGED_CHARACTERS = 64_000
 SEGMENT_BYTES = 64 << 20

@@ -1,0 +1,187 @@
+"""Pure rules of execution: shares of cores, time left, failures to retry, paths of artifacts."""
+
+import errno
+import math
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Variables that make the threads of GNU's and Intel's OpenMP sleep while they wait.
+
+By default they spin, on all cores. If two processes do that, both wait for threads that get no
+turn: a server and a training on two cores fell to a fortieth of their speed.
+"""
+
+BATCH_NICENESS = 1
+"""Niceness of tasks that answer no requests, so that servers go first.
+
+It is small, since each step counts: at 1 a server gets 55 % of a core that both want, at 5 it gets
+75 %.
+"""
+
+NICENESS = "AIPLATFORM_NICENESS"
+"""Name of the variable that tells a runtime its niceness."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The cores of a worker: all of them, those that a task reserved, and those of other tasks."""
+
+    total: float
+    own: float
+    others: float
+
+    @property
+    def threads(self) -> int:
+        """The number of threads for the task: the cores that it reserved, and free ones.
+
+        A reservation is a minimum. A training with the default of one core may use a whole machine
+        on which nothing else runs.
+        """
+        free = math.floor(self.total - self.others + 0.5)
+        return max(1, round(self.own), min(free, math.floor(self.total)))
+
+    @property
+    def shared(self) -> bool:
+        """True if other tasks may run beside this one."""
+        return self.own < self.total
+
+
+def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, str]:
+    """Return the environment variables of a task's runtime.
+
+    Args:
+        cores: the cores of its worker.
+        serves: True if it answers requests, and so goes before other tasks.
+        divides: True if it starts several processes and divides the cores among them itself.
+    """
+    found = dict(PASSIVE) if cores.shared else {}
+    if not divides:
+        found["OMP_NUM_THREADS"] = str(cores.threads)
+    if not serves:
+        found[NICENESS] = str(BATCH_NICENESS)
+    return found
+
+
+WINDOW = 1000
+"""Number of steps that count. After so many reports, a change of speed is fully believed."""
+LEAST = 4
+SLOW_FACTOR = 5.0
+"""A step that took this many times the usual was delayed by something else."""
+
+
+class Step(NamedTuple):
+    """The seconds between two reports, and the progress made in them (0 to 1)."""
+
+    seconds: float
+    progress: float
+
+
+@dataclass(slots=True)
+class Estimate:
+    """An estimate that is robust against a slow start and against pauses.
+
+    The usual speed is the median. Delays beyond that count if they recur, as those of evaluations
+    and checkpoints do: they are spread over all progress. The longest delay does not count, since a
+    pause happens once. The first step never counts: it compiles and fills caches.
+    """
+
+    _steps: deque[Step] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _last: tuple[float, float] | None = None
+    _begun: bool = False
+
+    def add(self, now: float, progress: float) -> None:
+        """Add a report: ``now`` in seconds of a monotonic clock, ``progress`` from 0 to 1."""
+        last, self._last = self._last, (now, progress)
+        if last is None:
+            return
+        step = Step(now - last[0], progress - last[1])
+        if step.progress <= 0 or step.seconds <= 0:
+            # The report was repeated, or progress went back. The time belongs to the next step.
+            self._last = (last[0], max(progress, 0.0) if step.progress < 0 else last[1])
+            return
+        if not self._begun:
+            self._begun = True
+            return
+        self._steps.append(step)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds from the last report to the end, or None while too little is known."""
+        if self._last is None or len(self._steps) < LEAST:
+            return None
+        return (1.0 - self._last[1]) * seconds_per_progress(self._steps)
+
+
+def seconds_per_progress(steps: Sequence[Step]) -> float:
+    """Return the seconds that the whole progress takes at the speed of ``steps``."""
+    usual = statistics.median(step.seconds / step.progress for step in steps)
+    held_up = sorted(
+        step.seconds - usual * step.progress
+        for step in steps
+        if step.seconds > SLOW_FACTOR * usual * step.progress
+    )
+    again_and_again = sum(held_up[:-1])
+    return usual + again_and_again / sum(step.progress for step in steps)
+
+
+LONGEST_WAIT_SECONDS = 3600.0
+
+TRANSIENT = frozenset(
+    {
+        errno.EAGAIN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EHOSTUNREACH,
+        errno.EINTR, errno.EIO, errno.EMFILE, errno.ENETUNREACH, errno.ENFILE, errno.ENOMEM,
+        errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
+"""Temporary errors of a machine or network; a later attempt or another worker may not have them."""
+
+
+def is_transient(error: OSError) -> bool:
+    """Return True if a retry may help. It does not for a missing file, for example."""
+    return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
+
+
+def wait_before_retry(retry_seconds: float, failures: int) -> float:
+    """Return the seconds before the next attempt: doubled with each failure, at most an hour.
+
+    Args:
+        retry_seconds: the wait after the first failure.
+        failures: the number of failures so far, at least 1.
+    """
+    return float(min(retry_seconds * 2.0 ** min(failures - 1, 30), LONGEST_WAIT_SECONDS))
+
+
+MAX_ARTIFACTS = 10_000
+MAX_PATH = 500
+
+
+class Fault(NamedTuple):
+    """The reason why a path is refused, in both languages."""
+
+    en: str
+    zh: str
+
+
+def path_fault(path: str) -> Fault | None:
+    """Return the reason why an artifact can't have ``path``, or None if it can.
+
+    A valid path is relative and means the same file on every system, in any script.
+    """
+    if not path or len(path) > MAX_PATH:
+        return Fault(
+            f"it must have 1 to {MAX_PATH} characters", f"长度必须为 1 至 {MAX_PATH} 个字符"
+        )
+    if not path.isprintable() or "\\" in path or ":" in path:
+        return Fault(
+            "it contains a control character, a backslash or a colon; rename the file",
+            "路径包含控制字符、反斜杠或冒号，请重命名文件",
+        )
+    if any(part.strip() in {"", ".", ".."} for part in path.split("/")):
+        return Fault(
+            "it must be a relative path without empty parts, `.` and `..`",
+            "必须是相对路径，且不能包含空的部分、“.”或“..”",
+        )
+    return None

@@ -1,1 +1,0 @@
-"""Pure rules of execution: shares of the cores, estimates, failures and paths of artifacts."""

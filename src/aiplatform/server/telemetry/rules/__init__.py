@@ -1,1 +1,0 @@
-"""Pure rules of telemetry: levels of log lines, sampling of series, and alerts."""
