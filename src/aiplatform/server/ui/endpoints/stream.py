@@ -18,8 +18,7 @@ from aiplatform.server.identity.access import BearerToken, Principal, SignedIn
 from aiplatform.server.notifications.service import Hub
 from aiplatform.server.projects.access import ProjectContext, uuid_or_unknown
 from aiplatform.server.queue.access import TASK
-from aiplatform.server.telemetry.service.feed import Feeds
-from aiplatform.server.telemetry.service.frames import Position, newest_position
+from aiplatform.server.telemetry.service.feed import Feeds, Position, newest_position
 from aiplatform.server.ui.access import TopicGuard
 from aiplatform.server.ui.errors import TooManyTopics, UnknownTopic
 from aiplatform.server.ui.schemas import StreamEvent
