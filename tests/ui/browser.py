@@ -1,0 +1,143 @@
+"""A real browser for the tests: where it is found, and what it reports of a page."""
+
+import os
+import shutil
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from aiplatform.server.ui.pages import STATIC
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+PROMISED = "TEST_BROWSER"
+"""Environment variable: the path of a Chromium, or ``required`` where one must be installed."""
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    # Chromium's sandbox does not work for root, as which continuous integration runs.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+EXPECTED = ("the server responded with a status of 401", "net::ERR_ABORTED")
+"""Parts of messages that a sound page causes: it asks for a session that may not exist."""
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test because something is not installed; fail if it is required, as in CI."""
+    if os.environ.get(PROMISED) == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def find_chromium() -> str:
+    """Return the path of a Chromium, or skip the test with the reason."""
+    named = os.environ.get(PROMISED, "")
+    if named not in {"", "required"}:
+        return named
+    for name in NAMES:
+        if (found := shutil.which(name)) is not None:
+            return found
+    missing(f"no Chromium is installed (Debian: apt-get install chromium), nor named by {PROMISED}")
+
+
+def require_page() -> None:
+    """Skip the test if the web interface is not built."""
+    if not (STATIC / "index.html").is_file():
+        missing("the web interface is not built (make setup)")
+
+
+@dataclass
+class Watched:
+    """A page, and all that must not happen in it."""
+
+    page: "Page"
+    url: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("request", self._on_request)
+
+    def _on_console(self, message: "ConsoleMessage") -> None:
+        if message.type in {"error", "warning"} and not any(
+            part in message.text for part in EXPECTED
+        ):
+            self.faults.append(f"console: {message.text}")
+
+    def _on_request(self, request: "Request") -> None:
+        parts = urllib.parse.urlsplit(request.url)
+        own = urllib.parse.urlsplit(self.url)
+        if parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != own.netloc:
+            self.faults.append(f"request to elsewhere: {request.url}")
+
+    def check(self) -> None:
+        """Fail if the page wrote errors to the console, or asked another server."""
+        found, self.faults = self.faults, []
+        assert found == []
+
+    def violations(self) -> list[str]:
+        """Return what axe finds against WCAG 2.2 AA in the page as it is now."""
+        if not AXE.is_file():
+            missing("axe-core is not installed (make setup)")
+        self.page.evaluate(AXE.read_text("utf-8"))
+        result: dict[str, Any] = self.page.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+        )
+        return [
+            f"{found['id']}: {found['help']}: {node['html'][:200]}"
+            for found in result["violations"]
+            for node in found["nodes"]
+        ]
+
+
+@contextmanager
+def window(
+    browser: "Browser",
+    url: str,
+    *,
+    state: Any = None,
+    language: str = "en",
+    theme: str = "light",
+    width: int = 1440,
+    for_axe: bool = False,
+) -> Iterator[Watched]:
+    """Open a window with cookies of its own, and check it at the end.
+
+    Args:
+        browser: the browser.
+        url: address of the platform.
+        state: cookies of somebody who is signed in, from ``context.storage_state()``.
+        language: preferred language of the browser.
+        theme: ``light`` or ``dark``, as the device prefers.
+        width: in CSS pixels.
+        for_axe: allow scripts that the test adds. The policy stays as strict for the page's own.
+    """
+    context = browser.new_context(
+        base_url=url,
+        storage_state=state,
+        locale="zh-CN" if language == "zh" else "en-GB",
+        color_scheme="dark" if theme == "dark" else "light",
+        viewport={"width": width, "height": 900},
+        bypass_csp=for_axe,
+        reduced_motion="reduce",
+    )
+    watched = Watched(context.new_page(), url)
+    watched.page.set_default_timeout(15_000)
+    try:
+        yield watched
+        watched.check()
+    finally:
+        context.close()

@@ -1,0 +1,81 @@
+"""Fixtures of the tests of the web interface: one real platform and one browser per process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import PASSWORD, Platform, running_platform
+from tests.ui.browser import ARGUMENTS, Watched, find_chromium, require_page, window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Window = Callable[..., AbstractContextManager[Watched]]
+FROM_PAGE = {"X-AIPlatform-UI": "1", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Start the browser of this process."""
+    require_page()
+    executable = find_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def platform(browser: "Browser") -> Iterator[Platform]:
+    """Run the platform of this process; nothing is started if there is no browser."""
+    with running_platform(
+        AIPLATFORM_RATE_LIMIT_LOGIN="off",
+        AIPLATFORM_RATE_LIMIT_ANONYMOUS="off",
+        AIPLATFORM_RATE_LIMIT_NORMAL="off",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def admin_state(platform: Platform) -> dict[str, Any]:
+    """Return the cookie of the administrator, as a browser keeps it."""
+    return signed_in_state(platform, "admin", PASSWORD)
+
+
+def signed_in_state(platform: Platform, username: str, password: str) -> dict[str, Any]:
+    """Sign in without a page, and return the cookies for ``browser.new_context``."""
+    answer = httpx.post(
+        f"{platform.url}/api/v1/browser-session",
+        json={"username": username, "password": password},
+        headers=FROM_PAGE,
+    )
+    assert answer.status_code == 200, answer.text
+    cookies = [
+        {
+            "name": name,
+            "value": value,
+            "domain": "127.0.0.1",
+            "path": "/",
+            "expires": -1,
+            "httpOnly": True,
+            "secure": False,
+            "sameSite": "Lax",
+        }
+        for name, value in answer.cookies.items()
+    ]
+    return {"cookies": cookies, "origins": []}
+
+
+@pytest.fixture
+def open_window(browser: "Browser", platform: Platform) -> Window:
+    """Return a function that opens a window of the browser, see :func:`window`."""
+
+    def open_one(**options: Any) -> AbstractContextManager[Watched]:
+        return window(browser, platform.url, **options)
+
+    return open_one
