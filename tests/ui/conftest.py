@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import PASSWORD, Platform, running_platform
+from tests.factories import number
 from tests.ui.browser import ARGUMENTS, Watched, find_chromium, require_page, window
 
 if TYPE_CHECKING:
@@ -79,3 +80,26 @@ def open_window(browser: "Browser", platform: Platform) -> Window:
         return window(browser, platform.url, **options)
 
     return open_one
+
+
+@pytest.fixture(scope="session")
+def api(platform: Platform) -> Iterator[httpx.Client]:
+    """Return a client of the API that is signed in as the administrator."""
+    with httpx.Client(base_url=f"{platform.url}/api/v1/", timeout=30) as client:
+        answer = client.post("auth/token", data={"username": "admin", "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        yield client
+
+
+@pytest.fixture
+def make_user(api: httpx.Client) -> Callable[..., str]:
+    """Return a function that creates an account with :data:`PASSWORD`, and returns its name."""
+
+    def make(**fields: Any) -> str:
+        name = f"user{number()}"
+        body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD, **fields}
+        answer = api.post("users", json=body)
+        assert answer.status_code == 201, answer.text
+        return name
+
+    return make

@@ -1,0 +1,97 @@
+"""Tests of every page: no errors, no requests to elsewhere, accessible in both themes."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.factories import number
+from tests.ui.conftest import Window
+
+ENTRY_PAGES = ["/sign-in", "/forgot-password"]
+PAGES = ["/", "/projects", "/p/{project}", "/p/{project}/tasks"]
+"""Addresses of pages for people who are signed in. A new page is added here."""
+
+HOSTILE = [
+    "<img src=x onerror=\"window.harmed='image'\">",
+    "<svg/onload=\"window.harmed='svg'\">",
+    "</script><script>window.harmed='script'</script>",
+    "{{constructor.constructor('window.harmed=1')()}} ${window.harmed=2}",
+    "javascript:window.harmed='link'",
+    "[link](javascript:window.harmed=3) ![x](http://192.0.2.1/x.png)",
+    "\u202egnp.exe\u2066 right to left \u2069",
+    "zalgo e\u0301\u0302\u0303\u0304\u0305\u0306\u0307\u0308",
+    "long " * 2000,
+]
+
+
+@pytest.fixture(scope="session")
+def project(api: httpx.Client) -> str:
+    """Create a project with hostile texts, and return its uuid."""
+    answer = api.post(
+        "projects", json={"name": f"pages{number()}", "description": "\n".join(HOSTILE)[:10_000]}
+    )
+    assert answer.status_code == 201, answer.text
+    uuid: str = answer.json()["uuid"]
+    for text in HOSTILE:
+        run = api.post(f"projects/{uuid}/runs", json={"name": text[:200]})
+        assert run.status_code < 500, run.text
+    return uuid
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_pages_are_sound_and_accessible(
+    open_window: Window, admin_state: Any, project: str, language: str, theme: str
+) -> None:
+    """One window for all pages: starting each anew would cost most of the time."""
+    found: dict[str, list[str]] = {}
+    options = {"language": language, "theme": theme, "for_axe": True}
+    with open_window(**options) as window:
+        for path in ENTRY_PAGES:
+            window.page.goto(path)
+            window.page.get_by_role("heading").first.wait_for()
+            found[path] = window.violations()
+    with open_window(state=admin_state, **options) as window:
+        for path in PAGES:
+            window.page.goto(path.format(project=project))
+            window.page.get_by_role("main").get_by_role("heading").first.wait_for()
+            window.page.wait_for_load_state("load")
+            found[path] = window.violations()
+            window.check()
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def test_hostile_texts_are_shown_as_text(
+    open_window: Window, admin_state: Any, project: str
+) -> None:
+    with open_window(state=admin_state) as window:
+        for path in PAGES:
+            window.page.goto(path.format(project=project))
+            window.page.get_by_role("main").get_by_role("heading").first.wait_for()
+            window.page.wait_for_timeout(300)
+            assert window.page.evaluate("window.harmed") is None, path
+            # The page must not be wider than the window because of a long word.
+            wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, path
+
+
+def test_policy_stops_a_script_that_gets_into_the_page(
+    open_window: Window, admin_state: Any
+) -> None:
+    with open_window(state=admin_state) as window:
+        window.page.goto("/")
+        window.page.get_by_role("main").wait_for()
+        window.page.evaluate(
+            """() => {
+                const script = document.createElement('script');
+                script.textContent = "window.harmed = 'inline'";
+                document.body.append(script);
+                const frame = document.createElement('iframe');
+                frame.src = 'http://192.0.2.1/';
+                document.body.append(frame);
+            }"""
+        )
+        assert window.page.evaluate("window.harmed") is None
+        assert any("Content Security Policy" in fault for fault in window.faults)
+        window.faults.clear()
