@@ -34,6 +34,10 @@ NAME ?=
 # directory replaces the data of the one before.
 DEMO_HOME ?=
 
+# Python then keeps the compiled modules. Tests start thousands of processes, and each would otherwise
+# compile the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo up ui test matrix faults check static fast fix bench docs
 
 help: ## List these targets

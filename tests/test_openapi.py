@@ -43,9 +43,12 @@ CHECKS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api_schema(app: FastAPI, client: CheckedClient) -> Any:
-    """Start the application and return its OpenAPI document for Schemathesis."""
+    """Start the application and return its OpenAPI document for Schemathesis.
+
+    One for all operations, because Schemathesis reads all modules for constants to send.
+    """
     described = schemathesis.openapi.from_dict(app.openapi())
     described.app = app
     return described

@@ -19,7 +19,7 @@ from tests.matrix.requests import (
     request_text,
     send_declared,
 )
-from tests.matrix.world import PEOPLE, WorldFactory
+from tests.matrix.world import PEOPLE, READING, WorldFactory
 from tests.openapi_checks import CheckedClient
 
 
@@ -113,7 +113,10 @@ def test_route_lets_in_exactly_the_people_of_the_table(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
     """Each person asks for their own or their project's object, and for that of others."""
-    own, foreign = worlds.create(), worlds.create()
+    if access.method in READING:
+        own, foreign = worlds.share("own"), worlds.share("foreign")
+    else:
+        own, foreign = worlds.create(), worlds.create()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)
     targets = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
     # Those who are refused come first, since the others may change or delete the object.

@@ -12,19 +12,25 @@ import platformdirs
 from common.figures import progress
 
 HOME = platformdirs.user_cache_path("aiplatform-bench", appauthor=False)
-INSTALL_SECONDS = 240
+INSTALL_SECONDS = 900
 RUN_SECONDS = 240
 
 
-def install(package: str) -> Path | None:
-    """Install a package if needed, and return its directory; None if it can't be install."""
+def install(package: str, *requirements: str) -> Path | None:
+    """Install a package if needed, and return its directory; None if it can't be installed.
+
+    Args:
+        package: name of the directory, and of the package if there are no ``requirements``.
+        requirements: what pip installs.
+    """
     target = HOME / package
     if not (target / ".complete").exists():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), package]
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target)]
+        command += requirements or [package]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            progress(f"{package} can't be install, so it is not compared with: {error}")
+            progress(f"{package} can't be installed, so it is not compared with: {error}")
             return None
         (target / ".complete").touch()
     return target

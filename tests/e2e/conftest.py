@@ -18,6 +18,8 @@ import pytest
 
 from aiplatform import Client
 from aiplatform.client.models import Model
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.state import State, read_state
 from tests.openapi_checks import checked_sdk
 from tests.tiny_model import make_tiny_model
 
@@ -80,10 +82,18 @@ class Platform:
         found: dict[str, Any] = json.loads(self.command("status", "--json", check=False).stdout)
         return found
 
+    @property
+    def state(self) -> State:
+        """The state that the supervisor last wrote: itself and its services."""
+        state = read_state(Home(self.home))
+        assert state is not None
+        return state
+
     def pid(self, service: str) -> int:
         """Return the process id of a service."""
-        services = self.status()["platform"]["services"]
-        return next(int(item["pid"]) for item in services if item["name"] == service)
+        pid = next(found.pid for found in self.state.services if found.name == service)
+        assert pid is not None
+        return pid
 
     def client(self) -> Client:
         """Return a client that is signed in as the administrator."""
@@ -92,7 +102,7 @@ class Platform:
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of an SQL statement in the platform's database."""
-        with psycopg.connect(self.status()["platform"]["database_url"]) as connection:
+        with psycopg.connect(self.state.database_url) as connection:
             return connection.execute(statement, parameters).fetchall()
 
 

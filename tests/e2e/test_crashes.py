@@ -90,7 +90,7 @@ def test_everything_killed_during_training_loses_no_data(
     before = client.datasets.get("rows")
     task = experiment.run(name="all killed")
     wait_for_checkpoint(task, 1)
-    supervisor = psutil.Process(platform.status()["platform"]["pid"])
+    supervisor = psutil.Process(platform.state.pid)
     for process in [supervisor, *supervisor.children(recursive=True)]:
         # Some processes end by themselves after their parent.
         with contextlib.suppress(psutil.NoSuchProcess):

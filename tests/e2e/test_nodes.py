@@ -28,13 +28,13 @@ class SecondWorker:
 
     def __init__(self, platform: Platform, home: Path) -> None:
         home.mkdir(exist_ok=True)
-        about = platform.status()["platform"]
+        state = platform.state
         self.log = home / "worker.log"
         self.environment = {
             **os.environ,
             **HERE,
-            "AIPLATFORM_BROKER_URL": about["broker_url"],
-            "AIPLATFORM_DATABASE_URL": about["database_url"],
+            "AIPLATFORM_BROKER_URL": state.broker_url,
+            "AIPLATFORM_DATABASE_URL": state.database_url,
             "AIPLATFORM_HOME": str(home),
             "AIPLATFORM_STORAGE_URL": (platform.home / "blobs").as_uri(),
             "AIPLATFORM_WORKER_NAME": "second",

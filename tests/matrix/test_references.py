@@ -75,7 +75,7 @@ def test_body_with_id_of_another_project_is_refused(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
     """Not even admin, who may see both projects, can use objects of one in the other."""
-    own, foreign = worlds.create(), worlds.create()
+    own, foreign = worlds.create(), worlds.share("foreign", objects=2)
     foreign_ids = {
         name: foreign.params[name]
         for name in ("dataset", "model", "experiment", "task", "deployment", "project")
@@ -136,19 +136,12 @@ def test_cursor_of_another_project_reveals_nothing(
             check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
 
 
-_pairs: list[tuple[World, World]] = []
-
-
 def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
     """Return two worlds that requests share that change nothing.
 
     The second one has two objects of each kind.
     """
-    if not _pairs:
-        own, foreign = worlds.create(), worlds.create()
-        worlds.refill(foreign)
-        _pairs.append((own, foreign))
-    return _pairs[0]
+    return worlds.share("own"), worlds.share("foreign", objects=2)
 
 
 def test_body_with_own_ids_is_accepted_by_most_routes(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -214,14 +214,23 @@ def _secrets(params: dict[str, str]) -> set[str]:
 
 @contextmanager
 def one_commit(session: Session) -> Iterator[None]:
-    """Turn the commits of factories into flushes, and commit once at the end."""
-    commit = session.commit
+    """Turn the commits of factories into flushes, and commit once at the end.
+
+    Nothing is refreshed: an INSERT returns the values that the database set.
+    """
+    commit, refresh = session.commit, session.refresh
     session.commit = session.flush  # type: ignore[method-assign]
+    session.refresh = lambda *_: None  # type: ignore[method-assign,assignment,misc]
     try:
         yield
     finally:
-        session.commit = commit  # type: ignore[method-assign]
+        session.commit, session.refresh = commit, refresh  # type: ignore[method-assign]
     session.commit()
+
+
+READING = {"GET", "HEAD", "OPTIONS"}
+"""Methods of requests that change nothing."""
+_shared: dict[tuple[Path, str], World] = {}
 
 
 @dataclass
@@ -230,6 +239,24 @@ class WorldFactory:
 
     session: Session
     home: Path
+
+    def share(self, name: str, *, objects: int = 1, **columns: Any) -> World:
+        """Return the world with this name, for requests that change nothing; create it once.
+
+        It has ``objects`` objects of each kind; the parameters lead to the last ones. Callers get
+        copies: they may add parameters, and objects that belong to a person.
+        """
+        key = self.home, name
+        if key not in _shared:
+            _shared[key] = self.create(**columns)
+            for _ in range(objects - 1):
+                self.refill(_shared[key])
+        world = _shared[key]
+        admin = world.people["admin"]
+        assert admin is not None
+        # All worlds have the same administrator, whom other requests sign out.
+        tokens = {**world.tokens, "admin": make_token(self.session, admin)}
+        return replace(world, tokens=tokens, params=dict(world.params), known=set(world.known))
 
     def create(self, **columns: Any) -> World:
         """Create a project with one object of each kind, and people with a token each."""

@@ -35,7 +35,8 @@ def create(
         typer.Option("--name", help="Name that requests use. By default the name of the model."),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Program that serves the model: transformers or vllm.")
+        str | None,
+        typer.Option(help="Program that serves the model, such as transformers or vllm."),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=8, help="Length of the context, in tokens.")

@@ -14,12 +14,12 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if __name__ == "__main__":
     # NumPy's threads for linear algebra spin while they wait; this program does not need them.
@@ -390,9 +390,14 @@ class NoPandas:
         """Do nothing: ``create_module`` always raises before."""
 
 
-if __name__ == "__main__":
+def run_program(program: Callable[[], int]) -> NoReturn:
+    """Run the main function of a program that reads rows, and end this process with its code."""
     sys.meta_path.insert(0, NoPandas())
-    code = main()
+    code = program()
     sys.stdout.flush()
     # All files are closed. A regular shutdown of the interpreter takes a twentieth of an ingest.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    run_program(main)

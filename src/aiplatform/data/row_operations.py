@@ -33,7 +33,7 @@ from aiplatform.data.canonical import (
 from aiplatform.data.column_mapping import map_columns
 from aiplatform.data.conditions import matching
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.ingest import ingest, prepare_process
+from aiplatform.data.ingest import ingest, prepare_process, run_program
 from aiplatform.data.json_text import json_text
 from aiplatform.data.operation_specs import (
     Append,
@@ -407,4 +407,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -102,6 +102,20 @@ class DataFormat(StrEnum):
     TEXT = "text"
     TSV = "tsv"
 
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of names of such files, in lower case and before that of a compression."""
+        return (f".{self.value}", *_OTHER_SUFFIXES.get(self, ()))
+
+
+_OTHER_SUFFIXES: dict[DataFormat, tuple[str, ...]] = {
+    DataFormat.ARROW: (".arrows", ".feather", ".ipc"),
+    DataFormat.JSONL: (".ndjson",),
+    DataFormat.PARQUET: (".pq",),
+    DataFormat.TEXT: (".txt",),
+    DataFormat.TSV: (".tab",),
+}
+
 
 class DataShape(StrEnum):
     """The meaning of a dataset's rows, recognised from its columns."""

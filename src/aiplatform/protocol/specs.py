@@ -340,13 +340,17 @@ class DatasetImportSpec(TaskOptions):
         return self
 
 
+EngineName = Literal["transformers", "vllm"]
+"""The programs that serve models; ``runtime/serving/engines`` starts them."""
+
+
 class InferenceSpec(TaskOptions):
     """Serve a model; a task of this type runs until it is stopped."""
 
     type: Literal[TaskType.INFERENCE] = TaskType.INFERENCE
     resources: ServingResources = Field(default_factory=ServingResources)
     model: ModelSpec
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: EngineName = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

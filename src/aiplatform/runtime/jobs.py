@@ -20,10 +20,10 @@ from aiplatform.runtime.channel import Reporter
 def run(job: Job, report: Reporter) -> dict[str, Any]:
     """Run ``job`` until it ends, and return the data of its result message."""
     match job.spec:
-        case TrainingSpec():
-            from aiplatform.runtime.training.sft import run_sft
+        case TrainingSpec() as spec:
+            from aiplatform.runtime.training import run_training
 
-            return run_sft(job, report)
+            return run_training(job, spec, report)
         case EvaluationSpec():
             from aiplatform.runtime.evaluation.run import run_evaluation
 

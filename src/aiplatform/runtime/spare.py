@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aiplatform.runtime.child import prepare_environment
+from aiplatform.runtime.child import examine_old_objects_rarely, prepare_environment
 
 MODULES = (
     "aiplatform.runtime.channel",
@@ -74,6 +74,7 @@ def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
         ImportError: If a package is missing.
     """
     prepare_environment(hub=False)
+    examine_old_objects_rarely()
     # Otherwise, torch would start CUDA to look for GPUs. CUDA reads only once which GPUs this
     # process may use.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"

@@ -1,10 +1,12 @@
 """Tests of choosing the reader of a file by the claimed format, the content and the name."""
 
 import gzip
+from importlib import import_module
 
 import pytest
 import zstandard
 
+from aiplatform.data.formats import BINARY, MODULES, SUFFIXES
 from aiplatform.protocol.enums import DataFormat
 from tests.data.conftest import Upload, jsonl
 
@@ -66,3 +68,13 @@ def test_equal_rows_give_equal_columns_in_every_format(upload: Upload) -> None:
         upload(data, name)
         contents.add(upload.output.read_bytes().replace(b"jsonl", b"json"))
     assert len({content[:200] for content in contents}) == 1
+
+
+@pytest.mark.parametrize("found", sorted(set(DataFormat) - set(BINARY)))
+def test_every_text_format_has_a_module_with_a_reader(found: DataFormat) -> None:
+    module = import_module(f"aiplatform.data.formats.{MODULES.get(found, found)}")
+    assert callable(module.open_text)
+
+
+def test_no_two_formats_share_a_suffix() -> None:
+    assert len(SUFFIXES) == sum(len(found.suffixes) for found in DataFormat)

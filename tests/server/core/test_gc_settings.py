@@ -11,10 +11,12 @@ from aiplatform.server.core import gc_settings
 PROGRAM = """
 import gc
 from aiplatform.server.core import gc_settings
+gc.set_threshold(700, 10, 100)  # as the command line sets it for the imports
 kept = [[] for _ in range(1000)]
 gc_settings.freeze_startup_objects()
 assert gc.get_freeze_count() > 1000
 assert len(gc.get_objects()) < 1000
+assert gc.get_threshold() == (gc_settings.YOUNGEST_THRESHOLD, 10, 10)
 gone = []
 gone.append(gone)
 del gone

@@ -38,6 +38,37 @@ def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..
     return claimed
 
 
+def test_reading_a_task_or_project_sends_few_statements(
+    session: Session,
+    owner: Api,
+    project: Project,
+    held: Any,
+    sent: list[tuple[str, bool]],
+) -> None:
+    end(session, held)
+    task = session.get_one(Task, held.task_id)
+    for path, most in ((f"tasks/{task.uuid}", 2), (f"projects/{project.uuid}", 1)):
+        sent.clear()
+        assert owner.get(path).status_code == 200
+        statements = [words for words, _ in sent if not words.startswith(("BEGIN", "SET "))]
+        assert len(statements) <= most, statements
+
+
+def test_run_with_an_end_is_shown_with_its_attempts_and_inputs(
+    session: Session, owner: Api, held: Any
+) -> None:
+    task = session.get_one(Task, held.task_id)
+    running = owner.get(f"tasks/{task.uuid}").json()
+    assert [one["ended_at"] for one in running["attempts"]] == [None]
+    end(session, held)
+    ended = owner.get(f"tasks/{task.uuid}").json()
+    (attempt,) = ended["attempts"]
+    assert (attempt["attempt"], attempt["outcome"]) == (1, "completed")
+    assert attempt["started_at"] == running["attempts"][0]["started_at"]
+    assert attempt["ended_at"].endswith("Z")
+    assert (ended["after"], ended["nodes"], ended["inputs"]) == ([], [], [])
+
+
 def tell(session: Session, held: Any, step: int, **more: Any) -> None:
     """Write the telemetry of one step, as a child reports it."""
     attempts.write_telemetry(

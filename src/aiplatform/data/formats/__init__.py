@@ -1,5 +1,7 @@
 """Readers of the formats of uploaded datasets.
 
+A text format is a member of ``DataFormat`` and a module of that name with ``open_text``.
+
 Every reader streams: it yields a sequence of :class:`~aiplatform.data.chunk.Chunk`, in memory
 bounded by the limits, and can be iterated again from the beginning. Every error in a file is a
 :class:`~aiplatform.data.errors.MalformedData` with its place.
@@ -7,6 +9,7 @@ bounded by the limits, and can be iterated again from the beginning. Every error
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,10 +17,7 @@ import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.json import JsonArray
-from aiplatform.data.formats.jsonl import JsonLines
 from aiplatform.data.formats.source_file import SourceFile
-from aiplatform.data.formats.text import Text
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
@@ -27,27 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "Opened", "Reader", "open_file"]
 
-SUFFIXES = {
-    ".arrow": DataFormat.ARROW,
-    ".arrows": DataFormat.ARROW,
-    ".csv": DataFormat.CSV,
-    ".feather": DataFormat.ARROW,
-    ".ipc": DataFormat.ARROW,
-    ".json": DataFormat.JSON,
-    ".jsonl": DataFormat.JSONL,
-    ".ndjson": DataFormat.JSONL,
-    ".parquet": DataFormat.PARQUET,
-    ".pq": DataFormat.PARQUET,
-    ".tab": DataFormat.TSV,
-    ".text": DataFormat.TEXT,
-    ".tsv": DataFormat.TSV,
-    ".txt": DataFormat.TEXT,
-}
+SUFFIXES = {suffix: found for found in DataFormat for suffix in found.suffixes}
 PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
 BINARY = {
     DataFormat.ARROW: ("arrow_invalid", "it begins with neither ARROW1 nor a message"),
     DataFormat.PARQUET: ("parquet_invalid", "it does not begin with PAR1"),
 }
+MODULES = {DataFormat.TSV: "csv"}
+"""Modules that do not have the name of their format."""
+
 CSV_FORMATS = {DataFormat.CSV, DataFormat.TSV}
 JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}
 
@@ -158,19 +146,10 @@ def _columnar(found: DataFormat, path: Path, quarantine: Quarantine | None, pack
 def _text_reader(
     chosen: DataFormat, text: TextSource, reading: "Reading | None", quarantine: Quarantine | None
 ) -> tuple[Reader, dict[str, Any]]:
-    match chosen:
-        case DataFormat.JSONL:
-            return JsonLines(text, quarantine), {}
-        case DataFormat.JSON:
-            return JsonArray(text, quarantine), {}
-        case DataFormat.CSV | DataFormat.TSV:
-            from aiplatform.data.formats.csv import Csv  # noqa: PLC0415
-
-            reader = Csv(
-                text, tabs=chosen is DataFormat.TSV, reading=reading, quarantine=quarantine
-            )
-            return reader, {"dialect": reader.describe()}
-    return Text(text, quarantine), {}
+    # Imported late, because the reader of CSV imports modules that JSON does not need.
+    module = import_module(f"{__name__}.{MODULES.get(chosen, chosen)}")
+    opened: tuple[Reader, dict[str, Any]] = module.open_text(chosen, text, reading, quarantine)
+    return opened
 
 
 def _by_suffix(filename: str) -> DataFormat | None:

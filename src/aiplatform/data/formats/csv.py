@@ -16,6 +16,7 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.text_source import TextSource, raw_text, text_error
 from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine
+from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.reading_options import NO_QUOTE, Reading
 
 DELIMITERS = ",\t;|"
@@ -87,6 +88,15 @@ def _common_width(sample: str, dialect: Dialect) -> int | None:
     except csv.Error:
         return None
     return width
+
+
+def open_text(
+    chosen: DataFormat, text: TextSource, reading: Reading | None, quarantine: Quarantine | None
+) -> tuple["Csv", dict[str, Any]]:
+    """Return the reader of a CSV or TSV file, and its dialect."""
+    tabs = chosen is DataFormat.TSV
+    reader = Csv(text, tabs=tabs, reading=reading, quarantine=quarantine)
+    return reader, {"dialect": reader.describe()}
 
 
 class Csv:

@@ -7,6 +7,7 @@ brackets, and the JSON parser checks the content of the elements.
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.limits import BLOCK_BYTES, MAX_DEPTH, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine, decode_escaped
+from aiplatform.protocol.enums import DataFormat
 
 SPACE = re.compile(rb"[ \t\r\n]*+")
 
@@ -27,6 +29,13 @@ UP_TO_BRACKET = re.compile(
 
 WRAPPERS = ("data", "rows", "examples", "instances", "train", "items", "records")
 SCALARS = {b'"': "", b"t": True, b"f": False, b"n": None, b"[": []}
+
+
+def open_text(
+    _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
+) -> tuple["JsonArray", dict[str, Any]]:
+    """Return the reader of a file that contains JSON, and no details."""
+    return JsonArray(text, quarantine), {}
 
 
 class JsonArray:

@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,12 +14,20 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import Block, TextSource
 from aiplatform.data.quarantine import Quarantine, decode_escaped
+from aiplatform.protocol.enums import DataFormat
 
 ROW = re.compile(rb"\S[^\n]*")
 """Pattern of a line that is not blank; it skips millions of empty lines quickly."""
 
 AHEAD = 2
 """Number of blocks that are parsed in advance, each in a thread."""
+
+
+def open_text(
+    _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
+) -> tuple["JsonLines", dict[str, Any]]:
+    """Return the reader of a file that contains JSON Lines, and no details."""
+    return JsonLines(text, quarantine), {}
 
 
 class JsonLines:

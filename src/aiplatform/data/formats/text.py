@@ -6,13 +6,22 @@ with wrapped lines are better uploaded as JSONL, with one paragraph or chapter p
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.text_source import Block, TextSource, raw_text, text_error
 from aiplatform.data.quarantine import Quarantine
+from aiplatform.protocol.enums import DataFormat
 
 COLUMN = "text"
+
+
+def open_text(
+    _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
+) -> tuple["Text", dict[str, Any]]:
+    """Return the reader of a file that contains text, and no details."""
+    return Text(text, quarantine), {}
 
 
 class Text:

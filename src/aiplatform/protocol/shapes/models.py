@@ -10,6 +10,7 @@ from aiplatform.protocol.enums import DeploymentStatus, ModelStatus
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Shape
 from aiplatform.protocol.specs import (
+    EngineName,
     Resources,
     Strict,
 )
@@ -99,7 +100,7 @@ EXAMPLE_DEPLOYMENT = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
 class DeploymentOptions(Strict):
     """Options for serving a model. The defaults are those of the inference spec."""
 
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: EngineName = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

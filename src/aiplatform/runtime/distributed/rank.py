@@ -55,8 +55,14 @@ def main(job_file: str, pipe: str) -> int:
 
 
 def _run(job_file: str, rank: int, report: Any) -> int:
-    from aiplatform.runtime.child import explain, needs_hub, prepare_environment
+    from aiplatform.runtime.child import (
+        examine_old_objects_rarely,
+        explain,
+        needs_hub,
+        prepare_environment,
+    )
 
+    examine_old_objects_rarely()
     try:
         from aiplatform.protocol.messages import Job
         from aiplatform.runtime.jobs import run

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import queue
 import socket
 import stat
 import time
@@ -17,9 +16,8 @@ import uvloop
 from aiplatform.protocol.messages import Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError, Reporter
-from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer
-from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, Server
-from aiplatform.runtime.stop import StopRequest
+from aiplatform.runtime.serving.engines import start_engine
+from aiplatform.runtime.serving.engines.base import Server
 
 SHUTDOWN_SECONDS = 5
 """Seconds that running answers may take after a stop was requested."""
@@ -49,7 +47,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
     # Not delayed: while the model loads, which may take long, a stop must end the job at once.
-    app, engine = _application(job, spec, job.serving.token, report.stop)
+    app, engine = start_engine(job, spec, job.serving.token, report.stop)
     with report.stop.delay():
         try:
             with listening(job.serving) as (listener, endpoint):
@@ -58,56 +56,6 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
             engine.close()
     report.stop.raise_if_requested()
     return {}
-
-
-def _application(
-    job: Job, spec: InferenceSpec, token: str, stop: StopRequest
-) -> tuple[Any, Server]:
-    model = Path(job.inputs["model"])
-    base = Path(job.inputs["base_model"]) if "base_model" in job.inputs else None
-    if spec.engine == "vllm":
-        from aiplatform.runtime.serving.engines.vllm import VllmEngine, VllmProxy
-
-        server = VllmEngine(model, base, spec, stop)
-        return VllmProxy(server, token).app(), server
-    from aiplatform.runtime.serving.engines.transformers import TransformersEngine
-
-    engine = TransformersEngine(
-        model,
-        base,
-        max_length=spec.max_length,
-        max_batch_size=spec.max_batch_size,
-        precision=spec.precision,
-    )
-    warm_up(engine)
-    names = [MODEL, BASE] if engine.tuned else [MODEL]
-    return ChatServer(engine, token, names).app(), engine
-
-
-def warm_up(engine: Engine) -> None:
-    """Generate one answer, so that the first client does not wait for one-time initialization.
-
-    Raises:
-        JobError: If this fails.
-    """
-    pieces: queue.Queue[Piece] = queue.Queue()
-    prompt = engine.encode([{"role": "user", "content": "Hello"}])
-    engine.submit(
-        Generation(
-            prompt=prompt,
-            adapted=True,
-            max_tokens=2,
-            temperature=0,
-            top_p=1,
-            seed=0,
-            stop=[],
-            deliver=pieces.put,
-        )
-    )
-    while (piece := pieces.get()).finish_reason is None:
-        pass
-    if piece.finish_reason == "error":
-        raise JobError("The model fails to answer; the log has the cause.")
 
 
 @contextlib.contextmanager

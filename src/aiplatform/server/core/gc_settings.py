@@ -17,4 +17,4 @@ def freeze_startup_objects() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNGEST_THRESHOLD, *gc.get_threshold()[1:])
+    gc.set_threshold(YOUNGEST_THRESHOLD, 10, 10)

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from starlette.applications import Starlette
 
+from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.artifacts import WEIGHTS
+from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer, render
 from aiplatform.runtime.loading import (
     choose_precision,
@@ -24,7 +27,8 @@ from aiplatform.runtime.loading import (
     is_tuned,
     load_weights,
 )
-from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Piece
+from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer
+from aiplatform.runtime.serving.engines.base import Engine, FinishReason, Generation, Piece
 from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
 
@@ -36,6 +40,48 @@ Running answers wait meanwhile, so this limits the pause between two of their to
 
 GENERATION_ERRORS = (RuntimeError, ValueError, IndexError)
 """Errors of a computation, out of memory included. They only end the answers concerned."""
+
+
+def start(
+    model: Path, base: Path | None, spec: InferenceSpec, token: str
+) -> tuple[Starlette, "TransformersEngine"]:
+    """Load the model, generate one answer, and return the application and the engine."""
+    engine = TransformersEngine(
+        model,
+        base,
+        max_length=spec.max_length,
+        max_batch_size=spec.max_batch_size,
+        precision=spec.precision,
+    )
+    warm_up(engine)
+    names = [MODEL, BASE] if engine.tuned else [MODEL]
+    return ChatServer(engine, token, names).app(), engine
+
+
+def warm_up(engine: Engine) -> None:
+    """Generate one answer, so that the first client does not wait for one-time initialization.
+
+    Raises:
+        JobError: If this fails.
+    """
+    pieces: queue.Queue[Piece] = queue.Queue()
+    prompt = engine.encode([{"role": "user", "content": "Hello"}])
+    engine.submit(
+        Generation(
+            prompt=prompt,
+            adapted=True,
+            max_tokens=2,
+            temperature=0,
+            top_p=1,
+            seed=0,
+            stop=[],
+            deliver=pieces.put,
+        )
+    )
+    while (piece := pieces.get()).finish_reason is None:
+        pass
+    if piece.finish_reason == "error":
+        raise JobError("The model fails to answer; the log has the cause.")
 
 
 class Variant:

@@ -31,6 +31,14 @@ START_SECONDS = 1800.0
 """Seconds that a start may take; large models take many minutes to load and compile."""
 
 
+def start(
+    model: Path, base: Path | None, spec: InferenceSpec, token: str, stop: StopRequest
+) -> tuple[Starlette, "VllmEngine"]:
+    """Start vLLM in a child process; return the application in front of it, and the engine."""
+    engine = VllmEngine(model, base, spec, stop)
+    return VllmProxy(engine, token).app(), engine
+
+
 class VllmEngine:
     """A running ``vllm serve`` on a port of the loopback interface."""
 

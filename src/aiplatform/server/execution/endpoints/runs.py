@@ -12,7 +12,7 @@ from aiplatform.server.execution.service import external
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, queries
-from aiplatform.server.queue.endpoints.tasks import render
+from aiplatform.server.queue.endpoints.tasks import render, render_new
 from aiplatform.server.queue.schemas import TaskOut
 from aiplatform.server.telemetry.schemas import AcceptedOut
 
@@ -50,8 +50,9 @@ def begin_run(
         client_id=body.client_id,
         started_at=body.started_at,
     )
-    if not new:
-        response.status_code = status.HTTP_200_OK
+    if new:
+        return render_new(session, context, task)
+    response.status_code = status.HTTP_200_OK
     return render(session, context, task)
 
 

@@ -73,14 +73,17 @@ def get_project(
     Raises:
         NotFound: when it was deleted since the guard saw it.
     """
-    statement = select(Project).where(Project.id == context.project_id, not_in_bin)
-    if lock:
-        statement = statement.with_for_update(key_share=True)  # as in :func:`lock_project`
-    project = session.scalar(statement.execution_options(populate_existing=True))
-    if project is None:
+    statement = (
+        select(Project, User)
+        .outerjoin(User, User.id == Project.owner_id)
+        .where(Project.id == context.project_id, not_in_bin)
+    )
+    if lock:  # as in :func:`lock_project`
+        statement = statement.with_for_update(of=Project, key_share=True)
+    row = session.execute(statement.execution_options(populate_existing=True)).one_or_none()
+    if row is None:
         raise NotFound(resource="project")
-    owner = None if project.owner_id is None else session.get(User, project.owner_id)
-    return project, owner
+    return row[0], row[1]
 
 
 def name_in_use(

@@ -47,8 +47,16 @@ router = APIRouter(prefix="/api/v1")
 
 def render(session: Session, context: ProjectContext | None, task: Task) -> TaskOut:
     """Return one task as ``context`` may see it, with its exact place in the queue."""
+    references = queries.task_references(session, [task])
+    return _render(session, context, [task], references, _place(session, task))[0]
+
+
+def _place(session: Session, task: Task) -> dict[int, int]:
+    """Return the exact place of a task in the queue by its id; nothing if it does not wait."""
+    if TaskStatus(task.status) not in CLAIMABLE:
+        return {}
     ahead = queries.tasks_ahead(session, task.id)
-    return _render(session, context, [task], {} if ahead is None else {task.id: ahead + 1})[0]
+    return {} if ahead is None else {task.id: ahead + 1}
 
 
 def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
@@ -56,16 +64,17 @@ def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task])
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
-    return _render(session, context, tasks, queries.queue_positions(session, waiting))
+    references = queries.task_references(session, tasks)
+    return _render(session, context, tasks, references, queries.queue_positions(session, waiting))
 
 
 def _render(
     session: Session,
     context: ProjectContext | None,
     tasks: Sequence[Task],
+    references: dict[int, queries.TaskReferences],
     places: dict[int, int],
 ) -> list[TaskOut]:
-    references = queries.task_references(session, tasks)
     names = context is not None and context.may(Permission.TASKS_READ)
     reasons = waiting_reasons(session, tasks, places, names=names)
     return [
@@ -167,24 +176,16 @@ def get_task(
     """Return the task with its attempts, its inputs and, if it waits, the reason."""
     found = queries.get_task(session, context, task)
     set_etag(response, found.scheduling.updated_at)
+    parts = queries.task_parts(session, found)
+    places = _place(session, found)
+    (shown,) = _render(session, context, [found], {found.id: parts.references}, places)
+    nodes = queries.nodes_of(session, found.id) if found.scheduling.nodes > 1 else ()
     return TaskDetailOut(
-        **render(session, context, found).model_dump(),
-        after=[
-            NeedOut(task=row.uuid, name=row.name, status=row.status, condition=row.condition)
-            for row in queries.needs_of(session, found.id)
-        ],
-        attempts=[
-            AttemptOut.model_validate(row, from_attributes=True)
-            for row in queries.attempts(session, found.id)
-        ],
-        nodes=[
-            NodeOut.model_validate(row, from_attributes=True)
-            for row in queries.nodes_of(session, found.id)
-        ],
-        inputs=[
-            TaskInputOut.model_validate(row, from_attributes=True)
-            for row in queries.inputs_of(session, found.id)
-        ],
+        **dict(shown),
+        after=[NeedOut.model_validate(row) for row in parts.after],
+        attempts=[AttemptOut.model_validate(row) for row in parts.attempts],
+        nodes=[NodeOut.model_validate(row, from_attributes=True) for row in nodes],
+        inputs=[TaskInputOut.model_validate(row) for row in parts.inputs],
     )
 
 

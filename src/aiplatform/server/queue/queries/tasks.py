@@ -14,14 +14,18 @@ from sqlalchemy import (
     ARRAY,
     Integer,
     Select,
+    Text,
     and_,
     any_,
     bindparam,
+    cast,
     func,
+    literal,
     or_,
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
@@ -110,13 +114,6 @@ def list_tasks(
     return statement
 
 
-def attempts(session: Session, task_id: int) -> Sequence[TaskAttempt]:
-    """Return all attempts of the task, oldest first."""
-    return session.scalars(
-        select(TaskAttempt).where(TaskAttempt.task_id == task_id).order_by(TaskAttempt.attempt)
-    ).all()
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The trace in which a task was submitted, and the time since when an attempt waited."""
@@ -176,6 +173,7 @@ MODELS = View("models", "id", "uuid", "project_id")
 
 
 Retried = aliased(Task, flat=True)
+Need = aliased(Task, flat=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +189,9 @@ class TaskReferences:
     retry_of: UUID | None = None
 
 
-@cache
-def _task_references() -> Compiled:
-    """Compile the statement that selects task ids and, in order, the fields of `TaskReferences`.
-
-    Its parameter is ``ids``.
-    """
-    return compiled(
+def _select_references() -> Select[*tuple[Any, ...]]:
+    """Select task ids and, in order, the fields of `TaskReferences`; the parameter is ``ids``."""
+    return (
         select(
             Task.id,
             Project.uuid,
@@ -227,10 +221,76 @@ def _task_references() -> Compiled:
     )
 
 
+@cache
+def _task_references() -> Compiled:
+    return compiled(_select_references())
+
+
 def task_references(session: Session, tasks: Sequence[Task]) -> dict[int, TaskReferences]:
     """Return the surroundings of several tasks by task id, with one statement."""
     rows = _task_references().all(session, ids=[task.id for task in tasks])
     return {row[0]: TaskReferences(*row[1:]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """The rows that are shown with one task; those of other tables as JSON objects."""
+
+    references: TaskReferences
+    after: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]
+
+
+def _as_json(
+    order: InstrumentedAttribute[Any], **columns: InstrumentedAttribute[Any]
+) -> Select[*tuple[Any, ...]]:
+    """Select rows as one JSON array of objects with these columns; it is empty without rows."""
+    pairs = [part for name, column in columns.items() for part in (literal(name, Text), column)]
+    rows = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*pairs), order))
+    return select(func.coalesce(rows, cast(literal("[]", Text), JSONB)))
+
+
+@cache
+def _task_parts() -> Compiled:
+    """Compile the statement of :func:`task_parts`: its columns follow those of the references."""
+    after = (
+        _as_json(
+            Need.id,
+            task=Need.uuid,
+            name=Need.name,
+            status=Need.status,
+            condition=TaskDependency.condition,
+        )
+        .join(TaskDependency, TaskDependency.needs_id == Need.id)
+        .where(TaskDependency.task_id == Task.id)
+    )
+    attempts = _as_json(
+        TaskAttempt.attempt,
+        attempt=TaskAttempt.attempt,
+        worker=TaskAttempt.worker,
+        started_at=TaskAttempt.started_at,
+        ended_at=TaskAttempt.ended_at,
+        outcome=TaskAttempt.outcome,
+        error=TaskAttempt.error,
+    ).where(TaskAttempt.task_id == Task.id)
+    inputs = _as_json(
+        TaskInput.role,
+        role=TaskInput.role,
+        label=TaskInput.label,
+        content_hash=TaskInput.content_hash,
+    ).where(TaskInput.task_id == Task.id)
+    return compiled(
+        _select_references().add_columns(
+            *(part.correlate(Task).scalar_subquery() for part in (after, attempts, inputs))
+        )
+    )
+
+
+def task_parts(session: Session, task: Task) -> TaskParts:
+    """Return what is shown with one task, in one statement."""
+    _, *references, after, attempts, inputs = _task_parts().one(session, ids=[task.id])
+    return TaskParts(TaskReferences(*references), after, attempts, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,16 +380,6 @@ def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
         {"statuses": [status.value for status in STOPPABLE]},
     )
     return [row.id for row in rows]
-
-
-def needs_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the tasks that must end before one: uuid, name, status, condition, settled."""
-    return session.execute(
-        select(Task.uuid, Task.name, Task.status, TaskDependency.condition, TaskDependency.settled)
-        .join(TaskDependency, TaskDependency.needs_id == Task.id)
-        .where(TaskDependency.task_id == task_id)
-        .order_by(Task.id)
-    ).all()
 
 
 def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:

@@ -66,7 +66,8 @@ def waiting_reasons(
     if not waiting:
         return {}
     workers = queries.worker_offers(session)
-    now: datetime = session.execute(select(func.now())).scalar_one()
+    has_start = any(task.scheduling.not_before is not None for task in waiting)
+    now = session.execute(select(func.now())).scalar_one() if has_start else None
     usages = {
         project_id: (quotas.quota_of(session, project_id), *quotas.running(session, project_id))
         for project_id in {task.project_id for task in waiting if task.project_id is not None}
@@ -103,7 +104,7 @@ def waiting_reasons(
                 demand=demand,
                 ahead=None if place is None else place - 1,
                 offers=workers.offers,
-                not_before=later if later is not None and later > now else None,
+                not_before=later if later is not None and now is not None and later > now else None,
                 reserved_on=workers.reserved.get(task.id),
                 quota=_quota(usages, task),
             ),
