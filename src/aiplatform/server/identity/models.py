@@ -42,7 +42,7 @@ class UserSecurity(Base):
 
 
 class UserPreferences(Base):
-    """How an account's holder wants the web interface. Null follows the browser."""
+    """An account's preferences for the web interface. Null follows the browser."""
 
     __tablename__ = "user_preferences"
 

@@ -85,7 +85,7 @@ def renew_browser_session(
 
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
-    """When a session ends unless it is renewed, and in how long its renewal is due."""
+    """The end of a session that is not renewed, and the time until its renewal is due."""
 
     expires_at: datetime
     renew_in: timedelta

@@ -35,7 +35,7 @@ class DisplayPreferencesIn(Strict):
 
 
 class DisplayPreferencesOut(Shape):
-    """How the holder of the account wants the web interface. Null follows the browser."""
+    """An account's preferences for the web interface. Null follows the browser."""
 
     language: Language | None
     theme: Theme | None

@@ -55,7 +55,7 @@ class LogData(BaseModel):
 
 
 class ChangedTask(BaseModel):
-    """What lists show of a task and may have changed."""
+    """The fields of a task that lists show and that may have changed."""
 
     uuid: UUID
     name: str
@@ -73,7 +73,7 @@ class ChangedTasks(BaseModel):
 
 
 class ChangedDeployment(BaseModel):
-    """What lists show of a deployment and may have changed."""
+    """The fields of a deployment that lists show and that may have changed."""
 
     uuid: UUID
     name: str
@@ -127,7 +127,7 @@ class ProgressEvent(EventBase):
 
 
 class WaitingEvent(EventBase):
-    """What keeps the task from starting has changed."""
+    """The reason why the task waits has changed."""
 
     event: Literal["waiting"]
     data: WaitingOut

@@ -26,7 +26,7 @@ MAX_WAITING = 1 << 20
 
 @dataclass(slots=True)
 class Outbox:
-    """What waits to be sent, and the position that each topic has reached."""
+    """Events that wait to be sent, and the position that each topic has reached."""
 
     positions: dict[str, str]
     open_topics: int
