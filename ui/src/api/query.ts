@@ -1,0 +1,33 @@
+import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
+import { codeOf, isTemporary, ProblemError } from "./problem";
+
+type Handler = () => void;
+let onSignedOut: Handler = () => {};
+
+/** Set what happens when the API says that the session has ended. */
+export function setSignedOutHandler(handler: Handler): void {
+  onSignedOut = handler;
+}
+
+function watch(error: unknown): void {
+  if (error instanceof ProblemError && error.status === 401 && codeOf(error) === "unauthenticated")
+    onSignedOut();
+}
+
+/** The cache of everything that was read. Pages show it at once and refresh it behind. */
+export const queryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: watch }),
+  mutationCache: new MutationCache({ onError: watch }),
+  defaultOptions: {
+    queries: {
+      staleTime: 10_000,
+      gcTime: 10 * 60_000,
+      // A restart of the API takes seconds; other errors do not go away by themselves.
+      retry: (failures, error) => isTemporary(error) && failures < 8,
+      retryDelay: (failures) => Math.min(500 * 2 ** failures, 8_000),
+      refetchOnWindowFocus: true,
+      networkMode: "always",
+    },
+    mutations: { networkMode: "always" },
+  },
+});

@@ -1,0 +1,141 @@
+import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import { $api, api } from "./client";
+import type { Schema, TaskDetail, TaskStatus, TaskType } from "./types";
+
+export interface TaskFilter {
+  status?: TaskStatus;
+  type?: TaskType;
+  name?: string;
+  dead?: boolean;
+}
+
+const TASKS = "/api/v1/projects/{project}/tasks";
+const TASK = "/api/v1/tasks/{task}";
+
+export const useTasks = (project: string, filter: TaskFilter, limit = 50) =>
+  $api.useInfiniteQuery(
+    "get",
+    TASKS,
+    { params: { path: { project }, query: { limit, ...filter } } },
+    {
+      pageParamName: "cursor",
+      initialPageParam: null,
+      getNextPageParam: (page: Schema<"Page_TaskOut_">) => page.next_cursor ?? undefined,
+      placeholderData: keepPreviousData,
+    },
+  );
+
+export const recentTasksOptions = (project: string, filter: TaskFilter = {}, limit = 20) =>
+  $api.queryOptions("get", TASKS, { params: { path: { project }, query: { limit, ...filter } } });
+
+export const taskOptions = (task: string) =>
+  $api.queryOptions("get", TASK, { params: { path: { task } } });
+
+export const taskMetricsOptions = (task: string) =>
+  $api.queryOptions("get", "/api/v1/tasks/{task}/metrics", {
+    params: { path: { task }, query: { points: 2000 } },
+  });
+
+export const telemetryOptions = (task: string, live: boolean) =>
+  $api.queryOptions(
+    "get",
+    "/api/v1/tasks/{task}/telemetry",
+    { params: { path: { task }, query: { points: 500 } } },
+    { refetchInterval: live ? 5_000 : false },
+  );
+
+export const timelineOptions = (task: string) =>
+  $api.queryOptions("get", "/api/v1/tasks/{task}/timeline", {
+    params: { path: { task }, query: { limit: 500 } },
+  });
+
+export const artifactsOptions = (task: string) =>
+  $api.queryOptions("get", "/api/v1/tasks/{task}/artifacts", {
+    params: { path: { task }, query: { limit: 500 } },
+  });
+
+export const taskUsageOptions = (task: string) =>
+  $api.queryOptions("get", "/api/v1/tasks/{task}/usage", { params: { path: { task } } });
+
+export const logOptions = (task: string) => ({
+  queryKey: ["log", task] as const,
+  queryFn: async () => {
+    // All pages of the stored log; what is printed later comes by the live stream.
+    const chunks: Schema<"LogChunkOut">[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: { limit: number; cursor?: string } = {
+        limit: 500,
+        ...(cursor ? { cursor } : {}),
+      };
+      const { data } = await api.GET("/api/v1/tasks/{task}/logs", {
+        params: { path: { task }, query },
+      });
+      chunks.push(...(data?.items ?? []));
+      cursor = data?.next_cursor ?? null;
+    } while (cursor);
+    return chunks;
+  },
+  staleTime: Number.POSITIVE_INFINITY,
+});
+
+export const workersOptions = $api.queryOptions(
+  "get",
+  "/api/v1/workers",
+  { params: { query: { limit: 200 } } },
+  { refetchInterval: 15_000 },
+);
+
+export type TaskAction = "cancel" | "pause" | "resume" | "retry";
+
+/** Cancel, pause, resume or retry tasks; lists and pages of tasks follow. */
+export function useTaskAction() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async ({ task, action }: { task: string; action: TaskAction }) => {
+      const { data } = await api.POST(
+        `/api/v1/tasks/{task}/${action}` as `/api/v1/tasks/{task}/cancel`,
+        {
+          params: { path: { task } },
+        },
+      );
+      return data as TaskDetail;
+    },
+    onSettled: () => refreshTasks(queries),
+  });
+}
+
+export function useSetPriority() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ task, priority }: { task: string; priority: number }) =>
+      api.PATCH(TASK, { params: { path: { task } }, body: { priority } }),
+    // The figure changes at once, and back if the API refuses.
+    onMutate: ({ task, priority }) => {
+      const key = taskOptions(task).queryKey;
+      const before = queries.getQueryData<TaskDetail>(key);
+      if (before) queries.setQueryData(key, { ...before, priority });
+      return { key, before };
+    },
+    onError: (_error, _input, context) => {
+      if (context) queries.setQueryData(context.key, context.before);
+    },
+    onSettled: () => refreshTasks(queries),
+  });
+}
+
+export function useMoveTask() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ task, before }: { task: string; before: string | null }) =>
+      api.POST("/api/v1/tasks/{task}/move", { params: { path: { task } }, body: { before } }),
+    onSettled: () => refreshTasks(queries),
+  });
+}
+
+/** Mark lists and single tasks as old. */
+export function refreshTasks(queries: ReturnType<typeof useQueryClient>): Promise<void> {
+  return queries.invalidateQueries({
+    predicate: ({ queryKey }) => queryKey[1] === TASKS || queryKey[1] === TASK,
+  });
+}

@@ -1,0 +1,55 @@
+import { useLingui } from "@lingui/react/macro";
+import { Menu, UnstyledButton } from "@mantine/core";
+import { IconDots } from "@tabler/icons-react";
+import { useNavigate } from "@tanstack/react-router";
+import { useCan } from "@/api/session";
+import { PlainLink } from "@/design/links";
+import { useExisting } from "./routesPresent";
+import classes from "./Shell.module.css";
+import { usePlatformSections, useProjectSections } from "./sections";
+
+const DIRECT = 4;
+
+/** On narrow screens, four pages and a menu with all others. */
+export function BottomBar({ project }: { project: string | undefined }) {
+  const { t } = useLingui();
+  const can = useCan();
+  const navigate = useNavigate();
+  const existing = useExisting();
+  const inProject = existing(useProjectSections(), "/p/$project/").map((section) => ({
+    ...section,
+    to: `/p/${encodeURIComponent(project ?? "")}/${section.path}`,
+    exact: section.path === "",
+  }));
+  const onPlatform = existing(usePlatformSections(), "")
+    .filter(({ permission }) => !permission || can(permission))
+    .map((section) => ({ ...section, to: section.path, exact: false }));
+  const all = project ? [...inProject, ...onPlatform] : onPlatform;
+  const rest = all.slice(DIRECT);
+  return (
+    <nav className={classes.bottom} aria-label={t`Pages`}>
+      {all.slice(0, DIRECT).map(({ to, label, icon: Icon, exact }) => (
+        <PlainLink key={to} to={to} className={classes.tab} activeOptions={{ exact }}>
+          <Icon size={20} stroke={1.6} />
+          <span className="truncate">{label}</span>
+        </PlainLink>
+      ))}
+      <Menu position="top-end">
+        <Menu.Target>
+          <UnstyledButton className={classes.tab}>
+            <IconDots size={20} />
+            {t`More`}
+          </UnstyledButton>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item onClick={() => void navigate({ to: "/" })}>{t`Home`}</Menu.Item>
+          {rest.map(({ to, label }) => (
+            <Menu.Item key={to} onClick={() => void navigate({ to })}>
+              {label}
+            </Menu.Item>
+          ))}
+        </Menu.Dropdown>
+      </Menu>
+    </nav>
+  );
+}

@@ -1,0 +1,18 @@
+export interface ProjectListSearch {
+  q?: string;
+  status?: "active" | "archived";
+}
+
+/** Read the filters of the list from the address; what is not understood is left out. */
+export function readProjectList(search: Record<string, unknown>): ProjectListSearch {
+  const status =
+    search.status === "active" || search.status === "archived" ? search.status : undefined;
+  return { q: typeof search.q === "string" && search.q ? search.q : undefined, status };
+}
+
+export type SettingsTab = "general" | "members" | "usage";
+
+export function readSettings(search: Record<string, unknown>): { tab?: SettingsTab } {
+  const { tab } = search;
+  return tab === "members" || tab === "usage" || tab === "general" ? { tab } : {};
+}

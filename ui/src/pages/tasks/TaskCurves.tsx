@@ -1,0 +1,57 @@
+import { useLingui } from "@lingui/react/macro";
+import { SimpleGrid, Text } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useMemo, useState } from "react";
+import { taskMetricsOptions } from "@/api/tasks";
+import type { TaskDetail } from "@/api/types";
+import { Chart } from "@/design/chart/Chart";
+import { ChartToolbar } from "@/design/chart/ChartToolbar";
+import { DEFAULT_SETTINGS, type XKind } from "@/design/chart/options";
+import { ErrorNotice } from "@/design/ErrorNotice";
+import { PageSkeleton } from "@/design/Skeletons";
+import { panels } from "./metrics";
+
+/** The curves of a task; they grow while it runs. */
+export function TaskCurves({ task }: { task: TaskDetail }) {
+  const { t } = useLingui();
+  const { data, error, refetch } = useQuery(taskMetricsOptions(task.uuid));
+  const [settings, setSettings] = useState(DEFAULT_SETTINGS);
+  const [x, setX] = useState<XKind>("step");
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const start = Date.parse(task.started_at ?? task.created_at) / 1000;
+  const charts = useMemo(() => (data ? panels(data, x, start) : []), [data, x, start]);
+  const toggle = (key: string) => {
+    const next = new Set(hidden);
+    if (!next.delete(key)) next.add(key);
+    setHidden(next);
+  };
+  if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
+  if (!data) return <PageSkeleton />;
+  if (charts.length === 0)
+    return (
+      <Text c="dimmed">
+        {task.completed_at
+          ? t`This task reported no figures.`
+          : t`No figures yet. Curves appear with the first step.`}
+      </Text>
+    );
+  return (
+    <>
+      <ChartToolbar settings={settings} onSettings={setSettings} x={x} onX={setX} />
+      <SimpleGrid cols={{ base: 1, lg: 2, xl: 3 }} mt="md" spacing="md">
+        {charts.map(({ title, series }) => (
+          <Chart
+            key={title}
+            title={title}
+            series={series}
+            x={x}
+            settings={settings}
+            sync={task.uuid}
+            hidden={hidden}
+            onToggle={toggle}
+          />
+        ))}
+      </SimpleGrid>
+    </>
+  );
+}
