@@ -86,7 +86,7 @@ class Watched:
     def check(self) -> None:
         """Fail if the page wrote errors to the console, or asked another server."""
         found, self.faults = self.faults, []
-        assert found == []
+        assert not found, "\n".join(found)
 
     def violations(self) -> list[str]:
         """Return what axe finds against WCAG 2.2 AA in the page as it is now."""
