@@ -11,17 +11,14 @@ from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
 from aiplatform.client.pages import Pages
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.tasks import ArtifactOut
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
 
 
-class Artifact(Resource):
+class Artifact(Resource, ArtifactOut):
     """A file that a task left as a result. ``size`` is in bytes."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> Pages[Artifact]:

@@ -17,6 +17,7 @@ from aiplatform.protocol.shapes.projects import (
     ProjectOut,
     ProjectUsageOut,
 )
+from aiplatform.protocol.shapes.tasks import RetentionOut
 
 MY_INVITATIONS_PATH = "users/me/project-invitations"
 ACCEPTED = 202
@@ -49,19 +50,14 @@ class Project(Resource, ProjectOut):
         return self.client.projects.delete(self)
 
 
-class Retention(Resource):
+class Retention(Resource, RetentionOut):
     """The retention policy of a project, and the amounts that the next cleanup frees.
 
     Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
     """
 
-    log_days: int | None = None
-    telemetry_days: int | None = None
-    checkpoint_days: int | None = None
-    checkpoints_last: int = 0
-    checkpoints_best: int = 0
-    frees: dict[str, int] = {}
+    frees: dict[str, int] = {}  # type: ignore[assignment]
 
 
 class Member(Resource, MemberOut):

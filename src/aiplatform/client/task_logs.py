@@ -13,37 +13,22 @@ from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import SILENCE_SECONDS, TaskEvents
 from aiplatform.protocol.enums import LogLevel, LogStream
+from aiplatform.protocol.shapes.tasks import LogChunkOut, LogLineOut
 
 if TYPE_CHECKING:
     from aiplatform.client.tasks import TaskLike
 
 
-class LogChunk(Resource):
+class LogChunk(Resource, LogChunkOut):
     """Consecutive lines of one stream of a task's log; ``level`` is the highest of the lines.
 
     If ``kept_bytes`` is set, the chunk replaces that many bytes, which only downloads and searches
     return.
     """
 
-    seq: int
-    attempt: int | None = None
-    stream: LogStream = LogStream.STDOUT
-    level: LogLevel | None = None
-    text: str
-    kept_bytes: int = 0
-    time: datetime | None = None
 
-
-class LogLine(Resource):
+class LogLine(Resource, LogLineOut):
     """A line of a task's log; ``number`` counts from 0 in its chunk ``seq``."""
-
-    seq: int
-    number: int
-    attempt: int | None = None
-    stream: LogStream = LogStream.STDOUT
-    level: LogLevel | None = None
-    text: str
-    time: datetime | None = None
 
 
 class TaskLogs(TaskEvents):

@@ -7,6 +7,7 @@ from aiplatform.client.base import Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import TaskEvents
+from aiplatform.protocol.shapes.tasks import TaskEventOut, TaskUsageOut, TelemetryOut
 
 if TYPE_CHECKING:
     from aiplatform.client.tasks import TaskLike
@@ -21,33 +22,24 @@ class TelemetryPoint(NamedTuple):
     most: float
 
 
-class Telemetry(Resource):
+class Telemetry(Resource, TelemetryOut):
     """Resource curves by key, as the API describes them.
 
     ``note`` is "no GPU" if the machine has none.
     """
 
-    note: str | None = None
-    series: dict[str, list[TelemetryPoint]] = {}
+    series: dict[str, list[TelemetryPoint]] = {}  # type: ignore[assignment]
 
 
-class TaskUsage(Resource):
+class TaskUsage(Resource, TaskUsageOut):
     """The resources that a task has used; ``cost`` is None if none of them has a price."""
 
-    seconds: float = 0.0
-    gpu_hours: float = 0.0
-    cpu_hours: float = 0.0
-    cost: float | None = None
-    currency: str | None = None
-    attempts: list[dict[str, Any]] = []
+    # The SDK shows the parts of the attempts as plain JSON.
+    attempts: list[dict[str, Any]] = []  # type: ignore[assignment]
 
 
-class TimelineEvent(Resource):
+class TimelineEvent(Resource, TaskEventOut):
     """An event of a task's timeline."""
-
-    kind: str
-    data: dict[str, Any] = {}
-    time: datetime
 
 
 class TaskTelemetry(TaskEvents):

@@ -3,13 +3,10 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
 from aiplatform.client.base import Resource, as_uuid
@@ -22,7 +19,7 @@ from aiplatform.client.task_telemetry import TaskTelemetry
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.protocol.specs import TaskSpec
 
 _TASKS_SEARCHED = 500
@@ -39,53 +36,16 @@ class MetricPoint(NamedTuple):
     time: float
 
 
-class Waiting(BaseModel):
-    """The reason why a task waits; ``ahead`` is None in lists of very long queues."""
+class Task(Resource, TaskOut):
+    """One queued piece of work.
 
-    model_config = ConfigDict(extra="allow")
+    ``after``, ``attempts``, ``nodes`` and ``inputs`` are not set in lists.
+    """
 
-    ahead: int | None = None
-    reason: str = ""
-    reason_zh: str = ""
-    not_before: datetime | None = None
-    blocked: bool = True
-
-
-class Task(Resource):
-    """One queued piece of work."""
-
-    uuid: UUID
-    name: str
-    type: TaskType
-    status: TaskStatus
-    project: UUID | None = None
-    experiment: UUID | None = None
-    model: UUID | None = None
-    priority: int = 5
-    progress: float = 0.0
-    position: int | None = None
-    waiting: Waiting | None = None
-    labels: list[str] = []
-    preemptible: bool | None = None
-    stop_wanted: str | None = None
-    retry_of: UUID | None = None
     after: list[dict[str, Any]] = []
-    attempt: int | None = None
-    max_attempts: int | None = None
-    queue: str | None = None
-    worker: str | None = None
-    progress_detail: dict[str, Any] | None = None
-    config: dict[str, Any] = {}
-    result: dict[str, Any] | None = None
-    error_message: str | None = None
-    gpu_usage: dict[str, Any] | None = None
-    author: UserRef | None = None
     attempts: list[dict[str, Any]] = []
     nodes: list[dict[str, Any]] = []
     inputs: list[dict[str, Any]] = []
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
 
     def refresh(self) -> "Task":
         """Read the task again."""
