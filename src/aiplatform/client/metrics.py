@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.experiments import ExperimentLike
-from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import MetricPoint, TaskLike
+from aiplatform.client.experiments import ExperimentLike, Experiments
+from aiplatform.client.projects import ProjectLike, Projects
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.client.tasks import MetricPoint, Tasks
 from aiplatform.protocol.shapes.tasks import LineOut, TaskSummaryOut
 
 
@@ -75,13 +76,14 @@ class Metrics(Group):
         project: ProjectLike | None,
         **params: Any,
     ) -> Any:
-        client = self._client
         return self._http.get(
-            f"{client.projects.path(project)}/{what}",
+            f"{Projects(self._client).path(project)}/{what}",
             key=list(keys) or None,
-            task=[client.tasks.resolve(task, project) for task in tasks] or None,
+            task=[Tasks(self._client).resolve(task, project) for task in tasks] or None,
             experiment=(
-                None if experiment is None else client.experiments.resolve(experiment, project)
+                None
+                if experiment is None
+                else Experiments(self._client).resolve(experiment, project)
             ),
             **params,
         )

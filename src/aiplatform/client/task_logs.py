@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import UUID
 
 from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
@@ -12,11 +10,9 @@ from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import SILENCE_SECONDS, TaskEvents
+from aiplatform.client.task_paths import TaskLike
 from aiplatform.protocol.enums import LogLevel, LogStream
 from aiplatform.protocol.shapes.tasks import LogChunkOut, LogLineOut
-
-if TYPE_CHECKING:
-    from aiplatform.client.tasks import TaskLike
 
 
 class LogChunk(Resource, LogChunkOut):
@@ -34,13 +30,9 @@ class LogLine(Resource, LogLineOut):
 class TaskLogs(TaskEvents):
     """The methods of ``client.tasks`` for logs."""
 
-    if TYPE_CHECKING:
-
-        def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID: ...
-
     def logs(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         *,
         follow: bool = False,
         after: int = 0,
@@ -74,7 +66,7 @@ class TaskLogs(TaskEvents):
 
     def search_logs(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         text: str | None = None,
         *,
         level: LogLevel | str | None = None,
@@ -112,7 +104,7 @@ class TaskLogs(TaskEvents):
 
     def download_log(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         path: str | Path,
         *,
         stream: LogStream | str | None = None,

@@ -1,16 +1,14 @@
 """Telemetry of tasks: resource curves, hours, cost and timeline."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aiplatform.client.base import Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import TaskEvents
+from aiplatform.client.task_paths import TaskLike
 from aiplatform.protocol.shapes.tasks import TaskEventOut, TaskUsageOut, TelemetryOut
-
-if TYPE_CHECKING:
-    from aiplatform.client.tasks import TaskLike
 
 
 class TelemetryPoint(NamedTuple):
@@ -47,7 +45,7 @@ class TaskTelemetry(TaskEvents):
 
     def telemetry(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         *keys: str,
         points: int | None = None,
         attempt: int | None = None,
@@ -69,12 +67,12 @@ class TaskTelemetry(TaskEvents):
             ),
         )
 
-    def usage(self, task: "TaskLike", *, project: ProjectLike | None = None) -> TaskUsage:
+    def usage(self, task: TaskLike, *, project: ProjectLike | None = None) -> TaskUsage:
         """Return the GPU hours, CPU hours and cost of all attempts so far."""
         return self._get(TaskUsage, f"{self.path(task, project)}/usage")
 
     def timeline(
-        self, task: "TaskLike", *, project: ProjectLike | None = None, limit: int | None = None
+        self, task: TaskLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[TimelineEvent]:
         """List the events of a task's timeline, in order."""
         return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline", limit=limit)
