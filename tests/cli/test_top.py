@@ -22,6 +22,10 @@ class Listed(list[Any]):
         return list(self[:count])
 
 
+def task(created_at: datetime, **fields: Any) -> Task:
+    return Task.read_answer({"uuid": UUID, "queue": "default", "created_at": created_at, **fields})
+
+
 class FakeClient:
     """A client with two tasks and a worker."""
 
@@ -36,13 +40,13 @@ class FakeClient:
         if status == "running":
             detail = {"step": 30, "total_steps": 120, "seconds_left": 125.0}
             return Listed([
-                Task(uuid=UUID, name="tune \x1b[2J", type="training", status="running",
+                task(now, name="tune \x1b[2J", type="training", status="running",
                      progress=0.25, progress_detail=detail, worker="w1", started_at=now)
             ])  # fmt: skip
         if status == "pending":
-            waiting = {"ahead": 0, "reason": "needs 1 GPU, 0 of 4 free"}
+            waiting = {"ahead": 0, "reason": "needs 1 GPU, 0 of 4 free", "reason_zh": "-"}
             return Listed([
-                Task(uuid=UUID, name="later", type="evaluation", status="pending", position=1,
+                task(now, name="later", type="evaluation", status="pending", position=1,
                      waiting=waiting)
             ])  # fmt: skip
         if status is None:
@@ -50,8 +54,11 @@ class FakeClient:
                 raise PermissionDenied("no", code="auth.permission_denied")
             load = {"cpu_percent": 50.0, "memory_used_mb": 2048, "gpu0.percent": 90.0}
             return Listed([
-                Worker(uuid=UUID, name="w1", alive=True, memory_mb=8192, load=load,
-                       devices=[{"id": "0", "task": UUID}])
+                Worker.read_answer({
+                    "uuid": UUID, "name": "w1", "hostname": "h", "version": "1", "state": "active",
+                    "alive": True, "memory_mb": 8192, "load": load, "started_at": now,
+                    "heartbeat_at": now, "devices": [{"id": "0", "task": UUID}],
+                })
             ])  # fmt: skip
         return Listed()
 

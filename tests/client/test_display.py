@@ -77,6 +77,11 @@ def dataset_named(name: str, **fields: Any) -> Dataset:
     return Dataset.read_answer({"version": "v1", "status": "uploaded", **facts, **fields})
 
 
+def task_named(name: str, **fields: Any) -> Task:
+    facts = {"uuid": U, "name": name, "queue": "default", "created_at": CREATED}
+    return Task.read_answer({"type": "training", **facts, **fields})
+
+
 def model_named(name: str, **fields: Any) -> Model:
     facts = {"uuid": U, "name": name, "created_at": CREATED}
     return Model.read_answer({"status": "ready", **facts, **fields})
@@ -96,9 +101,9 @@ def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
     [
         (model_named("tiny", version="2", status="failed"),
          "Model('tiny', version 2, failed)"),
-        (Task(uuid=U, name="first", type="training", status="running", progress=0.45),
+        (task_named("first", status="running", progress=0.45),
          "Task('first', training, running, 45%)"),
-        (Task(uuid=U, name="first", type="training", status="completed", progress=1.0),
+        (task_named("first", status="completed", progress=1.0),
          "Task('first', training, completed)"),
         (dataset_named("one", status="processing", row_count=1),
          "Dataset('one', v1, processing, 1 row)"),

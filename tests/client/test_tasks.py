@@ -113,7 +113,8 @@ def test_wait_with_timeout_ends_in_time(client: Client, server: FakeServer) -> N
 
 
 def log(*numbers: int) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(f"0-0-{n}", "log", {"seq": n, "stream": "stdout", "text": f"{n}\n"}) for n in numbers]
+    shared = {"stream": "stdout", "time": "2026-11-24T08:00:00Z"}
+    return [(f"0-0-{n}", "log", {"seq": n, "text": f"{n}\n", **shared}) for n in numbers]
 
 
 def test_followed_log_continues_after_a_broken_connection(

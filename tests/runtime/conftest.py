@@ -68,17 +68,21 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
     """Return a function that writes rows of one shape as canonical Parquet."""
 
     def make(rows: list[dict[str, Any]], name: str = "dataset") -> Path:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pylist(rows)
-        shape = next(shape for column, shape in SHAPES.items() if column in table.column_names)
-        metadata = {"aiplatform.shape": shape, "aiplatform.format": "jsonl"}
-        target = tmp_path / f"{name}.parquet"
-        pq.write_table(table.replace_schema_metadata(metadata), target)
-        return target
+        return write_dataset(tmp_path / f"{name}.parquet", rows)
 
     return make
+
+
+def write_dataset(target: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows of one shape as canonical Parquet, and return the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(rows)
+    shape = next(shape for column, shape in SHAPES.items() if column in table.column_names)
+    metadata = {"aiplatform.shape": shape, "aiplatform.format": "jsonl"}
+    pq.write_table(table.replace_schema_metadata(metadata), target)
+    return target
 
 
 def chat(*turns: str, system: str | None = None) -> dict[str, Any]:

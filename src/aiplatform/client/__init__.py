@@ -22,8 +22,9 @@ from aiplatform.client.client import Client
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
+from aiplatform.client.dataset_files import DatasetVersion
 from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
-from aiplatform.client.datasets import Dataset, DatasetVersion
+from aiplatform.client.datasets import Dataset
 from aiplatform.client.deployments import Deployment
 from aiplatform.client.errors import (
     AmbiguousName,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
+from aiplatform.client.projects import Projects
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.shapes.identity import (
     EnrolmentOut,
@@ -22,7 +23,7 @@ class LoginSession(Resource, SessionOut):
 
     def end(self) -> None:
         """End this session."""
-        self.client.account.end_session(self)
+        Account(self._client).end_session(self)
 
 
 class SecondFactor(Resource, TotpOut):
@@ -50,7 +51,7 @@ class Invitation(Resource, InvitationOut):
 
     def revoke(self) -> None:
         """Revoke the invitation, so that its link no longer works."""
-        self.client.invitations.revoke(self)
+        Invitations(self._client).revoke(self)
 
 
 class Invitations(Group):
@@ -69,7 +70,7 @@ class Invitations(Group):
         body = {
             "email": email,
             "role": role,
-            "project": None if project is None else str(self._client.projects.resolve(project)),
+            "project": None if project is None else str(Projects(self._client).resolve(project)),
             "project_role": project_role,
             "days": days,
         }

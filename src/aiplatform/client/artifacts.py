@@ -2,29 +2,22 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import UUID
 
-from aiplatform.client.base import Resource
+from aiplatform.client.base import Connection, Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
 from aiplatform.client.pages import Pages
 from aiplatform.language import tr
-
-if TYPE_CHECKING:
-    from aiplatform.client.client import Client
+from aiplatform.protocol.shapes.tasks import ArtifactOut
 
 
-class Artifact(Resource):
+class Artifact(Resource, ArtifactOut):
     """A file that a task left as a result. ``size`` is in bytes."""
 
-    path: str
-    size: int
-    sha256: str
 
-
-def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
+def artifacts_of(client: Connection, task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
     """List the artifacts of a task, ordered by path."""
 
     def made(item: object) -> Artifact:
@@ -42,7 +35,7 @@ def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> P
 
 
 def download_artifacts(
-    client: "Client", task: UUID, artifacts: Iterable[Artifact], directory: Path
+    client: Connection, task: UUID, artifacts: Iterable[Artifact], directory: Path
 ) -> list[Path]:
     """Download artifacts below ``directory``, and check each file against its hash.
 

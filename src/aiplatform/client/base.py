@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -11,13 +11,33 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 from aiplatform.client.display import ResourceList, record_of, summary
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.pages import Pages
-from aiplatform.client.transport import decoded
+from aiplatform.client.transport import Transport, decoded
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.projects import ProjectOut
 from aiplatform.protocol.shapes.shape import Shape
 from aiplatform.protocol.validation_errors import message_of, place_of
 
-if TYPE_CHECKING:
-    from aiplatform.client.client import Client
+
+class Connection:
+    """A server and the settings that all groups share; the client is one.
+
+    Groups and resources know only this much of a client, so that their modules import each other
+    in one direction. Only :class:`~aiplatform.client.client.Client` knows all groups. A group that
+    needs another one creates it: groups have no state of their own.
+
+    Args:
+        transport: the connections to the server.
+        project: the project for operations that need one and are not given one.
+    """
+
+    def __init__(self, transport: Transport, project: ProjectOut | UUID | str | None) -> None:
+        self.transport = transport
+        self.project = project
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        return self.transport.url
 
 
 class Resource(Shape):
@@ -29,21 +49,20 @@ class Resource(Shape):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    _client: Any = PrivateAttr(None)
+    _client: Connection = PrivateAttr()
     _etag: str | None = PrivateAttr(None)
 
     @property
-    def client(self) -> "Client":
-        """The client that read this resource."""
-        client: Client = self._client
-        return client
+    def client(self) -> Any:
+        """The :class:`~aiplatform.Client` that read this resource."""
+        return self._client
 
     @property
     def etag(self) -> str | None:
         """The ETag for conditional updates; None unless the resource was read by itself."""
         return self._etag
 
-    def bind(self, client: "Client", etag: str | None = None) -> None:
+    def bind(self, client: Connection, etag: str | None = None) -> None:
         """Tie the resource to the client that read it."""
         self._client = client
         self._etag = etag
@@ -67,6 +86,7 @@ def purge_time(response: httpx.Response) -> datetime | None:
 
 
 R = TypeVar("R", bound=Resource)
+S = TypeVar("S", bound=Shape)
 
 
 def as_uuid(value: object) -> UUID | None:
@@ -84,13 +104,23 @@ def as_uuid(value: object) -> UUID | None:
 class Group:
     """The operations on one kind of resource."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: Connection) -> None:
         self._client = client
         self._http = client.transport
 
     def _make(self, kind: type[R], data: Any, etag: str | None = None) -> R:
+        resource = self._read(kind, data)
+        resource.bind(self._client, etag)
+        return resource
+
+    def _read(self, kind: type[S], data: Any) -> S:
+        """Return an answer as a shape.
+
+        Raises:
+            UnexpectedAnswer: if it can't be read as this shape.
+        """
         try:
-            resource = kind.read_answer(data)
+            return kind.read_answer(data)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = place_of(first) or "the answer"
@@ -98,13 +128,11 @@ class Group:
                 tr(
                     "the server described a {kind} that this version of the SDK cannot read "
                     "({where}: {reason})",
-                    kind=kind.__name__.lower(),
+                    kind=kind.__name__.removesuffix("Out").lower(),
                     where=where,
                     reason=message_of(first),
                 )
             ) from error
-        resource.bind(self._client, etag)
-        return resource
 
     def _make_all(self, kind: type[R], items: Iterable[Any]) -> list[R]:
         return ResourceList(self._make(kind, item) for item in items)
@@ -112,6 +140,13 @@ class Group:
     def _get(self, kind: type[R], path: str) -> R:
         response = self._http.request("GET", path)
         return self._make(kind, decoded(response), response.headers.get("etag"))
+
+    def _shapes(self, kind: type[S], path: str, **params: Any) -> Pages[S]:
+        """List objects that are only read, and need no methods."""
+        return Pages(
+            lambda cursor, size: self._http.get(path, cursor=cursor, limit=size, **params),
+            lambda item: self._read(kind, item),
+        )
 
     def _pages(
         self, kind: type[R], path: str, *, limit: int | None = None, **params: Any
@@ -143,18 +178,18 @@ class Group:
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
 
-def name_of(resource: Resource) -> str:
+def name_of(resource: Shape) -> str:
     """Return the name of a resource, or an empty text if it has none."""
     return str(getattr(resource, "name", ""))
 
 
 def find_by_name(
-    pages: Callable[..., Pages[R]],
+    pages: Callable[..., Pages[S]],
     name: str,
     kind: str,
     where: str,
-    get_name: Callable[[R], str] = name_of,
-) -> R:
+    get_name: Callable[[S], str] = name_of,
+) -> S:
     """Return the only resource with the given name, as ``get_name`` returns it.
 
     Raises:

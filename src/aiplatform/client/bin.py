@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name, name_of
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.shapes.projects import BinItemOut, RestoredOut
 
 
@@ -31,7 +31,7 @@ class Bin(Group):
         self, project: ProjectLike | None = None, *, limit: int | None = None
     ) -> Pages[BinItem]:
         """List the deleted datasets and models of a project."""
-        return self._pages(BinItem, f"{self._client.projects.path(project)}/bin", limit=limit)
+        return self._pages(BinItem, f"{Projects(self._client).path(project)}/bin", limit=limit)
 
     def projects(self, *, limit: int | None = None) -> Pages[BinItem]:
         """List the deleted projects that you may restore."""
@@ -45,12 +45,12 @@ class Bin(Group):
         name: str | None = None,
     ) -> Restored:
         """Restore a dataset or model, by default under its old name if that is still free."""
-        path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}/restore"
+        path = f"{Projects(self._client).path(project)}/bin/{self._item(item, project)}/restore"
         return self._make(Restored, self._http.post(path, _named(name)))
 
     def purge(self, item: BinItemLike, *, project: ProjectLike | None = None) -> None:
         """Delete a dataset or model from the bin for good."""
-        path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}"
+        path = f"{Projects(self._client).path(project)}/bin/{self._item(item, project)}"
         self._http.request("DELETE", path)
 
     def restore_project(self, item: BinItemLike, *, name: str | None = None) -> Restored:

@@ -42,12 +42,12 @@ class Bundle(Resource, BundleOut):
         """Download the archive into a directory, and check it against its hash."""
         path = Path(directory) / f"{self.name}.tar.gz"
         return download(
-            self.client.transport, f"bundles/{self.uuid}/content", path, sha256=self.sha256
+            self._client.transport, f"bundles/{self.uuid}/content", path, sha256=self.sha256
         )
 
     def delete(self) -> None:
         """Delete the bundle; refused while a task uses or will use it."""
-        self.client.transport.request("DELETE", f"bundles/{self.uuid}")
+        self._client.transport.request("DELETE", f"bundles/{self.uuid}")
 
 
 @dataclass(frozen=True)

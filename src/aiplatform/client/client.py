@@ -11,6 +11,7 @@ import httpx
 
 from aiplatform.client.accounts import Account, Invitations
 from aiplatform.client.audit import Audit
+from aiplatform.client.base import Connection
 from aiplatform.client.bin import Bin
 from aiplatform.client.credentials import CredentialStore
 from aiplatform.client.datasets import Datasets
@@ -40,7 +41,7 @@ from aiplatform.client.workers import Workers
 from aiplatform.language import tr
 
 
-class Client:
+class Client(Connection):
     """A client of one AI Platform server.
 
     For example::
@@ -77,8 +78,10 @@ class Client:
     ) -> None:
         self._store = CredentialStore(credentials)
         address = find_address(url, self._store)
-        self.transport = Transport(address, timeout=timeout, language=language, transport=transport)
-        self.project = project or os.environ.get("AIPLATFORM_PROJECT") or None
+        super().__init__(
+            Transport(address, timeout=timeout, language=language, transport=transport),
+            project or os.environ.get("AIPLATFORM_PROJECT") or None,
+        )
         self._use_kept_login(token or os.environ.get("AIPLATFORM_TOKEN"))
 
         self.projects = Projects(self)
@@ -104,11 +107,6 @@ class Client:
         self.notifications = Notifications(self)
         self.webhooks = Webhooks(self)
         self.audit = Audit(self)
-
-    @property
-    def url(self) -> str:
-        """The address of the server."""
-        return self.transport.url
 
     @property
     def openai_url(self) -> str:

@@ -1,39 +1,104 @@
 """New versions made from existing ones, and tags: methods of ``client.datasets``."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from aiplatform.client.base import Group, Resource
+from aiplatform.client.base import Resource
+from aiplatform.client.dataset_files import DatasetVersion
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
+from aiplatform.client.dataset_quality import token_options
 from aiplatform.client.dataset_rows import Where, conditions_of
+from aiplatform.client.models import ModelLike
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.transfers import UploadData
+from aiplatform.client.reading_options import reading_params
+from aiplatform.client.resumable_uploads import ResumableUploads, file_to_resume
+from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.client.transport import segment
-from aiplatform.protocol.shapes.datasets import TagOut
-
-if TYPE_CHECKING:
-    from aiplatform.client.datasets import Dataset, DatasetLike, DatasetVersion
+from aiplatform.protocol.shapes.datasets import DatasetOut, TagOut
 
 
 class DatasetTag(Resource, TagOut):
     """A name for a version, which can be moved to another version."""
 
 
-class DatasetChanges(Group):
+class DatasetChanges(DatasetPaths):
     """The methods of ``client.datasets`` that make new versions from existing ones.
 
     The new version is made from ``parent``. By default, that is the version that the dataset
     argument names (``name@v2``, or a :class:`DatasetVersion`), or else the current version.
     """
 
-    if TYPE_CHECKING:
+    def add_version(
+        self,
+        dataset: DatasetLike,
+        data: UploadData,
+        *,
+        project: ProjectLike | None = None,
+        filename: str | None = None,
+        format: str | None = None,  # noqa: A002
+        message: str | None = None,
+        base_model: ModelLike | None = None,
+        max_length: int | None = None,
+        progress: ProgressCallback | None = None,
+        allow_identical: bool = False,
+        mode: str | None = None,
+        key: str | None = None,
+        parent: str | None = None,
+        resumable: bool | None = None,
+        **reading: Any,
+    ) -> DatasetVersion:
+        """Commit a new version of a dataset; further arguments are as in :meth:`upload`.
 
-        def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str: ...
+        Args:
+            dataset: the dataset.
+            data: the rows, as in :meth:`upload`.
+            project: the project in which to look up a name.
+            filename: as in :meth:`upload`.
+            format: as in :meth:`upload`.
+            message: a description of the version.
+            base_model: as in :meth:`upload`.
+            max_length: as in :meth:`upload`.
+            progress: as in :meth:`upload`.
+            allow_identical: commit even if nothing changed.
+            mode: how the rows change those of the parent: ``replace``, ``append``, ``upsert``, or
+                ``delete``.
+            key: the column by which ``upsert`` and ``delete`` match rows.
+            parent: the version or tag that the new version is made from. By default, the version
+                that ``dataset`` names, or else the current one.
+            resumable: as in :meth:`upload`.
+            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
 
-        def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None: ...
+        Raises:
+            Conflict: if the rows equal those of the current version, unless ``allow_identical``.
+        """
+        body = body_of(data, progress)
+        params = {
+            "filename": filename or body.filename or "rows.jsonl",
+            "format": format,
+            "message": message,
+            "allow_identical": allow_identical or None,
+            "mode": mode,
+            "key": key,
+            "parent": self._parent(dataset, parent),
+            **reading_params(reading),
+            **token_options(self._client, base_model, max_length, project),
+        }
+        file = file_to_resume(data, resumable)
+        if file is not None:
+            head = self._read(DatasetOut, self._http.get(self.path(dataset, project)))
+            made = ResumableUploads(self._client).send_file(
+                f"projects/{head.project}",
+                file,
+                {**params, "dataset": str(head.uuid)},
+                progress=progress,
+            )
+            return self._get(
+                DatasetVersion, f"datasets/{made['dataset']}/versions/{made['version']}"
+            )
+        path = f"{self.path(dataset, project)}/versions"
+        return self._make(DatasetVersion, self._http.upload("POST", path, body, params=params))
 
-        add_version: Callable[..., DatasetVersion]
-
-    def append(self, dataset: "DatasetLike", data: UploadData, **options: Any) -> "DatasetVersion":
+    def append(self, dataset: DatasetLike, data: UploadData, **options: Any) -> DatasetVersion:
         """Commit a version with rows added after those of the current version, or of ``parent``.
 
         Other options are those of :meth:`Datasets.add_version`.
@@ -41,8 +106,8 @@ class DatasetChanges(Group):
         return self.add_version(dataset, data, mode="append", **options)
 
     def upsert(
-        self, dataset: "DatasetLike", data: UploadData, *, key: str, **options: Any
-    ) -> "DatasetVersion":
+        self, dataset: DatasetLike, data: UploadData, *, key: str, **options: Any
+    ) -> DatasetVersion:
         """Commit a version in which rows replace those with the same ``key``; other rows are added.
 
         Columns that ``data`` lacks keep their values.
@@ -50,14 +115,14 @@ class DatasetChanges(Group):
         return self.add_version(dataset, data, mode="upsert", key=key, **options)
 
     def delete_rows(
-        self, dataset: "DatasetLike", data: UploadData, *, key: str, **options: Any
-    ) -> "DatasetVersion":
+        self, dataset: DatasetLike, data: UploadData, *, key: str, **options: Any
+    ) -> DatasetVersion:
         """Commit a version without the rows whose ``key`` occurs in ``data``."""
         return self.add_version(dataset, data, mode="delete", key=key, **options)
 
     def patch(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         *,
         set: Mapping[int, Mapping[str, Any]] | None = None,  # noqa: A002  (the word of the API)
         add: Iterable[Mapping[str, Any]] = (),
@@ -65,7 +130,7 @@ class DatasetChanges(Group):
         message: str | None = None,
         parent: str | None = None,
         project: ProjectLike | None = None,
-    ) -> "DatasetVersion":
+    ) -> DatasetVersion:
         """Commit a version with changes of single rows, given by their positions (from 0).
 
         Args:
@@ -88,14 +153,14 @@ class DatasetChanges(Group):
 
     def filter(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         where: Where,
         *,
         drop: bool = False,
         message: str | None = None,
         parent: str | None = None,
         project: ProjectLike | None = None,
-    ) -> "DatasetVersion":
+    ) -> DatasetVersion:
         """Commit a version with the rows that meet all conditions, or with ``drop`` the others.
 
         Args:
@@ -118,13 +183,13 @@ class DatasetChanges(Group):
 
     def map(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         columns: Mapping[str, str],
         *,
         message: str | None = None,
         parent: str | None = None,
         project: ProjectLike | None = None,
-    ) -> "DatasetVersion":
+    ) -> DatasetVersion:
         """Commit a version with renamed columns, from which its shape is detected again.
 
         Args:
@@ -143,94 +208,41 @@ class DatasetChanges(Group):
         }
         return self._version(self._http.post(f"{self.path(dataset, project)}/map", body))
 
-    def split(
-        self,
-        dataset: "DatasetLike",
-        fractions: Mapping[str, float],
-        *,
-        seed: int = 0,
-        stratify: str | None = None,
-        group: str | None = None,
-        by: Literal["question", "row"] = "question",
-        near: bool = False,
-        names: Mapping[str, str] | None = None,
-        version: str | None = None,
-        message: str | None = None,
-        project: ProjectLike | None = None,
-    ) -> "list[Dataset]":
-        """Split the rows into new datasets, one for each fraction, in the order of the fractions.
-
-        Args:
-            dataset: the dataset.
-            fractions: such as ``{"train": 0.9, "eval": 0.1}``.
-            seed: the same seed splits in the same way.
-            stratify: a column whose values shall be equally frequent in each part.
-            group: a column; rows with equal values in it stay together.
-            by: ``question`` keeps all rows with the same question together, whatever the answer;
-                ``row`` keeps only equal rows together.
-            near: also keep rows together that differ in a few words.
-            names: the names of the new datasets, by part; by default ``DATASET-PART``.
-            version: the version or tag to split.
-            message: a description of the new versions.
-            project: the project in which to look up a name.
-        """
-        from aiplatform.client.datasets import Dataset  # noqa: PLC0415  (circular import)
-
-        body = {
-            "fractions": dict(fractions),
-            "seed": seed,
-            "stratify": stratify,
-            "group": group,
-            "by": by,
-            "near": near,
-            "names": dict(names or {}),
-            "version": self._parent(dataset, version),
-            "message": message,
-        }
-        made = self._http.post(f"{self.path(dataset, project)}/split", body)
-        return self._make_all(Dataset, made["datasets"])
-
     def restore(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str,
         *,
         message: str | None = None,
         project: ProjectLike | None = None,
-    ) -> "DatasetVersion":
+    ) -> DatasetVersion:
         """Commit the rows of an earlier version again, as the next version."""
         body = {"version": version, "message": message}
         return self._version(self._http.post(f"{self.path(dataset, project)}/restore", body))
 
     def delete_version(
-        self, dataset: "DatasetLike", version: str, *, project: ProjectLike | None = None
+        self, dataset: DatasetLike, version: str, *, project: ProjectLike | None = None
     ) -> None:
         """Delete a version. Refused if another version was made from it, or a task has read it."""
         path = f"{self.path(dataset, project)}/versions/{segment(version)}"
         self._http.request("DELETE", path)
 
-    def tags(
-        self, dataset: "DatasetLike", *, project: ProjectLike | None = None
-    ) -> list[DatasetTag]:
+    def tags(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> list[DatasetTag]:
         """Return the tags of a dataset."""
         found = self._http.get(f"{self.path(dataset, project)}/tags")
         return self._make_all(DatasetTag, found["items"])
 
     def tag(
-        self, dataset: "DatasetLike", name: str, version: str, *, project: ProjectLike | None = None
+        self, dataset: DatasetLike, name: str, version: str, *, project: ProjectLike | None = None
     ) -> list[DatasetTag]:
         """Set a tag to a version, or move it there, and return all tags of the dataset."""
         path = f"{self.path(dataset, project)}/tags/{segment(name)}"
         found = self._http.request("PUT", path, json={"version": version}).json()
         return self._make_all(DatasetTag, found["items"])
 
-    def untag(
-        self, dataset: "DatasetLike", name: str, *, project: ProjectLike | None = None
-    ) -> None:
+    def untag(self, dataset: DatasetLike, name: str, *, project: ProjectLike | None = None) -> None:
         """Remove a tag."""
         self._http.request("DELETE", f"{self.path(dataset, project)}/tags/{segment(name)}")
 
-    def _version(self, data: Any) -> "DatasetVersion":
-        from aiplatform.client.datasets import DatasetVersion  # noqa: PLC0415  (circular import)
-
+    def _version(self, data: Any) -> DatasetVersion:
         return self._make(DatasetVersion, data)

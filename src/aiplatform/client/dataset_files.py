@@ -2,44 +2,33 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
+from uuid import UUID
 
-from aiplatform.client.base import Group
+from aiplatform.client.base import Resource
 from aiplatform.client.data_cache import DataCache
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.client.local_dataset import LocalDataset
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.transfers import AtomicFile, ProgressCallback
 from aiplatform.language import tr
 from aiplatform.protocol.names import MAX_NAME_BYTES
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.protocol.storage import Collected, DatasetStorage, StorageReport, VersionParts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aiplatform.client.datasets import DatasetLike, DatasetVersion
 
 _COPY_BYTES = 1 << 20
 
 
-class DatasetFiles(Group):
+class DatasetFiles(DatasetPaths):
     """The methods of ``client.datasets`` that work with files."""
-
-    if TYPE_CHECKING:
-        get: Callable[..., Any]
-        version: Callable[..., DatasetVersion]
-
-        def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str: ...
-
-        def _version_path(
-            self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
-        ) -> str: ...
 
     def download(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         destination: str | Path = ".",
         *,
         version: str | None = None,
@@ -55,7 +44,8 @@ class DatasetFiles(Group):
         Returns:
             The written file: ``destination``, or a file in it if that is a directory.
         """
-        read = self.version(dataset, version, project=project)
+        path = self._version_path(dataset, version, project)
+        read = self._read(DatasetVersionOut, self._http.get(path))
         target = Path(destination)
         if target.is_dir():
             ending = format
@@ -63,7 +53,7 @@ class DatasetFiles(Group):
                 ending = Path(read.filename or "").suffix.lstrip(".") or str(read.format or "data")
             elif format == "quarantine":
                 ending = "quarantine.jsonl"
-            target /= f"{_file_name(self.get(read.dataset).name)}-{read.version}.{ending}"
+            target /= f"{_file_name(self._name_of(read.dataset))}-{read.version}.{ending}"
         return download(
             self._http,
             f"datasets/{read.dataset}/versions/{read.version}/content",
@@ -75,7 +65,7 @@ class DatasetFiles(Group):
 
     def pull(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         to: str | os.PathLike[str] | None = None,
@@ -116,7 +106,7 @@ class DatasetFiles(Group):
         if to is not None:
             place = Path(to)
             if place.is_dir() or str(to).endswith(("/", os.sep)):
-                name = _file_name(self.get(wanted.dataset).name)
+                name = _file_name(self._name_of(wanted.dataset))
                 place /= f"{name}-{wanted.version}.parquet"
             with AtomicFile(place) as copy, found.path.open("rb") as source:
                 while chunk := source.read(_COPY_BYTES):
@@ -126,13 +116,16 @@ class DatasetFiles(Group):
             place, wanted.version, wanted.file_hash, wanted.file_size, found.fetched
         )
 
+    def _name_of(self, dataset: UUID) -> str:
+        return self._read(DatasetOut, self._http.get(f"datasets/{dataset}")).name
+
     def storage(self, project: ProjectLike | None = None) -> StorageReport:
         """Return the storage of a project's datasets: as downloaded, as charged, and as stored."""
-        path = f"{self._client.projects.path(project)}/datasets/storage"
+        path = f"{Projects(self._client).path(project)}/datasets/storage"
         return StorageReport.model_validate(self._http.get(path))
 
     def storage_of(
-        self, dataset: "DatasetLike", *, project: ProjectLike | None = None
+        self, dataset: DatasetLike, *, project: ProjectLike | None = None
     ) -> DatasetStorage:
         """Return the storage that one dataset uses, version by version."""
         return DatasetStorage.model_validate(
@@ -149,6 +142,38 @@ class DatasetFiles(Group):
             dry_run: only return what would be deleted.
         """
         return Collected.model_validate(self._http.post("storage/gc", {"dry_run": dry_run}))
+
+
+class PullableResource(Resource):
+    """A resource that can be fetched as a :class:`LocalDataset`: a dataset or a version."""
+
+    def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
+        """Download the version to the cache or to a given place, see :meth:`Datasets.pull`."""
+        return DatasetFiles(self._client).pull(cast("DatasetLike", self), to=to, **options)
+
+    def to_polars(self, **options: Any) -> Any:
+        """Return the rows as a ``polars.DataFrame``."""
+        return self.pull().to_polars(**options)
+
+    def to_arrow(self, **options: Any) -> Any:
+        """Return the rows as a ``pyarrow.Table``."""
+        return self.pull().to_arrow(**options)
+
+    def to_pandas(self, **options: Any) -> Any:
+        """Return the rows as a ``pandas.DataFrame``."""
+        return self.pull().to_pandas(**options)
+
+    def to_hf(self, **options: Any) -> Any:
+        """Return the rows as a ``datasets.Dataset``."""
+        return self.pull().to_hf(**options)
+
+    def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
+        """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows."""
+        return self.pull().iter_batches(count)
+
+
+class DatasetVersion(PullableResource, DatasetVersionOut):
+    """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
 
 
 def _file_name(name: str) -> str:

@@ -1,36 +1,22 @@
 """Datasets that the platform fetches itself: ``import_url``, ``import_s3``, ``import_hub``."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiplatform.client.base import Group
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
+from aiplatform.client.dataset_quality import token_options
 from aiplatform.client.models import ModelLike
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.reading_options import reading_params
 from aiplatform.client.tasks import Task
 
-if TYPE_CHECKING:
-    from uuid import UUID
 
-    from aiplatform.client.datasets import DatasetLike
-
-
-class DatasetImports(Group):
+class DatasetImports(DatasetPaths):
     """The methods of ``client.datasets`` that import rows from other places.
 
     Each queues a task and returns it. ``task.wait()`` waits for its end, and ``task.result`` then
     contains ``dataset`` and ``version``. Further options are those of :meth:`import_from`.
     """
-
-    if TYPE_CHECKING:
-
-        def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID: ...
-
-        def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None: ...
-
-        def _token_options(
-            self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
-        ) -> dict[str, Any]: ...
 
     def import_url(self, url: str, **options: Any) -> Task:
         """Import a file from a public URL.
@@ -89,7 +75,7 @@ class DatasetImports(Group):
         source: Mapping[str, Any],
         *,
         name: str | None = None,
-        dataset: "DatasetLike | None" = None,
+        dataset: DatasetLike | None = None,
         project: ProjectLike | None = None,
         format: str | None = None,  # noqa: A002  (the API's name)
         message: str | None = None,
@@ -138,7 +124,7 @@ class DatasetImports(Group):
             "parent": None if dataset is None else self._parent(dataset, parent),
             "secrets": dict(secrets or {}),
             **options,
-            **self._token_options(base_model, max_length, project),
+            **token_options(self._client, base_model, max_length, project),
         }
-        path = f"{self._client.projects.path(project)}/dataset-imports"
+        path = f"{Projects(self._client).path(project)}/dataset-imports"
         return self._make(Task, self._http.post(path, body))

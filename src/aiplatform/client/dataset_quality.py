@@ -1,47 +1,29 @@
 """Quality reports, fixes and the quality gate: methods of ``client.datasets``."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource
-from aiplatform.client.models import ModelLike
+from aiplatform.client.base import Connection, Resource
+from aiplatform.client.dataset_files import DatasetVersion
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
+from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.tasks import Task
 from aiplatform.protocol.shapes.datasets import ReportOut
-
-if TYPE_CHECKING:
-    from aiplatform.client.datasets import DatasetLike, Datasets, DatasetVersion
 
 
 class QualityReportInfo(Resource, ReportOut):
     """A quality report that was made of a version."""
 
 
-class DatasetQuality(Group):
+class DatasetQuality(DatasetPaths):
     """The methods of ``client.datasets`` for quality reports and the quality gate."""
-
-    if TYPE_CHECKING:
-
-        def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str: ...
-
-        def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None: ...
-
-        def _version_path(
-            self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
-        ) -> str: ...
-
-        def _token_options(
-            self,
-            base_model: ModelLike | None,
-            max_length: int | None,
-            project: ProjectLike | None,
-        ) -> dict[str, Any]: ...
 
     def report(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         project: ProjectLike | None = None,
@@ -56,14 +38,14 @@ class DatasetQuality(Group):
 
     def check(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         project: ProjectLike | None = None,
         base_model: ModelLike | None = None,
         max_length: int | None = None,
-        against: Iterable["DatasetLike"] | None = None,
-        benchmarks: Iterable["DatasetLike"] | None = None,
+        against: Iterable[DatasetLike] | None = None,
+        benchmarks: Iterable[DatasetLike] | None = None,
     ) -> Task:
         """Queue a task that makes the quality report of a version again.
 
@@ -79,13 +61,11 @@ class DatasetQuality(Group):
                 again.
         """
         path = f"{self._version_path(dataset, version, project)}/quality"
-        body = self._token_options(base_model, max_length, project)
+        body = token_options(self._client, base_model, max_length, project)
         if against is not None or benchmarks is not None:
             body["against"] = [
                 {
-                    **cast("Datasets", self)
-                    .reference(other, project=project)
-                    .model_dump(mode="json"),
+                    **self.reference(other, project=project).model_dump(mode="json"),
                     "role": role,
                 }
                 for role, others in (("evaluation", against), ("benchmark", benchmarks))
@@ -95,14 +75,14 @@ class DatasetQuality(Group):
 
     def fix(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         fixes: Mapping[str, str],
         *,
         message: str | None = None,
         parent: str | None = None,
         project: ProjectLike | None = None,
         timeout: float | None = 3600.0,
-    ) -> "DatasetVersion":
+    ) -> DatasetVersion:
         """Commit a version in which findings of the quality report are fixed, and wait for it.
 
         Args:
@@ -121,11 +101,11 @@ class DatasetQuality(Group):
         """
         started = self.start_fix(dataset, fixes, message=message, parent=parent, project=project)
         made = started.wait(timeout).result or {}
-        return cast("Datasets", self).version(f"{made['dataset']}@{made['version']}")
+        return self._get(DatasetVersion, f"datasets/{made['dataset']}/versions/{made['version']}")
 
     def start_fix(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         fixes: Mapping[str, str],
         *,
         message: str | None = None,
@@ -138,7 +118,7 @@ class DatasetQuality(Group):
 
     def reports(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         project: ProjectLike | None = None,
@@ -153,7 +133,7 @@ class DatasetQuality(Group):
 
     def report_changes(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         since: str | None = None,
         *,
         version: str | None = None,
@@ -187,7 +167,7 @@ class DatasetQuality(Group):
 
     def report_page(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         since: str | None = None,
@@ -221,18 +201,18 @@ class DatasetQuality(Group):
 
     def gate(self, *, project: ProjectLike | None = None) -> dict[str, Any]:
         """Return the project's quality gate: ``min_score``, ``forbid_errors``, ``limits``."""
-        return dict(self._http.get(f"{self._client.projects.path(project)}/dataset-gate"))
+        return dict(self._http.get(f"{Projects(self._client).path(project)}/dataset-gate"))
 
     def set_gate(
         self, gate: Mapping[str, Any], *, project: ProjectLike | None = None
     ) -> dict[str, Any]:
         """Replace the project's quality gate; ``{}`` removes all rules."""
-        path = f"{self._client.projects.path(project)}/dataset-gate"
+        path = f"{Projects(self._client).path(project)}/dataset-gate"
         return dict(self._http.request("PUT", path, json=dict(gate)).json())
 
     def verdict(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         project: ProjectLike | None = None,
@@ -246,3 +226,18 @@ class DatasetQuality(Group):
 
 def _text(uuid: UUID | None) -> str | None:
     return None if uuid is None else str(uuid)
+
+
+def token_options(
+    client: Connection,
+    base_model: ModelLike | None,
+    max_length: int | None,
+    project: ProjectLike | None,
+) -> dict[str, Any]:
+    """Return the parameters that say how a quality report counts tokens."""
+    counting: dict[str, Any] = {}
+    if base_model is not None:
+        counting["base_model"] = str(Models(client).resolve(base_model, project))
+    if max_length is not None:
+        counting["max_length"] = max_length
+    return counting

@@ -2,19 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
-from aiplatform.client.base import Group
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
 from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps
-
-if TYPE_CHECKING:
-    from aiplatform.client.datasets import DatasetLike
-
 
 Where: TypeAlias = "str | Sequence[str | Mapping[str, Any]]"
 """A filter such as ``score >= 0.5``, or several conditions that must all be met."""
@@ -51,21 +47,13 @@ class DatasetDiff:
     entries: Pages[dict[str, Any]]
 
 
-class DatasetRows(Group):
+class DatasetRows(DatasetPaths):
     """The methods of ``client.datasets`` that read rows."""
-
-    if TYPE_CHECKING:
-
-        def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str: ...
-
-        def _version_path(
-            self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
-        ) -> str: ...
 
     @overload
     def rows(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         offset: int = 0,
@@ -80,7 +68,7 @@ class DatasetRows(Group):
     @overload
     def rows(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         offset: int = 0,
@@ -94,7 +82,7 @@ class DatasetRows(Group):
 
     def rows(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         version: str | None = None,
         *,
         offset: int = 0,
@@ -145,7 +133,7 @@ class DatasetRows(Group):
     @overload
     def sample(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         count: int = 20,
         *,
         seed: int = 0,
@@ -158,7 +146,7 @@ class DatasetRows(Group):
     @overload
     def sample(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         count: int = 20,
         *,
         seed: int = 0,
@@ -170,7 +158,7 @@ class DatasetRows(Group):
 
     def sample(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         count: int = 20,
         *,
         seed: int = 0,
@@ -193,7 +181,7 @@ class DatasetRows(Group):
 
     def diff(
         self,
-        dataset: "DatasetLike",
+        dataset: DatasetLike,
         before: str,
         after: str | None = None,
         *,

@@ -1,45 +1,44 @@
 """Datasets, their versions, rows and quality reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from aiplatform.client.base import Resource, as_uuid, find_by_name, purge_time
+from aiplatform.client.base import purge_time
 from aiplatform.client.dataset_changes import DatasetChanges
-from aiplatform.client.dataset_files import DatasetFiles
+from aiplatform.client.dataset_files import DatasetFiles, DatasetVersion, PullableResource
 from aiplatform.client.dataset_imports import DatasetImports
-from aiplatform.client.dataset_quality import DatasetQuality
+from aiplatform.client.dataset_paths import DatasetLike
+from aiplatform.client.dataset_quality import DatasetQuality, token_options
 from aiplatform.client.dataset_rows import DatasetRows
 from aiplatform.client.errors import ApiError, NotFound, NotReady
-from aiplatform.client.local_dataset import PullMixin
 from aiplatform.client.models import ModelLike
 from aiplatform.client.pages import Pages
 from aiplatform.client.partial_uploads import PartialUploads
 from aiplatform.client.polling import WaitingReasonReporter, poll
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.reading_options import reading_params
 from aiplatform.client.resumable_uploads import ResumableUploads, file_to_resume
 from aiplatform.client.task_events import TaskEvent
+from aiplatform.client.tasks import Tasks
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
-from aiplatform.protocol.references import DatasetRef
-from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
+from aiplatform.protocol.shapes.datasets import DatasetOut
 
 _REPORTS_SEARCHED = 50
 """Number of pending report tasks, newest first, among which that of a dataset is searched."""
 
 
-class Dataset(PullMixin, Resource, DatasetOut):
+class Dataset(PullableResource, DatasetOut):
     """A dataset, with the facts about its current version."""
 
     def refresh(self) -> "Dataset":
         """Read the dataset again."""
-        return self.client.datasets.get(self.uuid)
+        return Datasets(self._client).get(self.uuid)
 
     def wait_ready(
         self,
@@ -47,45 +46,37 @@ class Dataset(PullMixin, Resource, DatasetOut):
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Dataset":
         """Wait for the quality report of the current version, see :meth:`Datasets.wait_ready`."""
-        return self.client.datasets.wait_ready(self, timeout=timeout, on_event=on_event)
+        return Datasets(self._client).wait_ready(self, timeout=timeout, on_event=on_event)
 
-    def add_version(self, data: UploadData, **options: Any) -> "DatasetVersion":
+    def add_version(self, data: UploadData, **options: Any) -> DatasetVersion:
         """Commit a new version, see :meth:`Datasets.add_version`."""
-        return self.client.datasets.add_version(self, data, **options)
+        return Datasets(self._client).add_version(self, data, **options)
 
-    def versions(self, *, limit: int | None = None) -> Pages["DatasetVersion"]:
+    def versions(self, *, limit: int | None = None) -> Pages[DatasetVersion]:
         """List all versions, newest first."""
-        return self.client.datasets.versions(self, limit=limit)
+        return Datasets(self._client).versions(self, limit=limit)
 
     def rows(
         self, version: str | None = None, *, limit: int | None = None
     ) -> Pages[dict[str, Any]]:
         """List the rows of a version, by default of the current one."""
-        return self.client.datasets.rows(self, version, limit=limit)
+        return Datasets(self._client).rows(self, version, limit=limit)
 
     def report(self, version: str | None = None) -> dict[str, Any]:
         """Return the quality report of a version, by default of the current one."""
-        return self.client.datasets.report(self, version)
+        return Datasets(self._client).report(self, version)
 
     def download(self, destination: str | Path = ".", **options: Any) -> Path:
         """Download the rows as a file, see :meth:`Datasets.download`."""
-        return self.client.datasets.download(self, destination, **options)
+        return Datasets(self._client).download(self, destination, **options)
 
     def update(self, **changes: Any) -> "Dataset":
         """Change the name of the dataset."""
-        return self.client.datasets.update(self, **changes)
+        return Datasets(self._client).update(self, **changes)
 
     def delete(self) -> datetime | None:
         """Delete the dataset with all its versions. Return until when it can be restored."""
-        return self.client.datasets.delete(self)
-
-
-class DatasetVersion(PullMixin, Resource, DatasetVersionOut):
-    """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
-
-
-DatasetLike = Dataset | DatasetVersion | UUID | str
-"""A dataset or version, a uuid, a name, or ``name@v2``."""
+        return Datasets(self._client).delete(self)
 
 
 class Datasets(
@@ -135,9 +126,9 @@ class Datasets(
             "format": format,
             "message": message,
             **reading_params(reading),
-            **self._token_options(base_model, max_length, project),
+            **token_options(self._client, base_model, max_length, project),
         }
-        home = self._client.projects.path(project)
+        home = Projects(self._client).path(project)
         file = file_to_resume(data, resumable)
         if file is not None:
             sender = ResumableUploads(self._client)
@@ -145,76 +136,6 @@ class Datasets(
             return self._get(Dataset, f"datasets/{made['dataset']}")
         path = f"{home}/datasets"
         return self._make(Dataset, self._http.upload("POST", path, body, params=params))
-
-    def add_version(
-        self,
-        dataset: DatasetLike,
-        data: UploadData,
-        *,
-        project: ProjectLike | None = None,
-        filename: str | None = None,
-        format: str | None = None,  # noqa: A002
-        message: str | None = None,
-        base_model: ModelLike | None = None,
-        max_length: int | None = None,
-        progress: ProgressCallback | None = None,
-        allow_identical: bool = False,
-        mode: str | None = None,
-        key: str | None = None,
-        parent: str | None = None,
-        resumable: bool | None = None,
-        **reading: Any,
-    ) -> DatasetVersion:
-        """Commit a new version of a dataset; further arguments are as in :meth:`upload`.
-
-        Args:
-            dataset: the dataset.
-            data: the rows, as in :meth:`upload`.
-            project: the project in which to look up a name.
-            filename: as in :meth:`upload`.
-            format: as in :meth:`upload`.
-            message: a description of the version.
-            base_model: as in :meth:`upload`.
-            max_length: as in :meth:`upload`.
-            progress: as in :meth:`upload`.
-            allow_identical: commit even if nothing changed.
-            mode: how the rows change those of the parent: ``replace``, ``append``, ``upsert``, or
-                ``delete``.
-            key: the column by which ``upsert`` and ``delete`` match rows.
-            parent: the version or tag that the new version is made from. By default, the version
-                that ``dataset`` names, or else the current one.
-            resumable: as in :meth:`upload`.
-            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
-
-        Raises:
-            Conflict: if the rows equal those of the current version, unless ``allow_identical``.
-        """
-        body = body_of(data, progress)
-        params = {
-            "filename": filename or body.filename or "rows.jsonl",
-            "format": format,
-            "message": message,
-            "allow_identical": allow_identical or None,
-            "mode": mode,
-            "key": key,
-            "parent": self._parent(dataset, parent),
-            **reading_params(reading),
-            **self._token_options(base_model, max_length, project),
-        }
-        file = file_to_resume(data, resumable)
-        if file is not None:
-            head = self._get(Dataset, self.path(dataset, project))
-            made = ResumableUploads(self._client).send_file(
-                f"projects/{head.project}",
-                file,
-                {**params, "dataset": str(head.uuid)},
-                progress=progress,
-            )
-            return self._get(
-                DatasetVersion, f"datasets/{made['dataset']}/versions/{made['version']}"
-            )
-        path = f"{self.path(dataset, project)}/versions"
-        return self._make(DatasetVersion, self._http.upload("POST", path, body, params=params))
 
     def get(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> Dataset:
         """Read a dataset, by uuid or by its name in a project."""
@@ -294,7 +215,7 @@ class Datasets(
 
         None is also returned if the user may not read tasks.
         """
-        queued = self._client.tasks.list(
+        queued = Tasks(self._client).list(
             project=dataset.project, type=TaskType.DATA_QUALITY, status=TaskStatus.PENDING
         )
         try:
@@ -305,6 +226,51 @@ class Datasets(
             # A user without permission to read tasks waits without a reason.
             return None
         return None
+
+    def split(
+        self,
+        dataset: DatasetLike,
+        fractions: Mapping[str, float],
+        *,
+        seed: int = 0,
+        stratify: str | None = None,
+        group: str | None = None,
+        by: Literal["question", "row"] = "question",
+        near: bool = False,
+        names: Mapping[str, str] | None = None,
+        version: str | None = None,
+        message: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> list[Dataset]:
+        """Split the rows into new datasets, one for each fraction, in the order of the fractions.
+
+        Args:
+            dataset: the dataset.
+            fractions: such as ``{"train": 0.9, "eval": 0.1}``.
+            seed: the same seed splits in the same way.
+            stratify: a column whose values shall be equally frequent in each part.
+            group: a column; rows with equal values in it stay together.
+            by: ``question`` keeps all rows with the same question together, whatever the answer;
+                ``row`` keeps only equal rows together.
+            near: also keep rows together that differ in a few words.
+            names: the names of the new datasets, by part; by default ``DATASET-PART``.
+            version: the version or tag to split.
+            message: a description of the new versions.
+            project: the project in which to look up a name.
+        """
+        body = {
+            "fractions": dict(fractions),
+            "seed": seed,
+            "stratify": stratify,
+            "group": group,
+            "by": by,
+            "near": near,
+            "names": dict(names or {}),
+            "version": self._parent(dataset, version),
+            "message": message,
+        }
+        made = self._http.post(f"{self.path(dataset, project)}/split", body)
+        return self._make_all(Dataset, made["datasets"])
 
     def versions(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None, limit: int | None = None
@@ -322,29 +288,6 @@ class Datasets(
         """Read one version, the current one by default."""
         return self._get(DatasetVersion, self._version_path(dataset, version, project))
 
-    def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
-        """Return the reference for a task spec; without a version, it means the current one."""
-        return DatasetRef(
-            dataset=self.resolve(dataset, project), version=self._parent(dataset, None)
-        )
-
-    def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str:
-        """Return the path of the dataset in the API."""
-        return f"datasets/{self.resolve(dataset, project)}"
-
-    def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a dataset."""
-        if isinstance(dataset, Dataset):
-            return dataset.uuid
-        if isinstance(dataset, DatasetVersion):
-            return dataset.dataset
-        name = str(dataset).partition("@")[0]
-        uuid = as_uuid(dataset) or as_uuid(name)
-        if uuid is not None:
-            return uuid
-        pages = partial(self.list, project=project)
-        return find_by_name(pages, name, "dataset", "in this project").uuid
-
     def find(self, name: str, *, project: ProjectLike | None = None) -> Dataset | None:
         """Return the dataset with this name in a project, or ``None``."""
         try:
@@ -352,38 +295,9 @@ class Datasets(
         except NotFound:
             return None
 
-    def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None:
-        """Return ``parent`` if given, else the version that ``dataset`` names, else None."""
-        if parent is not None:
-            return parent
-        if isinstance(dataset, DatasetVersion):
-            return dataset.version
-        return (dataset.partition("@")[2] or None) if isinstance(dataset, str) else None
-
-    def _version_path(
-        self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
-    ) -> str:
-        version = self._parent(dataset, version)
-        path = self.path(dataset, project)
-        if version is None:
-            # Read the dataset again: its current version may have changed since the caller read it.
-            version = self._get(Dataset, path).version
-        return f"{path}/versions/{version}"
-
-    def _token_options(
-        self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
-    ) -> dict[str, Any]:
-        """Return the parameters that say how the quality report counts tokens."""
-        counting: dict[str, Any] = {}
-        if base_model is not None:
-            counting["base_model"] = str(self._client.models.resolve(base_model, project))
-        if max_length is not None:
-            counting["max_length"] = max_length
-        return counting
-
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Dataset]:
         """List the datasets of a project."""
-        path = f"{self._client.projects.path(project)}/datasets"
+        path = f"{Projects(self._client).path(project)}/datasets"
         return self._pages(Dataset, path, limit=limit, **filters)

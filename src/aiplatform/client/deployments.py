@@ -16,12 +16,13 @@ from aiplatform.client.chat import (
     reply_from,
 )
 from aiplatform.client.errors import NotReady
-from aiplatform.client.models import ModelLike
+from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.pages import Pages
 from aiplatform.client.polling import WaitingReasonReporter, poll
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.tasks import Task, TaskLike
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.client.tasks import Task, Tasks
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
@@ -41,7 +42,7 @@ class Deployment(Resource, DeploymentOut):
 
     def refresh(self) -> "Deployment":
         """Read the deployment again."""
-        return self.client.deployments.get(self.uuid)
+        return Deployments(self._client).get(self.uuid)
 
     def wait_ready(
         self,
@@ -49,27 +50,27 @@ class Deployment(Resource, DeploymentOut):
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
         """Wait until the deployment answers, see :meth:`Deployments.wait_ready`."""
-        return self.client.deployments.wait_ready(self, timeout, on_event)
+        return Deployments(self._client).wait_ready(self, timeout, on_event)
 
     def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
         """Wait until the deployment has stopped."""
-        return self.client.deployments.wait_stopped(self, timeout)
+        return Deployments(self._client).wait_stopped(self, timeout)
 
     def start(self) -> "Deployment":
         """Start the deployment."""
-        return self.client.deployments.start(self)
+        return Deployments(self._client).start(self)
 
     def stop(self) -> "Deployment":
         """Stop the deployment, after it has answered the requests in progress."""
-        return self.client.deployments.stop(self)
+        return Deployments(self._client).stop(self)
 
     def restart(self) -> "Deployment":
         """Stop the deployment and start it again."""
-        return self.client.deployments.restart(self)
+        return Deployments(self._client).restart(self)
 
     def update(self, model: ModelLike) -> "Deployment":
         """Serve another model without downtime, see :meth:`Deployments.update`."""
-        return self.client.deployments.update(self, model)
+        return Deployments(self._client).update(self, model)
 
     def wait_updated(
         self,
@@ -77,11 +78,11 @@ class Deployment(Resource, DeploymentOut):
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
         """Wait until the update has ended, see :meth:`Deployments.wait_updated`."""
-        return self.client.deployments.wait_updated(self, timeout, on_event)
+        return Deployments(self._client).wait_updated(self, timeout, on_event)
 
     def delete(self) -> None:
         """Stop and delete the deployment."""
-        self.client.deployments.delete(self)
+        Deployments(self._client).delete(self)
 
     @overload
     def chat(
@@ -107,7 +108,9 @@ class Deployment(Resource, DeploymentOut):
         self, messages: Messages, *, stream: bool = False, base: bool = False, **parameters: Any
     ) -> ChatReply | ChatStream:
         """Send messages to the deployment, see :meth:`Deployments.chat`."""
-        return self.client.deployments.chat(self, messages, stream=stream, base=base, **parameters)
+        return Deployments(self._client).chat(
+            self, messages, stream=stream, base=base, **parameters
+        )
 
 
 DeploymentLike = Deployment | UUID | str
@@ -148,8 +151,8 @@ class Deployments(Group):
             "name": name,
             "model": FromTask(from_task=model.uuid)
             if isinstance(model, Task)
-            else self._client.models.resolve(model, project),
-            **self._client.tasks.needs(after, after_any, project),
+            else Models(self._client).resolve(model, project),
+            **Tasks(self._client).needs(after, after_any, project),
         }
         given = {key: value for key, value in options.items() if value is not None}
         if given:
@@ -158,7 +161,7 @@ class Deployments(Group):
             # Send only the given values: the server's defaults for deployments differ from those
             # for tasks.
             body["resources"] = resources.model_dump(exclude_unset=True)
-        path = f"{self._client.projects.path(project)}/deployments"
+        path = f"{Projects(self._client).path(project)}/deployments"
         return self._make(Deployment, self._http.post(path, body))
 
     def get(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
@@ -202,7 +205,7 @@ class Deployments(Group):
             Conflict: while another update is in progress, or while the deployment stops.
         """
         path = self.path(deployment, project)
-        body = {"model": self._client.models.resolve(model, project)}
+        body = {"model": Models(self._client).resolve(model, project)}
         return self._make(Deployment, self._http.post(f"{path}/update", body))
 
     def wait_updated(
@@ -435,5 +438,5 @@ class Deployments(Group):
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Deployment]:
         """List the deployments of a project."""
-        path = f"{self._client.projects.path(project)}/deployments"
+        path = f"{Projects(self._client).path(project)}/deployments"
         return self._pages(Deployment, path, limit=limit, **filters)

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
-from aiplatform.client.datasets import DatasetLike
-from aiplatform.client.models import ModelLike
+from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
+from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import Task, TaskLike
+from aiplatform.client.projects import ProjectLike, Projects
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.client.tasks import Task, Tasks
 from aiplatform.protocol.shapes.experiments import ExperimentOut
 from aiplatform.protocol.specs import TrainingSpec
 
@@ -29,7 +30,7 @@ class Experiment(Resource, ExperimentOut):
         after_any: Sequence[TaskLike] = (),
     ) -> Task:
         """Queue a training run, see :meth:`Experiments.run`."""
-        return self.client.experiments.run(
+        return Experiments(self._client).run(
             self,
             name=name,
             priority=priority,
@@ -41,17 +42,17 @@ class Experiment(Resource, ExperimentOut):
 
     def runs(self, *, limit: int | None = None) -> Pages[Task]:
         """List the training runs, newest first."""
-        return self.client.experiments.runs(self, limit=limit)
+        return Experiments(self._client).runs(self, limit=limit)
 
     def update(self, **changes: Any) -> "Experiment":
         """Change name, description, note, tags, config, or ``archived``."""
-        return self.client.experiments.update(self, **changes)
+        return Experiments(self._client).update(self, **changes)
 
     def clone(
         self, name: str | None = None, *, changes: Mapping[str, Any] | None = None
     ) -> "Experiment":
         """Create a similar experiment, see :meth:`Experiments.clone`."""
-        return self.client.experiments.clone(self, name, changes=changes)
+        return Experiments(self._client).clone(self, name, changes=changes)
 
     def archive(self) -> "Experiment":
         """Archive the experiment: it is no longer listed by default, and can't start runs."""
@@ -63,7 +64,7 @@ class Experiment(Resource, ExperimentOut):
 
     def delete(self) -> None:
         """Delete the experiment."""
-        self.client.experiments.delete(self)
+        Experiments(self._client).delete(self)
 
 
 ExperimentLike = Experiment | UUID | str
@@ -115,7 +116,7 @@ class Experiments(Group):
             body["note"] = note
         if tags:
             body["tags"] = list(tags)
-        path = f"{self._client.projects.path(project)}/experiments"
+        path = f"{Projects(self._client).path(project)}/experiments"
         return self._make(Experiment, self._http.post(path, body))
 
     def spec(
@@ -130,11 +131,13 @@ class Experiments(Group):
         """Return a training spec, with the names of models and datasets replaced by references."""
         values: dict[str, Any] = dict(fields)
         if base_model is not None:
-            values["base_model"] = self._client.models.resolve(base_model, project)
+            values["base_model"] = Models(self._client).resolve(base_model, project)
         if dataset is not None:
-            values["dataset"] = self._client.datasets.reference(dataset, project=project)
+            values["dataset"] = DatasetPaths(self._client).reference(dataset, project=project)
         if eval_dataset is not None:
-            values["eval_dataset"] = self._client.datasets.reference(eval_dataset, project=project)
+            values["eval_dataset"] = DatasetPaths(self._client).reference(
+                eval_dataset, project=project
+            )
         return TrainingSpec.model_validate(values)
 
     def get(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> Experiment:
@@ -203,7 +206,7 @@ class Experiments(Group):
             "git": git,
         }
         body = {key: value for key, value in given.items() if value is not None}
-        body |= self._client.tasks.needs(after, after_any, project)
+        body |= Tasks(self._client).needs(after, after_any, project)
         path = f"{self.path(experiment, project)}/runs"
         return self._make(Task, self._http.post(path, body))
 
@@ -243,5 +246,5 @@ class Experiments(Group):
 
         Archived experiments are listed only with ``archived=True`` or a filter that asks for them.
         """
-        path = f"{self._client.projects.path(project)}/experiments"
+        path = f"{Projects(self._client).path(project)}/experiments"
         return self._pages(Experiment, path, limit=limit, **filters)

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.transport import segment
+from aiplatform.client.users import Users
 from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut
 
 
@@ -16,7 +17,7 @@ class Key(Resource, KeyOut):
 
     def revoke(self) -> None:
         """Revoke the key, so that requests with it are refused."""
-        self.client.keys.revoke(self, user=self.user.username)
+        Keys(self._client).revoke(self, user=self.user.username)
 
 
 class NewKey(Key, NewKeyOut):
@@ -44,7 +45,7 @@ class Keys(Group):
         """
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
         if project is not None:
-            body["project"] = str(self._client.projects.resolve(project))
+            body["project"] = str(Projects(self._client).resolve(project))
         if days is not None:
             body["expires_in_days"] = days
         return self._make(NewKey, self._http.post("users/me/keys", body))
@@ -58,6 +59,6 @@ class Keys(Group):
     def revoke(self, key: Key | UUID | str, *, user: str | None = None) -> None:
         """Revoke a key, so that requests with it are refused."""
         uuid = key.uuid if isinstance(key, Key) else key
-        if user is not None and user == self._client.users.me().username:
+        if user is not None and user == Users(self._client).me().username:
             user = None  # your own keys require no permission to manage accounts
         self._http.request("DELETE", f"users/{segment(user or 'me')}/keys/{segment(uuid)}")

@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiplatform.client.errors import ClientError
 from aiplatform.language import tr
-
-if TYPE_CHECKING:
-    from aiplatform.client.client import Client
 
 EXTRA = "extra"
 """Member of a chat message that contains its additional members as JSON."""
@@ -87,40 +84,6 @@ class LocalDataset(os.PathLike[str]):
                     del ready[:count]
         if ready:
             yield ready
-
-
-class PullMixin:
-    """A resource that can be fetched as a :class:`LocalDataset`: a dataset or a version."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def client(self) -> Client: ...
-
-    def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
-        """Download the version to the cache or to a given place, see :meth:`Datasets.pull`."""
-        me: Any = self
-        return self.client.datasets.pull(me, to=to, **options)
-
-    def to_polars(self, **options: Any) -> Any:
-        """Return the rows as a ``polars.DataFrame``."""
-        return self.pull().to_polars(**options)
-
-    def to_arrow(self, **options: Any) -> Any:
-        """Return the rows as a ``pyarrow.Table``."""
-        return self.pull().to_arrow(**options)
-
-    def to_pandas(self, **options: Any) -> Any:
-        """Return the rows as a ``pandas.DataFrame``."""
-        return self.pull().to_pandas(**options)
-
-    def to_hf(self, **options: Any) -> Any:
-        """Return the rows as a ``datasets.Dataset``."""
-        return self.pull().to_hf(**options)
-
-    def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
-        """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows."""
-        return self.pull().iter_batches(count)
 
 
 def _restore_nested(row: dict[str, Any], nested: list[str]) -> dict[str, Any]:

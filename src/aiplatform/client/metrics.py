@@ -2,34 +2,28 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
-from aiplatform.client.experiments import ExperimentLike
-from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import MetricPoint, TaskLike
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.client.experiments import ExperimentLike, Experiments
+from aiplatform.client.projects import ProjectLike, Projects
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.client.tasks import MetricPoint, Tasks
+from aiplatform.protocol.shapes.tasks import LineOut, TaskSummaryOut
 
 
-class MetricSeries(Resource):
+class MetricSeries(Resource, LineOut):
     """A metric series of one task, reduced to some of its ``total`` points."""
 
-    task: UUID
-    name: str
-    total: int
-    points: list[MetricPoint]
+    points: list[MetricPoint]  # type: ignore[assignment]
 
 
-class TaskSummary(Resource):
+class TaskSummary(Resource, TaskSummaryOut):
     """A summary of a task's metrics: first, last, min, max and best, each with its step.
 
     ``best`` is set if the name of the metric shows that lower or higher is better.
     """
 
-    task: UUID
-    name: str
-    status: TaskStatus
-    metrics: dict[str, dict[str, float | None]]
+    metrics: dict[str, dict[str, float | None]]  # type: ignore[assignment]
 
 
 class Metrics(Group):
@@ -82,13 +76,14 @@ class Metrics(Group):
         project: ProjectLike | None,
         **params: Any,
     ) -> Any:
-        client = self._client
         return self._http.get(
-            f"{client.projects.path(project)}/{what}",
+            f"{Projects(self._client).path(project)}/{what}",
             key=list(keys) or None,
-            task=[client.tasks.resolve(task, project) for task in tasks] or None,
+            task=[Tasks(self._client).resolve(task, project) for task in tasks] or None,
             experiment=(
-                None if experiment is None else client.experiments.resolve(experiment, project)
+                None
+                if experiment is None
+                else Experiments(self._client).resolve(experiment, project)
             ),
             **params,
         )

@@ -8,13 +8,15 @@ from urllib.parse import quote
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid, purge_time
+from aiplatform.client.dataset_paths import DatasetPaths
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
 from aiplatform.client.pages import Pages
 from aiplatform.client.polling import poll
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.tasks import Task, TaskLike
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.client.tasks import Task, Tasks
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus
@@ -34,7 +36,7 @@ class Model(Resource, ModelOut):
 
     def refresh(self) -> "Model":
         """Read the model again."""
-        return self.client.models.get(self.uuid)
+        return Models(self._client).get(self.uuid)
 
     def wait_ready(
         self,
@@ -42,27 +44,27 @@ class Model(Resource, ModelOut):
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Model":
         """Wait until the model's files are imported, see :meth:`Models.wait_ready`."""
-        return self.client.models.wait_ready(self, timeout, on_event)
+        return Models(self._client).wait_ready(self, timeout, on_event)
 
     def files(self, *, limit: int | None = None) -> "Pages[ModelFile]":
         """List the files of the model."""
-        return self.client.models.files(self, limit=limit)
+        return Models(self._client).files(self, limit=limit)
 
     def download(self, destination: str | Path, **options: Any) -> Path:
         """Download the files to a directory, see :meth:`Models.download`."""
-        return self.client.models.download(self, destination, **options)
+        return Models(self._client).download(self, destination, **options)
 
     def evaluate(self, dataset: DatasetRef | UUID, **options: Any) -> Task:
         """Compare the model with its base model on held-out rows, see :meth:`Models.evaluate`."""
-        return self.client.models.evaluate(self, dataset, **options)
+        return Models(self._client).evaluate(self, dataset, **options)
 
     def lineage(self) -> dict[str, Any]:
         """Return what the model was made from, see :meth:`Models.lineage`."""
-        return self.client.models.lineage(self)
+        return Models(self._client).lineage(self)
 
     def delete(self) -> datetime | None:
         """Delete the model. Return until when it can be restored."""
-        return self.client.models.delete(self)
+        return Models(self._client).delete(self)
 
 
 class ModelFile(Resource, ModelFileOut):
@@ -102,7 +104,7 @@ class Models(Group):
             body["shared"] = True
         if secrets:
             body["secrets"] = dict(secrets)
-        path = f"{self._client.projects.path(project)}/models"
+        path = f"{Projects(self._client).path(project)}/models"
         return self._make(Model, self._http.post(path, body))
 
     def import_package(self, package: str, *, name: str | None = None, **options: Any) -> Model:
@@ -189,7 +191,7 @@ class Models(Group):
         """
         current = model if isinstance(model, Model) else self.get(model)
         if current.status is ModelStatus.PENDING and current.task is not None:
-            self._client.tasks.wait(current.task, timeout, on_event, check=False)
+            Tasks(self._client).wait(current.task, timeout, on_event, check=False)
         path = f"models/{current.uuid}"
         ready = poll(
             lambda: self._get(Model, path),
@@ -237,10 +239,10 @@ class Models(Group):
         read = model if isinstance(model, Task) else self.get(model, project=project)
         where = project if project is not None else (read.project or None)
         if not isinstance(dataset, DatasetRef):
-            dataset = self._client.datasets.reference(dataset, project=where)
+            dataset = DatasetPaths(self._client).reference(dataset, project=where)
         meant = FromTask(from_task=read.uuid) if isinstance(read, Task) else read.uuid
         what = read.name if isinstance(read, Task) else read.reference
-        return self._client.tasks.submit(
+        return Tasks(self._client).submit(
             EvaluationSpec(model=meant, dataset=dataset, **fields),
             name=name or f"evaluate {what}"[:255],
             project=where,
@@ -340,7 +342,7 @@ class Models(Group):
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Model]:
         """List the models of a project; filters are ``name`` and ``version``."""
-        path = f"{self._client.projects.path(project)}/models"
+        path = f"{Projects(self._client).path(project)}/models"
         return self._pages(Model, path, limit=limit, **filters)
 
 

@@ -20,11 +20,11 @@ class Notification(Resource, NotificationOut):
 
     def mark_read(self) -> None:
         """Mark the notification as read."""
-        self.client.notifications.mark_read(self)
+        Notifications(self._client).mark_read(self)
 
     def delete(self) -> None:
         """Delete the notification."""
-        self.client.notifications.delete(self)
+        Notifications(self._client).delete(self)
 
 
 class Preferences(Resource, PreferencesOut):

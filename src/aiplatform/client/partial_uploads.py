@@ -4,7 +4,7 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.shapes.datasets import UploadOut
 
 
@@ -18,7 +18,7 @@ class PartialUpload(Resource, UploadOut):
 
     def cancel(self) -> None:
         """Cancel the upload, see :meth:`PartialUploads.cancel_upload`."""
-        self.client.datasets.cancel_upload(self)
+        PartialUploads(self._client).cancel_upload(self)
 
 
 class PartialUploads(Group):
@@ -28,7 +28,7 @@ class PartialUploads(Group):
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[PartialUpload]:
         """List the resumable uploads in progress, and those that ended within the last day."""
-        path = f"{self._client.projects.path(project)}/uploads"
+        path = f"{Projects(self._client).path(project)}/uploads"
         return self._pages(PartialUpload, path, limit=limit)
 
     def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
+from aiplatform.client.base import Connection
 from aiplatform.client.errors import ApiError, WaitTimeout
 from aiplatform.client.task_events import TaskEvent
+from aiplatform.client.tasks import Tasks
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
-
-if TYPE_CHECKING:
-    from aiplatform.client.client import Client
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class WaitingReasonReporter:
     read tasks, no event is reported.
     """
 
-    def __init__(self, client: "Client", on_event: Callable[[TaskEvent], None] | None) -> None:
+    def __init__(self, client: Connection, on_event: Callable[[TaskEvent], None] | None) -> None:
         self._client = client
         self._on_event = on_event
         self._reported_reason = ""
@@ -64,7 +63,7 @@ class WaitingReasonReporter:
         if self._on_event is None or task is None:
             return
         try:
-            found = self._client.tasks.get(task)
+            found = Tasks(self._client).get(task)
         except ApiError:
             # The reason is only additional information. An error that matters to the caller will
             # occur in its own requests.

@@ -17,6 +17,7 @@ from aiplatform.protocol.shapes.projects import (
     ProjectOut,
     ProjectUsageOut,
 )
+from aiplatform.protocol.shapes.tasks import RetentionOut
 
 MY_INVITATIONS_PATH = "users/me/project-invitations"
 ACCEPTED = 202
@@ -30,38 +31,33 @@ class Project(Resource, ProjectOut):
 
     def update(self, **changes: Any) -> "Project":
         """Change name, description, status, config or tags."""
-        return self.client.projects.update(self, **changes)
+        return Projects(self._client).update(self, **changes)
 
     def archive(self) -> "Project":
         """Make the project read-only; its tasks are cancelled and its deployments stop."""
-        return self.client.projects.archive(self)
+        return Projects(self._client).archive(self)
 
     def unarchive(self) -> "Project":
         """Make the project writable again."""
-        return self.client.projects.unarchive(self)
+        return Projects(self._client).unarchive(self)
 
     def usage(self) -> "Usage":
         """Return what the project uses of its quotas."""
-        return self.client.projects.usage(self)
+        return Projects(self._client).usage(self)
 
     def delete(self) -> datetime | None:
         """Delete the project with everything in it. Return until when it can be restored."""
-        return self.client.projects.delete(self)
+        return Projects(self._client).delete(self)
 
 
-class Retention(Resource):
+class Retention(Resource, RetentionOut):
     """The retention policy of a project, and the amounts that the next cleanup frees.
 
     Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
     """
 
-    log_days: int | None = None
-    telemetry_days: int | None = None
-    checkpoint_days: int | None = None
-    checkpoints_last: int = 0
-    checkpoints_best: int = 0
-    frees: dict[str, int] = {}
+    frees: dict[str, int] = {}  # type: ignore[assignment]
 
 
 class Member(Resource, MemberOut):
@@ -73,11 +69,11 @@ class ProjectInvitation(Resource, ProjectInvitationOut):
 
     def accept(self) -> None:
         """Accept the invitation and become a member of the project."""
-        self.client.projects.accept(self)
+        Projects(self._client).accept(self)
 
     def decline(self) -> None:
         """Decline the invitation."""
-        self.client.projects.decline(self)
+        Projects(self._client).decline(self)
 
 
 class Access(Resource, AccessOut):
@@ -268,7 +264,7 @@ class Projects(Group):
             AmbiguousName: if none is named, and you have several projects or none.
         """
         meant = project if project is not None else self._client.project
-        if isinstance(meant, Project):
+        if isinstance(meant, ProjectOut):
             return meant.uuid
         if meant is not None:
             uuid = as_uuid(meant)

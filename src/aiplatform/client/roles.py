@@ -19,11 +19,11 @@ class Role(Resource, RoleOut):
 
     def update(self, **changes: Any) -> "Role":
         """Change description or permissions."""
-        return self.client.roles.update(self, **changes)
+        return Roles(self._client).update(self, **changes)
 
     def delete(self) -> None:
         """Delete the role; refused while it is in use."""
-        self.client.roles.delete(self)
+        Roles(self._client).delete(self)
 
 
 RoleLike = Role | UUID | str

@@ -3,18 +3,16 @@
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource
+from aiplatform.client.experiments import ExperimentLike, Experiments
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import MetricPoint, Task
+from aiplatform.client.projects import ProjectLike, Projects
+from aiplatform.client.tasks import MetricPoint, Task, Tasks
 from aiplatform.protocol.shapes.experiments import ComparisonOut, RunOut
 from aiplatform.protocol.shapes.experiments import Record as RecordOut
-
-if TYPE_CHECKING:
-    from aiplatform.client.experiments import ExperimentLike
 
 RunLike = Resource | UUID | str
 """A run or its task, its uuid, or the name of its task."""
@@ -40,13 +38,13 @@ class Run(Resource, RunOut):
         override_gate: str | None = None,
     ) -> Task:
         """Queue the same run again, see :meth:`Runs.rerun`."""
-        return self.client.runs.rerun(
+        return Runs(self._client).rerun(
             self, name=name, priority=priority, override_gate=override_gate
         )
 
     def task(self) -> Task:
         """Return the task of the run, which has its logs and metric series."""
-        return self.client.tasks.get(self.uuid)
+        return Tasks(self._client).get(self.uuid)
 
 
 class Comparison(Resource, ComparisonOut):
@@ -57,7 +55,7 @@ class Comparison(Resource, ComparisonOut):
         found = {}
         for item in self.items:
             if item.run is not None:
-                points = self.client.tasks.metrics(item.run, key).get(key)
+                points = Tasks(self._client).metrics(item.run, key).get(key)
                 if points:
                     found[item.name] = points
         return found
@@ -84,7 +82,7 @@ class Runs(Group):
         Raises:
             ValidationFailed: if the filter is invalid; the message says where.
         """
-        path = f"{self._client.projects.path(project)}/runs"
+        path = f"{Projects(self._client).path(project)}/runs"
         return self._pages(Run, path, filter=filter, sort=sort, limit=limit)
 
     def get(self, run: RunLike, *, project: ProjectLike | None = None) -> Run:
@@ -120,7 +118,7 @@ class Runs(Group):
         self,
         runs: Sequence[RunLike] = (),
         *,
-        experiments: "Sequence[ExperimentLike]" = (),
+        experiments: Sequence[ExperimentLike] = (),
         project: ProjectLike | None = None,
     ) -> Comparison:
         """Compare up to 20 experiments (with the metrics of their best runs) and up to 20 runs.
@@ -128,8 +126,8 @@ class Runs(Group):
         The columns are the experiments, then the runs, in the given order.
         """
         answer = self._http.get(
-            f"{self._client.projects.path(project)}/comparison",
-            experiment=[self._client.experiments.resolve(e, project) for e in experiments] or None,
+            f"{Projects(self._client).path(project)}/comparison",
+            experiment=[Experiments(self._client).resolve(e, project) for e in experiments] or None,
             run=[self._uuid(run, project) for run in runs] or None,
         )
         return self._make(Comparison, answer)
@@ -143,7 +141,7 @@ class Runs(Group):
             return run.uuid
         if isinstance(run, Resource) and not isinstance(run, Task):
             raise TypeError(f"a {type(run).__name__} is not a run")
-        return self._client.tasks.resolve(run, project)
+        return Tasks(self._client).resolve(run, project)
 
 
 def git_state(directory: Path | None = None) -> dict[str, Any] | None:

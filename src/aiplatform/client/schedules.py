@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
+from aiplatform.client.experiments import ExperimentLike, Experiments
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.schedules import Missed, Overlap
 from aiplatform.protocol.shapes.experiments import FiringOut, ScheduleOut
 from aiplatform.protocol.specs import TaskSpec
-
-if TYPE_CHECKING:
-    from aiplatform.client.experiments import ExperimentLike
 
 
 class Firing(Resource, FiringOut):
@@ -25,7 +23,7 @@ class Schedule(Resource, ScheduleOut):
 
     def update(self, **changes: Any) -> "Schedule":
         """Change the schedule, see :meth:`Schedules.update`."""
-        return self.client.schedules.update(self, **changes)
+        return Schedules(self._client).update(self, **changes)
 
     def enable(self) -> "Schedule":
         """Enable the schedule. Times that passed while it was disabled are not made up for."""
@@ -37,11 +35,11 @@ class Schedule(Resource, ScheduleOut):
 
     def firings(self, *, limit: int | None = None) -> Pages[Firing]:
         """List the times at which the schedule was due, with their outcomes, newest first."""
-        return self.client.schedules.firings(self, limit=limit)
+        return Schedules(self._client).firings(self, limit=limit)
 
     def delete(self) -> None:
         """Delete the schedule; the tasks that it has submitted stay."""
-        self.client.schedules.delete(self)
+        Schedules(self._client).delete(self)
 
 
 ScheduleLike = Schedule | UUID | str
@@ -57,7 +55,7 @@ class Schedules(Group):
         cron: str,
         *,
         timezone: str = "UTC",
-        experiment: "ExperimentLike | None" = None,
+        experiment: ExperimentLike | None = None,
         spec: TaskSpec | Mapping[str, Any] | None = None,
         priority: int | None = None,
         missed: Missed | str | None = None,
@@ -80,7 +78,7 @@ class Schedules(Group):
         if (experiment is None) == (spec is None):
             raise TypeError("give either an experiment or a task's spec")
         if experiment is not None:
-            uuid = self._client.experiments.resolve(experiment, project)
+            uuid = Experiments(self._client).resolve(experiment, project)
             action = {"kind": "run", "experiment": uuid}
         else:
             action = {"kind": "task", "name": name, "spec": spec}
@@ -95,7 +93,7 @@ class Schedules(Group):
         }
         policies = {"missed": missed, "overlap": overlap}
         body |= {key: value for key, value in policies.items() if value is not None}
-        path = f"{self._client.projects.path(project)}/schedules"
+        path = f"{Projects(self._client).path(project)}/schedules"
         return self._make(Schedule, self._http.post(path, body))
 
     def get(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> Schedule:
@@ -110,7 +108,7 @@ class Schedules(Group):
         limit: int | None = None,
     ) -> Pages[Schedule]:
         """List the schedules of a project, newest first."""
-        path = f"{self._client.projects.path(project)}/schedules"
+        path = f"{Projects(self._client).path(project)}/schedules"
         return self._pages(Schedule, path, name=name, limit=limit)
 
     def update(

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from aiplatform.client.base import Group
 from aiplatform.client.bundles import Bundle, PackedBundle, Progress, pack_commit, pack_directory
-from aiplatform.client.models import Model
+from aiplatform.client.dataset_paths import DatasetPaths
+from aiplatform.client.models import Model, Models
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import Task
+from aiplatform.client.projects import ProjectLike, Projects
+from aiplatform.client.tasks import Task, Tasks
 from aiplatform.client.transfers import body_of
 from aiplatform.client.transport import decoded
 from aiplatform.protocol.names import nearest_name
@@ -93,13 +94,13 @@ class Scripts(Group):
         if bundle is None:
             bundle = self.bundle(directory, commit=commit, project=project, on_progress=on_progress)
         refs = {
-            key: self._client.datasets.reference(value, project=project)
+            key: DatasetPaths(self._client).reference(value, project=project)
             for key, value in (datasets or {}).items()
         }
         found = {
             key: value
             if isinstance(value, Model)
-            else self._client.models.get(value, project=project)
+            else Models(self._client).get(value, project=project)
             for key, value in (models or {}).items()
         }
         spec = ScriptSpec(
@@ -111,7 +112,7 @@ class Scripts(Group):
             variables=dict(variables or {}),
             **options,
         )
-        return self._client.tasks.submit(
+        return Tasks(self._client).submit(
             spec, name=name or " ".join(command)[:100], priority=priority, project=project
         )
 
@@ -119,7 +120,7 @@ class Scripts(Group):
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Bundle]:
         """List the code bundles of the project, newest first."""
-        return self._pages(Bundle, f"{self._client.projects.path(project)}/bundles", limit=limit)
+        return self._pages(Bundle, f"{Projects(self._client).path(project)}/bundles", limit=limit)
 
     def get_bundle(self, uuid: UUID | str) -> Bundle:
         """Read a code bundle."""
@@ -128,7 +129,7 @@ class Scripts(Group):
     def _upload(self, packed: PackedBundle, name: str, project: ProjectLike | None) -> Bundle:
         answer = self._http.upload(
             "POST",
-            f"{self._client.projects.path(project)}/bundles",
+            f"{Projects(self._client).path(project)}/bundles",
             body_of(packed.content),
             params={"name": name, **packed.source},
         )

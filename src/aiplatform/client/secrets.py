@@ -2,7 +2,7 @@
 
 from aiplatform.client.base import Group, Resource
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import SecretKind
 from aiplatform.protocol.shapes.identity import SecretOut
@@ -41,4 +41,4 @@ class Secrets(Group):
     def _place(self, project: ProjectLike | None) -> str:
         if project is None:
             return "users/me/secrets"
-        return f"{self._client.projects.path(project)}/secrets"
+        return f"{Projects(self._client).path(project)}/secrets"

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.errors import WaitTimeout
-from aiplatform.client.experiments import ExperimentLike
-from aiplatform.client.models import Model
+from aiplatform.client.experiments import ExperimentLike, Experiments
+from aiplatform.client.models import Model, Models
 from aiplatform.client.pages import Pages
 from aiplatform.client.polling import WaitingReasonReporter
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.task_events import TaskEvent
 from aiplatform.language import tr
 from aiplatform.protocol.shapes.experiments import SweepOut, TrialOut
@@ -31,15 +31,15 @@ class Sweep(Resource, SweepOut):
 
     def refresh(self) -> "Sweep":
         """Read the sweep again."""
-        return self.client.sweeps.get(self)
+        return Sweeps(self._client).get(self)
 
     def cancel(self) -> "Sweep":
         """Cancel the sweep: start no more trials, and stop those that are running."""
-        return self.client.sweeps.cancel(self)
+        return Sweeps(self._client).cancel(self)
 
     def register(self, name: str) -> Model:
         """Register the best trial's model under a name; see :meth:`Sweeps.register`."""
-        return self.client.sweeps.register(self, name)
+        return Sweeps(self._client).register(self, name)
 
     def wait(
         self,
@@ -62,7 +62,7 @@ class Sweep(Resource, SweepOut):
             WaitTimeout: if the sweep has not ended by then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        reasons = WaitingReasonReporter(self.client, on_event)
+        reasons = WaitingReasonReporter(self._client, on_event)
         while True:
             found = self.refresh()
             if on_change is not None:
@@ -119,7 +119,7 @@ class Sweeps(Group):
         """
         spec = SweepSpec.model_validate(
             {
-                "experiment": self._client.experiments.resolve(experiment, project),
+                "experiment": Experiments(self._client).resolve(experiment, project),
                 "parameters": {
                     path: {"kind": "choice", "values": value} if isinstance(value, list) else value
                     for path, value in parameters.items()
@@ -127,7 +127,7 @@ class Sweeps(Group):
                 **options,
             }
         )
-        path = f"{self._client.projects.path(project)}/sweeps"
+        path = f"{Projects(self._client).path(project)}/sweeps"
         return self._make(Sweep, self._http.post(path, {"name": name, "spec": spec}))
 
     def get(self, sweep: SweepLike, *, project: ProjectLike | None = None) -> Sweep:
@@ -142,7 +142,7 @@ class Sweeps(Group):
         limit: int | None = None,
     ) -> Pages[Sweep]:
         """List the sweeps of a project, newest first."""
-        path = f"{self._client.projects.path(project)}/sweeps"
+        path = f"{Projects(self._client).path(project)}/sweeps"
         return self._pages(Sweep, path, name=name, limit=limit)
 
     def cancel(self, sweep: SweepLike, *, project: ProjectLike | None = None) -> Sweep:
@@ -158,7 +158,7 @@ class Sweeps(Group):
             Conflict: if no trial has succeeded, or the best one's model is gone.
         """
         answer = self._http.post(f"{self.path(sweep, project)}/register", {"name": name})
-        return self._client.models.get(str(answer["model"]))
+        return Models(self._client).get(str(answer["model"]))
 
     def path(self, sweep: SweepLike, project: ProjectLike | None = None) -> str:
         """Return the path of the sweep in the API."""

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiplatform.client.base import Group
 from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.projects import ProjectLike
-
-if TYPE_CHECKING:
-    from aiplatform.client.tasks import TaskLike
+from aiplatform.client.task_paths import TaskLike, TaskPaths
 
 SILENCE_SECONDS = 30.0
 _STATES = {"status", "progress", "waiting"}
@@ -28,16 +25,12 @@ class TaskEvent:
     id: str | None = None
 
 
-class TaskEvents(Group):
+class TaskEvents(TaskPaths):
     """The methods of ``client.tasks`` that read the event stream."""
-
-    if TYPE_CHECKING:
-
-        def path(self, task: TaskLike, project: ProjectLike | None = None) -> str: ...
 
     def watch(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         *,
         project: ProjectLike | None = None,
         last_event_id: str | None = None,

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import UUID
 
 from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
@@ -12,50 +10,29 @@ from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import SILENCE_SECONDS, TaskEvents
+from aiplatform.client.task_paths import TaskLike
 from aiplatform.protocol.enums import LogLevel, LogStream
-
-if TYPE_CHECKING:
-    from aiplatform.client.tasks import TaskLike
+from aiplatform.protocol.shapes.tasks import LogChunkOut, LogLineOut
 
 
-class LogChunk(Resource):
+class LogChunk(Resource, LogChunkOut):
     """Consecutive lines of one stream of a task's log; ``level`` is the highest of the lines.
 
     If ``kept_bytes`` is set, the chunk replaces that many bytes, which only downloads and searches
     return.
     """
 
-    seq: int
-    attempt: int | None = None
-    stream: LogStream = LogStream.STDOUT
-    level: LogLevel | None = None
-    text: str
-    kept_bytes: int = 0
-    time: datetime | None = None
 
-
-class LogLine(Resource):
+class LogLine(Resource, LogLineOut):
     """A line of a task's log; ``number`` counts from 0 in its chunk ``seq``."""
-
-    seq: int
-    number: int
-    attempt: int | None = None
-    stream: LogStream = LogStream.STDOUT
-    level: LogLevel | None = None
-    text: str
-    time: datetime | None = None
 
 
 class TaskLogs(TaskEvents):
     """The methods of ``client.tasks`` for logs."""
 
-    if TYPE_CHECKING:
-
-        def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID: ...
-
     def logs(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         *,
         follow: bool = False,
         after: int = 0,
@@ -89,7 +66,7 @@ class TaskLogs(TaskEvents):
 
     def search_logs(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         text: str | None = None,
         *,
         level: LogLevel | str | None = None,
@@ -127,7 +104,7 @@ class TaskLogs(TaskEvents):
 
     def download_log(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         path: str | Path,
         *,
         stream: LogStream | str | None = None,

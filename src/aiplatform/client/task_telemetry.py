@@ -1,15 +1,14 @@
 """Telemetry of tasks: resource curves, hours, cost and timeline."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aiplatform.client.base import Resource
 from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_events import TaskEvents
-
-if TYPE_CHECKING:
-    from aiplatform.client.tasks import TaskLike
+from aiplatform.client.task_paths import TaskLike
+from aiplatform.protocol.shapes.tasks import TaskEventOut, TaskUsageOut, TelemetryOut
 
 
 class TelemetryPoint(NamedTuple):
@@ -21,33 +20,24 @@ class TelemetryPoint(NamedTuple):
     most: float
 
 
-class Telemetry(Resource):
+class Telemetry(Resource, TelemetryOut):
     """Resource curves by key, as the API describes them.
 
     ``note`` is "no GPU" if the machine has none.
     """
 
-    note: str | None = None
-    series: dict[str, list[TelemetryPoint]] = {}
+    series: dict[str, list[TelemetryPoint]] = {}  # type: ignore[assignment]
 
 
-class TaskUsage(Resource):
+class TaskUsage(Resource, TaskUsageOut):
     """The resources that a task has used; ``cost`` is None if none of them has a price."""
 
-    seconds: float = 0.0
-    gpu_hours: float = 0.0
-    cpu_hours: float = 0.0
-    cost: float | None = None
-    currency: str | None = None
-    attempts: list[dict[str, Any]] = []
+    # The SDK shows the parts of the attempts as plain JSON.
+    attempts: list[dict[str, Any]] = []  # type: ignore[assignment]
 
 
-class TimelineEvent(Resource):
+class TimelineEvent(Resource, TaskEventOut):
     """An event of a task's timeline."""
-
-    kind: str
-    data: dict[str, Any] = {}
-    time: datetime
 
 
 class TaskTelemetry(TaskEvents):
@@ -55,7 +45,7 @@ class TaskTelemetry(TaskEvents):
 
     def telemetry(
         self,
-        task: "TaskLike",
+        task: TaskLike,
         *keys: str,
         points: int | None = None,
         attempt: int | None = None,
@@ -77,12 +67,12 @@ class TaskTelemetry(TaskEvents):
             ),
         )
 
-    def usage(self, task: "TaskLike", *, project: ProjectLike | None = None) -> TaskUsage:
+    def usage(self, task: TaskLike, *, project: ProjectLike | None = None) -> TaskUsage:
         """Return the GPU hours, CPU hours and cost of all attempts so far."""
         return self._get(TaskUsage, f"{self.path(task, project)}/usage")
 
     def timeline(
-        self, task: "TaskLike", *, project: ProjectLike | None = None, limit: int | None = None
+        self, task: TaskLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[TimelineEvent]:
         """List the events of a task's timeline, in order."""
         return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline", limit=limit)

@@ -1,34 +1,24 @@
 """Tasks: queued and running work, which can be watched live."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import UUID
-
-from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
-from aiplatform.client.base import Resource, as_uuid
-from aiplatform.client.errors import NotFound, TaskFailed, WaitTimeout
+from aiplatform.client.base import Resource
+from aiplatform.client.errors import TaskFailed, WaitTimeout
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.task_events import TaskEvent
 from aiplatform.client.task_logs import LogChunk, TaskLogs
+from aiplatform.client.task_paths import TaskLike
 from aiplatform.client.task_telemetry import TaskTelemetry
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.protocol.specs import TaskSpec
-
-_TASKS_SEARCHED = 500
-"""Number of recent tasks that are searched for the start of a uuid."""
-
-_UUID_PREFIX = re.compile(r"[0-9a-f-]{6,36}")
 
 
 class MetricPoint(NamedTuple):
@@ -39,61 +29,24 @@ class MetricPoint(NamedTuple):
     time: float
 
 
-class Waiting(BaseModel):
-    """The reason why a task waits; ``ahead`` is None in lists of very long queues."""
+class Task(Resource, TaskOut):
+    """One queued piece of work.
 
-    model_config = ConfigDict(extra="allow")
+    ``after``, ``attempts``, ``nodes`` and ``inputs`` are not set in lists.
+    """
 
-    ahead: int | None = None
-    reason: str = ""
-    reason_zh: str = ""
-    not_before: datetime | None = None
-    blocked: bool = True
-
-
-class Task(Resource):
-    """One queued piece of work."""
-
-    uuid: UUID
-    name: str
-    type: TaskType
-    status: TaskStatus
-    project: UUID | None = None
-    experiment: UUID | None = None
-    model: UUID | None = None
-    priority: int = 5
-    progress: float = 0.0
-    position: int | None = None
-    waiting: Waiting | None = None
-    labels: list[str] = []
-    preemptible: bool | None = None
-    stop_wanted: str | None = None
-    retry_of: UUID | None = None
     after: list[dict[str, Any]] = []
-    attempt: int | None = None
-    max_attempts: int | None = None
-    queue: str | None = None
-    worker: str | None = None
-    progress_detail: dict[str, Any] | None = None
-    config: dict[str, Any] = {}
-    result: dict[str, Any] | None = None
-    error_message: str | None = None
-    gpu_usage: dict[str, Any] | None = None
-    author: UserRef | None = None
     attempts: list[dict[str, Any]] = []
     nodes: list[dict[str, Any]] = []
     inputs: list[dict[str, Any]] = []
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
 
     def refresh(self) -> "Task":
         """Read the task again."""
-        return self.client.tasks.get(self.uuid)
+        return Tasks(self._client).get(self.uuid)
 
     def watch(self, *, last_event_id: str | None = None) -> Iterator[TaskEvent]:
         """Yield the task's events as they happen, see :meth:`Tasks.watch`."""
-        return self.client.tasks.watch(self, last_event_id=last_event_id)
+        return Tasks(self._client).watch(self, last_event_id=last_event_id)
 
     def wait(
         self,
@@ -103,51 +56,47 @@ class Task(Resource):
         check: bool = True,
     ) -> "Task":
         """Wait until the task has ended, see :meth:`Tasks.wait`."""
-        return self.client.tasks.wait(self, timeout, on_event, check=check)
+        return Tasks(self._client).wait(self, timeout, on_event, check=check)
 
     def cancel(self) -> "Task":
         """Cancel the task; a training saves a checkpoint first."""
-        return self.client.tasks.cancel(self)
+        return Tasks(self._client).cancel(self)
 
     def pause(self) -> "Task":
         """Pause the task; a training saves a checkpoint first."""
-        return self.client.tasks.pause(self)
+        return Tasks(self._client).pause(self)
 
     def resume(self) -> "Task":
         """Resume the task after a pause."""
-        return self.client.tasks.resume(self)
+        return Tasks(self._client).resume(self)
 
     def retry(self, *, override_gate: str | None = None) -> "Task":
         """Queue the task again after it failed, see :meth:`Tasks.retry`; return the new task."""
-        return self.client.tasks.retry(self, override_gate=override_gate)
+        return Tasks(self._client).retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
         """Change the priority of the task while it waits, see :meth:`Tasks.set_priority`."""
-        return self.client.tasks.set_priority(self, priority)
+        return Tasks(self._client).set_priority(self, priority)
 
-    def move(self, before: "TaskLike | None" = None) -> "Task":
+    def move(self, before: TaskLike | None = None) -> "Task":
         """Move the task in the queue of its project, see :meth:`Tasks.move`."""
-        return self.client.tasks.move(self, before)
+        return Tasks(self._client).move(self, before)
 
     def logs(self, *, follow: bool = False) -> Iterator[LogChunk]:
         """Read the log of the task, see :meth:`Tasks.logs`."""
-        return self.client.tasks.logs(self, follow=follow)
+        return Tasks(self._client).logs(self, follow=follow)
 
     def metrics(self, *keys: str) -> dict[str, list[MetricPoint]]:
         """Return the task's metrics by name, see :meth:`Tasks.metrics`."""
-        return self.client.tasks.metrics(self, *keys)
+        return Tasks(self._client).metrics(self, *keys)
 
     def artifacts(self, *, limit: int | None = None) -> Pages[Artifact]:
         """List the artifacts of the task, ordered by path."""
-        return artifacts_of(self.client, self.uuid, limit=limit)
+        return artifacts_of(self._client, self.uuid, limit=limit)
 
     def download_artifacts(self, directory: Path | str = ".") -> list[Path]:
         """Download all artifacts below a directory, and check each against its hash."""
-        return download_artifacts(self.client, self.uuid, self.artifacts(), Path(directory))
-
-
-TaskLike = Task | UUID | str
-"""A task, its uuid, the start of its uuid, or a name (then the newest task with that name)."""
+        return download_artifacts(self._client, self.uuid, self.artifacts(), Path(directory))
 
 
 class Tasks(TaskLogs, TaskTelemetry):
@@ -182,7 +131,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         if priority is not None:
             body["priority"] = priority
         body |= self.needs(after, after_any, project)
-        path = f"{self._client.projects.path(project)}/tasks"
+        path = f"{Projects(self._client).path(project)}/tasks"
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         response = self._http.request("POST", path, json=body, headers=headers)
         return self._make(Task, decoded(response))
@@ -220,7 +169,7 @@ class Tasks(TaskLogs, TaskTelemetry):
                 day is returned again.
             project: the project; by default the client's.
         """
-        path = f"{self._client.projects.path(project)}/tasks/batch"
+        path = f"{Projects(self._client).path(project)}/tasks/batch"
         answer = self._http.post(path, {"tasks": list(tasks)})
         return self._make_all(Task, answer["items"])
 
@@ -375,36 +324,6 @@ class Tasks(TaskLogs, TaskTelemetry):
             for name, points in answer["series"].items()
         }
 
-    def path(self, task: TaskLike, project: ProjectLike | None = None) -> str:
-        """Return the path of the task in the API."""
-        return f"tasks/{self.resolve(task, project)}"
-
-    def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a task.
-
-        Raises:
-            NotFound: if the project has no task with this name, and no recent one whose uuid starts
-                with it.
-        """
-        if isinstance(task, Task):
-            return task.uuid
-        uuid = as_uuid(task)
-        if uuid is not None:
-            return uuid
-        meant = str(task)
-        named = self.list(project=project, name=meant).first()
-        if named is not None and named.name == meant:
-            return named.uuid
-        if _UUID_PREFIX.fullmatch(meant.lower()):
-            for found in islice(self.list(project=project), _TASKS_SEARCHED):
-                if str(found.uuid).startswith(meant.lower()):
-                    return found.uuid
-        raise NotFound(
-            tr("no task in this project is named {meant}", meant=meant),
-            code="client.no_such_name",
-            hint=tr("`aiplatform tasks ls` shows them."),
-        )
-
     def list(
         self,
         *,
@@ -416,5 +335,5 @@ class Tasks(TaskLogs, TaskTelemetry):
         **filters: Any,
     ) -> Pages[Task]:
         """List the tasks of a project, newest first; ``name`` must match exactly."""
-        path = f"{self._client.projects.path(project)}/tasks"
+        path = f"{Projects(self._client).path(project)}/tasks"
         return self._pages(Task, path, status=status, type=type, name=name, limit=limit, **filters)

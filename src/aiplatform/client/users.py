@@ -19,19 +19,19 @@ class User(Resource, UserOut):
 
     def update(self, **changes: Any) -> "User":
         """Change username, email or role."""
-        return self.client.users.update(self, **changes)
+        return Users(self._client).update(self, **changes)
 
     def deactivate(self) -> "User":
         """Deactivate the account, effective at once."""
-        return self.client.users.deactivate(self)
+        return Users(self._client).deactivate(self)
 
     def activate(self) -> "User":
         """Activate the account again."""
-        return self.client.users.activate(self)
+        return Users(self._client).activate(self)
 
     def delete(self, *, transfer_to: "User | UUID | str | None" = None) -> None:
         """Delete the account; ``transfer_to`` becomes the owner of its projects."""
-        self.client.users.delete(self, transfer_to=transfer_to)
+        Users(self._client).delete(self, transfer_to=transfer_to)
 
 
 class Users(Group):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
 from aiplatform.client.pages import Pages
-from aiplatform.client.projects import ProjectLike
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.shapes.notifications import DeliveryOut, WebhookAttemptOut, WebhookOut
 
 
@@ -23,23 +23,23 @@ class Webhook(Resource, WebhookOut):
 
     def update(self, **changes: Any) -> "Webhook":
         """Change name, url, events or is_enabled."""
-        return self.client.webhooks.update(self, **changes)
+        return Webhooks(self._client).update(self, **changes)
 
     def rotate(self, *, overlap_hours: float = 24) -> "Webhook":
         """Replace the secret of the webhook, see :meth:`Webhooks.rotate`."""
-        return self.client.webhooks.rotate(self, overlap_hours=overlap_hours)
+        return Webhooks(self._client).rotate(self, overlap_hours=overlap_hours)
 
     def test(self, *, timeout: float = 20) -> "Delivery":
         """Send a ping to the webhook and return the result."""
-        return self.client.webhooks.test(self, timeout=timeout)
+        return Webhooks(self._client).test(self, timeout=timeout)
 
     def deliveries(self, *, limit: int | None = None) -> Pages["Delivery"]:
         """List the webhook's deliveries, also those that wait, newest first."""
-        return self.client.webhooks.deliveries(self, limit=limit)
+        return Webhooks(self._client).deliveries(self, limit=limit)
 
     def delete(self) -> None:
         """Delete the webhook with its deliveries."""
-        self.client.webhooks.delete(self)
+        Webhooks(self._client).delete(self)
 
 
 class Delivery(Resource, DeliveryOut):
@@ -69,14 +69,14 @@ class Webhooks(Group):
         The secret can't be read again.
         """
         body = {"name": name, "url": url, "events": list(events)}
-        path = f"{self._client.projects.path(project)}/webhooks"
+        path = f"{Projects(self._client).path(project)}/webhooks"
         return self._make(Webhook, self._http.post(path, body))
 
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Webhook]:
         """List the webhooks of a project, newest first."""
-        return self._pages(Webhook, f"{self._client.projects.path(project)}/webhooks", limit=limit)
+        return self._pages(Webhook, f"{Projects(self._client).path(project)}/webhooks", limit=limit)
 
     def get(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> Webhook:
         """Read a webhook."""

@@ -9,29 +9,15 @@ from aiplatform.client.errors import NotFound
 from aiplatform.client.pages import Pages
 from aiplatform.client.task_telemetry import Telemetry
 from aiplatform.language import tr
+from aiplatform.protocol.shapes.tasks import WorkerOut
 
 
-class Worker(Resource):
+class Worker(Resource, WorkerOut):
     """A worker, as it was when read; memory is in MiB."""
 
-    uuid: UUID
-    name: str
-    hostname: str | None = None
-    version: str | None = None
-    state: str = "active"
-    alive: bool = False
-    queues: list[str] = []
-    labels: list[str] = []
-    cpus: float = 0.0
-    cpus_free: float = 0.0
-    memory_mb: int = 0
-    memory_mb_free: int = 0
-    devices: list[dict[str, Any]] = []
-    load: dict[str, Any] = {}
-    running: list[dict[str, Any]] = []
-    started_at: datetime | None = None
-    heartbeat_at: datetime | None = None
-    stopped_at: datetime | None = None
+    # The SDK shows the parts of these as plain JSON.
+    devices: list[dict[str, Any]] = []  # type: ignore[assignment]
+    running: list[dict[str, Any]] = []  # type: ignore[assignment]
 
     @property
     def devices_free(self) -> int:

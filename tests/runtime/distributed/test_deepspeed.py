@@ -14,7 +14,7 @@ from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.specs import TaskSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.training import sharding
-from tests.runtime.conftest import MakeDataset, make_job, training_spec
+from tests.runtime.conftest import make_job, training_spec, write_dataset
 from tests.runtime.distributed.test_sharding import adapter
 from tests.runtime.harness import Runner
 from tests.runtime.training.conftest import ROWS
@@ -99,21 +99,34 @@ def steps(runner: Runner) -> dict[int, dict[str, float]]:
     }
 
 
-@pytest.fixture
-def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def inputs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the inputs of a training. Two ranks can't share the five held-out rows evenly."""
+    directory = tmp_path_factory.mktemp("inputs")
     return {
         "base_model": tiny_model,
-        "dataset": make_dataset(ROWS),
-        "eval_dataset": make_dataset(ROWS[:5], "held-out"),
+        "dataset": write_dataset(directory / "dataset.parquet", ROWS),
+        "eval_dataset": write_dataset(directory / "held-out.parquet", ROWS[:5]),
     }
+
+
+@pytest.fixture(scope="module")
+def unsharded(
+    inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Runner, Path]:
+    """Return a training without DeepSpeed that has ended, and the directory of its output."""
+    directory = tmp_path_factory.mktemp("whole")
+    return run(directory, SPEC, inputs), directory / "output"
 
 
 @needs_deepspeed
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"stage": 2}, {"stage": 3}])
 def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
-    options: dict[str, Any], inputs: dict[str, Path], tmp_path: Path
+    options: dict[str, Any],
+    inputs: dict[str, Path],
+    unsharded: tuple[Runner, Path],
+    tmp_path: Path,
 ) -> None:
     """The metrics of each step agree, also after resuming from a checkpoint."""
     import torch
@@ -123,7 +136,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     if options["stage"] == 3:  # shard small weights, too
         options = {**options, "stage3_param_persistence_threshold": 0}
     spec = {**SPEC, **by({"zero_optimization": options})}
-    whole = run(tmp_path / "whole", SPEC, inputs)
+    whole, whole_output = unsharded
     shared = run(tmp_path / "shared", spec, inputs)
     checkpoint = shared.of_type("checkpoint")[0]
     assert checkpoint["step"] == 2
@@ -139,13 +152,11 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
         assert result["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-3)
         assert result["trainable_parameters"] == expected["trainable_parameters"]
         output = tmp_path / name / "output"
-        ours, theirs = adapter(output / "adapter"), adapter(tmp_path / "whole/output/adapter")
+        ours, theirs = adapter(output / "adapter"), adapter(whole_output / "adapter")
         assert ours.keys() == theirs.keys()
         for key, value in theirs.items():
             torch.testing.assert_close(ours[key], value, rtol=1e-2, atol=1e-4)
-        merged = [
-            load_file(p / "weights/model.safetensors") for p in (output, tmp_path / "whole/output")
-        ]
+        merged = [load_file(p / "weights/model.safetensors") for p in (output, whole_output)]
         for key, value in merged[1].items():
             torch.testing.assert_close(merged[0][key], value, rtol=1e-2, atol=1e-4)
         AutoModelForCausalLM.from_pretrained(output / "weights")

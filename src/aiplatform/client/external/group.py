@@ -15,9 +15,10 @@ from aiplatform.client.experiments import Experiment, ExperimentLike
 from aiplatform.client.external.journal import ABOUT, Journal, parse_final_status, runs_directory
 from aiplatform.client.external.run import ExternalRun
 from aiplatform.client.external.sender import Sender
-from aiplatform.client.projects import Project, ProjectLike
+from aiplatform.client.projects import ProjectLike
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.shapes.projects import ProjectOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
-def _reference(thing: Project | Experiment | UUID | str | None) -> str | None:
+def _reference(thing: ProjectOut | Experiment | UUID | str | None) -> str | None:
     """Return a project or experiment as text; a name is looked up when the run is sent."""
-    if isinstance(thing, Project | Experiment):
+    if isinstance(thing, ProjectOut | Experiment):
         return str(thing.uuid)
     return None if thing is None else str(as_uuid(thing) or thing)

@@ -8,11 +8,12 @@ import logging
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aiplatform.client.base import Connection
 from aiplatform.client.errors import (
     ApiError,
     ClientError,
@@ -22,14 +23,13 @@ from aiplatform.client.errors import (
     ServerUnavailable,
     UnexpectedAnswer,
 )
+from aiplatform.client.experiments import Experiments
 from aiplatform.client.external.journal import LOG, POINTS, Journal, Reader
+from aiplatform.client.projects import Projects
 from aiplatform.client.transfers import body_of
 from aiplatform.client.transport import back_off, decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
-
-if TYPE_CHECKING:
-    from aiplatform.client.client import Client
 
 log = logging.getLogger("aiplatform.runs")
 POINTS_AT_ONCE = 5_000
@@ -62,7 +62,7 @@ class Accepted(BaseModel):
 class Sender:
     """A sender of one journal. Not thread-safe."""
 
-    def __init__(self, client: "Client", journal: Journal) -> None:
+    def __init__(self, client: Connection, journal: Journal) -> None:
         self._client = client
         self._http = client.transport
         self.journal = journal
@@ -91,9 +91,9 @@ class Sender:
             "client_id": about["client_id"],
             "started_at": about["started_at"],
         }
-        path = self._client.projects.path(project)
+        path = Projects(self._client).path(project)
         if about.get("experiment") is not None:
-            resolved = self._client.experiments.resolve(about["experiment"], project)
+            resolved = Experiments(self._client).resolve(about["experiment"], project)
             body["experiment"] = str(resolved)
         answer = self._http.post(f"{path}/runs", body)
         self._store_status(answer)

@@ -96,23 +96,3 @@ class EndIn(Strict):
             ]
         }
     )
-
-
-class ArtifactOut(BaseModel):
-    """A file that a task left as a result. ``size`` is in bytes."""
-
-    path: str
-    size: int
-    sha256: str
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "path": "plots/loss.png",
-                    "size": 48211,
-                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                }
-            ]
-        }
-    )

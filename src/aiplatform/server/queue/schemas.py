@@ -1,15 +1,12 @@
 """Shapes of requests and answers about tasks, their logs and their artifacts."""
 
-from datetime import datetime
-from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
-from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.protocol.specs import Strict, TaskSpec
 
 MAX_BATCH = 500
@@ -118,117 +115,8 @@ class MoveIn(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"before": None}]})
 
 
-class WaitingOut(BaseModel):
-    """The reason why a task waits. ``ahead`` is null in lists of very long queues.
-
-    ``reason`` names the tasks of the project that hold the missing resources, if the caller may
-    read tasks. Tasks of other projects are never named.
-    """
-
-    ahead: int | None
-    reason: str
-    reason_zh: str
-    not_before: datetime | None
-    blocked: bool = Field(description="false if it can start now")
-
-
-class AttemptOut(BaseModel):
-    """One execution of the task and its outcome."""
-
-    attempt: int
-    worker: str
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: str | None
-    error: str | None
-
-
-class NodeOut(BaseModel):
-    """A worker that runs a task together with other workers. Node 0 holds the lease.
-
-    `state` of node 0: `gathering` until all nodes are there, `gathered` while they prepare,
-    `running`; of the others: `joined`, `ready`, `leaving` or `failed`.
-    """
-
-    node: int
-    worker: str
-    state: str
-    gpus: int
-
-
-class TaskInputOut(BaseModel):
-    """The lineage of a task: one thing that it reads."""
-
-    role: str
-    label: str
-    content_hash: str | None
-
-
-class TaskOut(BaseModel):
-    """A task. ``progress`` runs from 0 to 1; ``position`` is its place in the queue."""
-
-    uuid: UUID
-    project: UUID | None
-    experiment: UUID | None
-    model: UUID | None
-    name: str
-    type: TaskType
-    status: TaskStatus
-    priority: int
-    progress: float
-    progress_detail: dict[str, Any] | None
-    config: dict[str, Any]
-    queue: str
-    attempt: int
-    max_attempts: int
-    worker: str | None
-    position: int | None
-    waiting: WaitingOut | None
-    labels: list[str]
-    preemptible: bool
-    stop_wanted: Literal["pause", "preempt"] | None
-    retry_of: UUID | None
-    error_message: str | None
-    gpu_usage: dict[str, Any]
-    result: dict[str, Any] | None
-    author: UserRef | None
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-
-
 class TaskBatchOut(BaseModel):
     """The tasks in the order of the request. ``replayed`` counts those that were queued before."""
 
     items: list[TaskOut]
     replayed: int
-
-
-class NeedOut(BaseModel):
-    """A task that must end before this one starts."""
-
-    task: UUID
-    name: str
-    status: TaskStatus
-    condition: Literal["ok", "any"]
-
-
-class TaskDetailOut(TaskOut):
-    """A task with its attempts, its inputs and the tasks that it waits for.
-
-    `nodes` are the workers that run it now, if there are several.
-    """
-
-    after: list[NeedOut]
-
-    attempts: list[AttemptOut]
-    nodes: list[NodeOut]
-    inputs: list[TaskInputOut]
-
-
-class TaskEventOut(BaseModel):
-    """An entry of the task's timeline."""
-
-    kind: str
-    data: dict[str, Any]
-    time: datetime

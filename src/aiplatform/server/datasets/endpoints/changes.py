@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
@@ -38,7 +39,6 @@ from aiplatform.server.datasets.service.changes import (
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.endpoints import render as render_task
-from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}")
 Committer = Annotated[ProjectContext, Depends(access.WRITE)]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.datasets import access
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
@@ -12,7 +13,6 @@ from aiplatform.server.datasets.service import imports
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.endpoints import render as render_task
-from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 

@@ -10,6 +10,7 @@ from aiplatform.data.reports import Subject, compare_reports, render_report
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.shapes.datasets import ReportOut
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core import downloads
 from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.pagination import (
@@ -29,7 +30,6 @@ from aiplatform.server.datasets.service import gates
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.endpoints import render as render_task
-from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.tasks import ArtifactOut
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
@@ -28,7 +29,6 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution import queries
-from aiplatform.server.execution.schemas import ArtifactOut
 from aiplatform.server.execution.service import external
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, confirm

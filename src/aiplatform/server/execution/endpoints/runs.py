@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
 
+from aiplatform.protocol.shapes.tasks import AcceptedOut, TaskOut
 from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.execution.schemas import BeatIn, BeatOut, EndIn, LinesIn, RunIn
 from aiplatform.server.execution.service import external
@@ -13,8 +14,6 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, queries
 from aiplatform.server.queue.endpoints.tasks import render, render_new
-from aiplatform.server.queue.schemas import TaskOut
-from aiplatform.server.telemetry.schemas import AcceptedOut
 
 router = APIRouter(prefix="/api/v1")
 

@@ -1,16 +1,15 @@
 """Routes for administrators: list, cordon, drain and resume workers."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.tasks import DeviceOut, RunningOut, WorkerOut
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.execution.service import fleet
@@ -21,50 +20,6 @@ from aiplatform.server.queue.models import Task, Worker
 router = APIRouter(prefix="/api/v1")
 Reader = Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))]
 Administrator = Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_WRITE))]
-
-
-class DeviceOut(BaseModel):
-    """A slot for GPU work; ``memory_mb`` is 0 if it is not known."""
-
-    id: str
-    name: str
-    memory_mb: int
-    task: UUID | None
-
-
-class RunningOut(BaseModel):
-    """A task that the worker runs."""
-
-    task: UUID
-    type: str
-    attempt: int
-    cpus: float
-    memory_mb: int
-    gpus: int
-    since: datetime
-
-
-class WorkerOut(BaseModel):
-    """A worker. ``alive``: its last heartbeat is at most 30 s old. Memory is in MiB."""
-
-    uuid: UUID
-    name: str
-    hostname: str
-    version: str
-    state: Literal["active", "cordoned", "draining"]
-    alive: bool
-    queues: list[str]
-    labels: list[str]
-    cpus: float
-    cpus_free: float
-    memory_mb: int
-    memory_mb_free: int
-    devices: list[DeviceOut]
-    load: dict[str, Any]
-    running: list[RunningOut]
-    started_at: datetime
-    heartbeat_at: datetime
-    stopped_at: datetime | None
 
 
 def _render(session: Session, workers: Sequence[Worker]) -> list[WorkerOut]:

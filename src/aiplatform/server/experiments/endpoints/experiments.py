@@ -11,6 +11,7 @@ from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.experiments import ExperimentOut
 from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.filters import read_filter
@@ -39,7 +40,6 @@ from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.queue.endpoints.tasks import render as render_task
 from aiplatform.server.queue.endpoints.tasks import render_all as render_tasks
 from aiplatform.server.queue.models import Task
-from aiplatform.server.queue.schemas import TaskOut
 from aiplatform.server.queue.service import dependencies
 
 router = APIRouter(prefix="/api/v1")

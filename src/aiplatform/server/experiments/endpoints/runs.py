@@ -17,6 +17,7 @@ from aiplatform.protocol.shapes.experiments import (
     RunOut,
 )
 from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page
 from aiplatform.server.core.problems import ProblemDocument
@@ -34,7 +35,6 @@ from aiplatform.server.experiments.schemas import RerunIn
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.queue.endpoints.tasks import render as render_task
-from aiplatform.server.queue.schemas import TaskOut
 
 router = APIRouter(prefix="/api/v1")
 MAX_COMPARED = 20

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response, status
 
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, service
 from aiplatform.server.queue.endpoints.tasks import render_new
-from aiplatform.server.queue.schemas import TaskBatchIn, TaskBatchOut, TaskIn, TaskOut
+from aiplatform.server.queue.schemas import TaskBatchIn, TaskBatchOut, TaskIn
 from aiplatform.server.queue.service import submissions
 from aiplatform.server.queue.service.submissions import Submission, Submitted
 

@@ -10,6 +10,16 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.shapes.tasks import (
+    AttemptOut,
+    NeedOut,
+    NodeOut,
+    TaskDetailOut,
+    TaskEventOut,
+    TaskInputOut,
+    TaskOut,
+    WaitingOut,
+)
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
@@ -26,19 +36,7 @@ from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.queue import access, queries, service
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.rules import CLAIMABLE
-from aiplatform.server.queue.schemas import (
-    AttemptOut,
-    MoveIn,
-    NeedOut,
-    NodeOut,
-    RetryIn,
-    TaskDetailOut,
-    TaskEventOut,
-    TaskInputOut,
-    TaskOut,
-    TaskPatch,
-    WaitingOut,
-)
+from aiplatform.server.queue.schemas import MoveIn, RetryIn, TaskPatch
 from aiplatform.server.queue.service.kinds import kind_of
 from aiplatform.server.queue.service.reasons import Waiting, waiting_reasons
 

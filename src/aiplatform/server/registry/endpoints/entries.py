@@ -8,6 +8,7 @@ from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.models import BaseModelOut, ModelOut
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
@@ -21,7 +22,6 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.endpoints import render as render_task
-from aiplatform.server.queue.schemas import TaskOut
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.models import Model

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 from starlette.concurrency import iterate_in_threadpool
 
 from aiplatform.protocol.enums import LogLevel, LogStream
+from aiplatform.protocol.shapes.tasks import LogChunkOut, LogLineOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.downloads import UNTRUSTED, content_disposition
@@ -26,7 +27,6 @@ from aiplatform.server.queue import queries as queue_queries
 from aiplatform.server.telemetry import queries
 from aiplatform.server.telemetry.models import LogChunk
 from aiplatform.server.telemetry.rules import Level
-from aiplatform.server.telemetry.schemas import LogChunkOut, LogLineOut
 from aiplatform.server.telemetry.service import logs
 
 router = APIRouter(prefix="/api/v1")

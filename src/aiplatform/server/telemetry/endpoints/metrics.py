@@ -7,17 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from aiplatform.protocol.shapes.tasks import AcceptedOut
 from aiplatform.server.core.database import transaction
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access, queries
 from aiplatform.server.telemetry.rules import MAX_STEP
-from aiplatform.server.telemetry.schemas import (
-    AcceptedOut,
-    ChartsOut,
-    SeriesOut,
-    SummariesOut,
-    points_schema,
-)
+from aiplatform.server.telemetry.schemas import ChartsOut, SeriesOut, SummariesOut, points_schema
 from aiplatform.server.telemetry.service import charts
 from aiplatform.server.telemetry.service.ingest import Ingest, read_report
 

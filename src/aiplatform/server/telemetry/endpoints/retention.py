@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.tasks import FreedOut, RetentionOut
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
@@ -16,34 +16,6 @@ from aiplatform.server.telemetry.service import retention
 
 router = APIRouter(prefix="/api/v1")
 Reader = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
-
-
-class FreedOut(BaseModel):
-    """The tasks, checkpoints and bytes that the next clean-up would delete."""
-
-    log_tasks: int
-    log_bytes: int
-    telemetry_tasks: int
-    telemetry_bytes: int
-    checkpoints: int
-    checkpoint_bytes: int
-
-
-class RetentionOut(BaseModel):
-    """The retention policy of a project, and what the next clean-up would delete.
-
-    The days count from a task's end; null keeps the data for good. ``checkpoints_last`` and
-    ``checkpoints_best`` are the numbers of checkpoints that are kept.
-    """
-
-    log_days: int | None
-    telemetry_days: int | None
-    checkpoint_days: int | None
-    checkpoints_last: int
-    checkpoints_best: int
-    frees: FreedOut
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 def _render(session: Session, project: Project) -> RetentionOut:

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 from sqlalchemy import select
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.shapes.tasks import AttemptUsageOut, TaskUsageOut, TelemetryOut
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
@@ -16,7 +17,6 @@ from aiplatform.server.queue import access
 from aiplatform.server.queue import queries as queue_queries
 from aiplatform.server.queue.models import Worker
 from aiplatform.server.telemetry import queries
-from aiplatform.server.telemetry.schemas import AttemptUsageOut, TelemetryOut, UsageOut
 from aiplatform.server.telemetry.service import telemetry
 
 router = APIRouter(prefix="/api/v1")
@@ -53,14 +53,14 @@ def get_task_telemetry(
 @router.get("/tasks/{task}/usage", tags=["tasks"], summary="Read a task's usage and cost")
 def get_task_usage(
     task: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
-) -> UsageOut:
+) -> TaskUsageOut:
     """Return the hours of GPUs and CPU cores that the task's attempts held, and their cost.
 
     The cost follows `AIPLATFORM_GPU_PRICES`. A running attempt counts until now.
     """
     found = queue_queries.get_task(session, context, task)
     attempts = telemetry.usage(session, found.id)
-    return UsageOut(
+    return TaskUsageOut(
         seconds=round(sum(one.seconds for one in attempts), 1),
         gpu_hours=round(sum(telemetry.gpu_hours(one.gpus, one.seconds) for one in attempts), 4),
         cpu_hours=round(sum(one.cpus * one.seconds / 3600 for one in attempts), 4),
