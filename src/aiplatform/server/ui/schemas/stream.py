@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from aiplatform.protocol.enums import DeploymentStatus, LogLevel, TaskStatus, TaskType
 from aiplatform.protocol.shapes.notifications import NotificationOut
+from aiplatform.protocol.shapes.tasks import WaitingOut
 from aiplatform.server.core.problems import ProblemDocument
-from aiplatform.server.queue.schemas import WaitingOut
 
 
 class TaskStatusData(BaseModel):
