@@ -43,7 +43,7 @@ function missing(param: string): ProblemError {
     type: "about:blank",
     title: "Not found",
     status: 404,
-    code: "not_found",
+    code: "resource.not_found",
     detail: param,
     instance: `/p/${param}`,
   });

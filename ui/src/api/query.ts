@@ -10,7 +10,11 @@ export function setSignedOutHandler(handler: Handler): void {
 }
 
 function watch(error: unknown): void {
-  if (error instanceof ProblemError && error.status === 401 && codeOf(error) === "unauthenticated")
+  if (
+    error instanceof ProblemError &&
+    error.status === 401 &&
+    codeOf(error) === "auth.unauthenticated"
+  )
     onSignedOut();
 }
 

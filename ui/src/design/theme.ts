@@ -85,7 +85,7 @@ export const theme: MantineThemeOverride = createTheme({
       defaultProps: { transitionProps: { duration: 100 }, shadow: "md", position: "bottom-end" },
     },
     Drawer: { defaultProps: { transitionProps: { duration: 150 } } },
-    Anchor: { defaultProps: { underline: "hover" } },
+    Anchor: { defaultProps: { underline: "hover", inherit: true } },
   },
 });
 

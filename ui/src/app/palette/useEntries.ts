@@ -37,7 +37,6 @@ export function useEntries(query: string, project: string | undefined): Entry[] 
   const onPlatform = existing(usePlatformSections(), "");
 
   const entries: Entry[] = [
-    { key: "home", label: t`Home`, kind: t`Page`, to: "/" },
     ...(project ? inProject : []).map(({ path, label }) => ({
       key: `page:${path}`,
       label,

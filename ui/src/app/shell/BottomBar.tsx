@@ -23,7 +23,7 @@ export function BottomBar({ project }: { project: string | undefined }) {
   }));
   const onPlatform = existing(usePlatformSections(), "")
     .filter(({ permission }) => !permission || can(permission))
-    .map((section) => ({ ...section, to: section.path, exact: false }));
+    .map((section) => ({ ...section, to: section.path, exact: section.path === "/" }));
   const all = project ? [...inProject, ...onPlatform] : onPlatform;
   const rest = all.slice(DIRECT);
   return (
@@ -42,7 +42,6 @@ export function BottomBar({ project }: { project: string | undefined }) {
           </UnstyledButton>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item onClick={() => void navigate({ to: "/" })}>{t`Home`}</Menu.Item>
           {rest.map(({ to, label }) => (
             <Menu.Item key={to} onClick={() => void navigate({ to })}>
               {label}

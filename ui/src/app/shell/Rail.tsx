@@ -45,7 +45,7 @@ export function Rail({ project, collapsed, onToggle }: Props) {
           key={section.path}
           section={section}
           to={section.path}
-          exact={false}
+          exact={section.path === "/"}
           collapsed={collapsed}
         />
       ))}

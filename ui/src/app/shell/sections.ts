@@ -2,12 +2,13 @@ import { useLingui } from "@lingui/react/macro";
 import {
   IconActivity,
   IconBox,
-  IconChartLine,
   IconClock,
   IconDatabase,
   IconFlask,
+  IconFolders,
   IconHome,
   IconKey,
+  IconLayoutDashboard,
   IconListDetails,
   IconMessage,
   IconRocket,
@@ -31,7 +32,7 @@ export interface Section {
 export function useProjectSections(): Section[] {
   const { t } = useLingui();
   return [
-    { path: "", label: t`Overview`, icon: IconHome },
+    { path: "", label: t`Overview`, icon: IconLayoutDashboard },
     { path: "datasets", label: t`Datasets`, icon: IconDatabase, permission: "datasets:read" },
     { path: "experiments", label: t`Experiments`, icon: IconFlask, permission: "training:read" },
     { path: "evaluations", label: t`Evaluations`, icon: IconScale, permission: "models:read" },
@@ -48,7 +49,8 @@ export function useProjectSections(): Section[] {
 export function usePlatformSections(): Section[] {
   const { t } = useLingui();
   return [
-    { path: "/projects", label: t`Projects`, icon: IconChartLine },
+    { path: "/", label: t`Home`, icon: IconHome },
+    { path: "/projects", label: t`Projects`, icon: IconFolders },
     { path: "/workers", label: t`Workers`, icon: IconServer, permission: "settings:read" },
     { path: "/users", label: t`Users`, icon: IconUsers, permission: "users:read" },
     { path: "/roles", label: t`Roles`, icon: IconKey, permission: "roles:read" },

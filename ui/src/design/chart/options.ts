@@ -66,6 +66,7 @@ export function buildOptions(build: Build): uPlot.Options {
       {
         ...axis,
         space: 70,
+        size: 26,
         values: (_chart, values) => values.map((value) => formatX(x, value, locale)),
       },
       {

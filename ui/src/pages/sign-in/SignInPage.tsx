@@ -35,11 +35,11 @@ export function SignInPage({ next }: { next: string | undefined }) {
         else void navigate({ to: target });
       },
       onError: (error) => {
-        if (codeOf(error) === "totp_required") setNeedsCode(true);
+        if (codeOf(error) === "auth.totp_required") setNeedsCode(true);
       },
     });
   };
-  const asked = codeOf(signIn.error) === "totp_required";
+  const asked = codeOf(signIn.error) === "auth.totp_required";
   return (
     <EntryFrame title={t`Sign in`}>
       <form onSubmit={submit}>
