@@ -102,9 +102,7 @@ def _out(
 ) -> TaskOut:
     return TaskOut(
         uuid=task.uuid,
-        project=references.project,
-        experiment=references.experiment,
-        model=references.model,
+        **references.shown(),
         name=task.name,
         type=TaskType(task.type),
         status=TaskStatus(task.status),
@@ -116,10 +114,8 @@ def _out(
         labels=task.scheduling.labels,
         preemptible=task.scheduling.preemptible,
         stop_wanted=task.scheduling.stop_wanted,
-        retry_of=references.retry_of,
         attempt=task.scheduling.attempt,
         max_attempts=task.scheduling.max_attempts,
-        worker=references.worker,
         position=position,
         waiting=None
         if waiting is None
