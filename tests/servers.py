@@ -74,7 +74,9 @@ class PostgresServer:
         """Create a database, as a copy of ``template`` if given, and return its URL."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
-            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+            # Copying files takes less time than logging each page, as no statement waits for the
+            # disk.
+            statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
         with self.connect() as connection:
             connection.execute(statement)
         return self.url_of(name)

@@ -281,6 +281,27 @@ def test_files_on_pages_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_places_in_contributing_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    roots = (ROOT, ROOT / "src/aiplatform", ROOT / "src/aiplatform/server")
+    named = re.findall(r"`((?:\w+/)+[\w.]*|\w+\.(?:py|md))`", text)
+    assert len(named) > 20
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
+def test_map_of_the_code_lists_every_package() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Layout of the code")[2]
+    source = ROOT / "src/aiplatform"
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    assert (
+        set(re.findall(r"^\| `(\w+)` \|", text.partition("Within `server`")[0], re.MULTILINE))
+        == packages
+    )
+    order = text.partition("only those to its right:")[2].partition(".")[0]
+    domains = {path.parent.name for path in (source / "server").glob("*/__init__.py")}
+    assert set(re.findall(r"`(\w+)`", order)) == domains
+
+
 def test_navigation_lists_every_page() -> None:
     _, _, navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")
     listed = set(re.findall(r"[\w/-]+\.md", navigation))

@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter
 
-from aiplatform.server.queue.endpoints.submit import submit_router
-from aiplatform.server.queue.endpoints.tasks import render
+from aiplatform.server.queue.endpoints.tasks import render, submit_router
 from aiplatform.server.queue.endpoints.tasks import router as tasks_router
 
 router = APIRouter()

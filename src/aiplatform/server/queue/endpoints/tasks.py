@@ -1,10 +1,10 @@
-"""Routes that read, change, cancel, pause and retry tasks."""
+"""Routes that submit, read, change, cancel, pause and retry tasks."""
 
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
@@ -36,9 +36,18 @@ from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.queue import access, queries, service
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.rules import CLAIMABLE
-from aiplatform.server.queue.schemas import MoveIn, RetryIn, TaskPatch
+from aiplatform.server.queue.schemas import (
+    MoveIn,
+    RetryIn,
+    TaskBatchIn,
+    TaskBatchOut,
+    TaskIn,
+    TaskPatch,
+)
+from aiplatform.server.queue.service import submissions
 from aiplatform.server.queue.service.kinds import kind_of
 from aiplatform.server.queue.service.reasons import Waiting, waiting_reasons
+from aiplatform.server.queue.service.submissions import Submission, Submitted
 
 router = APIRouter(prefix="/api/v1")
 
@@ -102,9 +111,7 @@ def _out(
 ) -> TaskOut:
     return TaskOut(
         uuid=task.uuid,
-        project=references.project,
-        experiment=references.experiment,
-        model=references.model,
+        **references.shown(),
         name=task.name,
         type=TaskType(task.type),
         status=TaskStatus(task.status),
@@ -116,10 +123,8 @@ def _out(
         labels=task.scheduling.labels,
         preemptible=task.scheduling.preemptible,
         stop_wanted=task.scheduling.stop_wanted,
-        retry_of=references.retry_of,
         attempt=task.scheduling.attempt,
         max_attempts=task.scheduling.max_attempts,
-        worker=references.worker,
         position=position,
         waiting=None
         if waiting is None
@@ -300,3 +305,81 @@ def get_task_timeline(
     ]
     more = len(rows) > limit
     return Page(items=items, next_cursor=encode_cursor(rows[limit - 1].id) if more else None)
+
+
+submit_router = APIRouter(prefix="/api/v1", tags=["tasks"])
+"""Router that is matched first, because scripts submit thousands of tasks."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=150,
+        pattern=r"^[\x21-\x7e]+$",
+        description="a name for the request, so that it can be repeated safely",
+    ),
+]
+
+
+@submit_router.post(
+    "/projects/{project}/tasks",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Queue a task",
+)
+@sends_headers(sometimes=("Idempotency-Replayed",))
+def submit_task(
+    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
+    session: SessionDep,
+    response: Response,
+    body: TaskIn,
+    idempotency_key: IdempotencyKey = None,
+) -> TaskOut:
+    """Queue an evaluation, a quality report or a model import.
+
+    The answer doesn't contain the place in the queue. Read the task to get its place and the reason
+    why it waits. If a request with an `Idempotency-Key` is repeated within a day, it gets the
+    answer of the first request and queues nothing.
+    """
+    asked = [_submission(context, body, idempotency_key)]
+    (submitted,) = submissions.submit_all(session, context, asked, render_new)
+    if submitted.before:
+        response.headers["Idempotency-Replayed"] = "true"
+    return _submitted_out(submitted)
+
+
+@submit_router.post(
+    "/projects/{project}/tasks/batch",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Queue many tasks",
+)
+def submit_tasks(
+    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
+    session: SessionDep,
+    body: TaskBatchIn,
+) -> TaskBatchOut:
+    """Queue all tasks of the request, or none: if one is refused, the whole request is refused.
+
+    Each task may have an `idempotency_key`, like the header of a request for one task. A task that
+    was queued with the same key within a day is returned and not queued again. Either all tasks of
+    a request have a key, or none has one.
+    """
+    asked = [_submission(context, one, one.idempotency_key) for one in body.tasks]
+    submitted = submissions.submit_all(session, context, asked, render_new)
+    items = [_submitted_out(one) for one in submitted]
+    return TaskBatchOut(items=items, replayed=sum(one.before for one in submitted))
+
+
+def _submission(context: ProjectContext, body: TaskIn, key: str | None) -> Submission:
+    """Return the submission of one task. A key means the same alone and in a batch."""
+    wanted = service.TaskRequest(body.spec, body.name, body.priority, body.after)
+    if key is None:
+        return Submission(wanted)
+    fields = {name: getattr(body, name) for name in TaskIn.model_fields}
+    request = TaskIn.model_construct(**fields)
+    return Submission(wanted, submissions.key_of(context, key), request)
+
+
+def _submitted_out(submitted: Submitted) -> TaskOut:
+    if isinstance(submitted.answer, TaskOut):
+        return submitted.answer
+    return TaskOut.model_validate(submitted.answer)

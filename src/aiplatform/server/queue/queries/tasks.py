@@ -4,7 +4,7 @@ Those of a project need its context as evidence of access.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -187,6 +187,11 @@ class TaskReferences:
     author_name: str | None = None
     worker: str | None = None
     retry_of: UUID | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Return everything but the author, by the names that a shown task has for it."""
+        names = (found.name for found in fields(self) if not found.name.startswith("author_"))
+        return {name: getattr(self, name) for name in names}
 
 
 def _select_references() -> Select[*tuple[Any, ...]]:

@@ -2,14 +2,21 @@
 
 The worker's row is locked first, and its leases are counted under this lock. So neither CPUs nor
 GPUs are leased twice.
+
+A task on several nodes is claimed like any other; the worker that claims it runs node 0. Then the
+task comes first at every other suitable worker that has not joined it. A worker that has room
+joins. One that has none keeps the resources that become free next, as it does for the first task of
+the queue. No node starts before all have joined. If that takes too long, node 0 gives all resources
+back, see ``nodes``. For an urgent task, running tasks are asked to stop.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,13 +26,25 @@ from aiplatform.server.core.events import notify
 from aiplatform.server.core.statements import compiled
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue import queries
-from aiplatform.server.queue.models import Task, TaskNode, TaskReservation, TaskScheduling
+from aiplatform.server.queue.models import (
+    Task,
+    TaskEvent,
+    TaskNode,
+    TaskNodeGroup,
+    TaskReservation,
+    TaskScheduling,
+)
 from aiplatform.server.queue.queries import HeldLease, WorkerRow
 from aiplatform.server.queue.queries.waiting import OTHERS_WAIT, STARTS, Picked, demand_of
-from aiplatform.server.queue.rules import Demand, may_become
-from aiplatform.server.queue.rules.placement import Reservation, lacking, pick_devices
-from aiplatform.server.queue.service import gathering, preemption
-from aiplatform.server.queue.service.gathering import held_as_demand
+from aiplatform.server.queue.rules import Demand, Room, may_become
+from aiplatform.server.queue.rules.placement import (
+    URGENT,
+    Reservation,
+    Runner,
+    choose_victims,
+    lacking,
+    pick_devices,
+)
 from aiplatform.server.queue.service.kinds import kind_of
 
 
@@ -79,12 +98,12 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     if worker.state != "active":
         return None
     total, free, places = queries.room_of(worker, leases)
-    joinable = gathering.joinable_tasks(session, worker, queues, total) if any_gathering else []
+    joinable = joinable_tasks(session, worker, queues, total) if any_gathering else []
     if joinable:
-        node = gathering.join(session, worker, free, places, joinable)
+        node = join(session, worker, free, places, joinable)
         if node is not None:
             return _as_node(session, worker, node)
-        free = gathering.free_after_reservations(worker, leases, joinable, total, free)
+        free = free_after_reservations(worker, leases, joinable, total, free)
     labels = dumps(worker.labels)
     start = TAKE, _start_parameters(worker, queues)
     excluded: list[int] = []
@@ -101,7 +120,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
         if promise is not None:
             break
         excluded.append(found.blocked)
-    preemption.make_room(session, worker, leases, found.blocked, promise.promised)
+    make_room(session, worker, leases, found.blocked, promise.promised)
     rest = promise.leaves(total, free)
     found = queries.pick(
         session, queues, labels, total=total, free=rest, blocked_too=False, excluded=excluded,
@@ -305,10 +324,196 @@ def _is_closer(
     if other is None or other.state != "active":
         return True
     others_leases = queries.leases_of(session, other.id)
-    if preemption.could_make_room(session, other, others_leases, made.task_id, demand):
+    if could_make_room(session, other, others_leases, made.task_id, demand):
         return False  # preempted tasks are stopping there
-    if preemption.could_make_room(session, worker, leases, made.task_id, demand):
+    if could_make_room(session, worker, leases, made.task_id, demand):
         return True
     total, free, _ = queries.room_of(worker, leases)
     others_total, others_free, _ = queries.room_of(other, others_leases)
     return lacking(total, free, demand) < lacking(others_total, others_free, demand)
+
+
+GATHERING = text("""
+SELECT g.task_id, l.acquired_at, l.project_id,
+       s.cpus, s.memory_mb, s.gpus, s.gpu_memory_mb, s.queue, s.labels
+FROM task_gangs g
+JOIN task_leases l ON l.task_id = g.task_id
+JOIN task_scheduling s ON s.task_id = g.task_id
+WHERE g.state = 'gathering' AND l.worker_id <> :worker_id
+  AND s.queue = ANY(CAST(:queues AS text[]))
+  AND 1 + (SELECT count(*) FROM task_nodes n WHERE n.task_id = g.task_id) < g.nodes
+  AND NOT EXISTS (
+    SELECT FROM task_nodes n WHERE n.task_id = g.task_id AND n.worker_id = :worker_id)
+ORDER BY l.acquired_at, g.task_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringTask:
+    """A task that gathers its nodes, and the resources that each node needs."""
+
+    task_id: int
+    since: datetime
+    project_id: int | None
+    demand: Demand
+
+
+def joinable_tasks(
+    session: Session, worker: WorkerRow, queues: Sequence[str], total: Room
+) -> list[GatheringTask]:
+    """Return the tasks that ``worker`` could join if it were empty, oldest lease first."""
+    rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
+    found = [
+        GatheringTask(
+            row.task_id,
+            row.acquired_at,
+            row.project_id,
+            Demand(
+                row.cpus, row.memory_mb, row.gpus, row.gpu_memory_mb, row.queue,
+                frozenset(row.labels),
+            ),
+        )
+        for row in rows
+    ]  # fmt: skip
+    labels = set(worker.labels)
+    return [task for task in found if task.demand.labels <= labels and total.holds(task.demand)]
+
+
+def join(session: Session, worker: WorkerRow, free: Room, places: Sequence[int],
+         waiting: Sequence[GatheringTask]) -> TaskNode | None:  # fmt: skip
+    """Join the first task that fits, as one of its nodes. The caller has locked the worker."""
+    for task in waiting:
+        if not free.holds(task.demand):
+            continue
+        group = session.scalar(
+            select(TaskNodeGroup)
+            .where(TaskNodeGroup.task_id == task.task_id, TaskNodeGroup.state == "gathering")
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        if group is None:
+            continue  # it ended or became complete meanwhile
+        taken = set(session.scalars(select(TaskNode.node).where(TaskNode.task_id == task.task_id)))
+        open_places = [node for node in range(1, group.nodes) if node not in taken]
+        if not open_places or not _has_quota(session, task):
+            continue
+        chosen = pick_devices(free.devices, task.demand.gpus, task.demand.gpu_memory_mb)
+        node = TaskNode(
+            task_id=task.task_id,
+            node=open_places[0],
+            worker_id=worker.id,
+            project_id=task.project_id,
+            attempt=queries.attempt_of(session, task.task_id),
+            fence=group.fence,
+            cpus=task.demand.cpus,
+            memory_mb=task.demand.memory_mb,
+            gpu_indices=[places[place] for place in chosen] if task.demand.gpus else [],
+            state="joined",
+        )
+        session.add(node)
+        session.flush()
+        return node
+    return None
+
+
+def _has_quota(session: Session, task: GatheringTask) -> bool:
+    if not task.demand.gpus or task.project_id is None:
+        return True
+    return quotas.may_hold(session, task.project_id, task.demand.gpus)
+
+
+def free_after_reservations(
+    worker: WorkerRow,
+    leases: Sequence[HeldLease],
+    waiting: Sequence[GatheringTask],
+    total: Room,
+    free: Room,
+) -> Room:
+    """Return the free room that is left after reserving room for the tasks that gather nodes."""
+    for task in waiting:
+        later = [lease for lease in leases if lease.acquired_at > task.since]
+        promise = Reservation(task.demand, [held_as_demand(worker, lease) for lease in later])
+        free = promise.leaves(total, free)
+    return free
+
+
+def held_as_demand(worker: WorkerRow, lease: HeldLease) -> Demand:
+    """Return the resources of a lease as a demand. The least memory of its devices counts."""
+    devices = queries.devices_of(worker)
+    memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
+    return Demand(
+        cpus=lease.cpus,
+        memory_mb=lease.memory_mb,
+        gpus=len(memories),
+        gpu_memory_mb=min(memories, default=0),
+    )
+
+
+def make_room(
+    session: Session,
+    worker: WorkerRow,
+    leases: Sequence[HeldLease],
+    task_id: int,
+    demand: Demand,
+) -> None:
+    """Ask tasks of a worker to stop for the task with its reservation, if that is urgent.
+
+    The caller has locked the worker's row. An attempt reads the request with its next write, within
+    a second; if it has not stopped after its grace period, it is killed.
+    """
+    urgent = session.execute(select(Task.priority, Task.uuid).where(Task.id == task_id)).one()
+    if urgent.priority < URGENT:
+        return
+    victims = choose_victims(
+        demand, queries.room_of(worker, leases)[1], _runners(session, worker, leases)
+    )
+    for victim in victims or ():
+        asked = session.execute(
+            update(TaskScheduling)
+            .where(TaskScheduling.task_id == victim.task_id, TaskScheduling.stop_wanted.is_(None))
+            .values(stop_wanted="preempt")
+            .returning(TaskScheduling.task_id)
+            .execution_options(synchronize_session=False)
+        ).one_or_none()
+        if asked is not None:
+            data = {"for_task": str(urgent.uuid), "priority": urgent.priority}
+            session.add(TaskEvent(task_id=victim.task_id, kind="preempt_requested", data=data))
+    session.flush()
+
+
+def could_make_room(
+    session: Session, worker: WorkerRow, leases: Sequence[HeldLease], task_id: int, demand: Demand
+) -> bool:
+    """Return True if :func:`make_room` would succeed on this worker."""
+    priority = session.execute(select(Task.priority).where(Task.id == task_id)).scalar_one()
+    if priority < URGENT:
+        return False
+    free = queries.room_of(worker, leases)[1]
+    return choose_victims(demand, free, _runners(session, worker, leases)) is not None
+
+
+def _runners(session: Session, worker: WorkerRow, leases: Sequence[HeldLease]) -> list[Runner]:
+    facts = {
+        row.id: row
+        for row in session.execute(
+            select(Task.id, Task.priority, TaskScheduling.preemptible, TaskScheduling.stop_wanted)
+            .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+            .where(Task.id.in_([lease.task_id for lease in leases]))
+        )
+    }
+    memories = [device.memory_mb for device in queries.devices_of(worker)]
+    started = sorted(leases, key=lambda lease: (lease.acquired_at, lease.task_id))
+    return [
+        Runner(
+            task_id=lease.task_id,
+            priority=facts[lease.task_id].priority,
+            preemptible=facts[lease.task_id].preemptible,
+            stopping=facts[lease.task_id].stop_wanted is not None,
+            place=place,
+            cpus=lease.cpus,
+            memory_mb=lease.memory_mb,
+            devices=tuple(memories[index] for index in lease.gpu_indices if index < len(memories)),
+        )
+        for place, lease in enumerate(started)
+        if lease.task_id in facts
+    ]
