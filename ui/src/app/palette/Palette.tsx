@@ -34,7 +34,8 @@ export function Palette({ project }: { project: string | undefined }) {
       size="lg"
       yOffset="12vh"
       centered={false}
-      aria-label={t`Find`}
+      // Not on the Modal itself, whose outer element has no role that may be labelled.
+      attributes={{ content: { "aria-label": t`Find` } }}
     >
       {opened && <PaletteBody project={project} close={() => setOpened(false)} />}
     </Modal>
