@@ -60,7 +60,7 @@ export function useStatusLabel(): (status: string) => string {
   const { t } = useLingui();
   const labels: Record<string, string> = {
     pending: t`Waiting`,
-    created: t`Created`,
+    created: t`New`,
     draft: t`Draft`,
     uploaded: t`Uploaded`,
     running: t`Running`,

@@ -9,9 +9,16 @@ import {
 } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
-import { formatDuration } from "../format";
 import classes from "./LogView.module.css";
-import { cleanText, findHits, LEVELS, type Level, type LogLine, visibleLines } from "./lines";
+import {
+  cleanText,
+  findHits,
+  formatClock,
+  LEVELS,
+  type Level,
+  type LogLine,
+  visibleLines,
+} from "./lines";
 
 interface Props {
   lines: readonly LogLine[];
@@ -29,7 +36,7 @@ const LINE = 20;
 
 /** A log from its end: it follows until one scrolls up, and is searched as one types. */
 export function LogView({ lines, start, live, download, earlier, height = 480 }: Props) {
-  const { t, i18n } = useLingui();
+  const { t } = useLingui();
   const box = useRef<HTMLDivElement>(null);
   const [follow, setFollow] = useState(true);
   const [seen, setSeen] = useState(0);
@@ -156,7 +163,7 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
                 style={{ transform: `translateY(${item.start}px)` }}
               >
                 <span className={classes.time}>
-                  {start === null ? "" : formatDuration(line.time - start, i18n.locale)}
+                  {start === null ? "" : formatClock(line.time - start)}
                 </span>
                 <span className={classes.text}>{marked(cleanText(line.text), query)}</span>
               </div>

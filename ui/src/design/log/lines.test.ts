@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cleanText, findHits, splitChunk, visibleLines } from "./lines";
+import { cleanText, findHits, formatClock, splitChunk, visibleLines } from "./lines";
 
 const chunk = {
   seq: 7,
@@ -28,6 +28,14 @@ test("visibleLines keeps the level and more severe ones", () => {
 test("findHits ignores case", () => {
   expect(findHits(splitChunk(chunk), "SECOND")).toEqual([1]);
   expect(findHits(splitChunk(chunk), "")).toEqual([]);
+});
+
+test.each([
+  [-3, "0:00"],
+  [187.9, "3:07"],
+  [3765, "1:02:45"],
+])("formatClock(%d)", (seconds, expected) => {
+  expect(formatClock(seconds)).toBe(expected);
 });
 
 test("cleanText keeps what a terminal would show", () => {

@@ -25,6 +25,17 @@ export function splitChunk(chunk: LogChunk): LogLine[] {
   }));
 }
 
+/** Return the time since the start as a clock: "3:07", "1:02:45". */
+export function formatClock(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (value: number) => String(value).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  const rest = two(whole % 60);
+  return minutes < 60
+    ? `${minutes}:${rest}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${rest}`;
+}
+
 /** Return the lines of a level or a more severe one. Lines without a level belong to "all". */
 export function visibleLines(lines: readonly LogLine[], level: Level | "all"): readonly LogLine[] {
   if (level === "all") return lines;

@@ -15,7 +15,11 @@ export function TaskTimeline({ task }: { task: TaskDetail }) {
   if (!data) return <TableSkeleton />;
   const names: Record<string, string> = {
     submitted: t`Submitted`,
-    started: t`Started`,
+    started: t`Work started`,
+    rows: t`Data read`,
+    environment: t`Environment recorded`,
+    model_pinned: t`Model chosen`,
+    log_flooded: t`Printed too fast`,
     running: t`Running`,
     checkpoint: t`Checkpoint written`,
     completed: t`Completed`,
