@@ -22,6 +22,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
+from aiplatform.server.core.query_cache import query_cache
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -228,11 +229,12 @@ def queue_all(
     """
     queued: list[Task] = []
     checked: list[NewTask] = []
-    for one in wanted:
-        checked.append(prepare_new_task(session, context, one))
-        if kind_of(one.spec.type).looks_at_others:
-            queued += enqueue_all(session, checked)
-            checked = []
+    with query_cache(session):
+        for one in wanted:
+            checked.append(prepare_new_task(session, context, one))
+            if kind_of(one.spec.type).looks_at_others:
+                queued += enqueue_all(session, checked)
+                checked = []
     return queued + enqueue_all(session, checked)
 
 
