@@ -104,7 +104,7 @@ class ProjectQuota(Base):
 
 
 class ProjectUsage(Base):
-    """Resources that running tasks of a project hold, and its usage; triggers of ``tasks`` write it."""
+    """Resources that running tasks of a project hold, and its usage; kept by triggers of ``tasks``."""
 
     __tablename__ = "project_usage"
 
