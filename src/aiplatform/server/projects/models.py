@@ -104,7 +104,7 @@ class ProjectQuota(Base):
 
 
 class ProjectUsage(Base):
-    """Resources that running tasks of a project hold, and its usage; kept by triggers of ``tasks``."""
+    """Resources that running tasks of a project hold, and its usage; written by triggers."""
 
     __tablename__ = "project_usage"
 
