@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UploadParameters:
-    """What the sender says about a file. ``digest`` is its SHA-256 in hexadecimal."""
+    """The properties of a file that its sender states. ``digest`` is its SHA-256 in hexadecimal."""
 
     filename: str | None = None
     format: DataFormat | None = None
