@@ -144,8 +144,10 @@ def running_peer(started: Started) -> Iterator[str | None]:
         yield None
         return
     parts = urlsplit(started.owner_url)
-    with psycopg.connect(started.owner_url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE mlflow")
+    # Only the superuser of the private server may create databases.
+    superuser = parts._replace(netloc="postgres@", path="/postgres").geturl()
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE mlflow OWNER {parts.username}")
     port = claim_port("127.0.0.1", 0)
     directory = Path(started.state["home"]).parent
     environment = {
@@ -229,7 +231,7 @@ def peer_calls(url: str) -> dict[str, Call]:
     body = {"experiment_id": "0", "run_name": "run", "start_time": int(time.time() * 1000)}
 
     def create() -> str:
-        answer = httpx.post(f"{url}{api}/runs/create", json=body).raise_for_status()
+        answer = httpx.post(f"{url}{api}/runs/create", json=body, timeout=60).raise_for_status()
         return str(answer.json()["run"]["info"]["run_id"])
 
     metrics = [

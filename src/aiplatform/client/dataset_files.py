@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from aiplatform.client.base import Resource
+from aiplatform.client.base import Connection, Resource
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.downloads import download
@@ -144,8 +144,10 @@ class DatasetFiles(DatasetPaths):
         return Collected.model_validate(self._http.post("storage/gc", {"dry_run": dry_run}))
 
 
-class PullableResource(Resource):
+class PullMixin:
     """A resource that can be fetched as a :class:`LocalDataset`: a dataset or a version."""
+
+    _client: Connection
 
     def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
         """Download the version to the cache or to a given place, see :meth:`Datasets.pull`."""
@@ -172,7 +174,7 @@ class PullableResource(Resource):
         return self.pull().iter_batches(count)
 
 
-class DatasetVersion(PullableResource, DatasetVersionOut):
+class DatasetVersion(PullMixin, Resource, DatasetVersionOut):
     """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
 
 

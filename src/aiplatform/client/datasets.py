@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from aiplatform.client.base import purge_time
+from aiplatform.client.base import Resource, purge_time
 from aiplatform.client.dataset_changes import DatasetChanges
-from aiplatform.client.dataset_files import DatasetFiles, DatasetVersion, PullableResource
+from aiplatform.client.dataset_files import DatasetFiles, DatasetVersion, PullMixin
 from aiplatform.client.dataset_imports import DatasetImports
 from aiplatform.client.dataset_paths import DatasetLike
 from aiplatform.client.dataset_quality import DatasetQuality, token_options
@@ -33,7 +33,7 @@ _REPORTS_SEARCHED = 50
 """Number of pending report tasks, newest first, among which that of a dataset is searched."""
 
 
-class Dataset(PullableResource, DatasetOut):
+class Dataset(PullMixin, Resource, DatasetOut):
     """A dataset, with the facts about its current version."""
 
     def refresh(self) -> "Dataset":

@@ -1,10 +1,11 @@
 """Tests of the whole model server under its launcher: start, answers, errors and stop."""
 
+import asyncio
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ from openai import NotFoundError, OpenAI
 from aiplatform.protocol.messages import Drain, Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.serving.engines.vllm import VllmEngine, vllm_arguments
+from aiplatform.runtime.serving.engines.vllm import VllmEngine, VllmProxy, vllm_arguments
 from aiplatform.runtime.stop import StopRequest
 from tests.runtime.harness import Runner
 
@@ -318,6 +319,25 @@ def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_pa
         assert events(served.chat(model="base", stream=True))[0]["model"] == "public"
         runner.cancel(20)
         assert runner.finish() == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None:
+    """However the network cuts it. A text that looks like the name of a model stays."""
+    text = json.dumps({"model": "model", "delta": 'say "model":"base" 中'}, ensure_ascii=False)
+    sent = f"data: {text}\n\n: comment\n\ndata: [DONE]\n\ndata: cut".encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(sent), size):
+            yield sent[start : start + size]
+
+    async def relayed(public: str | None) -> bytes:
+        answer = httpx.Response(200, content=pieces())
+        return b"".join([piece async for piece in VllmProxy._events(answer, public)])
+
+    assert asyncio.run(relayed(None)) == sent
+    changed = asyncio.run(relayed('our "模型"'))
+    assert changed == sent.replace(b'"model": "model"', '"model":"our \\"模型\\""'.encode())
 
 
 def fake_vllm(directory: Path, program: str) -> str:

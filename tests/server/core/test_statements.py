@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.statements import compiled, fetch_all, strip_sql
 from aiplatform.server.identity.models import Role
-from aiplatform.server.queue.queries.waiting import PICK
+from aiplatform.server.queue.queries.waiting import STATEMENTS
 from tests.factories import number
 
 ROLES = compiled(
@@ -49,7 +49,8 @@ def test_strip_sql_removes_comments_and_white_space(session: Session) -> None:
 
 
 def test_claim_statement_is_short_enough_for_psycopg_cache() -> None:
-    assert len(PICK.text) <= psycopg._queries.MAX_CACHED_STATEMENT_LENGTH
+    sent = STATEMENTS["pick"].text
+    assert len(sent) <= psycopg._queries.MAX_CACHED_STATEMENT_LENGTH
 
 
 def test_compiled_statement_flushes_the_session_first(session: Session) -> None:

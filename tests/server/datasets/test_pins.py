@@ -91,6 +91,18 @@ def test_pinned_datasets_are_locked_until_the_commit(
     lock()
 
 
+def test_batch_looks_up_the_same_things_once(
+    mine: Api, project: Project, datasets: list[Dataset], sent: list[tuple[str, bool]]
+) -> None:
+    spec = {"type": "data_quality", "dataset": {"dataset": str(datasets[0].uuid)}}
+    body = {"tasks": [{"name": "one of many", "spec": spec}] * 20}
+    sent.clear()
+    answer = mine.post(f"projects/{project.uuid}/tasks/batch", json=body)
+    assert answer.status_code == 202, answer.text
+    for table in ("FROM datasets ", "FROM dataset_gates ", "EXISTS ( SELECT FROM workers "):
+        assert len([words for words, _ in sent if table in words]) == 1, table
+
+
 def test_task_that_waits_for_others_locks_tasks_before_datasets(
     session: Session,
     mine: Api,

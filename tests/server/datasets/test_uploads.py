@@ -242,7 +242,7 @@ class TestRefusedUploads:
     ) -> None:
         pending = make_model(session, project, status="pending")
         answer = upload(base_model=str(pending.uuid))
-        assert answer.json()["code"] == "dataset.base_model_not_ready"
+        assert answer.json()["code"] == "model.not_ready"
 
     def test_failed_child_process_is_a_server_error(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch

@@ -97,12 +97,33 @@ def test_usage_is_the_same_in_sql_and_python(
     assert rate_in_sql == pytest.approx(usage_rate(cpus, memory, gpus))
 
 
-def test_usage_function_is_inlined_by_postgresql(session: Session):
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(priority=st.integers(1, 10), seconds=st.integers(-(10**6), 10**8) | st.just(21600))
+def test_level_is_the_same_in_sql_and_python(database_engine, priority, seconds):
+    since = NOW - timedelta(seconds=seconds)
+    with database_engine.connect() as connection:
+        in_sql = connection.scalar(
+            text("SELECT task_level(:p, :since, :now)"), {"p": priority, "since": since, "now": NOW}
+        )
+    assert in_sql == level(priority, since, NOW)
+
+
+@pytest.mark.parametrize(
+    ("call", "inside"),
+    [
+        ("usage_share(u.usage, u.rate, u.as_of, now()) FROM project_usage u", "power("),
+        ("task_level(s.priority, s.since, now()) FROM task_scheduling s", "floor("),
+    ],
+)
+def test_functions_of_the_order_are_inlined_by_postgresql(session: Session, call, inside):
     """Check the plan: a function call for each row would take a fifth of the time of a claim."""
-    asked = "SELECT usage_share(u.usage, u.rate, u.as_of, now()) FROM project_usage u"
-    plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE {asked}")))
-    assert "power(" in plan
-    assert not re.search("usage_share|decayed_usage|usage_left", plan)
+    plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE SELECT {call}")))
+    assert inside in plan
+    assert not re.search("usage_share|decayed_usage|usage_left|task_level", plan)
 
 
 @pytest.fixture

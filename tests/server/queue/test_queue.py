@@ -18,7 +18,7 @@ from aiplatform.server.queue.errors import LostLease, TaskFinished
 from aiplatform.server.queue.models import Task, TaskAttempt, TaskEvent, TaskLease, TaskScheduling
 from aiplatform.server.queue.queries import waiting
 from aiplatform.server.queue.rules import TRANSITIONS, may_become
-from aiplatform.server.queue.service import claims, queue
+from aiplatform.server.queue.service import queue
 from aiplatform.server.queue.service.kinds import Outcome
 from tests.factories import make_project, make_task
 
@@ -105,7 +105,7 @@ def test_start_is_sent_together_with_its_pick_unless_a_check_is_needed(
     project: Project,
     sent: list[tuple[str, bool]],
 ):
-    named = {waiting.PICK.text: "pick", claims.TAKE.text: "start"}
+    named = {waiting.STATEMENTS[name].text: name for name in ("pick", "start")}
     names = {" ".join(statement.split()): name for statement, name in named.items()}
     worker = make_worker(cpus=8, gpus=1)
     tasks = [submit(priority=9), submit(priority=8, resources={"gpus": 1}), submit(priority=7)]

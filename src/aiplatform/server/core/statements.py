@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Select, TextClause
+from sqlalchemy import Select, TextClause, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
@@ -111,11 +112,18 @@ def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
     return Compiled(done.string, dict(done.params))
 
 
-def strip_sql(text: str) -> str:
+def read_statements(path: Path) -> dict[str, Compiled]:
+    """Return the statements of an SQL file by name; each begins with a line ``-- name: NAME``."""
+    _, *parts = re.split(r"^-- name: (\w+)$", path.read_text(), flags=re.MULTILINE)
+    named = zip(parts[::2], parts[1::2], strict=True)
+    return {name: compiled(text(strip_sql(sql))) for name, sql in named}
+
+
+def strip_sql(sql: str) -> str:
     """Return SQL without comments and superfluous white space.
 
     psycopg caches the parsed parameters only of texts of at most 4096 characters. Literals in the
     text must contain neither comment signs nor such white space.
     """
-    bare = re.sub(r"--.*", "", text)
+    bare = re.sub(r"--.*", "", sql)
     return re.sub(r"(?<=[(,]) | (?=\))", "", " ".join(bare.split()))

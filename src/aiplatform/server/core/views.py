@@ -27,7 +27,7 @@ class View:
 
     @property
     def table(self) -> Subquery:
-        """What to select from or to join.
+        """The subquery to select from or to join.
 
         Raises:
             RuntimeError: when no domain has published it.

@@ -10,7 +10,7 @@ from aiplatform.protocol.specs import Strict
 from aiplatform.server.telemetry.rules import MAX_SECONDS, MAX_STEP
 
 
-class RunIn(Strict):
+class ExternalRunIn(Strict):
     """An external run that starts now, or that started earlier and is registered now."""
 
     name: str = Field(min_length=1, max_length=255)

@@ -104,7 +104,7 @@ class ProjectQuota(Base):
 
 
 class ProjectUsage(Base):
-    """What the running tasks of a project hold, and its usage; written by triggers of ``tasks``."""
+    """Resources that running tasks of a project hold, and its usage; written by triggers."""
 
     __tablename__ = "project_usage"
 

@@ -32,7 +32,7 @@ Base = aliased(Model, name="base")
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
 DATASETS = View("datasets", "id", "uuid", "project_id")
 VERSIONS = View("versions", "id", "uuid", "dataset_id")
-"""What other domains publish for the lineage of models."""
+"""Columns that other domains publish for the lineage of models."""
 
 
 @dataclass(frozen=True, slots=True)

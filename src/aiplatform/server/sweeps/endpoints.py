@@ -22,7 +22,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.sweeps.schemas import RegisteredOut, RegisterIn, SweepIn
+from aiplatform.server.sweeps.schemas import RegisterBestIn, RegisteredOut, SweepIn
 from aiplatform.server.sweeps.service.next_step import best_of
 
 router = APIRouter(prefix="/api/v1", tags=["sweeps"])
@@ -151,7 +151,7 @@ def register_best(
     context: Annotated[ProjectContext, Depends(access.REGISTER)],
     session: SessionDep,
     response: Response,
-    body: RegisterIn,
+    body: RegisterBestIn,
 ) -> RegisteredOut:
     """Register the best trial's model as the next version of a name.
 

@@ -22,7 +22,7 @@ class SweepIn(Strict):
     spec: SweepSpec
 
 
-class RegisterIn(Strict):
+class RegisterBestIn(Strict):
     """The name under which the best model is registered."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "faq-best"}]})

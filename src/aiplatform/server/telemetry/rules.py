@@ -161,7 +161,7 @@ def better(key: str) -> Literal["lower", "higher"] | None:
 
 
 def summarise_series(row: Any) -> dict[str, Any]:
-    """Return the summary of a series from a row of ``queries.series.summary``.
+    """Return the summary of a series from a row of ``queries.summary``.
 
     ``best`` is set if the metric's name says whether lower or higher is better. NaN counts neither
     as the smallest nor as the largest value; ``nan_step`` is the first step with NaN.

@@ -5,6 +5,7 @@ is replaced by the name that the client used.
 """
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -26,6 +26,9 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.loading import is_tuned
 from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, public_name
 from aiplatform.runtime.stop import StopRequest
+
+ANSWERED_NAME = re.compile(rf'"model":\s*"(?:{MODEL}|{BASE})"'.encode())
+"""The name of the model in an answer: vLLM knows it by the names that it was started with."""
 
 START_SECONDS = 1800.0
 """Seconds that a start may take; large models take many minutes to load and compile."""
@@ -180,24 +183,25 @@ class VllmProxy(ChatServer):
 
     @staticmethod
     async def _events(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
+        """Yield vLLM's bytes as they arrive, cut after a line so that no name is split."""
+        rest = b""
         try:
-            async for line in answer.aiter_lines():
-                if not line.startswith("data: ") or line == "data: [DONE]":
-                    yield f"{line}\n".encode()
-                else:
-                    yield b"data: " + with_public_name(line[6:].encode(), public) + b"\n"
+            async for piece in answer.aiter_bytes():
+                whole, end, rest = (rest + piece).rpartition(b"\n")
+                if end:
+                    yield with_public_name(whole + end, public)
+            if rest:
+                yield with_public_name(rest, public)
         finally:
             await answer.aclose()
 
 
-def with_public_name(document: bytes, public: str | None) -> bytes:
-    """Return a JSON document with its ``model`` replaced; other data is returned unchanged."""
+def with_public_name(answer: bytes, public: str | None) -> bytes:
+    """Return an answer with the name of its model replaced, without parsing it.
+
+    In the text of an answer, quotation marks are escaped, so the pattern can't match there.
+    """
     if public is None:
-        return document
-    try:
-        data: Any = json.loads(document)
-    except ValueError:
-        return document
-    if isinstance(data, dict) and "model" in data:
-        data["model"] = public
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        return answer
+    named = b'"model":' + json.dumps(public, ensure_ascii=False).encode()
+    return ANSWERED_NAME.sub(lambda _: named, answer)

@@ -15,8 +15,11 @@ from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints.commits import change_rows, make_committer
-from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
+from aiplatform.server.datasets.endpoints.rendering import (
+    render_current,
+    render_dataset,
+    render_version,
+)
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_disconnected
 from aiplatform.server.datasets.errors import InvalidPartName
 from aiplatform.server.datasets.schemas import (
@@ -34,6 +37,8 @@ from aiplatform.server.datasets.service import Upload, fixes, history
 from aiplatform.server.datasets.service.changes import (
     TransformedRows,
     base_version,
+    change_rows,
+    make_committer,
     transformed_rows,
 )
 from aiplatform.server.identity.access import SessionDep
@@ -67,7 +72,7 @@ async def patch_dataset_rows(
     # Places belong to one version. If somebody commits in between, the change is refused, not
     # applied to the wrong rows.
     base = await run_in_threadpool(base_version, context, dataset, body.parent)
-    commit = make_committer(context, dataset, body.parent, body.message, made_by)
+    commit = make_committer(context, dataset, body.parent, body.message, made_by, render_current)
     async with transformed_rows(base, do, client_disconnected(request)) as made:
         created = await run_in_threadpool(commit, base, made[0])
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
@@ -88,9 +93,16 @@ async def filter_dataset_rows(
     wanted = body.model_dump(include={"where", "drop"}, mode="json")
     do = {"operation": "filter", "filter": wanted}
     commit = make_committer(
-        context, dataset, body.parent, body.message, {"operation": "filter", **wanted}
+        context,
+        dataset,
+        body.parent,
+        body.message,
+        {"operation": "filter", **wanted},
+        render_current,
     )
-    created = await change_rows(request, context, dataset, body.parent, do, commit)
+    created = await change_rows(
+        context, dataset, body.parent, do, commit, client_disconnected(request)
+    )
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
 
@@ -141,8 +153,10 @@ async def map_dataset_columns(
     mapped = {"map": dict(body.map)}
     message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
     do = {"operation": "map", **mapped}
-    commit = make_committer(context, dataset, body.parent, message, do)
-    created = await change_rows(request, context, dataset, body.parent, do, commit)
+    commit = make_committer(context, dataset, body.parent, message, do, render_current)
+    created = await change_rows(
+        context, dataset, body.parent, do, commit, client_disconnected(request)
+    )
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
 

@@ -4,11 +4,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
-from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
-from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.datasets import DatasetOut
-from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
@@ -28,7 +26,7 @@ from aiplatform.server.datasets.endpoints.uploads import (
 )
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange
-from aiplatform.server.datasets.service import Upload
+from aiplatform.server.datasets.service.uploads import Target
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
@@ -75,14 +73,10 @@ async def create_dataset(
     line, and nothing is stored.
     """
 
-    def commit(upload: Upload) -> DatasetOut:
-        with transaction() as session:
-            access.confirm(session, context, Permission.DATASETS_WRITE)
-            dataset = service.create_dataset(session, context, name=name, upload=upload)
-            return render(queries.get_dataset_row(session, context, dataset.uuid))
+    def finish(session: Session, dataset: Dataset) -> DatasetOut:
+        return render(queries.get_dataset_row(session, context, dataset.uuid))
 
-    async with receive_upload(request, context, parameters, name=name) as upload:
-        created = await run_in_threadpool(commit, upload)
+    created = await receive_upload(request, context, Target(name=name), parameters, finish)
     set_etag(response, created.updated_at)
     response.headers["Location"] = f"/api/v1/datasets/{created.uuid}"
     return created

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.protocol.shapes.identity import UserRef
-from aiplatform.server.datasets.models import DatasetVersionDetails
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails
 from aiplatform.server.datasets.queries import DatasetRow, VersionRow
 
 READ_AS = (
@@ -78,3 +81,8 @@ def render_version(row: VersionRow) -> DatasetVersionOut:
         created_at=version.created_at,
         report=row.report,
     )
+
+
+def render_current(session: Session, dataset: Dataset) -> DatasetVersionOut:
+    """Return the answer body of the version that has just been committed."""
+    return render_version(queries.get_version_row(session, dataset, dataset.version))

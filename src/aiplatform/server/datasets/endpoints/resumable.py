@@ -1,6 +1,5 @@
 """Resumable uploads by the tus protocol 1.0 (https://tus.io), for `tuspy`, Uppy and the SDK."""
 
-import os
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,43 +7,31 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
-from aiplatform.data.blobs import hash_file
-from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.datasets import UploadOut
 from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import header, sends_headers
-from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import Spooled, disk_space_required, upload_prefix
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints.commits import commit_upload, upload_change
-from aiplatform.server.datasets.endpoints.rendering import render_dataset
-from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, parse_upload
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
 from aiplatform.server.datasets.errors import (
-    IdenticalContent,
     InvalidTusHeader,
     InvalidTusMetadata,
     OffsetConflict,
     TusVersion,
     UploadExpired,
-    UploadIncomplete,
     UploadRefused,
 )
 from aiplatform.server.datasets.models import DatasetUpload
 from aiplatform.server.datasets.schemas import TusMetadata
 from aiplatform.server.datasets.service import resumable
-from aiplatform.server.datasets.service.ingest import never_disconnected
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1")
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
-CONTENT_PROBLEMS = (Invalid, TooLarge, IdenticalContent)
-"""Problems caused by the content of the file: the same bytes would be refused again."""
-
 PIECE_MEDIA_TYPE = "application/offset+octet-stream"
 PIECE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -157,7 +144,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
         first = error.errors(include_url=False)[0]
         key = place_of(first) or "name"
         raise InvalidTusMetadata(key=key, reason=message_of(first)) from error
-    upload_change(metadata.mode, metadata.key, metadata.parent, metadata.allow_identical)
+    metadata.target()  # refuses a mode without its key
 
     def create() -> DatasetUpload:
         with transaction() as session:
@@ -175,7 +162,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
         with resumable.open_locked(upload.uuid) as descriptor:
             offset, upload = await _receive_piece(request, context, upload, descriptor, 0)
     elif length == 0:
-        upload = await finish_upload(request, context, upload.uuid)
+        upload = await finish_upload(context, upload.uuid)
     set_headers(response, upload, offset)
     response.headers["Location"] = f"/api/v1/uploads/{upload.uuid}"
     return response
@@ -320,18 +307,12 @@ async def _receive_piece(
 
     upload = await run_in_threadpool(extend)
     if end == upload.length:
-        upload = await finish_upload(request, context, upload.uuid)
+        upload = await finish_upload(context, upload.uuid)
     return end, upload
 
 
-async def finish_upload(request: Request, context: ProjectContext, uuid: UUID) -> DatasetUpload:
-    """Read the whole file and commit it, even if the client disconnects meanwhile.
-
-    Raises:
-        UploadIncomplete: bytes are missing.
-        Problem: any reason that a plain upload would be refused for. If it is the content, the
-            upload has ended; otherwise its bytes are kept for another attempt.
-    """
+async def finish_upload(context: ProjectContext, uuid: UUID) -> DatasetUpload:
+    """Commit an upload that is complete; see :func:`resumable.finish`."""
 
     def find() -> DatasetUpload:
         with transaction() as session:
@@ -340,73 +321,6 @@ async def finish_upload(request: Request, context: ProjectContext, uuid: UUID) -
     upload = await run_in_threadpool(find)
     if upload.status == "committed":
         return upload
-    path = resumable.file_of(uuid)
     metadata = TusMetadata.model_validate(upload.facts)
-    async with upload_prefix(get_settings().spool_dir) as prefix:
-        linked = prefix.with_suffix(".upload")
-
-        def hashed() -> Spooled:
-            with disk_space_required():
-                os.link(path, linked)
-            sha256, size = hash_file(linked)
-            if size != upload.length:
-                raise UploadIncomplete(missing=upload.length - size)
-            return Spooled(linked, sha256, size)
-
-        try:
-            spooled = await run_in_threadpool(hashed)
-            read = await parse_upload(
-                prefix,
-                spooled,
-                metadata.upload_parameters(),
-                context,
-                metadata.dataset,
-                never_disconnected,
-                parent=metadata.parent,
-            )
-            if metadata.dataset is None:
-
-                def commit() -> dict[str, Any]:
-                    with transaction() as session:
-                        access.confirm(session, context, Permission.DATASETS_WRITE)
-                        head = service.create_dataset(
-                            session, context, name=metadata.name or "", upload=read
-                        )
-                        shown = render_dataset(queries.get_dataset_row(session, context, head.uuid))
-                        result = {"dataset": str(shown.uuid), "version": shown.version}
-                        resumable.record_end(session, context, uuid, "committed", result)
-                        return result
-
-                await run_in_threadpool(commit)
-            else:
-                change = upload_change(
-                    metadata.mode, metadata.key, metadata.parent, metadata.allow_identical
-                )
-                await commit_upload(
-                    request, context, metadata.dataset, read, change, resumable_upload=uuid
-                )
-        except Problem as problem:
-            if isinstance(problem, CONTENT_PROBLEMS):
-                await run_in_threadpool(_refuse, context, uuid, problem)
-            elif problem.status < status.HTTP_500_INTERNAL_SERVER_ERROR:
-                problem.also = _kept_until(upload)
-            raise
-    path.unlink(missing_ok=True)
+    await resumable.finish(context, upload, metadata.target(), metadata.upload_parameters())
     return await run_in_threadpool(find)
-
-
-def _kept_until(upload: DatasetUpload) -> dict[Language, str]:
-    until = upload.expires_at.strftime("%Y-%m-%d %H:%M UTC")
-    return {
-        "en": f"What has arrived is kept until {until}: once this is settled, repeat the upload, "
-        "which sends nothing again; over tus, a piece of no bytes at the end.",
-        "zh": f"已上传的内容保留至 {until}：问题解决后请重新执行上传，无需再次传输；使用 tus 时，"
-        "请在末尾发送一个空片段。",
-    }
-
-
-def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
-    with transaction() as session:
-        result = {"code": problem.code, "detail": problem.text("en")}
-        resumable.record_end(session, context, uuid, "refused", result)
-    resumable.file_of(uuid).unlink(missing_ok=True)

@@ -1,45 +1,38 @@
 """Uploads: the bytes of a file, streamed to disk and read by a child process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
-from aiplatform.data.packing import Packed
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.reading_options import EncodingName, Reading
+from aiplatform.protocol.reading_options import EncodingName, Reading, UploadMode
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import (
-    Spooled,
     UploadAborted,
     announced_digest,
     check_headers,
     declared_size,
-    disk_space_required,
     receive,
     upload_prefix,
 )
 from aiplatform.server.datasets import service
 from aiplatform.server.datasets.errors import InvalidReadingOption
-from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import UploadParameters
-from aiplatform.server.datasets.service import Upload
-from aiplatform.server.datasets.service.ingest import WaitForDisconnect, ingest
-from aiplatform.server.datasets.service.packing import (
-    pack_upload,
-    previous_column_types,
-    reusable_files,
-)
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.service.ingest import WaitForDisconnect
+from aiplatform.server.datasets.service.uploads import Target, UploadParameters, take_upload
 from aiplatform.server.projects.access import ProjectContext
+
+T = TypeVar("T")
 
 RAW_BODY: dict[str, Any] = {
     "requestBody": {
@@ -171,20 +164,42 @@ def client_disconnected(request: Request) -> WaitForDisconnect:
     return disconnected
 
 
-@asynccontextmanager
+def upload_target(
+    mode: Annotated[
+        UploadMode, Query(description="what the file's rows do to those of the parent")
+    ] = "replace",
+    key: Annotated[
+        str | None,
+        Query(
+            min_length=1, max_length=255, description="the column that `upsert` and `delete` match"
+        ),
+    ] = None,
+    parent: Annotated[
+        str | None,
+        Query(pattern=VERSION_OR_TAG, description="the version it is made from, else the current"),
+    ] = None,
+    allow_identical: Annotated[
+        bool, Query(description="commit even when the rows are those of the parent")
+    ] = False,
+) -> Target:
+    """Return what an upload does to a dataset; the caller adds the dataset.
+
+    Raises:
+        KeyColumnRequired: for a mode that matches rows, without a key.
+    """
+    return Target(mode=mode, key=key, parent=parent, allow_identical=allow_identical)
+
+
 async def receive_upload(
     request: Request,
     context: ProjectContext,
+    target: Target,
     parameters: UploadParameters,
-    *,
-    name: str | None = None,
-    dataset: UUID | None = None,
-    parent: str | None = None,
-) -> AsyncIterator[Upload]:
-    """Yield the parsed upload of a request; its files exist until the block ends.
+    finish: Callable[[Session, Dataset], T],
+) -> T:
+    """Receive the file in a request and commit it; return what ``finish`` returns.
 
-    What would be refused at the end anyway is refused before the first byte is read. If ``dataset``
-    is given, only parts that its current version does not have are stored.
+    What would be refused at the end anyway is refused before the first byte is read.
     """
     settings = get_settings()
     headers = request.headers
@@ -196,7 +211,7 @@ async def receive_upload(
             service.check_upload_allowed(
                 session,
                 context,
-                name=name,
+                name=target.name,
                 base_model=parameters.base_model,
                 size=declared_size(headers.get("content-length")),
             )
@@ -213,58 +228,12 @@ async def receive_upload(
             )
         except ClientDisconnect as error:
             raise UploadAborted from error
-        yield await parse_upload(
-            prefix,
-            spooled,
-            parameters,
+        return await take_upload(
             context,
-            dataset,
-            client_disconnected(request),
-            parent=parent,
+            target,
+            parameters,
+            spooled,
+            prefix=prefix,
+            disconnected=client_disconnected(request),
+            finish=finish,
         )
-
-
-async def parse_upload(
-    prefix: Path,
-    spooled: Spooled,
-    parameters: UploadParameters,
-    context: ProjectContext,
-    dataset: UUID | None,
-    disconnected: WaitForDisconnect,
-    *,
-    parent: str | None = None,
-) -> Upload:
-    """Parse a file that has arrived and pack it in parts; all its files begin with ``prefix``.
-
-    Columns keep the types that they have in the version ``parent`` of ``dataset``, by default the
-    current one, where the values allow it.
-
-    Raises:
-        MalformedFile: the content does not match the format.
-        UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
-    """
-    filename = safe_filename(parameters.filename or "")
-    ingested = await ingest(
-        spooled.path,
-        prefix.with_suffix(".parquet"),
-        filename=filename,
-        format=parameters.format,
-        disconnected=disconnected,
-        reading=parameters.reading,
-        previous_types=await run_in_threadpool(previous_column_types, context, dataset, parent),
-        project=context.project_uuid,
-    )
-
-    def packed() -> dict[str, Packed]:
-        with disk_space_required():
-            return pack_upload(ingested, spooled, filename, reusable_files(context, dataset))
-
-    return Upload(
-        filename=filename,
-        spooled=spooled,
-        ingested=ingested,
-        message=parameters.message,
-        base_model=parameters.base_model,
-        max_length=parameters.max_length,
-        packed=await run_in_threadpool(packed),
-    )

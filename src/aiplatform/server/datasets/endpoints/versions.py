@@ -1,5 +1,6 @@
 """Routes of versions: list, commit, read, delete; browse and download their rows."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
-from aiplatform.server.datasets.endpoints.commits import UploadChange, commit_upload, upload_change
+from aiplatform.server.datasets.endpoints.rendering import render_current
 from aiplatform.server.datasets.endpoints.rendering import render_version as render
 from aiplatform.server.datasets.endpoints.row_selection import RowSelection, row_selection
 from aiplatform.server.datasets.endpoints.uploads import (
@@ -32,12 +33,14 @@ from aiplatform.server.datasets.endpoints.uploads import (
     RAW_BODY,
     UploadParametersDep,
     receive_upload,
+    upload_target,
 )
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import VersionRow
 from aiplatform.server.datasets.rules import FILE_EXTENSIONS, MEDIA_TYPES, safe_filename
 from aiplatform.server.datasets.schemas import RowPage
 from aiplatform.server.datasets.service import content, history
+from aiplatform.server.datasets.service.uploads import Target
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
@@ -82,7 +85,7 @@ async def create_dataset_version(
     request: Request,
     response: Response,
     parameters: UploadParametersDep,
-    change: Annotated[UploadChange, Depends(upload_change)],
+    target: Annotated[Target, Depends(upload_target)],
 ) -> DatasetVersionOut:
     """Store the file as the next version and queue its quality report.
 
@@ -90,10 +93,8 @@ async def create_dataset_version(
     they replace rows with the same key (`upsert`; columns that the file lacks stay), or they name
     the rows to delete (`delete`).
     """
-    async with receive_upload(
-        request, context, parameters, dataset=dataset, parent=change.parent
-    ) as upload:
-        created = await commit_upload(request, context, dataset, upload, change)
+    target = replace(target, dataset=dataset)
+    created = await receive_upload(request, context, target, parameters, render_current)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
 

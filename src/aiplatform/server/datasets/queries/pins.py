@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.query_cache import cached
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.projects.access import ProjectContext
@@ -27,6 +28,11 @@ def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: st
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
     """
+    key = ("pinned", context.project_id, uuid, label)
+    return cached(session, key, lambda: _pin(session, context, uuid, label))
+
+
+def _pin(session: Session, context: ProjectContext, uuid: UUID, label: str | None) -> Pin:
     dataset = session.scalar(
         select(Dataset)
         .where(Dataset.uuid == uuid, Dataset.project_id == context.project_id)

@@ -21,7 +21,7 @@ from aiplatform.server.datasets.schemas.datasets import (
 )
 from aiplatform.server.datasets.schemas.imports import ImportRequest
 from aiplatform.server.datasets.schemas.reports import QualityRequest, ReportChanges
-from aiplatform.server.datasets.schemas.uploads import TusMetadata, UploadParameters
+from aiplatform.server.datasets.schemas.uploads import TusMetadata
 
 __all__ = [
     "MAX_NAME",
@@ -45,5 +45,4 @@ __all__ = [
     "TagList",
     "TagMove",
     "TusMetadata",
-    "UploadParameters",
 ]

@@ -2,24 +2,13 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.reading_options import Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
-
-
-class UploadParameters(BaseModel):
-    """The parameters of an upload. ``digest`` is the SHA-256 of the file in hexadecimal."""
-
-    filename: str | None
-    format: DataFormat | None
-    message: str | None
-    base_model: UUID | None
-    max_length: int | None
-    digest: str | None
-    reading: Reading = Reading()
+from aiplatform.server.datasets.service.uploads import Target, UploadParameters
 
 
 class TusMetadata(Reading):
@@ -46,6 +35,21 @@ class TusMetadata(Reading):
             raise ValueError("give name, for a new dataset, or dataset, for a version of one")
         return self
 
+    def target(self) -> Target:
+        """Return where the upload goes.
+
+        Raises:
+            KeyColumnRequired: for a mode that matches rows, without a key.
+        """
+        return Target(
+            name=self.name,
+            dataset=self.dataset,
+            mode=self.mode,
+            key=self.key,
+            parent=self.parent,
+            allow_identical=self.allow_identical,
+        )
+
     def upload_parameters(self) -> UploadParameters:
         """Return the parameters as a plain upload has them.
 
@@ -57,6 +61,5 @@ class TusMetadata(Reading):
             message=self.message,
             base_model=self.base_model,
             max_length=self.max_length,
-            digest=None,
             reading=Reading(**self.model_dump(include=set(Reading.model_fields))),
         )

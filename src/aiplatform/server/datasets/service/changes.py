@@ -1,25 +1,29 @@
 """New versions made from old ones: a child process rewrites the rows, which are then committed."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from anyio import to_thread
+from sqlalchemy.orm import Session
 
 from aiplatform.data.packing import Packed
 from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import disk_space_required, upload_prefix
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import StaleParentVersion
+from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.rules import ROWS_PATH
-from aiplatform.server.datasets.service.commits import Upload
+from aiplatform.server.datasets.service.commits import Upload, add_version
 from aiplatform.server.datasets.service.content import local_rows
 from aiplatform.server.datasets.service.ingest import (
     Ingested,
@@ -28,9 +32,14 @@ from aiplatform.server.datasets.service.ingest import (
     run_row_program,
 )
 from aiplatform.server.datasets.service.packing import pack_rows
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.access import ProjectContext, confirm
+
+T = TypeVar("T")
 
 COUNTS = ("added", "changed", "deleted")
+
+MAX_ATTEMPTS = 5
+"""Attempts to apply a change; each time another commit is faster, it is applied to that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +79,75 @@ def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> Ba
         )
 
 
-def upload_operation(mode: str, ingested: Ingested, key: str | None) -> dict[str, Any]:
-    """Return the operation that applies an uploaded file, see :func:`transformed_rows`."""
-    do: dict[str, Any] = {"operation": mode, "rows": str(ingested.path)}
-    if key is not None:
-        do["key"] = key
-    if mode != "delete" and (types := ingested.found.get("types")):
-        renamed = ingested.found.get("renamed") or {}
-        do["explicit_columns"] = [renamed.get(name, name) for name in types]
-    return do
-
-
-def with_transformed_rows(
-    upload: Upload, rows: TransformedRows, mode: str, key: str | None
-) -> Upload:
+def with_transformed_rows(upload: Upload, rows: TransformedRows, made_by: dict[str, Any]) -> Upload:
     """Return an upload with the rows that resulted from applying it to the version before."""
-    by = {"operation": mode, **rows.made_by}
     return replace(
         upload,
         ingested=replace(rows.ingested, found={**upload.ingested.found, **rows.ingested.found}),
         packed={**(upload.packed or {}), **rows.packed},
-        made_by=by if key is None else {**by, "key": key},
+        made_by=made_by,
     )
+
+
+async def change_rows(
+    context: ProjectContext,
+    dataset: UUID,
+    parent: str | None,
+    do: dict[str, Any],
+    commit: Callable[[BaseVersion, TransformedRows], T],
+    disconnected: WaitForDisconnect,
+) -> T:
+    """Apply a change to ``parent`` or the current version, and return what ``commit`` returns.
+
+    If another commit makes a newer version current meanwhile, the change is applied to that one.
+    """
+    attempts = MAX_ATTEMPTS
+    while True:
+        attempts -= 1
+        base = await to_thread.run_sync(base_version, context, dataset, parent)
+        async with transformed_rows(base, do, disconnected) as made:
+            try:
+                return await to_thread.run_sync(commit, base, made[0])
+            except StaleParentVersion:
+                if parent is not None or not attempts:
+                    raise
+
+
+def make_committer(
+    context: ProjectContext,
+    dataset: UUID,
+    parent: str | None,
+    message: str | None,
+    made_by: dict[str, Any],
+    finish: Callable[[Session, Dataset], T],
+) -> Callable[[BaseVersion, TransformedRows], T]:
+    """Return a function that commits changed rows and returns what ``finish`` returns.
+
+    ``finish`` is called with the dataset in the transaction of the commit.
+    """
+
+    def commit(base: BaseVersion, made: TransformedRows) -> T:
+        upload = Upload(
+            filename=None,
+            spooled=None,
+            ingested=made.ingested,
+            message=message,
+            packed=made.packed,
+            made_by={**made_by, **made.made_by},
+        )
+        with transaction() as session:
+            confirm(session, context, Permission.DATASETS_WRITE)
+            head, _ = add_version(
+                session,
+                context,
+                dataset,
+                upload,
+                parent_label=base.label,
+                expected=base.label if parent is None else None,
+            )
+            return finish(session, head)
+
+    return commit
 
 
 @asynccontextmanager

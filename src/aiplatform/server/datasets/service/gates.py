@@ -10,6 +10,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
+from aiplatform.server.core.query_cache import cached
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
@@ -31,7 +32,8 @@ TYPO_SIMILARITY = 0.85
 
 def gate_of(session: Session, project_id: int) -> Gate:
     """Return the project's gate, or one without rules if none was set."""
-    gate = session.scalar(select(DatasetGate.gate).where(DatasetGate.project_id == project_id))
+    statement = select(DatasetGate.gate).where(DatasetGate.project_id == project_id)
+    gate = cached(session, ("gate", project_id), lambda: session.scalar(statement))
     return Gate() if gate is None else Gate.model_validate(gate)
 
 

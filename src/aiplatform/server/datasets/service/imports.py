@@ -19,26 +19,20 @@ from aiplatform.protocol.dataset_sources import DataHubSource, S3Source, describ
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import DatasetImportSpec
 from aiplatform.server.core import storage
-from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.outgoing import require_open_url
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import ImportRefused
-from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.service.changes import (
-    base_version,
-    transform_rows,
-    upload_operation,
-    with_transformed_rows,
-)
-from aiplatform.server.datasets.service.commits import (
-    Upload,
-    add_version,
-    check_upload_allowed,
-    create_dataset,
-)
+from aiplatform.server.datasets.service.changes import base_version, transform_rows
+from aiplatform.server.datasets.service.commits import Upload, check_upload_allowed
 from aiplatform.server.datasets.service.ingest import ingested_of, never_disconnected
-from aiplatform.server.datasets.service.packing import column_types_of, pack_upload, reusable_files
+from aiplatform.server.datasets.service.packing import column_types_of
+from aiplatform.server.datasets.service.uploads import (
+    Target,
+    UploadParameters,
+    commit_upload,
+    packed_upload,
+)
 from aiplatform.server.projects.access import ProjectContext, confirm_author
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import submit
@@ -99,29 +93,26 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
         return _author_context(session, found), _spec(found)
 
     context, spec = write(read_task)
+    target, files = _target(spec), result["files"]
     ingested = ingested_of(dict(result["ingested"]), output / ROWS_FILE)
-    files = result["files"]
-    filename, spooled = None, None
+    spooled = None
     if len(files) == 1:
-        filename = safe_filename(files[0]["name"])
         spooled = Spooled(output / UPLOAD_FILE, files[0]["sha256"], files[0]["size"])
-    with disk_space_required():
-        packed = pack_upload(ingested, spooled, filename, reusable_files(context, spec.dataset))
-    upload = Upload(
-        filename=filename,
-        spooled=spooled,
-        ingested=replace(ingested, found={**ingested.found, "source": result["source"]}),
+    parameters = UploadParameters(
+        filename=files[0]["name"] if spooled else None,
         message=spec.message or f"from {describe_source(spec.source)}",
         base_model=spec.base_model,
         max_length=spec.max_length,
-        packed=packed,
     )
-    if spec.dataset is not None and spec.mode != "replace":
+    read = replace(ingested, found={**ingested.found, "source": result["source"]})
+    upload = packed_upload(context, target, parameters, read, spooled)
+    if target.changes_rows:
+        assert target.dataset is not None
         # Apply the rows to the version that is current now: fetching may have taken hours.
-        base = base_version(context, spec.dataset, spec.parent)
-        do = upload_operation(spec.mode, ingested, spec.key)
+        base = base_version(context, target.dataset, target.parent)
+        do = target.operation(ingested)
         [made] = asyncio.run(transform_rows(base, do, output / "changed", never_disconnected))
-        upload = with_transformed_rows(upload, made, spec.mode, spec.key)
+        upload = target.apply(upload, made)
     with disk_space_required():
         for file in (upload.packed or {}).values():
             for path, sha256, size in file.new:
@@ -138,34 +129,16 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Commit the stored rows, and name the version in the task's result.
 
     Raises:
-        Problem: the commit is refused; see :func:`create_dataset` and :func:`add_version`.
+        Problem: the commit is refused; see :func:`commit_upload`.
     """
     upload = outcome.stored_output
     if not isinstance(upload, Upload):
         return
-    spec = _spec(task)
-    context = _author_context(session, task)
-    if spec.dataset is not None:
-        made_from = None if upload.made_by is None else str(upload.made_by["from"])
-        dataset, version = add_version(
-            session,
-            context,
-            spec.dataset,
-            upload,
-            allow_identical=spec.allow_identical,
-            parent_label=made_from or spec.parent,
-            expected=made_from if spec.parent is None else None,
-        )
-        label = version.version
-    elif spec.name is not None:
-        dataset = create_dataset(session, context, name=spec.name, upload=upload)
-        label = dataset.version
-    else:
-        raise NotFound(resource="dataset")
+    dataset = commit_upload(session, _author_context(session, task), _target(_spec(task)), upload)
     aside = upload.ingested.found.get("quarantined")
     task.scheduling.result = {
         "dataset": str(dataset.uuid),
-        "version": label,
+        "version": dataset.version,
         "rows": upload.ingested.rows,
         "quarantined": None if aside is None else aside["rows"],
         "source": outcome.result["source"],
@@ -175,6 +148,17 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 def _author_context(session: Session, task: Task) -> ProjectContext:
     author = task.scheduling.created_by
     return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
+
+
+def _target(spec: DatasetImportSpec) -> Target:
+    return Target(
+        name=spec.name,
+        dataset=spec.dataset,
+        mode=spec.mode,
+        key=spec.key,
+        parent=spec.parent,
+        allow_identical=spec.allow_identical,
+    )
 
 
 def _spec(task: Task) -> DatasetImportSpec:

@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,26 +24,34 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
+from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.errors import NotFound, TooLarge
+from aiplatform.server.core.errors import Invalid, Language, NotFound, Problem, TooLarge
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import BUFFER_BYTES, disk_space_required
+from aiplatform.server.core.spool import BUFFER_BYTES, Spooled, disk_space_required, upload_prefix
 from aiplatform.server.datasets.errors import (
     ChecksumMismatch,
+    IdenticalContent,
     InvalidTusHeader,
     OffsetConflict,
     UploadExpired,
+    UploadIncomplete,
     UploadLocked,
 )
-from aiplatform.server.datasets.models import DatasetUpload
+from aiplatform.server.datasets.models import Dataset, DatasetUpload
+from aiplatform.server.datasets.service.ingest import never_disconnected
+from aiplatform.server.datasets.service.uploads import Target, UploadParameters, take_upload
 from aiplatform.server.projects.access import ProjectContext
 
 LIFETIME = timedelta(days=1)
 """Time that an upload lives after its last piece; the spool deletes files of the same age."""
 
 ALGORITHMS = ("sha1", "sha256")
+
+CONTENT_PROBLEMS = (Invalid, TooLarge, IdenticalContent)
+"""Problems caused by the content of the file: the same bytes would be refused again."""
 
 
 def create(
@@ -179,6 +188,72 @@ def record_end(
             project=context.project_uuid,
             **{key: result[key] for key in ("code", "detail") if key in result},
         )
+
+
+async def finish(
+    context: ProjectContext, upload: DatasetUpload, target: Target, parameters: UploadParameters
+) -> None:
+    """Read the whole file and commit it, even if the client disconnects meanwhile.
+
+    Raises:
+        UploadIncomplete: bytes are missing.
+        Problem: any reason that a plain upload would be refused for. If it is the content, the
+            upload has ended; otherwise its bytes are kept for another attempt.
+    """
+    path = file_of(upload.uuid)
+
+    def record_commit(session: Session, dataset: Dataset) -> None:
+        result = {"dataset": str(dataset.uuid), "version": dataset.version}
+        record_end(session, context, upload.uuid, "committed", result)
+
+    async with upload_prefix(get_settings().spool_dir) as prefix:
+        try:
+            linked = prefix.with_suffix(".upload")
+            spooled = await to_thread.run_sync(_link_complete, path, linked, upload.length)
+            await take_upload(
+                context,
+                target,
+                parameters,
+                spooled,
+                prefix=prefix,
+                disconnected=never_disconnected,
+                finish=record_commit,
+            )
+        except CONTENT_PROBLEMS as problem:
+            await to_thread.run_sync(_refuse, context, upload.uuid, problem)
+            raise
+        except Problem as problem:
+            if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                problem.also = _kept_until(upload)
+            raise
+    path.unlink(missing_ok=True)
+
+
+def _link_complete(path: Path, linked: Path, length: int) -> Spooled:
+    """Give a complete file a second name, which stays if the upload is abandoned meanwhile."""
+    with disk_space_required():
+        os.link(path, linked)
+    sha256, size = hash_file(linked)
+    if size != length:
+        raise UploadIncomplete(missing=length - size)
+    return Spooled(linked, sha256, size)
+
+
+def _kept_until(upload: DatasetUpload) -> dict[Language, str]:
+    until = upload.expires_at.strftime("%Y-%m-%d %H:%M UTC")
+    return {
+        "en": f"What has arrived is kept until {until}: once this is settled, repeat the upload, "
+        "which sends nothing again; over tus, a piece of no bytes at the end.",
+        "zh": f"已上传的内容保留至 {until}：问题解决后请重新执行上传，无需再次传输；使用 tus 时，"
+        "请在末尾发送一个空片段。",
+    }
+
+
+def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
+    with transaction() as session:
+        result = {"code": problem.code, "detail": problem.text("en")}
+        record_end(session, context, uuid, "refused", result)
+    file_of(uuid).unlink(missing_ok=True)
 
 
 def extend(session: Session, upload: DatasetUpload) -> None:

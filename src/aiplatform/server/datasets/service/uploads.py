@@ -5,7 +5,7 @@ and in what belongs to the transaction of the commit.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UploadParameters:
-    """What the sender says about a file. ``digest`` is its SHA-256 in hexadecimal."""
+    """The properties of a file that its sender states. ``digest`` is its SHA-256 in hexadecimal."""
 
     filename: str | None = None
     format: DataFormat | None = None
@@ -50,7 +50,7 @@ class UploadParameters:
     base_model: UUID | None = None
     max_length: int | None = None
     digest: str | None = None
-    reading: Reading = Reading()
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response, status
 
 from aiplatform.protocol.shapes.tasks import AcceptedOut, TaskOut
 from aiplatform.protocol.specs import ExternalSpec
-from aiplatform.server.execution.schemas import BeatIn, BeatOut, EndIn, LinesIn, RunIn
+from aiplatform.server.execution.schemas import BeatIn, BeatOut, EndIn, ExternalRunIn, LinesIn
 from aiplatform.server.execution.service import external
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
@@ -33,7 +33,7 @@ def begin_run(
     context: Annotated[ProjectContext, Depends(access.SUBMIT)],
     session: SessionDep,
     response: Response,
-    body: RunIn,
+    body: ExternalRunIn,
 ) -> TaskOut:
     """Create a task of type external. It is running from now on, and no worker claims it.
 

@@ -1,4 +1,4 @@
-"""What an attempt writes: its transactions, its files, and its log.
+"""Writers of an attempt: its transactions, its files, and its log.
 
 The log has a rate limit. Up to the rate, lines become rows. Lines beyond it go to a compressed
 file, a *segment*, which becomes a blob; one row takes their place, and downloads and searches read

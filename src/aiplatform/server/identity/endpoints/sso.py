@@ -15,8 +15,7 @@ from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.identity.access import Public, SessionDep, actor_of
 from aiplatform.server.identity.endpoints.sign_in import render_tokens
 from aiplatform.server.identity.errors import SsoFailed, SsoOff
-from aiplatform.server.identity.schemas import TokenOut
-from aiplatform.server.identity.schemas.sso import SsoCodeIn, SsoOut
+from aiplatform.server.identity.schemas import SsoCodeIn, SsoOut, TokenOut
 from aiplatform.server.identity.service import SignedIn, sso
 from aiplatform.server.identity.service.provider import Provider, provider_of
 

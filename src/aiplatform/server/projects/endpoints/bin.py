@@ -20,7 +20,7 @@ from aiplatform.server.identity.access import SessionDep, SignedInOrKey
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
 from aiplatform.server.projects.models import BinEntry
-from aiplatform.server.projects.schemas.bin import RestoreIn
+from aiplatform.server.projects.schemas import RestoreIn
 from aiplatform.server.projects.service import bin as service
 
 router = APIRouter(prefix="/api/v1", tags=["bin"])

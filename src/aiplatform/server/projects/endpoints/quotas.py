@@ -9,7 +9,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.projects import CountUsage, ProjectUsageOut, StorageUsage
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
-from aiplatform.server.projects.schemas.quotas import QuotaIn
+from aiplatform.server.projects.schemas import QuotaIn
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.quotas import Usage
 

@@ -27,7 +27,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.notifications.models import Webhook, WebhookDelivery
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard, ResourcePath
-from aiplatform.server.projects.schemas.webhooks import (
+from aiplatform.server.projects.schemas import (
     RotateIn,
     WebhookIn,
     WebhookPatch,

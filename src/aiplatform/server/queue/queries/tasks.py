@@ -169,7 +169,7 @@ def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) ->
 
 EXPERIMENTS = View("experiments", "id", "uuid", "project_id")
 MODELS = View("models", "id", "uuid", "project_id")
-"""What higher domains publish, to name the experiment and the model of a task."""
+"""Columns that higher domains publish, to name the experiment and the model of a task."""
 
 
 Retried = aliased(Task, flat=True)

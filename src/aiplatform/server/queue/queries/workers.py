@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.query_cache import cached
 from aiplatform.server.core.statements import Compiled, compiled, fetch_all
 from aiplatform.server.queue.models import (
     Task,
@@ -305,7 +306,8 @@ def any_worker_fits(
         "cpus": cpus,
         "memory_mb": memory_mb,
     }
-    return bool(session.execute(COULD_RUN, values).scalar_one())
+    key = ("could run", *values.values())
+    return cached(session, key, lambda: bool(session.execute(COULD_RUN, values).scalar_one()))
 
 
 def attempt_of(session: Session, task_id: int) -> int:

@@ -14,7 +14,7 @@ least lately; within a project, the older task. A task that waits long enough ri
 priority, so no task starves. ``since`` is the time of submission, unless somebody moved the task to
 another place within its project.
 
-``queries.waiting`` has the same formula in SQL; a test checks that both agree.
+``queries/queue.sql`` has the same formula in SQL; a test checks that both agree.
 """
 
 import math

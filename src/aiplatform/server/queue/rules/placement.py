@@ -1,6 +1,6 @@
 """Rules for placement: what a task needs, what a worker has free, and which tasks to interrupt.
 
-All of it is pure; ``queries.waiting`` has :meth:`Room.holds` in SQL.
+All of it is pure; ``queries/queue.sql`` has :meth:`Room.holds` in SQL.
 """
 
 import re

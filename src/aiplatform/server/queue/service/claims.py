@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.events import notify
-from aiplatform.server.core.statements import compiled
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue import queries
 from aiplatform.server.queue.models import (
@@ -35,8 +34,8 @@ from aiplatform.server.queue.models import (
     TaskScheduling,
 )
 from aiplatform.server.queue.queries import HeldLease, WorkerRow
-from aiplatform.server.queue.queries.waiting import OTHERS_WAIT, STARTS, Picked, demand_of
-from aiplatform.server.queue.rules import Demand, Room, may_become
+from aiplatform.server.queue.queries.waiting import START, Picked, demand_of
+from aiplatform.server.queue.rules import Demand, Room
 from aiplatform.server.queue.rules.placement import (
     URGENT,
     Reservation,
@@ -46,6 +45,7 @@ from aiplatform.server.queue.rules.placement import (
     pick_devices,
 )
 from aiplatform.server.queue.service.kinds import kind_of
+from aiplatform.server.queue.service.queue import change_status, lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
             return _as_node(session, worker, node)
         free = free_after_reservations(worker, leases, joinable, total, free)
     labels = dumps(worker.labels)
-    start = TAKE, _start_parameters(worker, queues)
+    start = START, _start_parameters(worker, queues)
     excluded: list[int] = []
     while True:
         found = queries.pick(
@@ -131,72 +131,16 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     return _take(session, worker, queues, leases, found.task)
 
 
-TAKE = compiled(
-    text(f"""
-WITH picked AS MATERIALIZED (SELECT COALESCE(CAST(:task_id AS int), {STARTS}) AS id),
-    promise AS (
-        DELETE FROM task_reservations WHERE task_id IN (
-            SELECT task_id FROM task_reservations WHERE task_id = (SELECT id FROM picked)
-            FOR UPDATE SKIP LOCKED)
-    ),
-    started AS (
-        UPDATE task_scheduling SET attempt = attempt + 1, fence = fence + 1, not_before = NULL,
-               stop_wanted = NULL, waiting = false,
-               updated_at = clock_timestamp()
-        WHERE task_id = (SELECT id FROM picked)
-        RETURNING task_id, queue, attempt, fence, cpus, memory_mb, nodes
-    ),
-    task AS (
-        UPDATE tasks SET status = :running,
-               started_at = COALESCE(started_at, clock_timestamp())
-        WHERE id = (SELECT id FROM picked) RETURNING id, uuid, type, project_id
-    ),
-    lease AS (
-        INSERT INTO task_leases (task_id, worker_id, project_id, attempt, fence, cpus, memory_mb,
-                                 gpu_indices)
-        SELECT task_id, :worker_id, project_id, attempt, fence, cpus, memory_mb,
-               CAST(:gpus AS jsonb)
-        FROM started JOIN task ON id = task_id
-    ),
-    gang AS (
-        INSERT INTO task_gangs (task_id, fence, nodes)
-        SELECT task_id, fence, nodes FROM started WHERE nodes > 1
-    ),
-    attempt AS (
-        INSERT INTO task_attempts (task_id, attempt, fence, worker)
-        SELECT task_id, attempt, fence, :worker FROM started
-    ),
-    event AS (
-        INSERT INTO task_events (task_id, kind, data)
-        SELECT task_id, 'claimed',
-               jsonb_build_object('worker', CAST(:worker AS text), 'attempt', attempt)
-        FROM started
-    )
-SELECT uuid, type, queue, attempt, fence, nodes,
-       {OTHERS_WAIT.format("started.task_id")} AS others_wait
-FROM started JOIN task ON id = task_id
-""")  # noqa: S608  (constants)
-)
-"""Everything that a start writes, in one statement: claims are the busiest path of the queue.
-
-Without a ``task_id``, it starts the task that the pick in the same round trip has found, if that
-task needs no further check. A reservation that another claim has locked is left to that claim,
-which may wait for rows that this one has locked.
-"""
-
-
 def _start_parameters(
     worker: WorkerRow, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Return the parameters of :data:`TAKE`."""
-    assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
+    """Return the parameters of :data:`START`."""
     return {
         "task_id": task_id,
         "queues": list(queues),
         "worker_id": worker.id,
         "worker": worker.name,
         "gpus": dumps(gpus),
-        "running": TaskStatus.RUNNING.value,
     }
 
 
@@ -219,26 +163,27 @@ def _take(
         _, free, places = queries.room_of(worker, leases)
         taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
         gpus = tuple(places[place] for place in taken)
-        started = TAKE.one(session, **_start_parameters(worker, queues, task_id, gpus))
-    uuid, task_type, queue, attempt, fence, nodes, others_wait = started
+        started = START.one(session, **_start_parameters(worker, queues, task_id, gpus))
+    task = lock(session, task_id)
+    change_status(session, task, TaskStatus.RUNNING)
     names = [device.id for device in queries.devices_of(worker)]
-    notify(session, f"task:{uuid}")
-    kind = kind_of(task_type)
+    notify(session, f"task:{task.uuid}")
+    kind = kind_of(task.type)
     if kind.handles_start:
         kind.started(session, task_id)
         session.flush()
     return Claim(
         task_id=task_id,
-        task_uuid=uuid,
-        task_type=task_type,
-        queue=queue,
-        attempt=attempt,
-        fence=fence,
+        task_uuid=task.uuid,
+        task_type=task.type,
+        queue=started.queue,
+        attempt=started.attempt,
+        fence=started.fence,
         gpu_indices=gpus,
         # Slots of one GPU share its id, and CUDA must get it only once.
         devices=tuple(dict.fromkeys(names[place] for place in gpus)),
-        nodes=nodes,
-        others_wait=others_wait or nodes > 1,
+        nodes=started.nodes,
+        others_wait=started.others_wait or started.nodes > 1,
     )
 
 

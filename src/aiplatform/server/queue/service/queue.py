@@ -22,6 +22,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
+from aiplatform.server.core.query_cache import query_cache
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -228,11 +229,12 @@ def queue_all(
     """
     queued: list[Task] = []
     checked: list[NewTask] = []
-    for one in wanted:
-        checked.append(prepare_new_task(session, context, one))
-        if kind_of(one.spec.type).looks_at_others:
-            queued += enqueue_all(session, checked)
-            checked = []
+    with query_cache(session):
+        for one in wanted:
+            checked.append(prepare_new_task(session, context, one))
+            if kind_of(one.spec.type).looks_at_others:
+                queued += enqueue_all(session, checked)
+                checked = []
     return queued + enqueue_all(session, checked)
 
 
@@ -278,8 +280,8 @@ def change_status(
 ) -> None:
     """Change the status as the transition table allows.
 
-    Every change is made here, except for starts (see ``claims``). ``ended_at`` is the reported end;
-    it is limited to the time between the start and now.
+    Every change is made here. ``ended_at`` is the reported end; it is limited to the time between
+    the start and now.
 
     Raises:
         TaskFinished: when the transition table does not allow the change.
@@ -288,12 +290,16 @@ def change_status(
         raise TaskFinished(task_status=task.status)
     task.status = status.value
     now = func.clock_timestamp()
+    if status is TaskStatus.RUNNING:
+        # The claim has just written the scheduling; a start writes each row once.
+        task.started_at = func.coalesce(Task.started_at, now)
+    else:
+        task.scheduling.updated_at = now
     if status.is_final and ended_at is not None:
         said = literal(ended_at, DateTime(timezone=True))
         task.completed_at = func.greatest(Task.started_at, func.least(said, now))
     elif status.is_final:
         task.completed_at = now
-    task.scheduling.updated_at = now
     session.flush()
     run_status_hooks(session, task)
 

@@ -65,7 +65,7 @@ def read_series(
 def draw_series(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
 ) -> str:
-    """Return ``{"series": …}`` with at most ``points`` points of each key, see `series.chart`."""
+    """Return ``{"series": …}`` with at most ``points`` points of each key, see `queries.chart`."""
     prepare_levels_for_charts(task_id)
     with transaction() as session:
         names = queries.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))

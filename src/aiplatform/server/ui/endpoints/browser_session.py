@@ -21,7 +21,7 @@ from aiplatform.server.identity.access import (
 from aiplatform.server.identity.endpoints.account import render_account
 from aiplatform.server.identity.endpoints.sign_in import TOO_MANY, raise_if_refused
 from aiplatform.server.identity.endpoints.sso import REFUSED, exchange_code
-from aiplatform.server.identity.schemas.sso import SsoCodeIn
+from aiplatform.server.identity.schemas import SsoCodeIn
 from aiplatform.server.ui.access import BrowserGuard
 from aiplatform.server.ui.schemas import (
     BrowserSessionOut,

@@ -1,4 +1,4 @@
-"""Request bodies of experiments."""
+"""Request bodies of experiments and runs."""
 
 from typing import Annotated, Any, Literal
 
@@ -103,4 +103,17 @@ class RunIn(Strict):
     git: GitState | None = Field(None, description="kept in the run's record")
     after: list[After] = Field(
         default_factory=list, max_length=50, description="tasks of the project that must end first"
+    )
+
+
+class RerunIn(Strict):
+    """A repetition of a run with the same config, dataset versions, base model and seed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 5}]})
+
+    name: Title | None = None
+    priority: int = Field(5, ge=1, le=10, description="higher first")
+    override_gate: OverrideReason | None = Field(
+        None,
+        description="why it is trained although the data fails the quality gate; kept by the audit",
     )
