@@ -1,4 +1,5 @@
 import { useLingui } from "@lingui/react/macro";
+import { useMediaQuery } from "@mantine/hooks";
 import { Outlet, useParams } from "@tanstack/react-router";
 import { Suspense, useState } from "react";
 import { PageSkeleton } from "@/design/Skeletons";
@@ -20,6 +21,9 @@ export function Shell() {
   usePreferences();
   useUnread();
   const { project } = useParams({ strict: false });
+  const narrow = useMediaQuery("(max-width: 700px)", undefined, {
+    getInitialValueInEffect: false,
+  });
   const [collapsed, setCollapsed] = useState(() => localStorage.getItem(NARROW) === "1");
   const toggle = () => {
     localStorage.setItem(NARROW, collapsed ? "0" : "1");
@@ -30,9 +34,9 @@ export function Shell() {
       <a className={classes.skip} href="#main">
         {t`Skip to the content`}
       </a>
-      <Rail project={project} collapsed={collapsed} onToggle={toggle} />
+      {!narrow && <Rail project={project} collapsed={collapsed} onToggle={toggle} />}
       <div className={classes.body}>
-        <Header />
+        <Header narrow={narrow} />
         <ConnectionBanner />
         <main id="main" className={classes.main} tabIndex={-1}>
           <Suspense fallback={<PageSkeleton />}>
@@ -40,7 +44,7 @@ export function Shell() {
           </Suspense>
         </main>
       </div>
-      <BottomBar project={project} />
+      {narrow && <BottomBar project={project} />}
       <Palette project={project} />
       <ShortcutHelp />
     </div>
