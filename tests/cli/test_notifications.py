@@ -13,7 +13,13 @@ P, W, D = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 4))
 PROJECT = Partial({"uuid": P, "name": "demo", "status": "active"})
 HOOK = Partial({"uuid": W, "project": P, "name": "chat", "url": "https://a.test/x", "events": []})
 NOTE = Partial(
-    {"uuid": D, "type": "task:failed", "title": "tune: failed", "message": "no \x1b[31mmemory"}
+    {
+        "uuid": D,
+        "type": "task:failed",
+        "title": "tune: failed",
+        "message": "no \x1b[31mmemory",
+        "created_at": "2026-11-24T08:00:00Z",
+    }
 )
 LISTED = Partial({
     "uuid": D, "message_id": D, "type": "task:failed", "status": "delivered", "attempts": 1,
