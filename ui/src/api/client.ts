@@ -4,7 +4,8 @@ import { reportConnection } from "./connection";
 import { ConnectionError, readProblem } from "./problem";
 import type { paths } from "./schema.gen";
 
-const SESSION = "/api/v1/browser-session";
+/** The path of the session: what this browser is signed in as. */
+export const SESSION = "/api/v1/browser-session";
 
 let language = "en";
 

@@ -1,4 +1,5 @@
-import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
+import { MutationCache, type Query, QueryCache, QueryClient } from "@tanstack/react-query";
+import { SESSION } from "./client";
 import { codeOf, isTemporary, ProblemError } from "./problem";
 
 type Handler = () => void;
@@ -18,9 +19,15 @@ function watch(error: unknown): void {
     onSignedOut();
 }
 
+/** A session that was never there has not ended: its route leads to the sign-in by itself. */
+function watchQuery(error: unknown, query: Query<unknown, unknown>): void {
+  const neverSignedIn = query.queryKey[1] === SESSION && query.state.data === undefined;
+  if (!neverSignedIn) watch(error);
+}
+
 /** The cache of everything that was read. Pages show it at once and refresh it behind. */
 export const queryClient = new QueryClient({
-  queryCache: new QueryCache({ onError: watch }),
+  queryCache: new QueryCache({ onError: watchQuery }),
   mutationCache: new MutationCache({ onError: watch }),
   defaultOptions: {
     queries: {

@@ -134,7 +134,7 @@ class WaitingEvent(EventBase):
 
 
 class TimelineEvent(EventBase):
-    """Something was added to the task's timeline."""
+    """An addition to the timeline of a task."""
 
     event: Literal["event"]
     data: TimelineData
