@@ -18,21 +18,21 @@ from aiplatform.data.blobs import BlobNotFoundError
 from aiplatform.data.parts import MAX_CHAIN, Part, ReadBlob, unchain
 
 WORTH = 0.5
-"""Largest size of a difference that is kept, as a fraction of the part packed alone."""
+"""Largest size of a stored difference, as a fraction of the size of the part packed alone."""
 
 SURE = 0.03
-"""Size up to which a difference is kept without packing the part alone for comparison.
+"""Size of a difference, as a fraction of the unpacked part, up to which it is always stored.
 
-A fraction of the unpacked part.
+The part is then not packed alone for comparison.
 """
 
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 4
-"""Number of parts that are packed at the same time, and so are in memory."""
+"""Number of parts that are packed, and held in memory, at the same time."""
 
 NEIGHBOURS = (1, -1, 2)
 GIVE_UP_AFTER = 6
-"""Number of consecutive parts unlike any known part, after which the comparison stops."""
+"""Number of consecutive parts without a similar known part, after which the comparison stops."""
 
 
 @dataclass(slots=True)
@@ -60,14 +60,9 @@ def pack(
     known: Sequence[Part] = (),
     read: ReadBlob | None = None,
 ) -> Packed:
-    """Cut a file into parts, and pack those that are not known.
+    """Size of a difference, as a fraction of the unpacked part, up to which it is always stored.
 
-    Args:
-        path: The file.
-        ends: The offsets at which its parts end.
-        prefix: Path prefix of the files to write for new blobs.
-        known: The parts of the file from which this one was made.
-        read: Reads a blob of the known parts.
+    The part is then not packed alone for comparison.
     """
     packer = _Packer(prefix, known, read)
     with path.open("rb") as file, ThreadPoolExecutor(THREADS, thread_name_prefix="pack") as pool:
@@ -156,7 +151,10 @@ class _Packer:
         return piece
 
     def _candidates(self, start: int, stop: int) -> list[int]:
-        """Return the known parts to compare with: that at the same place, then its neighbours."""
+        """Return the indices of the known parts to compare with, best first.
+
+        The first is the known part at the same place in the file; its neighbours follow.
+        """
         if not self.known or self.misses >= GIVE_UP_AFTER:
             return []
         start, stop = start + self.shift, stop + self.shift

@@ -169,7 +169,7 @@ def _is_written_as_a_number(found: str) -> bool:
 
 
 AMOUNT = re.compile(r"\+(?:\d+\.\d+|\d{1,3}(?:[ .]\d{3}){2,})")
-"""Pattern of an amount: a fraction, or digits in groups of three."""
+"""Pattern of an amount of money or a quantity: a fraction, or digits in groups of three."""
 
 LEAST_UNASSIGNED = 10
 """Least number of digits, with country code, of a number that is in no plan."""
@@ -263,7 +263,7 @@ KNOWN_KEYS = (
 )
 
 TELLING = re.compile(r"(?i)key|secret|token|passw")
-"""Pattern of which each name for a secret contains a match."""
+"""Pattern that occurs in every name that suggests a secret."""
 
 ASSIGNED = Kind(
     "secret",
@@ -275,7 +275,7 @@ ASSIGNED = Kind(
     ),
     is_assigned_secret,
 )
-"""Kind of secrets that are assigned to a name such as ``token``."""
+"""The kind of personal data for secrets that are assigned to a name such as ``token``."""
 
 KINDS = (
     Kind(
