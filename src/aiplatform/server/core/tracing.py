@@ -1,6 +1,6 @@
 """Optional traces (``AIPLATFORM_TRACES``), from the request through its task to the child process.
 
-Code that is worth a span calls the functions here. While tracing is off, they only check a
+Code that should appear in traces calls the functions here. While tracing is off, they only check a
 variable, and OpenTelemetry is not imported; :mod:`.otel` is the part that uses it.
 """
 
@@ -110,7 +110,7 @@ def fail(reason: str) -> None:
 
 
 def begin(name: str, at: float) -> Any:
-    """Start a span below the current one at ``at`` (seconds since the epoch); see :func:`end`."""
+    """Start a child of the current span at ``at`` (seconds since the epoch); see :func:`end`."""
     return None if _traces is None else _traces.begin(name, at)
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import Select, Subquery
 
 
 class View:
-    """Columns of another domain's table, to be joined."""
+    """A set of columns of another domain's table that statements can join."""
 
     def __init__(self, name: str, *columns: str) -> None:
-        """Declare a view that has a name in SQL and these columns."""
+        """Declare a view with its name in SQL and the names of its columns."""
         self.name = name
         self.columns = columns
         self._table: Subquery | None = None
@@ -38,5 +38,5 @@ class View:
 
     @property
     def c(self) -> Any:
-        """The columns."""
+        """The columns of the view, as attributes; see :attr:`table`."""
         return self.table.c
