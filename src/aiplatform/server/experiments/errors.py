@@ -43,6 +43,6 @@ class NotRepeatable(Conflict):
 
 
 class ConfigInvalid(Invalid):
-    """A config that is invalid after the requested changes."""
+    """A config that the requested changes would make invalid."""
 
     code = "experiment.invalid_config"
