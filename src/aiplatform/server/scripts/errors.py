@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ScriptsNotAllowed(Conflict):
-    """A script on a platform where no administrator has allowed users to run commands."""
+    """A script on a platform where no administrator allows users to run commands."""
 
     code = "script.not_allowed"
 
