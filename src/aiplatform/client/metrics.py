@@ -63,7 +63,7 @@ class Metrics(Group):
         experiment: ExperimentLike | None = None,
         project: ProjectLike | None = None,
     ) -> list[TaskSummary]:
-        """Return summaries of the metrics of several tasks, of all series or only of ``keys``."""
+        """Return summaries of the metrics of several tasks: of all series, or only of ``keys``."""
         answer = self._ask("metrics/summary", keys, tasks, experiment, project)
         return self._make_all(TaskSummary, answer["tasks"])
 
