@@ -170,7 +170,7 @@ def _all_fit(texts: pa.Array, name: str) -> bool:
 
 
 def _moments(texts: pa.Array, name: str) -> pa.Array | None:
-    """Return texts as points in time; None if one of them is not in the calendar."""
+    """Return texts as points in time; None if one of them is not a valid date."""
     try:
         return texts.cast(_MOMENTS[name])
     except pa.ArrowInvalid:  # For instance 31 February.

@@ -60,9 +60,14 @@ def pack(
     known: Sequence[Part] = (),
     read: ReadBlob | None = None,
 ) -> Packed:
-    """Size of a difference, as a fraction of the unpacked part, up to which it is always stored.
+    """Cut a file into parts, and pack those that are not known.
 
-    The part is then not packed alone for comparison.
+    Args:
+        path: The file.
+        ends: The offsets at which its parts end.
+        prefix: Path prefix of the files to write for new blobs.
+        known: The parts of the file from which this one was made.
+        read: Reads a blob of the known parts.
     """
     packer = _Packer(prefix, known, read)
     with path.open("rb") as file, ThreadPoolExecutor(THREADS, thread_name_prefix="pack") as pool:

@@ -1,9 +1,9 @@
 """The launcher: a small process that watches over the child that runs the job.
 
 The runner (the part of the worker that handles one attempt) starts a Python interpreter, which is
-the launcher. Before it imports anything large, it
-forks twice. The first child becomes the leader of its own session, sends ``hello`` and runs the
-job. The launcher itself only uses the standard library, and ends the child in these cases:
+the launcher. Before it imports anything large, it forks twice. The first child becomes the leader
+of its own session, sends ``hello`` and runs the job. The launcher itself only uses the standard
+library, and ends the child in these cases:
 
 - The lease expires without a renewal (the runner is frozen or cut off): SIGKILL at once.
 - The control pipe closes (the runner is gone): SIGKILL at once.
@@ -22,7 +22,7 @@ a computation in the child and, unlike PR_SET_PDEATHSIG, reaches grandchildren.
 
 A spare is a launcher with a child, both started before the job is known. The child imports what
 most jobs with a model need, and waits. The job arrives as ``begin`` on the control pipe and is
-passed on. The launcher watches it in the same way from its start.
+passed on. The launcher watches the child of a spare in the same way from its start.
 
 This module imports only a few modules of the standard library, because they delay ``hello``.
 """

@@ -68,7 +68,7 @@ FEW_CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding, by the name of its Python codec, and the length of the mark to skip."""
+    """An encoding, by the name of its Python codec, and the length of the byte order mark."""
 
     codec: str
     mark: int = 0

@@ -247,7 +247,7 @@ class TransformersEngine:
             self._inbox.put(None)  # wakes the engine's thread
 
     def _start_rows(self, batch: Batch, chosen: list[Generation]) -> None:
-        """Prefill the prompts of new requests, choose their first tokens, and add batch rows."""
+        """Prefill new prompts, choose their first tokens, and add their rows to the batch."""
         rows = [
             Row(
                 generation,
