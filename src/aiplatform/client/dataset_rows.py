@@ -98,7 +98,7 @@ class DatasetRows(DatasetPaths):
         Args:
             dataset: the dataset.
             version: a version or tag; by default the current version.
-            offset: the position of the first row.
+            offset: the position, from 0, of the first row to return.
             search: only rows that contain this text in some column; case is ignored.
             where: only rows that meet all conditions, as in :meth:`filter`.
             finding: only rows with this finding of the quality report, by its code. The first such

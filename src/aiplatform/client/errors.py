@@ -111,11 +111,11 @@ class UnexpectedAnswer(ClientError):
 
 
 class AmbiguousName(ClientError):
-    """Several resources have the given name; or none was given, and there are several."""
+    """Several resources have the given name, or no name was given and the choice is unclear."""
 
 
 class CorruptDownload(ClientError):
-    """The received file lacks the hash or size that the server announced; it was deleted."""
+    """The hash or size of a received file differs from the announced one; it was deleted."""
 
     hint = "Try again; if it happens twice, a proxy or the storage damages files."
 

@@ -47,8 +47,8 @@ class Metrics(Group):
             experiment: an experiment whose newest tasks are added.
             points: the largest number of points per series. Points are left out so that peaks
                 remain.
-            first: the first step.
-            last: the last step.
+            first: the first step whose points are returned.
+            last: the last step whose points are returned.
             project: the project; by default the client's.
         """
         answer = self._ask(

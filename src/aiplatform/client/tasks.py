@@ -311,8 +311,8 @@ class Tasks(TaskLogs, TaskTelemetry):
             limit: return only this number of the newest points of each series.
             points: instead, reduce each series to at most this number of points, so that peaks
                 remain.
-            first: the first step.
-            last: the last step.
+            first: the first step whose points are returned.
+            last: the last step whose points are returned.
             project: the project in which to look up a name.
         """
         path = f"{self.path(task, project)}/metrics"

@@ -185,7 +185,7 @@ class Journal:
         _write(self.directory / END, end)
 
     def remove(self) -> None:
-        """Delete the run's files; other files in the directory, and then the directory, stay."""
+        """Delete the run's files, and then the directory if it contains no other files."""
         for name in (ABOUT, POINTS, LOG, END):
             (self.directory / name).unlink(missing_ok=True)
         self.files.remove()
