@@ -1,4 +1,4 @@
-"""Sealing: the next seal covers what has been written since the last one.
+"""Sealing: each seal covers the audit rows that were committed since the seal before it.
 
 Writers do not wait: each row puts its number into a queue within its own transaction, and one
 sealer at a time takes committed numbers from it. A row whose transaction ends late enters the queue
