@@ -1,4 +1,4 @@
-"""Creating, starting, stopping, updating and deleting deployments."""
+"""Users' actions on deployments: create, start, restart, update, stop and delete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def create_deployment(
         TypeMakesNoModel, ModelMissing: see ``registry.service.resolve_model``.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
-        NoWorkerCanRun: for the queue of scripts.
+        NoWorkerCanRun: when ``spec`` names the queue that is reserved for scripts.
     """
     require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
@@ -127,7 +127,7 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Replace the server with a new one; the old one is told to stop at the same time.
+    """Replace the server with a new one; at the same time, ask the old one to stop.
 
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
@@ -243,7 +243,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
     transfer, another deployment could answer, or the name would be ambiguous.
 
     Raises:
-        DeploymentNamesShared: lists some of the names.
+        DeploymentNamesShared: when there are such names; the error lists some of them.
     """
     names = queries.shared_names(session, project.id, owner.id)
     if names:
@@ -254,7 +254,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
 
 @dataclass(frozen=True, slots=True)
 class _LockedModel:
-    """A deployment's model, or the training that will make it, locked against deletion."""
+    """The model of a deployment, or the training that will make it, locked against deletion."""
 
     model: Model | None
     needs: Sequence[Dependency]
@@ -298,10 +298,10 @@ def _start_server(
 def _lock(
     session: Session, context: ProjectContext, uuid: UUID
 ) -> tuple[Deployment, Task | None, Task | None]:
-    """Return the deployment, the task of its run and that of its update, all locked and current.
+    """Lock and return the deployment, the task of its server, and the task of its update.
 
-    The younger task is locked first, because the take-over by a new server has that task locked and
-    then locks the one of the old server.
+    The task of the update is locked first, as in :func:`task_events.take_over`: when the new server
+    is ready, its task is locked already, and then that of the old server is locked.
     """
     while True:
         with session.begin_nested() as attempt:
