@@ -139,8 +139,8 @@ class TaskLease(Base):
 class TaskNodeGroup(Base):
     """The group of nodes that run one attempt together. It exists as long as the lease.
 
-    ``state``: ``gathering`` until all nodes are there, ``gathered`` while they prepare,
-    ``running``. ``endpoint`` is where the nodes meet: host:port of node 0.
+    ``state``: ``gathering`` until all nodes have joined, ``gathered`` while they prepare their
+    files, ``running``. ``endpoint`` is the address at which the nodes connect: host:port of node 0.
     """
 
     __tablename__ = "task_gangs"
@@ -246,7 +246,7 @@ class TaskEvent(Base):
 
 
 class TaskInput(Base):
-    """The lineage of a task: one input with its hash. ``label`` stays if the input is deleted."""
+    """One input of a task with its hash, for the lineage. ``label`` stays if it is deleted."""
 
     __tablename__ = "task_inputs"
 

@@ -165,8 +165,8 @@ def project_uuid(session: Session, task: Task) -> UUID | None:
 def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
     """Select the events after a position that are older than every running transaction.
 
-    Ids are not in commit order: an event with a smaller id may become visible later. Below the
-    snapshot's xmin that can't happen.
+    Ids are not in the order of commits: an event with a smaller id may become visible later. This
+    can't happen before events of transactions below the snapshot's ``xmin``.
     """
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     return (
@@ -306,7 +306,7 @@ def _task_parts() -> Compiled:
 
 
 def task_parts(session: Session, task: Task) -> TaskParts:
-    """Return what is shown with one task, in one statement."""
+    """Return the related rows that the API returns with one task, with one statement."""
     _, *references, after, attempts, inputs = _task_parts().one(session, ids=[task.id])
     return TaskParts(TaskReferences(*references), after, attempts, inputs)
 

@@ -75,7 +75,7 @@ def _held_by() -> Compiled:
 
 
 def leases_of(session: Session, worker_id: int) -> Sequence[HeldLease]:
-    """Return the leases of a worker as plain rows: every claim reads them."""
+    """Return the leases of a worker, as plain rows because every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
 
@@ -274,7 +274,11 @@ GROUP BY w.name
 
 
 def holders(session: Session, project_id: int | None) -> Holders:
-    """Return what the running tasks of a project hold, and what all other tasks hold together."""
+    """Return the resources that running tasks hold on each worker.
+
+    Those of the project's tasks are listed by task (at most ``HOLDERS_READ``); those of all other
+    tasks are summed up.
+    """
     own = session.execute(_OWN_HOLDERS, {"project_id": project_id, "limit": HOLDERS_READ})
     foreign = session.execute(_FOREIGN_HOLDERS, {"project_id": project_id})
     return Holders(

@@ -58,9 +58,9 @@ def order_key(
 
 
 def usage_rate(cpus: float, memory_mb: int, gpus: int) -> float:
-    """Return what one second of a task adds to its project's usage.
+    """Return the usage that a task adds to its project each second, in core-seconds.
 
-    This is the task's dominant resource, in cores.
+    This is the task's dominant resource, converted to CPU cores.
     """
     return max(cpus, memory_mb * MEMORY_RATE, gpus * GPU_RATE, LEAST_RATE)
 

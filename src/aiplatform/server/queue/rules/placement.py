@@ -69,7 +69,10 @@ class Room:
         return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
 
     def meet(self, other: "Room") -> "Room":
-        """Return the room that both have. Devices are compared by rank, largest first."""
+        """Return the smaller amount of each resource in both rooms.
+
+        The largest devices of both are compared, then the second largest, and so on.
+        """
         devices = [min(pair) for pair in zip(self.largest_first, other.largest_first, strict=False)]
         return Room(
             min(self.cpus, other.cpus), min(self.memory_mb, other.memory_mb), tuple(devices)
@@ -77,8 +80,9 @@ class Room:
 
 
 def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
-    """Return the indexes of the ``count`` smallest devices with enough memory, or of fewer.
+    """Return the indexes of the ``count`` smallest devices with enough memory.
 
+    The result is shorter if there are not enough such devices.
     Small tasks get small devices, so that large ones stay free for tasks that need them.
     """
     suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
@@ -128,7 +132,7 @@ NOT_ISOLATED = Shortfall(
 
 
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
-    """Return what the workers lack to ever run the task; empty if enough of them could.
+    """Return the reasons why the workers could never run the task; empty if enough of them could.
 
     Before the first worker is registered, nothing is known, so the result is empty.
     """

@@ -190,7 +190,7 @@ def require_fitting_queue(task_type: str, queue: str) -> None:
     """Refuse a task other than a script in the queue of scripts, see :func:`fits_queue`.
 
     Raises:
-        NoWorkerCanRun: it names the queue.
+        NoWorkerCanRun: when it is refused; the error names the queue.
     """
     if not fits_queue(task_type, queue):
         raise NoWorkerCanRun(

@@ -39,7 +39,10 @@ class InputRef:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A spec whose references were checked and pinned, and the inputs of the task."""
+    """A spec whose references were checked and pinned, and the inputs of the task.
+
+    Pinned means that references to a dataset's current version or a tag name exact versions now.
+    """
 
     spec: TaskSpec
     inputs: list[InputRef] = field(default_factory=list)

@@ -93,11 +93,11 @@ def submit(
         inputs: the lineage of the task.
         not_before: the earliest start.
         after: tasks that must end first.
-        by_platform: True if the platform itself starts the task, as part of something that the
-            caller may do, and chose its inputs. Then the caller need not be allowed to read these.
+        by_platform: True if the platform itself starts the task, as part of an action that the
+            caller may do, and chose its inputs. Then the caller needs no permission to read them.
 
     Raises:
-        PermissionDenied: when the caller may not read something that the task reads.
+        PermissionDenied: when the caller may not read an input of the task.
         NoWorkerCanRun: when it needs resources that no worker has.
         QuotaExceeded: when it needs more GPUs than the project may ever hold.
         PriorityTooHigh: when its priority is above the project's limit.
@@ -126,7 +126,7 @@ def submit(
 
 
 def require_readable(context: ProjectContext, spec: BaseModel) -> None:
-    """Refuse a spec that names something that the caller may not read.
+    """Refuse a spec that names an input that the caller may not read.
 
     A task passes its inputs to code of its author, or to a model that its author gets. So the
     caller needs the permission to read each input, also within the scopes of the API key.
@@ -330,9 +330,10 @@ def finish(
 ) -> None:
     """Bring a task to its final status and run its kind's handler, in one transaction.
 
-    Tasks that wait for its success fail with it, and so do tasks that wait for those. Tasks that
-    read the model that it made get this model. A run that was ``given_up`` has a final status
-    already, and gets the right one; tasks that failed with it meanwhile stay failed.
+    If it does not succeed, tasks that wait for its success fail, and so do tasks that wait for
+    those. Tasks that read the model that it made get a reference to this model. A run that was
+    ``given_up`` has a final status already, and now gets the status that it reported; tasks that
+    failed because of it meanwhile stay failed.
     """
     _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
     ended = deque([task])
