@@ -90,7 +90,7 @@ class WorkerProcess:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop the threads and sign the worker off. All attempts must have ended."""
+        """Stop the threads and record that the worker stopped. All attempts must have ended."""
         self.stopped.set()
         if self._spares is not None:
             self._spares.stop()

@@ -145,7 +145,7 @@ class Spares:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the spare, if there is one, and make no other."""
+        """End the spare, if there is one, and start no other."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=10)

@@ -201,7 +201,7 @@ def _note_report(session: Session, context: ProjectContext, task: Task, status: 
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
-    """End a run that was silent for too long. Return False if it reported at the last moment."""
+    """End a run that was silent for too long. Return False if it has reported meanwhile."""
     task = lock(session, task_id)
     run = session.get(ExternalRun, task_id, populate_existing=True)
     if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:

@@ -53,9 +53,9 @@ class LastSeen:
 
 @dataclass(slots=True)
 class Reaper:
-    """The reaper, with what it last saw of each lease, node, worker and run.
+    """The reaper, with the last counter of each lease, node, worker and external run.
 
-    A process that takes over starts with an empty memory.
+    The counters are only in memory: a process that takes over starts without them.
     """
 
     lease_seconds: float
