@@ -326,7 +326,7 @@ class Feed:
                 self._dismiss(self.watchers, problem)
                 return
             except SQLAlchemyError as error:
-                # Streams end within seconds if the database stays away, see CredentialWatcher.
+                # If the database stays unreachable, CredentialWatcher ends the streams in seconds.
                 log.warning("could not read what is new", error=str(error)[:200])
             await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):

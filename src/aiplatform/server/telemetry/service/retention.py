@@ -83,7 +83,7 @@ def prune_checkpoints(session: Session, task: Task) -> None:
 
     Of a task that may continue, the newest checkpoints are kept (``checkpoints_last``, default 2),
     and those with the lowest ``eval_loss`` (``checkpoints_best``, default 0). Of a completed task,
-    only the latter are kept.
+    only those with the lowest ``eval_loss`` are kept.
     """
     project = None if task.project_id is None else session.get(Project, task.project_id)
     own = stored_retention(None if project is None else project.config)
@@ -119,7 +119,7 @@ FIELDS = {
 
 
 def preview(session: Session, project: Project) -> Freed:
-    """Return what the next clean-up would delete. This changes nothing."""
+    """Return the amount of data that the next clean-up would delete. This changes nothing."""
     return _apply_policy(session, project, limit=None, delete=False)
 
 
