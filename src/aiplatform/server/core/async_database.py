@@ -66,7 +66,7 @@ class AsyncDatabase:
         )
 
     async def __aenter__(self) -> Self:
-        # The database may be away: the caller of a statement waits for it.
+        # The database may be unreachable: callers of statements wait for it.
         await self._pool.open()
         return self
 

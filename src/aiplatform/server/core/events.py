@@ -116,7 +116,7 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set whenever ``topic`` may have news. The watcher clears it."""
+        """Yield an event that is set after notifications for ``topic``. The watcher clears it."""
         event = asyncio.Event()
         self._watchers.setdefault(topic, set()).add(event)
         try:

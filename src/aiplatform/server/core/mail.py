@@ -79,7 +79,7 @@ def send_mail(
     Args:
         session: the transaction; if it rolls back, nothing is sent.
         to: one address.
-        kind: a word for the record.
+        kind: the kind of mail, which is stored in its record.
         subject: one line; line breaks become spaces.
         text: the content as plain text.
         html: the same content as HTML. The caller must escape what users wrote.

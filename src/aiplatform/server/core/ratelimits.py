@@ -180,7 +180,7 @@ class RateLimit:
         else:
             who = f"user:{owner}"
         used = await self.counters.add(f"{name}:{window}:{who}", seconds)
-        if used == item.amount + 1:  # once per window, or an attack would flood the log
+        if used == item.amount + 1:  # once per window, or an attack would fill the log
             REFUSED.labels(name).inc()
             log.warning("rate limit reached", bucket=name, who=who)
         elif used > item.amount:

@@ -82,7 +82,7 @@ def _driver(session: Session, *given: Compiled) -> Iterator[Any]:
     """Yield the psycopg connection of the session, within its transaction.
 
     SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
-    SQLAlchemy would, so that callers handle one kind.
+    those of SQLAlchemy, so that callers only handle these.
     """
     if session.autoflush:  # as before each statement that the session runs itself
         session.flush()

@@ -1,8 +1,9 @@
 """Views: columns that a higher domain publishes for the statements of lower ones.
 
-A domain can't import the tables of a higher one. It declares a :class:`View` of the columns that it
-reads; the domain that owns the table writes the statement, and the composition root connects them.
-PostgreSQL plans a join with such a view like a join with the table.
+A higher domain may import a lower one, but not the reverse (see docs/architecture.md). If a lower
+domain needs columns of a higher one, it declares a :class:`View` of these columns. The domain that
+owns the table writes the statement, and the composition root connects the two. PostgreSQL plans a
+join with such a view like a join with the table.
 """
 
 from typing import Any
