@@ -159,7 +159,7 @@ def delete_old_firings(session: Session, schedule: Schedule) -> None:
 
 
 def last_task(session: Session, schedule: Schedule) -> Task | None:
-    """Return the task that a schedule submitted last; None if there is none or it was deleted."""
+    """Return the newest task of a schedule that still exists; None if there is none."""
     return session.scalar(
         select(Task)
         .join(ScheduleFiring, ScheduleFiring.task_id == Task.id)

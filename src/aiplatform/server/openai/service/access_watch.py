@@ -62,7 +62,7 @@ class AccessWatch:
             watched = list(self._calls.values())
             pairs = {(call.credential, call.target.deployment_id) for call, _ in watched}
             try:
-                # A database that froze or was cut off may never answer.
+                # A database that hangs, or whose network is broken, may never answer.
                 with fail_after(UNCHECKED_SECONDS):
                     rows = await run_sync(_read_access, pairs, abandon_on_cancel=True)
             except (SQLAlchemyError, TimeoutError) as error:
