@@ -1,4 +1,4 @@
-"""Problems that the dataset routes answer with."""
+"""Errors about datasets, as clients receive them."""
 
 from collections.abc import Sequence
 
@@ -165,7 +165,7 @@ class IngestFailed(Problem):
 
 
 class ExportFailed(Problem):
-    """An export process that failed while the answer was being sent.
+    """An export process that failed while the response was being sent.
 
     The status code was already sent, so the connection is closed early. The client notices that.
     """

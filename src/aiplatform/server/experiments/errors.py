@@ -1,4 +1,4 @@
-"""Problems of experiments and runs."""
+"""Errors about experiments and runs, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 

@@ -1,4 +1,4 @@
-"""Problems that the project routes answer with."""
+"""Errors about projects, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 

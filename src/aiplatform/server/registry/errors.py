@@ -1,4 +1,4 @@
-"""Problems of models."""
+"""Errors about models, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict
 from aiplatform.server.identity.errors import PermissionDenied

@@ -1,4 +1,4 @@
-"""Problems that the routes of code bundles and scripts answer with."""
+"""Errors about code bundles and scripts, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 

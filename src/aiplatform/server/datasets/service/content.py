@@ -198,7 +198,7 @@ async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
     requests. The child is killed when the reader stops.
 
     Raises:
-        ExportFailed: when the child fails; the answer is then incomplete.
+        ExportFailed: when the child fails; the response is then incomplete.
     """
     loop = asyncio.get_running_loop()
     async with _export_slots.setdefault(loop, asyncio.Semaphore(MAX_CONCURRENT_EXPORTS)):

@@ -32,7 +32,7 @@ from aiplatform.server.identity.access.principals import (
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-"""The request's database session. It commits before the answer is sent."""
+"""The request's database session. It commits before the response is sent."""
 
 oauth2 = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 BearerToken = Annotated[str | None, Depends(oauth2)]

@@ -1,6 +1,6 @@
 """Renewal of the sessions of browsers, whose tokens are in a cookie.
 
-All tabs of a browser share the cookie, and each of them may ask for its renewal. The answer to a
+All tabs of a browser share the cookie, and each of them may ask for its renewal. The response to a
 request may be lost, because people close and reload pages at any moment. Therefore two uses of a
 refresh token are no sign of theft here, see :func:`renew_browser_session`.
 """

@@ -1,4 +1,4 @@
-"""Hooks through which changes of accounts cause actions in higher domains.
+"""Hooks through which changes of accounts trigger actions of higher domains.
 
 The composition root registers the handlers. Each is called in the transaction of the change, so it
 can refuse the change by raising.

@@ -71,7 +71,7 @@ def send_or_defer(
     if recipient.email is EmailMode.OFF or not can_send():
         return
     wait = DIGEST_DELAYS.get(recipient.email)
-    # Whoever is losing an account must hear of it at once.
+    # A user who is losing an account must be told at once.
     if wait is not None and kind not in rules.MANDATORY:
         _defer(session, recipient, kind, data, wait)
         return

@@ -190,7 +190,7 @@ class Hub:
                 try:
                     settled = await self._distribute_news()
                 except SQLAlchemyError as error:
-                    # If the database stays away, CredentialWatcher ends the streams within seconds.
+                    # If the database stays unreachable, CredentialWatcher ends the streams in seconds.
                     log.warning("could not read what is new", error=str(error)[:200])
                     settled = True
                 if loop.time() - beat >= HEARTBEAT_SECONDS:
