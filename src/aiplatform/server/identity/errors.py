@@ -124,7 +124,7 @@ class AccountTaken(Conflict):
 
 
 class OwnRole(Problem):
-    """An attempt to change one's own role."""
+    """An attempt of administrators to change their own role."""
 
     status = 403
     code = "account.own_role"

@@ -1,4 +1,4 @@
-"""Accounts, roles, sessions and tokens."""
+"""Tables of accounts, roles, sessions, tokens and API keys."""
 
 from datetime import datetime
 from uuid import UUID

@@ -74,7 +74,7 @@ class NotificationDigest(Base):
 
 
 class Webhook(Updated, Base):
-    """A receiver of a project's events. ``previous_secret`` also signs until ``previous_until``."""
+    """A receiver of a project's events. Until ``previous_until``, both secrets sign deliveries."""
 
     __tablename__ = "webhooks"
 

@@ -14,7 +14,7 @@ from aiplatform.server.registry.service import imports
 
 
 class ModelImport(TaskKind):
-    """The import of a base model."""
+    """A task that imports a base model."""
 
     type = TaskType.MODEL_IMPORT
     downloads = True

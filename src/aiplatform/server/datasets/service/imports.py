@@ -44,7 +44,7 @@ UPLOAD_FILE = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
-    """Check that an import could be committed, as far as that is known before it runs.
+    """Check before an import runs that its result could be committed, as far as that is known.
 
     Raises:
         NameTaken, QuotaExceeded, ModelNotReady: see :func:`check_upload_allowed`.

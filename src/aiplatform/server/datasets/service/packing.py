@@ -50,7 +50,7 @@ def previous_column_types(
 ) -> PreviousColumnTypes | None:
     """Return the column types of a version, by default the current one.
 
-    None if there is no such version; the commit decides whether that is an error.
+    The result is None if there is no such version; the commit decides whether that is an error.
     """
     if dataset is None:
         return None

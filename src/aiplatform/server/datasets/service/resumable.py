@@ -168,7 +168,7 @@ def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:
 def record_end(
     session: Session, context: ProjectContext, uuid: UUID, status: str, result: dict[str, Any]
 ) -> None:
-    """Record the end of an upload; the result can be read for another :data:`LIFETIME`.
+    """Record the end of an upload; its result can be read for :data:`LIFETIME` after that.
 
     Raises:
         UploadLocked: another request has ended it already.

@@ -2,7 +2,7 @@
 
 A page is found in two steps. The first selects only keys, by indexes, with no more tables than the
 filter needs. The second selects the shown columns for these keys. The statements are cached as
-text; those of the first step for each kind of filter (:class:`Conditions`).
+text. Those of the first step are cached for each shape of a filter (:class:`Conditions`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -212,7 +212,7 @@ def _of_project(subject: Subject) -> Select[Any]:
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
     """Compile a search for the keys of a page among the newest rows only, see :data:`WINDOW`.
 
-    Collecting all matches of a condition costs more, unless they are few.
+    The alternative, collecting all matches of a condition, costs more unless they are few.
     """
     subject = replace(subject, one_by_one=True)
     floor = _in_order(_of_project(subject), subject, later=later)

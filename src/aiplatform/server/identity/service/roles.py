@@ -139,7 +139,7 @@ def delete_role(
     """
     role, held = _changeable(session, principal, name)
     _refuse_beyond(held, role.permissions)
-    # The row is locked. A request that gives the role meanwhile waits, and then gets an error.
+    # The row is locked. A request that gives the role meanwhile waits, then finds it deleted.
     uses = queries.role_uses(session, role, sso_roles)
     if any(uses.values()):
         raise RoleInUse(name=role.name, **uses)
