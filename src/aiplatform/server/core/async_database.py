@@ -27,9 +27,9 @@ WAIT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 """Seconds for which the pool itself retries a failed connection.
 
-The pool doubles its pause after each failure. So after a long outage of the database, it would wait
-as long again before the next attempt. After this time, :class:`AsyncDatabase` requests a new
-connection instead.
+The pool doubles its pause after each failure. So after an outage of the database, it could wait as
+long as the outage took before it tries again. After this time, :class:`AsyncDatabase` requests a
+new connection instead.
 """
 
 QUERY_SECONDS = 10.0

@@ -66,7 +66,7 @@ class Actor:
     ip_address: str | None = None
     user_agent: str | None = None
     key_uuid: UUID | None = None
-    """The API key that was used."""
+    """The uuid of the API key that was used, or None."""
 
 
 SYSTEM = Actor(username="system")

@@ -138,7 +138,7 @@ def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
 
 
 def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> int:
-    """Count the runs with the deployment's name that failed ``within`` the given time."""
+    """Return how many serving tasks with the deployment's name failed in the last ``within``."""
     since = func.clock_timestamp() - within
     return session.scalars(
         select(func.count())

@@ -28,8 +28,8 @@ class ChatGuard:
         """Return the chat call, with its target.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: see :func:`principal_from`. They are raised
-                before any error in the body is reported.
+            Unauthenticated: the token is missing or invalid. Errors in the body are reported later.
+            PasswordChangeRequired: the account must replace its initial password first.
             BadChatRequest: see :func:`read_body`.
             ModelNotFound, ModelOfOtherProject, AmbiguousModel, ModelNotReady: see
                 :func:`choose_target`.
@@ -77,7 +77,8 @@ class ModelsGuard:
         """Return the principal and the models that they may use.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: see :func:`principal_from`.
+            Unauthenticated: the token is missing or invalid.
+            PasswordChangeRequired: the account must replace its initial password first.
         """
         if token is None:
             raise Unauthenticated

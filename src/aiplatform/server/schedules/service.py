@@ -63,7 +63,8 @@ def create_schedule(
 
     Raises:
         NameTaken: when the project has a schedule with this name.
-        InvalidCronExpression, InvalidTimezone: when the schedule would never be due.
+        InvalidCronExpression: when ``cron`` can't be parsed, or never matches a time.
+        InvalidTimezone: when ``timezone`` is not in the IANA database.
         PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: when the caller could not submit
             the action now, see :func:`require_submittable`.
     """

@@ -127,7 +127,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
 
 
 def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """Yield the matching rows as CSV with a header. Cells can't be taken for formulas."""
+    """Yield the matching rows as CSV with a header. Spreadsheets take no cell for a formula."""
     buffer = io.StringIO(newline="")
     buffer.write(csv_line(COLUMNS))
     statement = queries.in_order(session, filters, queries.TEXT)

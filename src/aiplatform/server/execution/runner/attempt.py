@@ -140,7 +140,7 @@ def run_attempt(claim: Claim) -> None:
 
 
 class Attempt:
-    """The state of one attempt on this worker."""
+    """One attempt on this worker, with its child, files, log and outcome."""
 
     renew = staticmethod(attempts.renew)
 

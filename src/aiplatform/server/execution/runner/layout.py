@@ -166,7 +166,8 @@ def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
 
     Raises:
         NoSuchSecret: when a secret was deleted.
-        KeyFileUnusable, SecretUnreadable: when a secret can't be decrypted.
+        KeyFileUnusable: when the key file of this machine is missing or invalid.
+        SecretUnreadable: when none of its keys decrypts a secret.
     """
     wanted = (task.config or {}).get("secrets") or {}
     if not wanted:

@@ -60,7 +60,8 @@ def create_deployment(
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
-        TypeMakesNoModel, ModelMissing: see ``registry.service.resolve_model``.
+        TypeMakesNoModel: when the task whose model is named is no training.
+        ModelMissing: when the model of the training was deleted.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
         NoWorkerCanRun: when ``spec`` names the queue that is reserved for scripts.
@@ -113,7 +114,8 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         WrongDeploymentState: when the deployment is not down.
         DeployedModelGone: when its model was deleted.
         ModelNotReady: while the model's files are being imported.
-        DependencyFailed, ModelMissing: when its model was never made, or was deleted.
+        DependencyFailed: when the training that should make its model has not succeeded.
+        ModelMissing: when the model of that training was deleted.
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     locked = _lock_model(session, context, uuid)
@@ -132,8 +134,8 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
         DependencyFailed, ModelMissing: see :func:`start`.
-        DeploymentWaiting: while it waits for other tasks, because a new run would not wait for
-            them.
+        DeploymentWaiting: while the deployment waits for other tasks, because a new server would
+            not wait for them.
     """
     locked = _lock_model(session, context, uuid)
     deployment, task, _ = _lock(session, context, uuid)

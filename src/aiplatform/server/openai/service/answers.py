@@ -225,8 +225,10 @@ class ChatService:
         """Return the answer to ``call``, already begun.
 
         Raises:
-            ModelServerUnavailable, ModelServerTimeout: when the model server fails.
-            AccessRevoked, DeploymentStopped: see :func:`access_watch.reason_to_end`.
+            ModelServerUnavailable: when the model server can't be reached, or ends meanwhile.
+            ModelServerTimeout: when the model server sends nothing for too long.
+            AccessRevoked: when the caller loses access meanwhile.
+            DeploymentStopped: when the deployment is stopped meanwhile.
         """
         answer = Answer(self, call)
         await answer.begin()

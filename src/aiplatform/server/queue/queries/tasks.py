@@ -70,9 +70,9 @@ def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
 
 
 def last_event(session: Session, task_id: int) -> int:
-    """Return the id of the task's last event, or 0; see :func:`settled_events`.
+    """Return the id of the task's last event, or 0 if it has none.
 
-    Unlike there, events that are newer than a running transaction count, too.
+    Unlike in :func:`settled_events`, events that are newer than a running transaction count, too.
     """
     return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
 

@@ -97,11 +97,11 @@ def submit(
             caller may do, and chose its inputs. Then the caller needs no permission to read them.
 
     Raises:
-        PermissionDenied: when the caller may not read an input of the task.
+        PermissionDenied: when the caller may not read an input of the task, or not use a secret.
         NoWorkerCanRun: when it needs resources that no worker has.
         QuotaExceeded: when it needs more GPUs than the project may ever hold.
         PriorityTooHigh: when its priority is above the project's limit.
-        NoSuchSecret, PermissionDenied: when it names a secret that is missing or not allowed.
+        NoSuchSecret: when it names a secret that neither the caller nor the project has.
         NotFound: when a task of ``after`` is not of the project.
         DependencyFailed: when a task that must succeed has failed already.
     """

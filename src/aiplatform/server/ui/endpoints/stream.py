@@ -54,7 +54,8 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
 
     Raises:
         UnknownTopic: when a topic does not exist, or needs a project and has none.
-        NotFound, PermissionDenied: when the caller may not watch a topic.
+        NotFound: when its project or task does not exist, or the caller may not know of it.
+        PermissionDenied: when the caller lacks the permission to watch it.
     """
     topics = []
     with transaction() as session:
