@@ -1,18 +1,18 @@
 """The access table: every route of the API, and who may call it.
 
 It repeats by hand what the guards in the code say, so that a reviewer can check it line by line.
-``test_routes.py`` and ``matrix/`` send requests to the application and compare the answers with
-this table. A route that is missing here fails the build.
+``test_routes.py`` and ``matrix/`` send requests to the application and compare the responses
+with this table. A route that is missing here fails the build.
 
-The persons of the tests:
+The users of the tests:
 
 - *viewer* and *developer* are members of the project, with these predefined roles,
 - *owner* owns the project,
 - *admin* has the permission ``*`` globally,
 - *outsider* is signed in, but has no role in the project.
 
-All but admin are plain users outside the project. Only admin may access other projects; to
-everybody else, another project does not exist (404).
+Outside the project, all but admin have no permissions beyond those of every user. Only admin may
+access other projects; to everybody else, another project does not exist (404).
 """
 
 from dataclasses import dataclass, field
@@ -30,25 +30,23 @@ class Access:
     Attributes:
         method: HTTP method.
         short_path: path below ``/api/v1``, or the whole path if it begins with a slash.
-        kind: who is let in:
-            ``public``: everybody.
-            ``not_found``: everybody, and the answer is always 404.
-            ``signed in``: everybody with a valid token.
-            ``inbox``: the same, for their own objects; even for admin, those of others are 404.
-            ``platform``: who holds ``permission`` globally; of the test persons only admin.
-            ``project``: owner and admin, and the members named by ``viewer`` and ``developer``.
-        permission: permission that the guard asks for.
-        viewer: True if viewers are let in.
-        developer: True if developers are let in.
-        send: arguments of the request. By default none: a route that needs a body then refuses the
-            request, but only after its guard has let it in.
-        named_permission: permission that the answer names to a refused developer, if it is not
+        kind: who may call the route: ``public``: everybody. ``not_found``: everybody, and the
+            response is always 404. ``signed in``: everybody with a valid token. ``inbox``: the
+            same, for their own objects; objects of others are 404, even for admin. ``platform``:
+            users with ``permission`` globally; of the test users, only admin. ``project``: owner
+            and admin, and the members named by ``viewer`` and ``developer``.
+        permission: permission that the guard requires.
+        viewer: True if viewers are allowed.
+        developer: True if developers are allowed.
+        send: arguments of the request. By default none: a route that needs a body then rejects the
+            request, but only after its guard has admitted it.
+        named_permission: permission that the response to a refused developer names, if it is not
             ``permission``.
         refused_when_archived: True if an archived project refuses the request. By default True for
             permissions that end in ``:write``.
-        may_be_unavailable: True if the answer may be 503, because no model runs.
-        allow_keys: True if API keys are let in. By default True for public routes, and if the route
-            asks for a permission, since the scopes of a key can be compared with it.
+        may_be_unavailable: True if the response may be 503, because no model is served.
+        allow_keys: True if API keys are allowed. By default True for public routes, and if the
+            route requires a permission, since the scopes of a key can be compared with it.
     """
 
     method: str
@@ -80,7 +78,7 @@ class Access:
 
     @property
     def accepts_keys(self) -> bool:
-        """True if API keys with the right scope are let in."""
+        """True if API keys with the right scope are allowed."""
         if self.allow_keys is not None:
             return self.allow_keys
         return self.permission is not None or self.kind in {"public", "not_found"}
@@ -94,12 +92,12 @@ class Access:
 
 
 def reads(path: str, permission: Permission, **options: Any) -> Access:
-    """Return a GET in a project that viewers and developers may call."""
+    """Return the entry of a GET route in a project that viewers and developers may call."""
     return Access("GET", path, "project", permission, viewer=True, developer=True, **options)
 
 
 def writes(method: str, path: str, permission: Permission, **options: Any) -> Access:
-    """Return a change in a project that developers may make, and viewers may not."""
+    """Return the entry of a changing route in a project: for developers, not for viewers."""
     return Access(method, path, "project", permission, developer=True, **options)
 
 

@@ -1,4 +1,4 @@
-"""The definitions of the contract's twelve tables, read from a database to be compared."""
+"""Definitions of the contract's twelve tables, read from a database to compare two databases."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -63,7 +63,7 @@ class Catalog:
 
 
 def read_catalog(connection: "psycopg.Connection[Any]") -> Catalog:
-    """Return the catalog as the connection's transaction sees it."""
+    """Return the definitions of the tables, as the connection's transaction sees them."""
 
     def rows(statement: str, *params: Any) -> Rows:
         return frozenset(connection.execute(statement, params or None).fetchall())
@@ -80,7 +80,7 @@ def read_catalog(connection: "psycopg.Connection[Any]") -> Catalog:
 def differences(contract: Catalog, actual: Catalog) -> list[str]:
     """Return the differences between ``actual`` and the contract, one line each.
 
-    Additional indexes, and additional CHECK and UNIQUE constraints, are no difference.
+    Additional indexes, and additional CHECK and UNIQUE constraints, are allowed.
     """
     found = []
     for field in fields(Catalog):

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass
 class Collected:
-    """A received span; times are seconds since the epoch."""
+    """A span that the collector has received; times are seconds since the epoch."""
 
     service: str
     name: str

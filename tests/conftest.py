@@ -1,7 +1,7 @@
 """Fixtures of all tests: a real PostgreSQL, a real Valkey, the application, and its users.
 
-A test module gets its own database, a copy of one that was migrated once. Factories commit all
-rows that they create, since the application uses its own connections.
+Each test module gets its own database, which is a copy of a database that was migrated once.
+Factories commit all rows that they create, since the application uses its own connections.
 """
 
 import gc
@@ -62,7 +62,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_finish() -> None:
     """Exclude modules and collected tests from garbage collection, and switch it on.
 
-    Otherwise, each full collection during the tests would examine a million objects.
+    Without the exclusion, each full collection during the tests would examine a million objects.
     """
     gc.freeze()
     gc.enable()
@@ -121,7 +121,7 @@ _number = count(1)
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Set environment variables inside the ``with`` block; settings are read anew."""
+    """Set environment variables inside the ``with`` block; settings are read again."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     forget_caches()
@@ -178,7 +178,7 @@ def _isolated_home() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _check_settings_restored() -> Iterator[None]:
-    """Fail a module that leaves changed settings behind: the next modules would read them."""
+    """Fail if a test module leaves changed settings behind: the next modules would use them."""
     before = _settings()
     yield
     after = _settings()
@@ -196,10 +196,10 @@ def _settings() -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _check_openapi_differences() -> Iterator[None]:
-    """Fail a test in which an answer contradicted the OpenAPI document.
+    """Fail a test in which a response contradicted the OpenAPI document.
 
-    Most differences raise an error where the answer is read. Those behind a socket or in a thread
-    are only noted, and fail the test here.
+    Most differences raise an error where the response is read. Differences behind a socket or in a
+    thread are only recorded, and fail the test here.
     """
     yield
     checks = sys.modules.get("tests.openapi_checks")
@@ -260,7 +260,8 @@ def home() -> Iterator[Path]:
 def scratch_database(server: "PostgresServer", template: str, home: Path) -> Iterator[str]:
     """Create a migrated database and point the settings to it inside the ``with`` block.
 
-    The URL is that of the runtime role. The domains are connected as in a running program.
+    The URL is for the runtime role. The handlers that connect the domains are registered, as in a
+    running program.
     """
     from aiplatform.server.composition import compose
 
@@ -307,7 +308,7 @@ def fresh_database(postgres: "PostgresServer", template_database: str, home: Pat
 
 @pytest.fixture(scope="module")
 def broker(database_url: str, broker_url: str) -> Iterator[str]:
-    """Make this process use the real broker, emptied. List it before ``app`` or ``client``."""
+    """Make this process use the real broker, emptied; list it before ``app`` or ``client``."""
     import redis
 
     path = broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -361,23 +362,23 @@ class Api:
         return self.client.request(method, url, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:
-        """GET."""
+        """Send a GET request."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> Any:
-        """POST."""
+        """Send a POST request."""
         return self.request("POST", path, **options)
 
     def put(self, path: str, **options: Any) -> Any:
-        """PUT."""
+        """Send a PUT request."""
         return self.request("PUT", path, **options)
 
     def patch(self, path: str, **options: Any) -> Any:
-        """PATCH."""
+        """Send a PATCH request."""
         return self.request("PATCH", path, **options)
 
     def delete(self, path: str, **options: Any) -> Any:
-        """DELETE."""
+        """Send a DELETE request."""
         return self.request("DELETE", path, **options)
 
 
@@ -412,8 +413,8 @@ def admin(api: "Callable[[User | None], Api]", admin_user: "User") -> Api:
 def server_url(app: "FastAPI") -> Iterator[str]:
     """Serve the application on a real socket and return its URL.
 
-    For streams and for clients of other libraries: the test client reads an answer to its end
-    before it returns it.
+    Use this for streams and for clients of other libraries: the test client returns a response only
+    after it has read it to its end.
     """
     import uvicorn
 

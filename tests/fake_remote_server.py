@@ -24,9 +24,9 @@ class FakeRemoteServer(ThreadingHTTPServer):
         files: content by path.
         repositories: repositories of the hubs, each with its files by path.
         redirects: target by path.
-        cuts: numbers of bytes after which the next answers end, one number for each answer.
-        statuses: status codes of the next answers, which are then empty.
-        stalls: paths whose answer stops after one block, until :attr:`released` is set.
+        cuts: numbers of bytes after which the next responses end, one number for each response.
+        statuses: status codes of the next responses, which are then empty.
+        stalls: paths whose response stops after one block, until :attr:`released` is set.
     """
 
     daemon_threads = True
@@ -52,7 +52,7 @@ class FakeRemoteServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def range_starts(self) -> list[int]:
-        """Return the offset of the first byte that each request asked for."""
+        """Return, for each request, the offset of the first byte that it asked for."""
         found = []
         for _, headers in self.requests:
             span = re.match(r"bytes=(\d+)-", headers.get("range", ""))

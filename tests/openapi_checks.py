@@ -1,7 +1,7 @@
-"""Checks of answers against the OpenAPI document of the application.
+"""Checks of responses against the OpenAPI document of the application.
 
-:class:`CheckedClient` is the test client of the application and checks every answer. Fakes of the
-application check the answers that tests give them with the same :class:`Description`.
+:class:`CheckedClient` is the test client of the application and checks every response. Fakes of the
+application check the responses that tests prepare with the same :class:`Description`.
 """
 
 import json
@@ -27,13 +27,13 @@ UNDOCUMENTED_PATHS = {
 """Paths that are left out of the document on purpose, each with the reason."""
 
 UNROUTED_STATUSES = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
-"""Statuses that middleware and router may answer with for a path that has no route.
+"""Statuses that middleware and router may return for a path that has no route.
 
 307 redirects from a path with a trailing slash to the one without.
 """
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status of an answer that nobody reads, because the client has closed the connection."""
+"""Status of a response that nobody reads, because the client has closed the connection."""
 
 COMMON_HEADERS = frozenset({
     "cache-control", "connection", "content-encoding", "content-language", "content-length",
@@ -46,11 +46,11 @@ COMMON_HEADERS = frozenset({
     "access-control-expose-headers", "access-control-max-age",
     "ratelimit", "ratelimit-policy",
 })  # fmt: skip
-"""Headers that any answer may have, and that no operation declares."""
+"""Headers that any response may have, and that no operation declares."""
 
 
 class AnswerDiffers(AssertionError):
-    """An answer that differs from what the OpenAPI document declares for its route."""
+    """A response differs from what the OpenAPI document declares for its route."""
 
     def __init__(self, about: str, faults: list[str]) -> None:
         super().__init__("\n  ".join([f"{about} is not as described:", *faults]))
@@ -58,13 +58,13 @@ class AnswerDiffers(AssertionError):
 
 
 SAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
-"""The value of every uuid in samples."""
+"""The value of every uuid in sample values."""
 
 
 class Partial(dict[str, Any]):
     """A JSON object with only the members that matter to a test.
 
-    The fake fills in the other required members with minimal values.
+    The fake server fills in the other required members with minimal values.
     """
 
     def __or__(self, other: Any) -> "Partial":
@@ -74,7 +74,7 @@ class Partial(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the document: a method of a path template, and its declaration."""
+    """An operation of the document: a method and a path template, with their declaration."""
 
     method: str
     template: str
@@ -84,7 +84,10 @@ class Operation:
         return f"{self.method} {self.template}"
 
     def response(self, status: int) -> dict[str, Any] | None:
-        """Return the declaration of a status: its own, that of its range, or the default."""
+        """Return the declaration of a status: its own, the one of its range, or the default.
+
+        Returns None if there is none.
+        """
         responses: dict[str, Any] = self.declared["responses"]
         for key in (str(status), f"{status // 100}XX", "default"):
             if key in responses:
@@ -94,14 +97,19 @@ class Operation:
 
 
 class Description:
-    """An OpenAPI document that answers and requests are checked against.
+    """An OpenAPI document with which responses and requests are checked.
 
     A property that a schema does not name is a fault, unless the schema explicitly allows
     additional properties.
     """
 
     def __init__(self, document: dict[str, Any], spanning: Collection[str] = ()) -> None:
-        """Read the document; ``spanning`` are templates whose last parameter may have slashes."""
+        """Read the document.
+
+        Args:
+            document: The OpenAPI document.
+            spanning: Path templates whose last parameter may contain slashes.
+        """
         self.document = document
         self._components = {
             name: _closed(schema) for name, schema in document["components"]["schemas"].items()
@@ -117,9 +125,9 @@ class Description:
         return [template for pattern, template in self._paths if pattern.fullmatch(path)]
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """Return the operation of a request, or None if the document has none.
+        """Return the operation of a request; None if the document has none.
 
-        Without a HEAD of its own, a path has the HEAD of its GET.
+        A path without a HEAD operation uses its GET operation for HEAD requests.
         """
         for template in self.templates(path):
             operations = self.document["paths"][template]
@@ -131,12 +139,12 @@ class Description:
     def check(
         self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes | None
     ) -> None:
-        """Check an answer: its route, status, headers, media type and JSON body.
+        """Check a response: its route, status, headers, media type and JSON body.
 
         ``body`` is None where it was not read, as for a stream.
 
         Raises:
-            AnswerDiffers: the answer differs; the error names every difference.
+            AnswerDiffers: the response differs; the error names every difference.
         """
         if path in UNDOCUMENTED_PATHS or status == CLIENT_CLOSED_REQUEST:
             return
@@ -207,7 +215,7 @@ class Description:
         return self.faults_of(schema, value)
 
     def faults_of(self, schema: dict[str, Any], value: Any) -> list[str]:
-        """Return the faults of a JSON value, checked with a schema of the document."""
+        """Return the faults of a JSON value: where it violates a schema of the document."""
         key = json.dumps(schema, sort_keys=True)
         validator = self._validators.get(key)
         if validator is None:
@@ -226,9 +234,9 @@ class Description:
         return schema
 
     def sample(self, schema: dict[str, Any], *, minimal: bool = False) -> Any:
-        """Return the example of a schema, or a valid value if it has no example.
+        """Return the example of a schema, or a valid value if the schema has no example.
 
-        With ``minimal``, prefer null and empty lists to examples.
+        With ``minimal``, null and empty lists are preferred to examples.
         """
         schema = self.resolve(schema)
         if schema.get("examples") and not minimal:
@@ -264,13 +272,13 @@ class Description:
         return None
 
     def sample_header(self, schema: dict[str, Any]) -> str:
-        """Return a valid value of a header."""
+        """Return a valid value of a header with this schema."""
         if "format" in schema:
             return str(self.sample(schema))
         return next(text for text in ("1", '"1"') if not self.faults_of(schema, text))
 
     def sample_headers(self, operation: Operation, status: int) -> dict[str, str]:
-        """Return the required headers of a declared answer, with valid values."""
+        """Return the required headers of a declared response, with valid values."""
         response = operation.response(status) or {}
         declared = {
             name: self._resolved(item) for name, item in response.get("headers", {}).items()
@@ -284,7 +292,7 @@ class Description:
     def complete(self, schema: dict[str, Any], value: Any, *, partly: bool = False) -> Any:
         """Return a value in which each :class:`Partial` has all members that the schema requires.
 
-        With ``partly``, every object is completed, as are the members of a :class:`Partial`.
+        With ``partly``, all objects are completed, not only each :class:`Partial` and its members.
         """
         partly = partly or isinstance(value, Partial)
         schema = self.resolve(schema)
@@ -393,11 +401,11 @@ def platform() -> Description:
 
 
 def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Return the answer of a fake platform, completed and checked.
+    """Return the response of a fake platform, completed and checked.
 
     Raises:
-        AnswerDiffers: the platform never gives such an answer. The error is also noted and fails
-            the running test, since clients may send in a thread or retry after an error.
+        AnswerDiffers: the platform never sends such a response. The error is also recorded and
+            fails the running test, since clients may send in a thread or retry after an error.
     """
     if "malformed" in response.extensions:
         return response
@@ -424,7 +432,7 @@ def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Re
 
 
 class CheckedClient(TestClient):
-    """A test client that checks every answer against the OpenAPI document of its application.
+    """A test client that checks every response against the OpenAPI document of its application.
 
     Of streams, only status, headers and media type are checked.
     """
@@ -446,14 +454,14 @@ class CheckedClient(TestClient):
 
 
 class CheckedApp:
-    """An ASGI application for a real socket that checks the answers of the one that it wraps."""
+    """An ASGI application for a real socket that checks the responses of the one it wraps."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self._description = describe(app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle one request and check its answer; other scopes pass through."""
+        """Handle one request and check its response; other scopes are passed on unchanged."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -484,12 +492,12 @@ class CheckedApp:
 
 
 DIFFERENCES: list[AnswerDiffers] = []
-"""Differences found in a thread or behind a socket, where raising an error fails no test."""
+"""Differences found in a thread or behind a socket, where an exception would fail no test."""
 
 
 @contextmanager
 def collect_differences() -> Iterator[None]:
-    """Note an :class:`AnswerDiffers` instead of raising it; the running test fails at its end."""
+    """Record an :class:`AnswerDiffers` instead of raising it; the running test fails at its end."""
     try:
         yield
     except AnswerDiffers as found:
@@ -498,7 +506,7 @@ def collect_differences() -> Iterator[None]:
 
 @contextmanager
 def checked_sdk() -> Iterator[None]:
-    """Check every answer that the SDK and CLI in this process get from a real platform."""
+    """Check every response that the SDK and CLI in this process get from a real platform."""
     original = Transport.__init__
     description = platform()
 

@@ -50,7 +50,7 @@ FAST_SETTINGS = {
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running PostgreSQL server and the roles to use it with."""
+    """A running PostgreSQL server, and the roles with which tests use it."""
 
     url: str
     """URL of the maintenance database for the owning role, which may create databases."""
@@ -66,7 +66,7 @@ class PostgresServer:
         return urlunsplit((parts.scheme, netloc, f"/{database}", parts.query, ""))
 
     def connect(self, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a connection that commits each statement."""
+        """Open a connection that commits each statement (autocommit)."""
         url = self.url if database is None else self.url_of(database)
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
 
@@ -82,7 +82,7 @@ class PostgresServer:
         return self.url_of(name)
 
     def protect_table_names(self, name: str) -> None:
-        """Protect table names from being shadowed, as ``db upgrade`` does.
+        """Set a database so that no other schema can shadow its tables, as ``db upgrade`` does.
 
         These settings belong to the template database itself, so a copy does not have them.
         """

@@ -1,4 +1,4 @@
-"""Every number in a request or spec has bounds, so that typing errors are refused."""
+"""Tests that every number in a request or spec has bounds, so that typing errors are rejected."""
 
 import importlib
 import math
@@ -18,13 +18,13 @@ LOWER, UPPER = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
 NESTED = ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf")
 
 MEASURED = {"post /api/v1/tasks/{task}/metrics: points.value"}
-"""Fields without bounds: values that a program measured may be any number, also NaN."""
+"""Fields without bounds: a program may measure any number, even NaN."""
 
 SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
 
 
 def unbounded(schema: Any, place: str, known: dict[str, Any]) -> Iterator[str]:
-    """Yield the places of numbers that lack a lower or an upper bound.
+    """Yield the path of each number that lacks a lower or an upper bound.
 
     Args:
         schema: a JSON schema, or a list of them.

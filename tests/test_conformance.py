@@ -1,4 +1,4 @@
-"""Conformance: a migrated database has exactly the twelve tables of the contract's SQL."""
+"""Conformance tests: a migrated database has exactly the twelve tables of the contract's SQL."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FUNCTION = (
 
 
 def debian() -> list[PostgresBinaries]:
-    """Return the PostgreSQL servers that the operating system's packages installed."""
+    """Return the PostgreSQL servers that were installed by packages of the operating system."""
     found = []
     for directory in debian_directories():
         version = postgres_version(directory)
@@ -38,7 +38,7 @@ def debian() -> list[PostgresBinaries]:
 
 @pytest.fixture(scope="module")
 def contract_url(postgres: PostgresServer) -> Iterator[str]:
-    """Create a database with the contract's own SQL."""
+    """Create a database with the contract's SQL, and yield its URL."""
     yield make_contract(postgres, "aip_contract")
     postgres.drop_database("aip_contract")
 
@@ -59,7 +59,7 @@ def make_contract(server: PostgresServer, name: str) -> str:
 
 
 def own_role(url: str) -> AbstractContextManager[None]:
-    """Use one role to migrate and to run, as in the simplest setup."""
+    """Use the same role to migrate and to run the platform, as in the simplest setup."""
     return environment(AIPLATFORM_DATABASE_URL=url, AIPLATFORM_MIGRATION_DATABASE_URL=url)
 
 
@@ -227,7 +227,7 @@ SERVERS = {f"system-{found.major}": found for found in debian()}
 
 @pytest.fixture(scope="module", params=[*SERVERS, "bare"])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """Start each server of the operating system, and the bundled one without its extensions."""
+    """Start each installed PostgreSQL server, and the bundled one without its extensions."""
     name = request.param
     binaries = find_postgres() if name == "bare" else SERVERS[name]
     with private_postgres(binaries, extensions=False) as server:

@@ -31,7 +31,7 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def name_of(path: Path) -> str:
-    """Return the path from the repository's root, as the id of a test parameter."""
+    """Return the path relative to the repository's root, as the id of a test parameter."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -63,14 +63,14 @@ def shell_commands(text: str) -> Iterator[list[str]]:
 
 
 def inline_commands(page: Path) -> list[str]:
-    """Return the texts between backticks that begin with the program's name."""
+    """Return the texts between backticks that begin with ``aiplatform``."""
     prose = FENCE.sub("", page.read_text("utf-8"))
     return re.findall(r"`(aiplatform(?: [^`]*)?)`", prose)
 
 
 @pytest.fixture(scope="module")
 def command_line() -> Any:
-    """Return the command line as one Click command."""
+    """Return the platform's command line as one Click command."""
     from aiplatform.cli.main import app
 
     return typer.main.get_command(app)

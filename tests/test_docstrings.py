@@ -23,10 +23,10 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """Yield line and text of each docstring, and True if it belongs to something that is called.
+    """Yield line and text of each docstring, and True if it belongs to a function, not a property.
 
-    Strings below attributes and constants count as docstrings, too. Those of tests are left out:
-    they are sentences about the case.
+    Strings below attributes and constants count as docstrings, too. Docstrings of tests are left
+    out: they are sentences about the case.
     """
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not isinstance(node, Documented) or getattr(node, "name", "").startswith("test_"):

@@ -1,7 +1,7 @@
 """Tests of the application against its own OpenAPI document, with generated requests.
 
-Each role sends valid and invalid requests. No answer may be a 5xx, have a status that the operation
-does not declare, or have a body that differs from the one declared for the status.
+Each role sends valid and invalid requests. No response may be a 5xx, have a status that the
+operation does not declare, or have a body that differs from the one declared for the status.
 """
 
 import os
@@ -47,7 +47,8 @@ CHECKS = (
 def api_schema(app: FastAPI, client: CheckedClient) -> Any:
     """Start the application and return its OpenAPI document for Schemathesis.
 
-    One for all operations, because Schemathesis reads all modules for constants to send.
+    It is created once for all operations, because Schemathesis reads all modules for constants to
+    send.
     """
     described = schemathesis.openapi.from_dict(app.openapi())
     described.app = app
@@ -63,9 +64,10 @@ _worlds: dict[str, tuple[World, dict[str, str | None]]] = {}
 
 
 def world_with_tokens(worlds: WorldFactory, name: str) -> tuple[World, dict[str, str | None]]:
-    """Return the world with this name and the tokens of its people; create it on first use.
+    """Return the world (a project with objects and users) of this name, and the users' tokens.
 
-    All operations that read share one world. Each operation that changes something has its own.
+    A world is created on first use. All operations that only read share one world. Each operation
+    that changes something has a world of its own.
     """
     if name not in _worlds:
         world = worlds.create()
@@ -118,7 +120,10 @@ def test_operation_answers_generated_requests_as_declared(
 
 
 def find(api_schema: Any, access: Access) -> Any:
-    """Return the operation of the document, or None; /v1 calls a deployment a model."""
+    """Return the operation of the document for a route; None if there is none.
+
+    Routes under /v1 call a deployment a model.
+    """
     path = access.path.replace("{path:path}", "{path}")
     if path.startswith("/v1/"):
         path = path.replace("{deployment}", "{model}")

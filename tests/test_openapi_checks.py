@@ -1,4 +1,4 @@
-"""Tests of the check of answers against the OpenAPI document, and that all tests use it."""
+"""Tests of the checks of responses against the OpenAPI document, and that all tests use them."""
 
 import re
 from collections.abc import Callable
@@ -36,11 +36,11 @@ OPTIONAL = {
     "ErrorBody": "the model's server may write it",
     "SummaryOut": "the route leaves out what a series has not",
 }
-"""Schemas that only answers use and that have optional fields, each with the reason."""
+"""Schemas that only responses use and that have optional fields, each with the reason."""
 
 
 class Thing(BaseModel):
-    """An answer of the test application."""
+    """A response of the test application."""
 
     name: str
     size: int | None = None
@@ -75,7 +75,7 @@ def client() -> CheckedClient:
 
     @router.get("/secret", include_in_schema=False)
     def secret() -> None:
-        """Answer, but without a place in the OpenAPI document."""
+        """Return nothing; the route is not in the OpenAPI document."""
 
     app = DescribedApp(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_routes(router)
@@ -114,7 +114,7 @@ COUNTS: dict[str, Any] = {"accepted": 1, "dropped_bytes": 0, "taken": 1, "status
 
 @pytest.fixture
 def ask() -> Callable[[httpx.Response], httpx.Response]:
-    """Return a function that reports metrics to a fake, which gives the answer passed to it."""
+    """Return a function that sends metrics to a fake server, which responds with its argument."""
 
     def ask(given: httpx.Response) -> httpx.Response:
         server = FakeServer().on(f"POST tasks/{PROJECT}/metrics", given)

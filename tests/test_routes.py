@@ -1,4 +1,4 @@
-"""Tests that each route has one guard, and lets in exactly those whom the access table names."""
+"""Tests that each route has one guard, which admits exactly the users in the access table."""
 
 import re
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ class TestGuards:
 
 @pytest.fixture
 def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
-    """Return the factory of projects and their people."""
+    """Return the factory of worlds: projects with their objects and users."""
     return WorldFactory(session, home)
 
 
@@ -112,7 +112,7 @@ def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
 def test_route_lets_in_exactly_the_people_of_the_table(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Each person asks for their own or their project's object, and for that of others."""
+    """Each user requests an object of their own or their project, and one of another project."""
     if access.method in READING:
         own, foreign = worlds.share("own"), worlds.share("foreign")
     else:

@@ -1,8 +1,8 @@
 """A tiny language model for tests: created in a second, without download, always the same.
 
 It has two Llama layers with random weights, a byte-level BPE tokenizer of a few hundred tokens, and
-a ChatML template. As in SmolLM2, ``pad == eos``: code that masks by token instead of by position
-fails.
+a ChatML template. As in SmolLM2, ``pad == eos``: code that masks padding by token instead of by
+position fails.
 """
 
 from pathlib import Path

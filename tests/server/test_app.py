@@ -1,4 +1,4 @@
-"""Tests of the application's composition: the rate limit of each route."""
+"""Tests of the composed application: the rate limit of each route."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ HARMLESS = {
     "GET /api/v1/health/details",
     *(key for key in PUBLIC if key.endswith("/v1/{path:path}")),
 }
-"""Public routes that accept nothing that could be guessed. Extend this set only deliberately."""
+"""Public routes where nothing could be guessed. Extend this set only deliberately."""
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ class SecondFactor(Resource, TotpOut):
 
 
 class Enrolment(Resource, EnrolmentOut):
-    """The secret that an authenticator app needs; ``uri`` is for its QR code."""
+    """A new secret for an authenticator app; ``uri`` is the content of the QR code to scan."""
 
 
 class Link(Resource, LinkOut):
@@ -41,8 +41,8 @@ class Link(Resource, LinkOut):
 class Invitation(Resource, InvitationOut):
     """An invitation, whose link creates one account.
 
-    ``token``, ``link`` and ``sent`` are set only in the answer to its creation. ``sent`` is true if
-    a message with the link is on its way.
+    ``token``, ``link`` and ``sent`` are set only on the object that :meth:`Invitations.create`
+    returns. ``sent`` is true if the platform is sending an email with the link.
     """
 
     token: str | None = Field(None, repr=False)
@@ -66,7 +66,15 @@ class Invitations(Group):
         project_role: str | None = None,
         days: int | None = None,
     ) -> Invitation:
-        """Invite a person, optionally with a global role, or to a project with a role in it."""
+        """Invite a person, optionally with a global role, or to a project with a role in it.
+
+        Args:
+            email: the email address of the person.
+            role: the global role of the new account; by default ``user``.
+            project: the project to invite to; requires ``project_role``.
+            project_role: the role in the project; requires ``project``.
+            days: days until the link expires, from 1 to 90; by default the platform's setting.
+        """
         body = {
             "email": email,
             "role": role,
@@ -88,7 +96,7 @@ class Invitations(Group):
         self._http.request("POST", "auth/accept-invitation", json=body, authenticated=False)
 
     def list(self, *, only_open: bool | None = None, limit: int | None = None) -> Pages[Invitation]:
-        """List invitations, newest first."""
+        """List invitations, newest first; with ``only_open``, only those that are still open."""
         return self._pages(Invitation, "invitations", only_open=only_open, limit=limit)
 
 
@@ -114,7 +122,10 @@ class Account(Group):
         return self._get(SecondFactor, "users/me/totp")
 
     def enrol_second_factor(self, password: str) -> Enrolment:
-        """Request a secret for an authenticator app; it has no effect until it is confirmed."""
+        """Request a secret for an authenticator app.
+
+        The second factor is enabled only by :meth:`confirm_second_factor`.
+        """
         return self._make(Enrolment, self._http.post("users/me/totp", {"password": password}))
 
     def confirm_second_factor(self, code: str) -> list[str]:
@@ -124,13 +135,21 @@ class Account(Group):
     def renew_recovery_codes(
         self, *, password: str | None = None, code: str | None = None
     ) -> list[str]:
-        """Replace the recovery codes; requires the password or a code."""
+        """Replace the recovery codes, and return the new ones.
+
+        Proof that the account is yours is required: the password, a code of the authenticator app,
+        or a recovery code.
+        """
         return _codes(self._http.post("users/me/totp/recovery-codes", _proof(password, code)))
 
     def disable_second_factor(
         self, *, password: str | None = None, code: str | None = None
     ) -> None:
-        """Disable the second factor; requires the password or a code."""
+        """Disable the second factor.
+
+        Proof that the account is yours is required: the password, a code of the authenticator app,
+        or a recovery code.
+        """
         self._http.post("users/me/totp/disable", _proof(password, code))
 
     def change_email(self, email: str, password: str) -> None:
@@ -144,16 +163,19 @@ class Account(Group):
         self._http.request("POST", "auth/register", json=body, authenticated=False)
 
     def forgot_password(self, email: str) -> None:
-        """Request a link that sets a new password.
+        """Request an email with a single-use link that sets a new password.
 
-        The answer does not reveal if an account with this address exists.
+        The response does not reveal if an account with this address exists.
         """
         self._http.request(
             "POST", "auth/forgot-password", json={"email": email}, authenticated=False
         )
 
     def reset_password(self, token: str, new_password: str) -> None:
-        """Set a new password with the token of a link, and end all sessions of the account."""
+        """Set a new password with the token of a password-reset link.
+
+        All sessions of the account end.
+        """
         body = {"token": token, "new_password": new_password}
         self._http.request("POST", "auth/reset-password", json=body, authenticated=False)
 

@@ -19,7 +19,7 @@ from aiplatform.protocol.validation_errors import message_of, place_of
 
 
 class Connection:
-    """A server and the settings that all groups share; the client is one.
+    """The connection to a server, with the settings that all groups share; a client is one.
 
     Groups and resources know only this much of a client, so that their modules import each other
     in one direction. Only :class:`~aiplatform.client.client.Client` knows all groups. A group that
@@ -41,10 +41,10 @@ class Connection:
 
 
 class Resource(Shape):
-    """An object of the server as it was when read, tied to the client that read it.
+    """An object of the server, as it was when it was read, with a link to the client that read it.
 
-    Answers are read with :meth:`~aiplatform.protocol.shapes.shape.Shape.read_answer`: fields that a
-    newer server adds can be read as attributes, too.
+    Responses are parsed by :meth:`~aiplatform.protocol.shapes.shape.Shape.read_answer`: fields that
+    a newer server adds can be read as attributes, too.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -59,7 +59,7 @@ class Resource(Shape):
 
     @property
     def etag(self) -> str | None:
-        """The ETag for conditional updates; None unless the resource was read by itself."""
+        """The ETag for conditional updates; None if the resource came from a list."""
         return self._etag
 
     def bind(self, client: Connection, etag: str | None = None) -> None:
@@ -68,7 +68,7 @@ class Resource(Shape):
         self._etag = etag
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Return only name and state: a complete resource may fill pages."""
+        """Return only name and state, because all fields of a resource may fill pages."""
         return summary(self)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Resource(Shape):
 
 
 def purge_time(response: httpx.Response) -> datetime | None:
-    """Return until when a deleted resource can be restored; None if it is gone for good."""
+    """Return the time until which a deleted resource can be restored; None if it can't be."""
     header = response.headers.get("purge-after")
     return None if header is None else datetime.fromisoformat(header)
 
@@ -114,10 +114,10 @@ class Group:
         return resource
 
     def _read(self, kind: type[S], data: Any) -> S:
-        """Return an answer as a shape.
+        """Convert the JSON of a response to an object of the class ``kind``.
 
         Raises:
-            UnexpectedAnswer: if it can't be read as this shape.
+            UnexpectedAnswer: if it does not have the fields of this class.
         """
         try:
             return kind.read_answer(data)
@@ -142,7 +142,7 @@ class Group:
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
     def _shapes(self, kind: type[S], path: str, **params: Any) -> Pages[S]:
-        """List objects that are only read, and need no methods."""
+        """List objects that only contain data and have no methods."""
         return Pages(
             lambda cursor, size: self._http.get(path, cursor=cursor, limit=size, **params),
             lambda item: self._read(kind, item),

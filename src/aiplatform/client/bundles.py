@@ -27,7 +27,7 @@ IGNORED_DIRECTORIES = frozenset(
 """Names of directories that are never packed."""
 
 VENV_MARK = "pyvenv.cfg"
-"""The file that marks a virtual environment, whatever the environment's name."""
+"""Name of a file that every virtual environment contains, whatever its directory is called."""
 
 LEAVE_OUT = "Exclude it in .gitignore, or name a smaller directory (--directory)."
 CHECK_GITIGNORE = "Files that .gitignore excludes are not packed."
@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 
 class Bundle(Resource, BundleOut):
-    """Code that scripts run. ``size`` and ``unpacked_bytes`` are in bytes."""
+    """A code bundle, which scripts run; ``size`` and ``unpacked_bytes`` are in bytes."""
 
     def download(self, directory: Path | str = ".") -> Path:
         """Download the archive into a directory, and check it against its hash."""
@@ -46,7 +46,7 @@ class Bundle(Resource, BundleOut):
         )
 
     def delete(self) -> None:
-        """Delete the bundle; refused while a task uses or will use it."""
+        """Delete the bundle; the server rejects this while a waiting or running task needs it."""
         self._client.transport.request("DELETE", f"bundles/{self.uuid}")
 
 

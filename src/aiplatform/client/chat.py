@@ -15,7 +15,7 @@ from aiplatform.language import tr
 CHAT = "/v1/chat/completions"
 _FIRST_TOKEN_SECONDS = 300.0
 ANSWER_SECONDS = 1800.0
-"""Seconds to wait for a complete answer, which is sent only after its last token."""
+"""Seconds to wait for a complete answer, which the server sends only after its last token."""
 
 Messages = str | Sequence[Mapping[str, Any]]
 """A question as text, or a conversation of ``{"role": …, "content": …}``."""
@@ -23,7 +23,7 @@ Messages = str | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ChatReply:
-    """A complete answer. ``raw`` is the JSON that the server sent."""
+    """The complete answer of a model; ``raw`` is the JSON that the server sent."""
 
     text: str
     finish_reason: str | None = None
@@ -98,7 +98,7 @@ class ChatStream:
 def chat_body(
     model: str, messages: Messages, *, stream: bool, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the body of a request in the format of OpenAI's interface."""
+    """Return the body of a chat request in the format of OpenAI's API."""
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     body = {"model": model, "messages": list(messages), "stream": stream, **parameters}
@@ -108,7 +108,7 @@ def chat_body(
 
 
 def reply_from(answer: Any) -> ChatReply:
-    """Convert an OpenAI ``chat.completion`` to a reply."""
+    """Convert the JSON of an OpenAI ``chat.completion`` to a reply."""
     try:
         choice = answer["choices"][0]
         return ChatReply(

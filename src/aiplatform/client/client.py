@@ -56,7 +56,7 @@ class Client(Connection):
             ``aiplatform login``. Only a session is renewed when it expires.
         project: the project for operations that need one and are not given one. By default
             ``AIPLATFORM_PROJECT``.
-        timeout: seconds without an answer after which a request fails.
+        timeout: seconds without a response after which a request fails.
         language: the language of the server's messages, ``en`` or ``zh``.
         credentials: the file that stores the sessions. By default ``AIPLATFORM_CREDENTIALS``, then
             a file in the user's configuration directory.
@@ -122,7 +122,7 @@ class Client(Connection):
     def access_token(self) -> str:
         """Return a token for other programs, such as ``OpenAI(api_key=client.access_token)``.
 
-        A token expires; call this method again then.
+        The token expires after a while; then call this method again.
         """
         return self.transport.tokens.current()
 
@@ -168,7 +168,7 @@ class Client(Connection):
 
         Raises:
             ClientError: if the server has no single sign-on, or the user did not finish in time.
-            Unauthenticated: if the sign-in was refused.
+            Unauthenticated: if the server or the provider rejected the login.
         """
         offer = decoded(self.transport.request("GET", "auth/oidc", authenticated=False))
         if not offer["enabled"]:
@@ -211,7 +211,7 @@ class Client(Connection):
         return self.users.me()
 
     def health(self) -> dict[str, Any]:
-        """Return the state of the server in detail; needs no login."""
+        """Return the state of the server and of each of its parts; needs no login."""
         # An unhealthy server answers 503, with the same document.
         response = self.transport.request(
             "GET", "health/details", authenticated=False, accept_errors=True
@@ -244,8 +244,8 @@ class Client(Connection):
 
         Everything that is logged is first written to files, and a thread sends it. Therefore the
         loop neither waits for the server nor fails with it. The thread retries while the server is
-        away. Anything that is not sent when the run ends can be sent by ``aiplatform runs sync``;
-        nothing is stored twice.
+        unreachable. Records that were not sent when the run ended can be sent later by
+        ``aiplatform runs sync``; nothing is stored twice.
 
         Args:
             name: the name of the run.
@@ -261,7 +261,8 @@ class Client(Connection):
             capture_output: also write the output of the program to the run's log.
 
         Raises:
-            ApiError: if the server refuses the run. A server that is away causes no error.
+            ApiError: if the server rejects the run. An unreachable server is no error: the run is
+                sent when the server can be reached.
         """
         return self.external.begin(
             name,
@@ -287,7 +288,7 @@ class Client(Connection):
         self.close()
 
     def __repr__(self) -> str:
-        """Leave out the token: clients end up in logs and notebooks."""
+        """Return a text without the token, because clients end up in logs and notebooks."""
         return f"Client(url={self.url!r})"
 
     def _use_kept_login(self, token: str | None) -> None:

@@ -44,7 +44,7 @@ class Session:
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
-        """Leave out the tokens: sessions end up in logs and notebooks."""
+        """Return a text without the tokens, because sessions end up in logs and notebooks."""
         return f"Session(url={self.url!r}, username={self.username!r})"
 
 
@@ -57,7 +57,7 @@ def default_path() -> Path:
 
 
 class CredentialStore:
-    """The sessions by server address, and the address of the last login."""
+    """The file of login sessions by server address, and the address of the last login."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
@@ -72,7 +72,7 @@ class CredentialStore:
         )
 
     def read(self, url: str) -> Session | None:
-        """Return the stored session for ``url``, or None."""
+        """Return the stored session for ``url``; None if there is none."""
         kept = self._read()["sessions"].get(url)
         if kept is None:
             return None
@@ -88,7 +88,7 @@ class CredentialStore:
 
         Args:
             session: the session to store.
-            make_current: use this server when no other is named.
+            make_current: use this server if a later command or client names none.
             home: the directory of the platform, if `aiplatform up` runs it on this machine.
         """
         content = self._read()
@@ -105,7 +105,10 @@ class CredentialStore:
             self._write(content)
 
     def project(self, url: str) -> tuple[str, str] | None:
-        """Return uuid and name of the project that commands use with ``url``, or None."""
+        """Return uuid and name of the project that commands use with ``url``, or None.
+
+        None means that no project is chosen.
+        """
         kept = self._read().get("projects", {}).get(url)
         if not isinstance(kept, dict):
             return None
@@ -124,7 +127,7 @@ class CredentialStore:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Exclude other threads and processes while a session is replaced."""
+        """Hold a lock against other threads and processes while a session is replaced."""
         self._make_directory()
         with file_lock(self.path.with_suffix(".lock"), seconds=_LOCK_SECONDS):
             yield

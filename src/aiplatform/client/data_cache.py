@@ -1,8 +1,8 @@
 """A cache of dataset versions on this machine, fetched in parts that are named by their hashes.
 
 If a similar version is in the cache, only the parts that differ are downloaded. After an
-interrupted download, the parts that had arrived are recognised by their hashes, so no other record
-is needed.
+interrupted download, the parts that were received are recognised by their hashes, so no other
+record is needed.
 """
 
 import contextlib
@@ -41,24 +41,25 @@ def default_directory() -> Path:
 
 
 def default_limit() -> int:
-    """Return the limit in bytes: ``AIPLATFORM_CACHE_GB`` times 10^9, or 50 GB."""
+    """Return the limit of the cache in bytes: ``AIPLATFORM_CACHE_GB`` times 10^9, or 50 GB."""
     return int(float(os.environ.get("AIPLATFORM_CACHE_GB") or _DEFAULT_GB) * 1e9)
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A complete, verified file, and the number of bytes that were downloaded for it."""
+    """A complete, verified file of the cache; ``fetched`` is the number of downloaded bytes."""
 
     path: Path
     fetched: int
 
 
 class DataCache:
-    """Complete files, named by their hashes; several programs may use the cache at once.
+    """A directory of complete files, named by their hashes; several programs may use it at once.
 
     Args:
         directory: created if missing; readable only by its owner.
-        limit: bytes of all files. Beyond it, the least recently used files are removed.
+        limit: the largest size of all files in bytes. Beyond it, the least recently used files
+            are removed.
     """
 
     def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
@@ -76,8 +77,8 @@ class DataCache:
 
         Raises:
             CorruptDownload: if the server sends other bytes than it announced.
-            ApiError: if the server refuses or stays away. The next call uses the parts that have
-                arrived.
+            ApiError: if the server rejects the request, or can't be reached. The next call uses the
+                parts that were received.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.directory / f"{wanted.file_hash}.parquet"

@@ -223,7 +223,10 @@ class DatasetChanges(DatasetPaths):
     def delete_version(
         self, dataset: DatasetLike, version: str, *, project: ProjectLike | None = None
     ) -> None:
-        """Delete a version. Refused if another version was made from it, or a task has read it."""
+        """Delete a version.
+
+        The server rejects this if another version was made from it, or a task has read it.
+        """
         path = f"{self.path(dataset, project)}/versions/{segment(version)}"
         self._http.request("DELETE", path)
 

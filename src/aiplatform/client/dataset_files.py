@@ -1,4 +1,4 @@
-"""Versions as files (``download``, ``pull``) and the storage that they use."""
+"""Download of versions as files (``download``, ``pull``), and the storage that versions use."""
 
 import os
 import re
@@ -38,11 +38,11 @@ class DatasetFiles(DatasetPaths):
     ) -> Path:
         """Download a version as ``jsonl``, ``csv``, ``parquet``, ``original`` or ``quarantine``.
 
-        ``original`` is the uploaded file itself; ``quarantine`` are the rows of the upload that
-        could not be read.
+        ``original`` is the uploaded file itself; ``quarantine`` contains the rows of the upload
+        that could not be read.
 
         Returns:
-            The written file: ``destination``, or a file in it if that is a directory.
+            The path of the written file: ``destination``, or a file in it if that is a directory.
         """
         path = self._version_path(dataset, version, project)
         read = self._read(DatasetVersionOut, self._http.get(path))
@@ -77,7 +77,7 @@ class DatasetFiles(DatasetPaths):
 
         The file is kept in the cache (``AIPLATFORM_CACHE``, at most ``AIPLATFORM_CACHE_GB``), where
         the next call finds it. If a similar version is in the cache, only the parts that differ are
-        downloaded. An interrupted pull continues where it stopped. Several programs may pull at
+        downloaded. An interrupted download continues where it stopped. Several programs may pull at
         once.
 
         Args:
@@ -89,7 +89,7 @@ class DatasetFiles(DatasetPaths):
             cache: another cache than the default one.
 
         Raises:
-            CorruptDownload: if other bytes arrive than the server announced.
+            CorruptDownload: if the received file has another hash than the server announced.
         """
         path = self._version_path(dataset, version, project)
         data = self._http.get(f"{path}/parts")
@@ -120,14 +120,18 @@ class DatasetFiles(DatasetPaths):
         return self._read(DatasetOut, self._http.get(f"datasets/{dataset}")).name
 
     def storage(self, project: ProjectLike | None = None) -> StorageReport:
-        """Return the storage of a project's datasets: as downloaded, as charged, and as stored."""
+        """Return the storage that a project's datasets use, in bytes.
+
+        ``logical`` is the size of the files as downloaded, ``charged`` counts towards the quota,
+        and ``stored`` counts shared data only once.
+        """
         path = f"{Projects(self._client).path(project)}/datasets/storage"
         return StorageReport.model_validate(self._http.get(path))
 
     def storage_of(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None
     ) -> DatasetStorage:
-        """Return the storage that one dataset uses, version by version."""
+        """Return the storage that each version of one dataset uses, in bytes."""
         return DatasetStorage.model_validate(
             self._http.get(f"{self.path(dataset, project)}/storage")
         )

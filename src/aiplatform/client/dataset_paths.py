@@ -1,4 +1,4 @@
-"""Paths of datasets and versions in the API, from the ways in which callers name them."""
+"""Paths of datasets and versions in the API, from the names, uuids or objects that callers give."""
 
 from functools import partial
 from typing import Any
@@ -18,17 +18,20 @@ class DatasetPaths(Group):
     """The methods of ``client.datasets`` that find a dataset or version."""
 
     def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
-        """Return the reference for a task spec; without a version, it means the current one."""
+        """Return the reference to a dataset version for a task spec.
+
+        If ``dataset`` names no version, the reference means the current version.
+        """
         return DatasetRef(
             dataset=self.resolve(dataset, project), version=self._parent(dataset, None)
         )
 
     def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str:
-        """Return the path of the dataset in the API."""
+        """Return the path of a dataset in the API."""
         return f"datasets/{self.resolve(dataset, project)}"
 
     def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a dataset."""
+        """Return the uuid of a dataset, which is searched by name if necessary."""
         if isinstance(dataset, DatasetOut):
             return dataset.uuid
         if isinstance(dataset, DatasetVersionOut):

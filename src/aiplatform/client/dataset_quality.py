@@ -15,7 +15,7 @@ from aiplatform.protocol.shapes.datasets import ReportOut
 
 
 class QualityReportInfo(Resource, ReportOut):
-    """A quality report that was made of a version."""
+    """The facts about a quality report of a version, without the report itself."""
 
 
 class DatasetQuality(DatasetPaths):
@@ -31,7 +31,8 @@ class DatasetQuality(DatasetPaths):
     ) -> dict[str, Any]:
         """Return a quality report of a version, by default of the current one.
 
-        ``made`` is the uuid of one of :meth:`reports`; by default the newest report is returned.
+        ``made`` is the uuid of a report that :meth:`reports` lists; by default the newest report is
+        returned.
         """
         path = f"{self._version_path(dataset, version, project)}/report"
         return dict(self._http.get(path, made=_text(made)) or {})
@@ -55,8 +56,8 @@ class DatasetQuality(DatasetPaths):
             project: the project in which to look up a name.
             base_model: the model whose tokenizer counts the tokens.
             max_length: tokens beyond which the report calls a row too long.
-            against: evaluation data (``"held-out@v2"``). None of its rows may be trained on.
-            benchmarks: benchmark data. Not even a passage of it may be trained on. Without
+            against: evaluation data (``"held-out@v2"``), of which no row may be trained on.
+            benchmarks: benchmark data, of which not even a passage may be trained on. Without
                 ``against`` and ``benchmarks``, the data of the dataset's last report is compared
                 again.
         """
@@ -112,7 +113,7 @@ class DatasetQuality(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue the task of :meth:`fix`; its ``result`` will contain the ``version``."""
+        """Queue the task of :meth:`fix`; after its end, ``result`` contains the new ``version``."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
 
@@ -200,7 +201,10 @@ class DatasetQuality(DatasetPaths):
         return self._http.request("GET", f"{path}/report/page", params=wanted).text
 
     def gate(self, *, project: ProjectLike | None = None) -> dict[str, Any]:
-        """Return the project's quality gate: ``min_score``, ``forbid_errors``, ``limits``."""
+        """Return the rules of the project's quality gate.
+
+        They are ``min_score``, ``forbid_errors`` and ``limits``.
+        """
         return dict(self._http.get(f"{Projects(self._client).path(project)}/dataset-gate"))
 
     def set_gate(

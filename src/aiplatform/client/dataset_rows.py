@@ -13,7 +13,7 @@ from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps
 
 Where: TypeAlias = "str | Sequence[str | Mapping[str, Any]]"
-"""A filter such as ``score >= 0.5``, or several conditions that must all be met."""
+"""A filter such as ``score >= 0.5``, or several conditions; a row must meet all of them."""
 
 
 def conditions_of(where: Where) -> Sequence[str | Mapping[str, Any]]:
@@ -22,7 +22,7 @@ def conditions_of(where: Where) -> Sequence[str | Mapping[str, Any]]:
 
 
 class PlacedRow(NamedTuple):
-    """A row and its position in the version (from 0), which ``patch`` takes."""
+    """A row and its position in the version, from 0; :meth:`Datasets.patch` needs the position."""
 
     place: int
     row: dict[str, Any]
@@ -98,13 +98,12 @@ class DatasetRows(DatasetPaths):
         Args:
             dataset: the dataset.
             version: a version or tag; by default the current version.
-            offset: the position of the first row.
+            offset: the position, from 0, of the first row to return.
             search: only rows that contain this text in some column; case is ignored.
             where: only rows that meet all conditions, as in :meth:`filter`.
-            finding: only rows with this finding of the quality report, by its code. The first call
-                for a version searches them, which takes as long as the report.
-            places: return each row as a :class:`PlacedRow`, ``(place, row)``; :meth:`patch` takes
-                places.
+            finding: only rows with this finding of the quality report, by its code. The first such
+                call for a version searches all its rows, which takes as long as a report.
+            places: return each row as a :class:`PlacedRow`, with its position for :meth:`patch`.
             project: the project in which to look up a name.
             limit: the largest number of rows to return.
         """
@@ -169,8 +168,8 @@ class DatasetRows(DatasetPaths):
     ) -> list[dict[str, Any]] | list[PlacedRow]:
         """Return rows of a version drawn at random, at most 200; the same seed draws the same rows.
 
-        With ``finding``, only rows with this finding of the quality report are drawn. ``places`` is
-        as in :meth:`rows`.
+        With ``finding``, only rows with this finding of the quality report are drawn. With
+        ``places``, each row is returned with its position, as in :meth:`rows`.
         """
         path = self._version_path(dataset, version, project)
         path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
@@ -194,7 +193,7 @@ class DatasetRows(DatasetPaths):
         Args:
             dataset: the dataset.
             before: a version or tag.
-            after: another one; by default the current version.
+            after: another version or tag; by default the current version.
             key: the column that identifies rows. Without it, rows are only added or removed, never
                 changed.
             kinds: only these kinds of differences: ``added``, ``removed``, ``changed``.

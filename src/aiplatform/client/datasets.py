@@ -34,7 +34,7 @@ _REPORTS_SEARCHED = 50
 
 
 class Dataset(PullMixin, Resource, DatasetOut):
-    """A dataset, with the facts about its current version."""
+    """A dataset, with information about its current version."""
 
     def refresh(self) -> "Dataset":
         """Read the dataset again."""
@@ -75,7 +75,11 @@ class Dataset(PullMixin, Resource, DatasetOut):
         return Datasets(self._client).update(self, **changes)
 
     def delete(self) -> datetime | None:
-        """Delete the dataset with all its versions. Return until when it can be restored."""
+        """Delete the dataset with all its versions.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         return Datasets(self._client).delete(self)
 
 
@@ -114,9 +118,9 @@ class Datasets(
             base_model: the model whose tokenizer counts the tokens in the quality report.
             max_length: tokens beyond which the report calls a row too long.
             progress: called with the bytes that are sent and the bytes in total.
-            resumable: send a file in pieces, so that a broken connection costs only one of them,
-                and the same call continues the upload within a day. By default for files of 64 MiB
-                and more.
+            resumable: send a file in pieces. After a lost connection, only one piece is sent again,
+                and within a day the same call continues the upload. By default, this is used for
+                files of 64 MiB and more.
             reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         body = body_of(data, progress)
@@ -150,7 +154,11 @@ class Datasets(
     def delete(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None
     ) -> datetime | None:
-        """Delete the dataset with all its versions. Return until when it can be restored."""
+        """Delete the dataset with all its versions.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         if self._parent(dataset, None) is not None:
             raise ValueError("this deletes all versions; delete_version() deletes one")
         return purge_time(self._http.request("DELETE", self.path(dataset, project)))
@@ -169,8 +177,8 @@ class Datasets(
             dataset: the dataset.
             project: the project in which to look up a name.
             timeout: seconds to wait at most; None waits as long as the report is being made.
-            on_event: called with an event of kind ``waiting`` if something keeps the report's task
-                from starting.
+            on_event: called with an event of kind ``waiting`` while the report's task can't start;
+                the event says why.
 
         Raises:
             NotReady: if the report failed, or its task was cancelled.
@@ -211,9 +219,9 @@ class Datasets(
         return ready
 
     def _find_pending_report(self, dataset: Dataset) -> UUID | None:
-        """Return the pending task that will make the dataset's report, or None.
+        """Return the uuid of the pending task that will make the dataset's report.
 
-        None is also returned if the user may not read tasks.
+        Returns None if there is no such task, or if the user may not read tasks.
         """
         queued = Tasks(self._client).list(
             project=dataset.project, type=TaskType.DATA_QUALITY, status=TaskStatus.PENDING

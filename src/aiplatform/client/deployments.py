@@ -1,4 +1,4 @@
-"""Deployments: models that are served."""
+"""Deployments: models that the platform serves."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,7 +34,7 @@ _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
 
 class Deployment(Resource, DeploymentOut):
-    """A model that is served, or was."""
+    """A deployment: a model that is, or was, served under a name."""
 
     # The SDK shows the parts of these as plain JSON.
     options: dict[str, Any] = {}  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class Deployment(Resource, DeploymentOut):
         timeout: float | None = 300.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
-        """Wait until the deployment answers, see :meth:`Deployments.wait_ready`."""
+        """Wait until the deployment is ready for requests, see :meth:`Deployments.wait_ready`."""
         return Deployments(self._client).wait_ready(self, timeout, on_event)
 
     def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
@@ -61,7 +61,7 @@ class Deployment(Resource, DeploymentOut):
         return Deployments(self._client).start(self)
 
     def stop(self) -> "Deployment":
-        """Stop the deployment, after it has answered the requests in progress."""
+        """Stop the deployment after it has answered its running requests."""
         return Deployments(self._client).stop(self)
 
     def restart(self) -> "Deployment":
@@ -134,7 +134,7 @@ class Deployments(Group):
         precision: str | None = None,
         resources: Resources | None = None,
     ) -> Deployment:
-        """Serve a model; requests call it by ``name``.
+        """Create a deployment that serves a model; requests select it by ``name``.
 
         ``model`` may be the task of a training, whose model is then served as soon as it exists.
         The deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
@@ -175,7 +175,7 @@ class Deployments(Group):
         return self._act(deployment, "start", project)
 
     def stop(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
-        """Stop a deployment, after it has answered the requests in progress."""
+        """Stop a deployment after it has answered its running requests."""
         return self._act(deployment, "stop", project)
 
     def restart(
@@ -194,8 +194,8 @@ class Deployments(Group):
         """Serve another model under the same name, without downtime.
 
         A server with the new model starts beside the current one, and takes over when it is ready.
-        The current one completes the answers that it has begun. If the new server fails to start,
-        the current one continues, and ``update_error`` contains the reason. To go back, update to
+        The current server completes its running answers. If the new server fails to start, the
+        current server continues, and ``update_error`` contains the reason. To go back, update to
         the former model.
 
         Returns:
@@ -221,8 +221,8 @@ class Deployments(Group):
         Args:
             deployment: the deployment.
             timeout: seconds to wait at most; the update continues.
-            on_event: called with an event of kind ``waiting`` if something keeps the new server
-                from starting.
+            on_event: called with an event of kind ``waiting`` while the new server can't start; the
+                event says why.
             project: the project in which to look up a name.
 
         Raises:
@@ -275,13 +275,13 @@ class Deployments(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
-        """Wait until a deployment answers.
+        """Wait until a deployment is ready for requests.
 
         Args:
             deployment: the deployment.
             timeout: seconds to wait at most.
-            on_event: called with an event of kind ``waiting`` if something keeps its server from
-                starting.
+            on_event: called with an event of kind ``waiting`` while its server can't start; the
+                event says why.
             project: the project in which to look up a name.
 
         Raises:
@@ -389,7 +389,7 @@ class Deployments(Group):
             deployment: the deployment.
             messages: a question, or a conversation of ``{"role": …, "content": …}``.
             stream: return the answer in pieces while it is generated.
-            base: let the base model answer, without the adapter.
+            base: send the messages to the base model, without the adapter.
             project: the project in which to look up a name.
             parameters: ``max_tokens``, ``temperature`` and other parameters of OpenAI's interface.
         """

@@ -29,16 +29,16 @@ LABELS = (
     "type",
     "kind",
 )
-"""Fields that name a resource; the first one that it has is its label."""
+"""Fields that name a resource; the first of them that a resource has is its label."""
 
 HIDDEN_STATES = frozenset({"ready", "active"})
 """States that are not shown, because most resources have them."""
 
 LABEL_LENGTH, TEXT_LENGTH = 60, 120
-"""Characters shown of a label, and of any other value."""
+"""Largest number of characters shown of a label, and of any other value."""
 
 ITEMS_SHOWN, ROWS_SHOWN, FIELDS_SHOWN = 20, 50, 5
-"""Items shown of a list (shell), rows of a table (notebook), fields of an unlabelled resource."""
+"""Largest numbers shown: items of a list, rows of a notebook table, fields of other resources."""
 
 
 class UnquotedText(str):
@@ -204,7 +204,7 @@ STATE_TEXTS: Mapping[str, Callable[[Any], str]] = {
     "row_count": _count_of("row"),
     "total": _count_of("point"),
 }
-"""Fields that describe a resource's state, and their text in its ``repr``, in this order."""
+"""Fields that describe a resource's state, in order, with functions that return their text."""
 
 
 def _item(item: object) -> str:

@@ -30,13 +30,13 @@ def download(
 ) -> Path:
     """Download ``path`` to the file ``destination``.
 
-    The content is verified by its SHA-256: ``sha256``, in hexadecimal, or the hash in the answer
+    The content is verified by its SHA-256: ``sha256``, in hexadecimal, or the hash in the response
     (``Repr-Digest``, RFC 9530). After a connection error, the download resumes where it stopped if
     the server supports ranges, or else starts again.
 
     Raises:
-        CorruptDownload: if the hash differs; ``destination`` is left as it was.
-        ApiError: if the server refuses or stays away.
+        CorruptDownload: if the hash differs; ``destination`` is not changed.
+        ApiError: if the server rejects the request, or can't be reached.
     """
     with AtomicFile(destination) as file:
         state = _Received(file)
@@ -72,13 +72,13 @@ class _Received:
         self.total: int | None = None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that request the rest, if the file has not changed in the meantime."""
+        """Return the headers that request the rest of the file, unless it has changed meanwhile."""
         if self.size and self._etag:
             return {"Range": f"bytes={self.size}-", "If-Range": self._etag}
         return {}
 
     def begin(self, response: httpx.Response) -> None:
-        """Process the headers of an answer, which contains the rest of the file or all of it."""
+        """Process the headers of a response, which contains the rest of the file or all of it."""
         content_range = response.headers.get("content-range", "")
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
         is_rest = (
@@ -100,7 +100,7 @@ class _Received:
         self._etag = etag if ranges and etag.startswith('"') else None
 
     def add(self, chunk: bytes) -> None:
-        """Append ``chunk``."""
+        """Append ``chunk`` to the file."""
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)

@@ -1,6 +1,6 @@
 """The exceptions of the SDK, with texts for the person who uses it.
 
-The server answers each refused request with an RFC 9457 problem document. Its status determines
+The server answers each rejected request with an RFC 9457 problem document. Its status determines
 which of the exceptions below is raised. Programs test the class or :attr:`ApiError.code`; people
 read ``str(error)``.
 """
@@ -25,10 +25,10 @@ class ClientError(Exception):
 
 
 class ApiError(ClientError):
-    """The server refused a request or could not be reached.
+    """The server rejected a request or could not be reached.
 
     Attributes:
-        status: the HTTP status; 0 if there was no answer.
+        status: the HTTP status; 0 if there was no response.
         code: the stable, dotted name of the problem, such as ``dataset.malformed``.
         title: the kind of problem.
         detail: the problem in this case, and what to do.
@@ -96,7 +96,7 @@ class RateLimited(ApiError):
 
 
 class ServerUnavailable(ApiError):
-    """The server did not answer, or answered that it is unavailable (502, 503, 504)."""
+    """The server could not be reached, or reported that it is unavailable (502, 503, 504)."""
 
     hint = (
         "Is it running? `aiplatform up` starts it. The address comes from --url, AIPLATFORM_URL or "
@@ -105,17 +105,17 @@ class ServerUnavailable(ApiError):
 
 
 class UnexpectedAnswer(ClientError):
-    """The server sent an answer that this version of the SDK cannot read."""
+    """The server sent a response that this version of the SDK can't read."""
 
     hint = "Is the address right, and are client and server of the same version?"
 
 
 class AmbiguousName(ClientError):
-    """A name, or a missing one, could mean several resources."""
+    """Several resources have the given name, or no name was given and the choice is unclear."""
 
 
 class CorruptDownload(ClientError):
-    """The received file has another hash or size than the server announced. It was not kept."""
+    """The hash or size of a received file differs from the announced one; it was deleted."""
 
     hint = "Try again; if it happens twice, a proxy or the storage damages files."
 
@@ -160,7 +160,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def error_from(response: httpx.Response) -> ApiError:
-    """Return the exception for an error response whose body was read."""
+    """Return the exception for an error response whose body has been read."""
     status = response.status_code
     document = _document(response)
     if document is None:
@@ -237,9 +237,9 @@ def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
 
 
 def _document(response: httpx.Response) -> dict[str, Any] | None:
-    """Return the problem document of a response, or None.
+    """Return the problem document of a response; None if it contains none.
 
-    The error format of OpenAI's interface is converted.
+    Errors in the format of OpenAI's API are converted.
     """
     try:
         body = json.loads(response.content)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """A server-sent event. ``id`` is the last one in the stream, also from an earlier event."""
+    """A server-sent event.
+
+    ``id`` is the last id that the stream has sent, perhaps with an earlier event.
+    """
 
     event: str
     data: str

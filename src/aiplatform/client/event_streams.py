@@ -22,21 +22,21 @@ def follow(
     silence: float,
     deadline: float | None = None,
 ) -> Iterator[ServerEvent | None]:
-    """Yield the events and heartbeats (``None``) of a stream, across reconnects and new tokens.
+    """Yield the events and heartbeats (``None``) of a stream; reconnect and renew tokens if needed.
 
-    The stream ends at ``deadline``, or when the caller stops. The caller knows which event is the
-    last.
+    The stream ends at ``deadline``, or when the caller stops to iterate: only the caller knows
+    which event is the last.
 
     Args:
         http: the connection to the server.
-        path: the path of the stream.
-        last_id: start after this event.
+        path: the path of the stream in the API.
+        last_id: start after the event with this id.
         silence: seconds without a byte after which a connection counts as broken.
         deadline: when to stop, by ``time.monotonic()``.
 
     Raises:
-        ServerUnavailable: if the server stays away for two minutes.
-        ApiError: if the user may not watch the stream, or no longer.
+        ServerUnavailable: if the server can't be reached for two minutes.
+        ApiError: if the user has no permission to watch the stream, or has lost it.
     """
     heard = time.monotonic()
     failures = 0
@@ -86,7 +86,7 @@ def _recover(http: Transport, problem: str, token: str) -> None:
     """Renew an expired token after the server ended a stream.
 
     Raises:
-        ApiError: if the reason is another one, or the session can't be renewed.
+        ApiError: if the stream ended for another reason, or the session can't be renewed.
     """
     document = data_of(problem)
     error = error_in(document, int(document.get("status") or 0))

@@ -55,7 +55,7 @@ class Experiment(Resource, ExperimentOut):
         return Experiments(self._client).clone(self, name, changes=changes)
 
     def archive(self) -> "Experiment":
-        """Archive the experiment: it is no longer listed by default, and can't start runs."""
+        """Archive the experiment: lists leave it out by default, and it can't start runs."""
         return self.update(archived=True)
 
     def unarchive(self) -> "Experiment":
@@ -196,8 +196,8 @@ class Experiments(Group):
             override_gate: the reason to train although the data fails the project's quality gate.
             git: the state of your source code, stored with the run; see
                 :func:`~aiplatform.client.git_state`.
-            after: tasks that must succeed before; if one fails, so does the run.
-            after_any: tasks that must end before, with any result.
+            after: tasks that must succeed before the run starts; if one fails, so does the run.
+            after_any: tasks that must end before the run starts, with any result.
         """
         given: Mapping[str, Any] = {
             "name": name,

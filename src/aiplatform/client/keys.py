@@ -13,7 +13,7 @@ from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut
 
 
 class Key(Resource, KeyOut):
-    """An API key. Only its ``prefix`` is stored in readable form."""
+    """An API key; of its secret text, only ``prefix`` can be read."""
 
     def revoke(self) -> None:
         """Revoke the key, so that requests with it are refused."""
@@ -25,7 +25,10 @@ class NewKey(Key, NewKeyOut):
 
 
 class Keys(Group):
-    """The operations on API keys (``client.keys``); ``user`` is for administrators."""
+    """The operations on API keys (``client.keys``).
+
+    With the argument ``user``, administrators work with the keys of another user.
+    """
 
     def create(
         self,

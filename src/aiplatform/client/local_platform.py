@@ -1,6 +1,6 @@
-"""Search for the server that a client uses if it is given no address.
+"""Search for the address of the server that a client uses.
 
-The first of these that exists:
+The first of these addresses that exists is used:
 
 1. the ``url`` argument, or ``--url`` of the command line
 2. ``AIPLATFORM_URL``

@@ -47,8 +47,8 @@ class Metrics(Group):
             experiment: an experiment whose newest tasks are added.
             points: the largest number of points per series. Points are left out so that peaks
                 remain.
-            first: the first step.
-            last: the last step.
+            first: the first step whose points are returned.
+            last: the last step whose points are returned.
             project: the project; by default the client's.
         """
         answer = self._ask(
@@ -63,7 +63,7 @@ class Metrics(Group):
         experiment: ExperimentLike | None = None,
         project: ProjectLike | None = None,
     ) -> list[TaskSummary]:
-        """Return summaries of the metrics of several tasks, of all series or only of ``keys``."""
+        """Return summaries of the metrics of several tasks: of all series, or only of ``keys``."""
         answer = self._ask("metrics/summary", keys, tasks, experiment, project)
         return self._make_all(TaskSummary, answer["tasks"])
 

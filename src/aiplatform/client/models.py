@@ -59,11 +59,15 @@ class Model(Resource, ModelOut):
         return Models(self._client).evaluate(self, dataset, **options)
 
     def lineage(self) -> dict[str, Any]:
-        """Return what the model was made from, see :meth:`Models.lineage`."""
+        """Return the data and models from which the model was made, see :meth:`Models.lineage`."""
         return Models(self._client).lineage(self)
 
     def delete(self) -> datetime | None:
-        """Delete the model. Return until when it can be restored."""
+        """Delete the model.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         return Models(self._client).delete(self)
 
 
@@ -158,7 +162,7 @@ class Models(Group):
         return model.model_copy(update={"task": self.start_import(model).uuid})
 
     def start_import(self, model: Model) -> Task:
-        """Queue the import of uploaded files; also to repeat an import that failed."""
+        """Queue the import of uploaded files, or repeat an import that has failed."""
         return self._make(Task, self._http.post(f"models/{model.uuid}/import"))
 
     def upload_file(
@@ -231,8 +235,8 @@ class Models(Group):
             project: the project; by default that of the model.
             name: the name of the task.
             priority: 1 to 10; higher priorities start first.
-            after: tasks that must succeed before, as in :meth:`Tasks.submit`.
-            after_any: tasks that must end before, as in :meth:`Tasks.submit`.
+            after: tasks that must succeed before the evaluation, as in :meth:`Tasks.submit`.
+            after_any: tasks that must end before the evaluation, as in :meth:`Tasks.submit`.
             fields: fields of :class:`~aiplatform.protocol.specs.EvaluationSpec`. With
                 ``pass_if=["loss<=2.0"]``, the task fails if the condition is not met.
         """
@@ -252,7 +256,11 @@ class Models(Group):
         )
 
     def delete(self, model: ModelLike, *, project: ProjectLike | None = None) -> datetime | None:
-        """Delete a model. Return until when it can be restored."""
+        """Delete a model.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         return purge_time(self._http.request("DELETE", f"models/{self.resolve(model, project)}"))
 
     def files(

@@ -84,11 +84,11 @@ class Notifications(Group):
         """Yield new notifications as they arrive, without end.
 
         With ``last_event_id`` (the ``event_id`` of a notification), the stream starts after that
-        one. After a connection error, the stream reconnects and continues where it stopped: nothing
-        is lost, and nothing is repeated.
+        notification. After a connection error, the stream reconnects and continues where it
+        stopped: nothing is lost, and nothing is repeated.
 
         Raises:
-            ServerUnavailable: if the server stays away for two minutes.
+            ServerUnavailable: if the server can't be reached for two minutes.
         """
         stream = follow(
             self._http, "notifications/stream", last_id=last_event_id, silence=_SILENCE_SECONDS

@@ -30,7 +30,7 @@ class Pages(Generic[T]):
 
     Args:
         fetch: returns the page after a cursor, with at most the given number of items.
-        make: converts an item of the server's answer.
+        make: converts an item of the server's response.
         limit: the largest number of items; by default there is no limit.
 
     Raises:
@@ -80,7 +80,7 @@ class Pages(Generic[T]):
             return html(self._refusal(error))
 
     def _refusal(self, error: Exception) -> str:
-        """Return the text to show for a list that can't be read."""
+        """Return the text that is shown instead of a list that can't be read."""
         return printable(f"<{type(self).__name__}: {error}>")
 
     def _items(self, page_size: int) -> Iterator[T]:

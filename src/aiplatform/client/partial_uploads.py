@@ -9,11 +9,10 @@ from aiplatform.protocol.shapes.datasets import UploadOut
 
 
 class PartialUpload(Resource, UploadOut):
-    """A resumable upload, sent in pieces; sizes are in bytes.
+    """A resumable upload, which is sent in pieces; sizes are in bytes.
 
-    ``name`` is the name of the dataset that the upload creates; ``dataset`` is the existing one
-    that gets a version. ``status`` is ``receiving``, then ``committed`` or ``refused``; ``result``
-    gives details.
+    ``name`` is set if the upload creates a dataset, ``dataset`` if it adds a version to an existing
+    one. ``status`` is ``receiving``, then ``committed`` or ``refused``; ``result`` gives details.
     """
 
     def cancel(self) -> None:
@@ -32,7 +31,7 @@ class PartialUploads(Group):
         return self._pages(PartialUpload, path, limit=limit)
 
     def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:
-        """Cancel an upload and delete what has arrived. A dataset that it already created stays.
+        """Cancel an upload and delete the received data. A dataset that it already created stays.
 
         Raises:
             NotFound: if there is no upload with this uuid.

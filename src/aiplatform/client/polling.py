@@ -24,7 +24,15 @@ def poll(
     first_interval: float = 0.25,
     max_interval: float = 2.0,
 ) -> T:
-    """Call ``fetch`` until ``done`` accepts its result, with increasing pauses.
+    """Call ``fetch`` until ``done`` accepts its result, with increasing pauses; return the result.
+
+    Args:
+        fetch: reads the current state from the server.
+        done: returns True if the state is the awaited one.
+        timeout: seconds to wait at most; None waits without limit.
+        what: the beginning of the error's text, such as "the deployment had not stopped".
+        first_interval: seconds between the first two calls.
+        max_interval: the longest pause, in seconds.
 
     Raises:
         WaitTimeout: after ``timeout`` seconds.
@@ -42,10 +50,10 @@ def poll(
 
 
 class WaitingReasonReporter:
-    """A caller of ``on_event`` whenever the reason why a task waits changes.
+    """A reporter that calls ``on_event`` whenever the reason why a task is waiting changes.
 
-    For callers that wait for a deployment, a report or a sweep by polling it. If the user may not
-    read tasks, no event is reported.
+    It is used while a caller waits for a deployment, a report or a sweep. If the user may not read
+    tasks, no event is reported.
     """
 
     def __init__(self, client: Connection, on_event: Callable[[TaskEvent], None] | None) -> None:
@@ -59,7 +67,7 @@ class WaitingReasonReporter:
         return self._on_event is not None
 
     def report(self, task: UUID | None) -> None:
-        """Read the task, and report its reason to wait unless that was reported before."""
+        """Read the task, and report the reason why it is waiting if that has changed."""
         if self._on_event is None or task is None:
             return
         try:

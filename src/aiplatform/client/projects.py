@@ -42,16 +42,20 @@ class Project(Resource, ProjectOut):
         return Projects(self._client).unarchive(self)
 
     def usage(self) -> "Usage":
-        """Return what the project uses of its quotas."""
+        """Return the project's quotas, and how much of each it uses."""
         return Projects(self._client).usage(self)
 
     def delete(self) -> datetime | None:
-        """Delete the project with everything in it. Return until when it can be restored."""
+        """Delete the project with everything in it.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         return Projects(self._client).delete(self)
 
 
 class Retention(Resource, RetentionOut):
-    """The retention policy of a project, and the amounts that the next cleanup frees.
+    """The retention policy of a project, and what the next cleanup will delete.
 
     Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
@@ -77,11 +81,14 @@ class ProjectInvitation(Resource, ProjectInvitationOut):
 
 
 class Access(Resource, AccessOut):
-    """The permissions of a user in a project, with the reasons."""
+    """The permissions of a user in a project, with their sources."""
 
 
 class Usage(Resource, ProjectUsageOut):
-    """The use of a project's quotas; its tasks may have priorities up to ``max_priority``."""
+    """The quotas of a project, and how much of each it uses.
+
+    ``max_priority`` is the highest priority that the project's tasks may have.
+    """
 
 
 ProjectLike = Project | UUID | str
@@ -128,11 +135,11 @@ class Projects(Group):
         return self._make(Project, self._http.post(f"{self.path(project)}/unarchive"))
 
     def usage(self, project: ProjectLike | None = None) -> Usage:
-        """Return what a project uses of its quotas."""
+        """Return a project's quotas, and how much of each it uses."""
         return self._make(Usage, self._http.get(f"{self.path(project)}/usage"))
 
     def retention(self, project: ProjectLike | None = None) -> Retention:
-        """Return the retention policy of a project, and what the next cleanup frees.
+        """Return the retention policy of a project, and what the next cleanup will delete.
 
         The policy is ``config["retention"]`` of the project: ``log_days``, ``telemetry_days``,
         ``checkpoint_days`` (None keeps the data for good), ``checkpoints_last`` and
@@ -164,7 +171,11 @@ class Projects(Group):
         return self._make(Usage, decoded(response))
 
     def delete(self, project: ProjectLike) -> datetime | None:
-        """Delete a project with everything in it. Return until when it can be restored."""
+        """Delete a project with everything in it.
+
+        Returns:
+            The time until which it can be restored from the bin; None if it is gone for good.
+        """
         return purge_time(self._http.request("DELETE", self.path(project)))
 
     def members(self, project: ProjectLike, *, limit: int | None = None) -> Pages[Member]:
@@ -248,7 +259,7 @@ class Projects(Group):
         return self._make(Project, self._http.post(f"{self.path(project)}/transfer", body))
 
     def access(self, project: ProjectLike, user: UUID | str) -> Access:
-        """Return the permissions that a user has in a project, with the reasons."""
+        """Return the permissions that a user has in a project, with their sources."""
         answer = self._http.get(f"{self.path(project)}/access", user=str(user))
         return self._make(Access, answer)
 

@@ -29,7 +29,7 @@ _lock = threading.Lock()
 
 
 def metrics(step: int, **values: float) -> None:
-    """Report values measured at one step."""
+    """Report metrics: values that were measured at one step."""
     _send(Metrics(step=step, values={name: float(value) for name, value in values.items()}))
 
 

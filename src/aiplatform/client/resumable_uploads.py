@@ -43,7 +43,7 @@ class ResumableUploads(Group):
         Args:
             project_path: the path of the project in the API.
             path: the file; it must not change during the upload.
-            facts: the parameters that a plain upload would have.
+            facts: the parameters of the request, the same as for an upload in one piece.
             progress: called with the bytes that are sent and the bytes in total.
             piece_bytes: the size of the pieces in bytes.
 
@@ -51,8 +51,8 @@ class ResumableUploads(Group):
             The new ``dataset`` and ``version``.
 
         Raises:
-            ApiError: if the server refuses the file or the user, or stays away. The same call
-                within a day continues the upload.
+            ApiError: if the server rejects the file or the user, or can't be reached. The same
+                call within a day continues the upload.
         """
         piece_bytes = piece_bytes or PIECE_BYTES
         note = _note_path(self._http.url, project_path, path, facts)

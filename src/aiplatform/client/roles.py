@@ -11,7 +11,7 @@ from aiplatform.protocol.shapes.identity import PermissionOut, RoleOut
 
 
 class PermissionInfo(Resource, PermissionOut):
-    """A permission; ``reaches_projects`` is true if a project role may contain it."""
+    """A permission; ``reaches_projects`` is true if roles within projects may contain it."""
 
 
 class Role(Resource, RoleOut):

@@ -51,7 +51,7 @@ class Comparison(Resource, ComparisonOut):
     """A comparison of experiments and runs; lists are in the order of ``items``."""
 
     def curve(self, key: str) -> dict[str, list[MetricPoint]]:
-        """Return a metric series of each run that has it, by the run's name."""
+        """Return the points of a metric for each run that has it, by the run's name."""
         found = {}
         for item in self.items:
             if item.run is not None:

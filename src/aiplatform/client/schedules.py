@@ -19,14 +19,17 @@ class Firing(Resource, FiringOut):
 
 
 class Schedule(Resource, ScheduleOut):
-    """A submission that is repeated, with the current permissions of the schedule's owner."""
+    """A task or run that is submitted at regular times.
+
+    It is submitted with the current permissions of the schedule's owner.
+    """
 
     def update(self, **changes: Any) -> "Schedule":
         """Change the schedule, see :meth:`Schedules.update`."""
         return Schedules(self._client).update(self, **changes)
 
     def enable(self) -> "Schedule":
-        """Enable the schedule. Times that passed while it was disabled are not made up for."""
+        """Enable the schedule. Times that were missed while it was disabled are skipped."""
         return self.update(enabled=True)
 
     def disable(self) -> "Schedule":
@@ -116,7 +119,7 @@ class Schedules(Group):
     ) -> Schedule:
         """Change name, cron, timezone, action, missed, overlap or enabled.
 
-        A user who changes more than to disable the schedule becomes its owner.
+        Any change except disabling the schedule makes the user its new owner.
         """
         return self._patch(Schedule, self.path(schedule, project), schedule, changes)
 

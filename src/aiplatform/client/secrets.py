@@ -23,7 +23,7 @@ class Secrets(Group):
         kind: SecretKind | str = SecretKind.GENERIC,
         project: ProjectLike | None = None,
     ) -> Secret:
-        """Store a secret under a name, and replace an earlier one."""
+        """Store a secret under a name, or replace the secret of this name."""
         body = {"value": value, "kind": str(kind)}
         path = f"{self._place(project)}/{segment(name)}"
         return self._make(Secret, decoded(self._http.request("PUT", path, json=body)))

@@ -24,10 +24,10 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
     Args:
         login_url: the server's address for logins.
         show: called with the address to open.
-        timeout: seconds that the user has.
+        timeout: seconds that the user has to log in.
 
     Raises:
-        Unauthenticated: if the server or its provider refuses.
+        Unauthenticated: if the server or the sign-on provider rejects the login.
         ClientError: if the user does not finish in time.
     """
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)

@@ -20,7 +20,7 @@ from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
 class Trial(TrialOut):
-    """One choice of parameters, and its result."""
+    """One trial of a sweep: the chosen parameters, and the result of the run with them."""
 
 
 class Sweep(Resource, SweepOut):
@@ -54,8 +54,8 @@ class Sweep(Resource, SweepOut):
         Args:
             timeout: how long to wait at most.
             interval: time between two requests.
-            on_event: called with an event of kind ``waiting`` if something keeps the next trial
-                from starting.
+            on_event: called with an event of kind ``waiting`` while the next trial can't start; the
+                event says why.
             on_change: called with the sweep after each request.
 
         Raises:
@@ -152,10 +152,10 @@ class Sweeps(Group):
     def register(self, sweep: SweepLike, name: str, *, project: ProjectLike | None = None) -> Model:
         """Register the best trial's model as the next version of ``name``.
 
-        If it is already a version of ``name``, that version is returned.
+        If this model is already a version of ``name``, that version is returned.
 
         Raises:
-            Conflict: if no trial has succeeded, or the best one's model is gone.
+            Conflict: if no trial has succeeded, or the model of the best trial was deleted.
         """
         answer = self._http.post(f"{self.path(sweep, project)}/register", {"name": name})
         return Models(self._client).get(str(answer["model"]))

@@ -21,7 +21,7 @@ def parquet_of(data: object) -> BinaryIO | None:
     """Write a table of pandas, Polars, Arrow or ``datasets`` to a temporary Parquet file.
 
     Returns:
-        The file, at its start; None if ``data`` is no such table.
+        The file, to be read from its start; None if ``data`` is not such a table.
 
     Raises:
         TypeError: for a ``datasets.DatasetDict``, which contains several tables.

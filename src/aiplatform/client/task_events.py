@@ -41,7 +41,7 @@ class TaskEvents(TaskPaths):
         error, it reconnects and continues where it stopped; nothing is repeated.
 
         Raises:
-            ServerUnavailable: if the server stays away for two minutes.
+            ServerUnavailable: if the server can't be reached for two minutes.
         """
         path = self.path(task, project)
         return (event for event in self._events(path, last_event_id, None) if event is not None)

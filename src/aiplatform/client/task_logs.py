@@ -16,15 +16,15 @@ from aiplatform.protocol.shapes.tasks import LogChunkOut, LogLineOut
 
 
 class LogChunk(Resource, LogChunkOut):
-    """Consecutive lines of one stream of a task's log; ``level`` is the highest of the lines.
+    """Consecutive lines of one stream of a task's log; ``level`` is the highest level among them.
 
-    If ``kept_bytes`` is set, the chunk replaces that many bytes, which only downloads and searches
-    return.
+    If ``kept_bytes`` is set, the chunk stands for that many bytes of output beyond the rate limit.
+    Only :meth:`TaskLogs.download_log` and :meth:`TaskLogs.search_logs` return those lines.
     """
 
 
 class LogLine(Resource, LogLineOut):
-    """A line of a task's log; ``number`` counts from 0 in its chunk ``seq``."""
+    """A line of a task's log; ``number`` is its position, from 0, in the chunk ``seq``."""
 
 
 class TaskLogs(TaskEvents):

@@ -1,4 +1,4 @@
-"""Paths of tasks in the API, from the ways in which callers name a task."""
+"""Paths of tasks in the API, from the names, uuids or objects that callers give."""
 
 import re
 from itertools import islice
@@ -32,8 +32,8 @@ class TaskPaths(Group):
         """Return the uuid of a task.
 
         Raises:
-            NotFound: if the project has no task with this name, and no recent one whose uuid starts
-                with it.
+            NotFound: if the project has no task with this name, and no recent task whose uuid
+                starts with it.
         """
         if isinstance(task, TaskOut):
             return task.uuid

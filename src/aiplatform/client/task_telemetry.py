@@ -1,4 +1,4 @@
-"""Telemetry of tasks: resource curves, hours, cost and timeline."""
+"""Telemetry of tasks: resource usage over time, GPU and CPU hours, cost and timeline."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,7 +12,10 @@ from aiplatform.protocol.shapes.tasks import TaskEventOut, TaskUsageOut, Telemet
 
 
 class TelemetryPoint(NamedTuple):
-    """Values measured in an interval that starts at ``time`` (seconds since the epoch)."""
+    """The mean, least and largest value in an interval.
+
+    ``time`` is the start of the interval, in seconds since the epoch.
+    """
 
     time: float
     mean: float
@@ -21,9 +24,10 @@ class TelemetryPoint(NamedTuple):
 
 
 class Telemetry(Resource, TelemetryOut):
-    """Resource curves by key, as the API describes them.
+    """Resource usage over time: a curve for each key, such as ``memory_mb``.
 
-    ``note`` is "no GPU" if the machine has none.
+    :class:`~aiplatform.protocol.shapes.tasks.TelemetryOut` lists the keys. ``note`` is "no GPU" if
+    the machine has none.
     """
 
     series: dict[str, list[TelemetryPoint]] = {}  # type: ignore[assignment]
@@ -52,7 +56,7 @@ class TaskTelemetry(TaskEvents):
         since: datetime | None = None,
         project: ProjectLike | None = None,
     ) -> Telemetry:
-        """Return the resource curves of a task, with at most ``points`` points each.
+        """Return the resource usage of a task over time, with at most ``points`` points per curve.
 
         ``keys`` limits the result to these curves.
         """

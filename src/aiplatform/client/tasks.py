@@ -22,7 +22,7 @@ from aiplatform.protocol.specs import TaskSpec
 
 
 class MetricPoint(NamedTuple):
-    """A value at a step; ``time`` is in seconds since the epoch."""
+    """The value of a metric at a step; ``time`` is in seconds since the epoch."""
 
     step: int
     value: float
@@ -122,8 +122,8 @@ class Tasks(TaskLogs, TaskTelemetry):
             name: the name of the task.
             project: the project; by default the client's.
             priority: 1 to 10; higher priorities start first.
-            after: tasks that must succeed before; if one fails, so does this task.
-            after_any: tasks that must end before, with any result.
+            after: tasks that must succeed before this task starts; if one fails, so does this task.
+            after_any: tasks that must end before this task starts, with any result.
             idempotency_key: a key for repeated requests. The same request with the same key within
                 a day queues nothing and returns the first request's task.
         """
@@ -198,7 +198,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         override_gate: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue a task that failed or was cancelled again; return the new task.
+        """Queue a failed or cancelled task again, and return the new task.
 
         Args:
             task: the task.
@@ -257,8 +257,8 @@ class Tasks(TaskLogs, TaskTelemetry):
         Args:
             task: the task.
             timeout: seconds to wait at most; accurate to the interval of the server's heartbeats.
-            on_event: called with each event; one of kind ``waiting`` says what keeps the task from
-                starting.
+            on_event: called with each event; an event of kind ``waiting`` says why the task can't
+                start.
             project: the project in which to look up a name.
             check: raise an exception if the task did not complete.
 
@@ -311,8 +311,8 @@ class Tasks(TaskLogs, TaskTelemetry):
             limit: return only this number of the newest points of each series.
             points: instead, reduce each series to at most this number of points, so that peaks
                 remain.
-            first: the first step.
-            last: the last step.
+            first: the first step whose points are returned.
+            last: the last step whose points are returned.
             project: the project in which to look up a name.
         """
         path = f"{self.path(task, project)}/metrics"

@@ -11,7 +11,7 @@ from aiplatform.client.errors import Unauthenticated
 from aiplatform.language import tr
 
 RefreshCall = Callable[[str], dict[str, Any]]
-"""Exchanges a refresh token for the answer of ``auth/refresh``."""
+"""A function that exchanges a refresh token for the response of ``auth/refresh``."""
 
 
 class TokenSource(Protocol):
@@ -26,24 +26,24 @@ class TokenSource(Protocol):
         ...
 
     def renew(self, rejected: str) -> str | None:
-        """Return another token than ``rejected``, or ``None`` if there is none."""
+        """Return a token other than ``rejected``; None if there is none."""
         ...
 
 
 class NoToken:
-    """The token source of a client that is not logged in."""
+    """The token source of a client that is not logged in: requests that need a login fail."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def current(self) -> str:
-        """Raise ``Unauthenticated``."""
+        """Raise ``Unauthenticated``, because there is no token."""
         raise Unauthenticated(
             tr("you are not logged in at {url}", url=self._url), code="client.not_logged_in"
         )
 
     def renew(self, rejected: str) -> str | None:  # noqa: ARG002
-        """Return None."""
+        """Return None, because there is no token."""
         return None
 
 
@@ -58,7 +58,7 @@ class FixedToken:
         return self._token
 
     def renew(self, rejected: str) -> str | None:  # noqa: ARG002
-        """Return None."""
+        """Return None, because the token can't be renewed."""
         return None
 
 
@@ -78,7 +78,7 @@ class SessionTokens:
 
     @property
     def session(self) -> Session:
-        """The session as this process knows it."""
+        """The session, as this process has read or renewed it last."""
         return self._session
 
     def current(self) -> str:
@@ -141,7 +141,7 @@ class SessionTokens:
 
 
 def session_from(url: str, username: str, answer: dict[str, Any]) -> Session:
-    """Convert an answer of ``auth/token`` or ``auth/refresh``."""
+    """Convert a response of ``auth/token`` or ``auth/refresh`` to a session."""
     return Session(
         url=url,
         username=username,

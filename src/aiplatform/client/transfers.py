@@ -19,7 +19,7 @@ _ROWS_CHUNK_BYTES = 256 * 1024
 _MAX_STEM_BYTES = 200
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Called with the bytes that are done and the bytes in total, or None if that is unknown."""
+"""A function that is called with the bytes done and the bytes in total (None if unknown)."""
 
 UploadData = str | os.PathLike[str] | bytes | BinaryIO | ArrowTable | Iterable[Mapping[str, Any]]
 """The data of an upload.
@@ -34,7 +34,7 @@ class Body:
     """The content of an upload, read in chunks.
 
     Attributes:
-        chunks: starts reading from the beginning.
+        chunks: returns an iterator over the content, from the beginning.
         length: the size in bytes, if known in advance.
         replayable: True if ``chunks`` may be called again.
         filename: a name that shows the format, if the source has one.
@@ -181,12 +181,12 @@ class AtomicFile:
         self._file.write(chunk)
 
     def restart(self) -> None:
-        """Discard what was written."""
+        """Discard the bytes that were written so far."""
         self._file.seek(0)
         self._file.truncate()
 
     def commit(self) -> Path:
-        """Move the file to its place, and replace an earlier one."""
+        """Move the file to its final path, and replace an existing file there."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

@@ -111,14 +111,14 @@ class Transport:
         accept_errors: bool = False,
         read_timeout: float | None = None,
     ) -> httpx.Response:
-        """Send a request and read the whole answer.
+        """Send a request and return the response with its whole body.
 
         ``json`` is encoded; ``content`` is JSON already. ``read_timeout`` is the number of seconds
         without a byte after which the request fails, if it differs from that of the transport.
 
         Raises:
-            ApiError: if the server answers with an error, unless ``accept_errors``, or does not
-                answer.
+            ApiError: if the server can't be reached, or, unless ``accept_errors`` is set, if it
+                answers with an error.
         """
         body = content if json is None else dumps(json).encode()
         if body is not None:
@@ -151,11 +151,11 @@ class Transport:
         return response
 
     def get(self, path: str, **params: Any) -> Any:
-        """Send a GET request and return the JSON of the answer."""
+        """Send a GET request and return the JSON of the response."""
         return decoded(self.request("GET", path, params=params))
 
     def post(self, path: str, json: Any = None, **params: Any) -> Any:
-        """Send a POST request and return the JSON of the answer, or ``None`` if it is empty."""
+        """Send a POST request and return the JSON of the response; None if it is empty."""
         return decoded(self.request("POST", path, params=params, json=json))
 
     def upload(
@@ -167,7 +167,7 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Stream ``body`` to the server, and return the JSON of the answer.
+        """Stream ``body`` to the server, and return the JSON of the response.
 
         The server reads and converts the whole file before it answers, which may take long. A PUT
         whose body can be read again is repeated if the connection is lost.
@@ -213,7 +213,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         read_timeout: float = 60.0,
     ) -> Iterator[httpx.Response]:
-        """Send a request and yield the answer, whose status is checked but whose body is unread.
+        """Send a request and yield the response, whose status is checked but whose body is unread.
 
         A connection error during reading is raised as ``httpx.TransportError``, because only the
         reader knows if and where to resume.
@@ -246,7 +246,7 @@ class Transport:
     def _send(
         self, build: Any, *, authenticated: bool, retried: bool, renewable: bool = True
     ) -> httpx.Response:
-        """Send the request that ``build`` creates for each attempt; return the unread answer."""
+        """Send the request that ``build`` creates for each attempt; return the unread response."""
         failures = 0
         renewed = False
         while True:

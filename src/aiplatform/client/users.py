@@ -67,7 +67,7 @@ class Users(Group):
         return self._patch(User, _path(user), user, changes)
 
     def deactivate(self, user: "UserLike") -> User:
-        """Deactivate an account: its requests are refused at once, and its streams end."""
+        """Deactivate an account: its requests are rejected at once, and its open streams end."""
         return self._make(User, self._http.post(f"{_path(user)}/deactivate"))
 
     def activate(self, user: "UserLike") -> User:

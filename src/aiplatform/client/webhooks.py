@@ -14,9 +14,10 @@ from aiplatform.protocol.shapes.notifications import DeliveryOut, WebhookAttempt
 
 
 class Webhook(Resource, WebhookOut):
-    """An address that a project's events are sent to.
+    """A URL to which a project's events are sent.
 
-    ``secret`` is set only in the answer to its creation or rotation.
+    ``secret`` is set only on the object that :meth:`Webhooks.create` or :meth:`Webhooks.rotate`
+    returns.
     """
 
     secret: str | None = Field(None, repr=False)
@@ -34,7 +35,7 @@ class Webhook(Resource, WebhookOut):
         return Webhooks(self._client).test(self, timeout=timeout)
 
     def deliveries(self, *, limit: int | None = None) -> Pages["Delivery"]:
-        """List the webhook's deliveries, also those that wait, newest first."""
+        """List the webhook's deliveries, newest first, including those that are not sent yet."""
         return Webhooks(self._client).deliveries(self, limit=limit)
 
     def delete(self) -> None:
@@ -64,9 +65,9 @@ class Webhooks(Group):
         events: Sequence[str] = (),
         project: ProjectLike | None = None,
     ) -> Webhook:
-        """Create a webhook for the given types of events, or all; the answer contains its secret.
+        """Create a webhook for the given types of events, or for all types.
 
-        The secret can't be read again.
+        The returned object contains the secret of the webhook, which can't be read again.
         """
         body = {"name": name, "url": url, "events": list(events)}
         path = f"{Projects(self._client).path(project)}/webhooks"
@@ -95,7 +96,7 @@ class Webhooks(Group):
         overlap_hours: float = 24,
         project: ProjectLike | None = None,
     ) -> Webhook:
-        """Replace the secret of a webhook; the answer contains the new one.
+        """Replace the secret of a webhook; the returned object contains the new secret.
 
         For ``overlap_hours``, events are signed with the old secret, too.
         """
@@ -103,7 +104,7 @@ class Webhooks(Group):
         return self._make(Webhook, self._http.post(path, {"overlap_hours": overlap_hours}))
 
     def delete(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> None:
-        """Delete a webhook with its deliveries; events that wait are not sent."""
+        """Delete a webhook with its deliveries; events that were not sent yet are dropped."""
         self._http.request("DELETE", self.path(webhook, project))
 
     def test(
@@ -126,7 +127,7 @@ class Webhooks(Group):
     def deliveries(
         self, webhook: WebhookLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Delivery]:
-        """List a webhook's deliveries, also those that wait, newest first."""
+        """List a webhook's deliveries, newest first, including those that are not sent yet."""
         return self._pages(Delivery, f"{self.path(webhook, project)}/deliveries", limit=limit)
 
     def delivery(

@@ -21,7 +21,7 @@ class Worker(Resource, WorkerOut):
 
     @property
     def devices_free(self) -> int:
-        """The number of GPU slots that no task holds."""
+        """The number of the worker's GPU slots that no task uses."""
         return sum(1 for device in self.devices if device.get("task") is None)
 
 
@@ -62,7 +62,10 @@ class Workers(Group):
         points: int | None = None,
         since: datetime | None = None,
     ) -> Telemetry:
-        """Return the resource curves of a worker's machine, with at most ``points`` points each."""
+        """Return the resource usage of a worker's machine over time.
+
+        Each curve has at most ``points`` points.
+        """
         return self._make(
             Telemetry,
             self._http.get(

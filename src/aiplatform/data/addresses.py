@@ -25,10 +25,10 @@ METADATA = frozenset(
         ),
     )
 )  # fmt: skip
-"""Addresses at which clouds hand out credentials.
+"""Addresses of cloud metadata services, which issue credentials.
 
-An allowed network that contains one of these does not open it: the address must be allowed by
-itself.
+They may be called only if the administrator allows the single address; a larger allowed network
+that contains it is not enough.
 """
 
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -58,7 +58,7 @@ _THIS_MACHINE = re.compile(
 
 
 def names_this_machine(host: str) -> bool:
-    """Return True if the name always means this machine (RFC 6761, and Debian's names)."""
+    """Return True if the host name always means this machine (RFC 6761, and Debian's names)."""
     return _THIS_MACHINE.fullmatch(host.removesuffix(".")) is not None
 
 

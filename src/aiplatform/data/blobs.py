@@ -32,7 +32,7 @@ class BlobDamagedError(RuntimeError):
 
 
 class StoreUnavailableError(OSError):
-    """The store does not answer, or refuses the request."""
+    """The blob store does not answer, or rejects the request."""
 
 
 class BlobEntry(NamedTuple):
@@ -121,7 +121,10 @@ class BlobStore(ABC):
 
     @abstractmethod
     def delete_incomplete(self, older_than_seconds: float) -> int:
-        """Delete files that crashed writers left behind, and return their number."""
+        """Delete temporary files that crashed writers left behind, and return their number.
+
+        Files younger than ``older_than_seconds`` stay, because they may still be written.
+        """
 
 
 def open_store(url: str) -> BlobStore:

@@ -21,9 +21,9 @@ MAX_UNPACKED_BYTES = 1 << 30
 MAX_PATH = 400
 MAX_NAME_BYTES = 255
 MAX_READ = 1 << 20
-"""Bytes of the longest single read.
+"""Largest number of bytes that one read of the archive may request.
 
-Valid bundles need no more; the headers of a decompression bomb do.
+No valid bundle requests more, but the headers of a decompression bomb do.
 """
 
 
@@ -144,7 +144,11 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _plain(name: str) -> str:
-    """Return the path of a member, if it stays below the directory of the bundle."""
+    """Return the path of a member as plain text.
+
+    Raises:
+        BundleError: the path leads out of the bundle's directory, or is too long.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
         raise BundleError(f"{name[:100]!r} leads out of it")

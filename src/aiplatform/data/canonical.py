@@ -38,10 +38,13 @@ from aiplatform.protocol.enums import DataFormat, DataShape
 
 ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 6 * MIB
-"""Largest content of a row group. Reading a page of rows decodes one, in about 10 ms."""
+"""Largest content of a row group, in bytes.
+
+To read a page of rows, one row group is decoded, which takes about 10 ms.
+"""
 
 ROW_GROUP_LEAST_BYTES = 2 * MIB
-"""Content from which on the hash of a row may end its row group."""
+"""Content of a row group, in bytes, from which on the hash of a row may end the group."""
 
 CUT_BYTES = MIB
 """Average number of bytes between rows whose hash ends a row group."""
@@ -50,7 +53,7 @@ LOOKED_ROWS = 4096
 """Rows hashed at a time to find the end of a row group; most rows need no hash."""
 
 FIXED_BYTES = 8
-"""Bytes that a value other than text counts for."""
+"""Bytes that are counted for a value other than text."""
 
 DICTIONARY_COLUMNS = (
     *(f"{c}.list.element.role" for c in ("messages", "prompt", "completion", "chosen", "rejected")),
@@ -63,7 +66,7 @@ CREATED_BY = b"aiplatform version 2"
 
 
 class CanonicalWriter:
-    """A writer of batches of one schema; use it as a context manager.
+    """A writer of record batches of one schema to a canonical Parquet file; a context manager.
 
     A separate thread encodes each row group while the next one is parsed.
 
@@ -170,8 +173,8 @@ class CanonicalWriter:
     def _hash_written(self) -> None:
         """Hash the bytes that were added to the file.
 
-        This happens after each row group, while the bytes are in the page cache and this thread has
-        time to spare. Nothing but the footer changes once it is written.
+        This happens after each row group, while the bytes are in the page cache and this thread is
+        otherwise idle. Only the footer changes after it was written.
         """
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.size)
@@ -203,7 +206,10 @@ def row_sizes(batch: pa.RecordBatch) -> Sizes:
 
 
 def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) -> int | None:
-    """Return the first row from ``first`` to ``last`` whose hash ends a row group; else None."""
+    """Return the index of the first row from ``first`` to ``last`` whose hash ends a row group.
+
+    Returns None if no row does.
+    """
     for start in range(first, last + 1, LOOKED_ROWS):
         some = slice(start, min(start + LOOKED_ROWS, last + 1))
         hashes = row_hashes(batch.slice(start, some.stop - start))
@@ -214,9 +220,10 @@ def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) 
 
 
 def _chance(sizes: Sizes) -> Hashes:
-    """Return the limit for each row below which its hash ends a row group.
+    """Return for each row a limit: the row ends its row group if its hash is below the limit.
 
-    It grows with the size of the row, so that long rows end row groups more often than short ones.
+    The limit grows with the size of the row, so that long rows end row groups more often than
+    short ones.
     """
     chance: Hashes = np.minimum(sizes, CUT_BYTES).astype(np.uint64)
     return chance * np.uint64(2**32 // CUT_BYTES)
@@ -268,13 +275,13 @@ def metadata_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def json_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns whose values are JSON text."""
+    """Return the names of the columns whose values are JSON text."""
     named: list[str] = json.loads(metadata_of(schema).get("json", "[]"))
     return [name for name in named if name in schema.names]
 
 
 def dated_columns(schema: pa.Schema) -> dict[str, str]:
-    """Return the text columns of dates and times, each with ``date`` or ``timestamp``."""
+    """Return the type (``date`` or ``timestamp``) of each text column of dates or times."""
     named: dict[str, str] = json.loads(metadata_of(schema).get("dated", "{}"))
     return {name: label for name, label in named.items() if name in schema.names}
 
@@ -290,7 +297,10 @@ def format_of_schema(schema: pa.Schema) -> DataFormat:
 
 
 def empty_columns(path: Path) -> set[str]:
-    """Return the columns, except nested ones, without any value; only the footer is read."""
+    """Return the names of the columns that have no value in any row, except nested columns.
+
+    Only the footer is read.
+    """
     with pq.ParquetFile(path) as file:
         nested = {f.name for f in file.schema_arrow if pa.types.is_nested(f.type)}
         empty = set(file.schema_arrow.names) - nested

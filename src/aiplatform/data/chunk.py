@@ -22,7 +22,8 @@ class Chunk:
         rows: The length of every column.
         positions: The 1-based line (or row, see ``unit``) of each row.
         unit: The unit of ``positions``.
-        raw: Returns the text of a row as it is in the file; None if nobody needs it.
+        raw: A function that returns the original text of the row with a given index; None if no
+            caller needs it.
         file: The name of the file, if several are read as one.
     """
 
@@ -34,7 +35,11 @@ class Chunk:
     file: str | None = None
 
     def take(self, rows: Sequence[int]) -> "Chunk":
-        """Return a chunk with some of the rows, given by their numbers in this chunk."""
+        """Return a chunk with only the given rows.
+
+        Args:
+            rows: Indices of the rows in this chunk, from 0.
+        """
         raw = self.raw
         return Chunk(
             {

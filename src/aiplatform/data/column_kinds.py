@@ -180,12 +180,12 @@ def _with_extra(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def json_names(kinds: dict[str, Kind]) -> list[str]:
-    """Return the columns of JSON text, in their order."""
+    """Return the names of the columns that are stored as JSON text, in order."""
     return [name for name, kind in kinds.items() if kind is Kind.JSON]
 
 
 def dated_names(kinds: dict[str, Kind]) -> dict[str, str]:
-    """Return the columns of dates or times as text, with their types."""
+    """Return the type (``date`` or ``timestamp``) of each column of dates or times."""
     return {n: kind.label for n, kind in kinds.items() if kind in {Kind.DATE, Kind.TIMESTAMP}}
 
 

@@ -170,7 +170,7 @@ def _all_fit(texts: pa.Array, name: str) -> bool:
 
 
 def _moments(texts: pa.Array, name: str) -> pa.Array | None:
-    """Return texts as points in time; None if one of them is not in the calendar."""
+    """Return texts as points in time; None if one of them is not a valid date."""
     try:
         return texts.cast(_MOMENTS[name])
     except pa.ArrowInvalid:  # For instance 31 February.
@@ -224,7 +224,7 @@ def is_point_or_number(name: str) -> bool:
 def type_changes(
     previous: Mapping[str, str], found: Sequence[Mapping[str, str]]
 ) -> list[dict[str, str]]:
-    """Return the columns whose type differs from that in the previous version."""
+    """Return name, previous type and new type of each column whose type has changed."""
     return [
         {"column": column["name"], "before": previous[column["name"]], "after": column["type"]}
         for column in found

@@ -26,7 +26,7 @@ NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "m
 
 
 def referenced_columns(conditions: Sequence[Condition | str]) -> set[str]:
-    """Return the columns that conditions refer to."""
+    """Return the names of the columns that conditions refer to."""
     found: set[str] = set()
     for condition in conditions:
         if isinstance(condition, str):

@@ -28,7 +28,7 @@ class Spelling:
     Attributes:
         speaker: The key of the speaker.
         text: The key of the text.
-        roles: The role in a chat template of each known speaker.
+        roles: For each known speaker, its role in chat templates.
     """
 
     speaker: str

@@ -1,7 +1,8 @@
 """``python -m aiplatform.data.diff``: compare two versions row by row.
 
-Rows are paired by a key column, or by their whole content; among rows with the same key or content,
-the first is paired with the first. The order of rows does not matter otherwise.
+Rows are paired by a key column, or by their whole content. If several rows have the same key or
+content, they are paired in order: the first of one version with the first of the other, and so on.
+The order of rows does not matter otherwise.
 
 Files are read one row group at a time. Memory holds a hash, a position and the key of each row:
 about 20 bytes per row without the key. If there are not too many rows, it also holds a hash of each
@@ -257,7 +258,7 @@ def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
 
 
 def summary_of(index: Path) -> dict[str, Any]:
-    """Return the summary of an index."""
+    """Return the summary that :func:`compare` stored in the index."""
     found: dict[str, Any] = json.loads(pq.read_schema(index).metadata[SUMMARY])
     return found
 
@@ -275,6 +276,14 @@ def page(
 
     Entries of added and removed rows have the whole row; those of changed rows have the cells that
     differ.
+
+    Args:
+        index: The index file that :func:`compare` wrote.
+        before: The canonical Parquet file of the first version.
+        after: The canonical Parquet file of the second version.
+        offset: The number of entries to skip.
+        limit: The largest number of entries to return.
+        kinds: Which of ``added``, ``removed`` and ``changed`` to return; None for all.
     """
     table = pq.read_table(index, memory_map=True)
     if kinds is not None:
@@ -301,7 +310,7 @@ def page(
 
 
 def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the cells that differ between two rows."""
+    """Return the values before and after of each cell that differs between two rows."""
     names = [*old, *(name for name in new if name not in old)]
     return {
         name: {"before": old.get(name), "after": new.get(name)}

@@ -15,7 +15,7 @@ class Words(NamedTuple):
 
 
 CODE = "dataset.malformed"
-"""The code of all these errors in the API's problem documents."""
+"""Code of every :class:`MalformedData` in error responses of the API."""
 
 REASONS: dict[str, Words] = {
     "file_empty": Words("the file is empty", "文件是空的"),

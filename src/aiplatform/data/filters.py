@@ -35,7 +35,10 @@ MAX_VALUES = 100
 """Largest number of values of one ``in``."""
 
 EXACT_DIGITS = 19
-"""Largest length of an exact integer; longer ones are read as double precision numbers."""
+"""Largest number of digits of an exact integer.
+
+Longer ones are read as double precision numbers.
+"""
 
 Value = int | float | str | bool
 

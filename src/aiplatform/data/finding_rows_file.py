@@ -1,6 +1,7 @@
-"""Index file of the row positions of each finding: ``findings`` writes it, the server reads it.
+"""File of the row positions of each finding, written by :mod:`~aiplatform.data.list_finding_rows`.
 
-It is separate from the checks, which need large libraries, so that the server does not load these.
+The server reads it. This module is separate from the quality checks, so that the server does not
+load the large libraries that they need.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +16,7 @@ SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
 
 
 def write_positions(index: Path, positions: Mapping[str, Collection[int]]) -> None:
-    """Write the positions of each finding's rows, counted from 0."""
+    """Write an index file with the positions of each finding's rows, counted from 0."""
     with pq.ParquetWriter(index, SCHEMA, compression="zstd") as writer:
         for code, rows in sorted(positions.items()):
             numbers = pa.array(sorted(rows), pa.uint32())

@@ -231,7 +231,7 @@ def _write(
 ) -> CanonicalWriter | None:
     """Write ``chunks``; return None if the column types of the plan changed on the way.
 
-    In that case, the plan has learned from all chunks when this returns.
+    In that case, the plan has learned the types from all chunks, and the file must be read again.
 
     Args:
         opened: The file, for its format and reader.

@@ -18,9 +18,9 @@ MAX_COLUMNS = 2000
 MAX_COLUMN_NAME = 255
 
 MAX_CELLS = 2_000_000
-"""Largest number of rows times columns of a chunk.
+"""Largest number of cells (rows times columns) of a chunk.
 
-Otherwise, a few rows with many columns would add these columns to a million other rows.
+Without this limit, a few rows with many columns would add these columns to a million other rows.
 """
 
 MAX_DEPTH = 100
@@ -39,10 +39,13 @@ MAX_UNPACKED_BYTES = 1 << 40
 """Largest unpacked size of an upload: 1 TiB."""
 
 COLUMNAR_BOMB_RATIO = 1000
-"""The same ratio for Parquet and Arrow, where a column of one repeated value is legitimate."""
+"""Largest ratio of unpacked to packed size of Parquet and Arrow files.
+
+It is larger than :data:`BOMB_RATIO`, because a column of one repeated value is legitimate there.
+"""
 
 MAX_PART_BYTES = 32 * MIB
-"""Largest decoded size of the parts in which rows of typed formats become Python objects."""
+"""Largest decoded size, in bytes, of the parts in which rows of Parquet and Arrow are converted."""
 
 MAX_NESTED_VALUES = 1 << 26
 """Largest number of values inside the lists of one batch of rows."""

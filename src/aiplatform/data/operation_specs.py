@@ -26,7 +26,7 @@ class ComparedFile(Strict):
 
 
 class Append(Strict):
-    """An operation that adds the rows of ``rows`` after those of the base.
+    """An operation that adds the rows of the file ``rows`` after those of the base.
 
     ``explicit_columns`` are the columns of ``rows`` whose types the uploader has set.
     """
@@ -37,10 +37,10 @@ class Append(Strict):
 
 
 class Upsert(Strict):
-    """An operation that replaces rows with the same ``key`` as in ``rows``, and adds the others.
+    """An operation that replaces base rows by rows of the file ``rows`` with the same ``key``.
 
-    In replaced rows, columns that ``rows`` lacks keep their values. ``explicit_columns`` are the
-    columns of ``rows`` whose types the uploader has set.
+    Rows with a new key are added. In replaced rows, columns that ``rows`` lacks keep their values.
+    ``explicit_columns`` are the columns of ``rows`` whose types the uploader has set.
     """
 
     operation: Literal["upsert"] = "upsert"
@@ -50,7 +50,7 @@ class Upsert(Strict):
 
 
 class Delete(Strict):
-    """An operation that deletes the rows whose ``key`` is in ``rows``."""
+    """An operation that deletes the base rows whose ``key`` occurs in the file ``rows``."""
 
     operation: Literal["delete"] = "delete"
     rows: Path
@@ -104,7 +104,10 @@ Operation = Annotated[
 
 
 class Job(Strict):
-    """An operation on ``base``; the results are ``output`` with ``.0``, ``.1``, … appended."""
+    """An operation on the file ``base``.
+
+    It writes one or more files, named ``output`` with ``.0``, ``.1``, … appended.
+    """
 
     base: Path
     output: Path

@@ -35,11 +35,11 @@ Origin = tuple[str, int]
 
 
 class OutgoingRefused(httpx.RequestError):
-    """The address may not be called."""
+    """The target address is not allowed for outgoing calls."""
 
 
 class AnswerTooLarge(httpx.ReadError):
-    """The answer has more bytes than the caller accepts."""
+    """The body of a response has more bytes than the caller accepts."""
 
 
 def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
@@ -257,7 +257,7 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer, with a size limit.
+    """The body of a response, with a size limit.
 
     A body that is refused raises an error only when it is read, so that the caller can still use
     status and headers.
@@ -296,8 +296,8 @@ class CheckedTransport(httpx.BaseTransport):
     """A transport that sends each request on its own connection to a checked address.
 
     Args:
-        timeout: Seconds that one call may take in total, with name lookup and answer.
-        max_bytes: Largest size of an answer's body; a larger one raises :class:`AnswerTooLarge`.
+        timeout: Seconds that one call may take in total, with name lookup and response.
+        max_bytes: Largest size of a response body; a larger one raises :class:`AnswerTooLarge`.
         networks: Networks that may be called besides the public ones.
         trusted: Hosts and ports that an administrator chose; their addresses are not checked.
         accepts_compressed: True to accept bodies with a content encoding; the limit then applies to
@@ -323,7 +323,7 @@ class CheckedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return the answer.
+        """Send a request and return the response.
 
         Raises:
             OutgoingRefused: the address may not be called.

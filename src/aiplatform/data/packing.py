@@ -18,21 +18,21 @@ from aiplatform.data.blobs import BlobNotFoundError
 from aiplatform.data.parts import MAX_CHAIN, Part, ReadBlob, unchain
 
 WORTH = 0.5
-"""Largest size of a difference that is kept, as a fraction of the part packed alone."""
+"""Largest size of a stored difference, as a fraction of the size of the part packed alone."""
 
 SURE = 0.03
-"""Size up to which a difference is kept without packing the part alone for comparison.
+"""Size of a difference, as a fraction of the unpacked part, up to which it is always stored.
 
-A fraction of the unpacked part.
+The part is then not packed alone for comparison.
 """
 
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 4
-"""Number of parts that are packed at the same time, and so are in memory."""
+"""Number of parts that are packed, and held in memory, at the same time."""
 
 NEIGHBOURS = (1, -1, 2)
 GIVE_UP_AFTER = 6
-"""Number of consecutive parts unlike any known part, after which the comparison stops."""
+"""Number of consecutive parts without a similar known part, after which the comparison stops."""
 
 
 @dataclass(slots=True)
@@ -156,7 +156,10 @@ class _Packer:
         return piece
 
     def _candidates(self, start: int, stop: int) -> list[int]:
-        """Return the known parts to compare with: that at the same place, then its neighbours."""
+        """Return the indices of the known parts to compare with, best first.
+
+        The first is the known part at the same place in the file; its neighbours follow.
+        """
         if not self.known or self.misses >= GIVE_UP_AFTER:
             return []
         start, stop = start + self.shift, stop + self.shift

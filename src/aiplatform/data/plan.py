@@ -1,8 +1,8 @@
 """The plan that maps the rows of a file to the columns of its canonical Parquet file.
 
-The plan begins with the first chunk, and is widened by every chunk that does not fit. Then the
-writer stops, the plan learns from the rest of the file and is frozen, and the file is read once
-more. So a file is read twice at most.
+The plan begins with the first chunk, and is widened by every chunk that does not fit. If that
+changes a stored type, the writer stops, the plan learns from the rest of the file and is frozen,
+and the file is read a second time. So a file is read twice at most.
 """
 
 import json
@@ -68,7 +68,7 @@ class Typing:
 
 
 class Plan:
-    """The shape and the columns of a file.
+    """A plan for one file: the shape of its rows, and name and type of each canonical column.
 
     Args:
         first: The first rows, from which the shape is recognised.
@@ -110,7 +110,7 @@ class Plan:
         return self._kept_kinds(first, given) | given
 
     def _kept_kinds(self, first: Chunk, given: Mapping[str, Kind]) -> dict[str, Kind]:
-        """Return the types that were set for an earlier version and still apply."""
+        """Return the types that were set for an earlier version and still apply, by column."""
         if not self.typing.untyped:
             return {}
         here = {self.recognition.renames.get(name, name) for name in first.columns}
@@ -324,7 +324,7 @@ class Plan:
         )
 
     def hint(self) -> pa.Schema | None:
-        """Return the columns and types under their names in the file, for faster reading.
+        """Return the columns and types under their names in the file, to make reading faster.
 
         Returns None if each value of some column has to be examined.
         """
@@ -362,7 +362,7 @@ class Plan:
 
 
 def _names_among_values(first: Chunk) -> list[str]:
-    """Return columns whose name occurs repeatedly among their own values.
+    """Return the names of columns that occur repeatedly among their own values.
 
     Only columns whose values repeat a lot count.
     """

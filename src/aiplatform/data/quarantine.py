@@ -9,7 +9,7 @@ from aiplatform.data.errors import MalformedData
 
 
 class Quarantine:
-    """A collection of bad rows that is refused in the end if it is too large.
+    """A collection of rows that can't be read; if there are too many, the upload is refused.
 
     A file may be read twice; :meth:`restart` discards the rows of the first reading.
 

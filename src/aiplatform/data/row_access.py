@@ -41,7 +41,7 @@ class Found:
 
 
 AT_ONCE = 8
-"""Rows converted to Python objects at a time; a single row may have 16 MiB."""
+"""Number of rows converted to Python objects at a time; a single row may have 16 MiB."""
 
 
 def rows_from(

@@ -76,7 +76,10 @@ def text_lengths(column: pa.Array) -> Sizes:
 
 
 def list_bounds(column: pa.Array) -> tuple[Sizes, pa.Array]:
-    """Return the offsets of the lists of a column, with the end of the last one, and the values."""
+    """Return the offsets of a column's lists, and the values of all lists, one after another.
+
+    The offsets end with the end of the last list.
+    """
     offsets: Sizes = column.offsets.to_numpy().astype(np.int64)
     values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
     return offsets - offsets[0], values

@@ -239,7 +239,7 @@ def _patch(job: Job, schema: pa.Schema, patch: RowPatch) -> Change:
 
 
 def _ingested(job: Job, schema: pa.Schema, written: list[dict[str, Any]]) -> pa.Table:
-    """Validate rows given as JSON like an upload.
+    """Write rows that were given as JSON to a table, with the validation of an upload.
 
     A row of the base is ingested with them, so that the shape is recognised.
     """

@@ -53,7 +53,7 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """The columns that make a shape.
+    """The columns by which a shape is recognised.
 
     Attributes:
         shape: The shape.

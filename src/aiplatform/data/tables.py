@@ -81,7 +81,7 @@ def with_dated(schema: pa.Schema, dated: Mapping[str, str]) -> pa.Schema:
 
 
 def _both_dated(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> dict[str, str]:
-    """Return the columns that are dates or times in each schema that has them."""
+    """Return the columns that are dates or times in every schema that contains them, by name."""
     first_dated, second_dated = dated_columns(first), dated_columns(second)
     found: dict[str, str] = {}
     for name in {**first_dated, **second_dated}:

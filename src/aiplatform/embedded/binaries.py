@@ -114,7 +114,8 @@ def find_postgres(environ: Mapping[str, str] = os.environ) -> PostgresBinaries:
     """Return the PostgreSQL to use.
 
     Raises:
-        MissingPartError: If no PostgreSQL was found, or the setting names none, or it is too old.
+        MissingPartError: If no PostgreSQL was found, the directory in the setting contains none,
+            or it is too old.
     """
     tried = []
     for directory in _postgres_candidates(environ):
@@ -146,7 +147,7 @@ def find_valkey(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the Valkey (or Redis) server to use.
 
     Raises:
-        MissingPartError: If no server was found, or the setting names none.
+        MissingPartError: If no server was found, or the path in the setting is not a program.
     """
     tried = []
     for path in _valkey_candidates(environ):

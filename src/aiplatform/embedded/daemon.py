@@ -33,7 +33,7 @@ class Report:
         self._last = ""
 
     def state(self, state: State) -> None:
-        """Send a step of the start. If it is the last one, close the pipe to free the terminal."""
+        """Send the platform's state. Once it is ready, close the pipe to release the terminal."""
         self._send({"state": state.as_dict()})
         if state.phase is Phase.READY:
             self._close()

@@ -58,7 +58,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One checked part of the machine, with a remedy if something is wrong."""
+    """The result of one check of the machine, with a remedy if something is wrong."""
 
     name: str
     outcome: Outcome
@@ -73,7 +73,7 @@ class Check:
 def examine(
     home: Home, host: str, port: int, environ: Mapping[str, str] = os.environ
 ) -> list[Check]:
-    """Run all checks and return their results; nothing is changed."""
+    """Run all checks and return their results, without changing anything on the machine."""
     checks: list[Callable[[], Check]] = [
         check_python,
         lambda: check_extra("server", Outcome.FAIL),

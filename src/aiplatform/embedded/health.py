@@ -47,7 +47,7 @@ def base_url(host: str, port: int) -> str:
 
 
 def fetch_health(host: str, port: int, timeout: float = 2.0) -> Health | None:
-    """Return the health that the API reports; None if no valid answer came.
+    """Return the health that the API reports; None if there was no valid response.
 
     Uses only the standard library, because it is called many times while the platform starts.
     """

@@ -21,7 +21,7 @@ from aiplatform.language import tr
 from aiplatform.protocol.platform_home import STATE_FILE, home_directory
 
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
-"""Free bytes without which ``up`` refuses to start.
+"""Free disk space, in bytes, below which ``up`` does not start.
 
 A new database takes 40 MiB, and its write-ahead log soon as much again.
 """

@@ -1,8 +1,8 @@
-"""Search for the processes that a killed supervisor left running, and their end.
+"""Find and end the processes that a killed supervisor left running.
 
-On Linux, the children of a supervisor get a signal when it dies. On other systems, or if they were
-stuck, they are found here: by their recorded pid and start time. Their own children are found by
-the run's id in their environment.
+On Linux, the children of a supervisor get a signal when it dies. On other systems, or if the
+children were stuck, they are found here: by their recorded pid and start time. Processes that they
+started are found by the run's id in their environment.
 """
 
 import logging

@@ -8,7 +8,7 @@ MAX_BYTES = 10 * 1024 * 1024
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending; if it is larger than ``MAX_BYTES``, rename it before.
+    """Open a log for appending; if it is larger than ``MAX_BYTES``, rename it first.
 
     Raises:
         OSError: If it can't be opened.

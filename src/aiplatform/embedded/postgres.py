@@ -110,7 +110,7 @@ class Postgres:
 
     @property
     def socket_dir(self) -> Path:
-        """A directory that only the server's user (and root) can enter."""
+        """The directory of the unix socket, which only the server's user (and root) can enter."""
         return self.sockets / "postgres"
 
     @property
@@ -228,7 +228,7 @@ class Postgres:
         Homes of earlier releases have the database but only one of the roles.
 
         Raises:
-            StartFailedError: If the server refuses.
+            StartFailedError: If the server rejects a statement.
             HomeUnusableError: If the disk is full.
         """
         try:

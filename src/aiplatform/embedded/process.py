@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if ON_LINUX else None
 
 @dataclass(frozen=True)
 class Account:
-    """A user other than our own that a process runs as."""
+    """The account of a user, other than the one of this process, that a process runs as."""
 
     uid: int
     gid: int

@@ -48,7 +48,7 @@ logger = logging.getLogger("aiplatform.embedded")
 
 @dataclass
 class Child:
-    """One supervised process. Its times are of the monotonic clock.
+    """One supervised process. Its times are seconds of the monotonic clock.
 
     ``once`` is True for a process that is expected to end. ``log_start`` is the position in the
     log where its current run begins. ``start_at`` is the time of the next start, if one is due.

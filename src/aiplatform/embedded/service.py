@@ -9,13 +9,13 @@ from aiplatform.embedded.errors import EmbeddedError
 from aiplatform.embedded.process import Account
 
 StopSteps = tuple[tuple[int, float], ...]
-"""Signals to send in turn, each with the seconds to wait before the next."""
+"""Signals that stop a process, sent in turn, each with the seconds to wait before the next."""
 
 DEFAULT_STOP_STEPS: StopSteps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
 def do_nothing() -> None:
-    """Do do_nothing; the default of :attr:`Service.before_start`."""
+    """Do nothing; the default of :attr:`Service.before_start`."""
 
 
 def ready_immediately() -> bool:
@@ -30,12 +30,12 @@ def no_diagnosis(_: str) -> EmbeddedError | None:
 
 @dataclass(frozen=True)
 class Service:
-    """A process that is kept running.
+    """The description of a process that the supervisor keeps running.
 
-    ``before_start`` is called before every start, to remove what the last one left. ``diagnose``
-    gets the log of a failed start, and returns an error if another attempt would fail as well.
-    ``transient_messages`` are texts in that log after which the start is simply repeated.
-    ``death_signal`` is sent to the process when the supervisor is killed (on Linux only).
+    ``before_start`` is called before every start, to remove files that the last process left
+    behind. ``diagnose`` gets the log of a failed start, and returns an error if another attempt
+    would fail as well. ``transient_messages`` are texts in that log after which the start is simply
+    repeated. ``death_signal`` is sent to the process when the supervisor is killed (on Linux only).
     """
 
     name: str

@@ -12,7 +12,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequestedError(Exception):
-    """The supervisor was asked to stop: by Ctrl-C, by ``down`` or by the end of a session."""
+    """The supervisor was asked to stop: by Ctrl-C, by ``down`` or by the end of a login session."""
 
 
 class Signals:

@@ -11,7 +11,7 @@ from aiplatform.embedded.process import is_same_process
 
 
 class Phase(StrEnum):
-    """The phase of a platform's life."""
+    """The phase of a running platform, from its start to its stop."""
 
     STARTING = "starting"
     READY = "ready"
@@ -31,7 +31,7 @@ class ServiceState(StrEnum):
 
 @dataclass
 class ServiceRecord:
-    """One process, as the supervisor last saw it."""
+    """The last status of one process that the supervisor recorded."""
 
     name: str
     state: ServiceState = ServiceState.WAITING
@@ -51,7 +51,10 @@ class ServiceRecord:
 
 @dataclass
 class State:
-    """The whole platform, as its supervisor last saw it. Times are ISO 8601, UTC."""
+    """The last status of the whole platform that its supervisor recorded, with ISO 8601 times.
+
+    All times are in UTC.
+    """
 
     run_id: str
     pid: int
@@ -99,7 +102,7 @@ class State:
 
 
 def read_state(home: Home) -> State | None:
-    """Return the state that the last supervisor of this home wrote; None without a readable file.
+    """Return the state that the last supervisor of this home wrote; None if there is none.
 
     A file that can't be read counts as missing: a full disk or a power failure cut off its writer.
     """

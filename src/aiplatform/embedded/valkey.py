@@ -21,7 +21,10 @@ DAMAGED = re.compile(
     "Bad file format reading the append only file|Error reading the append only file"
     "|AOF manifest|Unable to obtain the AOF file|Internal error in RDB|Short read or OOM"
 )
-"""Messages of Valkey if files are missing or damaged; it repairs a damaged end by itself."""
+"""Pattern of Valkey's messages about missing or damaged files.
+
+A damaged end of a file is no error: Valkey repairs it by itself.
+"""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ class JobError(Exception):
 
 
 class Reporter:
-    """A writer of messages to the runner. All threads may use it; a line is never torn.
+    """A writer of messages from a job to the runner in the worker.
+
+    All threads may use it: each message is written as one whole line.
 
     Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent. It is the last
     message: later messages of other threads are dropped. Without a file descriptor, nothing is
@@ -57,22 +59,22 @@ class Reporter:
         total_steps: int | None = None,
         seconds_left: float | None = None,
     ) -> None:
-        """Send the progress of the job, from 0 to 1."""
+        """Send the progress of the job as a fraction from 0 to 1."""
         value = min(max(value, 0.0), 1.0)
         self._send(
             Progress(value=value, step=step, total_steps=total_steps, seconds_left=seconds_left)
         )
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Send values that were measured at a step."""
+        """Send metrics: values by name that were measured at a step."""
         self._send(Metrics(step=step, values=values))
 
     def checkpoint(self, step: int, path: str) -> None:
-        """Announce a checkpoint, which must be complete and on the disk."""
+        """Announce a checkpoint of ``step``; its files must be complete and synced to the disk."""
         self._send(Checkpoint(step=step, path=path))
 
     def ready(self, endpoint: str) -> None:
-        """Announce that a server accepts requests."""
+        """Announce that the model server accepts requests at ``endpoint``."""
         self._send(Ready(endpoint=endpoint))
 
     def event(self, name: str, fields: Mapping[str, Any] | None = None, /, **data: Any) -> None:
@@ -90,11 +92,11 @@ class Reporter:
         return before
 
     def result(self, data: dict[str, Any]) -> None:
-        """Report that the job is done."""
+        """Report that the job succeeded, with the data of its result."""
         self._send(Result(data=data), outcome=True)
 
     def failure(self, error: str, *, retryable: bool = False) -> None:
-        """Report that the job failed, with a sentence for its user."""
+        """Report that the job failed, with a sentence that is shown to the user."""
         self._send(Failure(error=clean_text(error), retryable=retryable), outcome=True)
 
     def stopped(self) -> None:

@@ -33,7 +33,7 @@ def load_tokenizer(weights: Any) -> Any:
 
 
 def render(tokenizer: Any, messages: Messages, *, answer_next: bool) -> str:
-    """Return the text of a conversation. With ``answer_next``, it ends where an answer begins.
+    """Return the text of a conversation; with ``answer_next``, it ends where an answer begins.
 
     Raises:
         TemplateRefusal: If the template does not accept the messages.

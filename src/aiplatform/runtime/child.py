@@ -28,7 +28,7 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 EXTRAS = {"deepspeed": "deepspeed"}
-"""The extra of each package that is not installed by the extra ``llm``."""
+"""Extras that install packages which the extra ``llm`` does not install, by package."""
 
 
 def run_job(job_file: str, messages_fd: int) -> int:

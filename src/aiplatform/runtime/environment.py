@@ -10,7 +10,10 @@ import aiplatform
 
 
 def environment() -> dict[str, Any]:
-    """Return everything that may change the result of the same job. Memory is in MiB."""
+    """Return everything that may change the result of a job: packages, platform and hardware.
+
+    Memory is in MiB.
+    """
     import psutil
     import torch
 

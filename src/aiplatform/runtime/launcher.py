@@ -1,8 +1,9 @@
 """The launcher: a small process that watches over the child that runs the job.
 
-The runner starts a Python interpreter, which is the launcher. Before it imports anything large, it
-forks twice. The first child becomes the leader of its own session, sends ``hello`` and runs the
-job. The launcher itself only uses the standard library, and ends the child in these cases:
+The runner (the part of the worker that handles one attempt) starts a Python interpreter, which is
+the launcher. Before it imports anything large, it forks twice. The first child becomes the leader
+of its own session, sends ``hello`` and runs the job. The launcher itself only uses the standard
+library, and ends the child in these cases:
 
 - The lease expires without a renewal (the runner is frozen or cut off): SIGKILL at once.
 - The control pipe closes (the runner is gone): SIGKILL at once.
@@ -19,9 +20,9 @@ that only the launcher holds open, and then kills the job's process group. The k
 pipe even if the launcher gets a SIGKILL. The guardian works on Linux and macOS, can't be blocked by
 a computation in the child and, unlike PR_SET_PDEATHSIG, reaches grandchildren.
 
-A spare is started before its job is known. Its child imports what most jobs with a model need, and
-waits. The job arrives as ``begin`` on the control pipe and is passed on. A spare is watched in the
-same way from its start.
+A spare is a launcher with a child, both started before the job is known. The child imports what
+most jobs with a model need, and waits. The job arrives as ``begin`` on the control pipe and is
+passed on. The launcher watches the child of a spare in the same way from its start.
 
 This module imports only a few modules of the standard library, because they delay ``hello``.
 """
@@ -50,7 +51,7 @@ USAGE = (
 
 
 class Arguments(NamedTuple):
-    """The arguments of the command line. ``job`` is None for a spare."""
+    """The arguments of the command line; ``job`` is None for a spare, which gets its job later."""
 
     job: str | None
     messages_fd: int
@@ -142,7 +143,7 @@ def _send_hello(arguments: Arguments) -> None:
 
 
 def _run_spare(arguments: Arguments, start_reader: int) -> int:
-    """Prepare for a job, wait for it and run it. Return the exit code, 0 if no job comes."""
+    """Import modules, wait for a job and run it; return the exit code, or 0 if no job comes."""
     if not os.read(start_reader, 1):
         return 1
     from aiplatform.runtime import child, spare
@@ -299,7 +300,7 @@ class ChildWatcher:
             sys.stderr.flush()
 
     def _forward_job(self, line: bytes) -> None:
-        """Give a spare its job, once. Kill it if it doesn't take the whole line."""
+        """Pass the job on to a spare, once; kill the spare if it doesn't take the whole line."""
         if self.start_writer is None:
             return
         try:
@@ -312,7 +313,7 @@ class ChildWatcher:
             self._kill("the spare did not take its job")
 
     def _cancel(self, grace_seconds: float) -> None:
-        """Send SIGTERM on the first cancellation; a second one may only shorten the grace."""
+        """Send SIGTERM on the first cancellation; a later one may only shorten the grace period."""
         kill_at = time.monotonic() + grace_seconds
         if self.kill_at is None:
             signal_group(self.child, signal.SIGTERM)

@@ -8,7 +8,7 @@ from aiplatform.protocol.specs import FixSpec, QualitySpec
 from aiplatform.runtime.channel import JobError, Reporter
 
 AGAINST = "against_"
-"""Prefix of the inputs that rows are compared with; their number in the spec follows."""
+"""Prefix of the names of inputs to compare with; the index in ``spec.against`` follows."""
 
 
 def run_quality(job: Job, report: Reporter) -> dict[str, Any]:

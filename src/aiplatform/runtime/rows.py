@@ -137,7 +137,7 @@ def encode_dataset(
 
 
 def mark_text(tokenizer: Any, text: object) -> Marked | str:
-    """Return a plain text with its end token, all of it to be learned, or why it can't be used."""
+    """Return a plain text with its end token, all to be learned; or why it can't be used."""
     if not isinstance(text, str) or not text.strip():
         return NO_ANSWER
     text += tokenizer.eos_token or ""

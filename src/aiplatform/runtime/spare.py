@@ -51,8 +51,8 @@ IMPORT_NICENESS = 5
 """Niceness of the imports, in spares only (Linux allows up to 19).
 
 With this value, a spare gets a quarter of a processor beside one busy process, and is warm after
-about 15 seconds. At 19 it would get a sixtieth: on a busy machine, it would take memory for minutes
-before it can be used.
+about 15 seconds. At 19 it would get a sixtieth of a processor: on a busy machine, it would occupy
+memory for minutes before it can be used.
 """
 
 OOM_SCORE_INCREASE = 500
@@ -104,7 +104,7 @@ def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
 
 
 def read_line(descriptor: int) -> bytes:
-    """Read one line from a pipe; return nothing if the pipe is closed before the line's end."""
+    """Read one line from a pipe; return empty bytes if the pipe is closed before the line's end."""
     data = b""
     while not data.endswith(b"\n"):
         more = os.read(descriptor, 65536)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class JobStopped(BaseException):
-    """The job stops because it was asked to.
+    """An exception that ends the job after a stop request.
 
     A BaseException, so that no ``except Exception`` on the way catches it.
     """
@@ -39,7 +39,7 @@ class StopRequest:
         self.raise_if_requested()
 
     def drain(self) -> None:
-        """Request that a model server ends after its last answer."""
+        """Request that a model server ends after its running answers."""
         self.draining = True
 
     @contextmanager

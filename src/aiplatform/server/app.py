@@ -74,9 +74,9 @@ token as bearer. Errors are RFC 9457 problem documents with stable codes, in Eng
 
 
 def _streams(scope: Scope) -> bool:
-    """Return True for requests whose body is streamed and counted by the route itself.
+    """Return True for uploads, whose routes stream the request body and limit its size themselves.
 
-    These are uploads, which are never JSON.
+    Uploads are never JSON.
     """
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     uploads = ("/bundles", "/datasets", "/versions")
@@ -87,7 +87,7 @@ def _streams(scope: Scope) -> bool:
 
 
 def _reports(scope: Scope) -> bool:
-    """Return True for the requests that a run sends as long as it lasts."""
+    """Return True for requests that a run sends repeatedly: metrics, logs and heartbeats."""
     path: str = scope["path"]
     ends = ("/metrics", "/logs", "/heartbeat")
     return scope["method"] == "POST" and path.startswith("/api/v1/tasks/") and path.endswith(ends)
@@ -95,9 +95,9 @@ def _reports(scope: Scope) -> bool:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Create the first administrator, and hold what lives as long as the process.
+    """Create the first administrator, and keep the resources that live as long as the process.
 
-    Examples are the listener and the pool of connections for short statements.
+    Examples are the database listener and the connection pool for short statements.
     """
     settings = get_settings()
     with transaction() as session:
@@ -127,25 +127,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 NORMAL_LIMIT_ROUTES = frozenset(
     {"begin_sso", "finish_sso", "health", "health_details", "read_sso", "refuse_unknown_address"}
 )
-"""Names of public routes that reveal nothing to guessing; they have the normal limit.
+"""Names of public routes with the normal rate limit, because guessing gains nothing there.
 
-The answer of a single sign-on provider is only accepted with the browser's cookie, and the exchange
-that follows has the strict limit.
+The response of a single sign-on provider is only accepted with the browser's cookie, and the
+exchange that follows has the strict limit.
 """
 
 
 class Buckets:
-    """A function from requests to the names of their rate limits.
+    """A callable that returns the name of a request's rate limit.
 
-    Public routes are where tokens, passwords and links could be guessed. So they have a strict
-    limit of their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
+    Tokens, passwords and links could be guessed on public routes. So these have a strict limit of
+    their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
     """
 
     def __init__(self) -> None:
         self.login_routes: list[tuple[str, re.Pattern[str]]] = []
 
     def add_public_routes(self, app: FastAPI) -> None:
-        """Remember the public routes of ``app``."""
+        """Store the public routes of ``app``, to which the strict limit applies."""
         self.login_routes = [
             (method, route.path_regex)
             for route in app.routes
@@ -167,7 +167,7 @@ class Buckets:
 
 
 def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
-    """Add the middleware around every request; the last one added is the outermost."""
+    """Add the middleware that every request passes; the one added last is the outermost."""
     app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
     app.add_middleware(
         RateLimit,
@@ -252,11 +252,11 @@ def create_app() -> FastAPI:
 
 
 class DefaultPasswordExposed(RuntimeError):
-    """An API that would be reachable from other machines with the default password."""
+    """An API with the default password that other machines could reach."""
 
 
 def require_own_password(settings: Settings) -> None:
-    """Refuse to listen beyond this machine while the default password is still valid.
+    """Refuse to serve other machines while the default password is still valid.
 
     Raises:
         DefaultPasswordExposed: the message says what to do.
@@ -277,7 +277,8 @@ def require_own_password(settings: Settings) -> None:
 def share_metrics(settings: Settings) -> None:
     """Let all API processes count their metrics in one directory, for ``/metrics``.
 
-    prometheus-client reads the variable when it is imported, which happens anew in each process.
+    prometheus-client reads the directory from an environment variable when it is imported, which
+    happens anew in each process.
     """
     runs = settings.home / "run"
     runs.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ from aiplatform.server.sweeps.service import stop_author_sweeps
 
 
 def compose() -> None:
-    """Register the handlers by which a lower domain causes something in a higher one."""
+    """Register the callbacks by which a lower domain triggers actions of a higher one."""
     for domain in (
         datasets_jobs,
         registry_jobs,
@@ -68,7 +68,7 @@ def compose() -> None:
 
 
 def publish_views() -> None:
-    """Publish the columns that lower domains join with their own tables."""
+    """Publish the columns of higher domains that statements of lower domains use."""
     garbage_collection.ARCHIVES.publish(audit_queries.list_archive_hashes())
     identity_queries.MEMBERSHIPS.publish(projects_queries.list_memberships())
     projects_queries.VERSIONS.publish(datasets_queries.list_version_datasets())

@@ -23,7 +23,7 @@ def owner(fresh_database: str) -> str:
 
 @pytest.fixture
 def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connection[Any]"]:
-    """Connect as a superuser who may do anything, with triggers switched off."""
+    """Connect as a superuser who can do anything, in a session with triggers switched off."""
     if postgres.superuser_url is None:
         pytest.skip("needs a superuser")
     name = psycopg.connect(url).info.dbname

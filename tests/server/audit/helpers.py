@@ -1,4 +1,4 @@
-"""Helpers that write, seal, export and edit audit trails."""
+"""Helpers that write, seal, export and manipulate audit trails."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of writing, reading and exporting the audit trail."""
+"""Tests of the audit trail: its writing, reading and export."""
 
 import csv
 import io

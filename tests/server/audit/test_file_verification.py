@@ -1,4 +1,4 @@
-"""Tests of the verification of exported files, intact and manipulated."""
+"""Tests of the verification of exported audit files, both intact and manipulated."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of a worker's background work for the audit trail."""
+"""Tests of the jobs by which workers maintain the audit trail."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of what is sealed, and when."""
+"""Tests of the sealing of the audit trail: which rows are sealed, and when."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Tests that verification finds what a superuser can do to the sealed trail."""
+"""Tests that verification detects what a superuser can change in the sealed audit trail."""
 
 from pathlib import Path
 from typing import Any

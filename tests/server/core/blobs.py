@@ -1,4 +1,4 @@
-"""Helpers for tests of blobs."""
+"""Helpers for tests that store blobs."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Tests of requests while the database is unreachable, and after its return."""
+"""Tests of requests while the database is unreachable, and after it is reachable again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUESTS = 60
 
 @pytest.fixture
 def network(database_url: str) -> Iterator[Network]:
-    """Start a network between this process and the database that tests can interrupt."""
+    """Start a proxy between this process and the database whose connections tests can interrupt."""
     parts = urlsplit(database_url)
     query = parse_qs(parts.query)
     if "host" not in query:
@@ -43,7 +43,7 @@ def network(database_url: str) -> Iterator[Network]:
 
 @pytest.fixture
 def far_url(database_url: str, network: Network) -> str:
-    """Return the URL of the database through ``network``."""
+    """Return the URL of the database behind ``network``."""
     parts = urlsplit(database_url)
     user = parts.netloc.rpartition("@")[0]
     return f"postgresql://{user}@127.0.0.1:{network.port}{parts.path}"
@@ -175,7 +175,7 @@ class TestRequests:
 
     @pytest.fixture
     def requests(self, session: Session) -> Callable[[CheckedClient, int], Any]:
-        """Return a function that sends one of several kinds of requests, chosen by number."""
+        """Return a function that sends a request; a number chooses its kind."""
         owner = make_user(session)
         project = make_project(session, owner=owner)
         token = make_token(session, owner)

@@ -1,4 +1,4 @@
-"""Tests of the application's flat list of routes."""
+"""Tests of the flat list of routes in the application's description."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

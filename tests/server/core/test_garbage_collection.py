@@ -65,7 +65,7 @@ def die(sha256):
 store.delete = die
 garbage_collection.delete_marked_files(grace=timedelta(0))
 """
-"""Program of a collector that is killed before or after it deletes its first file."""
+"""Program that runs a collection and is killed before or after it deletes its first file."""
 
 
 class TestCollect:

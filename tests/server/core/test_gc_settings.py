@@ -1,4 +1,4 @@
-"""Tests of the exclusion of start-up objects from garbage collection."""
+"""Tests that Python's garbage collection skips the objects that exist since start-up."""
 
 import subprocess
 import sys

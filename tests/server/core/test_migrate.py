@@ -1,4 +1,4 @@
-"""Migrations, which go up only."""
+"""Tests of migrations, which can't be reverted."""
 
 import importlib.util
 import os
@@ -27,7 +27,7 @@ def test_downgrade_of_each_migration_is_refused(path: Path) -> None:
 
 @pytest.fixture
 def foreign_database(fresh_database: str) -> str:
-    """Return the URL of a database whose revision no migration of this program leads to."""
+    """Return the URL of a database at a revision that is unknown to this program."""
     with psycopg.connect(os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0038'")
     return fresh_database

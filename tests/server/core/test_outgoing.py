@@ -1,4 +1,4 @@
-"""Tests that calls to users' addresses reach only public ones, despite odd URLs or DNS answers."""
+"""Tests that calls to addresses of users reach only public hosts, despite odd URLs or DNS."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Inside(ThreadingHTTPServer):
-    """A server on this machine that must not be reached."""
+    """A server on this machine that calls to addresses of users must not reach."""
 
     daemon_threads = True
 
@@ -93,14 +93,17 @@ def inside() -> Iterator[Inside]:
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """Allow calls to this machine's loopback addresses."""
+    """Allow calls to the loopback addresses of this machine."""
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
         yield
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Create a fake name server: per name, answers to successive look-ups; the last repeats."""
+    """Replace DNS look-ups by a table, and return the table.
+
+    It contains, per name, the results of successive look-ups; the last result repeats.
+    """
     table: dict[str, list[list[str]]] = {}
     asked: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""Tests of pagination by cursors, including forged cursors."""
+"""Tests of pagination by cursors, valid ones and forged ones."""
 
 import base64
 import json

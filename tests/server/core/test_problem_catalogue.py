@@ -20,7 +20,7 @@ CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 
 
 def problem_classes() -> list[type[Problem]]:
-    """Return all classes of problems of the server, the base class included."""
+    """Return all problem classes of the server, including the base class."""
     for module in pkgutil.walk_packages(aiplatform.server.__path__, "aiplatform.server."):
         importlib.import_module(module.name)
 
@@ -34,18 +34,18 @@ def problem_classes() -> list[type[Problem]]:
 
 
 def fields(template: str) -> set[str]:
-    """Return the names of the parameters in a template."""
+    """Return the names of the parameters in a text template."""
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 
 @cache
 def server_syntax() -> list[ast.AST]:
-    """Return all syntax nodes of the server's code."""
+    """Return the nodes of the syntax trees of the server's source files."""
     return [node for path in SERVER.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
 
 
 def own_codes() -> list[str]:
-    """Return the codes of all classes that can be raised."""
+    """Return the problem codes of all classes that can be raised."""
     return [kind.code for kind in problem_classes() if "code" in vars(kind)]
 
 

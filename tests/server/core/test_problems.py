@@ -1,4 +1,4 @@
-"""Tests of error answers: RFC 9457 documents in the client's language."""
+"""Tests of error responses: RFC 9457 documents in the client's language."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ class Body(BaseModel):
 
 @pytest.fixture(scope="module")
 def faulty(database_url: str) -> Iterator[TestClient]:
-    """Start an application with one route for each kind of failure."""
+    """Start an application with a route for each kind of failure."""
     app = FastAPI()
     problems.install(app)
 

@@ -23,7 +23,7 @@ FEW = {
 
 @pytest.fixture
 def middle_of_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clock so that no window ends during a test, and no two tests share one."""
+    """Set the clock so that no rate window ends during a test, and no two tests share a window."""
     at = int(time.time_ns() // 1000 % 10**9) * 3600 + 60
     monkeypatch.setattr(ratelimits.time, "time", lambda: at)
 

@@ -1,4 +1,4 @@
-"""Tests of Celery's results in the contract table."""
+"""Tests of the results that Celery stores in a table of the contract."""
 
 import time
 from collections.abc import Iterator

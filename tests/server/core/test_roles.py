@@ -43,7 +43,7 @@ CHANGES = [
         "ON CONFLICT (audit_id) DO UPDATE SET outcome = 'success'"
     ),
 ]
-"""Changes that the triggers refuse, even for the owner."""
+"""Changes of audit rows that the triggers reject, even for the owner of the tables."""
 
 WAYS_AROUND = [
     "ALTER TABLE audit_logs DISABLE TRIGGER ALL",
@@ -93,7 +93,7 @@ SHADOWS = [
     "ALTER DATABASE {database} SET search_path = pg_temp, public",
     "GRANT TEMPORARY ON DATABASE {database} TO CURRENT_USER",
 ]
-"""Statements that would put another object in the place of the audit tables."""
+"""Statements that would hide the audit tables behind another object of the same name."""
 
 SEALED = [
     "UPDATE audit_seals SET root = root",
@@ -115,7 +115,7 @@ SEALED = [
         " AS 'BEGIN RETURN NULL; END'"
     ),
 ]
-"""Changes of seals that the runtime role may not make."""
+"""Changes of seals that the runtime role must not be able to make."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tests of receiving streams into files."""
+"""Tests of the spool: files that receive streams."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator
 
 
 def spooled(directory: Path, chunks: AsyncIterator[bytes], **options: Any) -> tuple[Spooled, bytes]:
-    """Receive a stream into a upload_prefix. Return the result and the content of the file."""
+    """Receive a stream into a spooled file; return the result and the content of the file."""
 
     async def run() -> tuple[Spooled, bytes]:
         async with upload_prefix(directory) as prefix:

@@ -1,4 +1,4 @@
-"""Tests of compiled statements."""
+"""Tests of statements that are compiled once and executed often."""
 
 import threading
 import time

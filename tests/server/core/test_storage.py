@@ -1,4 +1,4 @@
-"""Tests of blobs and references to them, also by several at once."""
+"""Tests of blobs and the references to them, with several writers at once as well."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Tests that every constraint of requests is explained in words, without regular expressions."""
+"""Tests that errors explain every constraint of requests in words, not regular expressions."""
 
 import re
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ def routes(app: FastAPI) -> list[APIRoute]:
 
 
 def dependants(dependant: Any) -> Iterator[Any]:
-    """Yield a dependant and all its dependencies."""
+    """Yield a FastAPI dependant and all its dependencies."""
     yield dependant
     for inner in dependant.dependencies:
         yield from dependants(inner)
 
 
 def patterns_of(node: Any) -> Iterator[str]:
-    """Yield all patterns in a JSON document, except those of the headers of answers."""
+    """Yield all regular expressions in a JSON document, except those of response headers."""
     if isinstance(node, dict):
         if isinstance(node.get("pattern"), str):
             yield node["pattern"]
@@ -88,7 +88,7 @@ def violations(schema: Any, definitions: Any) -> Iterator[Any]:
 
 
 def check(fault: Any, place: str) -> None:
-    """Assert that a fault is explained in words."""
+    """Assert that the text of a validation error explains it in words."""
     words = describe(fault)
     for text in words:
         assert text.strip(), fault
@@ -142,7 +142,7 @@ def test_every_constraint_of_a_parameter_is_explained_in_words(app: FastAPI) -> 
 
 
 def models_of(kind: Any, found: dict[str, type[BaseModel]]) -> None:
-    """Collect a model and all models in its fields."""
+    """Add a pydantic model and all models in its fields to a collection."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         if f"{kind.__module__}.{kind.__qualname__}" in found:
             return

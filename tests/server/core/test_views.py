@@ -1,4 +1,4 @@
-"""Tests of views, by which a domain reads columns of a higher one."""
+"""Tests of views, by which a domain reads columns of a higher one without importing it."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ SERVER = Path(aiplatform.server.__path__[0])
 
 
 def table_stubs() -> dict[str, str]:
-    """Return the names of the tables that server code describes again, by place."""
+    """Return the names of tables that server code declares a second time, by file and line."""
     stubs = {}
     for path in SERVER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

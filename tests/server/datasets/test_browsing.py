@@ -1,4 +1,4 @@
-"""Browsing rows by place, search and sample; differences between versions; CSV export."""
+"""Tests of browsing a version's rows: pages, search and samples, differences, CSV export."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Datasets: rename, list, delete."""
+"""Tests of renaming, listing and deleting datasets."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Versions made from versions: uploads in other modes, patch, filter, split, restore; and tags."""
+"""Tests of versions made from other versions (by patch, filter, split, restore …) and of tags."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("app")
 
 
 class DatasetClient:
-    """Requests that change one dataset over the API."""
+    """An API client whose requests change one dataset."""
 
     def __init__(self, api: Api, uuid: Any) -> None:
         self.api = api
@@ -84,7 +84,7 @@ def test_change_counts_tokens_like_the_previous_version(
 
 
 def end_reports(session: Session) -> None:
-    """Mark quality reports as completed: waiting ones prevent the deletion of versions."""
+    """Mark quality reports as completed, because waiting ones prevent the deletion of versions."""
     for task in session.scalars(select(Task).where(Task.type == TaskType.DATA_QUALITY)):
         task.status = "completed"
     session.commit()
@@ -201,7 +201,7 @@ class TestPatch:
 
 
 class TestIdenticalContent:
-    """The advice in the error text is something that the request supports."""
+    """Tests that the error about identical content advises only what the request supports."""
 
     @pytest.mark.parametrize(
         ("what", "body"),

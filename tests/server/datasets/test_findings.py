@@ -1,4 +1,4 @@
-"""Browsing the rows that a finding of the quality report concerns."""
+"""Tests of browsing the rows that a finding of the quality report concerns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ COUNTED = {"findings": [{"code": "boilerplate", "count": 9}, {"code": "empty", "
 
 
 def give_report(session: Session) -> None:
-    """Add a quality report to the dataset that was uploaded last."""
+    """Store a quality report for the dataset that was uploaded last."""
     version = session.scalar(select(func.max(DatasetVersion.id)))
     session.add(QualityReport(version_id=version, report=COUNTED))
     session.commit()

@@ -1,4 +1,4 @@
-"""Fixes, from the request to the committed version, with the real runtime."""
+"""Tests of fixes, from the request to the committed version, with the real runtime."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The quality gate before training: who sets it, what it refuses, and how to override it."""
+"""Tests of the quality gate: who may set it, which trainings it refuses, and its override."""
 
 from typing import Any
 from uuid import UUID

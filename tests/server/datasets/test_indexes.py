@@ -1,4 +1,4 @@
-"""Indexes that are made by several processes at once, or whose making fails."""
+"""Tests of indexes that several processes build at once, or whose build fails."""
 
 import asyncio
 import json

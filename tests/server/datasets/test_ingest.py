@@ -1,4 +1,4 @@
-"""The child process that parses uploads: its environment, its death, and its exit codes."""
+"""Tests of the child process that parses uploads: its environment, death and exit codes."""
 
 import asyncio
 import sys
@@ -22,7 +22,7 @@ from aiplatform.server.datasets.service.ingest import ingest
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that replaces the real program with a script."""
+    """Return a function that replaces the program that parses uploads with a script."""
 
     def put(script: str) -> None:
         path = tmp_path / "program"
@@ -98,7 +98,7 @@ def test_program_failure_is_not_blamed_on_the_file(
 def test_excessive_cpu_time_is_blamed_on_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let the kernel kill the real program in the middle of its work."""
+    """The kernel kills the real program in the middle of its work."""
     monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
     source = tmp_path / "upload"
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
@@ -124,7 +124,10 @@ def test_full_disk_is_reported(tmp_path: Path, program: Any) -> None:
 
 @pytest.fixture
 def pid_of(tmp_path: Path, program: Any) -> Any:
-    """Use a program that never ends and has a child; return a function that waits for the pids."""
+    """Replace the program by one that never ends and has a child.
+
+    Return a function that waits for the process ids of both.
+    """
     program(
         f"""
         import subprocess
@@ -217,7 +220,7 @@ def test_concurrent_programs_are_limited(
 
 
 class TestExport:
-    """JSON Lines are exported by a child process, too."""
+    """Tests of the child process that exports rows as JSON Lines."""
 
     def test_export_fails_when_the_child_is_killed(self, tmp_path: Path, program: Any) -> None:
         program("print('{}'); sys.stdout.flush(); os.kill(os.getpid(), 9)")

@@ -1,4 +1,4 @@
-"""Quality reports: the consequences of the end of their tasks."""
+"""Tests of quality reports: what happens when their tasks end."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Options for reading an uploaded file, and rows that are set aside."""
+"""Tests of the options for reading an uploaded file, and of rows set aside as unreadable."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Resumable uploads by two real clients: tuspy and the SDK."""
+"""Tests of resumable uploads by two real clients: tuspy and the SDK."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("app", "empty_spool")
 def test_tuspy_resumes_an_upload(
     server_url: str, session: Session, owner: User, project: Project, tmp_path: Path
 ) -> None:
-    """Use the tus project's own client for Python."""
+    """The client is that of the tus project for Python."""
     from tusclient.client import TusClient
 
     path = tmp_path / "rows.jsonl"

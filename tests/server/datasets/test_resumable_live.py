@@ -1,4 +1,7 @@
-"""Concurrent requests to one resumable upload over real connections, and broken connections."""
+"""Tests of concurrent requests to one resumable upload, and of broken connections.
+
+The connections are real.
+"""
 
 import socket
 import threading
@@ -37,7 +40,7 @@ def tus(mine: Api, project: Project) -> Tus:
 def test_second_writer_is_refused_while_a_piece_arrives(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Send half a piece over one socket before others try; only the first one's bytes are kept."""
+    """One client sends half a piece over a socket before others try; only its bytes are kept."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -193,7 +196,7 @@ def test_upload_after_a_crash_is_committed_once(
     monkeypatch: pytest.MonkeyPatch,
     stored_state: Callable[[], dict[str, Any]],
 ) -> None:
-    """Repeat the last request by several clients after all bytes arrived without a commit."""
+    """After all bytes arrived without a commit, several clients repeat the last request."""
     place = tus.begin(len(CONTENT), name="made up for")
 
     async def die(*_: Any, **__: Any) -> None:
@@ -239,7 +242,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """End the upload after the request read its row, before or after its file is opened."""
+    """The upload ends after the request read its row, and before or after it opens the file."""
     place = tus.begin()
     real = resumable.open_locked
 

@@ -1,4 +1,4 @@
-"""Rules of file names and of a dataset's status."""
+"""Tests of the rules of file names and of a dataset's status."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Parts and storage costs of versions, and garbage collection."""
+"""Tests of the parts and storage costs of versions, and of garbage collection."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Plain uploads of datasets: what is accepted, what is refused without trace, who may upload."""
+"""Tests of plain uploads: what is accepted, what is rejected without a trace, who may upload."""
 
 import base64
 import gzip
@@ -313,7 +313,7 @@ class TestPermissions:
 
 
 class TestDisconnectedClient:
-    """A client that closes a real socket leaves nothing behind."""
+    """Tests that a client that closes a real socket leaves nothing behind."""
 
     def _begin(self, url: str, token: str, project: Project, *, length: int) -> socket.socket:
         address = urlsplit(url)

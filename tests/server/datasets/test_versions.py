@@ -1,4 +1,4 @@
-"""Versions: commits, also concurrent ones; pages of rows; downloads."""
+"""Tests of versions: commits, also concurrent ones; pages of rows; downloads."""
 
 import base64
 import hashlib

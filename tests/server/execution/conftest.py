@@ -1,4 +1,4 @@
-"""The fixtures of the queue, also for the tests here."""
+"""Fixtures of the tests of the queue, which the tests of execution share."""
 
 from tests.server.queue.conftest import _empty_queue, kind, make_worker, owner, project, submit
 

@@ -1,4 +1,4 @@
-"""Helpers that begin external runs and report for them over HTTP."""
+"""Helpers that start external runs, and send and read their metrics over HTTP."""
 
 from typing import Any
 

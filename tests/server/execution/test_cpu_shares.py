@@ -1,4 +1,4 @@
-"""Threads and niceness of tasks that share a worker."""
+"""Tests of the threads and niceness of tasks that share a worker's CPU cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reaper judges leases by what it saw on its own clock, and sends lost wake-ups again."""
+"""Tests of the reaper, which judges leases by its own clock and sends lost wake-ups again."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run_for(reaper: Reaper, clock: Clock, seconds: float) -> list[int]:
-    """Run the reaper every two seconds for this time."""
+    """Run the reaper every two seconds for a number of seconds."""
     expired: list[int] = []
     for _ in range(round(seconds / 2)):
         clock.now += 2
@@ -76,7 +76,7 @@ def test_lease_expires_after_a_whole_lease_without_renewal(session, held, make_w
 
 @pytest.fixture
 def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function after which the end of one task's attempts raises an error."""
+    """Return a function that makes the end of one task's attempts raise an error."""
 
     def cannot_end(task_id: int) -> None:
         close = attempts.close
@@ -146,7 +146,7 @@ def test_renewed_lease_stays(session, held, clock, sent):
 
 
 def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
-    """Check that a clock step on the database's machine expires nothing."""
+    """A clock step on the database's machine expires no lease."""
     session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
     session.commit()
     assert run_for(Reaper(LEASE, clock), clock, LEASE / 2) == []
@@ -177,7 +177,7 @@ def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
 
 
 def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clock, sent):
-    """Check workers that fall silent, start again or sign off: no wake-up stays started."""
+    """Some workers fall silent, start again or sign off; no wake-up keeps the status started."""
     began = {}
     for name in ("silent", "again", "off"):
         make_worker(name)
@@ -249,7 +249,7 @@ def test_restarted_worker_requeues_what_it_held(session, held, make_worker):
 def test_error_does_not_end_the_reaper_thread(
     client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Raise an error whose cause, such as an unreadable key file, may be gone at the next round."""
+    """The cause, such as an unreadable key file, may be gone in the next round."""
     turns: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
@@ -269,7 +269,7 @@ def test_error_does_not_end_the_reaper_thread(
 def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """Check that the reaper keeps its memory, without which it never sees a lease long enough."""
+    """The reaper must keep its memory: else it never sees a lease long enough to expire it."""
     reapers: list[Reaper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):

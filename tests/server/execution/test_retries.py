@@ -1,4 +1,4 @@
-"""Retries, automatic and requested, and time limits."""
+"""Tests of retries, both automatic and requested, and of time limits."""
 
 import errno
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Artifacts of external runs: uploaded while the run is open, read like those of other tasks."""
+"""Tests of artifacts of external runs, which are uploaded while the run is open."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The end of external runs: giving up silent ones, late reports, and the time of the end."""
+"""Tests of the end of external runs: silent runs, late reports, and the time of the end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -28,7 +28,7 @@ def run(owner: Api, project: Project) -> str:
 class TestSilence:
     @pytest.fixture
     def time_passes(self, session: Session) -> Callable[[float], None]:
-        """Return a function that lets time pass for the reaper while nothing is reported."""
+        """Return a function that advances the reaper's clock while the run reports nothing."""
         now = 0.0
         reaper = Reaper(60.0, lambda: now, run_silence_seconds=100.0)
         reaper.run_round()

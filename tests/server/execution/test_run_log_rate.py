@@ -1,4 +1,7 @@
-"""External runs that print more than a log may grow: 10 kB at once and 1 kB/s in these tests."""
+"""Tests of external runs whose output is beyond the rate limit of logs.
+
+The limit in these tests is 10 kB at once and 1 kB/s.
+"""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One attempt with a real child and launcher: what is stored, and how it ends."""
+"""Tests of one attempt with a real child and launcher: what is stored, and how it ends."""
 
 import math
 import os
@@ -59,7 +59,7 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 class Background:
-    """An attempt that runs beside the test."""
+    """An attempt that runs in a thread beside the test."""
 
     def __init__(self, held: attempts.Claim) -> None:
         self.thread = threading.Thread(target=runner.run_attempt, args=(held,))
@@ -290,7 +290,7 @@ def test_large_output_is_stored_completely_and_in_order(session, submit, worker)
 
 
 def test_child_of_a_killed_worker_is_killed(session, submit, worker, tmp_path):
-    """Kill a worker that runs in a process of its own: its launcher sees the end of the pipe."""
+    """The worker runs in a process of its own; its launcher sees the end of the pipe."""
     import subprocess
     import sys
 

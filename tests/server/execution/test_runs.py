@@ -1,4 +1,4 @@
-"""External runs: begin, metrics, permissions, cancellation, end."""
+"""Tests of external runs: start, metrics, permissions, cancellation, end."""
 
 import math
 from collections.abc import Callable
@@ -299,7 +299,7 @@ def test_repeated_numbered_log_lines_are_stored_once(owner: Api, run: str) -> No
 def test_simultaneous_reports_of_several_users_are_answered_separately(
     api: Apis, client: Any, session: Session, owner: Api, project: Project
 ) -> None:
-    """Send requests that share a batch: good and refused ones, of several users and runs."""
+    """The requests share a batch: valid and rejected ones, of several users and runs."""
     from concurrent.futures import ThreadPoolExecutor
 
     runs = [begin(owner, project)["uuid"] for _ in range(4)]

@@ -1,4 +1,7 @@
-"""The spare of a worker: when it is kept, and that no task is worse off because of it."""
+"""Tests of spares: when a worker keeps one, and that no task suffers from it.
+
+A spare is a process that has imported torch ahead of the next task.
+"""
 
 import os
 import signal
@@ -40,7 +43,7 @@ while os.read(control, 4096):
 
 
 class World:
-    """The conditions that a test sets: the time, and the available memory."""
+    """The conditions that the spare depends on and that a test sets: time and available memory."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -54,7 +57,7 @@ def world() -> World:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
-    """Replace the worker's spares by ones that run scripts; the test itself calls ``maintain``."""
+    """Let the worker's spares run scripts; only the test calls ``maintain``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
     found = Spares(
         settings, gpus=False, clock=lambda: world.now, available_mb=lambda: world.available
@@ -67,7 +70,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -
 
 
 def make(kept: Spares, world: World) -> int:
-    """Make a spare and wait until it is ready; return its launcher's process id."""
+    """Create a spare and wait until it is ready; return its launcher's process id."""
     world.now += spares.SETTLE_SECONDS
     kept.maintain()
     spare = kept._spare
@@ -247,7 +250,7 @@ def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypat
 
 @pytest.mark.parametrize("how", ["stopping", "SIGKILL"])
 def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
-    """Run the worker in a process of its own."""
+    """The worker runs in a process of its own."""
     program = dedent(f"""
         import time
         from aiplatform.server.core.settings import get_settings
@@ -290,7 +293,7 @@ def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
 def test_starting_worker_keeps_the_children_of_another_worker_in_its_home(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Check that workers with the same home recognise leftovers by their parent."""
+    """Workers with the same home directory recognise leftover processes by their parent."""
     monkeypatch.setattr(process, "RUNTIME", [sys.executable, "-m", "aiplatform.runtime"])
     directory = get_settings().work_dir / f"{process.SPARE}other"
     directory.mkdir(parents=True)

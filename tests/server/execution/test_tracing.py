@@ -1,4 +1,4 @@
-"""Traces: one trace from the request to the task's attempt and the phases of its runtime."""
+"""Tests of traces: a trace reaches from the request to the phases of the task's runtime."""
 
 import io
 import json
@@ -36,7 +36,7 @@ CALLER = "b7ad6b7169203331"
 
 @pytest.fixture
 def collected(database_url: str) -> Iterator[Collector]:
-    """Start a collector, and traces of this process that are sent to it."""
+    """Start a collector of traces, and send the traces of this process to it."""
     with collector() as found:
         with environment(
             AIPLATFORM_TRACES="true", AIPLATFORM_LOG_JSON="true",
@@ -159,7 +159,7 @@ def test_log_line_of_the_request_names_the_trace(
 def test_traces_are_off_by_default(
     client: CheckedClient, submit: Callable[..., Task], session: Session, make_worker: Any
 ) -> None:
-    """Check that no span is made or sent, and that the exporter is not even imported."""
+    """No span is created or sent, and the exporter is not even imported."""
     client.get("/api/v1/health", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
     task = submit('report.phase("load"); result = {"traceparent": job.traceparent}')
     run(session, make_worker())

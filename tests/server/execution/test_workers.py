@@ -1,4 +1,4 @@
-"""Workers: their state over HTTP, cordon and drain, metrics, devices, and wake-ups."""
+"""Tests of workers: state over HTTP, cordon and drain, metrics, devices, and wake-ups."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_worker_shows_its_free_resources_and_their_holders(
 
 
 def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker):
-    """Check that they lock the usage of projects in one order, whatever they claimed first."""
+    """They lock the usage of projects in the same order, whatever tasks they claimed first."""
     projects = [make_project(session) for _ in range(2)]
     names = ["a", "b"]
     for name, order in zip(names, (projects, projects[::-1]), strict=True):
@@ -184,7 +184,10 @@ print(generate_latest(registry).decode())
 
 
 class FakeNvml:
-    """Two GPUs; the second is divided and has one MIG instance of at most two."""
+    """A fake of the library NVML with two GPUs.
+
+    The second is partitioned, and has one MIG instance (a part of a GPU) of at most two.
+    """
 
     class NVMLError(Exception):
         pass
@@ -239,7 +242,7 @@ def test_gpu_slots_and_labels_from_the_settings_are_offered(monkeypatch: pytest.
 
 @pytest.fixture
 def awake(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, object]]]:
-    """Return a function that makes this process a worker and returns its wake-ups to others."""
+    """Return a function that makes this process a worker; it returns its wake-ups to others."""
 
     def be(worker_id: int) -> list[dict[str, object]]:
         sent: list[dict[str, object]] = []

@@ -1,4 +1,4 @@
-"""Fixtures: a project with a base model, datasets, and a worker that tests control."""
+"""Fixtures of a project with a base model and datasets, and of a worker that tests control."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
 
 @pytest.fixture
 def made(session: Session, tmp_path: Any) -> list[StoredFile]:
-    """Return the files that a training leaves in its output."""
+    """Return the files that a training writes to its output."""
     contents = {
         "adapter/adapter_model.safetensors": b"adapter",
         "weights/model.safetensors": b"merged",
@@ -74,7 +74,7 @@ def base(session: Session, tmp_path: Any) -> Model:
 def dataset(
     session: Session, project: Project, rows: Callable[[str], StoredFile], held_out: Dataset
 ) -> Dataset:
-    """Create a dataset whose quality report has compared it with the held-out rows."""
+    """Create a dataset whose quality report compares it with the held-out rows."""
     dataset = make_dataset(session, project)
     version = make_version(session, dataset, file=rows("one"))
     compared = {"dataset": str(held_out.uuid), "label": "held-out@v1", "role": "evaluation"}

@@ -1,4 +1,4 @@
-"""A worker that tests control: it claims real tasks and ends them as the test says."""
+"""A worker that tests control: it claims real tasks and ends them as the test demands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class ManualWorker:
             self.worker_id = workers.register(session, f"manual-{queue}", [queue], offers)
 
     def claim(self, *, hurry: bool = False) -> Claim | None:
-        """Claim the next attempt. With ``hurry``, do not wait for a retry's back-off."""
+        """Claim the next attempt; return None if no task can start.
+
+        With ``hurry``, ignore the delay before a retry.
+        """
         with transaction() as session:
             if hurry:
                 session.execute(
@@ -40,20 +43,20 @@ class ManualWorker:
             return attempts.claim_next(session, self.worker_id, [self.queue])
 
     def take(self, **options: Any) -> Claim:
-        """Claim the next attempt, which must exist."""
+        """Claim the next attempt; the test fails if there is none."""
         claim = self.claim(**options)
         assert claim is not None
         return claim
 
     def ready(self, claim: Claim, endpoint: str = "unix:/nowhere", token: str = "t") -> None:
-        """Report that the task's model server is ready."""
+        """Report that the model server of the task is ready."""
         with transaction() as session:
             attempts.set_ready(session, claim, endpoint, token)
 
     def complete(
         self, claim: Claim, result: dict[str, Any], files: list[StoredFile] | None = None
     ) -> None:
-        """End an attempt with success."""
+        """End an attempt successfully."""
         self._end(claim, Outcome(TaskStatus.COMPLETED, result=result, files=files or []))
 
     def fail(self, claim: Claim, error: str = "the engine crashed") -> None:
@@ -65,17 +68,17 @@ class ManualWorker:
         self._end(claim, Outcome(TaskStatus.CANCELLED))
 
     def give_back(self, claim: Claim) -> None:
-        """Release an attempt, as a worker that stops, so that another one may run the task."""
+        """Release an attempt as a stopping worker does, so that another worker may run the task."""
         with transaction() as session:
             attempts.release(session, claim, "the worker was stopped")
 
     def vanish(self, claim: Claim) -> None:
-        """Expire an attempt's lease, as if the worker was lost."""
+        """Let an attempt's lease expire, as if its worker had died."""
         with transaction() as session:
             assert attempts.expire(session, claim.task_id, claim.fence, "the worker was lost")
 
     def inputs(self, claim: Claim) -> Any:
-        """Return the files that the child process of a claim would get."""
+        """Return the files that the attempt's child process would get."""
         from aiplatform.server.queue.service.kinds import kind_of
 
         with transaction() as session:
@@ -96,7 +99,7 @@ def fresh(session: Session, row: Any) -> Any:
 
 
 def until_it_waits(session: Session) -> None:
-    """Wait until a transaction waits for a lock of another one."""
+    """Wait until a transaction of another connection waits for a lock."""
     held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     deadline = time.monotonic() + 20
     while not session.scalar(held):

@@ -53,7 +53,7 @@ def train(owner_api: Api, experiment: Experiment) -> Submit:
 def evaluate(
     owner_api: Api, project: Project, held_out: Dataset, manual_worker: ManualWorker
 ) -> Submit:
-    """Return a function that requests an evaluation of a training or of a spec's model."""
+    """Return a function that requests an evaluation of a training's or a named model."""
 
     def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
         if "config" in model:

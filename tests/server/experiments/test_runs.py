@@ -170,7 +170,7 @@ class TestStatus:
         run: Any,
         manual_worker: ManualWorker,
     ) -> None:
-        """Learn which run is the newest only after the experiment was locked."""
+        """The submission learns which run is the newest only after it has locked the experiment."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
             queries.lock_experiment_by_id(submitting, experiment.id)

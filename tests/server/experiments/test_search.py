@@ -1,4 +1,4 @@
-"""Tests of search, tags, notes, archive, clones, comparisons, records and reruns over HTTP."""
+"""Tests of searches, tags, notes, archiving, clones, comparisons, records and reruns by HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Create = Callable[..., Any]
 
 @pytest.fixture
 def many(session: Session, project: Project) -> list[Experiment]:
-    """Create five experiments with the losses 0.5, 1.0, 1.5, NaN and none."""
+    """Create five experiments: with the losses 0.5, 1.0, 1.5 and NaN, and without a loss."""
     losses: list[Any] = [0.5, 1.0, 1.5, "NaN", None]
     return [
         make_experiment(
@@ -48,7 +48,7 @@ def names(api: Api, project: Project, what: str = "experiments", **params: Any) 
 
 
 def all_pages(api: Api, project: Project, what: str = "experiments", **params: Any) -> list[str]:
-    """Return the names on all pages, in order."""
+    """Return the names on all pages of a list, in order."""
     found: list[str] = []
     while True:
         answer = api.get(f"projects/{project.uuid}/{what}", params=params)
@@ -264,7 +264,7 @@ class TestRuns:
     def two(
         self, owner_api: Api, create: Create, manual_worker: ManualWorker, made: list[StoredFile]
     ) -> list[dict[str, Any]]:
-        """Create completed runs of two experiments, with figures and records."""
+        """Create two experiments with completed runs that have figures and records."""
         found = []
         for rank, loss in ((8, 1.5), (16, 1.0)):
             uuid = create(name=f"rank {rank}", lora={"rank": rank}).json()["uuid"]

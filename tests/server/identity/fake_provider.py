@@ -1,4 +1,4 @@
-"""An OpenID Connect provider whose answers a test can falsify, and a program that signs in."""
+"""A fake OpenID Connect provider whose responses tests can falsify, and a client of it."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ CLIENT_ID = "platform"
 
 
 class FakeProvider:
-    """A provider whose ID tokens a test can falsify."""
+    """An OpenID Connect provider whose ID tokens a test can falsify."""
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"kid": "one"})
@@ -66,7 +66,7 @@ class FakeProvider:
         }
 
     def authorize(self, url: str) -> str:
-        """Return the callback URL to which the provider sends the browser back, with a code."""
+        """Return the callback URL, with a code, to which the provider redirects the browser."""
         asked = {k: v[0] for k, v in parse_qs(urlsplit(url).query).items()}
         assert asked["response_type"] == "code"
         assert asked["code_challenge_method"] == "S256"
@@ -110,7 +110,7 @@ class Flow:
         return self.client.get(url, follow_redirects=False)
 
     def back(self, url: str | None = None) -> dict[str, str]:
-        """Sign in, and return the parameters that the program gets at the end."""
+        """Sign in, and return the query parameters of the final redirect to the program."""
         begun = self.begin()
         assert begun.status_code == 303, begun.text
         answer = self.finish(url or self.provider.authorize(begun.headers["location"]))

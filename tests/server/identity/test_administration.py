@@ -1,4 +1,4 @@
-"""Tests of what administrators can and can't do to accounts."""
+"""Tests of the changes that administrators can and can't make to accounts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -268,7 +268,7 @@ class TestDelete:
 
 
 class TestLastAdministrator:
-    """The module's administrator, whom these tests leave as the only one."""
+    """Tests with the module's administrator as the only one on the platform."""
 
     @pytest.fixture(autouse=True)
     def _only_one(self, session: Session, admin_user: User) -> None:

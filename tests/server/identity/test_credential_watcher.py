@@ -27,7 +27,7 @@ Act = Callable[[User | None], Api]
 def stream(
     server_url: str, session: Session
 ) -> Iterator[Callable[[User], tuple[threading.Event, list[str]]]]:
-    """Return a function that watches a task as a user.
+    """Return a function that opens the event stream of a task as a user.
 
     It returns an event that is set when the stream has ended, and the stream's lines.
     """

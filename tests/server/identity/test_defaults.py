@@ -1,4 +1,4 @@
-"""Tests that the default password does not open a platform that others can reach."""
+"""Tests that the default password gives no access to a platform that others can reach."""
 
 import pytest
 from sqlalchemy import delete, select, update

@@ -32,7 +32,7 @@ Admit = Callable[..., Any]
 
 @pytest.fixture
 def with_database(database_url: str) -> Callable[[Callable[[AsyncDatabase], Awaitable[Any]]], Any]:
-    """Return a function that runs an action with connections, in an event loop of its own."""
+    """Return a function that runs an action with a connection pool, in an event loop of its own."""
 
     def run(action: Callable[[AsyncDatabase], Awaitable[Any]]) -> Any:
         async def main() -> Any:
@@ -55,7 +55,7 @@ def request_for(database: AsyncDatabase, **params: str) -> Request:
 async def admitted(
     database: AsyncDatabase, guard: Guard[Any], token: str | None, **params: str
 ) -> Any:
-    """Return the evidence, or the error."""
+    """Return the evidence for a request, or the error."""
     try:
         return await guard.admit(request_for(database, **params), token)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)

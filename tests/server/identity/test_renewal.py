@@ -80,7 +80,7 @@ class TestRefresh:
     def test_thief_and_owner_never_both_stay_signed_in(
         self, client: CheckedClient, session: Session
     ) -> None:
-        """Both have the same refresh token, and renew what they get, at the same time."""
+        """Both have the same refresh token, and renew their tokens several times in parallel."""
         for _ in range(6):
             _, first = self.pair(client, session)
 

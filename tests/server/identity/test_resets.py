@@ -1,4 +1,4 @@
-"""Tests of forgotten passwords."""
+"""Tests of forgotten passwords and reset links."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +117,7 @@ def test_reset_clears_failed_sign_ins(admin: Api, client: CheckedClient, session
 class TestForgotten:
     @pytest.fixture
     def sent(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str]]:
-        """Replace the delivery of links, and return the list of links that are sent."""
+        """Record the links instead of delivering them, and return the list of links."""
         kept: list[tuple[str, str, str, str]] = []
 
         def send(_: Session, email: str, kind: str, link: str, language: str) -> bool:

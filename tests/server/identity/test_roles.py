@@ -1,4 +1,4 @@
-"""Tests of who may create, change and delete which roles."""
+"""Tests of the permissions to create, change and delete roles."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def create(me: Any, *permissions: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def manager(session: Session, api: Act) -> Any:
-    """Return a user who may manage roles and datasets and read tasks, and nothing else."""
+    """Return a user who may only manage roles and datasets, and read tasks."""
     role = make_role(session, "roles:*", "datasets:*", "tasks:read")
     user = make_user(session, role=role.name)
     found = api(user)

@@ -1,4 +1,4 @@
-"""Tests of the rules for passwords, delays and grants."""
+"""Tests of the rules for passwords, delays after failed sign-ins, and granting permissions."""
 
 from datetime import timedelta
 

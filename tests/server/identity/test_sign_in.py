@@ -1,4 +1,4 @@
-"""Tests of signing in, and of throttling guesses."""
+"""Tests of signing in, and of the delays after wrong passwords."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -134,7 +134,7 @@ class TestSignIn:
     def test_unknown_account_costs_the_same_work(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The calls are compared, because measured times would be unreliable."""
+        """The test compares the calls, because measured times would be unreliable."""
         verified: list[str] = []
         original = PasswordHash.verify
 

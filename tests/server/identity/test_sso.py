@@ -1,4 +1,4 @@
-"""Tests of single sign-on with two providers: one from a library, and one that tests control."""
+"""Tests of single sign-on with two providers: a fake one, and one from a library."""
 
 import re
 import threading
@@ -191,7 +191,7 @@ def test_provider_on_a_forbidden_network_is_not_called(provider: FakeProvider, c
 
 
 def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
-    """Test the whole way: the program's port, the browser, the provider's form, and back."""
+    """All steps are real: the program's port, the browser, the provider's form, the redirect."""
     from oidc_provider_mock import User as Person
     from oidc_provider_mock import run_server_in_thread
 

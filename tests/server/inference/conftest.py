@@ -1,4 +1,4 @@
-"""Fixtures of a project with a tuned model, and of a worker that tests control by hand."""
+"""Fixtures of a project with a tuned model, and of a worker that tests control."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def deployment(session: Session, deploy: Callable[..., Any]) -> Deployment:
 
 
 def actions(session: Session, uuid: UUID) -> list[str]:
-    """Return the audited actions on a deployment."""
+    """Return the actions in the audit entries about a deployment, oldest first."""
     statement = select(AuditLog.action).where(AuditLog.resource_id == str(uuid))
     return list(session.scalars(statement.order_by(AuditLog.id)))
 

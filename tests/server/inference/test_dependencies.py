@@ -54,7 +54,7 @@ def training(
 
 @pytest.fixture
 def dependency(session: Session, project: Project, manual_worker: ManualWorker) -> Task:
-    """Create another task to wait for, as an evaluation that must pass would be."""
+    """Create another task that a deployment waits for, such as an evaluation that must pass."""
     return make_task(session, project, name="dependency", scheduling={"queue": manual_worker.queue})
 
 

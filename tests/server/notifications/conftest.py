@@ -23,7 +23,7 @@ from tests.server.notifications.stream_client import StreamClient
 
 @pytest.fixture
 def loopback_open(session: Session) -> Iterator[None]:
-    """Allow calls to this machine, and discard the deliveries of other tests."""
+    """Allow webhook calls to this machine, and mark the deliveries of other tests as failed."""
     session.execute(update(WebhookDelivery).values(status="failed"))
     session.commit()
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
@@ -56,7 +56,7 @@ def box(session: Session) -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a self-signed certificate for 127.0.0.1, and return the file with it and its key."""
+    """Return a file with a self-signed certificate for 127.0.0.1 and its private key."""
     from ipaddress import ip_address
 
     key = ec.generate_private_key(ec.SECP256R1())

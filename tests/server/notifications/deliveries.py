@@ -24,7 +24,7 @@ def drain() -> int:
 
 
 def make_due(session: Session) -> None:
-    """Let all deliveries be due now."""
+    """Make all deliveries due now."""
     session.execute(update(WebhookDelivery).values(next_attempt_at=func.now()))
     session.commit()
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that verifies their signatures, as a user would write it."""
+"""A receiver of webhooks that verifies signatures as a user's own program would."""
 
 import contextlib
 import threading
@@ -12,7 +12,10 @@ from standardwebhooks import Webhook
 
 
 class Receiver(ThreadingHTTPServer):
-    """A receiver that keeps its requests; ``status``, ``wait`` and ``drip`` set how it answers."""
+    """An HTTP server that collects webhook calls.
+
+    ``status``, ``wait`` and ``drip`` set how it responds.
+    """
 
     daemon_threads = True
 
@@ -32,7 +35,7 @@ class Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook?token=in-the-url"
 
     def events(self, secret: str) -> list[Any]:
-        """Return the verified bodies; a signature that does not match ``secret`` raises."""
+        """Return the bodies of all calls; raise if a signature does not match ``secret``."""
         return [Webhook(secret).verify(body, headers) for headers, body in list(self.got)]
 
     def ids(self) -> list[str]:

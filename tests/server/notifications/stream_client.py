@@ -1,4 +1,4 @@
-"""Clients of the notification stream, and helpers that send notifications to them."""
+"""Clients of the notification stream, and helpers that send notifications to users."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from aiplatform.server.notifications.service import announce
 
 
 class StreamClient:
-    """A client that reads the stream in its own thread."""
+    """A client that reads the notification stream in a thread."""
 
     def __init__(self, url: str, token: str, last: str | None = None, language: str = "en") -> None:
         self.events: list[tuple[str, Any, str | None]] = []
@@ -83,7 +83,10 @@ class StreamClient:
 
 
 def call(url: str, token: str, method: str, path: str) -> int:
-    """Send a request to the streaming server, whose hub runs in that server's event loop."""
+    """Send a request to the server of the streams, and return the status code.
+
+    It must be this server, because the hub of the streams runs in its event loop.
+    """
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.request(method, f"{url}/api/v1/{path}", headers=headers).status_code
 

@@ -1,4 +1,4 @@
-"""Tests of e-mail with a real SMTP server: encryption, refusals, losses, header injection."""
+"""Tests of e-mail with a real SMTP server: encryption, rejection, loss, header injection."""
 
 import os
 import signal

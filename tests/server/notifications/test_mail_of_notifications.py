@@ -127,7 +127,7 @@ class TestNotifications:
 
 
 class TestWithoutAKey:
-    """Tests with an unusable key file: events must be reported all the same."""
+    """Tests with an unusable key file: users must be notified of events all the same."""
 
     @pytest.fixture
     def nowhere(self, tmp_path: Path) -> str:

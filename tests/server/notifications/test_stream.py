@@ -1,4 +1,4 @@
-"""Tests of live notifications, and of the end of their streams."""
+"""Tests of the live stream of notifications, and of its end."""
 
 import time
 from typing import Any

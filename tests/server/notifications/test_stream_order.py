@@ -1,4 +1,4 @@
-"""Tests of the order of streams: nothing is lost or sent twice, over any interruption."""
+"""Tests of the order of streams: no notification is lost or sent twice, whatever interrupts."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ class TestOrder:
     def test_notification_of_a_slow_transaction_is_not_skipped(
         self, session: Session, watch: Any, database_url: str
     ) -> None:
-        """Numbers are given before commits: the transaction that began first commits last."""
+        """Ids are given before commits: the transaction that began first commits last."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -57,7 +57,7 @@ class TestOrder:
     def test_late_number_of_an_early_transaction_is_sent(
         self, session: Session, watch: Any
     ) -> None:
-        """The transaction that began first writes last: higher number, lower transaction."""
+        """The transaction that began first writes last: higher id, lower transaction number."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)

@@ -1,4 +1,4 @@
-"""Tests of webhook calls: signed, never lost, and without secrets in the log."""
+"""Tests of webhook calls: they are signed and never lost, and the log contains no secrets."""
 
 import logging
 import os

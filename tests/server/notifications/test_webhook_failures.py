@@ -1,4 +1,4 @@
-"""Tests of webhooks that fail: they are called again, and switched off in the end."""
+"""Tests of failing webhooks: they are called again, and switched off in the end."""
 
 import gzip
 import time

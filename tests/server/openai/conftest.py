@@ -1,4 +1,4 @@
-"""Fixtures of a deployment that a fake model server serves, and of OpenAI's own client."""
+"""Fixtures of a deployment served by a fake model server, and of the ``openai`` client."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def deployment(deploy: Callable[..., Deployment], project: Project) -> Deploymen
 
 @pytest.fixture
 def sign_in(session: Session, server_url: str) -> Callable[..., openai.OpenAI]:
-    """Return a function that creates an OpenAI client with a token of the given user."""
+    """Return a function that creates an ``openai`` client with a token of the given user."""
     from tests.factories import make_token
 
     def make(user: Any, **options: Any) -> openai.OpenAI:
@@ -74,10 +74,10 @@ def owner(session: Session, project: Project) -> Any:
 
 @pytest.fixture
 def chat(sign_in: Callable[..., openai.OpenAI], owner: Any) -> openai.OpenAI:
-    """Return an OpenAI client signed in as the project's owner."""
+    """Return an ``openai`` client signed in as the project's owner."""
     return sign_in(owner)
 
 
 def orders(**what: Any) -> list[Any]:
-    """Return messages that tell the fake model server what to do."""
+    """Return chat messages that tell the fake model server how to respond."""
     return [{"role": "user", "content": json.dumps(what)}]

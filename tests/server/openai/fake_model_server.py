@@ -1,7 +1,8 @@
-"""A model server without a model. The last message of a request is JSON that says what to do.
+"""A fake model server. The last message of a request is JSON that says how to respond.
 
 ``{"tokens": 5, "delay": 0.01, "die_after": 3}`` means five tokens, one every 10 ms, and a broken
-connection after the third. ``{"status": 400}`` refuses, ``{"silent": true}`` never answers.
+connection after the third. ``{"status": 400}`` is an error response, ``{"silent": true}`` means no
+response.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized"}
 
 @dataclass
 class Seen:
-    """A request to the server. ``hung_up`` is set if the caller closed the connection early."""
+    """A request that the server received. ``hung_up`` is set if the client disconnected early."""
 
     headers: dict[str, str]
     body: dict[str, Any]
@@ -42,7 +43,7 @@ class FakeModelServer:
 
     @property
     def endpoint(self) -> str:
-        """The address in the form in which a runtime reports it."""
+        """The server's address in the format in which a runtime reports it."""
         return f"unix:{self.socket}"
 
     def __enter__(self) -> Self:
@@ -57,7 +58,7 @@ class FakeModelServer:
         self._directory.cleanup()
 
     def die(self) -> None:
-        """Stop listening and drop all connections, as if the process were killed."""
+        """Stop listening and drop all connections, like a server whose process is killed."""
         self._call(self._die())
 
     def hang_up_idle(self) -> None:
@@ -167,7 +168,7 @@ class FakeModelServer:
 
     @staticmethod
     async def _sleep(reader: asyncio.StreamReader, seen: Seen, seconds: float) -> None:
-        """Wait, and raise if the caller closes the connection."""
+        """Wait for a time; raise ConnectionError if the client disconnects."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.02))

@@ -1,4 +1,4 @@
-"""Tests of API keys in the OpenAI-compatible API, and of answers that end with their key."""
+"""Tests of API keys in the OpenAI-compatible API; responses end when their key is invalid."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Tests of the list of models."""
+"""Tests of the list of models in the OpenAI-compatible API."""
 
 from __future__ import annotations
 

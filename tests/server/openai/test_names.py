@@ -1,4 +1,4 @@
-"""Tests that other people's deployments never answer to a name that means one's own."""
+"""Tests that a name of the caller's own deployment never reaches deployments of others."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests with OpenAI's client, the API, the runtime's model server and a tiny real model."""
+"""Tests with the ``openai`` client, the API, the runtime's model server and a tiny real model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def runner() -> Iterator[Runner]:
 
 @pytest.fixture
 def name(runner: Runner, deploy: Callable[..., Deployment], project: Project) -> str:
-    """Return the name of a deployment that the runtime serves."""
+    """Return the name of a deployment that the real runtime serves."""
     endpoint = runner.of_type("ready")[0]["endpoint"]
     return deploy(project, endpoint=endpoint, endpoint_token="secret").name
 

@@ -1,4 +1,4 @@
-"""Tests that answers end when the client leaves, or when the right to them ends."""
+"""Tests that a response ends when the client disconnects or loses the right to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.openai.test_audit import audited
 
 SOON = 2.5
-"""Seconds within which an answer must end: one, and a reserve for a busy machine."""
+"""Seconds within which a response must end: one, and a reserve for a busy machine."""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_stream_ends_when_the_right_to_it_ends(
 
 
 def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
-    """Record that the server with the token was replaced and completes its answers."""
+    """Record that the server with this token was replaced and only completes its responses."""
     former = make_task(session, project)
     session.add(
         DeploymentRetirement(task_id=former.id, deployment_id=deployment.id, endpoint_token=token)
@@ -129,7 +129,7 @@ def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
     session: Session, chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer,
     monkeypatch: pytest.MonkeyPatch, stream: bool,
 ) -> None:  # fmt: skip
-    """The update takes over, and the old server ends, after the call was routed."""
+    """An update replaces the server, and the old server ends, after the request was routed."""
     with FakeModelServer("new") as newer:
         routed = routing.choose_target
 
@@ -182,7 +182,7 @@ def test_answer_without_stream_ends_when_the_right_to_it_ends(
 def test_expired_access_token_does_not_end_a_stream(
     session: Session, chat: openai.OpenAI, deployment: Deployment
 ) -> None:
-    """The session continues, and its next token is as good."""
+    """The session continues, so its next token would be valid."""
     from aiplatform.server.identity.access import hash_token
     from aiplatform.server.identity.models import AuthToken
 

@@ -1,4 +1,4 @@
-"""Permission guards of projects, and the evidence that they return."""
+"""Tests of the permission guards of projects, and of the evidence that they return."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -67,7 +67,7 @@ def request_for(**params: str) -> Request:
 
 @pytest.fixture
 def ask(session: Session) -> Ask:
-    """Return a function that asks a guard about a user and a project or another resource."""
+    """Return a function that calls a guard for a user and a project or another resource."""
 
     def ask(
         user: User | None,

@@ -1,4 +1,4 @@
-"""Archived projects, which are read-only and run nothing."""
+"""Tests of archived projects, which are read-only and run nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +128,7 @@ def test_archived_project_and_its_bin_can_be_read(
 
 
 class TestTaskOfArchivedProject:
-    """A task that was submitted or claimed at the moment of archiving or deleting."""
+    """Tests of a task that is submitted or claimed while its project is archived or deleted."""
 
     @pytest.fixture
     def worker(self, session: Session) -> int:

@@ -1,4 +1,4 @@
-"""The bin: deleted things are hidden at once, can be restored, and are purged when overdue."""
+"""Tests of the bin: deleted resources are hidden, can be restored, and are purged when due."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

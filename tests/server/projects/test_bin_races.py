@@ -1,4 +1,4 @@
-"""Concurrent deletion, restoration, purge and use of the same resource."""
+"""Tests of concurrent deletion, restoration, purge and use of the same resource."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestInterleavedRequests:
-    """Races step by step: the second transaction waits, and then sees what the first one did."""
+    """Tests of races step by step: the second transaction waits, then sees the first's changes."""
 
     def test_restore_during_a_purge_finds_nothing(
         self, session: Session, mine: Api, project: Project
@@ -95,7 +95,7 @@ class TestRaces:
     def test_concurrent_uploads_are_in_the_deleted_project_or_refused(
         self, session: Session, api: Act, owner: User
     ) -> None:
-        """No upload is left over outside the deleted project."""
+        """No upload remains outside the deleted project."""
         project = make_project(session, owner)
         me = api(owner)
         line = b'{"messages": [{"role": "user", "content": "Hi"}]}\n'
@@ -126,7 +126,7 @@ class TestRaces:
     def test_task_on_a_dataset_that_is_being_deleted_never_waits_for_it(
         self, session: Session, api: Act, owner: User, home: Path
     ) -> None:
-        """Expect that the task is queued and the deletion refused, or the other way round."""
+        """Either the task is queued and the deletion refused, or the other way round."""
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):

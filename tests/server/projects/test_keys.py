@@ -1,4 +1,4 @@
-"""API keys: creation, permissions in use, and revocation."""
+"""Tests of API keys: creation, permissions and revocation."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -415,7 +415,7 @@ class TestRevocation:
 
 
 class TestProjectOfKey:
-    """A key for one project finds it by name, whatever its scopes are."""
+    """Tests that a key for one project finds it by name, whatever its scopes are."""
 
     @pytest.fixture
     def found(self, session: Session, holder: Hold) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Members: who may give which role to whom."""
+"""Tests of members: who may give which role to whom."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

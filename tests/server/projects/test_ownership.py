@@ -1,4 +1,4 @@
-"""Leaving and transferring projects, and the explanation of permissions."""
+"""Tests of leaving and transferring projects, and of the explanation of permissions."""
 
 import time
 from collections.abc import Callable
@@ -95,7 +95,7 @@ class TestTransfer:
         assert "project:transferred" in kinds.all()
 
     def test_transfer_by_others_is_refused(self, session: Session, api: Act, client: Any) -> None:
-        """Refuse members with ``*`` and API keys, too."""
+        """Members with ``*`` and API keys are refused, too."""
         project = make_project(session)
         everything = make_member(session, project, "admin")
         place = f"projects/{project.uuid}/transfer"
@@ -148,7 +148,7 @@ class TestTransfer:
 
 class TestRaces:
     def test_grant_by_a_user_removed_meanwhile_is_refused(self, session: Session, api: Act) -> None:
-        """Remove the granting user while the grant waits for the project's row."""
+        """The granting user is removed while the grant waits for the lock of the project's row."""
         project = make_project(session)
         giver = make_member(session, project, "admin")
         friend = make_user(session)
@@ -172,7 +172,7 @@ class TestRaces:
     def test_change_by_a_user_who_lost_the_project_meanwhile_is_refused(
         self, session: Session, api: Act, what: str, lost: str
     ) -> None:
-        """Let the request wait for the project's row while the user loses the permission."""
+        """The user loses the permission while the request waits to lock the project's row."""
         admin = lost == "role"
         who = make_user(session, role="admin" if admin else "user")
         heir = make_user(session)

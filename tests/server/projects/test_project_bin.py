@@ -1,4 +1,4 @@
-"""Deleted projects: nobody can enter them, and they are restored or purged as a whole."""
+"""Tests of deleted projects: nobody can access them; they are restored or purged as a whole."""
 
 from pathlib import Path
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Projects: create, list, read, change."""
+"""Tests of creating, listing, reading and changing projects."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Storage quotas: usage is counted under a lock, so nobody exceeds them."""
+"""Tests of storage quotas: usage is counted under a lock, so that nobody exceeds them."""
 
 import threading
 from collections.abc import Callable
@@ -174,7 +174,7 @@ class TestStorage:
     def test_content_of_another_project_is_charged_in_full(
         self, session: Session, mine: Api, api: Act, project: Project, limit: Callable[..., Any]
     ) -> None:
-        """Charge without telling whether another project has the same content."""
+        """The charge does not reveal whether another project has the same content."""
         other = make_project(session)
         them = api(session.get_one(User, other.owner_id))
         assert upload(them, other, "d").status_code == 201

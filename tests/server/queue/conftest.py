@@ -1,4 +1,4 @@
-"""A kind of task whose runtime executes a script of the test, and a worker to run it."""
+"""Fixtures of a task kind whose runtime executes a script of the test, and of a worker."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ NOWHERE = DatasetRef.model_validate({"dataset": "00000000-0000-0000-0000-0000000
 
 
 class ScriptedKind(TaskKind):
-    """A kind of task that records the calls of the queue."""
+    """A task kind that records the calls it gets from the queue."""
 
     type = TaskType.DATA_QUALITY
 

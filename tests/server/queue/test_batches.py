@@ -1,4 +1,4 @@
-"""Submissions of many tasks in one request."""
+"""Tests of submitting many tasks in one request."""
 
 from collections.abc import Callable
 from typing import Any

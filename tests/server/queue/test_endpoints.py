@@ -1,4 +1,4 @@
-"""Routes for tasks: lists, refusals, and the live stream, which can be resumed."""
+"""Tests of the routes of tasks: lists, errors, and the live stream, which can be resumed."""
 
 import json
 import threading
@@ -70,7 +70,7 @@ def test_run_with_an_end_is_shown_with_its_attempts_and_inputs(
 
 
 def tell(session: Session, held: Any, step: int, **more: Any) -> None:
-    """Write the telemetry of one step, as a child reports it."""
+    """Write the telemetry of one training step, as a child process reports it."""
     attempts.write_telemetry(
         session,
         held,
@@ -91,14 +91,14 @@ def end(session: Session, held: Any) -> None:
 def watch(
     url: str, token: str, task: Task, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield (event, id, data) of a task's live stream."""
+    """Yield event, id and data of each message in a task's live stream."""
     return stream(f"{url}/api/v1/tasks/{task.uuid}/events", token, last_event_id)
 
 
 def stream(
     url: str, token: str, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield (event, id, data) of a stream."""
+    """Yield event, id and data of each message in a stream."""
     headers = {"Authorization": f"Bearer {token}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id

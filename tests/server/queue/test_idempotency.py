@@ -1,4 +1,4 @@
-"""Submissions that are repeated with the same idempotency key."""
+"""Tests of submissions that are repeated with the same idempotency key."""
 
 import threading
 from collections.abc import Callable

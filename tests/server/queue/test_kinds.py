@@ -1,4 +1,4 @@
-"""Tests of the interface between the queue and the types of tasks."""
+"""Tests of task kinds, the interface between the queue and the types of tasks."""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,7 @@ from aiplatform.server.queue.service.kinds import kind_of
 
 SERVER = Path(aiplatform.server.__file__).parent
 WORDS = "queue/rules/reasons.py"
-"""The table of words for the types of tasks in reasons."""
+"""Path of the module with the names of task types that reasons for waiting contain."""
 
 
 def test_queue_execution_and_telemetry_distinguish_no_types_of_tasks() -> None:

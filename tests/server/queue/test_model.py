@@ -1,11 +1,11 @@
-"""The queue compared with a model of it: any events, in any order.
+"""Tests of the queue against a model of it, with any events in any order.
 
 Hypothesis chooses what happens to a few tasks on two workers, with the real database. The model
-knows what must be true: who holds which task, which states may follow, that no task is lost, and
-that no write of an attempt that lost its task is accepted.
+checks which worker holds which task, which states may follow, that no task is lost, and that no
+write of an attempt that lost its task is accepted.
 
-Threads race, so their results vary. The rules decide everything else, because hypothesis must be
-able to repeat its choices.
+Some rules start threads that race, so their results vary. Everything else is determined by the
+choices of Hypothesis, so that it can repeat them.
 """
 
 import contextlib
@@ -42,18 +42,18 @@ MAX_ATTEMPTS = 3
 
 
 def together(*actions: Callable[[], object]) -> None:
-    """Run each action on a thread of its own; raise what one of them raises."""
+    """Run each action on a thread of its own; raise an error that one of them raised."""
     with ThreadPoolExecutor(len(actions)) as pool:
         for done in [pool.submit(action) for action in actions]:
             done.result()
 
 
 class Queue(RuleBasedStateMachine):
-    """A state machine with two workers of three cores, and tasks of one or two cores."""
+    """A Hypothesis state machine with two workers of three cores, and tasks of one or two cores."""
 
     project: ClassVar[Project]
     taken_over: ClassVar[int] = 0
-    """Number of times that a task was held by a new attempt while the lost one was tested."""
+    """Number of times that a new attempt held a task while writes of the old one were tested."""
 
     @initialize()
     def empty(self) -> None:
@@ -157,7 +157,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 99))
     def the_dead_come_back(self, number: int) -> None:
-        """Check that every write of an attempt that lost its task is refused."""
+        """Check that every write of an attempt that lost its task is rejected."""
         if self.stale:
             self.refused(self.stale[number % len(self.stale)])
 
@@ -268,7 +268,7 @@ class Queue(RuleBasedStateMachine):
 
 
 def _reachable(before: TaskStatus, now: TaskStatus) -> bool:
-    """Return True if transitions lead there; one rule may take several."""
+    """Return True if transitions lead from ``before`` to ``now``; one rule may cause several."""
     seen = {before}
     while more := {step for status in seen for step in TRANSITIONS[status]} - seen:
         seen |= more

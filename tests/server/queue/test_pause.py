@@ -1,4 +1,4 @@
-"""Pausing and resuming tasks on request."""
+"""Tests of pausing and resuming tasks on request."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Placement: where tasks can run, which are refused, and the reasons shown while they wait."""
+"""Tests of placement: where tasks can run, and the reasons shown for those that can't."""
 
 import pytest
 from hypothesis import given
@@ -90,7 +90,10 @@ def test_reason_explains_why_a_task_waits():
 
 
 def named(demand, *offers, own=(), foreign=()):
-    """Return the reasons of a task with ``offers``, with the holders of what is missing."""
+    """Return the reasons, in English and Chinese, why a task waits on workers with ``offers``.
+
+    They name the tasks that hold what it needs.
+    """
     held = Holders([Holder(*holder) for holder in own], dict(foreign))
     missing = with_holders(missing_now(demand, offers), demand, offers, held)
     return "; ".join(m.en for m in missing), "；".join(m.zh for m in missing)
@@ -148,9 +151,9 @@ demands = st.builds(
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
 def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
-    """Check that the task with the reservation fits beside all tasks that started since.
+    """The task with the reservation fits beside all tasks that started since.
 
-    The older tasks have ended then.
+    The tasks that ran before the reservation have ended then.
     """
     if not total.holds(promised):
         return

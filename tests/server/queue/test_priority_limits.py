@@ -1,4 +1,7 @@
-"""The limit on a project's priorities: tasks of 9 and 10 preempt those of other projects."""
+"""Tests of the limit on priorities in a project.
+
+Tasks of priority 9 and 10 preempt those of other projects.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The scheduler: shares of projects, reservations, devices, labels, moves, and refusals."""
+"""Tests of the scheduler: fair shares of projects, reservations, devices, labels, moves."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -43,7 +43,7 @@ def owner(api: Callable[[User | None], Api], session: Session, project: Project)
 
 
 def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
-    """Check that the project that used least goes first, however many tasks another has queued."""
+    """The project that used least goes first, however many tasks the other one has queued."""
     busy, modest = make_project(session), make_project(session)
     for _ in range(3):
         make_task(session, busy)
@@ -79,7 +79,7 @@ def test_project_usage_follows_its_leases(
 def test_large_task_reserves_the_next_room(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Check that small tasks that order after it can't keep it waiting, however many there are."""
+    """Small tasks later in the queue can't keep the large one waiting, however many there are."""
     worker = make_worker(cpus=4)
     running = [submit(resources={"cpus": 2}) for _ in range(2)]
     held = [claim(session, worker) for _ in running]
@@ -149,7 +149,7 @@ def test_reservation_moves_when_its_worker_has_stopped(
 def test_reservation_locked_by_another_claim_does_not_block(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Prevent a deadlock of two claims that each move a reservation."""
+    """Two claims that each move a reservation must not deadlock."""
     worker, other = make_worker("worker", cpus=4), make_worker("other", cpus=4)
     submit(resources={"cpus": 1})
     claim(session, other)

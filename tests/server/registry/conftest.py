@@ -1,4 +1,4 @@
-"""Fixtures: a project whose owner imports models."""
+"""Fixtures of a project whose owner imports models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def owner_api(api: Callable[[User | None], Api], owner: User) -> Api:
 
 @pytest.fixture
 def create(owner_api: Api, project: Project) -> Callable[..., Any]:
-    """Return a function that creates a model, by default for an upload, and returns the answer."""
+    """Return a function that creates a model, by default for an upload; it returns the response."""
 
     def create(**body: Any) -> Any:
         body.setdefault("name", f"model-{number()}")
@@ -55,7 +55,7 @@ def model(create: Callable[..., Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def end(session: Session, home: Any) -> Callable[..., Task]:
-    """Return a function that ends a task; ``files`` maps paths of its output to their contents."""
+    """Return a function that ends a task; ``files`` maps paths in its output to file contents."""
 
     def end(
         uuid: str, status: TaskStatus, *, files: dict[str, bytes] | None = None, **outcome: Any

@@ -1,4 +1,4 @@
-"""Times of schedules: zones, daylight saving, invalid expressions."""
+"""Tests of the times of schedules: time zones, daylight saving time, invalid expressions."""
 
 from __future__ import annotations
 

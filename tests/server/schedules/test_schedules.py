@@ -1,4 +1,4 @@
-"""Schedules over HTTP, and their firing."""
+"""Tests of schedules over HTTP, and of the runs and tasks that they start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures: a platform that allows scripts, and a worker that runs them in the real runtime."""
+"""Fixtures of a platform that allows scripts, and of a worker with the real runtime."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mine(api: Callable[[User | None], Api], session: Session, project: Project) 
 
 
 def packed(**files: str) -> bytes:
-    """Return a bundle with the given files; ``_`` in a name stands for the dot."""
+    """Return a bundle with the given files; ``_`` in a file name stands for a dot."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, text in files.items():
@@ -80,7 +80,7 @@ def submit(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session) -> Callable[[], Task]:
-    """Return a function that runs the next script to its end, as a worker does."""
+    """Return a function that runs the next script to its end, and returns its task."""
 
     def run() -> Task:
         offers = Capacity(4, 8192, (), ("script:plain",))

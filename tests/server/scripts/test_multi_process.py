@@ -1,4 +1,4 @@
-"""Scripts with several processes, on one worker and on two."""
+"""Tests of scripts with several processes, on one worker and on two."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def two_workers(session: Session) -> list[int]:
 
 @pytest.fixture
 def run_on_both(session: Session, two_workers: list[int]) -> Callable[[], Task]:
-    """Return a function that runs the next script on both workers to its end."""
+    """Return a function that runs the next script to its end, on both workers."""
 
     def run_on_both() -> Task:
         threads = []

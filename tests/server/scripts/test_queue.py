@@ -1,4 +1,4 @@
-"""A queue that accepts only scripts."""
+"""Tests of a queue that accepts only scripts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ Act = Callable[[User | None], Api]
 
 
 class TestQueue:
-    """A queue only for scripts, served by workers that run as root."""
+    """Tests of a queue for scripts only, served by workers that run as root."""
 
     @pytest.fixture(autouse=True)
     def _named(self, allowed: None) -> Any:

@@ -1,4 +1,4 @@
-"""Secrets: store, list, replace, delete, re-encrypt; values are never shown."""
+"""Tests of secrets: store, list, replace, delete, re-encrypt; values are never shown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +96,7 @@ class TestProjectSecrets:
         assert owner.get("users/me/secrets").json()["items"] == []
 
     def test_viewer_can_not_use_project_secrets_in_a_task(self, api: Act, session: Session) -> None:
-        """Expect the same answer for secrets that exist and for others."""
+        """The response is the same for secrets that exist and for others."""
         project = make_project(session)
         make_secret(session, project, name="there")
         viewer = api(make_member(session, project, "viewer"))

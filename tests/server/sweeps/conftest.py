@@ -1,4 +1,4 @@
-"""Fixtures of sweeps: those of experiments, and a function that creates sweeps."""
+"""Fixtures of experiments, and of a function that creates sweeps."""
 
 from __future__ import annotations
 

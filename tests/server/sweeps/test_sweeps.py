@@ -30,7 +30,7 @@ from tests.server.sweeps.conftest import shown, states
 
 @pytest.fixture
 def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the sweeps that a worker should advance; :func:`heed` advances them."""
+    """Record the sweeps that a worker should advance, for :func:`heed`, which advances them."""
     asked: list[int] = []
     monkeypatch.setattr(triggers, "send", lambda *_, sweep_id: asked.append(sweep_id))
     return asked

@@ -1,4 +1,4 @@
-"""Series of several tasks in one chart, and their summaries."""
+"""Tests of metric series of several tasks in one chart, and of their summaries."""
 
 from sqlalchemy.orm import Session
 

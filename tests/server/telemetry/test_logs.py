@@ -1,4 +1,4 @@
-"""Logs: levels, floods, search, download, and the live stream of only the log."""
+"""Tests of logs: levels, output beyond the rate limit, search, download, and live stream."""
 
 import gzip
 import threading
@@ -111,7 +111,7 @@ def test_output_beyond_the_segment_limit_is_dropped_and_counted(tmp_path: Path) 
 
 
 def test_last_lines_of_each_stream_are_shown_after_a_flood(tmp_path: Path) -> None:
-    """Print any amount to the other stream after them."""
+    """The other stream may print any amount after these lines."""
     output = RateLimiter(tmp_path, rate=1000, burst=1000, overflow=1e9, clock=Clock())
     output.take([Chunk(LogStream.STDOUT, "a" * 9_999 + "\n", 1.0)])
     output.take([Chunk(LogStream.STDERR, "the reason\n", 2.0)])
@@ -123,7 +123,7 @@ def test_last_lines_of_each_stream_are_shown_after_a_flood(tmp_path: Path) -> No
 
 @pytest.fixture
 def flooded(session: Session, submit: Callable[..., Task], make_worker: Any, home: Path) -> Task:
-    """Run a task that prints 40,000 lines, most of them faster than allowed."""
+    """Run a task that prints 40,000 lines, most of them beyond the rate limit."""
     with environment(AIPLATFORM_LOG_BYTES_PER_SECOND="1000", AIPLATFORM_LOG_BURST_BYTES="10000"):
         task = submit("""
             import sys

@@ -1,4 +1,4 @@
-"""Metric series: all points, charts and summaries, compared with a plain computation."""
+"""Tests of metric series (all points, charts, summaries), against a plain computation."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def task(session: Session) -> Task:
 def write(
     session: Session, task: Task, points: Points, *, key: str = "loss", attempt: int = 1
 ) -> None:
-    """Store the points in this order."""
+    """Store metric points in the given order."""
     sent = [Point(key, step, value) for step, value in points]
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
@@ -37,7 +37,7 @@ def write(
 
 
 def drawn(session: Session, task: Task, points: int, **window: int) -> Any:
-    """Return the points of a chart, and how many points the whole series has."""
+    """Return the points of a chart, and the number of points of the whole series."""
     rollups.update_levels(task.id)
     session.rollback()
     chart = queries.chart(session, task.id, "loss", points=points, **window)
@@ -108,7 +108,10 @@ def test_chart_of_a_window_shows_only_its_points(session: Session, task: Task) -
 
 
 def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> None:
-    """Store late, repeated and overwritten points, in any order; update the levels now and then."""
+    """Points come late, repeated and overwritten; levels are updated in between.
+
+    A level is a precomputed summary of the series.
+    """
     generator = random.Random(7)
     counting: dict[int, float] = {}
     for round_ in range(12):

@@ -1,4 +1,4 @@
-"""Use of resources by tasks and machines: measurement, storage, summaries, alerts and cost.
+"""Tests of resource usage by tasks and machines: measurement, summaries, alerts and cost.
 
 NVML is replaced by a fake at the boundary of the library, so the tests need no GPU.
 """
@@ -33,7 +33,7 @@ from tests.server.queue.conftest import claim, end, events
 
 
 class FakeNvml:
-    """One A100 and a MIG instance of another, with the answers of the library."""
+    """A fake of the library NVML with one A100 and a MIG instance (a part) of another GPU."""
 
     NVML_TEMPERATURE_GPU = 0
 
@@ -155,7 +155,7 @@ def test_cost_follows_the_price_of_the_gpu_model() -> None:
 
 
 class TestEstimate:
-    """Estimates for steps of one percent that take one second, except for delays."""
+    """Tests of estimates: each percent of progress takes one second, except for delays."""
 
     def run(self, until: int, held_up: dict[int, float]) -> float | None:
         estimate, now = Estimate(), 0.0
@@ -188,7 +188,7 @@ class TestEstimate:
 def sampler(
     nvml: FakeNvml, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Sampler:
-    """Return a sampler without a thread: the test itself calls its methods."""
+    """Return a sampler of resource usage without a thread: the test itself calls its methods."""
     made = Sampler(home)
     monkeypatch.setattr(made, "_begin", lambda: None)
     return made

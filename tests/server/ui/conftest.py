@@ -9,11 +9,11 @@ from tests.openapi_checks import CheckedClient
 PATH = "/api/v1/browser-session"
 ORIGIN = "http://127.0.0.1:8400"
 FROM_PAGE = {"X-AIPlatform-UI": "1", "Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
-"""Headers with which the page sends a change."""
+"""Headers that the web interface sends with a request that changes something."""
 
 
 class Browser:
-    """A browser: it keeps the cookie of the answers and sends what a page of the server would."""
+    """A fake browser that keeps the session cookie and sends the headers of a platform page."""
 
     def __init__(self, client: CheckedClient) -> None:
         self.client = client
@@ -21,13 +21,13 @@ class Browser:
 
     @property
     def tokens(self) -> CookieTokens:
-        """The tokens in the cookie."""
+        """The tokens that the cookie contains."""
         assert self.cookie is not None
         access, _, refresh = self.cookie.partition(".")
         return CookieTokens(access, refresh)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request with the cookie, and keep the one of the answer."""
+        """Send a request with the cookie, and keep a new cookie of the response."""
         headers = {**FROM_PAGE, **options.pop("headers", {})}
         if self.cookie is not None:
             headers["Cookie"] = f"{NAME}={self.cookie}"
@@ -44,5 +44,5 @@ class Browser:
         return self.request("POST", PATH, json={"username": username, "password": password, **body})
 
     def read(self, **options: Any) -> Any:
-        """Read the session, which renews it when that is due."""
+        """Read the session; this renews its tokens if that is due."""
         return self.request("GET", PATH, **options)

@@ -1,4 +1,4 @@
-"""A client of the browser's stream that reads it in its own thread."""
+"""A client of the web interface's event stream that reads it in a thread."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from aiplatform.server.ui.schemas import StreamEvent
 
 
 class StreamClient:
-    """An open stream, the events it has received, and the id from which it would continue."""
+    """An open event stream, its received events, and the id to continue from."""
 
     def __init__(self, url: str, headers: dict[str, str], **params: str) -> None:
         self.events: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ class StreamClient:
             self.ended.set()
 
     def of(self, event: str, topic: str | None = None) -> list[Any]:
-        """Return the data of the events of this name."""
+        """Return the data of all events with this name and, if given, this topic."""
         return [
             one["data"]
             for one in list(self.events)
@@ -57,14 +57,14 @@ class StreamClient:
         ]
 
     def until(self, ready: Callable[["StreamClient"], Any], seconds: float = 15) -> None:
-        """Wait until ``ready`` returns something true."""
+        """Wait until ``ready`` returns a true value; fail after ``seconds``."""
         deadline = time.monotonic() + seconds
         while not ready(self):
             assert time.monotonic() < deadline, self.events
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Cut the connection."""
+        """Close the connection."""
         with contextlib.suppress(OSError, AttributeError):
             # Closing alone does not end a read in another thread.
             self._socket.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Tests of the session cookie: sign-in, renewal, preferences, and requests of other pages."""
+"""Tests of the session cookie: sign-in, renewal, preferences, and requests from other origins."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ def browser(client: CheckedClient) -> Browser:
 
 
 def age(session: Session, token: str, by: timedelta) -> None:
-    """Bring the expiry of a token nearer."""
+    """Move the expiry of a token to an earlier time."""
     session.execute(
         update(AuthToken)
         .where(AuthToken.token_hash == hash_token(token))

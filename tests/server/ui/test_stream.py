@@ -1,4 +1,4 @@
-"""Tests of the browser's stream: topics, permissions, continuation, and its end."""
+"""Tests of the web interface's event stream: topics, permissions, continuation, and its end."""
 
 import time
 from collections.abc import Callable, Iterator

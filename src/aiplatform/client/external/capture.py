@@ -1,4 +1,4 @@
-"""Copying of a program's output to the log of its run."""
+"""Copying of a program's output to the log of its external run."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ Write = Callable[[str, LogStream], None]
 
 
 class Tee:
-    """A stream that replaces another: it passes all text on, and whole lines also to ``write``.
+    """A stream that writes all text to the one that it replaces, and whole lines to ``write``.
 
     If a line was overwritten by carriage returns, as progress bars do, only its last state is
     passed to ``write``.

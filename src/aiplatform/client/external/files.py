@@ -1,4 +1,4 @@
-"""Artifacts of an external run: copied to its directory, and deleted there after they are sent."""
+"""Artifacts of an external run: files are copied to its directory, and deleted after upload."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ WAITING, REFUSED, NEW = "artifacts", "refused", ".new-"
 
 
 class Files:
-    """The files of one run that wait to be sent. Thread-safe."""
+    """The files of one run that are not uploaded yet; safe to use from several threads."""
 
     def __init__(self, directory: Path) -> None:
         self.waiting = directory / WAITING
@@ -50,13 +50,13 @@ class Files:
                 yield path, file, was
 
     def sent(self, file: Path, was: os.stat_result) -> None:
-        """Remove a file that was sent, unless it was replaced in the meantime."""
+        """Delete the copy of an uploaded file, unless it was replaced in the meantime."""
         with self._lock:
             if self._is(file, was):
                 file.unlink(missing_ok=True)
 
     def refuse(self, path: str, file: Path, was: os.stat_result) -> Path:
-        """Move a file that the server refuses out of the queue. Return its new place."""
+        """Move a file that the server rejected out of the queue, and return its new path."""
         target = self.refused / path
         with self._lock:
             if self._is(file, was):

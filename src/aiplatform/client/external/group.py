@@ -1,4 +1,4 @@
-"""``client.external`` and ``client.run``: start a run, and send what it could not send."""
+"""Operations on external runs: start a run, and send later what a run could not send."""
 
 import platform
 import sys
@@ -23,9 +23,10 @@ from aiplatform.protocol.shapes.projects import ProjectOut
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The result of sending one directory.
+    """The result of :meth:`ExternalRuns.sync` for one directory.
 
-    ``complete``: everything is sent, and the directory is deleted.
+    ``points`` and ``lines`` are the numbers of sent metric points and log lines. ``complete`` is
+    true if everything was sent, and so the directory was deleted.
     """
 
     directory: Path
@@ -92,7 +93,7 @@ class ExternalRuns(Group):
         ended: TaskStatus | str | None = None,
         project: ProjectLike | None = None,
     ) -> Synced:
-        """Send from a run's directory what the run could not send; nothing is stored twice.
+        """Send the records in a run's directory that are not sent yet; nothing is stored twice.
 
         Args:
             directory: the directory of one run.
@@ -103,8 +104,8 @@ class ExternalRuns(Group):
         Raises:
             JournalNotFound: if the directory contains no run.
             ValueError: if ``ended`` is not a final status; nothing is sent or written then.
-            ApiError: if the server refuses or is away; nothing is lost, and the call can be
-                repeated.
+            ApiError: if the server rejects a request or can't be reached; nothing is lost, and the
+                call can be repeated.
         """
         # Check this first: the end can't be changed after it is written to the journal.
         status = None if ended is None else parse_final_status(ended)

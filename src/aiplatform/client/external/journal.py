@@ -39,10 +39,10 @@ def runs_directory() -> Path:
 
 
 def parse_final_status(status: TaskStatus | str) -> TaskStatus:
-    """Return the final status with this name.
+    """Return the final status of a task with this name.
 
     Raises:
-        ValueError: for any other word.
+        ValueError: if ``status`` is not a final status.
     """
     ends = [each for each in TaskStatus if each.is_final]
     if status not in ends:
@@ -64,7 +64,7 @@ class Records:
         self._fd = os.open(path, flags, 0o600)
 
     def add(self, lines: Iterable[str]) -> None:
-        """Append lines with one system call, so that forked processes don't mix theirs.
+        """Append lines with one system call, so that lines of forked processes do not mix.
 
         Raises:
             OSError: if they can't be written; none of them is in the file then.
@@ -164,7 +164,10 @@ class Journal:
         return found
 
     def last_record_time(self) -> str | None:
-        """Return when the run recorded its last point or line, or else began (ISO 8601, UTC)."""
+        """Return the time of the run's last metric point or log line, else of its start.
+
+        Times are ISO 8601 in UTC.
+        """
         times = [_last_time(self.directory / name) for name in (POINTS, LOG)]
         said = [time for time in times if time is not None]
         if said:
@@ -178,11 +181,11 @@ class Journal:
         _write(self.directory / ABOUT, self.about)
 
     def record_end(self, end: Mapping[str, Any]) -> None:
-        """Store how the run ended."""
+        """Store the end of the run, such as its final status."""
         _write(self.directory / END, end)
 
     def remove(self) -> None:
-        """Delete the run's files; other files in the directory, and then the directory, stay."""
+        """Delete the run's files, and then the directory if it contains no other files."""
         for name in (ABOUT, POINTS, LOG, END):
             (self.directory / name).unlink(missing_ok=True)
         self.files.remove()
@@ -191,7 +194,7 @@ class Journal:
 
 
 def _last_time(path: Path) -> float | None:
-    """Return the ``time`` of the last complete record, or None."""
+    """Return the ``time`` of the last complete record; None if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_RECORD))

@@ -81,7 +81,7 @@ class ExternalRun:
         step: int | None = None,
         timestamp: float | None = None,
     ) -> None:
-        """Record values measured at a step; by default, the step after the last one.
+        """Record metric values of a step; by default, of the step after the previous one.
 
         This method returns within microseconds: it only writes to the journal, and a thread sends
         the records. Numbers of numpy and torch are accepted. Values in nested mappings are named
@@ -135,7 +135,7 @@ class ExternalRun:
             name: the relative path on the platform; by default the last part of ``path``.
 
         Raises:
-            OSError: if a file can't be read, or there is no room for the copy.
+            OSError: if a file can't be read, or there is no disk space for the copy.
             ValueError: for a name that is not a relative path.
         """
         for file, artifact in files_below(Path(path), name):
@@ -155,8 +155,8 @@ class ExternalRun:
     ) -> bool:
         """End the run; a second call does nothing. Return True if everything was sent.
 
-        The method waits for the server for at most ``end_timeout`` seconds. What is not sent by
-        then stays in the journal's directory, for ``aiplatform runs sync``.
+        The method waits for the server for at most ``end_timeout`` seconds. Records that are not
+        sent by then stay in the journal's directory; ``aiplatform runs sync`` sends them.
 
         Raises:
             ValueError: for a status that is not final; the run then continues.
@@ -198,7 +198,7 @@ class ExternalRun:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """End the run with the result of the block."""
+        """End the run: completed, cancelled or failed, depending on the exception of the block."""
         if error is None:
             self.end(TaskStatus.CANCELLED if self.cancelled else TaskStatus.COMPLETED)
         elif isinstance(error, KeyboardInterrupt | RunCancelled):

@@ -1,6 +1,6 @@
-"""The sender of a run's journal: in a thread beside the run, or afterwards.
+"""The sender of a run's journal: in a thread during the run, or after it.
 
-Nothing here raises an exception into the user's loop. What can't be sent stays in the journal.
+No exception is raised in the user's training loop. Records that can't be sent stay in the journal.
 """
 
 import contextlib
@@ -36,21 +36,21 @@ POINTS_AT_ONCE = 5_000
 LINES_AT_ONCE = 2_000
 BYTES_AT_ONCE = 1 << 20
 GATHER_SECONDS = 0.5
-"""Seconds for which points are collected before they are sent."""
+"""Seconds for which metric points are collected before they are sent."""
 
 HEARTBEAT_SECONDS = 15.0
 SLOW_SECONDS = 30.0
-"""Longest wait, in seconds, after temporary failures."""
+"""Longest pause, in seconds, between attempts after temporary failures."""
 
 
 class Refused(ClientError):
-    """The server permanently refuses what is left to send."""
+    """The server permanently rejects the remaining records."""
 
 
 class Accepted(BaseModel):
-    """The server's answer to a batch of points or lines.
+    """The server's response to a batch of points or lines.
 
-    ``taken`` is the number of the writer's last stored record.
+    ``taken`` is the number of the last record that the server has stored for this writer.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -60,7 +60,7 @@ class Accepted(BaseModel):
 
 
 class Sender:
-    """A sender of one journal. Not thread-safe."""
+    """A sender of one journal; only one thread may use it."""
 
     def __init__(self, client: Connection, journal: Journal) -> None:
         self._client = client
@@ -78,7 +78,7 @@ class Sender:
         """Register the run with the server, which identifies it by the journal's ``client_id``.
 
         Raises:
-            ApiError: if the server refuses or is away.
+            ApiError: if the server rejects the request or can't be reached.
         """
         about = self.journal.about
         if about.get("task") is not None:
@@ -100,11 +100,11 @@ class Sender:
         self.journal.record_facts(task=answer["uuid"], project=answer["project"])
 
     def send(self) -> bool:
-        """Send one batch of each kind of record. Return True if there may be more.
+        """Send one batch of points, lines and files; return True if there may be more to send.
 
         Raises:
-            ApiError: if the server refuses or is away.
-            Refused: if the server permanently refuses the records.
+            ApiError: if the server rejects the request or can't be reached.
+            Refused: if the server permanently rejects the records.
         """
         self.begin()
         more = self._send(self.points, "metrics", "points", POINTS_AT_ONCE)
@@ -121,17 +121,17 @@ class Sender:
         """Send a heartbeat with the progress of the run.
 
         Raises:
-            ApiError: if the server refuses or is away.
+            ApiError: if the server rejects the request or can't be reached.
         """
         progress = self.progress
         self._store_status(self._http.post(f"{self._path}/heartbeat", {"progress": progress}))
         self._sent_progress = progress
 
     def end(self) -> None:
-        """Send how the run ended, after everything else was sent.
+        """Send the end of the run, after all its records were sent.
 
         Raises:
-            ApiError: if the server refuses or is away.
+            ApiError: if the server rejects the request or can't be reached.
             ClientError: if the end of the run is not in the journal.
         """
         end = self.journal.end
@@ -149,10 +149,10 @@ class Sender:
         return f"tasks/{self.journal.about['task']}"
 
     def _store_status(self, answer: Any) -> None:
-        """Store the status of the run, which every answer contains.
+        """Store the status of the run, which every response contains.
 
         Raises:
-            UnexpectedAnswer: if the answer contains none.
+            UnexpectedAnswer: if the response contains no status.
         """
         try:
             self.status = TaskStatus(answer["status"])
@@ -205,7 +205,7 @@ class Sender:
         return True
 
     def _send_file(self) -> bool:
-        """Send one of the waiting files. Return True if there was one."""
+        """Send one of the files that are not uploaded yet; return True if there was one."""
         files = self.journal.files
         found = next(files.pending(), None)
         if found is None:
@@ -281,7 +281,11 @@ class SendingThread:
         return self.sender.status in {TaskStatus.CANCELLING, TaskStatus.CANCELLED}
 
     def close(self, timeout: float) -> bool:
-        """Send the rest and the end. Return True if that succeeds within ``timeout`` seconds."""
+        """Send the remaining records and the end of the run.
+
+        Returns:
+            True if this succeeds within ``timeout`` seconds.
+        """
         self._closing.set()
         self._wake.set()
         self._done.wait(timeout)

@@ -1,6 +1,7 @@
 """Readers of the formats of uploaded datasets.
 
-A text format is a member of ``DataFormat`` and a module of that name with ``open_text``.
+Each text format is a member of ``DataFormat``, and has a module of the same name with a function
+``open_text``.
 
 Every reader streams: it yields a sequence of :class:`~aiplatform.data.chunk.Chunk`, in memory
 bounded by the limits, and can be iterated again from the beginning. Every error in a file is a
@@ -34,7 +35,7 @@ BINARY = {
     DataFormat.PARQUET: ("parquet_invalid", "it does not begin with PAR1"),
 }
 MODULES = {DataFormat.TSV: "csv"}
-"""Modules that do not have the name of their format."""
+"""Names of modules that differ from the name of their format."""
 
 CSV_FORMATS = {DataFormat.CSV, DataFormat.TSV}
 JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}

@@ -1,7 +1,7 @@
 """Reader of Arrow IPC files (including ``.feather``) and streams.
 
-A record batch must be read as a whole, and is then converted in slices. It is used only after Arrow
-has checked that its offsets stay inside it.
+A record batch must be read as a whole, and is then converted in slices. A batch is used only after
+Arrow has checked that all its offsets point into the batch.
 """
 
 import os

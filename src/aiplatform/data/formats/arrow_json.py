@@ -16,7 +16,7 @@ from aiplatform.data.limits import EXACT_INT
 LINE_END, RETURN, OPENING, CLOSING = b"\n\r{}"
 
 MARGIN = 64
-"""Bytes that Arrow's block size must exceed the block by; it also must not be tiny."""
+"""Number of bytes by which Arrow's block size exceeds the block, and so is never tiny."""
 
 
 def is_one_per_line(data: bytes) -> bool:

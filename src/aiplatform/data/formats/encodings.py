@@ -68,7 +68,7 @@ FEW_CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding, by the name of its Python codec, and the length of the mark to skip."""
+    """An encoding, by the name of its Python codec, and the length of the byte order mark."""
 
     codec: str
     mark: int = 0
@@ -185,9 +185,9 @@ def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _utf16(window: bytes) -> str | None:
-    """Return the codec of UTF-16 without a mark; None if the bytes are no such text.
+    """Return the codec of UTF-16 without a byte order mark; None if the bytes are not UTF-16.
 
-    Such a text contains zero bytes, and looks like a language in only one of the byte orders.
+    UTF-16 text contains zero bytes, and looks like a language in only one of the byte orders.
     """
     if b"\x00" not in window:
         return None

@@ -34,7 +34,7 @@ SCALARS = {b'"': "", b"t": True, b"f": False, b"n": None, b"[": []}
 def open_text(
     _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
 ) -> tuple["JsonArray", dict[str, Any]]:
-    """Return the reader of a file that contains JSON, and no details."""
+    """Return the reader of a file that contains JSON, and an empty dictionary of details."""
     return JsonArray(text, quarantine), {}
 
 

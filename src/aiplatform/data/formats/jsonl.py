@@ -26,7 +26,7 @@ AHEAD = 2
 def open_text(
     _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
 ) -> tuple["JsonLines", dict[str, Any]]:
-    """Return the reader of a file that contains JSON Lines, and no details."""
+    """Return the reader of a file that contains JSON Lines, and an empty dictionary of details."""
     return JsonLines(text, quarantine), {}
 
 

@@ -17,7 +17,7 @@ from aiplatform.data.limits import COLUMNAR_BOMB_RATIO, MIB
 from aiplatform.data.quarantine import Quarantine
 
 MAX_SPELT_BYTES = 256 * MIB
-"""Bytes that dictionaries and shared prefixes may add to the rows that are decoded at once."""
+"""Bytes by which dictionaries and shared prefixes may enlarge the rows decoded at once."""
 
 DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"

@@ -19,14 +19,17 @@ MAX_THRIFT_DEPTH = 16
 DICTIONARY_PAGE = 2
 TYPE, UNCOMPRESSED, COMPRESSED = 1, 2, 3
 COUNTED_IN = (5, 7, 8)
-"""Field numbers of the headers of data pages, dictionary pages and data pages of version 2."""
+"""Field numbers of the headers that contain a number of values.
+
+They belong to data pages, dictionary pages and data pages of version 2.
+"""
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page.
+    """A page of a Parquet column chunk, described by its header.
 
     Attributes:
         is_dictionary: True for a dictionary page.
@@ -84,7 +87,7 @@ class _Thrift:
         self.at = 0
 
     def header(self) -> dict[int, int]:
-        """Return the fields of type i32 by number, and the count of values under -1."""
+        """Return the fields of type i32 by number, and the number of values under the key -1."""
         found: dict[int, int] = {}
         for field, kind in self._fields():
             if kind == I32:

@@ -20,7 +20,7 @@ COLUMN = "text"
 def open_text(
     _format: DataFormat, text: TextSource, _reading: object, quarantine: Quarantine | None
 ) -> tuple["Text", dict[str, Any]]:
-    """Return the reader of a file that contains text, and no details."""
+    """Return the reader of a file that contains text, and an empty dictionary of details."""
     return Text(text, quarantine), {}
 
 

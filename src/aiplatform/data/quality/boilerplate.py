@@ -30,9 +30,9 @@ BUCKETS = 1 << 20
 class Boilerplate(Check):
     """A check for answers that share their beginning or end.
 
-    Only answers that are longer than the phrase count; answers that repeat as a whole are another
-    finding. Phrases are counted by their hash in two arrays of fixed size, so that memory does not
-    depend on the number of rows.
+    Only answers that are longer than the phrase count; the module ``repeated_answers`` checks for
+    answers that are equal as a whole. Phrases are counted by their hash in two arrays of fixed
+    size, so that memory does not depend on the number of rows.
     """
 
     def __init__(self, context: Context) -> None:
@@ -108,7 +108,11 @@ class Edges:
                 self._first[bucket] = int(rows[first[at]])
 
     def often(self, least: float) -> list[tuple[int, int, str]]:
-        """Return the edges of at least ``least`` rows: number of rows, one of the rows, text."""
+        """Return the edges that occur in ``least`` or more rows.
+
+        Returns:
+            For each: the number of rows, one of the rows, and the text.
+        """
         return [
             (int(self._counts[bucket]), self._first[bucket], text)
             for bucket, text in self._texts.items()

@@ -32,7 +32,7 @@ TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class TemplateRefusedError(ValueError):
-    """The template does not compile, or does not accept the messages; the text is its reason."""
+    """The template does not compile, or rejects the messages; the error's text gives the reason."""
 
 
 class _Generation(Extension):

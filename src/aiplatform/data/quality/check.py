@@ -82,7 +82,7 @@ class Finding:
     """A problem, or another remarkable fact, that concerns some of the rows.
 
     Attributes:
-        code: The kind of finding.
+        code: The identifier of the problem, such as ``duplicates``.
         severity: Its importance.
         count: The number of rows.
         message: A description, in both languages.
@@ -92,8 +92,8 @@ class Finding:
         rows: The numbers of the rows, ascending; all of them, unless the check looks only at a
             sample. Empty if :attr:`Context.keeps_rows` is not set.
         groups: Rows that belong together, the largest groups first.
-        checked_by: The name of the check of another distribution that found it; None for checks of
-            the platform.
+        checked_by: The name of the third-party check that found it; None for checks of the
+            platform.
     """
 
     code: str
@@ -109,9 +109,9 @@ class Finding:
 
     @property
     def fixes(self) -> tuple[FixAction, ...]:
-        """The fixes that are possible.
+        """The fix actions that are possible.
 
-        For a finding of another distribution, its rows can be dropped if it lists all of them.
+        The rows of a third-party finding can be dropped if the finding lists all of them.
         """
         if self.checked_by is not None:
             return ("drop",) if len(self.rows) == self.count else ()

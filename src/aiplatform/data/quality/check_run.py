@@ -43,7 +43,7 @@ class CheckRun:
 
     Args:
         context: The facts about the dataset.
-        kinds: The checks of the platform to run. Checks of other distributions always run.
+        kinds: The checks of the platform to run. Third-party checks always run.
         tokenizer: A model's directory with ``tokenizer.json``; None to count no tokens.
         max_length: Number of tokens at which training truncates a row.
 
@@ -135,5 +135,5 @@ class CheckRun:
         return found + self.third_party.findings({finding.code for finding in found})
 
     def check(self, kind: type[C]) -> C:
-        """Return the check of the class ``kind``."""
+        """Return this run's instance of the check class ``kind``."""
         return next(check for check in self.checks if isinstance(check, kind))

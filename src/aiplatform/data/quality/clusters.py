@@ -32,7 +32,7 @@ class Clusters:
         return MappedArray(file, "<u4", writable=True)
 
     def root(self, row: int) -> int:
-        """Return the first row of the row's cluster."""
+        """Return the root of a row's cluster, which is the first row of the cluster."""
         back = self._back.array
         at = row
         while step := int(back[at]):

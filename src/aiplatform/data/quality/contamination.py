@@ -115,7 +115,7 @@ class Contamination(Check):
 
 
 class BenchmarkIndex:
-    """The runs of one benchmark, and their occurrences in the data."""
+    """The word runs of one benchmark, and their occurrences in the data."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference

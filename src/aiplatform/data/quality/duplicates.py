@@ -123,7 +123,7 @@ def halves_of(digests: bytes) -> np.ndarray:
 
 
 def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that repeat an earlier one, and for each the first row with its content."""
+    """Return the indices of rows that repeat an earlier row, and the first row equal to each."""
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # Stable: equal rows stay in their order.
     same = (halves[order[1:]] == halves[order[:-1]]).all(axis=1)
     starts = np.concatenate(([True], ~same)) if len(order) else np.zeros(0, dtype=bool)

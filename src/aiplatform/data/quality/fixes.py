@@ -120,7 +120,7 @@ def dropped_rows(
     """Return the numbers of all rows of the findings ``codes``.
 
     Raises:
-        MalformedData: a finding of another distribution does not occur, or does not list its rows.
+        MalformedData: a finding of a third-party check does not occur, or does not list its rows.
     """
     # Expensive checks run only if they are needed.
     kinds = [kind for kind in CHECKS if ASKED_FOR.get(kind, codes) & codes]

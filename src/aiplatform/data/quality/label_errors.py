@@ -49,7 +49,7 @@ Guessing means always predicting the most frequent label.
 
 
 class LabelErrors(Check):
-    """A check for wrong labels in classification datasets; see the module."""
+    """A check for wrong labels in classification datasets; see the module docstring."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -142,7 +142,7 @@ def features_of(texts: list[str]) -> Any:
 def held_out_probabilities(features: Any, labels: np.ndarray) -> np.ndarray:
     """Return the probability of each label, of shape (rows, labels).
 
-    Each row's come from a model that was not trained on the row.
+    The probabilities of a row come from a model that was not trained on that row.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict  # noqa: PLC0415
 
@@ -158,8 +158,9 @@ def retrained_probabilities(
 ) -> np.ndarray:
     """Return the probabilities of models that were trained without the suspicious rows.
 
-    Each row's come from a model that was not trained on the row either. ``probabilities`` is
-    returned unchanged if no row is suspicious, or if too few rows of a label would be left.
+    The probabilities of a row come from a model that was not trained on that row either.
+    ``probabilities`` is returned unchanged if no row is suspicious, or if too few rows of a label
+    would be left.
     """
     kept = np.setdiff1d(np.arange(len(labels)), suspicious)
     left = np.bincount(labels[kept], minlength=probabilities.shape[1])
@@ -191,8 +192,8 @@ def off_diagonal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that the confident joint counts under another label, and that label.
 
-    The threshold of a label is the mean probability of the label in its own rows, but at most
-    ``enough``.
+    Rows are given by their indices. The threshold of a label is the mean probability of the label
+    in its own rows, but at most ``enough``.
     """
     count = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]

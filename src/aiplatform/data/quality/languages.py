@@ -1,8 +1,8 @@
-"""Check of the languages of rows, and for answers in another writing system than their question.
+"""Check for rare languages, and for answers in another writing system than their question.
 
-The writing system decides where only one large language uses it (Chinese, Japanese, Korean and
-others). Many languages share Latin, Cyrillic and Arabic letters; for these, a model classifies the
-beginning of each row.
+The writing system identifies the language where only one large language uses it (Chinese, Japanese,
+Korean and others). Many languages share Latin, Cyrillic and Arabic letters; for these, a model
+classifies the beginning of each row.
 """
 
 from typing import Any

@@ -150,7 +150,7 @@ class RowFeatures:
 
     @cached_property
     def keys(self) -> list[np.ndarray]:
-        """The keys of all rows, for each band."""
+        """The MinHash keys of all rows, one array for each band."""
         return list(band_keys(self.shingles, self.bounds))
 
 
@@ -207,7 +207,10 @@ class EvaluationIndex:
             file.close()
 
     def matches(self, rows: RowFeatures) -> list[np.ndarray]:
-        """Return for each of :data:`KINDS` the reference's row that each row matches, or -1."""
+        """Return the row of the reference that each row matches, or -1.
+
+        The list has one array for each kind of match in :data:`KINDS`.
+        """
         whole = self._whole.first_rows(rows.whole)
         asked = self._asked.first_rows(rows.asked)
         near = self._near(rows, (whole < 0) & (asked < 0))

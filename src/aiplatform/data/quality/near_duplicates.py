@@ -40,7 +40,7 @@ THRESHOLD = 0.55
 LEAST_SHINGLES = 8
 """Least number of shingles of a row; shorter rows are similar by chance."""
 MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
-"""Numbers of groups in the report, the largest first, and of rows of each."""
+"""Largest number of groups in the report (the largest groups), and of rows of each group."""
 COMPARED = 8
 """Number of rows of a bucket with which each row is compared: those just before it."""
 PAIRS = 1024

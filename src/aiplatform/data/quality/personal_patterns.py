@@ -52,7 +52,8 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> 
     Args:
         text: The text.
         kinds: The kinds to look for; None for all.
-        key: The key of ``text`` in a JSON object, or empty: a value under ``password`` may be one.
+        key: The key of ``text`` in a JSON object, or empty. A value under
+            ``password`` may be a secret.
     """
     chosen = KINDS if kinds is None else kinds
     if key and ASSIGNED in chosen and is_named_secret(key, text):
@@ -169,10 +170,13 @@ def _is_written_as_a_number(found: str) -> bool:
 
 
 AMOUNT = re.compile(r"\+(?:\d+\.\d+|\d{1,3}(?:[ .]\d{3}){2,})")
-"""Pattern of an amount: a fraction, or digits in groups of three."""
+"""Pattern of an amount of money or a quantity: a fraction, or digits in groups of three."""
 
 LEAST_UNASSIGNED = 10
-"""Least number of digits, with country code, of a number that is in no plan."""
+"""Least number of digits of a telephone number that is in no numbering plan.
+
+The country code counts.
+"""
 
 
 def is_public_address(found: str) -> bool:
@@ -263,7 +267,7 @@ KNOWN_KEYS = (
 )
 
 TELLING = re.compile(r"(?i)key|secret|token|passw")
-"""Pattern of which each name for a secret contains a match."""
+"""Pattern that occurs in every name that suggests a secret."""
 
 ASSIGNED = Kind(
     "secret",
@@ -275,7 +279,7 @@ ASSIGNED = Kind(
     ),
     is_assigned_secret,
 )
-"""Kind of secrets that are assigned to a name such as ``token``."""
+"""The kind of personal data for secrets that are assigned to a name such as ``token``."""
 
 KINDS = (
     Kind(

@@ -121,7 +121,7 @@ class SortedKeys:
 
 
 def unnamed_file() -> IO[bytes]:
-    """Create a file without a name, which disappears with the process in any case."""
+    """Create a file without a name, which the system deletes when the process ends."""
     return tempfile.TemporaryFile()
 
 

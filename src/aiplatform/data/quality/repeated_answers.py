@@ -34,7 +34,7 @@ ODD = np.uint64(0x9E3779B97F4A7C15)
 class RepeatedAnswers(Check):
     """A check for last answers that are the same in many rows with different questions.
 
-    Copies of a row are another finding, so an answer counts once for each different row.
+    An answer counts once for each different row, because another check finds copies of a row.
     """
 
     def __init__(self, context: Context) -> None:

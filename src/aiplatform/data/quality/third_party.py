@@ -1,7 +1,7 @@
-"""Checks of other distributions: entry points of the group ``aiplatform.quality_checks``.
+"""Checks of third-party packages: entry points of the group ``aiplatform.quality_checks``.
 
 Each entry point names a subclass of :class:`~aiplatform.data.quality.check.Check`. If a check
-fails, the report contains its error, but is made nevertheless.
+fails, the report is made nevertheless, and contains the error.
 """
 
 import re
@@ -21,7 +21,7 @@ MOST_FINDINGS = 100
 
 @dataclass(slots=True)
 class ThirdPartyCheck:
-    """A check of another distribution, and its error if it failed.
+    """A check of a third-party package, and its error if it failed.
 
     Attributes:
         point: The entry point.
@@ -34,7 +34,11 @@ class ThirdPartyCheck:
     error: str | None = None
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Call ``action`` and return its result; record an exception, and then do nothing more."""
+        """Call ``action`` and return its result.
+
+        The first exception is recorded in ``error``. From then on, nothing is called, and the
+        result is None.
+        """
         if self.error is None:
             try:
                 return action()
@@ -80,7 +84,7 @@ class ThirdPartyCheck:
 
 
 class ThirdPartyChecks:
-    """All checks of other distributions."""
+    """All checks of third-party packages."""
 
     def __init__(self, context: Context) -> None:
         points = sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name)
@@ -96,7 +100,11 @@ class ThirdPartyChecks:
                 each.attempt(lambda look=look: look(batch, first_row))  # type: ignore[misc]
 
     def findings(self, taken: Iterable[str]) -> list[Finding]:
-        """Return the findings of all checks; codes in ``taken`` are errors of the check."""
+        """Return the findings of all checks.
+
+        Args:
+            taken: Codes of findings that are used already. A check that returns one of them fails.
+        """
         known = set(taken)
         found: list[Finding] = []
         for each in self.all:

@@ -161,7 +161,7 @@ def batches_of(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
 
 
 def cuts_at_spaces(config: dict[str, Any]) -> bool:
-    """Return True if a tokenizer is known to be of the kind that the module describes.
+    """Return True if texts can be counted word by word with a tokenizer; see the module docstring.
 
     Args:
         config: The content of its ``tokenizer.json``.

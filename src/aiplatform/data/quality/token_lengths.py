@@ -22,7 +22,7 @@ class TokenLengths:
         own_template: True if the chat template belongs to the model; False for the plain one.
         over: The rows that are truncated.
         refused: The rows that the chat template does not accept.
-        reason: The reason for the first of these.
+        reason: Why the chat template does not accept the first of these rows.
         rows_by_count: The number of rows for each number of tokens.
     """
 

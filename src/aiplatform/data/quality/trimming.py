@@ -37,7 +37,10 @@ CUT: dict[DataShape, tuple[str, ...]] = {
 SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"'”’)\]]*(?=\s)|\n")
 WORD_END = re.compile(r"(?<=\S)(?=\s)")
 WORTH = 0.5
-"""Least fraction of the fitting text that a cut after a sentence keeps; else cut after a word."""
+"""Least fraction of the fitting text that must remain after a cut at the end of a sentence.
+
+If less would remain, the text is cut after a word.
+"""
 
 LONGEST_TOKEN = 64
 """Largest assumed number of characters of a token, so that most of a very long text is skipped."""

@@ -139,7 +139,7 @@ def with_kana(counts: np.ndarray) -> np.ndarray:
 
 
 def clear_writing_systems(counts: np.ndarray) -> np.ndarray:
-    """Return the clearly dominant writing system of each row of counts; -1 if there is none."""
+    """Return the index of the clearly dominant writing system for each row of counts; else -1."""
     counts = with_kana(counts)
     most = counts.max(axis=1)
     clear = (most >= LEAST_LETTERS) & (most >= CLEAR * counts.sum(axis=1))

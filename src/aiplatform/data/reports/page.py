@@ -170,7 +170,7 @@ def _as_it_is(text: str, _: Language) -> str:
 
 
 def _as_copy(text: str, language: Language) -> str:
-    """Return the example of a copy, with the row that it repeats in words."""
+    """Return the example of a duplicate, with the prefix ``= 17`` as "a copy of row 17"."""
     said = COPY.match(text)
     if said is None:
         return text

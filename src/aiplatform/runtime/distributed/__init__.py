@@ -1,1 +1,4 @@
-"""Jobs that several processes run together: ``agent`` starts them, and ``rank`` is one of them."""
+"""Jobs that several processes (ranks) run together.
+
+``agent`` starts the ranks of a node, and ``rank`` is the program of one of them.
+"""

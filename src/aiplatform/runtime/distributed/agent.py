@@ -1,4 +1,4 @@
-"""The agent of a node: starts the node's ranks by torchrun's launcher, and reports for them.
+"""The agent of a node: it starts the node's ranks (processes) by torchrun, and reports for them.
 
 Rank 0 reports through a named pipe, because torchrun passes no file descriptors on. Its messages
 are forwarded unchanged, except for the outcome, which waits until torchrun knows how all ranks
@@ -20,7 +20,7 @@ from aiplatform.runtime.stop import JobStopped
 
 OUTCOMES = {"result", "failure", "stopped"}
 RENDEZVOUS_SECONDS = 300
-"""Seconds that the nodes wait for each other; all were available when they were started."""
+"""Seconds that a node waits for the others; all were available when the ranks were started."""
 
 
 def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
@@ -109,7 +109,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
 
 
 class Relay:
-    """A thread that forwards the messages of rank 0, and keeps its outcome."""
+    """A thread that forwards the messages of rank 0, except its outcome, which it keeps."""
 
     def __init__(self, pipe: Path, report: Reporter) -> None:
         os.mkfifo(pipe, 0o600)
@@ -123,7 +123,10 @@ class Relay:
         self._thread.start()
 
     def finish(self) -> bytes | None:
-        """Forward the rest, once rank 0 has ended, and return its outcome."""
+        """Forward the remaining messages after rank 0 has ended, and return its outcome.
+
+        Returns None if rank 0 sent no outcome.
+        """
         os.write(self._ended, b"!")
         self._thread.join()
         for fd in (self._fd, self._end, self._ended):
@@ -153,7 +156,7 @@ class Relay:
 
 
 def explain(directory: Path, failed: Any) -> tuple[str, bool]:
-    """Return what went wrong, as a sentence, and True if a retry may help.
+    """Return the cause of a failure as a sentence, and True if a retry may help.
 
     If several ranks failed, the first one with an error of its own counts. A rank that only lost
     contact with the others, or was ended together with them, doesn't know the cause.

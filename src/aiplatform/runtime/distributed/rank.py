@@ -29,7 +29,10 @@ DISCONNECT_MESSAGES = (
     "nccl remote", "timed out waiting", "socket timeout", "watchdog caught", "sendbytes failed",
     "recvvalue failed", "connection was likely closed",
 )  # fmt: skip
-"""Parts of error messages that say that another rank is gone; no exception class says it."""
+"""Parts of messages of errors that are raised because another rank has ended.
+
+There is no exception class for this case.
+"""
 
 
 def main(job_file: str, pipe: str) -> int:
@@ -115,7 +118,7 @@ def interface_of(wanted: str | None) -> str | None:
 
 
 def is_lost_contact(error: BaseException) -> bool:
-    """Return True if the error only says that another rank is gone."""
+    """Return True if the error only says that another rank has ended."""
     said = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(
         sign in said for sign in DISCONNECT_MESSAGES

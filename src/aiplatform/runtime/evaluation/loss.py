@@ -47,10 +47,10 @@ def token_losses(
         model: Is set to evaluation mode meanwhile.
         rows: Rows to evaluate.
         pad: Token id for padding.
-        batch_size: Rows in one computation.
-        context: Returns a context manager for each computation.
+        batch_size: Number of rows in one forward pass.
+        context: Returns a context manager for each forward pass.
         stop: If a stop is requested here, the function returns None.
-        progress: Gets the fraction of rows that is done.
+        progress: Called with the fraction of rows that is done, from 0 to 1.
     """
     was_training = model.training
     model.eval()

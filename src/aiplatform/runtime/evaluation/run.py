@@ -84,7 +84,10 @@ def token_loss_of(
     position: int,
     shares: int,
 ) -> Any:
-    """Return the loss of one variant, and report its share of the progress."""
+    """Return the loss of the job's model or of its base, and report its share of the progress.
+
+    ``position`` is the number of shares that are done, and ``shares`` the number of all shares.
+    """
     from aiplatform.runtime.evaluation.loss import token_losses
 
     mean = token_losses(
@@ -101,7 +104,10 @@ def token_loss_of(
 def choose_questions(
     data: Path, tokenizer: Any, spec: EvaluationSpec, max_length: int
 ) -> list[Messages]:
-    """Return the conversations to answer, spread over the evaluated rows."""
+    """Return the conversations whose last message is to be answered.
+
+    They are spread over the evaluated rows.
+    """
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape
     from aiplatform.runtime.evaluation.answers import answerable, sample_evenly, without_last_answer
@@ -123,7 +129,7 @@ def choose_questions(
 def answer_all(
     model: Any, tokenizer: Any, questions: list[Messages], spec: EvaluationSpec
 ) -> list[str]:
-    """Return the answers of one variant."""
+    """Return the answers of the job's model or of its base to all questions."""
     from aiplatform.runtime.evaluation.answers import answer
 
     answers: list[str] = []
@@ -134,7 +140,7 @@ def answer_all(
 
 
 def pair_answers(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
-    """Return each question with the dataset's answer and the answer of each variant."""
+    """Return each question with the dataset's answer, the model's answer and perhaps the base's."""
     from aiplatform.runtime.evaluation.answers import question_of
 
     return [

@@ -100,7 +100,7 @@ class Downloader:
         )
 
     def text(self, url: str, headers: dict[str, str]) -> str:
-        """Return a small answer, such as a listing, as text.
+        """Return the body of a small response, such as a listing, as text.
 
         Raises:
             JobError: If it can't be fetched or is too large.
@@ -182,7 +182,7 @@ class Downloader:
 
     @contextmanager
     def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """Yield the answer to a request, after following redirects."""
+        """Yield the response to a request, after following redirects."""
         here, sent = httpx.URL(url), headers
         for _ in range(MAX_REDIRECTS + 1):
             with self._client.stream("GET", here, headers=sent) as answer:

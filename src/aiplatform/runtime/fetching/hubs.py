@@ -41,7 +41,7 @@ class ListedFile:
 
 
 class Hub:
-    """A client of the hub that the worker's settings name."""
+    """A client of the hub that the worker's settings select."""
 
     def __init__(self) -> None:
         self.is_modelscope = os.environ.get("AIPLATFORM_HUB", "huggingface") == "modelscope"
@@ -181,7 +181,7 @@ def is_data(path: str) -> bool:
 def by_split(
     source: DataHubSource, data: Sequence[ListedFile], card: dict[str, Any]
 ) -> dict[str, list[ListedFile]]:
-    """Return the files of each split, as in the card, else by the names of folders and files.
+    """Return the files of each split, as the dataset card says, else by names of folders and files.
 
     Raises:
         JobError: If the subset doesn't exist, or there are several and none is named.

@@ -28,7 +28,7 @@ LIMIT_OPTIONS = {
     "max-ratio": "RATIO",
     "max-unpacked-bytes": "MAX_UNPACKED_BYTES",
 }
-"""Options of the program that reads files, each with the end of its setting's name."""
+"""Options of the program that reads files, each with the last part of its setting's name."""
 
 NO_SPACE = "[Errno 28]"
 
@@ -36,8 +36,8 @@ NO_SPACE = "[Errno 28]"
 def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
     """Write rows into the job's output directory; return a description of them and their origin.
 
-    The fetched file is kept beside the rows if there is only one; of several, only names and hashes
-    are kept.
+    If there is only one fetched file, it is kept beside the rows. Of several files, only names and
+    hashes are kept.
     """
     spec = job.spec
     assert isinstance(spec, DatasetImportSpec)
@@ -96,7 +96,7 @@ def fetch_all(
 def read(
     spec: DatasetImportSpec, files: list[FetchedFile], output: Path, report: Reporter
 ) -> dict[str, Any]:
-    """Read the files with the program that reads uploads, and return its answer.
+    """Read the files with the program that reads uploads, and return the description it prints.
 
     The program runs as a process without any secrets, because fetched files are as untrusted as
     uploads.

@@ -40,7 +40,7 @@ class Fetched:
 
 @dataclass
 class ModelFiles:
-    """A model among the fetched files: a Hugging Face directory, or one GGUF."""
+    """A model among the fetched files: a Hugging Face directory, or one GGUF file."""
 
     kept: list[Path]
     gguf: Path | None

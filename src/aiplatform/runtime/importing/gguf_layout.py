@@ -111,7 +111,7 @@ class _Walk:
         self._require_built_from(len(places), widest)
 
     def _require_built_from(self, tensors: int, widest: int) -> None:
-        """Refuse metadata with sizes that no tensor has.
+        """Raise an error if the metadata contain sizes that no tensor has.
 
         transformers creates the model from the metadata, before it reads the tensors.
         """

@@ -216,10 +216,10 @@ def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dic
 
 
 def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
-    """Return the files in ModelScope's answer to a request for a listing.
+    """Return the files in ModelScope's response to a request for a listing.
 
     Raises:
-        JobError: If ModelScope refuses, or the answer is not a listing.
+        JobError: If ModelScope rejects the request, or the response is not a listing.
     """
     if not isinstance(answer, dict) or answer.get("Success") is False:
         message = answer.get("Message") if isinstance(answer, dict) else None
@@ -241,7 +241,7 @@ def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
 
 
 def check_space(files: list[RemoteFile], directory: Path) -> None:
-    """Raise an error if the disk has too little space for the files.
+    """Raise an error if the disk has too little free space for the files.
 
     They need twice their size, because they are copied after the download.
 

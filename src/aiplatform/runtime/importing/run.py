@@ -63,7 +63,7 @@ def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetch
 
 
 def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]:
-    """Write the directory ``weights`` from the fetched files, and return a description."""
+    """Write the directory ``weights`` from the fetched files; return a description of the model."""
     found = find_model(fetched)
     weights.mkdir()
     if found.gguf is not None:

@@ -1,6 +1,6 @@
-"""The size of deleted files that processes still have open or mapped.
+"""Size of deleted files that processes still have open or mapped.
 
-Such a file takes up space on the disk until the last process closes it, but is in no directory.
+Such a file occupies disk space until the last process closes it, but is in no directory.
 """
 
 import stat

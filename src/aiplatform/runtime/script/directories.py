@@ -77,7 +77,7 @@ class ScriptDirectories:
 
         Raises:
             JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
-            OSError: If the system refuses, for example because a name is too long.
+            OSError: If a file can't be written, for example because a name is too long.
         """
         if self.uid is None:
             return
@@ -164,7 +164,7 @@ def remove(root: Path) -> None:
     """Remove the directories of a script, of any depth.
 
     Raises:
-        OSError: If the system refuses.
+        OSError: If a file or directory can't be removed.
     """
     while directories := [path for path in root.iterdir() if is_directory(path)]:
         for directory in directories:

@@ -238,7 +238,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
     """Mount a file system, or change a mount.
 
     Raises:
-        OSError: If the system refuses; the text names the target.
+        OSError: If the mount fails; the text names the target.
     """
     arguments = [None if text is None else text.encode() for text in (source, target, kind)]
     done = libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)

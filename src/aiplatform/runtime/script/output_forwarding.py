@@ -6,11 +6,11 @@ import sys
 import threading
 
 LINES = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
-"""Ends of lines; progress bars end theirs with a carriage return."""
+"""Pattern of the ends of lines; progress bars end their lines with a carriage return."""
 
 MAX_LINE = 1 << 16
 DRAIN_SECONDS = 5.0
-"""Seconds to wait for the rest in a pipe after its writers have ended."""
+"""Seconds to wait for the rest of the output in a pipe after its writers have ended."""
 
 
 class OutputForwarder:
@@ -46,7 +46,7 @@ class OutputForwarder:
         self._write_ends.clear()
 
     def finish(self) -> None:
-        """Forward the rest after all processes have ended."""
+        """Forward the remaining output after all processes have ended."""
         for thread in self._threads:
             thread.join(DRAIN_SECONDS)
 

@@ -57,7 +57,7 @@ class Reports:
         self._read()
 
     def drain(self) -> None:
-        """Handle the rest of the reports, after the script's processes have ended."""
+        """Handle the remaining reports after the script's processes have ended."""
         while self._open and self._read():
             pass
         os.close(self._pipe)

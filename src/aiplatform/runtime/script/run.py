@@ -32,7 +32,7 @@ from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
 SHARED_MEMORY_MB = 1024
-"""MiB of shared memory for a script without a memory limit."""
+"""Shared memory, in MiB, of a script without a memory limit."""
 
 INHERITED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
@@ -41,7 +41,7 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     """Run the job's command until it ends; keep its output directory as the result of the task.
 
     Raises:
-        JobError: If it can't be started, has an exit code other than 0, or uses too much.
+        JobError: If it can't be started, has an exit code other than 0, or exceeds a limit.
         JobStopped: If a stop was requested and the command has ended.
     """
     spec = job.spec
@@ -119,7 +119,7 @@ def require_isolation(job: Job, directories: ScriptDirectories) -> None:
     """Raise an error if the script would run as the worker's user but must be isolated.
 
     Raises:
-        JobError: If so, and no administrator has allowed scripts without isolation.
+        JobError: If that is the case: the administrator has not allowed scripts without isolation.
     """
     if directories.uid is None and job.isolation_required:
         raise JobError(isolation_refusal("it runs as an ordinary user"))
@@ -151,7 +151,7 @@ class Script:
         """Start all processes; only the reports of the first one are read.
 
         Raises:
-            JobError: If the system refuses.
+            JobError: If a process can't be started.
         """
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -172,7 +172,10 @@ class Script:
             reports.close_write_end()
 
     def stop(self) -> None:
-        """Ask the commands in a sandbox to end; others get the signal to our process group."""
+        """Send SIGTERM to the commands in a sandbox.
+
+        Without a sandbox, nothing is done: the commands get the signal to this process's group.
+        """
         if self.sandbox is not None:
             self.sandbox.stop()
 
@@ -355,7 +358,7 @@ def watch(script: Script, usage: Usage, reports: Reports) -> None:
     A stop is passed on once; the processes may take their time to end.
 
     Raises:
-        JobError: If it uses more memory or disk than it may.
+        JobError: If it exceeds its limit for memory or disk.
     """
     wait = POLL_SECONDS / len(script.commands)
     stop_sent = False
@@ -370,7 +373,7 @@ def watch(script: Script, usage: Usage, reports: Reports) -> None:
 
 
 def raise_for_exit_codes(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
-    """Raise an error if an exit code is not 0. It is None for processes that were still running.
+    """Raise an error if an exit code is not 0; None stands for a process that was still running.
 
     Raises:
         JobError: If so. It is retryable with several nodes, because another one may have been lost.

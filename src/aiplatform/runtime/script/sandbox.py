@@ -25,7 +25,7 @@ START_SECONDS = 60.0
 
 
 class SandboxRefused(JobError):
-    """The system does not allow a sandbox; the text says what it refuses."""
+    """The system does not allow a sandbox; the text says which part is not allowed."""
 
 
 class Command(Protocol):

@@ -1,4 +1,4 @@
-"""The memory and disk space that all processes of a script use together, and their end."""
+"""Measurement of the memory and disk space of all processes of a script, and their termination."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ END_SECONDS = 30.0
 """Seconds for killed processes to end; each needs time on a CPU for that, which may be busy."""
 
 INTERVAL_SECONDS = 1.0
-"""Seconds between two measurements."""
+"""Seconds between two measurements of memory."""
 
 DISK_PAUSE_FACTOR = 20
 """Pause after a measurement of the disk, as a multiple of the time that it took."""
@@ -39,7 +39,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Processes:
-    """The processes of a script, including those that left the process that started them.
+    """The processes of a script, including those that are no longer children of their starter.
 
     If the script has a user of its own, these are all processes of that user. Otherwise they are
     the descendants of this process, and orphans, which the launcher adopts. Create the object
@@ -160,7 +160,7 @@ class Usage:
         """Measure memory and disk, unless the last measurement was just before.
 
         Raises:
-            JobError: If the script uses more than it may.
+            JobError: If the script exceeds its limit for memory or disk.
         """
         now = time.monotonic()
         if now - self._memory_checked_at >= INTERVAL_SECONDS:
@@ -175,7 +175,7 @@ class Usage:
         """Raise an error if the script uses, or used, more memory than it asked for.
 
         Raises:
-            JobError: If so.
+            JobError: If the script exceeds its memory limit.
         """
         if not self.memory_limit:
             return
@@ -194,7 +194,7 @@ class Usage:
             )
 
     def require_disk(self) -> None:
-        """Raise an error if the script has written more than it may.
+        """Raise an error if the script has written more bytes than its limit.
 
         Deleted files count while its processes have them open or mapped.
 

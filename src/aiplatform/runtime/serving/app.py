@@ -24,7 +24,10 @@ from aiplatform.runtime.serving.schemas import ChatRequest
 MODEL, BASE = "model", "base"
 
 MAX_REQUESTS = 512
-"""Largest number of requests at a time; others are refused, instead of waiting for minutes."""
+"""Largest number of simultaneous requests.
+
+Further requests are rejected at once, instead of waiting for minutes.
+"""
 
 
 def public_name(request: Request) -> str | None:
@@ -34,7 +37,7 @@ def public_name(request: Request) -> str | None:
 
 
 class Refusal(Exception):
-    """An error that is answered in OpenAI's format."""
+    """An error that the client gets in the format of OpenAI's API."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None
@@ -52,7 +55,10 @@ class Refusal(Exception):
 
 
 class ChatServer:
-    """The routes of a model server. ``names`` are the names of its variants."""
+    """The HTTP routes of a model server.
+
+    ``names`` are the model names that it accepts: the served model and, if it is tuned, its base.
+    """
 
     def __init__(self, engine: Engine, token: str, names: list[str]) -> None:
         self.engine = engine
@@ -72,11 +78,11 @@ class ChatServer:
         )
 
     async def health(self, request: Request) -> Response:
-        """Return the number of running answers."""
+        """Return the number of answers that are being generated."""
         return self._refused(request) or JSONResponse({"running": len(self.running)})
 
     async def models(self, request: Request) -> Response:
-        """Return the list of variants."""
+        """Return the list of models: the served model and, if it is tuned, its base."""
         data = [
             {"id": name, "object": "model", "created": self.started, "owned_by": "aiplatform"}
             for name in self.names
@@ -127,7 +133,7 @@ class ChatServer:
 
 
 class Answer:
-    """The answer to one chat request."""
+    """The answer to one chat request, from its prompt to its last token."""
 
     def __init__(self, server: ChatServer, wanted: ChatRequest, name: str) -> None:
         self.server = server
@@ -184,7 +190,7 @@ class Answer:
         engine.submit(self.generation)
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield the answer as server-sent events; end the generation if the client disconnects."""
+        """Yield the answer as server-sent events; stop the generation if the client disconnects."""
         try:
             yield self._event(self._chunk({"role": "assistant", "content": ""}))
             while True:
@@ -212,7 +218,7 @@ class Answer:
             self._finish()
 
     async def complete(self, request: Request) -> Response:
-        """Return the whole answer; end the generation if the client disconnects."""
+        """Return the whole answer; stop the generation if the client disconnects."""
         watcher = asyncio.create_task(self._cancel_on_disconnect(request))
         texts: list[str] = []
         try:

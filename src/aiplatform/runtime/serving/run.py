@@ -25,7 +25,7 @@ SHUTDOWN_SECONDS = 5
 IDLE_SECONDS = 2.0
 """Seconds without a request after which a replaced server ends.
 
-Some requests may have been sent to it just before.
+Some requests may have been sent to it just before it was replaced.
 """
 
 MAX_SOCKET_PATH = 103

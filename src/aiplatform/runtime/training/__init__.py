@@ -1,7 +1,7 @@
 """Training of models, with one module per method.
 
-A method is a module with a function that runs a job, and a line in :func:`run_training`. Its name
-stands in ``TrainingSpec.method``.
+Each method is a module with a function that runs a job, and has a case in :func:`run_training`
+under its name in ``TrainingSpec.method``.
 """
 
 from typing import Any, assert_never

@@ -14,7 +14,7 @@ PROGRESS_INTERVAL = 0.5
 """Least number of seconds between two reports of the progress."""
 
 PROGRESS_AFTER_TRAINING = 0.95
-"""Progress after the last step; merging and saving follow."""
+"""Progress, from 0 to 1, that is reported after the last step; merging and saving follow."""
 
 
 class ReportingCallback(TrainerCallback):  # type: ignore[misc]
@@ -32,7 +32,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds_per_step(self) -> float:
-        """The mean time of a step in this attempt."""
+        """The mean duration of a step in this attempt, in seconds."""
         return self.seconds / self.steps if self.steps else 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:

@@ -20,7 +20,7 @@ class ReplicatedWeights:
     def adapter(self) -> dict[str, Any] | None:
         """Return the whole trained weights on the CPU, by the model's names.
 
-        Returns None if the model of this rank has them.
+        Returns None if the model of this rank contains the whole weights itself.
         """
         return None
 
@@ -54,7 +54,10 @@ class ShardedWeights(ReplicatedWeights):
     """Sharded weights; no rank can merge the adapter into its model, which is only a shard."""
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """Load the base model again, and return it with the trained adapter; None above rank 0."""
+        """Load the base model again, and return it with the trained adapter.
+
+        Returns None on all ranks except rank 0.
+        """
         from peft import get_peft_model
 
         from aiplatform.runtime.loading import load_weights

@@ -112,9 +112,10 @@ class Zero(ShardedWeights):
 
 
 def _flat_tensors(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
-    """Yield the flat tensors of torch's optimizer, each with all weights of a group.
+    """Yield the flat tensors of torch's optimizer, each of which contains all weights of a group.
 
-    With each come its group and, below stage 3, the weights, which must get a link to its state.
+    Each comes with its group and, below stage 3, with the weights, which must get a link to its
+    state.
     """
     groups = zero.optimizer.param_groups
     if hasattr(zero, "fp32_partitioned_groups_flat"):  # stage 3: a group may have several tensors

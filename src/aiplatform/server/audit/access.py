@@ -8,4 +8,4 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.access import PlatformGuard, Principal
 
 ReadAudit = Annotated[Principal, Depends(PlatformGuard(Permission.AUDIT_READ))]
-"""A principal who may read the audit entries of everyone."""
+"""Dependency that returns the principal, who must have the permission to read the audit trail."""

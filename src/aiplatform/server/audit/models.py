@@ -1,6 +1,6 @@
-"""Tables of seals, signatures and archives.
+"""Tables of seals (hashes over batches of audit rows), signatures and archives.
 
-The rows themselves are in :mod:`aiplatform.server.core.audit`.
+The tables of the audit rows are in :mod:`aiplatform.server.core.audit`.
 """
 
 from datetime import datetime
@@ -38,9 +38,9 @@ class AuditSignature(Base):
 
 
 class AuditArchive(Base):
-    """Consecutive seals with their rows in one blob.
+    """An archive: one blob with consecutive seals and the rows that they cover.
 
-    If ``pruned_at`` is set, the rows are only in the archive.
+    If ``pruned_at`` is set, the rows were deleted from the table and are only in the archive.
     """
 
     __tablename__ = "audit_archives"

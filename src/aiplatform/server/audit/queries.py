@@ -1,9 +1,9 @@
 """SELECT statements for the audit trail. Callers must check that the user may read all of it.
 
-Rows are ordered by time, then number; every index of the two tables ends with these columns. A page
-with one filter, or with two of user, action, project and outcome, is therefore read from an index
-in its order, and its cost does not grow with the table. For this, an entry repeats the action and
-user of its row.
+Rows are ordered by time, then number; every index of ``audit_logs`` and ``audit_entries`` ends with
+these columns. So a page with one filter, or with two of user, action, project and outcome, is read
+from an index in its order, and its cost does not grow with the table. For this, an entry repeats
+the action and the user of its row in ``audit_logs``.
 """
 
 import operator
@@ -88,7 +88,7 @@ def page(
 ) -> tuple[list[tuple[AuditLog, AuditEntry, User | None]], str | None]:
     """Return a page of rows, each with its entry and user, and the cursor of the next page.
 
-    The user is None if they were deleted.
+    The user is None if it was deleted. The cursor is None on the last page.
     """
     key = _key(filters)
     words = _words(session, filters)
@@ -116,11 +116,11 @@ def _newest_with_words(
     place: tuple[datetime, int] | None,
     wanted: int,
 ) -> list[int]:
-    """Return the numbers of the newest rows that contain rare words and meet the conditions.
+    """Return the numbers of the newest ``wanted`` rows with rare words that meet the conditions.
 
-    The index of words has no order, and fetching all rows with the words takes longer than finding
-    them. So the index is combined with the index of times, for a part of the trail's end, which is
-    extended until it contains enough rows.
+    The index of words does not return rows in the order of time, and fetching all rows that it
+    finds takes longer than the search. So it is combined with the index of times: only the newest
+    part of the trail is searched, and this part is extended until it contains enough rows.
     """
     time = _key(filters)[0]
     statement = select(log.id, time).select_from(log).where(*conditions)
@@ -163,22 +163,22 @@ TEXT: ColumnElement[str] = literal_column(ROW_TEXT)
 
 
 def _by_entry(filters: Filters) -> bool:
-    """Return True if an index of the entries serves ``filters``, rather than one of the rows."""
+    """Return True if ``filters`` need an index of ``audit_entries``, False for ``audit_logs``."""
     return filters.project is not None or filters.outcome not in {None, "success"}
 
 
 def _key(filters: Filters) -> tuple[Any, Any]:
-    """Return the columns of time and number of the table whose index serves ``filters``."""
+    """Return the columns of time and number in the table whose index is used for ``filters``."""
     if _by_entry(filters):
         return entry.created_at, entry.audit_id
     return log.created_at, log.id
 
 
 def _unseen(time: datetime) -> ScalarSelect[datetime]:
-    """Return a time as a subquery, so that the planner does not see its value.
+    """Return a time as a subquery, so that PostgreSQL's planner does not know its value.
 
-    The planner's statistics do not cover the newest rows. Between two unknown times, it expects
-    1/200 of all rows.
+    The planner's statistics do not cover the newest rows, so it would expect too few of them.
+    Between two unknown times, it expects 1/200 of all rows.
     """
     return select(literal(time)).scalar_subquery()
 
@@ -188,7 +188,7 @@ def _joined(statement: Statement) -> Statement:
 
 
 def _words(session: Session, filters: Filters) -> str | None:
-    """Return the search for the filter's words, as PostgreSQL parses them; None without words."""
+    """Return the ``tsquery`` for the words in the filter's text; None if it contains no words."""
     words = words_of(clean_text(filters.text or ""))
     if not words:
         return None
@@ -251,7 +251,7 @@ def check_filter(wanted: str | None) -> None:
     """Check that a filter can be parsed, before the trail is read.
 
     Raises:
-        FilterInvalid: says what is wrong with it, and at which position.
+        FilterInvalid: when it can't; the error says what is wrong, and at which position.
     """
     node = read_filter(wanted)
     if node is None:

@@ -1,6 +1,6 @@
 """Database access on the event loop, for statements that many requests run at the same time.
 
-It uses psycopg directly: a thread and an ORM would cost more than the rest of a small request.
+It uses psycopg directly. A thread and an ORM would take longer than the rest of a small request.
 """
 
 import asyncio
@@ -25,14 +25,15 @@ WAIT_SECONDS = 5.0
 """Seconds that a statement waits for a connection; enough for a restart of the database."""
 
 RECONNECT_SECONDS = 0.5
-"""Seconds that the pool retries a failed connection on its own.
+"""Seconds for which the pool itself retries a failed connection.
 
-The pool doubles its pause after each failure, so it would need as long again as the database was
-away. After this time, :class:`AsyncDatabase` requests a new connection instead.
+The pool doubles its pause after each failure. So after an outage of the database, it could wait as
+long as the outage took before it tries again. After this time, :class:`AsyncDatabase` requests a
+new connection instead.
 """
 
 QUERY_SECONDS = 10.0
-"""Seconds that a look-up may take. A frozen database closes no connection."""
+"""Time limit in seconds for a query. A database that hangs does not close its connections."""
 
 MAX_BATCH = 128
 """Largest number of requests in one batch."""
@@ -65,7 +66,7 @@ class AsyncDatabase:
         )
 
     async def __aenter__(self) -> Self:
-        # The database may be away: the caller of a statement waits for it.
+        # The database may be unreachable: callers of statements wait for it.
         await self._pool.open()
         return self
 
@@ -91,7 +92,11 @@ class AsyncDatabase:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """Yield a connection. Asks repeatedly, because only that makes the pool connect."""
+        """Yield a connection of the pool.
+
+        While the database is unreachable, this requests one repeatedly for up to ``WAIT_SECONDS``:
+        the pool only connects when a connection is requested.
+        """
         until = time.monotonic() + WAIT_SECONDS
         while True:
             try:
@@ -131,10 +136,12 @@ async def _configure(connection: Any) -> None:
 
 
 class Batcher(Generic[Argument, Result]):
-    """A batcher of calls. ``handle`` answers each call of a batch, or raises for all of them.
+    """A batcher, which handles concurrent calls together.
 
-    Up to ``lanes`` batches run at the same time, and meanwhile the next one gathers. So a single
-    call does not wait, and a hundred simultaneous calls share a round trip.
+    ``handle`` gets the arguments of a batch, and returns a result or an exception for each; if it
+    raises, all calls of the batch fail. Up to ``lanes`` batches run at the same time; further calls
+    wait for the next batch. So a single call does not wait, and a hundred concurrent calls share a
+    round trip.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class Actor:
     ip_address: str | None = None
     user_agent: str | None = None
     key_uuid: UUID | None = None
-    """The API key that was used."""
+    """The uuid of the API key that was used, or None."""
 
 
 SYSTEM = Actor(username="system")
@@ -94,10 +94,10 @@ _INSERT = text(
     RETURNING audit_id
     """
 )
-"""The statement that writes entries: the contract's rows, and the columns beside them.
+"""The statement that writes audit entries to ``audit_logs`` (contract) and ``audit_entries``.
 
-The database assigns number, uuid and time; numbers follow ``place``. A trigger puts the rows into
-the queue for sealing.
+The database assigns number, uuid and time; numbers are in the order of ``place``. A trigger adds
+the rows to the queue for sealing.
 """
 
 

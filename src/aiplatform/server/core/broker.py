@@ -33,9 +33,10 @@ COALESCE_SECONDS = 0.05
 """Seconds within which the submissions of one process share a wake-up."""
 
 LONGEST_COALESCE_SECONDS = 0.4
-"""Upper limit, in seconds, to which that time doubles while submissions keep coming.
+"""Largest delay in seconds between wake-ups of a queue.
 
-By then, the workers are already awake or busy.
+While tasks keep being submitted, the delay doubles from ``COALESCE_SECONDS`` to this limit. By
+then, the workers are already awake or busy.
 """
 
 
@@ -98,7 +99,7 @@ _messages: dict[str, Callable[..., Any]] = {}
 def on_message(name: str, act: Callable[..., Any]) -> None:
     """Register ``act`` as the worker's handler for messages that :func:`send` sends as ``name``.
 
-    A higher domain uses this to react to messages of a lower one.
+    A higher domain (see docs/architecture.md) uses this to handle messages of a lower one.
     """
     _messages[name] = act
 

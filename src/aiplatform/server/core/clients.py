@@ -88,8 +88,8 @@ def client_address(request: HTTPConnection) -> str | None:
 def parse_address(text: str) -> Address | None:
     """Parse an address as proxies write it: ``1.2.3.4``, ``1.2.3.4:80``, ``::1``, ``[::1]:80``.
 
-    An IPv4-mapped IPv6 address (``::ffff:1.2.3.4``) becomes the IPv4 address. Otherwise a
-    dual-stack socket would hide it from the networks that contain it.
+    Returns None if it is invalid. An IPv4-mapped IPv6 address (``::ffff:1.2.3.4``), as a dual-stack
+    socket reports it, becomes the IPv4 address. Otherwise it would match no IPv4 network.
     """
     text = text.strip()
     if text.startswith("["):
@@ -108,7 +108,8 @@ def parse_address(text: str) -> Address | None:
 def network_of(address: str | None) -> str | None:
     """Return the network that counts as one client: one IPv4 address, or an IPv6 /64.
 
-    Everybody who rents a machine has more IPv6 addresses than any limit could count one by one.
+    A customer of a provider usually has a whole IPv6 /64, so a limit for each IPv6 address would
+    limit nobody. The result is None for an unknown or invalid address.
     """
     parsed = None if address is None else parse_address(address)
     if parsed is None:
@@ -118,7 +119,10 @@ def network_of(address: str | None) -> str | None:
 
 
 def neighbourhood_of(address: str | None) -> str | None:
-    """Return the network within which a provider usually changes a customer's address."""
+    """Return the network in which a customer's address usually changes: IPv4 /24, or IPv6 /48.
+
+    The result is None for an unknown or invalid address.
+    """
     parsed = None if address is None else parse_address(address)
     if parsed is None:
         return None
@@ -127,6 +131,6 @@ def neighbourhood_of(address: str | None) -> str | None:
 
 
 def _from_the_right(values: list[str]) -> Iterator[str]:
-    """Yield the entries of all lines of the header, the last one first."""
+    """Yield the entries of ``X-Forwarded-For``, the last one first; ``values`` are its lines."""
     for value in reversed(values):
         yield from reversed(value.split(","))

@@ -60,7 +60,10 @@ until a failed write is noticed, and two hours on a connection that only listens
 SERVER_KEEPALIVE_STATEMENTS = """
 SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 """
-"""The same options for the server's end, where a dead connection could keep a session lock."""
+"""Statements that set the same options as ``KEEPALIVE_OPTIONS`` for the server's end.
+
+Otherwise a dead connection could keep its advisory locks there.
+"""
 
 
 class Base(DeclarativeBase):
@@ -103,9 +106,9 @@ BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
 PING_AFTER_SECONDS = 5.0
 """Seconds of idle time after which a connection is tested before it is used again.
 
-Testing it every time would add a tenth to the time of a small request. A connection that the server
-closed is recognised without a test. A cut network is not; within these seconds the statement itself
-fails.
+A test before every use would make a small request a tenth slower. A connection that the server
+closed is recognised without a test. A broken network is not: in a connection that was used within
+these seconds, the next statement fails.
 """
 _IDLE_SINCE = "aiplatform.idle_since"
 
@@ -119,7 +122,10 @@ statements, so work that happens for every task or request should not end with o
 
 
 def _has_unread_data(connection: psycopg.Connection) -> bool:
-    """Return True if the server sent unexpected data, usually that it closes the connection."""
+    """Return True if the server sent data that was not requested.
+
+    Usually this means that it has closed the connection.
+    """
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))
@@ -176,7 +182,7 @@ def get_engine() -> Engine:
 
 @cache
 def session_factory() -> sessionmaker[Session]:
-    """Return the session factory on :func:`get_engine`; objects stay readable after the commit."""
+    """Return this process's factory of sessions. Their objects stay readable after the commit."""
     return sessionmaker(get_engine(), expire_on_commit=False)
 
 
@@ -185,7 +191,7 @@ _AFTER_COMMIT = "aiplatform.after_commit"
 
 
 def after_commit(session: Session, action: AfterCommit) -> None:
-    """Run ``action`` after this session's transaction has committed; never if it rolls back.
+    """Register ``action`` to run after the session's transaction commits; never if it rolls back.
 
     An action must not fail because the broker or a listener is unavailable. The reaper repeats lost
     wake-ups, and polling replaces lost notifications.
@@ -216,11 +222,12 @@ def transaction() -> Iterator[Session]:
 
 
 def max_sessions(pool_size: int) -> int:
-    """Return how many requests may hold a session, of ``2 * pool_size`` connections.
+    """Return how many requests may hold a session at once; the pool has ``2 * pool_size``.
 
-    A request keeps its connection while it waits for a thread. So requests that wait for a
-    connection in a thread must never occupy all threads. They wait outside of threads instead, and
-    some connections are reserved for code that takes and returns one within a single thread.
+    A request keeps its connection while it waits for a thread. If other requests occupied all
+    threads and waited there for a connection, both would wait for ever. So requests wait for a
+    session outside of threads, and some connections are reserved for code that takes and returns
+    one within a single thread.
     """
     return pool_size + pool_size // 2
 
@@ -230,7 +237,9 @@ _limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("aiplatform_
 
 @asynccontextmanager
 async def session_slot() -> AsyncIterator[CapacityLimiter]:
-    """Hold one of the limited database sessions; yield the limiter of threads that end them.
+    """Hold one of the limited number of sessions during the block.
+
+    Yields the limiter for the threads that end sessions, see :func:`get_session`.
 
     Raises:
         Unavailable: no session became free within :data:`WAIT_SECONDS`.
@@ -275,7 +284,10 @@ async def get_session() -> AsyncIterator[Session]:
 
 
 def _is_over(session: Session) -> bool:
-    """Return True if closing needs no waiting: no transaction and no pending actions."""
+    """Return True if the session has no open transaction and no action to run after a commit.
+
+    Then closing it does not block.
+    """
     return not session.in_transaction() and _AFTER_COMMIT not in session.info
 
 

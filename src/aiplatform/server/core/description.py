@@ -1,4 +1,4 @@
-"""The OpenAPI document with everything the application answers, and all routes in one flat list.
+"""The OpenAPI document with all responses of the application, and routes in one flat list.
 
 FastAPI describes only what each route declares. This module adds the errors of the middleware and
 the media type of problem documents.
@@ -53,7 +53,7 @@ HEADERS = {
     "Upload-Offset": "Number of bytes that have arrived",
     "WWW-Authenticate": "`Bearer`: send a token",
 }
-"""Headers that some answers have, with a description of each."""
+"""Headers that some responses have, with a description of each."""
 
 NUMBER = {"pattern": "^[0-9]+$"}
 HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
@@ -85,11 +85,13 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def sends_headers(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
-    """Declare the headers of an endpoint's successful answers. Place it below the route decorator.
+    """Declare the headers of an endpoint's successful responses.
+
+    Place this decorator below that of the route.
 
     Args:
-        headers: names from :data:`HEADERS` that every such answer has.
-        sometimes: names of headers that only some of them have.
+        headers: names from :data:`HEADERS` that every successful response has.
+        sometimes: names of headers that only some successful responses have.
     """
     sent = dict.fromkeys(headers, True) | dict.fromkeys(sometimes, False)
 
@@ -107,13 +109,13 @@ def header(name: str, *, required: bool = True) -> dict[str, Any]:
 
 
 class DescribedApp(FastAPI):
-    """A FastAPI application whose OpenAPI document includes the answers of its middleware."""
+    """A FastAPI application whose OpenAPI document includes the responses of its middleware."""
 
     def add_routes(self, *routers: APIRouter) -> None:
         """Add all routes of ``routers``, and of routers that they include, to one flat list.
 
-        FastAPI matches a request against included routers level by level, twice, and checks each
-        time whether routes were added. For two hundred routes that takes longer than the answer.
+        FastAPI matches a request against nested routers level by level, twice, and checks each time
+        if routes were added. With two hundred routes, that takes longer than the rest of a request.
 
         Raises:
             NestedRouterOptions: a router was included with a prefix or dependencies of its own.
@@ -164,7 +166,7 @@ def _flatten(router: APIRouter) -> Iterator[APIRoute]:
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add the answers of the middleware to each operation, and declare errors as problems."""
+    """Add the responses of the middleware to each operation, and declare errors as problems."""
     schemas = document["components"]["schemas"]
     # FastAPI's own schemas for invalid requests, which this application never sends.
     for name in ("HTTPValidationError", "ValidationError"):
@@ -208,10 +210,11 @@ def _declare_headers(operations: dict[str, Any], route: APIRoute) -> None:
 
 
 def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
-    """Declare the fields of answers as required, including those with a default value.
+    """Declare the fields of responses as required, including those with a default value.
 
-    Answers always contain all fields, with three exceptions: the route leaves out nulls, the schema
-    is also used by a request, or the schema allows extra fields because others write the document.
+    Responses always contain all fields. Three kinds of schemas are not changed: those of routes
+    that leave out nulls, those that requests use, too, and those that allow extra fields because
+    other programs write the document.
     """
     schemas = document["components"]["schemas"]
     optional: set[str] = set()

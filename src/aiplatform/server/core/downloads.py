@@ -53,7 +53,7 @@ class ContentMissing(Problem):
 
 
 CONTENT_STATUSES = frozenset({200, 206})
-"""Statuses of answers that carry content."""
+"""Status codes of responses that contain the file or a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def content_disposition(filename: str) -> str:
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Return True if the client already has this content."""
+    """Return True if the client already has this content (``If-None-Match``)."""
     parts = request.headers.get("if-none-match", "").split(",")
     known = {part.strip().removeprefix("W/") for part in parts}
     return etag in known or "*" in known
@@ -115,7 +115,7 @@ def is_unchanged(request: Request, etag: str) -> bool:
 
 @contextmanager
 def content_expected(file: StoredFile) -> Iterator[None]:
-    """Raise :class:`ContentMissing` if the block does not find a blob that has a row."""
+    """Raise :class:`ContentMissing` if the block can't find the content of a blob in the store."""
     try:
         yield
     except BlobNotFoundError as error:

@@ -148,13 +148,13 @@ def key_path() -> Path:
 
 
 def load_keys(*, create: bool = False) -> tuple[Key, ...]:
-    """Return the keys, first the one that encrypts.
+    """Return the keys of the key file, first the one that encrypts.
 
     With ``create``, a missing default file is created. A file that ``AIPLATFORM_KEY_FILE`` names
-    must exist: if each machine created its own, none could read what another one sealed.
+    must exist: if each machine created its own, none could decrypt the values of another one.
 
     Raises:
-        KeyFileUnusable: the message says what is wrong with the file.
+        KeyFileUnusable: the file is missing or invalid; the message says why.
     """
     path = key_path()
     try:

@@ -1,6 +1,6 @@
 """Base classes of errors that users see, with a status, a stable code, and texts in two languages.
 
-The texts say what is wrong and what to do, and stand in ``server/problems.toml``. Each domain's
+The texts say what is wrong and what to do; they are in ``server/problems.toml``. Each domain's
 ``errors.py`` derives from :class:`Problem`; :mod:`aiplatform.server.core.problems` renders them as
 RFC 9457 problem documents.
 """
@@ -111,7 +111,7 @@ class InternalError(Problem):
 class NotFound(Problem):
     """A resource that does not exist, or that the user may not see.
 
-    Members of other projects get the same answer, because even the existence of a thing is
+    Members of other projects get the same response, because even the existence of a resource is
     confidential.
     """
 
@@ -180,6 +180,6 @@ class Unavailable(Problem):
 
 
 class InvalidFilePath(Invalid):
-    """A path that could be unsafe for whoever stores the file under it."""
+    """A file path that could be unsafe for a program that stores the file under this path."""
 
     code = "file.invalid_path"

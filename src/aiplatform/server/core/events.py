@@ -1,4 +1,4 @@
-"""Wake-ups between processes by LISTEN and NOTIFY. Rows are the events; notifications carry ids.
+"""Wake-ups between processes by LISTEN and NOTIFY. The data is in rows; notifications carry ids.
 
 NOTIFY within a transaction serialises all commits, so it is never used there. After the commit, the
 id is passed to a thread with its own connection, which sends each topic at most once per
@@ -84,9 +84,9 @@ def notify(session: Session, topic: str) -> None:
 
 
 Follower = Callable[[str | None], None]
-"""Callback for a family of topics.
+"""Callback for a family of topics, such as all that begin with ``task:``.
 
-It is called with the part of the topic after the colon, or with None if notifications may have been
+It is called with the rest of the topic after the colon, or with None if notifications may have been
 lost.
 """
 
@@ -116,7 +116,7 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set whenever ``topic`` may have news. The watcher clears it."""
+        """Yield an event that is set after notifications for ``topic``. The watcher clears it."""
         event = asyncio.Event()
         self._watchers.setdefault(topic, set()).add(event)
         try:
@@ -129,7 +129,7 @@ class Listener:
 
     @contextlib.contextmanager
     def follow(self, family: str, follower: Follower) -> Iterator[None]:
-        """Call ``follower`` for each topic ``family:…`` during the block, once for all watchers."""
+        """Call ``follower`` for each notification of a topic ``family:…`` during the block."""
         self._followers.setdefault(family, set()).add(follower)
         try:
             yield

@@ -35,7 +35,11 @@ class VersionFile(Base):
 
 
 class VersionPart(Base):
-    """A part of such a file. The version has a :class:`BlobRef` for each blob of its chain."""
+    """A part of a :class:`VersionFile`.
+
+    Its content (SHA-256 ``content``) is unpacked from a chain of ``blobs``. The version has a
+    :class:`BlobRef` for each of them.
+    """
 
     __tablename__ = "version_parts"
 
@@ -59,7 +63,8 @@ def store_parts(
     """Store packed files by their paths, and add references from the version to all their blobs.
 
     Raises:
-        BlobGone: blobs that the files were packed against are gone. Pack them without.
+        BlobGone: older blobs that the packed parts refer to were deleted. Pack the files again
+            without reference to older blobs.
     """
     fresh = {sha256: (path, size) for file in packed.values() for path, sha256, size in file.new}
     used = {blob for file in packed.values() for part in file.parts for blob in part.blobs}
@@ -133,7 +138,10 @@ def read_file(file: StoredFile, offset: int = 0, length: int | None = None) -> I
 
 
 def open_file(file: StoredFile) -> PartsFile | Path | None:
-    """Return a file to seek in without copying all of it; None if it has to be fetched first."""
+    """Return a seekable file or a local path, so that the file need not be copied as a whole.
+
+    Returns None if the store has no local file; then call :func:`fetch_file`.
+    """
     if file.parts:
         return PartsFile(file.parts, blob_reader(get_store()))
     return get_store().local_path(file.sha256)

@@ -14,7 +14,7 @@ def read_filter(text: str | None) -> Node | None:
     """Return the syntax tree of a request's filter; None if there is no filter.
 
     Raises:
-        FilterInvalid: the message says what is wrong, and where.
+        FilterInvalid: the filter can't be parsed; the message says why, and at which position.
     """
     if text is None:
         return None

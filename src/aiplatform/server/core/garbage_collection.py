@@ -82,7 +82,7 @@ def preview_collection() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Select count and bytes of the rows that are due, then of those that ``stays`` matches."""
+    """Select number and bytes of the rows to collect, then of those that ``stays`` matches."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)
@@ -97,7 +97,10 @@ def _unreferenced() -> ColumnElement[bool]:
 
 
 def mark_unreferenced_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Replace the rows of unreferenced blobs by marks on their files. Returns how many."""
+    """Replace the rows of unreferenced blobs by rows that mark their files for deletion.
+
+    Returns the number of marked files.
+    """
     return len(_mark_unreferenced(grace, limit))
 
 
@@ -136,8 +139,8 @@ def _mark_unreferenced(grace: timedelta, limit: int) -> list[int]:
 def delete_marked_files(*, grace: timedelta = FILE_GRACE, limit: int = 1000) -> int:
     """Delete files that have been marked for ``grace``. Returns their number.
 
-    Each file is deleted while its mark is locked. A crash after that leaves the mark. Deleting the
-    file a second time is harmless: whoever stored the content again has removed the mark.
+    Each file is deleted while its mark is locked. A crash after that leaves the mark, and the next
+    run deletes the file again. This is harmless: if the content was stored again, the mark is gone.
     """
     return len(_delete_marked(grace, limit))
 

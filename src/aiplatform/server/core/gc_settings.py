@@ -1,11 +1,11 @@
-"""Settings of the garbage collector for processes that run for weeks."""
+"""Settings of Python's garbage collector for processes that run for weeks."""
 
 import gc
 
 YOUNGEST_THRESHOLD = 10_000
 """Number of new objects after which the garbage collector examines the youngest generation.
 
-The default of 700 is reached by every few requests.
+The default of 700 is reached after every few requests.
 """
 
 

@@ -4,21 +4,21 @@ from enum import IntEnum
 
 
 class AdvisoryLock(IntEnum):
-    """A lock on the whole database, described by the operations that it keeps apart."""
+    """An advisory lock of PostgreSQL, which only one transaction or session holds at a time."""
 
     MIGRATION = 0x41495031
-    """Two migrations."""
+    """Lock for a migration."""
     ACCOUNTS = 0x41495032
-    """Creation of the first administrator by API processes that start together."""
+    """Lock for creating the first administrator: several API processes may start together."""
     REAPER = 0x41495033
-    """Reapers of two workers. A worker holds the lock for as long as it runs."""
+    """Lock for being the reaper. A worker holds it for as long as it runs."""
     EXTERNAL_RUNS = 0x4149503A
-    """Two requests that start the same external run. Combined with a hash of the run's name."""
+    """Lock for starting an external run; its second key is a hash of the run's name."""
     KEYS = 0x41495034
-    """Two commands that change the key file."""
+    """Lock for changing the key file."""
     BIN = 0x41495039
-    """Two deletions that create the bin's project."""
+    """Lock for creating the project in which the bin keeps deleted objects."""
     AUDIT_SEAL = 0x41495036
-    """Two processes that seal the audit trail. Held for one seal."""
+    """Lock for sealing the audit trail, held for one seal."""
     AUDIT_ARCHIVE = 0x41495037
-    """Two workers that archive sealed audit rows. Held for one archive."""
+    """Lock for archiving sealed audit rows, held for one archive."""

@@ -1,4 +1,4 @@
-"""E-mail by SMTP. A mail is a row of the transaction that causes it, and is sent after the commit.
+"""E-mail by SMTP. A mail is stored as a row in the caller's transaction, and sent after its commit.
 
 Its content is stored encrypted and is deleted after sending, because it may contain links that set
 a password. If a worker dies while sending, its lease expires and another worker sends the mail. So
@@ -79,7 +79,7 @@ def send_mail(
     Args:
         session: the transaction; if it rolls back, nothing is sent.
         to: one address.
-        kind: a word for the record.
+        kind: the kind of mail, which is stored in its record.
         subject: one line; line breaks become spaces.
         text: the content as plain text.
         html: the same content as HTML. The caller must escape what users wrote.
@@ -257,7 +257,7 @@ def is_due(session: Session) -> bool:
 
 
 def clean_up(session: Session) -> None:
-    """Delete the records of mails that ended long ago."""
+    """Delete the records of mails that were delivered or failed longer than ``KEEP`` ago."""
     session.execute(
         delete(OutgoingMail)
         .where(OutgoingMail.ended_at < func.now() - KEEP)

@@ -37,11 +37,14 @@ SECURITY_HEADERS = {
     "form-action 'none'; sandbox",
     "Cache-Control": "no-store",
 }
-"""Headers of every answer, unless the answer sets them itself."""
+"""Headers of every response, unless the route sets them itself."""
 
 HSTS = "max-age=31536000"
 MAX_DEPTH = 200
-"""Largest number of nested levels. It is the parser's own limit; stored data may have 254."""
+"""Largest nesting depth of JSON in requests. It is the limit of pydantic's parser.
+
+Stored data may be nested up to 254 levels.
+"""
 
 
 class RequestContext:
@@ -138,10 +141,10 @@ class TraceRequests:
 
 
 class CountDenials:
-    """ASGI middleware that reports requests which are refused for want of a valid token.
+    """ASGI middleware that reports requests which are refused because they have no valid token.
 
-    ``note`` gets the client's address, its user agent, and the route's method and path. It is not
-    called for the paths in ``except_for``.
+    For each such request, it calls ``note`` with the client's address, its user agent, and the
+    route's method and path. Requests for the paths in ``except_for`` are not reported.
     """
 
     def __init__(
@@ -173,7 +176,7 @@ class CountDenials:
 
 
 class TooDeep(Problem):
-    """JSON that is nested more deeply than any request needs and than parsers can handle."""
+    """JSON that is nested more deeply than the parser allows; no real request needs that."""
 
     status = 400
     code = "request.too_deep"
@@ -239,7 +242,7 @@ class BodyLimit:
 def is_too_deep(body: bytes) -> bool:
     """Return True if ``body`` is JSON with more than :data:`MAX_DEPTH` nested levels.
 
-    Most bodies contain fewer brackets than that and are not parsed.
+    The body is only parsed if it contains more than :data:`MAX_DEPTH` brackets.
     """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False

@@ -126,7 +126,7 @@ def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
     """Wait a few seconds for the database, and refuse to start if its revision is another one.
 
     Raises:
-        WrongRevision: the message says what to do.
+        WrongRevision: the database has another revision; the message says what to do.
         OperationalError: the database can't be reached.
     """
     for attempt in range(1, attempts + 1):

@@ -17,14 +17,14 @@ from aiplatform.server.core.settings import get_settings
 __all__ = ["AnswerTooLarge", "OutgoingRefused", "client", "port_of", "require_open_url"]
 
 MAX_BYTES = 1 << 20
-"""Largest answer in bytes that is read, unless the caller expects more."""
+"""Default for the largest response that is read, in bytes."""
 
 
 def require_open_url(url: str) -> httpx.URL:
-    """Check a URL that a user typed in by its form alone. Nothing is looked up.
+    """Check a URL that a user typed in, without looking up its host name; return it parsed.
 
     Raises:
-        OutgoingRefused: the message says what is wrong.
+        OutgoingRefused: when it may not be called; the message says why.
     """
     return outgoing_http.require_open_url(url, get_settings().outgoing_networks)
 
@@ -33,8 +33,8 @@ def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client
     """Return a client for addresses that users typed in. It follows no redirects.
 
     Args:
-        timeout: seconds for a whole call, including name look-up and answer.
-        max_bytes: largest body of an answer; more raises :class:`AnswerTooLarge`.
+        timeout: seconds for a whole call, from the name look-up to the end of the response.
+        max_bytes: largest body of a response in bytes; more raises :class:`AnswerTooLarge`.
     """
     return httpx.Client(
         transport=CheckedTransport(

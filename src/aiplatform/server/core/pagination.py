@@ -36,10 +36,10 @@ def encode_cursor(*key: Any) -> str:
 
 
 def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
-    """Return the key that ``cursor`` contains.
+    """Return the values of the key that ``cursor`` contains.
 
     Raises:
-        InvalidCursor: the cursor does not contain exactly one value of each of ``kinds``.
+        InvalidCursor: the cursor is malformed, or its values do not have the types ``kinds``.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)

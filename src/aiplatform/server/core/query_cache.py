@@ -1,4 +1,4 @@
-"""A cache of query results within one transaction, for requests that check many things alike."""
+"""A cache of query results within one transaction, for requests with many similar checks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

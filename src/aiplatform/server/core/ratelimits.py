@@ -1,12 +1,13 @@
 """Rate limits: per address for anonymous requests, per account for authenticated ones.
 
 Requests are counted in fixed windows, in the broker's Redis or Valkey, so that all API processes
-share a count. If the broker is RabbitMQ or can't be reached, each process counts for itself: a
-broken counter must not stop the platform, and a limit per process is still a limit.
+share a count. If the broker is RabbitMQ or can't be reached, each process counts for itself. A
+broken counter then does not stop the platform, and requests are still limited.
 
-The owner of a token is known only after the guard has checked it. The guard stores the owner in the
-request's state. The middleware remembers it by a digest of the token, only for counting. So a token
-that is seen for the first time counts for its address.
+The owner of a token is only known after the guard (the dependency that checks permissions) has
+checked the token, and has stored the owner in the request's state. The middleware then remembers
+the owner by a digest of the token, only for counting. So the first request with a token counts for
+the client's address.
 """
 
 import hashlib
@@ -35,13 +36,13 @@ Bucket = Literal["login", "anonymous", "normal", "ingest"]
 REFUSED = Counter("aiplatform_rate_limited", "Requests refused for their number", ["bucket"])
 REMEMBERED_TOKENS = 20_000
 AWAY_SECONDS = 5.0
-"""Seconds during which a store that failed is not used."""
+"""Seconds for which Redis is not used after it failed."""
 
 TIMEOUT_SECONDS = 0.25
 
 
 class RateLimited(Problem):
-    """A request beyond the limit of its window."""
+    """A request beyond the limit of requests in a time window."""
 
     status = 429
     code = "request.rate_limited"
@@ -49,7 +50,10 @@ class RateLimited(Problem):
 
 @dataclass(frozen=True)
 class Count:
-    """The number of requests in a window, and their limit."""
+    """The number of requests in the current time window (``used``), and their limit.
+
+    ``seconds`` is the length of the window, and ``ends_in`` the time left in it.
+    """
 
     bucket: Bucket
     limit: int
@@ -59,7 +63,7 @@ class Count:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the answer, as the IETF's draft on rate limit headers defines them."""
+        """Headers of the response, as the IETF's draft on rate limit headers defines them."""
         left = max(0, self.limit - self.used)
         return {
             "RateLimit-Policy": f'"{self.bucket}";q={self.limit};w={self.seconds}',
@@ -112,7 +116,10 @@ class Counters:
 
 
 class RateLimit:
-    """Middleware that refuses requests beyond a limit; ``bucket`` returns the limit's name."""
+    """ASGI middleware that refuses requests beyond a limit.
+
+    ``bucket`` returns the name of the limit that applies to a request.
+    """
 
     def __init__(
         self,
@@ -173,7 +180,7 @@ class RateLimit:
         else:
             who = f"user:{owner}"
         used = await self.counters.add(f"{name}:{window}:{who}", seconds)
-        if used == item.amount + 1:  # once per window, or an attack would flood the log
+        if used == item.amount + 1:  # once per window, or an attack would fill the log
             REFUSED.labels(name).inc()
             log.warning("rate limit reached", bucket=name, who=who)
         elif used > item.amount:

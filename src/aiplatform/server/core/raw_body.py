@@ -29,7 +29,10 @@ def describe_body(what: str) -> dict[str, Any]:
 
 
 def describe_errors(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI descriptions of errors; ``more`` by status, such as ``s409="Taken"``."""
+    """Return the OpenAPI descriptions of the errors of an upload.
+
+    ``what`` names the file. ``more`` has further errors by status, such as ``s409="Taken"``.
+    """
     descriptions = {
         400: "Damaged in transit: the digest differs",
         413: f"The {what} is too large",
@@ -54,7 +57,10 @@ async def _expected(
 
 
 ExpectedDigest = Annotated[str | None, Depends(_expected)]
-"""SHA-256 in hexadecimal that the client announces. Declare it after the guard."""
+"""Dependency for the SHA-256 in hexadecimal that the client announces, or None.
+
+In the endpoint, declare it after the guard, so that permissions are checked first.
+"""
 
 
 async def receive_body(

@@ -3,7 +3,7 @@
 - An unknown name in ``Host`` is refused. Otherwise a page elsewhere could make its own name resolve
   to this server and read the answers (DNS rebinding). IP addresses can't be rebound, so they are
   accepted.
-- A change that another site makes the browser send is refused. Browsers say so in
+- A changing request that another site makes the browser send is refused. Browsers say so in
   ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a cookie
   sends at least one.
 - The number and size of headers and the length of the URL are limited.

@@ -129,7 +129,7 @@ def grant(connection: Connection, role: str) -> None:
     Runs as the owner, after every migration. Excess privileges are revoked.
 
     Raises:
-        RoleMissing: the message says what to run.
+        RoleMissing: the role does not exist; the message says what to run.
     """
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
@@ -186,7 +186,7 @@ def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
 
 
 def examine_role() -> RunningRole:
-    """Return what the role of ``AIPLATFORM_DATABASE_URL`` could do to the audit trail."""
+    """Return the role of ``AIPLATFORM_DATABASE_URL``, and how it could change the audit trail."""
     engine = create_engine(get_settings().sqlalchemy_url)
     try:
         with engine.connect() as connection:

@@ -40,7 +40,7 @@ def rotate(*, new_key: bool = False) -> list[Rotated]:
     """Re-encrypt all values that are not under the first key; ``new_key`` adds a key first.
 
     Raises:
-        KeyFileUnusable: the message says what is wrong with the key file.
+        KeyFileUnusable: the key file is missing or invalid; the message says why.
     """
     with transaction() as session:
         # Of two commands that add a key at the same time, one would overwrite the other's key.

@@ -1,8 +1,8 @@
 """The session cookie of a browser, and the middleware that turns it into a bearer token.
 
-The cookie holds the tokens of a session, as a program would hold them. A browser sends it by
-itself, even for a page of somebody else. So a request counts as authenticated by the cookie only if
-a page of this server sent it, and a change must also carry a header that no form can send.
+The cookie contains the tokens of a session. A browser sends it automatically, even in requests of
+other sites' pages. So the cookie authenticates a request only if a page of this server sent it. A
+request that changes data must also have a header that no HTML form can send.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ HEADER = "X-AIPlatform-UI"
 
 
 class NotFromPage(Problem):
-    """A change that a browser authenticates by its cookie, and that our page did not send."""
+    """A changing request with the session cookie that no page of this server sent."""
 
     status = 403
     code = "request.not_from_page"
@@ -31,7 +31,7 @@ class NotFromPage(Problem):
 
 @dataclass(frozen=True, slots=True)
 class CookieTokens:
-    """The tokens of a session, as the cookie holds them."""
+    """The access token and the refresh token of a session, as stored in the cookie."""
 
     access: str
     refresh: str
@@ -66,11 +66,11 @@ def _uses_https(request: Request) -> bool:
 
 
 class SessionCookie:
-    """ASGI middleware that authenticates requests of our page by the cookie.
+    """ASGI middleware that authenticates requests of this server's pages by the cookie.
 
-    It adds the access token as the header ``Authorization``, so that everything behind it handles
-    browsers and programs alike. The tokens are in the request's state as ``cookie_tokens``. A
-    request that has the header already is not changed.
+    It adds the access token as the header ``Authorization``, so that all later code handles
+    browsers and programs alike. It stores the tokens in the request's state as ``cookie_tokens``. A
+    request that already has the header is not changed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -98,7 +98,7 @@ class SessionCookie:
 def _is_same_origin(headers: Headers) -> bool:
     """Return True if the browser says that a page of this server sent the request.
 
-    Origins that may send tokens, by ``AIPLATFORM_CORS_ORIGINS``, may not use the cookie.
+    The origins in ``AIPLATFORM_CORS_ORIGINS`` may send tokens, but may not use the cookie.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
@@ -109,10 +109,10 @@ def _is_same_origin(headers: Headers) -> bool:
 
 
 def _is_embedded_elsewhere(headers: Headers) -> bool:
-    """Return True if a page of another origin loads the address, instead of a link leading to it.
+    """Return True if a page of another origin loads the address; False if a user follows a link.
 
-    Another port of the same machine is another origin, but the same site, whose requests have the
-    cookie.
+    Another port of the same host is another origin. But it is the same site, so browsers send the
+    cookie with its requests.
     """
     elsewhere = headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
     return elsewhere and headers.get("sec-fetch-mode", "") != "navigate"

@@ -1,4 +1,4 @@
-"""Temporary files of uploads. A stream is written to disk and hashed on the way.
+"""Temporary files of uploads. A request's body is hashed while it is written to disk.
 
 The files never outlive their upload. Only one buffer is held in memory, and neither hashing nor
 writing blocks the event loop.
@@ -25,7 +25,7 @@ from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
 log = structlog.get_logger(__name__)
 
 BUFFER_BYTES = 1 << 20
-"""Size to which network chunks are collected, so that a thread runs per buffer, not per packet."""
+"""Size in bytes to which network chunks are collected before a thread writes them."""
 
 SPOOL_MAX_AGE = timedelta(days=1)
 """Age at which an unchanged file is deleted from the spool."""
@@ -36,7 +36,10 @@ DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class InvalidDigest(Problem):
-    """A digest header that can't be read. Ignoring it would treat the upload as verified."""
+    """A digest header that can't be parsed.
+
+    If it were ignored, the client would take the upload for verified.
+    """
 
     status = 400
     code = "upload.invalid_digest"
@@ -60,9 +63,10 @@ class UploadAborted(Problem):
 
 
 class RawBodyRequired(Problem):
-    """A form instead of the file itself.
+    """An upload as an HTML form instead of the file itself.
 
-    Forms would have to be parsed while streaming, and their boundaries are not part of the file.
+    Forms are not accepted: they would have to be parsed while they are received, to separate the
+    file from the form's boundaries.
     """
 
     status = 415
@@ -205,7 +209,7 @@ def _remove(prefix: Path) -> None:
 async def receive(
     chunks: AsyncIterator[bytes], path: Path, *, limit: int, expected: str | None = None
 ) -> Spooled:
-    """Write a stream to the new file ``path``, and hash it on the way.
+    """Write a stream to the new file ``path``, and hash it meanwhile.
 
     Raises:
         TooLarge: the stream has more than ``limit`` bytes; the rest is not read.

@@ -1,7 +1,7 @@
 """SQL statements that are compiled once per process and run directly on psycopg.
 
-Building a select with many joins, and SQLAlchemy's look-up of its compiled form, cost far more than
-running it. So statements that run in every request are kept as text.
+For a select with many joins, SQLAlchemy needs far longer to build it and to look up its compiled
+form than the database needs to run it. So statements of frequent requests are kept as text.
 """
 
 import re
@@ -82,7 +82,7 @@ def _driver(session: Session, *given: Compiled) -> Iterator[Any]:
     """Yield the psycopg connection of the session, within its transaction.
 
     SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
-    SQLAlchemy would, so that callers handle one kind.
+    those of SQLAlchemy, so that callers only handle these.
     """
     if session.autoflush:  # as before each statement that the session runs itself
         session.flush()
@@ -122,8 +122,8 @@ def read_statements(path: Path) -> dict[str, Compiled]:
 def strip_sql(sql: str) -> str:
     """Return SQL without comments and superfluous white space.
 
-    psycopg caches the parsed parameters only of texts of at most 4096 characters. Literals in the
-    text must contain neither comment signs nor such white space.
+    psycopg caches the parsed parameters only of texts of at most 4096 characters. String literals
+    in the text must contain neither comment signs nor superfluous white space.
     """
     bare = re.sub(r"--.*", "", sql)
     return re.sub(r"(?<=[(,]) | (?=\))", "", " ".join(bare.split()))

@@ -1,4 +1,4 @@
-"""Blobs and the references to them. The store has the bytes, the database decides what exists.
+"""Blobs and the references to them. The store has their content; the database decides which exist.
 
 References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
 (:mod:`~aiplatform.server.core.garbage_collection`) deletes what nothing refers to.
@@ -36,12 +36,12 @@ ROWS_AT_ONCE = 1000
 FILES_AT_ONCE = 8
 """Number of files that are written at the same time.
 
-A disk syncs several files in the time of one, and an object store serves them in parallel anyway.
+A disk syncs several files in the time of one, and an object store works in parallel anyway.
 """
 
 
 class BlobGone(Conflict):
-    """Content that was stored earlier, but deleted because nothing referred to it in time."""
+    """A reference to a blob that was deleted by garbage collection before it was referenced."""
 
     code = "upload.content_gone"
     headers = {"Retry-After": "1"}
@@ -165,7 +165,7 @@ def store_files(
 
 
 def _array(hashes: Iterable[str]) -> ColumnElement[list[str]]:
-    """Return one array parameter for any number of hashes."""
+    """Return the hashes as one array parameter; the statement is then the same for any number."""
     return literal(list(hashes), ARRAY(String))
 
 

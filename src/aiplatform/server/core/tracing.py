@@ -1,6 +1,6 @@
 """Optional traces (``AIPLATFORM_TRACES``), from the request through its task to the child process.
 
-Code that is worth a span calls the functions here. While tracing is off, they only check a
+Code that should appear in traces calls the functions here. While tracing is off, they only check a
 variable, and OpenTelemetry is not imported; :mod:`.otel` is the part that uses it.
 """
 
@@ -29,10 +29,10 @@ class TracesUnavailable(RuntimeError):
 
 
 def start(settings: Settings, service: str) -> None:
-    """Start tracing, if the settings say so. ``service`` is ``api`` or ``worker``.
+    """Start tracing if the settings switch it on. ``service`` is ``api`` or ``worker``.
 
     Raises:
-        TracesUnavailable: the message says what to install.
+        TracesUnavailable: packages are missing; the message says what to install.
     """
     global _traces  # noqa: PLW0603  (one tracer per process)
     if not settings.traces or _traces is not None:
@@ -44,10 +44,10 @@ def start(settings: Settings, service: str) -> None:
 
 
 def require_packages(settings: Settings) -> None:
-    """Check, without imports, that the packages are installed that the settings require.
+    """Check that the packages for tracing are installed if it is on. Nothing is imported.
 
     Raises:
-        TracesUnavailable: the message says what to install.
+        TracesUnavailable: packages are missing; the message says what to install.
     """
     if settings.traces and not packages_installed():
         raise TracesUnavailable(
@@ -110,7 +110,7 @@ def fail(reason: str) -> None:
 
 
 def begin(name: str, at: float) -> Any:
-    """Start a span below the current one at ``at`` (seconds since the epoch); see :func:`end`."""
+    """Start a child of the current span at ``at`` (seconds since the epoch); see :func:`end`."""
     return None if _traces is None else _traces.begin(name, at)
 
 

@@ -1,8 +1,9 @@
 """Views: columns that a higher domain publishes for the statements of lower ones.
 
-A domain can't import the tables of a higher one. It declares a :class:`View` of the columns that it
-reads; the domain that owns the table writes the statement, and the composition root connects them.
-PostgreSQL plans a join with such a view like a join with the table.
+A higher domain may import a lower one, but not the reverse (see docs/architecture.md). If a lower
+domain needs columns of a higher one, it declares a :class:`View` of these columns. The domain that
+owns the table writes the statement, and the composition root connects the two. PostgreSQL plans a
+join with such a view like a join with the table.
 """
 
 from typing import Any
@@ -11,10 +12,10 @@ from sqlalchemy import Select, Subquery
 
 
 class View:
-    """Columns of another domain's table, to be joined."""
+    """A set of columns of another domain's table that statements can join."""
 
     def __init__(self, name: str, *columns: str) -> None:
-        """Declare a view that has a name in SQL and these columns."""
+        """Declare a view with its name in SQL and the names of its columns."""
         self.name = name
         self.columns = columns
         self._table: Subquery | None = None
@@ -38,5 +39,5 @@ class View:
 
     @property
     def c(self) -> Any:
-        """The columns."""
+        """The columns of the view, as attributes; see :attr:`table`."""
         return self.table.c

@@ -1,4 +1,4 @@
-"""Problems that the dataset routes answer with."""
+"""Errors about datasets, as clients receive them."""
 
 from collections.abc import Sequence
 
@@ -94,7 +94,7 @@ class UnknownFinding(Invalid):
 
 
 class NoSuchFinding(NotFound):
-    """A finding that neither a check of the platform nor the report has; usually a typo."""
+    """A finding code that neither the platform's checks nor the report know; usually a typo."""
 
     code = "dataset.no_such_finding"
 
@@ -122,7 +122,7 @@ class StaleParentVersion(Conflict):
 
 
 class VersionNotDeletable(Conflict):
-    """A refusal to delete a version that has children, a tag or readers, or is the first one."""
+    """A refusal to delete a version: it has a child, tag or reading task, or is the first one."""
 
     code = "dataset.version_not_deletable"
 
@@ -134,7 +134,7 @@ class TagIsVersion(Invalid):
 
 
 class InvalidCondition(Invalid):
-    """A condition in a query string that is not valid JSON of a condition."""
+    """A condition in a query string that is not valid JSON, or is JSON but not a condition."""
 
     code = "dataset.invalid_condition"
 
@@ -165,9 +165,9 @@ class IngestFailed(Problem):
 
 
 class ExportFailed(Problem):
-    """An export process that failed while the answer was being sent.
+    """An export process that failed while the response was being sent.
 
-    The status was sent already. The connection is closed early, which the client notices.
+    The status code was already sent, so the connection is closed early. The client notices that.
     """
 
     code = "dataset.export_failed"
@@ -195,7 +195,7 @@ class TusVersion(Problem):
 
 
 class OffsetConflict(Conflict):
-    """A piece at the wrong offset: another client sent one meanwhile, or an answer was lost."""
+    """A piece at the wrong offset: another client has sent a piece, or a response was lost."""
 
     code = "upload.wrong_offset"
 

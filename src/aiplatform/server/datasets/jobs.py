@@ -25,7 +25,7 @@ class DataQuality(TaskKind):
     looks_at_others = False
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Pin the inputs of the report; see :func:`quality.prepare`."""
+        """Choose the exact versions of the report's inputs; see :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
@@ -33,7 +33,7 @@ class DataQuality(TaskKind):
         return quality.task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Store the report."""
+        """Store the finished report."""
         quality.conclude(session, task, outcome)
 
 
@@ -50,7 +50,7 @@ class DatasetImport(TaskKind):
         return imports.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:  # noqa: ARG002
-        """Return no inputs: an import reads only from outside."""
+        """Return no inputs: an import reads only from another server."""
         return Inputs()
 
     def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
@@ -58,7 +58,7 @@ class DatasetImport(TaskKind):
         return imports.store_output(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Commit the version."""
+        """Commit the fetched rows as a version."""
         imports.conclude(session, task, outcome)
 
 
@@ -69,7 +69,7 @@ class DataFix(TaskKind):
     permission = Permission.DATASETS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Pin the inputs of the fix; see :func:`fixes.prepare`."""
+        """Choose the exact versions of the fix's inputs; see :func:`fixes.prepare`."""
         return fixes.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
@@ -81,12 +81,15 @@ class DataFix(TaskKind):
         return fixes.store_output(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Commit the version."""
+        """Commit the fixed rows as a version."""
         fixes.conclude(session, task, outcome)
 
 
 def register() -> None:
-    """Register the task kinds and the hourly deletion of expired uploads; run at start-up."""
+    """Register the task kinds and the hourly deletion of expired uploads.
+
+    The API and workers call it when they start.
+    """
     on_hour("uploads", resumable.delete_expired_uploads)
     kinds.register(DataFix())
     kinds.register(DatasetImport())

@@ -1,4 +1,4 @@
-"""Tables of datasets, their immutable versions, and quality reports."""
+"""Tables of datasets, their immutable versions, tags, uploads, quality reports and gates."""
 
 from datetime import datetime
 from typing import Any
@@ -50,7 +50,8 @@ class DatasetTag(Base):
 class DatasetUpload(Identified, Created, Base):
     """A resumable upload.
 
-    ``length`` is in bytes. ``facts`` holds what a plain upload has as parameters.
+    ``length`` is in bytes. ``facts`` holds the values that a plain upload passes as query
+    parameters.
     """
 
     __tablename__ = "dataset_uploads"
@@ -107,7 +108,7 @@ class QualityReport(Base):
 
 
 class QualityReportHistory(Identified, Created, Base):
-    """One of all quality reports that were made of a version, the newest included."""
+    """A quality report of a version. All reports are kept, the newest one included."""
 
     __tablename__ = "quality_reports_made"
 

@@ -169,7 +169,7 @@ def gate_failures(
 def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
     """Return a failure for each limit whose finding the report did not check.
 
-    A check that did not run found nothing, which must not count as passed.
+    A check that did not run has found nothing; that must not count as passed.
     """
     reasons = [_reason_not_checked(limit.finding, report) for limit in gate.limits]
     return [
@@ -264,8 +264,8 @@ def _not_compared(
 def is_compared(report: Mapping[str, Any], wanted: RequiredComparison) -> bool:
     """Return True if a report compared the rows with the given version.
 
-    If a tag was given, a comparison with any version of the dataset counts, since the report can't
-    know where the tag is.
+    If a tag was given, a comparison with any version of the dataset counts, since the report does
+    not know which version the tag is at.
     """
     version = wanted.version if wanted.version and is_label(wanted.version) else None
     return any(

@@ -90,7 +90,7 @@ class WorkerProcess:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop the threads and sign the worker off. All attempts must have ended."""
+        """Stop the threads and record that the worker stopped. All attempts must have ended."""
         self.stopped.set()
         if self._spares is not None:
             self._spares.stop()
@@ -169,14 +169,14 @@ class WorkerProcess:
 
 
 def gpus_in(sample: dict[str, float]) -> dict[str, float]:
-    """Return the values of a machine's sample that concern GPUs, rounded for a list of workers."""
+    """Return the GPU values of a machine's sample, rounded to one decimal for the worker list."""
     return {key: round(value, 1) for key, value in sample.items() if key.startswith("gpu")}
 
 
 def default_name(settings: Settings) -> str:
-    """Return the host name with a digest of the home.
+    """Return the default name of a worker: the host name and a digest of the home directory.
 
-    So two homes on one machine are two workers.
+    So workers of two home directories on one machine have different names.
     """
     digest = hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{digest}"[:100]
@@ -210,10 +210,10 @@ def _delete_old_submissions() -> None:
 
 
 def end_leftovers(work_dir: Path) -> None:
-    """End child processes of a predecessor that still run, and delete the homes of its spares.
+    """End child processes of a worker that died, and delete the home directories of its spares.
 
-    Launchers end by themselves when their worker dies; this waits for the last of them. Launchers
-    of another live worker with the same home are left alone: their parent still runs.
+    Its launchers end by themselves; those that still run are terminated here. Launchers of another
+    worker in the same directory are left alone if that worker, their parent process, still runs.
     """
     if not work_dir.is_dir():
         return
@@ -241,10 +241,13 @@ _process: WorkerProcess | None = None
 def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     """Claim one task of this worker's queues and run it.
 
-    If other tasks wait, a claim sends another wake-up, so that everything that fits is started. The
-    end of a task does so too, because it frees resources. A task that is submitted later sends a
-    wake-up of its own. The broker may give a wake-up to a worker that has no room; that worker
-    passes it on, at most once for each worker that has room.
+    If other tasks wait, a claim sends another wake-up, so that all tasks that fit are started. The
+    end of a task sends one, too, because it frees resources, and so does each submission. The
+    broker may deliver a wake-up to a worker without free resources. That worker sends it on, at
+    most as many times as there are other workers with a free core; ``passed_on`` counts this.
+
+    Returns:
+        The task's uuid, type, attempt and duration in seconds, or None if no task was claimed.
     """
     if _process is None:
         return None
@@ -290,7 +293,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
 
 
 def _others_wait(queues: Sequence[str]) -> bool:
-    """Return True if a task waits that this worker might run, or if the database fails."""
+    """Return True if a task in one of ``queues`` waits, or if the database can't be read."""
     try:
         with transaction() as session:
             return bool(queries.count_waiting(session, queues, 1) or queries.missing_nodes(session))

@@ -18,10 +18,11 @@ from aiplatform.server.core.database import Base, BigKey
 class ExternalRun(Base):
     """The state of a run that executes outside the platform.
 
-    ``renewals`` counts the run's reports. ``given_up``: the run was ended because it was silent for
-    too long, and it has not reported its end since. ``client_id`` is the name that the run chose
-    for itself. ``log_allowance`` is the number of bytes that it could print at once at
-    ``log_filled_at``; null if it has printed nothing yet.
+    ``renewals`` counts the run's reports. ``given_up`` is true if the platform ended the run
+    because it was silent for too long, and the run has not reported its end since. ``client_id`` is
+    the name that the run chose for itself. ``log_allowance`` is the number of bytes that the rate
+    limit allowed it to print at once at the time ``log_filled_at``; null if it has printed nothing
+    yet.
     """
 
     __tablename__ = "external_runs"
@@ -37,7 +38,10 @@ class ExternalRun(Base):
 
 
 class RunWriter(Base):
-    """The number up to which a writer's records of one run are stored."""
+    """A source of numbered records (points or log lines) of an external run.
+
+    Its records up to the number ``taken`` are stored. ``writer`` is the uuid that the source chose.
+    """
 
     __tablename__ = "run_writers"
 

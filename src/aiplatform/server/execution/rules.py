@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""Variables that make the threads of GNU's and Intel's OpenMP sleep while they wait.
+"""Environment variables that make waiting threads of GNU's and Intel's OpenMP sleep.
 
-By default they spin, on all cores. If two processes do that, both wait for threads that get no
-turn: a server and a training on two cores fell to a fortieth of their speed.
+By default they wait actively (spin) on all cores. If two processes do that, their spinning threads
+take the CPU from the threads that they wait for: a server and a training on two cores fell to a
+fortieth of their speed.
 """
 
 BATCH_NICENESS = 1
@@ -23,12 +24,12 @@ It is small, since each step counts: at 1 a server gets 55 % of a core that both
 """
 
 NICENESS = "AIPLATFORM_NICENESS"
-"""Name of the variable that tells a runtime its niceness."""
+"""Name of the environment variable that tells a runtime its niceness."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The cores of a worker: all of them, those that a task reserved, and those of other tasks."""
+    """The CPU cores of a worker: in total, reserved by a task (``own``), and by other tasks."""
 
     total: float
     own: float
@@ -36,7 +37,7 @@ class Cores:
 
     @property
     def threads(self) -> int:
-        """The number of threads for the task: the cores that it reserved, and free ones.
+        """The number of threads for the task: one for each core that it reserved or that is free.
 
         A reservation is a minimum. A training with the default of one core may use a whole machine
         on which nothing else runs.
@@ -55,8 +56,9 @@ def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, s
 
     Args:
         cores: the cores of its worker.
-        serves: True if it answers requests, and so goes before other tasks.
-        divides: True if it starts several processes and divides the cores among them itself.
+        serves: True if the runtime answers requests. It then keeps the normal niceness; other tasks
+            get a lower CPU priority.
+        divides: True if the runtime starts several processes and divides the cores among them.
     """
     found = dict(PASSIVE) if cores.shared else {}
     if not divides:
@@ -67,10 +69,10 @@ def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, s
 
 
 WINDOW = 1000
-"""Number of steps that count. After so many reports, a change of speed is fully believed."""
+"""Number of newest steps in the estimate. Older steps no longer influence it."""
 LEAST = 4
 SLOW_FACTOR = 5.0
-"""A step that took this many times the usual was delayed by something else."""
+"""Factor over the usual duration from which a step counts as delayed, such as by an evaluation."""
 
 
 class Step(NamedTuple):
@@ -82,11 +84,11 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class Estimate:
-    """An estimate that is robust against a slow start and against pauses.
+    """An estimate of a task's remaining time, robust against a slow start and against pauses.
 
-    The usual speed is the median. Delays beyond that count if they recur, as those of evaluations
-    and checkpoints do: they are spread over all progress. The longest delay does not count, since a
-    pause happens once. The first step never counts: it compiles and fills caches.
+    The usual speed is the median of the steps. The delays of slow steps are added, spread over all
+    progress, because evaluations and checkpoints recur. The longest delay is left out: it may be a
+    pause, which happens once. The first step is left out, too: it compiles and fills caches.
     """
 
     _steps: deque[Step] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -116,7 +118,7 @@ class Estimate:
 
 
 def seconds_per_progress(steps: Sequence[Step]) -> float:
-    """Return the seconds that the whole progress takes at the speed of ``steps``."""
+    """Return the seconds that progress from 0 to 1 takes at the speed of ``steps``."""
     usual = statistics.median(step.seconds / step.progress for step in steps)
     held_up = sorted(
         step.seconds - usual * step.progress
@@ -136,11 +138,14 @@ TRANSIENT = frozenset(
         errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
     }
 )  # fmt: skip
-"""Temporary errors of a machine or network; a later attempt or another worker may not have them."""
+"""Error numbers of temporary errors of a machine or network.
+
+A later attempt, or an attempt on another worker, may succeed.
+"""
 
 
 def is_transient(error: OSError) -> bool:
-    """Return True if a retry may help. It does not for a missing file, for example."""
+    """Return True if a retry may succeed. For a missing file, for example, it can't."""
     return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
 
 

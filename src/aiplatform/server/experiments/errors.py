@@ -1,4 +1,4 @@
-"""Problems of experiments and runs."""
+"""Errors about experiments and runs, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
@@ -43,6 +43,6 @@ class NotRepeatable(Conflict):
 
 
 class ConfigInvalid(Invalid):
-    """A config that is invalid after the requested changes."""
+    """A config that the requested changes would make invalid."""
 
     code = "experiment.invalid_config"

@@ -24,7 +24,7 @@ class Training(TaskKind):
     started_through = "experiments"
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`trainings.prepare`."""
+        """Check the training and choose exact versions, see :func:`trainings.prepare`."""
         return trainings.prepare(session, context, spec)
 
     def check_retry(
@@ -35,31 +35,31 @@ class Training(TaskKind):
         *,
         override_gate: str | None = None,
     ) -> None:
-        """See :func:`trainings.prepare_retry`."""
+        """Check that a retry may start, see :func:`trainings.prepare_retry`."""
         trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """See :func:`trainings.copy_to_retry`."""
+        """Copy facts about the failed run to its retry, see :func:`trainings.copy_to_retry`."""
         trainings.copy_to_retry(session, task, again)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:
-        """Return the number that the spec asks for, or one per GPU."""
+        """Return the number of processes that the spec asks for, by default one per GPU."""
         return int(spec.get("processes") or gpus or 1)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return base model, rows and held-out rows."""
+        """Return the files of base model, training rows and held-out rows."""
         return task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:
-        """Set the experiment to running."""
+        """Set the training's experiment to running."""
         trainings.set_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
-        """Set the experiment to pending."""
+        """Set the training's experiment to pending."""
         trainings.update_status(session, task, ExperimentStatus.PENDING)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """See :func:`trainings.conclude`."""
+        """Register the model and summarise the run, see :func:`trainings.conclude`."""
         trainings.conclude(session, task, outcome)
 
 
@@ -71,23 +71,23 @@ class Evaluation(TaskKind):
     looks_at_others = False
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`evaluations.prepare`."""
+        """Check the evaluation and choose exact versions, see :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
-        """See :func:`evaluations.pin_produced_model`."""
+        """Use the model that a training has made, see :func:`evaluations.pin_produced_model`."""
         evaluations.pin_produced_model(session, task, maker)
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
-        """See :func:`evaluations.failure_reason`."""
+        """Return the failed pass conditions as text, see :func:`evaluations.failure_reason`."""
         return evaluations.failure_reason(task, result)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return the model, its base model and the rows."""
+        """Return the files of the model, its base model and the rows."""
         return task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """See :func:`evaluations.conclude`."""
+        """Store the evaluation's result, see :func:`evaluations.conclude`."""
         evaluations.conclude(session, task, outcome)
 
 
@@ -99,7 +99,7 @@ class External(TaskKind):
     started_through = "runs"
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """See :func:`external.conclude`."""
+        """Store the run's figures, see :func:`external.conclude`."""
         external.conclude(session, task, outcome)
 
 

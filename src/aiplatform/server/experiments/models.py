@@ -1,4 +1,4 @@
-"""Tables of experiments, their runs, and the values that both are searched by."""
+"""Tables of experiments, their runs, and the config values and metrics to search them by."""
 
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ class ExperimentDetails(Base):
 
 
 class ExperimentTag(Base):
-    """A word that marks an experiment, so that people find it."""
+    """A label on an experiment, by which people find it."""
 
     __tablename__ = "experiment_tags"
 
@@ -49,7 +49,7 @@ class ExperimentTag(Base):
 class RunDetails(Base):
     """Columns of a run that the task tables lack. A trigger inserts the row with the task.
 
-    ``metrics`` are the run's figures. ``record`` is what makes it repeatable (see
+    ``metrics`` are the run's figures. ``record`` contains what is needed to repeat the run (see
     ``rules.records``).
     """
 

@@ -1,4 +1,4 @@
-"""Errors about accounts, tokens and permissions, as they are answered to clients."""
+"""Errors about accounts, tokens and permissions, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid, Problem
 
@@ -15,7 +15,7 @@ class WrongCredentials(Problem):
     """A failed sign-in.
 
     The text is the same for an unknown account, a wrong password and a deactivated account, so that
-    the answer does not reveal which accounts exist.
+    the response does not reveal which accounts exist.
     """
 
     status = 401
@@ -26,7 +26,7 @@ class WrongCredentials(Problem):
 class TooManyAttempts(Problem):
     """Too many failed sign-ins within a short time, for an account or from an address.
 
-    The answer is the same for accounts that do not exist.
+    The response is the same for accounts that do not exist.
     """
 
     status = 429
@@ -57,7 +57,7 @@ class PasswordChangeRequired(Problem):
 
 
 class PermissionDenied(Problem):
-    """A missing permission. The answer names it, so that the user can ask for it."""
+    """A missing permission. The response names it, so that the user can ask for it."""
 
     status = 403
     code = "auth.permission_denied"
@@ -100,8 +100,8 @@ class TotpInactive(Conflict):
 class InvalidLink(Invalid):
     """A link that can't be used.
 
-    Its token is unknown, used, revoked or expired, or the person who created it no longer has the
-    permissions that it promises.
+    Its token is unknown, used, revoked or expired, or its creator no longer has the permissions
+    that it would grant.
     """
 
     code = "auth.invalid_link"
@@ -117,14 +117,14 @@ class RegistrationClosed(Problem):
 class AccountTaken(Conflict):
     """A user name or e-mail address that is in use.
 
-    Strangers get this error, so it does not reveal which of the two is in use.
+    Callers who are not signed in get this error, so it does not reveal which of the two is in use.
     """
 
     code = "account.taken"
 
 
 class OwnRole(Problem):
-    """An attempt to change one's own role."""
+    """An attempt of administrators to change their own role."""
 
     status = 403
     code = "account.own_role"
@@ -210,7 +210,7 @@ class SsoFailed(Problem):
 
 
 class SsoUnavailable(Problem):
-    """A single sign-on provider that does not answer, or answers incorrectly."""
+    """A single sign-on provider that can't be reached, or whose response is invalid."""
 
     status = 503
     code = "sso.unavailable"
@@ -229,7 +229,7 @@ class ProofRequired(Invalid):
 
 
 class RedirectRefused(Invalid):
-    """A sign-in that would end neither at this platform nor on the same machine."""
+    """A sign-in whose redirect address is neither on this platform nor on the same machine."""
 
     code = "sso.redirect_refused"
 

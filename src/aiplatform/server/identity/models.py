@@ -1,4 +1,4 @@
-"""Accounts, roles, sessions and tokens."""
+"""Tables of accounts, roles, sessions, tokens and API keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -38,11 +38,11 @@ class UserSecurity(Base):
     must_change_password: Mapped[bool] = mapped_column(server_default="false")
     password_changed_at: Mapped[datetime | None]
     email_claimed: Mapped[bool] = mapped_column(server_default="false")
-    """True if the holder entered the address and nothing proves that it is theirs."""
+    """True if the holder entered the address and has not proved that it is theirs."""
 
 
 class UserPreferences(Base):
-    """An account's preferences for the web interface. Null follows the browser."""
+    """An account's preferences for the web interface. Null means that the browser's apply."""
 
     __tablename__ = "user_preferences"
 
@@ -92,7 +92,7 @@ class AuthSession(Base):
 class AuthToken(Base):
     """An access or refresh token. Only its SHA-256 is stored. A refresh token can be used once.
 
-    ``withdrawn_at`` is set when the token was replaced because the client did not receive it.
+    ``withdrawn_at`` is the time when the token was replaced because its client never received it.
     """
 
     __tablename__ = "auth_tokens"
@@ -108,7 +108,7 @@ class AuthToken(Base):
 
 
 class LoginFailure(Base):
-    """A failed sign-in, kept for as long as it delays further attempts."""
+    """A failed sign-in. The row is kept as long as it delays further attempts."""
 
     __tablename__ = "login_failures"
 
@@ -119,7 +119,7 @@ class LoginFailure(Base):
 
 
 class Invitation(Created, Base):
-    """A link that creates one account.
+    """A single-use link that creates an account.
 
     ``role`` is the global role, ``project_role_id`` the role in the project. ``project_id`` is a
     plain number, because the table of projects belongs to a higher domain.
@@ -142,7 +142,7 @@ class Invitation(Created, Base):
 
 
 class PasswordReset(Created, Base):
-    """A link that sets a new password. It works once."""
+    """A single-use link that sets a new password."""
 
     __tablename__ = "password_resets"
 
@@ -168,7 +168,7 @@ class Totp(Created, Base):
 
 
 class RecoveryCode(Base):
-    """A code that replaces a code of the second factor once. Only its SHA-256 is stored."""
+    """A single-use code that replaces one of the second factor. Only its SHA-256 is stored."""
 
     __tablename__ = "recovery_codes"
 
@@ -219,7 +219,7 @@ class SsoIdentity(Base):
 class SsoLogin(Base):
     """A sign-in through the provider, from its start until tokens are issued.
 
-    Each step can happen only once.
+    Each of its steps can happen only once.
     """
 
     __tablename__ = "sso_logins"

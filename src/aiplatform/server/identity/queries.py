@@ -32,7 +32,7 @@ _OPEN = (
 )
 
 MEMBERSHIPS = View("memberships", "user_id", "role_id")
-"""The roles of accounts in projects; projects publish them."""
+"""Roles of accounts in projects; the domain ``projects`` publishes these columns."""
 
 
 def find_user(
@@ -45,7 +45,7 @@ def find_user(
         name: uuid or user name.
         lock: read the row again and lock it. Rows that refer to it can still be inserted, so that a
             task that ends at this moment can notify its author.
-        for_deletion: lock it against such rows, too.
+        for_deletion: also prevent such rows from being inserted.
 
     Raises:
         NotFound: when there is no such account.
@@ -143,12 +143,12 @@ def list_invitations(*, open_only: bool) -> Select[*tuple[Any, ...]]:
 
 
 def open_invitation(session: Session, found: ColumnElement[bool]) -> Invitation | None:
-    """Return a usable invitation, locked."""
+    """Return the invitation that ``found`` selects, locked; None if it is not open."""
     return session.scalar(select(Invitation).where(found, *_OPEN).with_for_update())
 
 
 def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
-    """Return an unexpired password reset, locked."""
+    """Return an unexpired password reset by its token's hash, locked; None if there is none."""
     return session.scalar(
         select(PasswordReset)
         .where(PasswordReset.token_hash == token_hash, PasswordReset.expires_at > func.now())
@@ -157,7 +157,10 @@ def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
 
 
 def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
-    """Return True if a user requested a reset link for the account within ``pause``."""
+    """Return True if a reset link was requested for the account within ``pause``.
+
+    Links that administrators issued do not count.
+    """
     sent = select(PasswordReset.id).where(
         PasswordReset.user_id == user_id,
         PasswordReset.created_by.is_(None),
@@ -223,7 +226,7 @@ def global_permissions(session: Session, role: str | None) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """The number of failures, and the time since the last one."""
+    """The number of failed sign-ins, and the time since the last one."""
 
     count: int
     since: timedelta
@@ -231,11 +234,12 @@ class FailureCount:
 
 @dataclass(frozen=True, slots=True)
 class RecentFailures:
-    """Recent failures that count for an attempt to sign in.
+    """Recent failures that delay the next attempt to sign in.
 
-    ``here`` counts the account's failures from the same address. ``anywhere`` counts those from all
-    addresses; if the account has signed in from the neighbourhood of the address, only those from
-    that neighbourhood. ``address`` counts the failures from the address for all accounts.
+    ``here`` counts the account's failures from the same address. ``anywhere`` counts the account's
+    failures from all addresses. If the account has signed in from the address's neighbourhood (a
+    wider network), only failures from there count. ``address`` counts the failures from the address
+    for all accounts.
     """
 
     here: FailureCount
@@ -251,7 +255,7 @@ def recent_failures(
     neighbourhood: str | None,
     window: timedelta,
 ) -> RecentFailures:
-    """Return the failures within ``window``, over all processes.
+    """Return the failures within ``window`` that all API processes recorded.
 
     The same single statement runs whether the account exists or not.
 
@@ -306,7 +310,7 @@ def in_network(address: Any, network: str | None) -> ColumnElement[bool]:
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
-    """Return a refresh token by its hash, read again from the database."""
+    """Return a refresh token by its hash, read again from the database; None if there is none."""
     return session.scalar(
         select(AuthToken)
         .where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")
@@ -315,7 +319,7 @@ def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
 
 
 def lock_session(session: Session, session_id: int) -> AuthSession | None:
-    """Return a login session, locked so that nobody else can renew or end it."""
+    """Lock a login session, so that nobody else can renew or end it; None if it is gone."""
     return session.scalar(
         select(AuthSession)
         .where(AuthSession.id == session_id)

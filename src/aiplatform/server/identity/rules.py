@@ -15,12 +15,12 @@ PLAIN_USER = "user"
 """Global role of accounts without one. The name is reserved; ``roles`` has no such row."""
 
 RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
-"""Names that no role may have: they mean no global role, and the owner of a project."""
+"""Names that no role may have. ``user`` means no global role, ``owner`` a project's owner."""
 
 RESERVED_USERNAMES = frozenset({"system", "anonymous", "me"})
 """User names that nobody may have.
 
-``system`` is the author of what the platform does by itself; ``me`` is part of a path of the API.
+``system`` is the actor of what the platform does by itself; ``me`` is part of a path of the API.
 """
 
 ADMIN = "admin"
@@ -30,35 +30,39 @@ SEED_ADMIN_HASH = "$2b$12$LQv3c1yqBWVHxkd0LHAkCOYz6TtxMQJqhN8/X4eVCeM9e1a5t2E3a"
 """Password hash of ``admin`` in the contract's SQL. No known password matches it."""
 
 NO_PASSWORD = "!"  # noqa: S105
-"""Stored in place of a hash for accounts of single sign-on. No password matches it."""
+"""Text stored instead of a password hash for single sign-on accounts. No password matches it."""
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
-"""Maximum length in characters. Longer passwords would only make hashing expensive."""
+"""Maximum length of a password in characters. Longer ones would only make hashing expensive."""
 STRENGTH_PREFIX = 72
-"""Number of leading characters whose strength is estimated."""
+"""Number of a password's first characters whose strength is estimated."""
 
 REPLAY_GRACE = timedelta(seconds=10)
-"""Time in which a client that lost the answer may show a used refresh token again."""
+"""Time within which a used refresh token may be presented again.
+
+A client does this when the response with the new token was lost.
+"""
 
 FAILURE_WINDOW = timedelta(minutes=15)
 FREE_FAILURES = 5
-"""Failures for one account from one address before the next attempt must wait."""
+"""Failed sign-ins for an account from an address before the next attempt is delayed."""
 FREE_FAILURES_ANYWHERE = 50
-"""Failures for one account from all addresses before the next attempt must wait.
+"""Failed sign-ins for an account from all addresses before the next attempt is delayed.
 
-It is higher, because otherwise anyone could lock out anyone. Each network from which the account
-has signed in has its own count, so the account's holder can sign in there, whatever strangers try
-from elsewhere.
+The number is higher than :data:`FREE_FAILURES`, because otherwise anyone could lock out anyone.
+Each network from which the account has signed in has its own count, so the account's holder can
+sign in there, whatever strangers try from elsewhere.
 """
 FREE_FAILURES_ADDRESS = 100
-"""Failures from one address for all accounts before the next attempt must wait.
+"""Failed sign-ins from an address for all accounts before the next attempt is delayed.
 
-It is higher, because the people of an office may share one address.
+The number is higher than :data:`FREE_FAILURES`, because the people of an office may share one
+address.
 """
 
 RESET_PAUSE = timedelta(minutes=5)
-"""Minimum time between two reset links that strangers can request for an account."""
+"""Minimum time between two reset links for an account that are requested without signing in."""
 RECOVERY_CODES = 10
 MAX_WAIT = timedelta(minutes=1)
 

@@ -1,4 +1,4 @@
-"""Request bodies of accounts, invitations, roles, sessions and tokens, and short answers."""
+"""Request bodies of accounts, invitations, roles, sessions and tokens, and short responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -130,7 +130,10 @@ class RegisterIn(Strict):
 
 
 def render_user(row: User) -> UserOut:
-    """Return the answer body of an account; other programs may have left role and state empty."""
+    """Return the response body of an account.
+
+    Its role and state may be empty in the database if another program inserted the row.
+    """
     return UserOut(
         uuid=row.uuid,
         username=row.username,

@@ -1,4 +1,4 @@
-"""Errors about deployments, as they are answered to clients."""
+"""Errors of requests about deployments. The API answers them as problems."""
 
 from aiplatform.server.core.errors import Conflict
 
@@ -16,13 +16,13 @@ class DeploymentWaiting(Conflict):
 
 
 class DeployedModelGone(Conflict):
-    """A deployment whose model was deleted from the registry after it was deployed."""
+    """A start of a deployment whose model was deleted from the registry meanwhile."""
 
     code = "deployment.model_gone"
 
 
 class DeploymentNamesShared(Conflict):
-    """A transfer of a project whose deployments have the same names as others of the new owner."""
+    """A transfer of a project to an owner who has deployments with the same names already."""
 
     code = "deployment.names_shared"
 

@@ -49,7 +49,7 @@ def shared_names(session: Session, project_id: int, owner_id: int) -> list[str]:
 
 
 def list_deployments(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """Select the project's deployments, each with the names and uuids that are shown with it."""
+    """Select the project's deployments, each with its task, model, author and update."""
     statement: Any = (
         select(
             Deployment,
@@ -91,7 +91,7 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
 
 
 def display_row(session: Session, context: ProjectContext, deployment: Deployment) -> Row[Any]:
-    """Return the row of :func:`list_deployments` for a deployment."""
+    """Return one deployment with the columns of :func:`list_deployments`."""
     return session.execute(list_deployments(context).where(Deployment.id == deployment.id)).one()
 
 
@@ -115,9 +115,9 @@ def get_deployment(
 
 
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:
-    """Return the deployment whose current or next run is the task, locked.
+    """Return the deployment whose server is run by the task, or will be after an update; locked.
 
-    Return None if it has another run by now.
+    Returns None if the task no longer serves a deployment.
     """
     return session.scalar(
         select(Deployment)
@@ -128,7 +128,7 @@ def lock_served_by(session: Session, task_id: int) -> Deployment | None:
 
 
 def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
-    """Return the models that a run reads, with their roles."""
+    """Return the models that a serving task reads, each with its role among the task's inputs."""
     rows = session.execute(
         select(TaskInput.role, Model)
         .join(Model, Model.id == TaskInput.model_id)
@@ -138,7 +138,7 @@ def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
 
 
 def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> int:
-    """Count the runs with the deployment's name that failed ``within`` the given time."""
+    """Return how many serving tasks with the deployment's name failed in the last ``within``."""
     since = func.clock_timestamp() - within
     return session.scalars(
         select(func.count())
@@ -154,12 +154,18 @@ def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> 
 
 
 def run_replaced_by(session: Session, task_id: int) -> int | None:
-    """Return the current run of the deployment whose next run is the task."""
+    """Return the id of the task whose server will be replaced by that of the task ``task_id``.
+
+    Returns None if the task is not the update of a deployment.
+    """
     return session.scalar(select(Deployment.task_id).where(Deployment.next_task_id == task_id))
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return the seconds that a replaced server may continue its answers; None for other runs."""
+    """Return for how many seconds a replaced server may continue its answers.
+
+    Returns None if the task does not run a replaced server.
+    """
     left = DRAIN_TIME - (func.clock_timestamp() - DeploymentRetirement.retired_at)
     found = session.scalar(
         select(func.date_part("epoch", left)).where(DeploymentRetirement.task_id == task_id)
@@ -168,5 +174,5 @@ def drain_seconds(session: Session, task_id: int) -> float | None:
 
 
 def forget_retirement(session: Session, task_id: int) -> None:
-    """Delete the record that a server completes its answers, after its run has ended."""
+    """Delete the row of a replaced server, after its task has ended."""
     session.execute(delete(DeploymentRetirement).where(DeploymentRetirement.task_id == task_id))

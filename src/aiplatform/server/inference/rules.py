@@ -18,14 +18,14 @@ TRANSITIONS: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
 }
 
 INACTIVE = frozenset({S.STOPPED, S.CRASHED})
-"""States in which nothing runs, and nothing will start by itself."""
+"""States in which no server runs, and none will start without a request."""
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
-"""Time in which :data:`MAX_CRASHES` crashes mean that the deployment is not restarted."""
+"""Time for which crashes count: after :data:`MAX_CRASHES` in it, there is no further restart."""
 
 DRAIN_TIME = timedelta(minutes=10)
-"""Time that a replaced server has to complete its answers."""
+"""Time for which a replaced server may go on to complete its answers."""
 
 FIRST_DELAY = timedelta(seconds=1)
 MAX_DELAY = timedelta(seconds=30)
@@ -37,7 +37,7 @@ def may_become(current: DeploymentStatus, wanted: DeploymentStatus) -> bool:
 
 
 def restart_delay(crashes: int) -> timedelta | None:
-    """Return the wait after ``crashes`` in a row, or None if there is no further restart."""
+    """Return the delay of the restart after ``crashes``, or None if there is no further restart."""
     if crashes >= MAX_CRASHES:
         return None
     doubled: timedelta = FIRST_DELAY * 2 ** (crashes - 1)

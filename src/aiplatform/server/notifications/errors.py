@@ -1,17 +1,17 @@
-"""Errors about notifications and webhooks, as they are answered to clients."""
+"""Errors about notifications and webhooks, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Problem
 
 
 class Mandatory(Problem):
-    """An attempt to remove security events from the inbox."""
+    """An attempt to switch off the inbox for security events."""
 
     status = 409
     code = "notification.mandatory"
 
 
 class TooManyStreams(Problem):
-    """A request for a further stream by a user who has the maximum number open."""
+    """A request for another stream by a user who has the maximum number of open streams."""
 
     status = 429
     code = "notification.too_many_streams"
@@ -19,7 +19,7 @@ class TooManyStreams(Problem):
 
 
 class WebhookUrlRefused(Problem):
-    """A webhook address that the platform does not call."""
+    """A webhook whose address the platform does not connect to."""
 
     status = 422
     code = "webhook.url_refused"

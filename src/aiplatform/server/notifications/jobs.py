@@ -1,4 +1,7 @@
-"""Worker jobs of notifications: sending what is due, on wake-ups and regularly."""
+"""Worker jobs of notifications: sending due webhook calls, e-mails and digests.
+
+They run on wake-ups and at regular intervals.
+"""
 
 import threading
 import time
@@ -18,10 +21,10 @@ from aiplatform.server.notifications.service import email, webhook_calls
 from aiplatform.server.notifications.service.outbox import DELIVER
 
 AT_ONCE = 4
-"""Number of wake-ups of a worker that send at the same time. Its other threads run tasks."""
+"""Maximum number of threads of a worker that send at the same time; the others run tasks."""
 MAX_RUN_SECONDS = 60.0
 KEEP = timedelta(days=30)
-"""Time for which finished deliveries stay in the log."""
+"""Time after its end for which a webhook delivery stays in the log."""
 
 _slots = threading.BoundedSemaphore(AT_ONCE)
 
@@ -37,9 +40,9 @@ def send_mail() -> int:
 
 
 def _drain(name: str, send_next: Callable[[], bool]) -> int:
-    """Send until nothing is due, and return the number of messages.
+    """Send messages until none is due or :data:`MAX_RUN_SECONDS` are over; return their number.
 
-    The first success wakes another worker, so that several messages are sent in parallel.
+    The first message sent wakes another worker, so that several messages are sent in parallel.
     """
     if not _slots.acquire(blocking=False):
         return 0
@@ -59,7 +62,7 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
 
 
 def send_due() -> None:
-    """Send due digests, and wake a worker for deliveries and e-mails that are due.
+    """Send due digests, and wake a worker if webhook deliveries or e-mails are due.
 
     This includes retries, and messages whose wake-up was lost.
     """
@@ -80,7 +83,7 @@ def send_due() -> None:
 
 
 def clean_up() -> None:
-    """Delete deliveries and e-mails that ended long ago."""
+    """Delete webhook deliveries and e-mails that ended long ago, see :data:`KEEP`."""
     with transaction() as session:
         session.execute(
             delete(WebhookDelivery)

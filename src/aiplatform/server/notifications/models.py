@@ -28,7 +28,8 @@ class Notification(Created, Base):
 class NotificationDetails(Base):
     """The public uuid of a notification, and the project that it is about.
 
-    The table also has the transaction that created the notification; streams send in its order.
+    The table also contains the number of the transaction that created the notification; streams
+    send notifications in the order of these numbers.
     """
 
     __tablename__ = "notification_details"
@@ -39,7 +40,7 @@ class NotificationDetails(Base):
 
 
 class NotificationSettings(Updated, Base):
-    """A user's choice of e-mail mode and language. Users without a row have the defaults."""
+    """A user's e-mail mode and language. Users without a row have the defaults."""
 
     __tablename__ = "notification_settings"
 
@@ -49,7 +50,7 @@ class NotificationSettings(Updated, Base):
 
 
 class NotificationPreference(Base):
-    """A user's choice of channels for one type. Without a row, the defaults apply."""
+    """A user's channels for one type of notification. Without a row, the defaults apply."""
 
     __tablename__ = "notification_preferences"
 
@@ -73,7 +74,7 @@ class NotificationDigest(Base):
 
 
 class Webhook(Updated, Base):
-    """A receiver of a project's events. ``previous_secret`` also signs until ``previous_until``."""
+    """A receiver of a project's events. Until ``previous_until``, both secrets sign deliveries."""
 
     __tablename__ = "webhooks"
 
@@ -95,7 +96,7 @@ class Webhook(Updated, Base):
 
 
 class WebhookDelivery(Created, Base):
-    """A delivery of one event to one webhook, and the record of it afterwards.
+    """A delivery of one event to one webhook. The row stays in the log after the delivery.
 
     ``locked_until`` is the end of the lease of the worker that is sending it.
     """
@@ -116,7 +117,7 @@ class WebhookDelivery(Created, Base):
 
 
 class WebhookAttempt(Base):
-    """A call of a webhook. Without an outcome, it is running or its worker has died."""
+    """A call of a webhook. While a call has no outcome, it is running, or its worker has died."""
 
     __tablename__ = "webhook_attempts"
 

@@ -43,7 +43,7 @@ from aiplatform.server.notifications.models import (
 def inbox(
     principal: Principal, *, unread: bool = False, kind: NotificationType | None = None
 ) -> Select[*tuple[Any, ...]]:
-    """Select the principal's notifications, each with the row that contains its uuid."""
+    """Select the principal's notifications, each with its :class:`NotificationDetails`."""
     statement = (
         select(Notification, NotificationDetails)
         .join(NotificationDetails, NotificationDetails.notification_id == Notification.id)
@@ -61,7 +61,7 @@ def get_notification(
     """Return one of the principal's notifications, locked.
 
     Raises:
-        NotFound: when there is none, or it belongs to somebody else.
+        NotFound: when there is no such notification, or it belongs to somebody else.
     """
     row = session.execute(
         inbox(principal).where(NotificationDetails.uuid == uuid).with_for_update(of=Notification)
@@ -114,7 +114,7 @@ def settings_of(session: Session, user_id: int, *, lock: bool = False) -> Notifi
 
 
 def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPreference]:
-    """Return the user's own preferences by type. Types without one have the defaults."""
+    """Return the user's preferences by type; for types that are missing, the defaults apply."""
     rows: Sequence[NotificationPreference] = session.scalars(
         select(NotificationPreference).where(NotificationPreference.user_id == user_id)
     ).all()
@@ -122,7 +122,7 @@ def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPref
 
 
 class XID8(UserDefinedType[str]):
-    """PostgreSQL's type of 64-bit transaction numbers."""
+    """SQL type ``xid8``: PostgreSQL's 64-bit transaction numbers."""
 
     cache_ok = True
 
@@ -133,7 +133,7 @@ class XID8(UserDefinedType[str]):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The channels through which a user wants to hear of one type of notification."""
+    """A user, and the channels on which they want notifications of one type."""
 
     user_id: int
     inbox: bool
@@ -144,7 +144,7 @@ class Recipient:
 
 
 def recipients(session: Session, users: Collection[int], kind: NotificationType) -> list[Recipient]:
-    """Return the channels for notifications of ``kind`` of those of ``users`` who exist."""
+    """Return those of ``users`` who exist, with their channels for notifications of ``kind``."""
     if not users:
         return []
     rows = session.execute(
@@ -187,13 +187,16 @@ def recipients(session: Session, users: Collection[int], kind: NotificationType)
 # --- streams: read in the order of transactions, up to the oldest that is still running ---------
 
 NotificationRow = Any
-"""A row of three: notification, details with its uuid, and its transaction (``position``)."""
+"""A row with three columns: notification, its details, and its transaction (``position``)."""
 
 _transaction: ColumnElement[Any] = literal_column("notification_details.transaction_id")
 
 
 def oldest_running(session: Session) -> int:
-    """Return the oldest running transaction. All earlier ones have ended and are visible."""
+    """Return the number of the oldest running transaction. All earlier ones have ended.
+
+    So all notifications of earlier transactions are visible.
+    """
     return int(session.scalars(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")).one())
 
 
@@ -214,9 +217,11 @@ def notifications_between(
     limit: int,
     user_id: int | None = None,
 ) -> Sequence[NotificationRow]:
-    """Return the notifications between two positions, of one user or of all, in order.
+    """Return the notifications of one user or all users between two positions, in stream order.
 
-    ``before`` must not be later than an earlier result of :func:`oldest_running`.
+    A position consists of the numbers of a transaction and a notification. ``before`` must not be
+    later than a result of :func:`oldest_running`, because transactions that are still running could
+    add notifications.
     """
     place = tuple_(_transaction, NotificationDetails.notification_id)
     statement = (
@@ -232,7 +237,7 @@ def notifications_between(
 
 
 def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
-    """Return True if a notification after ``after`` is already committed."""
+    """Return True if a committed notification has a later position than ``after``."""
     place = tuple_(_transaction, NotificationDetails.notification_id)
     found = session.scalars(
         select(NotificationDetails.notification_id).where(place > _position(*after)).limit(1)
@@ -241,9 +246,9 @@ def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
 
 
 def settle_restored(session: Session) -> None:
-    """Make notifications that were restored from another database server count as old.
+    """Give notifications that were restored from another database server an early position.
 
-    The numbers of that server's transactions may be higher than all of this one's; streams would
+    The transaction numbers of that server may be higher than all numbers of this one; streams would
     wait for them.
     """
     session.execute(

@@ -16,7 +16,10 @@ MAX_MESSAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A type of notification in one language: its label, and templates for its data."""
+    """The texts of a type of notification in one language: its label, and two templates.
+
+    The templates, of title and message, contain fields for the notification's data.
+    """
 
     label: str
     title: str
@@ -241,7 +244,7 @@ WORK: dict[TaskType, dict[Language, str]] = {
 """Names of the task types for people, in English and Chinese."""
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
-"""Types that always go to the inbox, so that somebody with a stolen session can't hide them."""
+"""Types that always go to the inbox, so that an intruder with a stolen session can't hide them."""
 
 EMAILED = MANDATORY | {
     N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
@@ -263,7 +266,7 @@ class _Known(dict[str, Any]):
 
 
 def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
-    """Return title and message. Values that ``data`` lacks are shown as a question mark."""
+    """Return title and message. A value that is missing in ``data`` is shown as a question mark."""
     text = TEXTS[kind][language]
     # In Chinese, a key ``x_zh`` replaces ``x``, as in the texts of errors.
     known = _Known(data)
@@ -276,7 +279,7 @@ def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, s
 
 
 def known_type(kind: str) -> N | None:
-    """Return the type with this name, or None.
+    """Return the notification type with this name; None if the name is unknown.
 
     Rows of older versions or other programs may contain unknown names.
     """
@@ -292,14 +295,14 @@ RETRIES = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 )
-"""Waits after the first, second … failure.
+"""Delays before the retries of a webhook call, by the number of failures so far.
 
-They last over three days in all, as the Standard Webhooks specification proposes.
+Their sum is more than three days, as the Standard Webhooks specification proposes.
 """
 
 JITTER = 0.2
 DISABLE_AFTER = timedelta(days=3)
-"""Time of failures without a success after which a webhook is switched off."""
+"""Time without a successful call after which a failing webhook is switched off."""
 
 DISABLED: dict[str, dict[Language, str]] = {
     "failing": {
@@ -314,10 +317,10 @@ DISABLED: dict[str, dict[Language, str]] = {
 
 
 def retry_delay(failures: int, chance: float) -> timedelta | None:
-    """Return how long to wait after this many failures, or None if there are no further attempts.
+    """Return the delay before the next call after this many failures; None if there is none.
 
-    ``chance``, from 0 to 1, spreads deliveries that failed together, by up to :data:`JITTER` in
-    both directions.
+    ``chance``, a random number from 0 to 1, makes the delay up to :data:`JITTER` (a share of it)
+    shorter or longer, so that deliveries which failed together are not repeated together.
     """
     if failures > len(RETRIES):
         return None

@@ -57,7 +57,7 @@ class PreferencesIn(BaseModel):
 
 
 def render(row: Notification, details: NotificationDetails, language: Language) -> NotificationOut:
-    """Render a notification in the reader's language, whatever language it was written in."""
+    """Return the response body of a notification in the reader's language."""
     title, message = row.title, row.message
     kind = rules.known_type(row.type)
     if kind is not None and language != "en":
@@ -79,7 +79,7 @@ def render_preferences(
     chosen: dict[str, NotificationPreference],
     language: Language,
 ) -> PreferencesOut:
-    """Render the preferences, with the channels of every type."""
+    """Return the response body of the preferences, with the channels of every type."""
     return PreferencesOut(
         email=EmailMode(settings.email),
         language="zh" if settings.language == "zh" else "en",

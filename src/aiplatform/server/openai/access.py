@@ -20,7 +20,7 @@ from aiplatform.server.openai.service import ChatCall, ChatService, choose_targe
 
 
 class ChatGuard:
-    """A guard that lets in callers who may use the model that the request body names."""
+    """A guard that admits callers who may use the model that the request body names."""
 
     permission = Permission.INFERENCE_READ
 
@@ -28,8 +28,8 @@ class ChatGuard:
         """Return the chat call, with its target.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: checked before any error in the body is
-                reported.
+            Unauthenticated: the token is missing or invalid. Errors in the body are reported later.
+            PasswordChangeRequired: the account must replace its initial password first.
             BadChatRequest: see :func:`read_body`.
             ModelNotFound, ModelOfOtherProject, AmbiguousModel, ModelNotReady: see
                 :func:`choose_target`.
@@ -69,7 +69,7 @@ class UsableModels:
 
 
 class ModelsGuard:
-    """A guard that lets in every authenticated caller, with the models that they may use."""
+    """A guard that admits every authenticated caller, and looks up the models that they may use."""
 
     permission = Permission.INFERENCE_READ
 
@@ -77,7 +77,8 @@ class ModelsGuard:
         """Return the principal and the models that they may use.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: see :func:`principal_from`.
+            Unauthenticated: the token is missing or invalid.
+            PasswordChangeRequired: the account must replace its initial password first.
         """
         if token is None:
             raise Unauthenticated

@@ -21,11 +21,11 @@ class AmbiguousModel(Problem):
 
 
 class ModelOfOtherProject(NotFound):
-    """A bare name that only deployments of other people's projects have.
+    """A model name without a project that only deployments of other people's projects have.
 
-    A bare name means a deployment of the caller's own projects; others must be named with their
-    project. Otherwise, members of a shared project could answer in place of the caller's
-    deployments.
+    Such a name means a deployment of the caller's own projects; others must be named as
+    ``project/name``. Otherwise, members of a shared project could create a deployment that answers
+    in place of the caller's.
     """
 
     code = "chat.model_of_other_project"
@@ -38,7 +38,7 @@ class ModelNotFound(NotFound):
 
 
 class NoSuchAddress(NotFound):
-    """A part of OpenAI's interface that the platform does not offer."""
+    """A request for a route of OpenAI's API that the platform does not offer."""
 
     code = "chat.unknown_url"
 

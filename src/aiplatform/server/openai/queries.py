@@ -41,7 +41,7 @@ _DeploymentProject = aliased(Project, name="chat_project")
 
 
 class Credential(NamedTuple):
-    """The id of a session or of an API key; the other one is 0."""
+    """The session or the API key of a caller: one of the two ids; the other id is 0."""
 
     session_id: int
     key_id: int
@@ -157,14 +157,14 @@ def access_checks(
 ) -> list[Select[Any]]:
     """Return statements that check whether running answers may continue.
 
-    There is one for sessions and one for API keys. A row tells if the credential may still use the
-    deployment (``allowed``), and the current token of its server. ``retired_tokens`` are the tokens
-    of servers that were replaced and complete their answers. If the credential or the deployment no
-    longer exists, there is no row. An access token that expires meanwhile does not end an answer:
-    the session continues, and its next token is as good.
+    There is one statement for sessions and one for API keys. Each row says if the credential may
+    still use the deployment (``allowed``), and the current token of the deployment's server.
+    ``retired_tokens`` are the tokens of servers that were replaced and complete their answers. If
+    the credential or the deployment no longer exists, there is no row. An access token that expires
+    meanwhile does not end an answer, because its session continues.
 
     Args:
-        pairs: credentials, each with the id of the deployment that answers it.
+        pairs: credentials, each with the id of the deployment that it uses.
     """
     sessions = {(shown.session_id, where) for shown, where in pairs if shown.key_id == 0}
     keys = {(shown.key_id, where) for shown, where in pairs if shown.key_id}

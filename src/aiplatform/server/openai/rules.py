@@ -9,10 +9,10 @@ from aiplatform.protocol.encoding import clean_text
 
 BASE_SUFFIX = ":base"
 RECHECK_SECONDS = 1.0
-"""Seconds between two checks that running answers may continue."""
+"""Seconds between two checks if the callers of running answers still have access."""
 
 UNCHECKED_SECONDS = 5.0
-"""Seconds for which answers continue if the database can't be reached for this check."""
+"""Seconds for which answers continue if the database can't be reached for the access check."""
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 600.0
@@ -22,7 +22,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Variant(StrEnum):
-    """The weights that answer: the model or its base model. Model servers use the same names."""
+    """The weights that answer a request: the model, or its base model without the adapter.
+
+    Model servers use the same names.
+    """
 
     MODEL = "model"
     BASE = "base"
@@ -32,8 +35,8 @@ class Variant(StrEnum):
 class ModelName:
     """The model name in a request: a deployment's name or uuid, perhaps with ``:base``.
 
-    ``project`` is the part before the last slash. A name without it never means a deployment of
-    somebody else's project.
+    ``project`` is the part before the last slash. A name without a project never means a deployment
+    of another user's project.
     """
 
     text: str
@@ -51,7 +54,7 @@ def parse_model(text: str) -> ModelName:
     """Parse a model name.
 
     Names of deployments contain no colon and no slash; names of projects may. Characters that
-    PostgreSQL can't store are replaced, because it would refuse the query.
+    PostgreSQL can't store are replaced, because it would reject the query.
     """
     text = clean_text(text)
     is_base = text.endswith(BASE_SUFFIX)

@@ -41,7 +41,7 @@ from aiplatform.server.projects.models import BinEntry, Project, ProjectPermissi
 from aiplatform.server.projects.rules import DELETED
 
 OWNER = "owner"
-"""The permission named when only the owner is allowed; no role has this name."""
+"""Permission that an error names if only the owner is allowed. No role has this name."""
 
 MemberRole = aliased(Role, name="member_role")
 
@@ -61,7 +61,7 @@ class CreateProjectGuard(PlatformGuard):
 
 @dataclass(frozen=True, slots=True)
 class ProjectContext:
-    """Evidence that ``principal`` may act in the project, within ``permissions``."""
+    """The principal's permissions in a project: evidence that queries for its data require."""
 
     principal: Principal
     project_id: int
@@ -75,20 +75,21 @@ class ProjectContext:
         return self.principal.actor
 
     def may(self, permission: Permission) -> bool:
-        """Return True if ``permission`` is held in this project."""
+        """Return True if the principal holds ``permission`` in this project."""
         return permission.reaches_projects and grants(self.permissions, permission)
 
     def require(self, permission: Permission) -> None:
-        """Raise PermissionDenied unless ``permission`` is held in this project."""
+        """Raise PermissionDenied unless the principal holds ``permission`` in this project."""
         if not self.may(permission):
             raise PermissionDenied(permission=permission.value)
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """The way from a resource to its project: uuid column, project column and path parameter.
+    """The columns and the path parameter by which a resource leads to its project.
 
-    ``noun`` is the name of the resource in a 404.
+    ``uuid`` and ``project_id`` are columns of the resource's table. ``noun`` is the name of the
+    resource in a 404 response.
     """
 
     uuid: InstrumentedAttribute[UUID]
@@ -122,7 +123,7 @@ def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
 
 
 def add_membership(statement: Select[Any]) -> Select[Any]:
-    """Add the columns that decide about access to a project.
+    """Add to a statement the columns that decide about access to a project.
 
     The statement must have joined ``Project`` and ``User`` already.
     """
@@ -174,8 +175,8 @@ def confirm(
     """Check again that the evidence holds, after work that took long, such as an upload.
 
     Revoked permissions must take effect at once. An access token that has expired meanwhile is
-    accepted, because it is no reason to lose the upload. The project's row is locked against
-    archiving and deletion. With ``writes``, archived projects are refused.
+    accepted, so that the upload is not lost. The project's row is locked against archiving and
+    deletion. With ``writes``, archived projects are refused.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
@@ -200,7 +201,7 @@ def confirm(
 def confirm_author(
     session: Session, user_id: int | None, project_id: int | None, permission: Permission
 ) -> ProjectContext:
-    """Return the present evidence of a task's author, when the result of the task is stored.
+    """Return evidence of the present permissions of a task's author, to store the task's result.
 
     The session or key that the author used may have ended; the account and its role must still
     exist.
@@ -229,8 +230,8 @@ def confirm_author(
 def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
     """Return the signature of a guard's ``__call__`` with the path parameter that it reads.
 
-    Guards read the parameter from the request, because its name differs. FastAPI must still know
-    it, or the OpenAPI document would have undeclared path parameters.
+    Guards read the parameter from the request, because its name differs from route to route.
+    FastAPI must still know it, or the OpenAPI document would contain undeclared path parameters.
     """
     signature = inspect.signature(call)
     kept = [
@@ -247,7 +248,8 @@ def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspec
 def uuid_or_unknown(text: str) -> UUID:
     """Return the uuid, or for invalid text one that no resource has.
 
-    Authentication comes first: an anonymous caller learns nothing from the format of an id.
+    Invalid text is not rejected here, because authentication comes first: an anonymous caller
+    learns nothing from the format of an id.
     """
     try:
         return UUID(text)
@@ -363,11 +365,11 @@ def require_additional(
 def find_revocations(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
-    """Return what each context would be refused with now, in one statement.
+    """Return, per context, the error for which it would be rejected now, by one statement.
 
-    All contexts must be of one project. The result is None where ``permission`` still holds, and
-    ``hidden`` for users who can sign in but can't use the project any more. Sessions and keys are
-    not checked here, see ``identity.service.CredentialWatcher``.
+    All contexts must be of one project. The error is None where the user still holds
+    ``permission``, and ``hidden`` for users who can sign in but can't use the project any more.
+    Sessions and keys are not checked here, see ``identity.service.CredentialWatcher``.
     """
     if not contexts:
         return []

@@ -1,4 +1,4 @@
-"""Problems that the project routes answer with."""
+"""Errors about projects, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
@@ -10,7 +10,7 @@ class ProjectArchived(Conflict):
 
 
 class OwnerHasNoRole(Conflict):
-    """A change of the owner's role: owners have all permissions without a role."""
+    """A change of the owner's role. Owners have all permissions without a role."""
 
     code = "project.owner_has_no_role"
 
@@ -31,7 +31,7 @@ class PriorityTooHigh(Conflict):
 
 
 class StillUsed(Conflict):
-    """A purge of something that is still in use elsewhere."""
+    """A purge of a resource that is still in use elsewhere."""
 
     code = "bin.still_used"
 
@@ -51,7 +51,7 @@ class NewOwnerInactive(Conflict):
 class NewOwnerNotAMember(Conflict):
     """A transfer to a user who is not a member, and so has not agreed to be in the project.
 
-    Unknown names get the same answer.
+    Unknown names get the same response.
     """
 
     code = "project.new_owner_not_a_member"
@@ -88,6 +88,6 @@ class ScopeOutsideProject(Invalid):
 
 
 class TooManyKeys(Invalid):
-    """An API key beyond the number that an account may have."""
+    """An API key beyond the maximum number of keys of an account."""
 
     code = "api_key.too_many"

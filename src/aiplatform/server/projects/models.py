@@ -53,7 +53,7 @@ class ProjectInvitation(Identified, Base):
 
 
 class BinHome(Base):
-    """The project that holds deleted datasets and models. The table has a single row."""
+    """The hidden project that holds deleted datasets and models. The table has a single row."""
 
     __tablename__ = "bin_home"
 
@@ -64,9 +64,9 @@ class BinHome(Base):
 class BinEntry(Base):
     """A deleted resource that can be restored until ``purge_after``.
 
-    ``project_id`` is the deleted project, or the project that the resource came from; ``shared``
-    marks a model that belonged to no project. ``name`` is the former name, ``was_status`` the
-    former status of a project.
+    ``project_id`` is the deleted project itself, or the project of the deleted dataset or model.
+    ``shared`` marks a model that belonged to no project. ``name`` is the resource's former name,
+    and ``was_status`` the former status of a project.
     """
 
     __tablename__ = "bin_entries"
@@ -117,7 +117,7 @@ class ProjectUsage(Base):
 
 
 class ProjectStorage(Base):
-    """A row to lock before storing more in a project; usage is counted under this lock."""
+    """A row that is locked before a project stores more. Its usage is counted under this lock."""
 
     __tablename__ = "project_storage"
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 DELETED = "deleted"
-"""Status of a project in the bin. It is not a ``ProjectStatus``, because no answer shows it."""
+"""Status of a project in the bin. It is no ``ProjectStatus``: no response contains it."""
 
 MAX_BIN_DAYS = 3650
 BIN_DAYS = "bin_days"
-"""Key in a project's ``config`` for the days that its bin keeps deleted things."""
+"""Key in a project's ``config`` for the number of days that its bin keeps deleted resources."""
 
 
 def days_in_bin(config: Mapping[str, Any] | None, default: int) -> int:
-    """Return the days that the bin keeps what a project deletes; 0 means immediate deletion."""
+    """Return the days that the bin keeps a project's deletions; 0 means immediate deletion."""
     days = (config or {}).get(BIN_DAYS)
     if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= MAX_BIN_DAYS:
         return default
@@ -20,7 +20,7 @@ def days_in_bin(config: Mapping[str, Any] | None, default: int) -> int:
 
 
 RETENTION = "retention"
-"""Key in a project's ``config`` for the data that is kept of ended tasks."""
+"""Key in a project's ``config`` for its retention policy: which data of ended tasks is kept."""
 RETENTION_DAYS = ("log_days", "telemetry_days", "checkpoint_days")
 RETENTION_COUNTS = ("checkpoints_last", "checkpoints_best")
 MAX_CHECKPOINTS = 100
@@ -29,7 +29,7 @@ MAX_CHECKPOINTS = 100
 def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
     """Return the retention policy in a project's ``config``.
 
-    Days that are None mean forever.
+    A number of days that is None means that the data is kept forever.
 
     Raises:
         ValueError: for an invalid policy.
@@ -53,7 +53,7 @@ def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
     """Return the retention policy of a stored ``config``.
 
-    A value that was stored before the key had a meaning may be invalid, and counts as empty.
+    An invalid policy, stored before the platform gave the key a meaning, counts as empty.
     """
     try:
         return retention_in(config)
@@ -62,6 +62,6 @@ def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 
 
 def restored_name(name: str, attempt: int, limit: int = 255) -> str:
-    """Return the new name for something restored from the bin whose old name is in use."""
+    """Return a new name for a resource restored from the bin, because its old name is in use."""
     suffix = "-restored" if attempt == 1 else f"-restored-{attempt}"
     return name[: limit - len(suffix)] + suffix

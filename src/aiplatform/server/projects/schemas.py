@@ -233,7 +233,7 @@ class RotateIn(BaseModel):
 
 
 def render_webhook(row: Webhook) -> WebhookOut:
-    """Return the answer body of a webhook, without its secret."""
+    """Return the response body of a webhook, without its secret."""
     return WebhookOut(
         uuid=row.uuid,
         project=row.project_uuid,
@@ -250,12 +250,12 @@ def render_webhook(row: Webhook) -> WebhookOut:
 
 
 def render_new_webhook(row: Webhook, secret: str) -> NewWebhookOut:
-    """Return the answer body of a webhook, with its secret."""
+    """Return the response body of a webhook, with its secret."""
     return NewWebhookOut(**render_webhook(row).model_dump(), secret=secret)
 
 
 def render_delivery(row: WebhookDelivery) -> DeliveryOut:
-    """Return the answer body of a delivery."""
+    """Return the response body of a delivery."""
     pending = row.status == DeliveryStatus.PENDING
     return DeliveryOut(
         uuid=row.uuid,
@@ -270,7 +270,7 @@ def render_delivery(row: WebhookDelivery) -> DeliveryOut:
 
 
 def render_detail(row: WebhookDelivery, calls: list[WebhookAttempt]) -> DeliveryDetailOut:
-    """Return the answer body of a delivery with all its calls."""
+    """Return the response body of a delivery with all its calls."""
     return DeliveryDetailOut(
         **render_delivery(row).model_dump(),
         body=row.body,

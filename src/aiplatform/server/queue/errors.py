@@ -10,7 +10,7 @@ class TaskFinished(Conflict):
 
 
 class WrongTaskType(Invalid):
-    """A submission of a task whose type is started through a resource of its own."""
+    """A direct submission of a task type that only another route starts, such as a training."""
 
     code = "task.wrong_type"
 
@@ -52,13 +52,13 @@ class DependencyFailed(Conflict):
 
 
 class TypeMakesNoModel(Invalid):
-    """A reference to the model of a task whose type makes no model."""
+    """A reference to the model of a task whose type produces no model."""
 
     code = "task.type_makes_no_model"
 
 
 class ModelMissing(Conflict):
-    """A reference to the model of a completed training that left none, or whose model is gone."""
+    """A reference to the model of a completed training that has no model, or no longer has one."""
 
     code = "task.model_missing"
 
@@ -70,4 +70,7 @@ class KeyReused(Conflict):
 
 
 class LostLease(Exception):
-    """The attempt's fencing number is out of date: another attempt may be running the task."""
+    """A write by an attempt whose fencing number is out of date.
+
+    Another attempt may be running the task by now.
+    """

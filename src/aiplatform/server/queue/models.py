@@ -1,4 +1,4 @@
-"""Tables of tasks: scheduling, workers, leases, attempts, events, metrics, logs, checkpoints."""
+"""Tables of the queue: tasks with their attempts, events and inputs, workers, and leases."""
 
 from datetime import datetime
 from typing import Any
@@ -44,13 +44,14 @@ class Task(Identified, Created, Base):
 class TaskScheduling(Base):
     """The fields of a task that the queue needs and the contract has no columns for.
 
-    ``since`` is the age by which tasks are sorted. ``blockers`` counts the tasks that must end
-    first. ``stop_wanted`` is what a running attempt was asked to do: ``pause`` or ``preempt``. The
-    table also has copies of the task's project and priority, and a flag for waiting; triggers
-    maintain them for the index of the queue.
+    ``since`` is the time from which a task's wait counts in the order of the queue. ``blockers`` is
+    the number of tasks that must end first. ``stop_wanted`` is what a running attempt was asked to
+    do: ``pause`` or ``preempt``. The table also has copies of the task's project and priority, and
+    a flag for waiting; triggers maintain them for the index of the queue.
 
-    Resources are per node: each of the ``nodes`` needs them. ``attempt`` counts starts. ``fence``
-    grows with every claim, and every write of an attempt carries the fencing number of its claim.
+    Resources are per node: each of the ``nodes`` needs them. ``attempt`` is the number of attempts
+    so far. ``fence`` is the fencing number: it grows with every claim, and every write of an
+    attempt carries the number of its claim.
 
     ``personal_secrets`` is false if the task was submitted with an API key that lacks the scope for
     the author's own secrets; the task then can't read them.
@@ -138,8 +139,8 @@ class TaskLease(Base):
 class TaskNodeGroup(Base):
     """The group of nodes that run one attempt together. It exists as long as the lease.
 
-    ``state``: ``gathering`` until all nodes are there, ``gathered`` while they prepare,
-    ``running``. ``endpoint`` is where the nodes meet: host:port of node 0.
+    ``state``: ``gathering`` until all nodes have joined, ``gathered`` while they prepare their
+    files, ``running``. ``endpoint`` is the address at which the nodes connect: host:port of node 0.
     """
 
     __tablename__ = "task_gangs"
@@ -176,7 +177,11 @@ class TaskNode(Base):
 
 
 class TaskReservation(Base):
-    """Resources of a worker, kept free for the first task that doesn't fit: ``rules.placement``."""
+    """A worker whose next free resources are kept for a task that doesn't fit yet.
+
+    ``runners`` are the tasks that ran on the worker when the reservation was made, as pairs of
+    task id and fencing number. See :class:`rules.Reservation`.
+    """
 
     __tablename__ = "task_reservations"
 
@@ -198,7 +203,7 @@ class TaskDependency(Base):
 
 
 class TaskSubmission(Base):
-    """The answer to a request with an ``Idempotency-Key``."""
+    """The stored answer to a submission with an ``Idempotency-Key``."""
 
     __tablename__ = "task_submissions"
 
@@ -227,7 +232,8 @@ class TaskAttempt(Base):
 class TaskEvent(Base):
     """An entry of a task's timeline.
 
-    Several processes write entries, so readers follow ``transaction_id`` rather than ``id``.
+    Several processes write entries, so ``id`` does not follow the order of commits. Readers also
+    check the column ``transaction_id``; see :func:`queries.settled_events`.
     """
 
     __tablename__ = "task_events"
@@ -240,7 +246,7 @@ class TaskEvent(Base):
 
 
 class TaskInput(Base):
-    """The lineage of a task: one input with its hash. ``label`` stays if the input is deleted."""
+    """One input of a task with its hash, for the lineage. ``label`` stays if it is deleted."""
 
     __tablename__ = "task_inputs"
 

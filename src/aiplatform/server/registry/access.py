@@ -49,7 +49,7 @@ from aiplatform.server.registry.models import Model
 
 @dataclass(frozen=True, slots=True)
 class ModelContext:
-    """Evidence that ``principal`` may act on the model; ``project`` is None for a shared one."""
+    """The principal's rights on a model, as evidence. ``project`` is None for a shared model."""
 
     principal: Principal
     model_id: int
@@ -58,7 +58,7 @@ class ModelContext:
 
     @property
     def actor(self) -> Actor:
-        """The actor, for the audit trail."""
+        """The principal as recorded in audit entries."""
         return self.principal.actor
 
     @property
@@ -68,7 +68,10 @@ class ModelContext:
 
 
 def _facts(statement: Select[Any]) -> Select[Any]:
-    """Add the columns that decide about access to a statement that joins Model and User."""
+    """Add the columns that decide about access to a model.
+
+    The statement must have joined ``Model`` and ``User`` already.
+    """
     named = statement.add_columns(Model.id.label("model_id"), Model.uuid.label("model_uuid"))
     return add_membership(named.outerjoin(Project, Project.id == Model.project_id))
 
@@ -87,7 +90,7 @@ def _confirmation() -> Compiled:
 
 
 def _decide(row: Any, principal: Principal, permission: Permission) -> ModelContext:
-    """Return the evidence of a row of :func:`_facts`.
+    """Return the evidence for a principal, from a row with the columns of :func:`_facts`.
 
     Raises:
         NotFound: there is no such model, or it is in a project that the principal may not see.
@@ -124,7 +127,7 @@ class ModelGuard(Guard[ModelContext]):
         self.__signature__ = signature_with_path_parameter(type(self).__call__, "model")
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ModelContext:
-        """Return the evidence.
+        """Return the evidence for a request.
 
         Raises:
             Unauthenticated: the token is missing or invalid.
@@ -139,11 +142,11 @@ class ModelGuard(Guard[ModelContext]):
         return _statement()
 
     def parameters(self, request: Request) -> dict[str, UUID]:
-        """Return the parameter with the uuid of the model in the path."""
+        """Return the statement's parameter: the uuid of the model in the path."""
         return {"named": uuid_or_unknown(request.path_params["model"])}
 
     def evidence(self, principal: Principal, row: Any) -> ModelContext:
-        """Return the evidence of a row, see :func:`_decide`."""
+        """Return the evidence for a principal, see :func:`_decide`."""
         return _decide(row, principal, self.permission)
 
 
@@ -163,10 +166,10 @@ def confirm(session: Session, context: ModelContext, permission: Permission) -> 
 
 
 def require_shared(context: ProjectContext, session: Session, request: Request) -> None:
-    """Refuse to create a shared model without the global permission ``*``.
+    """Require the global permission ``*`` for the creation of a shared model.
 
     Raises:
-        SharedModelsProtected: also recorded in the audit trail as denied.
+        SharedModelsProtected: without it; also recorded in the audit trail as denied.
     """
     if not context.principal.is_superuser:
         deny(session, context.principal, WILDCARD, request, project=context.project_uuid)

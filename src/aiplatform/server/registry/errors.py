@@ -1,4 +1,4 @@
-"""Problems of models."""
+"""Errors about models, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict
 from aiplatform.server.identity.errors import PermissionDenied
@@ -41,7 +41,7 @@ class TooManyFiles(Conflict):
 
 
 class ModelInUse(Conflict):
-    """A model that unfinished tasks or tuned models still need, so that it can't be deleted."""
+    """A refusal to delete a model that unfinished tasks or tuned models still need."""
 
     code = "model.in_use"
 

@@ -14,18 +14,18 @@ from aiplatform.server.registry.service import imports
 
 
 class ModelImport(TaskKind):
-    """The import of a base model."""
+    """A task that imports a base model."""
 
     type = TaskType.MODEL_IMPORT
     downloads = True
     permission = Permission.MODELS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`imports.prepare_submitted`."""
+        """Prepare the import that a spec requests, see :func:`imports.prepare_submitted`."""
         return imports.prepare_submitted(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return the uploaded files."""
+        """Return the uploaded files, if the import reads any."""
         return imports.task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:

@@ -24,7 +24,7 @@ class Model(Identified, Created, Base):
 
 
 class ModelDetails(Base):
-    """Columns of a model that the contract table lacks: status, card, lineage."""
+    """Columns of a model that the contract table lacks, such as its status, card and lineage."""
 
     __tablename__ = "model_details"
 

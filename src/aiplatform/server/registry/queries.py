@@ -32,12 +32,12 @@ Base = aliased(Model, name="base")
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
 DATASETS = View("datasets", "id", "uuid", "project_id")
 VERSIONS = View("versions", "id", "uuid", "dataset_id")
-"""Columns that other domains publish for the lineage of models."""
+"""Columns of dataset versions for the lineage of models; the domain ``datasets`` publishes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model with facts from other tables."""
+    """A model with columns from other tables."""
 
     model: Model
     details: ModelDetails | None
@@ -154,7 +154,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
     """Return a model that a guard has admitted.
 
     Raises:
-        NotFound: it was deleted meanwhile.
+        NotFound: the model was deleted meanwhile.
     """
     row = session.execute(entries().where(Model.id == model_id)).one_or_none()
     if row is None:
@@ -163,7 +163,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
 
 
 def lock_usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
-    """Return a model of the project or a shared one, locked against deletion."""
+    """Lock a model of the project or a shared one against deletion; None if there is none."""
     return session.scalar(
         select(Model)
         .where(
@@ -175,7 +175,7 @@ def lock_usable(session: Session, context: ProjectContext, uuid: UUID) -> Model 
 
 
 def lock_model(session: Session, model_id: int) -> tuple[Model, ModelDetails] | None:
-    """Lock a model, and return it and its details in their current state; None if it is gone."""
+    """Lock a model, and return its current state with its details; None if it was deleted."""
     model = session.scalar(
         select(Model)
         .where(Model.id == model_id)
@@ -198,7 +198,7 @@ def details_of(session: Session, model: Model) -> ModelDetails:
 
 
 def highest_version(session: Session, project_id: int | None, name: str) -> int:
-    """Return the highest version number of a model name; 0 if there is none."""
+    """Return the highest version number of the models with this name; 0 if there are none."""
     numbered = Model.version.regexp_match("^[0-9]{1,9}$")
     return (
         session.scalar(
@@ -211,7 +211,7 @@ def highest_version(session: Session, project_id: int | None, name: str) -> int:
 
 
 def failed_import(session: Session, project_id: int | None, name: str, version: str) -> int | None:
-    """Return the id of the given version of a name if its import failed, else None."""
+    """Return the id of this version of a model if its import failed, else None."""
     return session.scalar(
         select(Model.id)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -226,7 +226,7 @@ def failed_import(session: Session, project_id: int | None, name: str, version: 
 
 
 def is_version_taken(session: Session, project_id: int | None, name: str, version: str) -> bool:
-    """Return True if the version of the name exists."""
+    """Return True if a model with this name and version exists."""
     found = session.scalar(
         select(Model.id).where(
             Model.project_id.is_not_distinct_from(project_id),
@@ -245,7 +245,7 @@ def files(session: Session, model: Model) -> list[StoredFile]:
 def find_registered(
     session: Session, context: ProjectContext, task_id: int, name: str
 ) -> Model | None:
-    """Return the newest of the models with this name that a task has made in the project."""
+    """Return the newest model with this name that a task has made in the project, or None."""
     return session.scalar(
         select(Model)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -260,7 +260,7 @@ def find_registered(
 
 
 def source_files(session: Session, model_id: int) -> list[StoredFile]:
-    """Return files that were uploaded and not yet imported, with their uploaded paths."""
+    """Return the files that were uploaded and not yet imported, under the paths of the upload."""
     return [
         StoredFile(file.path.removeprefix(SOURCE), file.sha256, file.size)
         for file in storage.files_of(session, model_id=model_id)
@@ -271,7 +271,7 @@ def source_files(session: Session, model_id: int) -> list[StoredFile]:
 def page_of_files(
     session: Session, model_id: int, *, after: str, limit: int
 ) -> tuple[list[StoredFile], str | None]:
-    """Return a page of files after the path ``after``, and the path to continue after."""
+    """Return the files after the path ``after``, and the last path if there are more, else None."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -375,12 +375,12 @@ def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, A
 
 
 def project_of(session: Session, project_id: int | None) -> UUID | None:
-    """Return the uuid of a project."""
+    """Return the uuid of a project; None if there is no such project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))
 
 
 def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
-    """Return a project, locked against deletion."""
+    """Return a project, locked against deletion; None if it is deleted or in the bin."""
     return session.scalar(
         select(Project)
         .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))

@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 
 
 def path_error(path: str) -> Reason | None:
-    """Return the reason why an uploaded file can't have ``path``; None if it can.
+    """Return the reason why ``path`` is invalid for an uploaded file; None if it is valid.
 
     Only relative paths of plain names are allowed, because they become files on workers with any
     operating system.
@@ -60,7 +60,11 @@ def path_error(path: str) -> Reason | None:
 
 
 def clashes(path: str, others: Iterable[str]) -> bool:
-    """Return True if ``path`` differs from another only in case, or one is in the other."""
+    """Return True if ``path`` conflicts with another path.
+
+    Two paths conflict if they differ only in case, or if one would be a folder that contains the
+    other.
+    """
     folded = path.casefold()
     for other in others:
         if other == path:
@@ -72,7 +76,7 @@ def clashes(path: str, others: Iterable[str]) -> bool:
 
 
 def tree_hash(files: Iterable[tuple[str, str]]) -> str:
-    """Return a SHA-256 of a file tree from paths and hashes; equal trees have equal hashes."""
+    """Return a SHA-256 over the paths and hashes of all files; equal trees have equal hashes."""
     lines = sorted(f"{path} {sha256}\n" for path, sha256 in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

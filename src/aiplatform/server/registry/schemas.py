@@ -1,4 +1,4 @@
-"""Shapes of models in requests and answers."""
+"""Request and response bodies of models."""
 
 from typing import Annotated
 from uuid import UUID

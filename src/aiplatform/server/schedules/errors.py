@@ -1,10 +1,10 @@
-"""Problems that the routes of schedules answer with."""
+"""Errors of requests about schedules. The API answers them as problems."""
 
 from aiplatform.server.core.errors import Invalid
 
 
 class InvalidCronExpression(Invalid):
-    """A cron expression that can't be read, or that never matches a time."""
+    """A cron expression that can't be parsed, or that never matches a time."""
 
     code = "schedule.invalid_cron"
 

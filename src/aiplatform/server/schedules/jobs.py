@@ -1,11 +1,11 @@
-"""Firing of due schedules, called regularly; each schedule has its own transaction."""
+"""Periodic job that fires due schedules, each in its own transaction."""
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.execution.service.periodic import on_round
 from aiplatform.server.schedules.service import fire_next
 
 BATCH_SIZE = 100
-"""Maximum number of schedules per call; the others follow in the next."""
+"""Maximum number of schedules that one call fires; the next call fires the others."""
 
 
 def fire_due() -> int:

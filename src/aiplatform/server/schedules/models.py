@@ -12,8 +12,8 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 class Schedule(Identified, Updated, Base):
     """A recurring submission. ``next_at`` is null while it is switched off.
 
-    It fires with the permissions of ``created_by``, the user who changed it last, within the scopes
-    of the API key that this user did it with, if any.
+    It fires with the permissions of ``created_by``, the user who changed it last. If this user
+    changed it with an API key, the permissions are limited to the scopes of the key.
     """
 
     __tablename__ = "schedules"

@@ -16,7 +16,7 @@ from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 
 FIRINGS_KEPT = 1000
-"""Number of firings kept per schedule; one that is due each minute makes half a million a year."""
+"""Number of firings kept per schedule. If it is due each minute, it has half a million a year."""
 
 _last = (
     select(func.max(ScheduleFiring.id))
@@ -52,7 +52,7 @@ def list_schedules(context: ProjectContext, *, name: str | None = None) -> Selec
 
 
 def get_row(session: Session, context: ProjectContext, schedule: Schedule) -> Row[Any]:
-    """Return one schedule as a row of :func:`list_schedules`."""
+    """Return one schedule with the columns of :func:`list_schedules`."""
     return session.execute(list_schedules(context).where(Schedule.id == schedule.id)).one()
 
 
@@ -140,8 +140,8 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
 def delete_old_firings(session: Session, schedule: Schedule) -> None:
     """Delete old firings of a schedule; the audit trail keeps all.
 
-    The last :data:`FIRINGS_KEPT` stay, and those since the last submitted task, which may still
-    run.
+    The last :data:`FIRINGS_KEPT` are kept, and all since that of the last submitted task, because
+    this task may still run.
     """
     of_it = ScheduleFiring.schedule_id == schedule.id
     newest = select(ScheduleFiring.id).where(of_it).order_by(ScheduleFiring.id.desc())
@@ -159,7 +159,7 @@ def delete_old_firings(session: Session, schedule: Schedule) -> None:
 
 
 def last_task(session: Session, schedule: Schedule) -> Task | None:
-    """Return the task that a schedule submitted last; None if it is gone."""
+    """Return the newest task of a schedule that still exists; None if there is none."""
     return session.scalar(
         select(Task)
         .join(ScheduleFiring, ScheduleFiring.task_id == Task.id)

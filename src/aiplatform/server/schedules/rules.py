@@ -1,4 +1,4 @@
-"""Rules for the times of schedules. They are pure: the caller gives the present time."""
+"""Pure rules for the times of schedules; the caller passes the current time."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 MISSED_AFTER = timedelta(minutes=5)
-"""Delay after which a firing counts as missed; due schedules are looked for every few seconds."""
+"""Delay after which a firing counts as missed. Due schedules are searched every few seconds."""
 
 
 class CronExpressionError(ValueError):
-    """A cron expression that can't be read, or that never matches a time."""
+    """A cron expression that can't be parsed, or that never matches a time."""
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -50,5 +50,5 @@ def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> l
 
 
 def was_missed(due: datetime, now: datetime) -> bool:
-    """Return True if the platform was not running when the schedule should have fired."""
+    """Return True if the firing is so late that the platform can't have run at the due time."""
     return now - due > MISSED_AFTER

@@ -63,9 +63,10 @@ def create_schedule(
 
     Raises:
         NameTaken: when the project has a schedule with this name.
-        InvalidCronExpression, InvalidTimezone: when the schedule would never be due.
+        InvalidCronExpression: when ``cron`` can't be parsed, or never matches a time.
+        InvalidTimezone: when ``timezone`` is not in the IANA database.
         PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: when the caller could not submit
-            the same now.
+            the action now, see :func:`require_submittable`.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="schedule", name=name)
@@ -96,7 +97,7 @@ def update_schedule(
 ) -> Schedule:
     """Change a locked schedule. A caller who does more than switch it off becomes its owner.
 
-    Otherwise, somebody could make a schedule use permissions of another user.
+    Otherwise, a caller could make a schedule use the permissions of another user.
 
     Raises:
         NameTaken, InvalidCronExpression, InvalidTimezone: see :func:`create_schedule`.
@@ -136,7 +137,10 @@ def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> No
 
 
 def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[str, int]:
-    """Switch off all schedules of a user, and return their number as ``schedules_stopped``."""
+    """Switch off all schedules of a user.
+
+    Returns a dict with their number as ``schedules_stopped``.
+    """
     schedules = queries.lock_enabled_of(session, owner.id)
     for schedule in schedules:
         schedule.enabled, schedule.next_at = False, None
@@ -155,7 +159,7 @@ def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[st
 
 
 def require_times(session: Session, cron: str, timezone: str) -> datetime:
-    """Return the next time of a plan, and refuse a plan that has none.
+    """Return the next time at which a schedule with this expression is due.
 
     Raises:
         InvalidCronExpression: for an invalid expression, or one that never matches.
@@ -202,7 +206,7 @@ def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -
 def fire_next(session: Session) -> Schedule | None:
     """Fire one schedule that is due, in the caller's transaction. Return None if none is due.
 
-    If several of its times have passed, it fires once. The next time is after now.
+    If several of its times have passed, it fires once, and is next due at its first time from now.
     """
     schedule = queries.lock_due(session)
     if schedule is None or schedule.next_at is None:
@@ -240,7 +244,7 @@ def _submit(session: Session, schedule: Schedule) -> Task:
     """Submit the action as the owner, with the owner's present permissions.
 
     Raises:
-        Problem: what the owner would be answered when submitting it by hand.
+        Problem: the same that a request of the owner for this submission would get.
     """
     context = context_on_behalf_of(
         session, schedule.created_by, schedule.project_id, key_id=schedule.key_id

@@ -1,1 +1,1 @@
-"""Scripts: commands that users run as tasks, with the code in bundles."""
+"""Scripts: commands of users, run as tasks, with their code in bundles."""

@@ -33,7 +33,7 @@ router = APIRouter(prefix="/api/v1", tags=["scripts"])
 
 
 def render(bundle: CodeBundle, author: str | None) -> BundleOut:
-    """Return the answer body of a bundle."""
+    """Return the response body of a bundle."""
     return BundleOut(
         uuid=bundle.uuid,
         name=bundle.name,
@@ -48,7 +48,7 @@ def render(bundle: CodeBundle, author: str | None) -> BundleOut:
 
 
 def bundle_origin(**source: str | None) -> dict[str, Any] | None:
-    """Return the origin of a bundle, as far as its sender gave it."""
+    """Return the parts of a bundle's origin that the uploader gave; None if there are none."""
     return {key: clean_text(value) for key, value in source.items() if value is not None} or None
 
 

@@ -1,10 +1,10 @@
-"""Problems that the routes of code bundles and scripts answer with."""
+"""Errors about code bundles and scripts, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ScriptsNotAllowed(Conflict):
-    """A script on a platform where no administrator has allowed users to run commands."""
+    """A script on a platform where no administrator allows users to run commands."""
 
     code = "script.not_allowed"
 

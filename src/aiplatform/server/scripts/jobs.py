@@ -24,7 +24,7 @@ class Script(TaskKind):
     runs_isolated = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check and pin what the script names; see :func:`service.prepare`."""
+        """Check what the script names and choose exact versions; see :func:`service.prepare`."""
         return service.prepare(session, context, spec)
 
     def check_retry(
@@ -39,11 +39,11 @@ class Script(TaskKind):
         service.require_runnable(session, context, task)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:  # noqa: ARG002
-        """Return the number that the script asks for, or 1."""
+        """Return the number of processes that the script asks for, by default 1."""
         return int(spec.get("processes") or 1)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return the code, datasets and models."""
+        """Return the files of the script's code, datasets and models."""
         return service.task_inputs(session, task)
 
     def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
@@ -57,5 +57,5 @@ class Script(TaskKind):
 
 
 def register() -> None:
-    """Register the task kind; called by the composition roots."""
+    """Register the task kind; called when the API or a worker starts."""
     kinds.register(Script())

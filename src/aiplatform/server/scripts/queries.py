@@ -55,7 +55,7 @@ def lock_bundle(session: Session, context: ProjectContext, uuid: UUID) -> CodeBu
 
 
 def unfinished_runs(session: Session, context: ProjectContext, uuid: UUID) -> Sequence[str]:
-    """Return the names of unfinished tasks that run the bundle; at most one."""
+    """Return the name of an unfinished task that runs the bundle; empty if there is none."""
     return session.scalars(
         select(Task.name)
         .where(
@@ -75,7 +75,7 @@ def inputs_of(session: Session, task: Task) -> Sequence[TaskInput]:
 
 
 def bundle_of(session: Session, task: Task) -> CodeBundle | None:
-    """Return the bundle that a task runs; None if it was deleted."""
+    """Return the bundle with the code of a script task; None if it was deleted."""
     uuid = (task.config or {}).get("bundle")
     return session.scalar(
         select(CodeBundle).where(CodeBundle.uuid == uuid, CodeBundle.project_id == task.project_id)

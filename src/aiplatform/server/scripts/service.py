@@ -38,7 +38,7 @@ BUNDLE_FILE = "bundle.tar.gz"
 
 
 def require_allowed() -> None:
-    """Raise an error unless an administrator has allowed scripts.
+    """Raise an error unless an administrator allows scripts.
 
     Raises:
         ScriptsNotAllowed: its message says how to allow them.
@@ -48,7 +48,7 @@ def require_allowed() -> None:
 
 
 def inspect_bundle(path: Path) -> BundleFacts:
-    """Return the facts about the content of an archive.
+    """Return the facts that a check of a bundle's archive found.
 
     Raises:
         InvalidBundle: when the archive is not safe to unpack.
@@ -71,7 +71,7 @@ def add_bundle(
     """Store an uploaded bundle.
 
     Raises:
-        QuotaExceeded: when the project has no room for it.
+        QuotaExceeded: when the project's storage quota has no room for the bundle.
         InsufficientStorage: when the disk is full.
     """
     quotas.charge_storage(session, context.project_id, spooled.size)
@@ -149,9 +149,10 @@ def require_runnable(session: Session, context: ProjectContext, task: Task) -> N
 
 
 def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prepared:
-    """Check what a script names, pin the versions that it reads, and add its environment's label.
+    """Check the code and data that a script names, and choose their exact versions.
 
-    Missing limits are filled in here, so that the scheduler counts with them, too.
+    The label of the script's environment is added. Missing limits are filled in here, so that the
+    scheduler counts with them, too.
 
     Raises:
         ScriptsNotAllowed: where no administrator has allowed scripts.
@@ -222,10 +223,10 @@ def require_valid_artifacts(output: Path) -> None:
 
 
 def require_storage_room(session: Session, task: UUID, output: Path) -> None:
-    """Check that the project has room for a script's output, before any of it is stored.
+    """Check that a script's output fits into the project's quota, before any of it is stored.
 
     Raises:
-        QuotaExceeded: when it has no room.
+        QuotaExceeded: when the output exceeds the quota.
     """
     project_id = session.scalar(select(Task.project_id).where(Task.uuid == task))
     size = sum(path.lstat().st_size for path in artifacts_in(output))
@@ -234,7 +235,7 @@ def require_storage_room(session: Session, task: UUID, output: Path) -> None:
 
 
 def artifacts_in(output: Path) -> list[Path]:
-    """Return the files below a directory, without links."""
+    """Return the files below a directory, without symbolic links."""
     return [path for path in output.rglob("*") if path.is_file() and not path.is_symlink()]
 
 

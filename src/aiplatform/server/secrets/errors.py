@@ -1,4 +1,4 @@
-"""Problems that the routes of secrets and tasks with secrets answer with."""
+"""Errors about secrets, as clients receive them."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 

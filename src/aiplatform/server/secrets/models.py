@@ -1,4 +1,4 @@
-"""The table of secrets of users and projects, encrypted."""
+"""The table of secrets of users and projects; their values are encrypted."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from aiplatform.server.core.encryption import sealed_column
 
 
 class Secret(Updated, Base):
-    """A named value of a user (``user_id``) or of a project (``project_id``)."""
+    """A named secret of a user (``user_id``) or of a project (``project_id``)."""
 
     __tablename__ = "secrets"
 

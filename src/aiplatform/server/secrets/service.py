@@ -1,4 +1,4 @@
-"""Use cases of secrets: store, replace, delete, and give to a task. Values are never shown."""
+"""Use cases of secrets: store, replace, delete, and pass to a task. No value is ever shown."""
 
 from collections.abc import Mapping
 from uuid import UUID, uuid4
@@ -35,9 +35,9 @@ def set_secret(
     *,
     project: UUID | None = None,
 ) -> tuple[Secret, bool]:
-    """Store a value under a name, replacing an earlier one.
+    """Store a secret under a name, replacing an earlier one.
 
-    Return it, and True if it is new.
+    Return the secret, and True if the name is new.
 
     Raises:
         TooManySecrets: beyond :data:`MAX_SECRETS`.
@@ -91,18 +91,20 @@ def remove_secret(
 def may_use_own(context: ProjectContext) -> bool:
     """Return True if tasks of the caller get the caller's own secrets.
 
-    These belong to no project, so no role grants them. An API key needs the scope ``secrets:use``.
+    A user's own secrets belong to no project, so no role grants their use. An API key needs the
+    scope ``secrets:use``.
     """
     return context.principal.in_scope(Permission.SECRETS_USE)
 
 
 def require_usable(session: Session, context: ProjectContext, wanted: Mapping[str, str]) -> None:
-    """Check that a task submitted by the caller could be given the secrets that it names.
+    """Check that a task submitted by the caller may get the secrets that it names.
 
     Raises:
         NoSuchSecret: for a name that neither the caller nor the project has.
-        PermissionDenied: for a secret of the project, when the caller may not start tasks there;
-            for one that could only be the caller's own, when the API key lacks the scope.
+        PermissionDenied: for a secret of the project, when the caller may not start tasks there.
+            Also for a secret that could only be the caller's own, when the API key lacks the scope
+            ``secrets:use``.
     """
     own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
     for name in sorted(set(wanted.values())):
@@ -130,11 +132,11 @@ def reveal_for_task(
     """Return the values of the secrets that a task names, by environment variable.
 
     The author's own secret takes precedence over the project's. Secrets of a deactivated author are
-    not used; without ``author_id``, no personal secrets are.
+    not used. If ``author_id`` is None, only secrets of the project are used.
 
     Raises:
-        NoSuchSecret: when one was deleted since the task was submitted.
-        KeyFileUnusable, SecretUnreadable: when it can't be decrypted on this machine.
+        NoSuchSecret: when a secret was deleted after the task was submitted.
+        KeyFileUnusable, SecretUnreadable: when a secret can't be decrypted on this machine.
     """
     active = author_id is not None and session.scalar(
         select(User.is_active).where(User.id == author_id)

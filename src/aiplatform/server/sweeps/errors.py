@@ -16,24 +16,24 @@ class GridTooLarge(Invalid):
 
 
 class InvalidSweepValue(Invalid):
-    """A value of a parameter with which every trial would fail."""
+    """A value of a sweep's parameter with which every trial would fail."""
 
     code = "sweep.invalid_value"
 
 
 class EvalDatasetMissing(Invalid):
-    """An objective or pruning figure that the experiment's runs never measure."""
+    """An objective or pruning metric that needs an eval_dataset, which the experiment lacks."""
 
     code = "sweep.eval_dataset_missing"
 
 
 class EvalStepsMissing(Invalid):
-    """A pruning figure that runs measure only at their end, when there is nothing left to prune."""
+    """A pruning metric that runs measure only at their end, too late to stop a trial early."""
 
     code = "sweep.eval_steps_missing"
 
 
 class NoBestModel(Conflict):
-    """A sweep without a model that could be registered."""
+    """A registration for a sweep that has no best model (yet), or whose best model was deleted."""
 
     code = "sweep.no_best_model"

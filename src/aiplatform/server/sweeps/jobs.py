@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 def advance_all() -> None:
-    """Do the next step of every sweep, and send the resulting requests to tasks."""
+    """Do the next step of every running sweep, and send the resulting requests to its tasks.
+
+    Tasks of ended sweeps that still run are asked to stop again.
+    """
     with transaction() as session:
         running = queries.running_sweeps(session)
         ended = queries.ended_with_active_tasks(session)
@@ -43,7 +46,10 @@ def advance_one(sweep_id: int) -> None:
 
 
 def _send_requests(sweep_id: int) -> None:
-    """Send each pending request of a sweep. A task that refuses one must not stop the others."""
+    """Send the pending requests of a sweep to its tasks.
+
+    If a task refuses its request, the others are still sent.
+    """
     with transaction() as session:
         requests = pending_requests(session, sweep_id)
     for task_id, request in requests:

@@ -31,7 +31,10 @@ class Sweep(Identified, Updated, Base):
 
 
 class SweepTrial(Base):
-    """A choice of parameters. ``rungs`` has its values at the steps that ASHA checked."""
+    """A trial of a sweep: a choice of parameters, and its result.
+
+    ``rungs`` are its metric values at the steps at which ASHA (the pruning method) compared trials.
+    """
 
     __tablename__ = "sweep_trials"
 

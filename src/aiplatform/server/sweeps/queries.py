@@ -117,9 +117,10 @@ def sweep_of(session: Session, task_id: int) -> int | None:
 
 
 def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
-    """Return ``sweep_id``, ``pruning`` and the number of rungs ``passed`` of a running trial.
+    """Return ``sweep_id``, ``pruning`` and ``passed`` of a running trial.
 
-    Returns None for tasks that are no trials, or whose sweep does not prune.
+    ``passed`` is the number of rungs (steps at which trials are compared) that it has passed.
+    Returns None for tasks that are no running trials, or whose sweep does not prune.
     """
     pruning = Sweep.spec["pruning"]
     statement: Any = (
@@ -141,7 +142,10 @@ def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
 
 
 def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None:
-    """Lock and return a running sweep. Without ``wait``, return None if it is locked already."""
+    """Lock and return a running sweep.
+
+    Returns None if the sweep has ended; without ``wait``, also if it is locked already.
+    """
     return session.scalar(
         select(Sweep)
         .where(Sweep.id == sweep_id, Sweep.status == SweepStatus.RUNNING.value)
@@ -203,7 +207,10 @@ def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
 
 
 def value_at(session: Session, task_id: int, key: str, step: int) -> float | None:
-    """Return the first value of a series at ``step`` or later; NaN if it is not finite."""
+    """Return the first value of a series at ``step`` or later; None if there is none yet.
+
+    A value that is not finite is returned as NaN.
+    """
     found = session.scalar(
         select(MetricPoint.value)
         .where(MetricPoint.task_id == task_id, MetricPoint.key == key, MetricPoint.step >= step)

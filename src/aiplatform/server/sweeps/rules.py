@@ -12,18 +12,18 @@ MAX_FAILURES = 5
 
 
 def held_out_figure(spec: SweepSpec) -> str | None:
-    """Return the objective or pruning figure that needs an eval_dataset; None if neither does."""
+    """Return the objective or pruning metric that needs an eval_dataset; None if neither does."""
     figures = [spec.objective, *([spec.pruning.series] if spec.pruning else [])]
     return next(filter(is_held_out, figures), None)
 
 
 def is_held_out(figure: str) -> bool:
-    """Return True if trainings measure the figure only on an eval_dataset."""
+    """Return True if trainings measure this metric only on an eval_dataset."""
     return figure.startswith("eval_") or figure == "perplexity"
 
 
 def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:
-    """Return the values of a parameter that a grid tries."""
+    """Return the values of a parameter that a grid search tries."""
     match parameter:
         case Choice():
             return parameter.values
@@ -36,12 +36,15 @@ def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:
 
 
 def grid_size(spec: SweepSpec) -> int:
-    """Return the number of points in the grid."""
+    """Return the number of combinations of values in the grid."""
     return math.prod(len(values_of(parameter)) for parameter in spec.parameters.values())
 
 
 def grid_point(spec: SweepSpec, number: int) -> Params:
-    """Return a point of the grid by its number; the last parameter by name changes fastest."""
+    """Return a point of the grid (a combination of values) by its number, from 0.
+
+    In the order of points, the last parameter by name changes fastest.
+    """
     paths = sorted(spec.parameters)  # JSONB does not keep the given order
     points = product(*[values_of(spec.parameters[path]) for path in paths])
     point = next(islice(points, number, None))
@@ -49,7 +52,7 @@ def grid_point(spec: SweepSpec, number: int) -> Params:
 
 
 def first_point(spec: SweepSpec) -> Params:
-    """Return the point with the lowest values and the first choices."""
+    """Return the lowest value of each range, and the first value of each choice."""
     return {
         path: one.values[0] if isinstance(one, Choice) else one.low
         for path, one in spec.parameters.items()
@@ -57,15 +60,15 @@ def first_point(spec: SweepSpec) -> Params:
 
 
 def rung_steps(asha: Asha, rung: int) -> int:
-    """Return the step of a rung, at which trials are compared; rungs count from 0."""
+    """Return the training step of a rung, at which trials are compared; rungs count from 0."""
     return int(asha.min_steps * asha.reduction**rung)
 
 
 def is_promoted(value: float, others: Sequence[float], asha: Asha, *, minimize: bool) -> bool:
     """Return True if a trial's ``value`` at a rung is among the best of the trials that reached it.
 
-    ``others`` has the values of all these trials, including this one. While they are fewer than
-    ``reduction``, only the best one continues. A trial whose value is NaN never does.
+    ``others`` are the values of all these trials, including this one. While there are fewer of them
+    than ``reduction``, only the best trial continues. A trial whose value is NaN never continues.
     """
     if math.isnan(value):
         return False

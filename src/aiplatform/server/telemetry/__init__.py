@@ -1,1 +1,1 @@
-"""Telemetry of tasks: metrics, charts, logs, use of machines, and their retention."""
+"""Telemetry of tasks: metrics, charts, logs, resource usage, and their retention."""

@@ -10,7 +10,10 @@ class MalformedPoints(Invalid):
 
 
 class RecordsMissing(Conflict):
-    """A gap in a writer's numbered records. They are stored in order, so that none is lost."""
+    """A request that skips numbers of its writer's records.
+
+    Records (points or log lines) are stored in order, so that none is lost.
+    """
 
     code = "run.records_missing"
 

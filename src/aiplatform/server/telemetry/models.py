@@ -18,7 +18,10 @@ from aiplatform.server.core.database import Base
 
 
 class MetricPoint(Base):
-    """One value of one series. If a resumed attempt repeats a step, its value counts."""
+    """One value of a metric series at a step.
+
+    If a resumed attempt reports a step again, the value of the newest attempt counts.
+    """
 
     __tablename__ = "metric_points"
 
@@ -32,7 +35,7 @@ class MetricPoint(Base):
 
 
 class LogChunk(Base):
-    """Consecutive lines of one stream. ``seq`` counts from 1 within the task.
+    """Consecutive lines of one stream of a task's log. ``seq`` counts from 1 within the task.
 
     ``level`` is the highest level of the lines. ``levels`` lists the lines at which the level
     changes, as ``rules.levels_of`` reads them. If lines were moved to a blob, ``segment``

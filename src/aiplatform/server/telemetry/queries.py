@@ -1,4 +1,4 @@
-"""SELECT statements for metric series, log chunks, and the use of machines."""
+"""SQL statements for metric series, their levels, log chunks, and resource usage."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ CHUNKS_PER_PAGE = 500
 def chunks_after(
     task_id: int, after: int, *, limit: int = CHUNKS_PER_PAGE, stream: LogStream | None = None
 ) -> Select[Any]:
-    """Select the log chunks after a position."""
+    """Select the log chunks with a ``seq`` greater than ``after``, in order."""
     statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
     if stream is not None:
         statement = statement.where(LogChunk.stream == stream.value)
@@ -33,7 +33,7 @@ def chunks_after(
 
 
 def last_chunk(session: Session, task_id: int) -> int:
-    """Return the number of the task's last chunk, or 0 if it has none."""
+    """Return the ``seq`` of the task's last log chunk, or 0 if it has none."""
     last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
     return session.scalar(last) or 0
 
@@ -50,11 +50,11 @@ def chunks_between(
     since: datetime | None = None,
     until_time: datetime | None = None,
 ) -> Select[Any]:
-    """Select the chunks that may contain matching lines.
+    """Select the log chunks with ``first <= seq < until`` that may contain matching lines.
 
-    Chunks with a segment are always selected; the caller must search the segment itself. The time
-    of a plain chunk is the time at which its lines were read, or a moment later. A segment covers a
-    longer time, whose end is not known here.
+    Chunks with a segment (lines that were moved to a blob) are always selected; the caller must
+    search the segment itself. The time of other chunks is the time at which their lines were read,
+    or a moment later. A segment covers a longer time, whose end is not known here.
     """
     own = [LogChunk.level >= level]
     if text is not None:
@@ -83,7 +83,11 @@ POINTS_PER_PAGE = 2000
 
 
 def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
-    """Return the ids of a task's last settled event, metric point and log chunk, or 0."""
+    """Return the id of a task's last event and metric point, and the ``seq`` of its last log chunk.
+
+    Each is 0 if there is none. Events newer than a running transaction are ignored, because events
+    with smaller ids may still be committed.
+    """
     task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     event = select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id, settled)
@@ -93,7 +97,10 @@ def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
 
 
 def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
-    """Select the metric points after a position. Writers lock the task, so ids are commit order."""
+    """Select the metric points with an id greater than ``after``, in order.
+
+    Writers lock the task, so ids are in the order of commits.
+    """
     return (
         select(MetricPoint)
         .where(MetricPoint.task_id == task_id, MetricPoint.id > after)
@@ -114,9 +121,9 @@ WITH RECURSIVE found(key) AS (
 SELECT key FROM found WHERE key IS NOT NULL
 """
 )
-"""Statement that selects every key of a task, with index look-ups.
+"""Statement that selects the keys of all series of a task, with one index look-up for each key.
 
-Reading all points would take seconds.
+Reading all points instead would take seconds.
 """
 
 JSON = """'[' || step || ',' || CASE
@@ -184,10 +191,10 @@ chosen AS (
 SELECT (SELECT points::bigint FROM whole), string_agg({JSON}, ',' ORDER BY step) FROM chosen
 """  # noqa: S608  (our own text)
 )
-"""Statement that selects the points of a chart.
+"""Statement that selects the points of a chart, and the number of points in the whole series.
 
-These are the least, the greatest and the first NaN value of each bucket, and both ends of the
-series.
+A chart has the least, the greatest and the first NaN value of each bucket, and both ends of the
+series. Where possible, they are computed from ``metric_levels``.
 """
 
 PIECES = """
@@ -230,9 +237,11 @@ ON CONFLICT (task_id, key, level, first_step) DO UPDATE
 SET points = EXCLUDED.points, low = EXCLUDED.low, high = EXCLUDED.high, nan = EXCLUDED.nan
 RETURNING key, first_step
 """
-"""Statement that computes the pieces again that contain new points, for one level.
+"""Statement that updates one level of a task's series after new points.
 
-A piece that has grown to twice the usual length is divided.
+A level divides a series into pieces, and stores the number of points, the extremes and the first
+NaN of each piece (table ``metric_levels``). The pieces that contain new points are computed again.
+A piece that has grown to twice the usual length (``PIECE``) is divided.
 """
 
 FROM_POINTS = text(
@@ -284,7 +293,10 @@ ORDER BY key
 
 
 class Chart(NamedTuple):
-    """A chart of a series: ``json`` are its points, ``total`` counts those of the whole series."""
+    """A chart of a series.
+
+    ``json`` is the list of its points; ``total`` is the number of points in the whole series.
+    """
 
     total: int
     json: str
@@ -362,13 +374,19 @@ def chart(
 
 
 def summary(session: Session, task_id: int) -> list[Any]:
-    """Return one row per series, sorted by key. The levels of the task must be up to date."""
+    """Return one row of summary values for each series of a task, sorted by key.
+
+    The levels of the task must be up to date, see ``service.rollups``.
+    """
     values = {"task_id": task_id, "first": LEAST_STEP, "last": MOST_STEP}
     return list(session.execute(SUMMARY, values))
 
 
 def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> None:
-    """Add the points with ids in ``(after, up_to]`` to the levels. No such point may be missing."""
+    """Add the points with ids in ``(after, up_to]`` to the levels of the task's series.
+
+    All points with such ids must be committed already.
+    """
     common = {"task_id": task_id, "least": LEAST_STEP, "most": MOST_STEP, "width": PIECE}
     made = session.execute(FROM_POINTS, {**common, "after": after, "up_to": up_to}).all()
     for statement in FROM_PIECES:
@@ -377,7 +395,7 @@ def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> 
 
 
 def samples_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the keys and values of each block of a task, sorted by time."""
+    """Return the keys and samples of each block of resource usage of a task, sorted by time."""
     return session.execute(
         text(
             "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
@@ -389,7 +407,7 @@ def samples_of(session: Session, task_id: int) -> Sequence[Any]:
 def task_blocks(
     session: Session, task_id: int, attempt: int | None, since: datetime | None
 ) -> Sequence[Any]:
-    """Return the blocks of a task: began, step_seconds, keys, samples."""
+    """Return a task's blocks of resource usage: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
@@ -401,7 +419,7 @@ def task_blocks(
 
 
 def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
-    """Return the blocks of a worker's machine: began, step_seconds, keys, samples."""
+    """Return a worker machine's blocks of resource usage: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
@@ -426,8 +444,8 @@ def usage_of(session: Session, task_id: int) -> Sequence[Any]:
 def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
     """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
 
-    ``devices`` are all devices of the worker. ``nodes`` is the number of workers that each hold the
-    same amounts for the task.
+    Returns None if the task holds no lease. ``devices`` are all devices of the worker. ``nodes`` is
+    the number of nodes, which each hold the same amounts for the task.
     """
     return session.execute(
         text(

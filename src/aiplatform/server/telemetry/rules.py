@@ -1,4 +1,4 @@
-"""Pure rules of telemetry: levels of log lines, pieces and best values of series, and alerts."""
+"""Pure rules of telemetry: severity of log lines, summaries of metric series, and alerts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,11 +48,17 @@ _WARNING = re.compile(r"^\S.*:\d+: \w*Warning: ")
 _EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)(?:: |$)")
 _TRACEBACK = "Traceback (most recent call last):"
 LOOKED_AT = 160
-"""Number of characters in which a line may name its level; later ones belong to the message."""
+"""Number of characters at the start of a line that are searched for its level.
+
+Later words belong to the message.
+"""
 
 
 class Parser:
-    """A reader of one stream of one attempt, line by line. All lines of a traceback are errors."""
+    """A parser for the levels of the lines in one stream of an attempt.
+
+    All lines of a traceback count as errors, so the lines must be given in order.
+    """
 
     def __init__(self) -> None:
         self._in_traceback = False
@@ -70,7 +76,10 @@ class Parser:
         return _marked(head)
 
     def runs(self, text: str) -> tuple[Level, list[list[int]]]:
-        """Return the highest level of a chunk, and at which line each level begins, as pairs."""
+        """Return the highest level of a chunk, and where the level changes.
+
+        A change is a pair of line number (from 0) and new level; before the first, it is ``NONE``.
+        """
         highest = current = Level.NONE
         runs: list[list[int]] = []
         for number, line in enumerate(lines_of(text)):
@@ -106,7 +115,10 @@ def lines_of(text: str) -> list[str]:
 
 
 def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
-    """Yield the level of each of a chunk's ``count`` lines, from :meth:`Parser.runs`."""
+    """Yield the level of each of a chunk's ``count`` lines.
+
+    ``runs`` are the changes of the level, as :meth:`Parser.runs` returns them.
+    """
     level = Level.NONE
     ends = iter([*runs, [count, 0]])
     at, following = next(ends)
@@ -118,10 +130,16 @@ def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
 
 
 PIECE = 32
-"""Least number of points in a piece of the first level, and of pieces in one of the next level."""
+"""Least number of points that a piece of the first level summarises.
+
+A piece of each further level summarises at least as many pieces of the level below.
+"""
 
 LEVELS = 3
-"""Number of levels: ten million points become about three hundred pieces of the last level."""
+"""Number of levels of summaries (``metric_levels``) that are kept for each series.
+
+At the last level, ten million points are about three hundred pieces.
+"""
 
 LEAST_STEP = -(2**63)
 """First step of the first piece of each series, so that no step comes before it."""
@@ -151,7 +169,7 @@ def bucket_count(points: int, *, of_each: int = 2) -> int:
 
 
 def better(key: str) -> Literal["lower", "higher"] | None:
-    """Return which values of a metric are better, judged by its name, or None if unknown."""
+    """Return which values of a metric are better, or None if its name does not say so."""
     name = key.lower()
     if _LOWER.search(name):
         return "lower"
@@ -189,20 +207,20 @@ IDLE_PERCENT = 5.0
 IDLE_SECONDS = 600.0
 NEAR_SHARE = 0.95
 GPU_NEAR_SHARE = 0.97
-"""Share of used memory that counts as near the limit.
+"""Share of a GPU's memory from which it counts as nearly used up.
 
-It is higher than for other memory, because frameworks keep memory that they once took, and servers
-take 90 % on purpose.
+It is higher than for other memory, because frameworks don't give allocated memory back, and model
+servers allocate 90 % on purpose.
 """
 DISK_FREE_SHARE = 0.05
 THROTTLED_SECONDS = 30.0
 NEAR_SECONDS = 10.0
 REARM_SECONDS = 60.0
-"""Seconds for which a condition must be gone before it can cause another alert."""
+"""Seconds for which a condition must not hold before it can raise another alert."""
 
 
 class AlertKind(StrEnum):
-    """The conditions that cause an alert."""
+    """The condition that raised an alert."""
 
     DISK_NEAR = "disk_near"
     GPU_IDLE = "gpu_idle"
@@ -249,20 +267,21 @@ class _Condition:
 
 @dataclass(slots=True)
 class Watch:
-    """The conditions of one attempt over time.
+    """The check of one attempt's samples for conditions that raise an alert.
 
-    ``memory_limit_mb`` is the memory that the task asked for; 0 if it asked for none.
+    ``memory_limit_mb`` is the memory in MiB that the task reserved; 0 if it reserved none.
     """
 
     memory_limit_mb: float = 0.0
     _conditions: dict[AlertKind, _Condition] = field(default_factory=dict)
 
     def check(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
-        """Return the alerts that are due now. A value that is missing from ``sample`` is ignored.
+        """Return the alerts that are due now. A condition without values in ``sample`` is ignored.
 
         Args:
-            now: seconds, by any clock that does not jump.
-            sample: by key as :mod:`runner.sampling` makes them, the machine's with ``machine.``.
+            now: the current time in seconds, by a monotonic clock.
+            sample: the values by key, as in :mod:`runner.sampling`; keys of the machine's values
+                begin with ``machine.``.
         """
         raised = []
         for kind, value, holds, seconds in self._conditions_in(sample):

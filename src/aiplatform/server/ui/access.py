@@ -16,9 +16,9 @@ from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 
 
 class BrowserGuard(PlatformGuard):
-    """A guard that lets in users who are signed in, and renews the cookie's tokens when due.
+    """A guard that admits users who are signed in, and renews the cookie's tokens when due.
 
-    The new content of the cookie is in the request's state as ``renewed_cookie``.
+    It stores the new content of the cookie in the request's state as ``renewed_cookie``.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class BrowserGuard(PlatformGuard):
         """Return the principal.
 
         Raises:
-            Unauthenticated: also when the tokens can't be renewed.
+            Unauthenticated: when the token is invalid, or the cookie's tokens can't be renewed.
         """
         shown: CookieTokens | None = getattr(request.state, "cookie_tokens", None)
         if shown is not None:
@@ -41,7 +41,10 @@ class BrowserGuard(PlatformGuard):
 
 
 class TopicGuard(ProjectGuard):
-    """A guard for one topic of a stream, whose project or task is not in the path."""
+    """A guard for one topic of a stream.
+
+    The project or task is ``named`` by the topic, not by the path of the request.
+    """
 
     def __init__(
         self, permission: Permission, named: UUID, resource: ResourcePath | None = None
@@ -50,7 +53,7 @@ class TopicGuard(ProjectGuard):
         self.named = named
 
     def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002
-        """Return the statement's parameter for the project or task of the topic."""
+        """Return the uuid of the topic's project or task, as the parameter of the SQL statement."""
         return {"named": self.named}
 
 

@@ -1,7 +1,7 @@
-"""Serving of the built page: its files, and ``index.html`` for the addresses of its views.
+"""Static files of the web interface, and ``index.html`` for the addresses of its views.
 
-The files are built from ``ui/`` into ``static/`` beside this module. They are read once: they are
-small, and change only with the program.
+The files are built from ``ui/`` into ``static/`` beside this module. They are read once, when the
+process starts, because they are small and change only with the program.
 """
 
 import gzip
@@ -16,13 +16,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATIC = Path(__file__).with_name("static")
 HASHED = "/assets/"
-"""Path of files that have a hash of their content in their name."""
+"""Path prefix of files that have a hash of their content in their name."""
 
 RESERVED = ("/api", "/v1", "/metrics", "/docs")
-"""First parts of paths that never belong to the page."""
+"""First parts of paths that never belong to the web interface."""
 
 NONCE = b"__CSP_NONCE__"
-"""Placeholder in ``index.html`` for the nonce of styles that scripts add."""
+"""Placeholder in ``index.html`` for the nonce.
+
+The content security policy allows styles with this nonce, which scripts add.
+"""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; "
@@ -55,7 +58,7 @@ platform again. Packages that are built from such a checkout contain the interfa
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A built file, plain and compressed."""
+    """A file of the built web interface: its content, the same compressed, and its headers."""
 
     content: bytes
     compressed: bytes | None
@@ -63,7 +66,7 @@ class StaticFile:
 
     @classmethod
     def read(cls, file: Path, path: str) -> "StaticFile":
-        """Read the file that is served at ``path``."""
+        """Read a file that will be served at the URL path ``path``."""
         content = file.read_bytes()
         compressed = None
         if file.suffix in COMPRESSIBLE and len(content) >= MIN_COMPRESSED:
@@ -85,16 +88,16 @@ class StaticFile:
         )  # fmt: skip
 
     def answer(self, headers: Headers) -> Response:
-        """Return the answer to a request with these headers."""
+        """Return the response to a request with these headers."""
         if self.compressed is not None and "gzip" in headers.get("accept-encoding", ""):
             return Response(self.compressed, headers={**self.headers, "Content-Encoding": "gzip"})
         return Response(self.content, headers=self.headers)
 
 
 class WebInterface:
-    """ASGI middleware that answers requests for the page, and passes on all others.
+    """ASGI middleware that answers requests for the web interface, and passes on all others.
 
-    It stands before the rate limits: opening a page loads many files at once.
+    It runs before the rate limits, because opening a page loads many files at once.
     """
 
     def __init__(self, app: ASGIApp, directory: Path = STATIC) -> None:
@@ -114,7 +117,7 @@ class WebInterface:
         await (self.app if answer is None else answer)(scope, receive, send)
 
     def answer(self, scope: Scope) -> Response | None:
-        """Return the answer if the request is for the page, else None."""
+        """Return the response if the request is for the web interface, else None."""
         path: str = scope["path"]
         if scope["method"] not in {"GET", "HEAD"}:
             return None

@@ -1,4 +1,4 @@
-"""Fixtures: imports from a server on loopback, with the worker's runner and the real runtime."""
+"""Fixtures that import rows from a server on this machine, with the real runner and runtime."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def ask(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session, mine: Api, home: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs a requested task on a worker and returns the ended task.
+    """Return a function that runs a requested task on a worker, and returns the task after its end.
 
     The request may come from the API or the SDK.
     """

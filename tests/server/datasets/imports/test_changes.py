@@ -1,4 +1,4 @@
-"""Imports that change the rows of a dataset."""
+"""Tests of imports that change the rows of a dataset."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -51,7 +51,7 @@ def test_import_appends_or_upserts_rows_of_current_version(
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """Apply to the version that is current after fetching, unless the request names a parent."""
+    """The rows change the version that is current after fetching, unless a parent is named."""
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")

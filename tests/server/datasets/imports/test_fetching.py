@@ -1,4 +1,4 @@
-"""Imports from a server on loopback, with the worker's runner and the real runtime."""
+"""Tests of imports from a server on this machine, with the real runner and runtime."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Requests for imports that are refused before anything is fetched."""
+"""Tests of requests for imports that are rejected before anything is fetched."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The interface of engines, and their requests and answers."""
+"""The interface of engines: their methods, the requests and the pieces of an answer."""
 
 import threading
 from collections.abc import Callable
@@ -10,9 +10,10 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of an answer's text. ``tokens`` is the number of tokens up to here.
+    """A part of an answer's text.
 
-    The last piece has a ``finish_reason``.
+    ``tokens`` is the number of tokens of the answer up to the end of this part. The last part has a
+    ``finish_reason``.
     """
 
     text: str
@@ -25,7 +26,7 @@ class Generation:
     """A request for one answer.
 
     The engine's thread calls ``deliver`` with each piece. Any thread may set ``cancelled`` if the
-    answer is not needed any more. ``adapted`` is False for the base of a tuned model.
+    answer is not needed any more. ``adapted`` is False if the base of a tuned model is to answer.
     """
 
     prompt: list[int]
@@ -43,11 +44,11 @@ class Server(Protocol):
     """A model server, in this process or in a child process."""
 
     def failure(self) -> str | None:
-        """Return the reason why it answers no more; None while it does."""
+        """Return why the server can't answer any more; None while it can."""
         ...
 
     def close(self) -> None:
-        """Stop it; running answers end as cancelled."""
+        """Stop the server; answers that are being generated end as cancelled."""
         ...
 
 
@@ -57,7 +58,7 @@ class Engine(Server, Protocol):
     context_length: int
 
     def encode(self, messages: list[dict[str, object]]) -> list[int]:
-        """Return the tokens of the prompt.
+        """Return the token ids of the prompt that ``messages`` make.
 
         Raises:
             TemplateRefusal: If the model's chat template does not accept the messages.
@@ -65,5 +66,5 @@ class Engine(Server, Protocol):
         ...
 
     def submit(self, generation: Generation) -> None:
-        """Queue a request; it joins the batch between two tokens."""
+        """Queue a request; the engine adds it to its batch between two tokens."""
         ...

@@ -14,7 +14,10 @@ from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Pi
 from aiplatform.runtime.serving.engines.sampling import Text
 
 ATTENTION = frozenset({"full_attention", "sliding_attention"})
-"""Kinds of layers whose state consists of keys and values by position, so that rows can join."""
+"""Kinds of layers whose state is only keys and values by position.
+
+Rows can join a running batch only if all layers of the model are of these kinds.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,13 +36,16 @@ class Row:
     generated: int = 0
 
     def deliver(self, text: str, reason: FinishReason | None = None) -> None:
-        """Deliver a piece, unless it is empty and not the last one."""
+        """Send a piece of text to the request; an empty one only if it is the last."""
         if text or reason is not None:
             self.generation.deliver(Piece(text, self.generated, reason))
 
 
 class Batch:
-    """The rows of one model and their cache, which is None if there are no rows."""
+    """A batch of answers that one model generates, with its key-value cache.
+
+    The cache is None if there are no rows.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -110,7 +116,7 @@ class Batch:
         self.rows = self.rows + rows
 
     def leave(self, gone: set[int]) -> None:
-        """Remove the rows at these places, and the padding that is no longer needed."""
+        """Remove the rows at these indices, and the padding that is no longer needed."""
         if gone:
             kept = [place for place in range(len(self.rows)) if place not in gone]
             self.cache = select(self.cache, self.rows, kept)

@@ -1,4 +1,4 @@
-"""Sampling of tokens from logits, and decoding of tokens to text that may be shown."""
+"""Sampling of tokens from logits, and decoding of tokens to text that can be sent to the client."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int
 class Text:
     """The text of a growing answer: only complete characters, cut before a stop string.
 
-    Text that may be the beginning of a stop string is held back.
+    Text that may be the beginning of a stop string is kept until the next tokens decide.
     """
 
     def __init__(self, tokenizer: Any, stop: list[str]) -> None:
@@ -60,7 +60,7 @@ class Text:
         self.stopped = False
 
     def add(self, token: int) -> str:
-        """Add a token and return the text that may be shown; set ``stopped`` at a stop string."""
+        """Add a token and return the new text for the client; set ``stopped`` at a stop string."""
         self._held += self._stream.step(self._tokenizer, token) or ""
         places = [place for text in self._stop if (place := self._held.find(text)) >= 0]
         if places:
@@ -73,7 +73,7 @@ class Text:
         return shown
 
     def rest(self) -> str:
-        """Return the text that is still held back; called at the end of an answer."""
+        """Return the text that is still kept; call this at the end of an answer."""
         held, self._held = self._held, ""
         return held
 

@@ -33,13 +33,13 @@ from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
 
 PROMPT_TOKENS = 512
-"""Prompt tokens, padding included, that are computed at once.
+"""Largest number of prompt tokens, padding included, of one prefill step.
 
-Running answers wait meanwhile, so this limits the pause between two of their tokens.
+Running answers wait during a prefill step, so this limits the pause between two of their tokens.
 """
 
 GENERATION_ERRORS = (RuntimeError, ValueError, IndexError)
-"""Errors of a computation, out of memory included. They only end the answers concerned."""
+"""Exceptions of a forward pass, such as out of memory; they end only the answers concerned."""
 
 
 def start(
@@ -85,7 +85,7 @@ def warm_up(engine: Engine) -> None:
 
 
 class Variant:
-    """One model of the server, with its running and waiting answers."""
+    """One model of the server, which may be the base, with its running and waiting answers."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -138,13 +138,13 @@ class TransformersEngine:
         self._inbox.put(generation)
 
     def failure(self) -> str | None:
-        """Return the reason why it answers no more; None while it does."""
+        """Return why the engine can't answer any more; None while it can."""
         if self._closing or self._thread.is_alive():
             return None
         return "The engine ended by an error of its own; the log has the cause."
 
     def close(self) -> None:
-        """End the thread; running and waiting answers end as cancelled."""
+        """End the engine's thread; running and waiting answers end as cancelled."""
         self._closing = True
         self._inbox.put(None)
         self._thread.join(timeout=10)
@@ -176,7 +176,10 @@ class TransformersEngine:
             _end_unstarted(self._pending_requests(), "cancelled")
 
     def _receive(self) -> None:
-        """Assign submitted requests to their variants; wait for one if there is nothing to do."""
+        """Assign submitted requests to the served model or its base.
+
+        If there is no other work, wait for a request.
+        """
         busy = any(
             variant.rows or (variant.waiting and variant.batch is not None)
             for variant in self._variants.values()
@@ -196,7 +199,10 @@ class TransformersEngine:
                 return drained
 
     def _start_waiting(self, variant: Variant) -> None:
-        """Start as many waiting requests as there are free places and fit into one computation."""
+        """Start the waiting requests for which the batch has free rows.
+
+        All prompts together must fit into one prefill step of :data:`PROMPT_TOKENS`.
+        """
         if not variant.waiting or not self._ensure_loaded(variant) or variant.batch is None:
             return
         batch = variant.batch
@@ -217,7 +223,7 @@ class TransformersEngine:
             self._start_rows(batch, chosen)
 
     def _ensure_loaded(self, variant: Variant) -> bool:
-        """Return True if the variant is loaded; if not, start to load it in a thread."""
+        """Return True if the model is loaded; if not, start to load it in a thread."""
         if variant.batch is not None:
             return True
         if variant.failed:
@@ -241,7 +247,7 @@ class TransformersEngine:
             self._inbox.put(None)  # wakes the engine's thread
 
     def _start_rows(self, batch: Batch, chosen: list[Generation]) -> None:
-        """Compute the prompts, choose the first token of each, and add the rows to the batch."""
+        """Prefill new prompts, choose their first tokens, and add their rows to the batch."""
         rows = [
             Row(
                 generation,
@@ -275,7 +281,7 @@ class TransformersEngine:
             self._end_rows(rows, "error")
 
     def _step(self, variant: Variant) -> None:
-        """Generate one more token for each row."""
+        """Generate one more token for each answer in the batch."""
         batch = variant.batch
         if batch is None or not batch.rows:
             return
@@ -294,7 +300,7 @@ class TransformersEngine:
             batch.clear()
 
     def _choose_token(self, row: Row, logits: Any) -> bool:
-        """Choose a row's next token and deliver its text; return True if the answer has ended."""
+        """Choose the next token of an answer and send its text; return True at the answer's end."""
         wanted = row.generation
         if wanted.cancelled.is_set():
             row.deliver("", "cancelled")

@@ -1,7 +1,7 @@
 """The engine that runs vLLM's server as a child process, with the adapter on the base.
 
-vLLM implements OpenAI's API itself, so requests are passed on. Only the model's name in the answer
-is replaced by the name that the client used.
+vLLM implements OpenAI's API itself, so requests are forwarded to it. Only the model's name in the
+response is replaced by the name that the client used.
 """
 
 import json
@@ -28,16 +28,16 @@ from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, pub
 from aiplatform.runtime.stop import StopRequest
 
 ANSWERED_NAME = re.compile(rf'"model":\s*"(?:{MODEL}|{BASE})"'.encode())
-"""The name of the model in an answer: vLLM knows it by the names that it was started with."""
+"""Pattern of the model's name in a response: one of the names that vLLM was started with."""
 
 START_SECONDS = 1800.0
-"""Seconds that a start may take; large models take many minutes to load and compile."""
+"""Seconds that the start of vLLM may take; large models take many minutes to load and compile."""
 
 
 def start(
     model: Path, base: Path | None, spec: InferenceSpec, token: str, stop: StopRequest
 ) -> tuple[Starlette, "VllmEngine"]:
-    """Start vLLM in a child process; return the application in front of it, and the engine."""
+    """Start vLLM in a child process; return the application that forwards to it, and the engine."""
     engine = VllmEngine(model, base, spec, stop)
     return VllmProxy(engine, token).app(), engine
 
@@ -64,7 +64,7 @@ class VllmEngine:
         self._wait(stop)
 
     def failure(self) -> str | None:
-        """Return the reason why it answers no more; None while it does."""
+        """Return why the engine can't answer any more; None while it can."""
         code = self.process.poll()
         return None if code is None else f"vLLM ended with exit code {code}; the log has the cause."
 
@@ -136,7 +136,7 @@ def _free_port() -> int:
 
 
 class VllmProxy(ChatServer):
-    """A server with the same routes as its base class that passes chat requests on to vLLM."""
+    """A server with the same routes as its base class that forwards chat requests to vLLM."""
 
     def __init__(self, engine: VllmEngine, token: str) -> None:
         self.token = token
@@ -156,7 +156,7 @@ class VllmProxy(ChatServer):
         )
 
     async def chat(self, request: Request) -> Response:
-        """Pass a chat request on to vLLM, and return its answer with the client's model name."""
+        """Forward a chat request to vLLM, and return its response with the client's model name."""
         refused = self._refused(request)
         if refused is not None:
             return refused
@@ -197,7 +197,7 @@ class VllmProxy(ChatServer):
 
 
 def with_public_name(answer: bytes, public: str | None) -> bytes:
-    """Return an answer with the name of its model replaced, without parsing it.
+    """Return a response with the name of its model replaced, without parsing it.
 
     In the text of an answer, quotation marks are escaped, so the pattern can't match there.
     """

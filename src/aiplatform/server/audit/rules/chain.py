@@ -14,7 +14,7 @@ from hashlib import sha256
 from aiplatform.server.audit.rules.merkle import HASH_BYTES, leaf_hash, root_of
 
 SEAL = b"\x02"
-"""Prefix of what is hashed for a seal; the tree uses the prefixes 0x00 and 0x01."""
+"""Prefix of the bytes that are hashed for a seal; :mod:`.merkle` uses 0x00 and 0x01."""
 
 GENESIS = bytes(HASH_BYTES)
 """Value that the first seal has instead of the hash of the seal before it."""
@@ -42,7 +42,9 @@ def row_leaf(text: str) -> bytes:
 class Seal:
     """A sealed batch of rows.
 
-    ``leaves`` are in the order of the row numbers. ``sealed_at`` is in ISO 8601, in UTC.
+    ``ranges`` are the numbers of the rows. ``leaves`` are their hashes in the order of the numbers,
+    and ``root`` is the hash over all leaves. ``previous`` is the hash of the seal before it, and
+    ``head`` its own hash. ``sealed_at`` is in ISO 8601, in UTC.
     """
 
     id: int
@@ -70,7 +72,7 @@ class Seal:
         return size_of(self.ranges)
 
     def fault(self) -> str | None:
-        """Return what is inconsistent within the seal itself, or None."""
+        """Return what is wrong if the seal's hashes contradict each other, else None."""
         if self.head != head_of(self.id, self.sealed_at, self.ranges, self.root, self.previous):
             return "its own hash is not that of what it says"
         if len(self.leaves) != self.size or self.root != root_of(self.leaves):
@@ -113,7 +115,7 @@ def to_ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def size_of(ranges: Iterable[tuple[int, int]]) -> int:
-    """Return the count of numbers in ``ranges``."""
+    """Return how many numbers ``ranges`` contain."""
     return sum(last - first + 1 for first, last in ranges)
 
 
@@ -148,7 +150,7 @@ def parse_ranges(text: str) -> Ranges:
 class Head:
     """The number and hash of the newest seal.
 
-    Keep it in another place, to compare the trail with it later.
+    Operators keep it outside the database, to compare the trail with it later.
     """
 
     id: int

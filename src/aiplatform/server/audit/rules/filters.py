@@ -39,11 +39,12 @@ def words_of(text: str) -> list[str]:
 
 
 def prefix_query(word: str, query: str) -> str:
-    """Turn ``query``, PostgreSQL's reading of ``word``, into a search for the beginning of a word.
+    """Return a ``tsquery`` for words that begin with ``word``.
 
-    A word may be read as several: ``run-7`` as ``run`` followed by ``-7``, and ``run-se`` as itself
-    and both halves. Only what the word ends with becomes a prefix. Treating the earlier parts as
-    prefixes, too, would require reading all rows that contain any word with that prefix.
+    ``query`` is the ``tsquery`` into which PostgreSQL parses the word. It may have several parts:
+    ``run-7`` becomes ``run`` followed by ``-7``, and ``run-se`` becomes itself and both halves.
+    Only the part at the end of the word may be followed by other letters. If the earlier parts
+    could, too, all rows with any word that begins like them would have to be read.
     """
     end = re.sub(r"\W+$", "", word).lower()
     last = max((found.start() for found in LEXEME.finditer(query)), default=-1)
@@ -57,7 +58,7 @@ def prefix_query(word: str, query: str) -> str:
 
 
 WORDS_COST_PER_FETCH = 4.0
-"""The cost of computing a row's words, as a multiple of the cost of fetching a row by its words."""
+"""Cost of parsing the words of a row, as a multiple of the cost of fetching a row by the index."""
 
 
 def prefer_index(rows: float, found: float, page: int) -> bool:
@@ -80,10 +81,10 @@ MAX_FETCHED = 4_000
 
 
 def next_window(length: int, found: int, wanted: int, rows: float) -> int | None:
-    """Return the length of the next part of the trail to search, or None to search all rows.
+    """Return the number of newest rows to search next for words, or None to search all rows.
 
-    It is twice what should be enough, so that a third search is rarely needed. All rows are
-    searched when few enough matches are expected to fetch them all.
+    It is twice the number that should be enough, so that a third search is rarely needed. All rows
+    are searched if so few matches are expected that all of them can be fetched.
 
     Args:
         length: the number of rows of the last part.

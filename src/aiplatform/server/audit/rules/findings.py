@@ -6,11 +6,11 @@ from enum import StrEnum
 from aiplatform.server.audit.rules.chain import Head
 
 MAX_FINDINGS = 20
-"""Maximum number of findings that are listed; a longer list would not tell more."""
+"""Maximum number of findings that are listed; further ones are only counted."""
 
 
 class Kind(StrEnum):
-    """The way in which the trail differs from what was sealed."""
+    """The kind of a difference between the audit trail and its seals."""
 
     ALTERED = "altered"
     ARCHIVE_UNREADABLE = "archive unreadable"
@@ -47,7 +47,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     filters: dict[str, str] | None = None
-    """The filters of a selection, as its file states them. Other rows were not checked."""
+    """The filters that an exported selection names. Rows that don't match them were not checked."""
 
     @property
     def is_intact(self) -> bool:

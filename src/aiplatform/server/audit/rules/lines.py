@@ -18,9 +18,10 @@ FORMAT = "aiplatform-audit/1"
 SEALS, SELECTION = "seals", "selection"
 
 MAX_ROWS = 1_000_000
-"""Maximum number of rows that a seal in a file may claim: a hundred times what a seal covers.
+"""Maximum number of rows that a seal in a file may claim to cover.
 
-Otherwise, verifying a forged seal that claims every possible number would exhaust the memory.
+It is a hundred times the size of real seals. Without it, verifying a forged seal that claims every
+possible number would exhaust the memory.
 """
 
 
@@ -31,8 +32,8 @@ class InvalidLineError(ValueError):
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:
     """Return the first line of a file.
 
-    A selection without filters contains every row of its seals, so a row that is not there is
-    reported as missing.
+    It contains the filters of a selection. A selection without filters contains all rows of its
+    seals, so verification reports each absent row as missing.
 
     Args:
         kind: :data:`SEALS` or :data:`SELECTION`.
@@ -50,8 +51,8 @@ def end_line(rows: int, seals: int) -> str:
 def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: bool) -> str:
     """Return the line of a seal.
 
-    If ``whole`` is true, it contains the leaf hashes, so that the row that does not match can be
-    named.
+    If ``whole`` is true, it contains the hashes of all rows. Verification can then tell which row
+    was altered.
     """
     content: dict[str, Any] = {
         "id": seal.id,
@@ -77,7 +78,7 @@ def parse(line: bytes) -> tuple[str, dict[str, Any]]:
     """Return a line's kind (``format``, ``seal``, ``row``, ``proof`` or ``end``) and content.
 
     Raises:
-        InvalidLineError: when the line has another form.
+        InvalidLineError: when the line is malformed.
     """
     try:
         content = json.loads(line)
@@ -98,7 +99,7 @@ def parse_seal(content: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
     """Return a seal with its signatures. It has no leaves if the line contains none.
 
     Raises:
-        InvalidLineError: when something is missing or has another form.
+        InvalidLineError: when a field is missing or malformed.
     """
     try:
         packed = base64.b64decode(content.get("leaves", ""), validate=True)
@@ -126,7 +127,7 @@ def parse_proof(content: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
     """Return a proof: number of the row, number of the seal, index in it, and path to the root.
 
     Raises:
-        InvalidLineError: when something is missing or has another form.
+        InvalidLineError: when a field is missing or malformed.
     """
     try:
         path = [bytes.fromhex(step) for step in content["path"]]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     )
 
 CONTEXT = b"aiplatform audit seal v1\n"
-"""Prefix of what is signed, so that other signatures of the key can't be used for a seal."""
+"""Prefix of the signed bytes, so that signatures on other data can't be used for a seal."""
 
 
 class InvalidKeyError(ValueError):
@@ -21,7 +21,7 @@ class InvalidKeyError(ValueError):
 
 
 def make_key() -> tuple[bytes, bytes]:
-    """Create a private and public key, in PEM."""
+    """Create a key pair; return the private and the public key, in PEM."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
         Ed25519PrivateKey,

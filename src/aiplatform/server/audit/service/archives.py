@@ -95,7 +95,9 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
     """Yield the numbers and canonical texts of the rows of an archive.
 
     Raises:
-        OSError, ValueError: when the blob store does not have the file, or has another one.
+        OSError: when the blob store can't be read.
+        ValueError: when it does not have the archive, has other content under its hash, or the
+            archive is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
         path = _fetch(sha256, Path(directory))

@@ -1,6 +1,6 @@
-"""Records of requests without a valid token, summed up by address and minute.
+"""Audit entries for requests without a valid token, summed up by address and minute.
 
-Such callers are unknown and may send a thousand requests a second; with an entry for each, they
+Unknown callers may send a thousand requests a second. With an audit entry for each request, they
 could fill the disk. So requests are counted in memory, and each address gets one entry a minute.
 """
 
@@ -32,7 +32,7 @@ class _Counts:
 
 
 class Denials:
-    """Counts, by address, of the requests refused since the last entries were written."""
+    """The counts by client address of requests that were refused since the last audit entries."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds

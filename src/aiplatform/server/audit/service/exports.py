@@ -1,6 +1,6 @@
 """Exports of the audit trail: JSON lines with proofs for programs, or a CSV table for people.
 
-A database cursor reads the rows from one snapshot, and they are sent as they come. So an export of
+A database cursor reads the rows from one snapshot, and each row is sent at once. So an export of
 any size needs the same memory.
 """
 
@@ -47,7 +47,10 @@ _ROWS_OF_SEAL = text(
 def export(
     session: Session, actor: Actor, filters: Filters, form: Literal["jsonl", "csv"]
 ) -> Iterator[bytes]:
-    """Record an export and return its pieces, which may be read once the record is committed."""
+    """Record an export in the audit trail and return its pieces.
+
+    Read the pieces only after the record was committed.
+    """
     audit.record(
         session,
         actor,
@@ -98,8 +101,9 @@ def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
 def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
     """Yield matching rows, newest first, each with its proof, then the seals that cover them.
 
-    The seals go from the oldest of these to the newest of all, so that the chain has no gaps. Rows
-    that are not sealed yet have no proof. Rows that were pruned are only in their archives.
+    The seals go from the oldest that covers a matching row to the newest of the trail, so that the
+    chain has no gaps. Rows that are not sealed yet have no proof. Rows that were pruned are only in
+    their archives, and are not in the export.
     """
     yield lines.header_line(lines.SELECTION, _filter_texts(filters))
     proofs = _Proofs(session)
@@ -123,7 +127,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
 
 
 def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """Yield the matching rows as CSV with a header. Cells can't be taken for formulas."""
+    """Yield the matching rows as CSV with a header. Spreadsheets take no cell for a formula."""
     buffer = io.StringIO(newline="")
     buffer.write(csv_line(COLUMNS))
     statement = queries.in_order(session, filters, queries.TEXT)
@@ -179,7 +183,7 @@ def _seal_from(row: AuditSeal) -> Seal:
 
 
 class _Proofs:
-    """Proofs of rows. A few seals are cached, because consecutive rows share their seal."""
+    """A source of proofs for rows. It caches a few seals, as consecutive rows share their seal."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -187,7 +191,7 @@ class _Proofs:
         self.oldest: int | None = None
 
     def of(self, number: int) -> tuple[int, int, list[bytes]] | None:
-        """Return seal, index and path of a row; None if it is not sealed."""
+        """Return a row's proof: number of its seal, index in it, and path; None if not sealed."""
         for seal, (places, tree) in reversed(self._kept.items()):
             if number in places:
                 return self._proof(seal, places[number], tree)

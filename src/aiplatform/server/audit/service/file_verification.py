@@ -33,7 +33,7 @@ MAX_LINE_BYTES = 64 << 20
 def verify_file(
     path: Path, *, expected: Sequence[Head] = (), keys: Sequence["Ed25519PublicKey"] = ()
 ) -> Verdict:
-    """Check a file against the seals in it, heads kept elsewhere, and signatures.
+    """Check a file against its own seals, heads (hashes of seals) kept elsewhere, and signatures.
 
     Raises:
         OSError: when the file can't be read.
@@ -89,7 +89,7 @@ class _FileVerifier:
         self._all = False
 
     def check_line(self, line: bytes) -> bool:
-        """Check a line. Return False if further reading makes no sense."""
+        """Check a line. Return False if the file is no audit trail, or has too many findings."""
         verdict = self.verdict
         try:
             self._check_content(line, *lines.parse(line))

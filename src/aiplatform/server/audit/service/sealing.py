@@ -1,4 +1,4 @@
-"""Sealing: the next seal covers what has been written since the last one.
+"""Sealing: each seal covers the audit rows that were committed since the seal before it.
 
 Writers do not wait: each row puts its number into a queue within its own transaction, and one
 sealer at a time takes committed numbers from it. A row whose transaction ends late enters the queue
@@ -36,7 +36,8 @@ def seal_all(key_file: Path | None = None, *, max_rows: int = BATCH) -> int:
     """Seal all waiting rows, with a transaction for each seal, and return their number.
 
     Raises:
-        OSError, InvalidKeyError: when ``key_file`` contains no private key; then nothing is sealed.
+        OSError: when ``key_file`` can't be read; then nothing is sealed.
+        InvalidKeyError: when it contains no private key; then nothing is sealed.
     """
     key = None if key_file is None else read_private(key_file.read_bytes())
     rows = 0
@@ -97,7 +98,8 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
     """Sign the newest seal, and thereby all seals before it. Return None if there is no seal.
 
     Raises:
-        OSError, InvalidKeyError: when ``key_file`` contains no private key.
+        OSError: when ``key_file`` can't be read.
+        InvalidKeyError: when it contains no private key.
     """
     key = read_private(key_file.read_bytes())
     head = newest(session)

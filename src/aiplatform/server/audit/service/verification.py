@@ -31,9 +31,10 @@ Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
 """Function that reads the rows of an archive with a given SHA-256: numbers and canonical texts."""
 
 MAX_TRANSACTION_TIME = timedelta(days=1)
-"""Longer than any transaction of the platform.
+"""Upper limit for the duration of transactions of the platform.
 
-A row whose time is earlier than an older seal by more than this was inserted afterwards.
+A row that is in a later seal, but whose time is earlier than that of an older seal by more than
+this limit, was inserted afterwards.
 """
 
 LOWEST_ROW = -(2**31)
@@ -78,7 +79,9 @@ def verify_database(
     keys: Sequence["Ed25519PublicKey"] = (),
     archived: Archived | None = None,
 ) -> Verdict:
-    """Check a database's trail against its seals, heads kept elsewhere, and signatures.
+    """Check a database's audit trail against its seals, heads kept elsewhere, and signatures.
+
+    A head is the number and hash of a seal, as :func:`.sealing.newest` returns them.
 
     Raises:
         psycopg.Error: when the database does not answer, or has no such tables.
@@ -90,7 +93,7 @@ def verify_database(
 
 
 class _DatabaseVerifier:
-    """A walk over all seals in order, and over the rows that no seal covers."""
+    """The verification of a database: it checks all seals in order, then rows without a seal."""
 
     def __init__(self, connection: Connection, archived: Archived | None) -> None:
         self._connection = connection
@@ -155,9 +158,9 @@ class _DatabaseVerifier:
             yield seal, ids, sealed_at
 
     def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
-        """Compare each row with its leaf, and collect the numbers between them.
+        """Compare each row of a seal with its hash, and collect the numbers of rows between them.
 
-        Rows with these numbers belong to other seals, or wait for one.
+        The collected rows must be in other seals, or wait for one.
         """
         verdict = self._verdict
         found = self._connection.execute(_ROWS, [ids])
@@ -202,7 +205,7 @@ class _DatabaseVerifier:
             self._highest = last
 
     def _unsealed(self) -> None:
-        """Check that all rows without a seal wait for one."""
+        """Check that all rows without a seal are in the queue for sealing."""
         verdict = self._verdict
         waiting = {
             number for (number,) in self._connection.execute(_QUEUED, [sorted(self._uncovered)])

@@ -1,9 +1,10 @@
 """HTTP routes of datasets.
 
-``datasets`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the
-request body that both take, ``row_selection`` the rows that a request selects and differences
-between versions, ``changes`` versions made from other versions, ``tags`` tags, ``storage`` parts
-and costs, and ``findings`` the rows of a finding.
+``datasets`` contains the routes of datasets, ``versions`` those of their versions, and ``changes``
+those that make a version from another one. ``uploads`` receives the request body of a new dataset
+or version. ``row_selection`` reads the query parameters that select rows, and compares two
+versions. ``tags`` contains the routes of tags, ``storage`` those of parts and storage costs, and
+``findings`` that of the rows of a finding.
 """
 
 from fastapi import APIRouter

@@ -1,4 +1,4 @@
-"""Routes that make versions from versions: patch, filter, fix, map, split, restore."""
+"""Routes that make a new version from an existing one: patch, filter, fix, map, split, restore."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The route of imports: rows that the platform fetches itself."""
+"""The route that imports rows: the platform fetches them itself from another server."""
 
 from typing import Annotated
 

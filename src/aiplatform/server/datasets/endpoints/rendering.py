@@ -1,4 +1,4 @@
-"""Answer bodies of datasets and versions."""
+"""Response bodies of datasets and versions."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ READ_AS = (
 
 
 def render_dataset(row: DatasetRow) -> DatasetOut:
-    """Return the answer body of a dataset."""
+    """Return the response body of a dataset."""
     dataset = row.dataset
     return DatasetOut(
         uuid=dataset.uuid,
@@ -44,7 +44,7 @@ def render_dataset(row: DatasetRow) -> DatasetOut:
 
 
 def read_as(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return how an uploaded or imported file was read, from the facts stored about it."""
+    """Return the reading options of an uploaded or imported file, from its stored facts."""
     found = {key: facts[key] for key in READ_AS if facts.get(key)}
     return {**found, **(facts.get("details") or {})}
 
@@ -58,7 +58,7 @@ def _was_read(details: DatasetVersionDetails) -> bool:
 
 
 def render_version(row: VersionRow) -> DatasetVersionOut:
-    """Return the answer body of a version."""
+    """Return the response body of a version."""
     version, details = row.version, row.details
     return DatasetVersionOut(
         uuid=version.uuid,
@@ -84,5 +84,5 @@ def render_version(row: VersionRow) -> DatasetVersionOut:
 
 
 def render_current(session: Session, dataset: Dataset) -> DatasetVersionOut:
-    """Return the answer body of the version that has just been committed."""
+    """Return the response body of the version that has just been committed."""
     return render_version(queries.get_version_row(session, dataset, dataset.version))

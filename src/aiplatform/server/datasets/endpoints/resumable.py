@@ -56,21 +56,24 @@ TUS_PROBLEMS = {
 
 PROGRESS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
 OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
-"""Headers of :func:`set_headers`: those always sent, and those of committed uploads."""
+"""Names of the headers that :func:`set_headers` sets only for a committed upload.
+
+:data:`PROGRESS` names those that it sets for every upload.
+"""
 
 
 def require_protocol_version(request: Request) -> None:
-    """Refuse other versions of the protocol. A client that names no version is accepted.
+    """Reject a request that names another protocol version; requests that name none are accepted.
 
     Raises:
-        TusVersion: for another version.
+        TusVersion: the request names another version than the one supported.
     """
     if request.headers.get("tus-resumable", VERSION) != VERSION:
         raise TusVersion(version=VERSION)
 
 
 def set_headers(response: Response, upload: DatasetUpload, offset: int) -> None:
-    """Set the headers that every answer about an upload has."""
+    """Set the headers of every response about an upload."""
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Upload-Offset"] = str(offset)
     response.headers["Upload-Length"] = str(upload.length)
@@ -273,7 +276,7 @@ def _render(upload: DatasetUpload, offset: int) -> UploadOut:
 
 
 def _final_offset(upload: DatasetUpload, offset: int) -> int:
-    """Return the final offset of an ended upload, for a client that repeats the last piece.
+    """Return the final offset of an upload that has ended, to a client that repeats the last piece.
 
     Raises:
         UploadRefused: the file could not be read.
@@ -293,7 +296,10 @@ async def _receive_piece(
     descriptor: int,
     offset: int,
 ) -> tuple[int, DatasetUpload]:
-    """Receive a piece, and read the file and commit it when it is the last one."""
+    """Receive a piece; after the last one, parse the file and commit it.
+
+    Return the new offset and the upload.
+    """
     checksum = resumable.parse_checksum(request.headers.get("upload-checksum"))
     end = await resumable.receive_piece(
         descriptor, request.stream(), offset=offset, length=upload.length, checksum=checksum

@@ -1,4 +1,4 @@
-"""Selecting rows of a version, and comparing two versions."""
+"""The route that compares two versions, and the query parameters that select rows."""
 
 from typing import Annotated, Literal
 from uuid import UUID

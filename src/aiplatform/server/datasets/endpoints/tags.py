@@ -21,7 +21,7 @@ TagName = Annotated[str, Path(pattern=TAG_PATTERN, description="lower-case, as i
 
 
 def render_tags(session: Session, context: ProjectContext, dataset: UUID) -> TagList:
-    """Return the answer body with all tags of a dataset."""
+    """Return the response body with all tags of a dataset."""
     head = queries.get_dataset(session, context, dataset)
     return TagList(
         items=[

@@ -182,7 +182,7 @@ def upload_target(
         bool, Query(description="commit even when the rows are those of the parent")
     ] = False,
 ) -> Target:
-    """Return what an upload does to a dataset; the caller adds the dataset.
+    """Return the target of an upload, still without a dataset; the caller adds it.
 
     Raises:
         KeyColumnRequired: for a mode that matches rows, without a key.
@@ -199,7 +199,7 @@ async def receive_upload(
 ) -> T:
     """Receive the file in a request and commit it; return what ``finish`` returns.
 
-    What would be refused at the end anyway is refused before the first byte is read.
+    An upload that would be rejected at the end anyway is rejected before its first byte is read.
     """
     settings = get_settings()
     headers = request.headers

@@ -34,14 +34,14 @@ from aiplatform.server.queue.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
-"""Tasks that read a version and don't prevent its deletion, once they have ended."""
+"""Types of tasks that no longer prevent the deletion of a version once they have ended."""
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRow:
-    """A dataset with the facts that other tables have about it."""
+    """A dataset with its project's uuid and its current version's data shape and row count."""
 
     dataset: Dataset
     project: UUID | None
@@ -51,7 +51,7 @@ class DatasetRow:
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A version with the facts that other tables have about it."""
+    """A version with its dataset, parent, details, author and newest quality report."""
 
     version: DatasetVersion
     dataset: UUID
@@ -88,7 +88,7 @@ def dataset_row(row: Any) -> DatasetRow:
 
 
 def get_dataset_row(session: Session, context: ProjectContext, uuid: UUID) -> DatasetRow:
-    """Return a dataset of the project with the facts of other tables.
+    """Return a dataset of the project as a :class:`DatasetRow`.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -114,10 +114,11 @@ def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datase
 
 
 def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
-    """Return the column types that uploaders named, as they apply to a version.
+    """Return the column types that uploaders chose, under the version's present column names.
 
-    They come from the version's own upload or that of its nearest ancestor that named any. Uploads
-    from before types were recorded have only their own, under the column names of the file.
+    They come from the version's own upload or, if it names no types, from that of its nearest
+    ancestor that does. Older uploads recorded only their own types, under the column names of the
+    file.
     """
     line = (
         select(DatasetVersion.id, DatasetVersion.parent_version_id, literal(0).label("depth"))
@@ -189,7 +190,7 @@ def version_row(row: Any) -> VersionRow:
 
 
 def get_version_row(session: Session, dataset: Dataset, label: str) -> VersionRow:
-    """Return a version by its label or tag, with the facts of other tables.
+    """Return a version by its label or tag, as a :class:`VersionRow`.
 
     Raises:
         NotFound: when the dataset has no such version.
@@ -204,7 +205,7 @@ def get_version_row(session: Session, dataset: Dataset, label: str) -> VersionRo
 
 
 def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
-    """Return the label that a label or tag means; None means the current version.
+    """Return the version label for a label or tag; None stands for the current version.
 
     Raises:
         NotFound: when the dataset has no such tag.
@@ -224,7 +225,7 @@ def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
 
 
 def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
-    """Return the tags of a dataset by name, with their versions and who moved them last."""
+    """Return the tags of a dataset by name, each with its version and the user who moved it."""
     return session.execute(
         select(DatasetTag, DatasetVersion.version, User.uuid, User.username)
         .join(DatasetVersion, DatasetVersion.id == DatasetTag.version_id)
@@ -270,7 +271,7 @@ def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVers
 
 
 def deletion_obstacle(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
-    """Return why a version may not be deleted, in English and Chinese; None if it may."""
+    """Return the reason why a version can't be deleted, in English and Chinese; None if it can."""
     child = session.scalar(
         select(DatasetVersion.version)
         .where(DatasetVersion.parent_version_id == version.id)
@@ -300,7 +301,7 @@ def deletion_obstacle(session: Session, version: DatasetVersion) -> tuple[str, s
 
 
 def current_version(session: Session, dataset: Dataset) -> DatasetVersion | None:
-    """Return the current version of a dataset."""
+    """Return the current version of a dataset; None if it has none."""
     return session.scalar(
         select(DatasetVersion).where(
             DatasetVersion.dataset_id == dataset.id, DatasetVersion.version == dataset.version
@@ -326,22 +327,22 @@ def is_name_taken(session: Session, context: ProjectContext, name: str) -> bool:
 
 
 def report_of(session: Session, version_id: int) -> QualityReport | None:
-    """Return the newest quality report of a version."""
+    """Return the newest quality report of a version; None if it has none."""
     return session.get(QualityReport, version_id)
 
 
 def rows_file(session: Session, version_id: int) -> StoredFile | None:
-    """Return the canonical Parquet file of a version."""
+    """Return the canonical Parquet file of a version; None if it has none."""
     return version_file(session, version_id, ROWS_PATH)
 
 
 def upload_file(session: Session, version_id: int) -> StoredFile | None:
-    """Return the uploaded file of a version, while it is kept."""
+    """Return the uploaded file of a version; None if there was none or it is no longer kept."""
     return version_file(session, version_id, UPLOAD_FOLDER)
 
 
 def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
-    """Return the file with an upload's rows that were set aside, if there are any."""
+    """Return the file with the rows of an upload that were set aside as unreadable, or None."""
     return version_file(session, version_id, QUARANTINE_PATH)
 
 

@@ -17,7 +17,8 @@ Pin = tuple[Dataset, DatasetVersion]
 def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: str | None) -> Pin:
     """Return a version that a task will read, by default the current one, and lock it.
 
-    The dataset is locked, too, because deleting it moves it and leaves its versions unchanged.
+    The dataset is locked, too: its deletion moves the dataset and does not touch the rows of its
+    versions.
 
     Args:
         session: the database session.

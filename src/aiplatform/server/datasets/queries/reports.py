@@ -22,7 +22,7 @@ from aiplatform.server.queue.models import Task, TaskInput
 
 
 def dataset_of_version(session: Session, version_id: int) -> UUID | None:
-    """Return the uuid of a version's dataset."""
+    """Return the uuid of a version's dataset; None if there is no such version."""
     return session.scalar(
         select(Dataset.uuid)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
@@ -70,7 +70,7 @@ def get_report(session: Session, version: DatasetVersion, uuid: UUID) -> Quality
 
 
 def missing_report_error(session: Session, version: DatasetVersion) -> Problem:
-    """Return the error for a version without a report: it is being made, or there is none."""
+    """Return the error for a version without a report: it is still being made, or none exists."""
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     making = session.execute(
         select(Task.uuid, Task.status)
@@ -137,6 +137,6 @@ def is_reported(session: Session, pattern: str) -> bool:
 
 
 def outside_check_ran(session: Session) -> bool:
-    """Return True if any version's newest report used a check of another distribution."""
+    """Return True if a version's newest report used a check of another Python distribution."""
     found = func.jsonb_path_exists(QualityReport.report, cast("$.outside_checks[*]", JSONPATH))
     return bool(session.scalar(select(exists().where(found))))

@@ -1,4 +1,9 @@
-"""SELECT statements of the storage of dataset versions; only references of the project count."""
+"""SELECT statements for the storage that dataset versions use.
+
+In their columns, ``logical`` counts the bytes of files as they are downloaded, ``charged`` each
+reference to a blob, as the quota does, ``stored`` each blob once, and ``alone`` only blobs that no
+other version of the project uses. References to blobs by other projects are not counted.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +17,7 @@ from aiplatform.server.datasets.models import Dataset, DatasetVersion
 
 
 def _references(project_id: int) -> Any:
-    """Select each blob of each version once, with the number of versions that have it.
+    """Select each blob of each version once, with the number of versions that use it.
 
     All versions of the project count, those in the bin, too.
     """
@@ -32,7 +37,7 @@ def _references(project_id: int) -> Any:
 
 
 def _logical() -> Any:
-    """Select the bytes of each version's files as they are downloaded."""
+    """Select the size of each version's files in bytes, as they are downloaded."""
     in_parts = select(VersionFile.dataset_version_id.label("version_id"), VersionFile.size)
     whole = (
         select(BlobRef.dataset_version_id, Blob.size)
@@ -52,7 +57,10 @@ def _bytes(size: Any) -> Any:
 
 
 def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
-    """Return uuid, name, versions, logical, charged and stored bytes by dataset; largest first."""
+    """Return uuid, name, number of versions and bytes of each dataset; the largest one first.
+
+    The module explains the bytes ``logical``, ``charged`` and ``stored``.
+    """
     used, files = _references(project_id), _logical()
     of_version = (
         select(used.c.version_id, _bytes(used.c.size * used.c.uses).label("charged"))
@@ -91,7 +99,7 @@ def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
 
 
 def deduplicated_bytes(session: Session, project_id: int) -> int:
-    """Return the bytes of a project's datasets, each blob counted once, without the bin."""
+    """Return the bytes of a project's datasets outside the bin, counting each blob once."""
     blobs = (
         select(BlobRef.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -105,7 +113,10 @@ def deduplicated_bytes(session: Session, project_id: int) -> int:
 
 
 def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
-    """Return label, logical, charged and own bytes by version of a dataset; newest first."""
+    """Return label and bytes of each version of a dataset, newest first.
+
+    The module explains the bytes ``logical``, ``charged`` and ``alone``.
+    """
     used, files = _references(project_id), _logical()
     return list(
         session.execute(

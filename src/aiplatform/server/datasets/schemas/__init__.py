@@ -1,4 +1,4 @@
-"""Request and answer bodies of datasets and versions, uploads, imports and reports."""
+"""Request and response bodies of datasets and versions, uploads, imports and reports."""
 
 from aiplatform.server.datasets.schemas.datasets import (
     MAX_NAME,

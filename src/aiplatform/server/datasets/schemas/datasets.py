@@ -1,4 +1,4 @@
-"""Request and answer bodies of datasets, their versions, tags and the quality gate."""
+"""Request and response bodies of datasets, their versions, tags and the quality gate."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,10 @@ from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.pagination import Page
 
 NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
-"""Pattern of names: any script, but no characters that break a line or ``name@version``."""
+"""Pattern of names: any script, but no control characters, and no ``/`` or ``@``.
+
+An ``@`` would make ``name@version`` ambiguous.
+"""
 
 MAX_NAME = 255
 """Maximum length of a name in characters."""

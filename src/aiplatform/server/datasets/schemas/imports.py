@@ -1,4 +1,4 @@
-"""Request bodies of imports: rows that the platform fetches itself."""
+"""Request bodies of imports, whose rows the platform fetches from another server."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Request and answer bodies of quality reports."""
+"""Request and response bodies of quality reports."""
 
 from typing import Any
 from uuid import UUID

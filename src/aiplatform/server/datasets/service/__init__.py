@@ -1,7 +1,8 @@
 """Use cases of datasets.
 
-``ingest`` has uploads parsed, ``commits`` makes datasets and versions of them, ``quality`` requests
-reports and stores them, and ``content`` reads the rows of a version.
+``ingest`` runs the program that parses uploads, ``commits`` creates datasets and versions from its
+output, ``quality`` requests quality reports and stores them, and ``content`` reads the rows of a
+version.
 """
 
 from aiplatform.server.datasets.service.commits import (

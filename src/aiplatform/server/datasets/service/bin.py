@@ -12,7 +12,7 @@ from aiplatform.server.projects.service.bin import BinKind, restore_under_free_n
 
 
 class BinnedDatasets(BinKind):
-    """Restores and purges datasets that are in the bin."""
+    """The operations of the bin on datasets: restore and purge."""
 
     kind = "dataset"
     reads = Permission.DATASETS_READ

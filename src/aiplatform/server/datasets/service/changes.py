@@ -39,7 +39,10 @@ T = TypeVar("T")
 COUNTS = ("added", "changed", "deleted")
 
 MAX_ATTEMPTS = 5
-"""Attempts to apply a change; each time another commit is faster, it is applied to that one."""
+"""Maximum number of attempts to apply a change.
+
+An attempt fails if another commit is faster; the next attempt starts from that commit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class BaseVersion:
 
 @dataclass(frozen=True, slots=True)
 class TransformedRows:
-    """New rows, packed in parts, and a record of how they were made."""
+    """New rows, cut into parts, and a record of how they were made."""
 
     ingested: Ingested
     packed: dict[str, Packed]
@@ -80,7 +83,7 @@ def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> Ba
 
 
 def with_transformed_rows(upload: Upload, rows: TransformedRows, made_by: dict[str, Any]) -> Upload:
-    """Return an upload with the rows that resulted from applying it to the version before."""
+    """Return an upload whose rows are replaced by the rows that its operation resulted in."""
     return replace(
         upload,
         ingested=replace(rows.ingested, found={**upload.ingested.found, **rows.ingested.found}),

@@ -1,4 +1,4 @@
-"""The data that quality reports compare a dataset with, and the model that counts its tokens."""
+"""The data that quality reports compare a dataset with, and the model whose tokenizer counts."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,7 +24,7 @@ Role = Literal["evaluation", "benchmark"]
 
 MAX_COMPARED = 20
 INPUT_ROLE_PREFIX = "against_"
-"""Prefix of the roles of comparison inputs. A number follows; the runtime finds inputs by it."""
+"""Prefix of the roles of comparison inputs; a number follows. The child process looks for it."""
 
 
 def pin_comparisons(
@@ -69,7 +69,7 @@ def _pin_all(
 def gate_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef
 ) -> list[ComparedRef]:
-    """Return the data that the project's gate wants every dataset compared with.
+    """Return the data that every dataset must be compared with, as the project's gate says.
 
     Data that the gate itself names is not compared with anything: the list is then empty.
     """
@@ -112,8 +112,8 @@ def previous_token_settings(
 ) -> tuple[UUID | None, int | None]:
     """Return the model and maximum length in tokens that the last report of a version used.
 
-    Both are None if no tokens were counted or the model can't be used any more. That is no error,
-    since the caller did not ask for this model.
+    Both are None if the report counted no tokens, or the model can't be used any more. This raises
+    no error, since the caller did not ask for the model.
     """
     config = reports.last_quality_spec(session, dataset.id, label) or {}
     found = config.get("base_model")

@@ -1,7 +1,7 @@
 """Limits on how many programs that parse uploads run at once, per machine and per project.
 
-API processes of one machine share its home, so a slot is a lock on a file there. The kernel
-releases it when the process that holds it dies.
+The API processes of a machine share a home directory, so a slot is a lock on a file there. The
+kernel releases it when the process that holds it dies.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def ingest_slot(project: UUID | None = None) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _slot(directory: Path, name: str, count: int) -> AsyncIterator[None]:
-    """Hold one of ``count`` locks of this name."""
+    """Hold one of the ``count`` lock files ``NAME.0``, ``NAME.1`` … in a directory."""
     await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
     queues = _queues.setdefault(asyncio.get_running_loop(), {})
     async with queues.setdefault(f"{directory}/{name}/{count}", asyncio.Semaphore(count)):
@@ -63,7 +63,7 @@ async def _slot(directory: Path, name: str, count: int) -> AsyncIterator[None]:
 
 
 def _try_lock(directory: Path, name: str, count: int) -> int | None:
-    """Return the descriptor of a file that is now locked; None when all are taken."""
+    """Lock a free slot and return its file descriptor; None if all slots are taken."""
     for number in range(count):
         file = os.open(directory / f"{name}.{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -28,13 +28,13 @@ from aiplatform.server.datasets.errors import ExportFailed, MalformedFile
 from aiplatform.server.datasets.service.ingest import describe_exit, environment
 
 SEARCH_SECONDS = 1.5
-"""Seconds after which a search answers with the rows found so far."""
+"""Seconds after which a search returns the rows that it has found so far."""
 
 PAGE_BYTES = 4 << 20
 """Maximum bytes of a page; a page of long rows has fewer rows than asked for."""
 
 MAX_CACHED_FOOTERS = 32
-"""Number of Parquet footers in the cache; that of ten million rows takes 100 KiB."""
+"""Maximum number of cached Parquet footers; the footer of ten million rows takes 100 KiB."""
 
 MAX_FOOTER_BYTES = 4 << 20
 
@@ -101,8 +101,8 @@ def page_of_rows(
 def _footer_of(file: StoredFile, source: row_access.Source) -> pq.FileMetaData:
     """Return the footer of a version's rows from the cache, or read it.
 
-    Reading it takes as long as reading a page of rows: it lies in a part of its own, which must be
-    unpacked, and describes every row group.
+    Reading a footer takes as long as reading a page of rows: it is in a part of its own, which must
+    be decompressed, and it describes every row group.
     """
     with _footers_lock:
         footer = _footers.get(file.sha256)
@@ -198,7 +198,7 @@ async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
     requests. The child is killed when the reader stops.
 
     Raises:
-        ExportFailed: when the child fails; the answer is then incomplete.
+        ExportFailed: when the child fails; the response is then incomplete.
     """
     loop = asyncio.get_running_loop()
     async with _export_slots.setdefault(loop, asyncio.Semaphore(MAX_CONCURRENT_EXPORTS)):

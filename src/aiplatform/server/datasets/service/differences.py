@@ -1,4 +1,4 @@
-"""Differences between versions: a child process makes an index once, pages are read from it."""
+"""Differences between two versions: a child process builds an index, from which pages are read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ async def get_or_build(
     """Return the path of the index of two files; see :func:`get_or_build_index`.
 
     Raises:
-        MalformedFile: there is no such key column.
+        MalformedFile: the files have no column ``key``.
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
     """
     about = dumps([LAYOUT, before.sha256, after.sha256, key]).encode()
@@ -46,7 +46,7 @@ def page(
     limit: int,
     kinds: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int | None]:
-    """Return the summary, the entries from ``offset`` on, and the offset of the next page."""
+    """Return the summary, entries from ``offset`` on, and the next page's offset or None."""
     entries, following = diff.page(
         index,
         open_file(before) or local_rows(before),

@@ -1,4 +1,4 @@
-"""Rows that a finding of a report concerns: a child process makes an index once."""
+"""Rows that a finding of a quality report concerns; a child process builds an index of them."""
 
 from collections.abc import Sequence
 from pathlib import Path

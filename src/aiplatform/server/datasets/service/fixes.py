@@ -72,7 +72,7 @@ def request_fix(
 
 
 def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepared:
-    """Pin the inputs of a fix.
+    """Check a fix, and choose the exact versions of its inputs.
 
     Raises:
         MalformedFile, NotFound, ModelNotReady: see :func:`request_fix`.

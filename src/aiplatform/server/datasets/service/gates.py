@@ -27,7 +27,7 @@ from aiplatform.server.datasets.rules import (
 from aiplatform.server.projects.access import ProjectContext
 
 TYPO_SIMILARITY = 0.85
-"""Similarity (0 to 1) above which an unknown code counts as a typo of one of the platform's."""
+"""Similarity (0 to 1) above which an unknown code counts as a typo of a code of the platform."""
 
 
 def gate_of(session: Session, project_id: int) -> Gate:
@@ -71,8 +71,9 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 def _require_known(session: Session, finding: str) -> None:
     """Raise an error for a code that no check reports.
 
-    Checks of other distributions don't announce their codes, they only report them. So where such
-    checks exist, any code is accepted that is not an obvious typo of one of the platform's.
+    The checks of other Python distributions don't list their codes; the codes are only seen in
+    reports. So where such checks have run, every code is accepted that is not an obvious typo of a
+    code of the platform.
     """
     if is_platform_finding(finding) or reports.is_reported(session, finding):
         return

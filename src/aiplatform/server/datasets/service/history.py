@@ -1,4 +1,4 @@
-"""Changes to the tree of versions: tags, restoring an earlier version, deleting a leaf."""
+"""Changes to the tree of versions: tags, restoring an earlier version, deleting a version."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from aiplatform.server.projects.service import quotas
 
 
 def set_tag(session: Session, context: ProjectContext, uuid: UUID, name: str, version: str) -> None:
-    """Put a tag at a version, and remove it from where it was before.
+    """Set a tag to a version; a tag of this name that exists is moved.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -178,11 +178,11 @@ def restore(
 
 
 def delete_version(session: Session, context: ProjectContext, uuid: UUID, name: str) -> None:
-    """Delete a leaf that nothing depends on; if it is current, its parent becomes current.
+    """Delete a version that nothing depends on; if it is the current one, make its parent current.
 
     Raises:
         NotFound: when there is no such dataset or version.
-        VersionNotDeletable: when something depends on it.
+        VersionNotDeletable: when it has children or a tag, a task reads it, or it is the first.
     """
     dataset = queries.lock_dataset(session, context, uuid)
     found = queries.get_version(session, dataset, name)

@@ -1,4 +1,4 @@
-"""Imports, rows fetched by a task: queue one, and commit its output when it has succeeded.
+"""Imports of rows by a task: queue the task, and commit its output when it has succeeded.
 
 The task's process fetches and parses the rows. This module cuts its output into parts and stores
 them; they become a version in the transaction that ends the task. The permissions of the task's
@@ -44,7 +44,7 @@ UPLOAD_FILE = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
-    """Check that an import could be committed, as far as that is known before it runs.
+    """Check before an import runs that its result could be committed, as far as that is known.
 
     Raises:
         NameTaken, QuotaExceeded, ModelNotReady: see :func:`check_upload_allowed`.
@@ -81,11 +81,11 @@ def request_import(session: Session, context: ProjectContext, spec: DatasetImpor
 
 
 def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """Cut the output of a task into parts and store those that the version before does not have.
+    """Cut the output of a task into parts and store those that the previous version does not have.
 
     Raises:
-        Problem: the author may not commit any more, the rows can't be applied to the current
-            ones, or the disk is full.
+        Problem: the author may not commit any more, the rows can't be applied to the current ones,
+            or the disk is full.
     """
 
     def read_task(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:

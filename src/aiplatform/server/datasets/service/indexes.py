@@ -1,4 +1,4 @@
-"""Index files that child processes make once, and that are kept while they are in use."""
+"""Index files that child processes build once and that are kept while they are in use."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ async def get_or_build_index(
     make_input: Callable[[], dict[str, Any]],
     disconnected: WaitForDisconnect,
 ) -> Path:
-    """Return the path of the index ``name``; have ``module`` make it if it does not exist.
+    """Return the path of the index ``name``; let ``module`` build it if it does not exist.
 
     The index appears at its path only when it is complete, even if several processes make it at the
     same time or one of them fails. It is deleted when nobody has read it for a day.

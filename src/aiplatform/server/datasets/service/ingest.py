@@ -37,17 +37,17 @@ There are no settings among them, so no credentials of database, broker or store
 NO_SPACE = b"[Errno 28]"
 
 WaitForDisconnect = Callable[[], Awaitable[None]]
-"""An async function that returns when the client no longer waits for the answer."""
+"""Async function that returns when the client has stopped waiting for the response."""
 
 
 async def never_disconnected() -> None:
-    """Wait forever: for work that continues whether or not the client still waits."""
+    """Never return. Used for work that must continue when the client has disconnected."""
     await sleep_forever()
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A canonical Parquet file, and what was found in the file that it was made from."""
+    """A canonical Parquet file, and the facts that were found in its source file."""
 
     path: Path
     sha256: str
@@ -60,7 +60,7 @@ class Ingested:
 
     @property
     def quarantine(self) -> Path | None:
-        """The file with the rows that were set aside, if there are any."""
+        """The file with the rows that were set aside as unreadable; None if there are none."""
         aside = self.path.with_name(f"{self.path.name}.quarantine")
         return aside if self.found.get("quarantined") and aside.exists() else None
 
@@ -79,11 +79,11 @@ async def ingest(
     """Make the canonical Parquet file ``output`` from an uploaded file.
 
     The child is killed when this coroutine is cancelled or ``disconnected`` returns.
-    ``previous_types`` are the column types of the version before.
+    ``previous_types`` are the column types of the previous version.
 
     Raises:
         MalformedFile: the content does not match the format; the messages name the place.
-        UploadAborted: nobody waits for the answer any more.
+        UploadAborted: the client has disconnected.
         InsufficientStorage: the disk is full.
         IngestFailed: the child failed for a reason other than the file.
     """
@@ -102,7 +102,7 @@ async def ingest(
 def reading_arguments(reading: Reading) -> list[str]:
     """Return the arguments for the uploader's reading options and the limit for bad rows.
 
-    There are none for default options: the program then need not load the code that handles them.
+    For default options, the list is empty, so that the program need not load code for them.
     """
     if reading == Reading():
         return []
@@ -125,7 +125,7 @@ def limit_arguments() -> list[str]:
 async def run_row_program(
     command: list[str], scratch: Path, disconnected: WaitForDisconnect, project: UUID | None = None
 ) -> dict[str, Any]:
-    """Return the answer that a row program of :mod:`aiplatform.data` prints.
+    """Run a row program of :mod:`aiplatform.data`, and return the JSON object that it prints.
 
     The child is killed when this coroutine is cancelled or ``disconnected`` returns.
 
@@ -149,7 +149,7 @@ async def run_row_program(
 
 
 def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
-    """Return the Parquet file that an answer describes; all other facts go to ``found``."""
+    """Return the Parquet file that the child's output describes; other facts go to ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),
@@ -174,7 +174,7 @@ async def _run_in_slot(command: list[str], scratch: Path, project: UUID | None) 
 
 
 async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
-    """Run the child and return its answer."""
+    """Run the child, and return the JSON object that it prints."""
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=DEVNULL,
@@ -214,7 +214,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
 
 
 def describe_exit(code: int | None) -> str:
-    """Describe in words how a child ended."""
+    """Describe an exit code of the child in words."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"

@@ -26,7 +26,7 @@ from aiplatform.server.projects.access import ProjectContext
 
 @dataclass(frozen=True, slots=True)
 class ReusableFiles:
-    """The files of the version before, whose parts can be reused."""
+    """The files of the previous version, whose parts can be reused."""
 
     rows: StoredFile | None = None
     upload: StoredFile | None = None
@@ -48,9 +48,9 @@ def reusable_files(context: ProjectContext, dataset: UUID | None) -> ReusableFil
 def previous_column_types(
     context: ProjectContext, dataset: UUID | None, parent: str | None
 ) -> PreviousColumnTypes | None:
-    """Return the types of the columns of a version, by default the current one.
+    """Return the column types of a version, by default the current one.
 
-    None if there is no such version: the commit decides whether that is an error.
+    The result is None if there is no such version; the commit decides whether that is an error.
     """
     if dataset is None:
         return None
@@ -62,7 +62,7 @@ def previous_column_types(
 def column_types_of(
     session: Session, dataset: Dataset, parent: str | None
 ) -> PreviousColumnTypes | None:
-    """Return the types of the columns of a version; see :func:`previous_column_types`."""
+    """Return the column types of a version; see :func:`previous_column_types`."""
     try:
         version = queries.get_version(session, dataset, parent or dataset.version)
     except NotFound:
@@ -95,7 +95,7 @@ def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
 def pack_upload(
     rows: Ingested, raw: Spooled | None, filename: str | None, before: ReusableFiles
 ) -> dict[str, Packed]:
-    """Return the parts of rows, uploaded bytes and rows that were set aside, by path."""
+    """Return the parts of the rows, of the uploaded file and of the unreadable rows, by path."""
     with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:
         uploaded = None
         if raw is not None:

@@ -38,7 +38,7 @@ DATASET = "dataset"
 BASE_MODEL = "base_model"
 
 MAX_LENGTH = 512
-"""Default length in tokens beyond which a row is reported as too long."""
+"""Default of the length in tokens beyond which a row is reported as too long."""
 
 
 def dataset_input(dataset: Dataset, version: DatasetVersion, role: str) -> InputRef:
@@ -65,7 +65,7 @@ def pinned_input(
 
 
 def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Prepared:
-    """Pin the version to report on, the data to compare with, and the model that counts tokens.
+    """Choose the exact versions to report on and to compare with, and the tokenizer's model.
 
     Raises:
         NotFound: for a dataset, version or model that the project may not use.
@@ -83,7 +83,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
 def tokenizer_inputs(
     session: Session, context: ProjectContext, base_model: UUID | None
 ) -> list[InputRef]:
-    """Return the task input for the model whose tokenizer counts, if one was named.
+    """Return the task input for the model whose tokenizer counts; empty if none was named.
 
     Raises:
         NotFound, ModelNotReady: see :func:`base_models.usable_base_model`.
@@ -156,7 +156,7 @@ def compare_with_held_out(
     base_model: UUID | None,
     max_length: int,
 ) -> None:
-    """Queue a report that compares a dataset with held-out data, unless there is one.
+    """Queue a report that compares a dataset with held-out data, unless such a report exists.
 
     Raises:
         NotFound, ModelNotReady: see :func:`prepare`.
@@ -200,7 +200,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the report and notify its author, unless the dataset was deleted meanwhile."""
+    """Store the report and notify the task's author, unless the dataset was deleted meanwhile."""
     version_id = _version_id(session, task)
     version = None if version_id is None else session.get(DatasetVersion, version_id)
     if version is None or version.dataset_id is None:
@@ -293,7 +293,7 @@ def _store_report(
 
 
 def _version_id(session: Session, task: Task) -> int | None:
-    """Return the version that the task reads; None once its dataset is deleted or in the bin."""
+    """Return the version that the task reads; None if its dataset is deleted or in the bin."""
     return session.scalar(
         select(DatasetVersion.id)
         .join(TaskInput, TaskInput.dataset_version_id == DatasetVersion.id)

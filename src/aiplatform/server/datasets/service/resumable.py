@@ -1,8 +1,8 @@
-"""Resumable uploads: the row describes the upload, the file in the spool has what has arrived.
+"""Resumable uploads: a database row describes each, and a file collects its bytes.
 
-The size of the file is the offset. A piece is on disk before it is confirmed, so a crash of the
-server loses nothing that was confirmed. The writer holds a lock on the file. A file that nobody
-wrote to for a day is deleted with other old files of the spool.
+The file is in the spool directory; its size is the upload's offset. A piece is on disk before it is
+confirmed, so a crash of the server loses nothing that was confirmed. The writer holds a lock on the
+file. A file that nobody wrote to for a day is deleted with other old files of the spool.
 """
 
 import base64
@@ -46,7 +46,10 @@ from aiplatform.server.datasets.service.uploads import Target, UploadParameters,
 from aiplatform.server.projects.access import ProjectContext
 
 LIFETIME = timedelta(days=1)
-"""Time that an upload lives after its last piece; the spool deletes files of the same age."""
+"""Time from the last piece of an upload until it expires.
+
+The spool deletes files of the same age.
+"""
 
 ALGORITHMS = ("sha1", "sha256")
 
@@ -129,7 +132,7 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
 
 
 def is_available(upload: DatasetUpload) -> bool:
-    """Return True if the upload has ended, or its bytes are still there to continue with."""
+    """Return True if the upload has ended, or its bytes still exist, so that it can continue."""
     return upload.status != "receiving" or file_of(upload.uuid).exists()
 
 
@@ -165,7 +168,7 @@ def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:
 def record_end(
     session: Session, context: ProjectContext, uuid: UUID, status: str, result: dict[str, Any]
 ) -> None:
-    """Record the end of an upload; the result can be read for another :data:`LIFETIME`.
+    """Record the end of an upload; its result can be read for :data:`LIFETIME` after that.
 
     Raises:
         UploadLocked: another request has ended it already.
@@ -230,7 +233,7 @@ async def finish(
 
 
 def _link_complete(path: Path, linked: Path, length: int) -> Spooled:
-    """Give a complete file a second name, which stays if the upload is abandoned meanwhile."""
+    """Create a hard link to a complete file, which stays if the upload is abandoned meanwhile."""
     with disk_space_required():
         os.link(path, linked)
     sha256, size = hash_file(linked)
@@ -257,7 +260,7 @@ def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
 
 
 def extend(session: Session, upload: DatasetUpload) -> None:
-    """Extend the life of an upload to a day from now."""
+    """Set the time of the upload's expiry to :data:`LIFETIME` from now."""
     upload.expires_at = session.scalars(select(func.clock_timestamp())).one() + LIFETIME
 
 
@@ -267,7 +270,7 @@ def file_of(uuid: UUID) -> Path:
 
 
 def offset_of(upload: DatasetUpload) -> int:
-    """Return the number of bytes that have arrived."""
+    """Return the number of bytes that have arrived: all of them, if the upload has ended."""
     if upload.status != "receiving":
         return upload.length
     try:
@@ -282,7 +285,7 @@ def open_locked(uuid: UUID) -> Iterator[int]:
 
     Raises:
         UploadLocked: when another request writes to it.
-        UploadExpired: when it is gone.
+        UploadExpired: when the file was deleted.
     """
     try:
         descriptor = os.open(file_of(uuid), os.O_RDWR)

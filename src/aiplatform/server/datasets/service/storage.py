@@ -22,7 +22,9 @@ from aiplatform.server.projects.access import ProjectContext
 
 
 def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -> VersionParts:
-    """Return the parts of a version's canonical Parquet file; a file stored whole is one part.
+    """Return the parts of a version's canonical Parquet file.
+
+    A file that was stored whole is a single part.
 
     Raises:
         NotFound: when there is no such dataset or version.

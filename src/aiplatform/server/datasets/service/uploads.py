@@ -1,7 +1,7 @@
 """The upload of a file, from its bytes on disk to the version made from it.
 
 A plain upload, a resumable one and an import all come here. They differ in how the bytes arrive,
-and in what belongs to the transaction of the commit.
+and in what else the transaction of the commit does.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UploadParameters:
-    """The properties of a file that its sender states. ``digest`` is its SHA-256 in hexadecimal."""
+    """The properties of a file that its uploader states. ``digest`` is a hexadecimal SHA-256."""
 
     filename: str | None = None
     format: DataFormat | None = None
@@ -55,10 +55,10 @@ class UploadParameters:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an upload goes: a new dataset called ``name``, or a new version of ``dataset``.
+    """The target of an upload: a new dataset called ``name``, or a new version of ``dataset``.
 
-    ``mode`` says what the rows of the file do to those of the version ``parent``, by default the
-    current one; ``key`` is the column that some modes match.
+    ``mode`` says how the rows of the file change those of the version ``parent``, by default the
+    current one. ``key`` is the column by which some modes match rows.
 
     Raises:
         KeyColumnRequired: for a mode that matches rows, without a key.
@@ -91,7 +91,7 @@ class Target:
         return do
 
     def apply(self, upload: Upload, rows: TransformedRows) -> Upload:
-        """Return an upload with the rows that :meth:`operation` resulted in."""
+        """Return the upload with the rows that :meth:`operation` resulted in."""
         key = {} if self.key is None else {"key": self.key}
         return with_transformed_rows(upload, rows, {"operation": self.mode, **rows.made_by, **key})
 
@@ -114,7 +114,7 @@ async def take_upload(
         parameters: what the sender says about the file.
         spooled: the file.
         prefix: beginning of the names of all files; the caller deletes them.
-        disconnected: returns when nobody waits for the answer any more.
+        disconnected: returns when the client has disconnected.
         finish: called with the dataset in the transaction of the commit.
 
     Raises:
@@ -169,7 +169,7 @@ def packed_upload(
     ingested: Ingested,
     spooled: Spooled | None,
 ) -> Upload:
-    """Return a parsed file, cut into parts; parts that the current version has are not repeated."""
+    """Return a parsed file, cut into parts; parts that the current version has are reused."""
     filename = None if spooled is None else safe_filename(parameters.filename or "")
     with disk_space_required():
         before = reusable_files(context, target.dataset)

@@ -1,9 +1,9 @@
-"""Runs one attempt on a worker: prepares its files, supervises its child, stores its output.
+"""Execution of one attempt on a worker: preparation of its files, supervision, stored output.
 
 ``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
 ``layout`` prepares the child's files and secrets; ``process`` is the child with its pipes.
-``writers`` store its log and other output, ``sampling`` measures its use of the machine, and
-``spares`` starts a child ahead of its attempt.
+``writers`` store its log and other output. ``sampling`` measures its resource usage. ``spares``
+starts a child process before an attempt needs it.
 """
 
 from aiplatform.server.execution.runner.attempt import run_attempt

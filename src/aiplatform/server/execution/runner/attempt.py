@@ -1,4 +1,4 @@
-"""Supervises one attempt from claim to outcome, on a thread of the worker, and traces it."""
+"""Supervision and tracing of one attempt, from claim to outcome, on a thread of the worker."""
 
 import queue
 import shutil
@@ -71,7 +71,7 @@ from aiplatform.server.queue.service.kinds import Outcome, kind_of
 def attempt_span(claim: Claim) -> Iterator[None]:
     """Make the attempt the current span, in the trace of the request that submitted the task.
 
-    If the database is away, the trace has no parent; the attempt runs all the same.
+    If the database is unreachable, the span has no parent; the attempt runs all the same.
     """
     if not tracing.is_on():
         yield
@@ -115,7 +115,7 @@ class Phases:
         self._current: Any = None
 
     def begin(self, phase: Phase) -> None:
-        """Begin the span of a phase, and end the last one."""
+        """Begin the span of a phase, and end that of the phase before."""
         self.end(phase.time)
         self._current = tracing.begin(phase.name, phase.time)
 
@@ -140,7 +140,7 @@ def run_attempt(claim: Claim) -> None:
 
 
 class Attempt:
-    """The state of one attempt on this worker."""
+    """One attempt on this worker, with its child, files, log and outcome."""
 
     renew = staticmethod(attempts.renew)
 
@@ -299,9 +299,9 @@ class Attempt:
 
     @staticmethod
     def _drain(child: Child) -> list[Item]:
-        """Return the messages that arrived.
+        """Return the messages that arrive within ``FLUSH_SECONDS``.
 
-        They are collected for a moment, so that many small ones share a transaction.
+        They are collected, so that many small messages are stored in one transaction.
         """
         items: list[Item] = []
         deadline = time.monotonic() + FLUSH_SECONDS
@@ -373,7 +373,10 @@ class Attempt:
         return {"pid": hello.pid, "protocol": hello.protocol, **node, **warm}
 
     def _estimated(self, progress: Progress) -> Progress:
-        """Set the time left, estimated from past progress, or at first by the runtime itself."""
+        """Return the report with the seconds left, estimated from past progress.
+
+        While too little progress is known, the runtime's own estimate stays.
+        """
         self.estimate.add(time.monotonic(), progress.value)
         left = self.estimate.seconds_left()
         if left is None:

@@ -1,7 +1,7 @@
-"""Prepares what the child of an attempt finds: its directory, inputs, checkpoint and secrets.
+"""Preparation of an attempt's child: its directory, inputs, checkpoint, secrets and addresses.
 
-The directory has room for its output. Here are also the addresses at which a child listens, to
-serve requests or to train with other nodes, and the masking of secrets in its output.
+A child listens at an address to serve requests, or to train with other nodes. This module also
+masks secrets in the child's output.
 """
 
 import secrets
@@ -34,10 +34,10 @@ from aiplatform.server.telemetry.service import prometheus
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the database says about an attempt, read in one transaction when it starts.
+    """The data that an attempt needs from the database, read in one transaction when it starts.
 
-    ``seq`` and ``tail`` are the last number and the end of the log so far; ``saved`` are the files
-    of the checkpoint at step ``resumes``.
+    ``seq`` is the number of the last log chunk so far, and ``tail`` the end of the log's text.
+    ``saved`` are the files of the newest checkpoint, and ``resumes`` its step; None without one.
     """
 
     spec: dict[str, Any]
@@ -89,9 +89,9 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """Return the ranks of the job, see :meth:`TaskKind.processes`.
+    """Return how the job is divided into ranks (its processes), see :meth:`TaskKind.processes`.
 
-    Returns None if one process runs the whole job. DeepSpeed needs ranks even then.
+    Returns None if one process runs the whole job, except with DeepSpeed, which always needs ranks.
     """
     processes = kind_of(claim.task_type).processes(spec, len(claim.devices))
     if processes is None:
@@ -116,7 +116,7 @@ def make_directory(directory: Path) -> None:
     """Create the attempt's directory, empty.
 
     Raises:
-        OSError: when the disk refuses it.
+        OSError: when it can't be created.
     """
     shutil.rmtree(directory, ignore_errors=True)
     for name in ("inputs", "output", "checkpoints"):
@@ -127,7 +127,7 @@ def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
     """Copy the inputs of the attempt into its directory; return their paths by role.
 
     Raises:
-        OSError: when the disk refuses them or the store can't be read.
+        OSError: when the files can't be written or the store can't be read.
     """
     paths: dict[str, str] = {}
     for role, file in plan.inputs.single.items():
@@ -146,7 +146,7 @@ def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
     """Copy the newest checkpoint; return its directory, or None if there is no checkpoint.
 
     Raises:
-        OSError: when the disk refuses it or the store can't be read.
+        OSError: when the files can't be written or the store can't be read.
     """
     if plan.resumes is None:
         return None
@@ -162,10 +162,12 @@ MASK = "[secret]"
 
 
 def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
-    """Return the values by environment variable, for this start of the task.
+    """Return the values of the secrets that the task names, by environment variable.
 
     Raises:
-        NoSuchSecret, KeyFileUnusable, SecretUnreadable: the task can't be started.
+        NoSuchSecret: when a secret was deleted.
+        KeyFileUnusable: when the key file of this machine is missing or invalid.
+        SecretUnreadable: when none of its keys decrypts a secret.
     """
     wanted = (task.config or {}).get("secrets") or {}
     if not wanted:
@@ -182,7 +184,7 @@ def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
 
 
 def mask_secrets(item: Item, secrets: dict[str, str]) -> Item:
-    """Replace the values of secrets in a message or log chunk of the child."""
+    """Replace the values of secrets in a message or log chunk of the child; return it."""
     values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
     if not values:
         return item
@@ -210,7 +212,10 @@ def _mask(content: Any, values: list[str]) -> Any:
 
 
 def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
-    """Return a socket for this attempt, or this machine's address if the API runs elsewhere."""
+    """Return the address at which the attempt's server listens, with a new token.
+
+    It is a Unix socket, or the setting ``advertise_host`` if the API runs on another machine.
+    """
     token = secrets.token_urlsafe(32)
     host = settings.advertise_host
     if host is not None:
@@ -230,8 +235,8 @@ def node_address(settings: Settings) -> str:
 def outbound_address() -> str:
     """Return this machine's address for outgoing connections, or the loopback address.
 
-    This sends nothing. Resolving the host's own name often gives an address that only the host
-    itself can reach.
+    Nothing is sent. The address is not taken from the host's name, because that often resolves to
+    an address that only the host itself can reach.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -243,7 +248,7 @@ def outbound_address() -> str:
 
 
 def free_port(address: str) -> int:
-    """Return a port of the address on which nobody listens at this moment."""
+    """Return a port of the address on which no process listens at this moment."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as listener:
         listener.bind((address, 0))

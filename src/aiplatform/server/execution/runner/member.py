@@ -1,7 +1,7 @@
 """A node other than 0 of an attempt on several nodes: it runs its ranks and reports their end.
 
-It reads from the rows of the attempt what it may do. When the attempt ends, the node's row is
-deleted, and its child is ended like that of any lost lease.
+It reads the state of the attempt from the database. When the attempt ends, the node's row is
+deleted, and the node's child is ended as after any loss of a lease.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_node(claim: Claim) -> None:
-    """Run a node of a task that another worker holds, until the node or the attempt ends."""
+    """Run a node of an attempt whose lease another worker holds, until the node or attempt ends."""
     with structlog.contextvars.bound_contextvars(
         task=str(claim.task_uuid), attempt=claim.attempt, node=claim.node
     ):
@@ -76,7 +76,7 @@ class NodeAttempt(Attempt):
         self._conclude(code)
 
     def _wait_until(self, *states: str) -> View | None:
-        """Wait until the attempt is in one of the states; return None if this worker stops."""
+        """Wait until the node group is in one of the states; return None if this worker stops."""
         while not processes.stopping.is_set():
             view: View = self.write(lambda s: nodes.read_view(s, self.claim))
             if view.state in states:
@@ -119,7 +119,7 @@ class NodeAttempt(Attempt):
                 )
 
     def _announce_leaving(self) -> None:
-        """Keep the node's row until node 0 has ended the attempt because of it."""
+        """Tell node 0 that this worker stops; wait up to the grace period for the attempt's end."""
         self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         self.lost.wait(self.settings.cancel_grace_seconds)
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.5
 CAUSE_SECONDS = 10.0
-"""Seconds for which node 0 waits for the other nodes at the end.
+"""Seconds for which node 0 waits for the other nodes at the end of an attempt.
 
-A node that only lost contact waits this long for a node that knows the cause. A node that is done
-waits this long for the others.
+If node 0's job has completed, it waits for the others to complete. If it failed only because it
+lost contact to another node, it waits for the report of the node that knows the cause.
 """
 
 
@@ -40,11 +40,11 @@ class NodeGroup:
         self.leaving: str | None = None
 
     def gather(self) -> bool:
-        """Wait until all nodes are there. Return False if the attempt ended before.
+        """Wait until all nodes have joined. Return False if the attempt ended before that.
 
-        If some are still missing after ``gather_seconds``, the attempt gives back what it holds.
-        Otherwise two tasks that each hold half of what they need would wait for each other for
-        ever. Both try again, after waits of random length.
+        If nodes are still missing after ``gather_seconds``, the attempt releases its resources, and
+        the task is requeued with a random delay. Otherwise two tasks that each hold half of their
+        nodes would wait for each other for ever.
         """
         deadline = time.monotonic() + self.attempt.settings.gather_seconds
         while True:
@@ -66,9 +66,9 @@ class NodeGroup:
         )
 
     def rendezvous(self, job: Job) -> Job | None:
-        """Wait until all nodes are ready, and add the address where they meet to the job.
+        """Wait until all nodes are ready; return the job with the address at which they connect.
 
-        Returns None if the attempt ended before.
+        Returns None if the attempt ended before that.
         """
         while True:
             view = self._read_view()
@@ -84,7 +84,7 @@ class NodeGroup:
         return job.model_copy(update={"ranks": job.ranks.model_copy(update={"endpoint": endpoint})})
 
     def watch(self) -> None:
-        """Read the states of the other nodes during the attempt; stop if one leaves or fails."""
+        """Read the states of the other nodes; stop this node's child if one leaves or fails."""
         self._note_states(self._read_view())
         child = self.attempt.child
         if self.leaving is not None:
@@ -121,7 +121,7 @@ class NodeGroup:
         return False
 
     def _wait_for_others(self) -> None:
-        """Wait, after the work is done, until the other nodes have sent their last output."""
+        """Wait after this node's job has completed until the other nodes have left the attempt."""
         deadline = time.monotonic() + CAUSE_SECONDS
         while time.monotonic() < deadline and self._read_view().members:
             self._pause()

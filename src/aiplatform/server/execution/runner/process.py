@@ -40,14 +40,17 @@ from aiplatform.server.execution.service.attempts import Chunk
 log = structlog.get_logger(__name__)
 RUNTIME = [sys.executable, "-m", "aiplatform.runtime"]
 QUEUE_ITEMS = 2000
-"""Number of messages that the child may be ahead of the database; then it has to wait."""
+"""Number of the child's messages that may wait to be stored; beyond that, the child is blocked."""
 
 LOG_READ_BYTES = 64 * 1024
 SILENCE_SECONDS = 10.0
-"""Seconds of silence after which pipes of an ended child that somebody keeps open are given up."""
+"""Seconds without output after which the pipes of an ended child are no longer read.
+
+Another process may keep them open.
+"""
 
 KILL_SECONDS = 5.0
-"""Seconds until killed processes must be gone; the runtime has waited for them before."""
+"""Seconds within which killed processes must have ended; the runtime has waited before that."""
 
 SPARE = "spare-"
 """Prefix of the home directories of spares."""
@@ -64,7 +67,7 @@ def stop_everything() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A message of the child that is not valid in the protocol."""
+    """An invalid message of the child; ``reason`` says what is wrong."""
 
     reason: str
 
@@ -127,7 +130,10 @@ def child_environment(
 
 
 def count_whole_characters(data: bytes) -> int:
-    """Return how many bytes of ``data`` are whole UTF-8 characters; all if it is not UTF-8."""
+    """Return the length of ``data`` in bytes without an incomplete UTF-8 character at its end.
+
+    If the data is not UTF-8, this is its whole length.
+    """
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte < 0x80:
@@ -139,12 +145,15 @@ def count_whole_characters(data: bytes) -> int:
 
 
 def fits_pipe(message: ControlMessage) -> bool:
-    """Return True if the message fits into the pipe of any system, so that writing never blocks."""
+    """Return True if the message fits into the buffer of any system's pipe.
+
+    Then writing it does not block.
+    """
     return len(encode(message)) <= 16 * 1024
 
 
 def record(directory: Path, child: "Child") -> None:
-    """Write the ids of child and worker to a file, for a worker that starts after a crash."""
+    """Write the process ids of child and worker to a file for :func:`jobs.end_leftovers`."""
     (directory / "launcher.pid").write_text(f"{child.pid} {os.getpid()}")
 
 
@@ -213,7 +222,7 @@ class Child:
         return self.process.pid
 
     def send(self, message: ControlMessage) -> None:
-        """Send a control message. Nothing happens if the child has ended or doesn't read."""
+        """Send a control message; drop it if the child has ended or doesn't read."""
         with self._control_lock:
             if self._control < 0:
                 return
@@ -223,7 +232,7 @@ class Child:
                 log.warning("child does not read control messages", error=str(error))
 
     def begin(self, begin: Begin, within: float) -> bool:
-        """Give a spare its job. Return False if it did not say hello within ``within`` seconds.
+        """Give a spare its job. Return False if it did not confirm within ``within`` seconds.
 
         After False, the spare may still start the job, so close it before you give the job to
         another child.
@@ -243,8 +252,8 @@ class Child:
     def gone(self) -> bool:
         """True if the child has ended and its pipes are read to their ends.
 
-        If a process that can't be ended keeps the pipes open, they count as read once they are
-        silent.
+        A process that can't be ended may keep the pipes open. They then count as read after
+        ``SILENCE_SECONDS`` without output.
         """
         if self.process.poll() is None:
             return False
@@ -257,7 +266,7 @@ class Child:
         return now - self._silent_since > SILENCE_SECONDS
 
     def abandon(self) -> None:
-        """Close the control pipe: the launcher kills the child's process group at once."""
+        """Close the control pipe. The launcher then kills the child's process group at once."""
         with self._control_lock:
             if self._control >= 0:
                 os.close(self._control)
@@ -332,8 +341,9 @@ def explain_exit(code: int, last_lines: Iterable[str]) -> str:
 def kill_leftovers(directory: Path) -> list[int]:
     """Kill the processes that an attempt's script has left; return the process ids that remain.
 
-    They can be told from other processes only if the script had a user of its own; then there is a
-    note in the attempt's directory. Usually the runtime has killed them already, however it ended.
+    The processes are found by their user. This is only possible if the script ran as a separate
+    user; a file in the attempt's directory then names that user. Usually the runtime has killed the
+    processes already.
     """
     try:
         uid = int((directory / SCRIPT_USER_FILE).read_text())

@@ -1,8 +1,8 @@
 """A thread that measures every attempt of this worker and its machine once per second.
 
-Processes are listed once for all attempts. Samples are collected in blocks of a minute. The last
-block is written every few seconds while it grows, so curves are live and the table has one row per
-minute.
+Processes are listed once for all attempts. Samples are collected in blocks of a minute, and each
+block is one row of a table. While the newest block grows, its row is updated every few seconds, so
+curves are live.
 """
 
 import threading
@@ -26,7 +26,9 @@ from aiplatform.server.telemetry.service import telemetry
 from aiplatform.server.telemetry.service.telemetry import BLOCK_SAMPLES, Block
 
 SLOWED_DOWN = 0x08 | 0x20 | 0x40 | 0x80
-"""Reasons for lower clocks that count as throttling: hardware slowdown, heat and the power brake.
+"""Bit mask of NVML's reasons for lower clocks that count as throttling.
+
+These are hardware slowdown, heat and the power brake.
 
 A power cap that is set on purpose does not count.
 """
@@ -116,11 +118,14 @@ FLUSH_SECONDS = 5.0
 MIB = 1 << 20
 MB = 1e6
 KEPT_BLOCKS = 30
-"""Number of blocks that are kept while the database is away: half an hour."""
+"""Number of blocks that are kept while the database is unreachable: half an hour."""
 
 
 class Series:
-    """The blocks of one attempt or machine that are not written yet; the last one still grows."""
+    """The blocks of samples of one attempt or machine that are not completely stored yet.
+
+    New samples are added to the last block.
+    """
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
@@ -137,7 +142,7 @@ class Series:
         last.add(values)
 
     def written(self, blocks: Iterable[Block]) -> None:
-        """Drop the blocks that were written, except for the one that still grows."""
+        """Drop the blocks that were written, except for the one that gets new samples."""
         done = {id(block) for block in blocks if len(block) >= BLOCK_SAMPLES}
         growing = self.blocks[-1] if self.blocks else None
         self.blocks = [b for b in self.blocks if b is growing and id(b) not in done]
@@ -145,7 +150,10 @@ class Series:
 
 @dataclass(eq=False)
 class Watched:
-    """An attempt that is measured. ``pid`` is its launcher's, once it has been started."""
+    """An attempt that is measured.
+
+    ``pid`` is the process id of its launcher; None until the launcher has been started.
+    """
 
     claim: Claim
     watch: Watch
@@ -224,7 +232,7 @@ class Sampler:
                 log.warning("could not measure", error=str(error)[:200])
 
     def sample(self) -> None:
-        """Measure everything once."""
+        """Measure the machine and all attempts once."""
         moment, now = time.time(), self.clock()
         machine = self._measure_machine(now)
         self.latest = machine

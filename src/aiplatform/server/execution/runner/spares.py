@@ -1,8 +1,8 @@
-"""The spare of a worker: a runtime that is started ahead, so that no task waits for imports.
+"""The spare of a worker: a runtime that has imported torch before a task needs it.
 
-A spare is a child with a launcher and a deadline, but it belongs to no attempt, and no row knows
-it. It gets one job and is that attempt's child from then on. If anything is wrong with it before,
-the attempt starts a child of its own.
+A spare is a child process with a launcher and a deadline, like that of an attempt. But it belongs
+to no attempt and is not recorded in the database. It gets one job, and is the child of that job's
+attempt from then on. If the spare fails before that, the attempt starts a child of its own.
 """
 
 import importlib.util
@@ -29,7 +29,10 @@ log = structlog.get_logger(__name__)
 NEEDED = ("torch", "transformers", "peft", "trl")
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 5.0
-"""Seconds after a worker or task has started in which no spare is made, to leave it the CPU."""
+"""Seconds after the start of the worker or of a task in which no spare is started.
+
+The new process then has the CPU to itself.
+"""
 
 HELLO_SECONDS = 10.0
 """Seconds within which a spare must accept its job; normally it takes a millisecond."""
@@ -38,13 +41,16 @@ RETRY_SECONDS = 60.0
 """Seconds to wait after a spare failed; doubled with each further failure, up to an hour."""
 
 ENOUGH_MB = 3072
-"""Available memory in MiB needed to make a spare: it takes about 600, the next task needs more."""
+"""Least available memory in MiB to start a spare. It takes about 600; the next task needs more."""
 
 SCARCE_MB = 1536
-"""Available memory below which a spare is ended. Ending one frees too little to make another."""
+"""Available memory in MiB below which a spare is ended.
+
+It is so much lower than ``ENOUGH_MB`` that ending a spare does not free enough to start another.
+"""
 
 IDLE_SECONDS = 600.0
-"""Time after which a spare is ended if no task could have used it."""
+"""Seconds without a task that could have used a spare, after which the spare is ended."""
 
 MIB = 1 << 20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -53,7 +59,7 @@ Mode = Literal["auto", "on", "off"]
 
 
 def should_make(mode: Mode, available_mb: float, unused_seconds: float) -> bool:
-    """Return True if a worker without a spare should make one."""
+    """Return True if a worker without a spare should start one."""
     if mode != "auto":
         return mode == "on"
     return available_mb >= ENOUGH_MB and unused_seconds < IDLE_SECONDS
@@ -86,7 +92,10 @@ def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
 
 
 def _left(group: Path) -> float:
-    """Return the bytes below the group's limit, infinity without one. File caches count as free."""
+    """Return the free memory of a control group in bytes; infinity if it has no limit.
+
+    File caches count as free.
+    """
     try:
         limit = int((group / "memory.max").read_text())
         used = int((group / "memory.current").read_text())
@@ -98,14 +107,14 @@ def _left(group: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A spare that is importing or ready. ``directory`` is its home."""
+    """A spare that is importing or ready. ``directory`` is its home directory."""
 
     child: Child
     directory: Path
 
 
 class Spares:
-    """The spare of this worker, with a thread that makes, renews and ends it."""
+    """The keeper of this worker's spare: a thread that starts, renews and ends it."""
 
     def __init__(
         self,
@@ -129,14 +138,14 @@ class Spares:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start to keep a spare, if the settings allow it and the packages are installed."""
+        """Start the thread, if the settings allow spares and the packages are installed."""
         if self.settings.warm_runtime == "off" or not all(map(importlib.util.find_spec, NEEDED)):
             return
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the spare, if there is one, and make no other."""
+        """End the spare, if there is one, and start no other."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -165,10 +174,10 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """Return the spare as the job's child, or None if the job must start its own.
+        """Give the job to the spare and return it, or None if the job must start a child.
 
-        A job that has the worker to itself starts its own: its threads need not wait passively, but
-        those of a spare do.
+        A job that has the whole worker starts its own child. Its OpenMP threads may wait actively,
+        but those of a spare wait passively (``rules.PASSIVE``).
         """
         shares = PASSIVE.items() <= begin.environment.items()
         if not shares or not self.suits(job, devices):
@@ -200,10 +209,10 @@ class Spares:
             _end(spare)
 
     def maintain(self) -> None:
-        """Renew the spare, end it, or make one, whichever is due.
+        """Renew the spare's deadline, end the spare, or start one, whichever is due.
 
         Raises:
-            OSError: when none can be started.
+            OSError: when a spare can't be started.
         """
         now, mode = self.clock(), self.settings.warm_runtime
         unused = now - self._wanted
@@ -264,7 +273,7 @@ _spares: Spares | None = None
 
 
 def keep_spares(settings: Settings, *, gpus: bool) -> Spares:
-    """Keep a spare in this process, for all attempts that it runs."""
+    """Start to keep a spare for the attempts of this process."""
     global _spares  # noqa: PLW0603  (one worker per process)
     _spares = Spares(settings, gpus=gpus)
     _spares.start()
@@ -278,7 +287,7 @@ def from_spare(
     environment: Mapping[str, str],
     deadline_seconds: float,
 ) -> Child | None:
-    """Return the spare as the job's child, or None if the job must start its own."""
+    """Give the job to this process's spare; return it, or None if the job must start a child."""
     if _spares is None:
         return None
     begin = Begin(job=str(job_file), directory=str(job_file.parent), environment=dict(environment))

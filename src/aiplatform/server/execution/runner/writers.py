@@ -1,8 +1,8 @@
 """Writers of an attempt: its transactions, its files, and its log.
 
-The log has a rate limit. Up to the rate, lines become rows. Lines beyond it go to a compressed
-file, a *segment*, which becomes a blob; one row takes their place, and downloads and searches read
-the blob. So a child that prints without end costs the database a row every few seconds.
+The log has a rate limit. Up to the limit, lines become rows. Lines beyond it go to a compressed
+file, a *segment*, which becomes a blob. One row takes their place; downloads and searches read the
+blob. So a child that prints without end adds only one row every few seconds.
 """
 
 import json
@@ -36,7 +36,7 @@ DATABASE_RETRY_SECONDS = 0.5
 
 
 class AttemptWriter:
-    """A function that runs transactions of an attempt, and stores its files.
+    """A callable object that runs transactions of an attempt, and stores the attempt's files.
 
     ``lost`` is set when the attempt has lost its lease.
     """
@@ -45,7 +45,7 @@ class AttemptWriter:
         self.lost = lost
 
     def __call__(self, action: Any) -> Any:
-        """Run ``action`` in a transaction. If the database is away, wait and try again.
+        """Run ``action`` in a transaction. If the database is unreachable, wait and try again.
 
         Raises:
             LostLease: when the attempt loses its lease meanwhile.
@@ -89,13 +89,13 @@ SEGMENT_BYTES = 64 << 20
 """Largest size of the text in one segment, before compression."""
 
 SHOWN_BYTES = 16_384
-"""Bytes at the end of a flood that become rows all the same: they may show why it ended."""
+"""Bytes at the end of a segment that become rows all the same: they may show why output ended."""
 
 CALM_SECONDS = 2.0
-"""Seconds for which the rate must be kept before a flood counts as over."""
+"""Seconds for which the output must stay within the rate limit before lines become rows again."""
 
 TAIL_SECONDS = 5.0
-"""Largest age in seconds of the end of the log in the task's row."""
+"""Seconds after which the copy of the log's end in the task's row is updated."""
 
 
 def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
@@ -115,7 +115,7 @@ def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
 
 
 class Segment:
-    """A compressed file with the output beyond the rate.
+    """A compressed file with the output beyond the rate limit.
 
     Each chunk is stored as a line of JSON (stream, time, bytes), followed by that many bytes of
     text.
@@ -162,7 +162,7 @@ class RateLimiter:
         self.overflow = overflow
         self.clock = clock
         self.flooded = False
-        """True if the rate was ever exceeded."""
+        """True if the output ever exceeded the rate limit."""
         self._allowance = burst
         self._refilled_at = clock()
         self._parsers: dict[LogStream, Parser] = {}
@@ -179,11 +179,11 @@ class RateLimiter:
 
     @property
     def flooding(self) -> bool:
-        """True if lines go to a segment at this moment."""
+        """True if lines are written to a segment at this moment."""
         return self._segment is not None
 
     def take(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Return the chunks that become rows, in order."""
+        """Accept the child's output; return the chunks that become rows, in order."""
         now = self.clock()
         self._allowance = min(self.burst, self._allowance + self.rate * (now - self._refilled_at))
         self._refilled_at = now
@@ -204,7 +204,7 @@ class RateLimiter:
         return kept
 
     def finish(self) -> list[Chunk]:
-        """Return what is still held back when the child has ended."""
+        """Close the open segment when the child has ended; return its row and the last chunks."""
         return self._end() if self._segment is not None else []
 
     def _parsed(self, chunk: Chunk) -> Chunk:
@@ -249,7 +249,7 @@ class RateLimiter:
             self._lost_lines += chunk.text.count("\n")
 
     def _is_calm(self, now: float) -> bool:
-        """Return True if the rate was kept for the last period of ``CALM_SECONDS``."""
+        """Return True if the output stayed within the rate limit for ``CALM_SECONDS``."""
         if now - self._calm_since < CALM_SECONDS:
             return False
         calm = self._arrived <= self.rate * (now - self._calm_since)
@@ -318,7 +318,11 @@ class LogWriter:
     def take(
         self, chunks: list[Chunk], events: list[tuple[str, dict[str, Any]]], *, final: bool
     ) -> list[Chunk]:
-        """Return the chunks that become rows. Segments are put into the blob store before."""
+        """Accept the child's output; return the chunks that become rows.
+
+        Segments are put into the blob store first. If the output exceeds the rate limit for the
+        first time, an event is added to ``events``. ``final``: the child has ended.
+        """
         for chunk in chunks:
             if chunk.stream is LogStream.STDERR:
                 self.last_stderr.extend(chunk.text[-4000:].splitlines())

@@ -1,4 +1,4 @@
-"""Renewal of leases, writes and ends of claimed tasks. Every write checks the fencing number."""
+"""Writes of an attempt: lease renewals, output and its end. Each checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -99,9 +99,10 @@ def write_telemetry(
     progress: Progress | None = None,
     events: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> TaskStatus:
-    """Store what the child sent since the last call; return the status for the attempt to obey.
+    """Store the child's output since the last call; return the status that the attempt must obey.
 
-    This is the task's status, such as ``cancelling``, or ``paused`` if the attempt should stop.
+    This is the task's status, such as ``cancelling``. It is ``paused`` if the attempt must stop to
+    be paused or preempted.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -149,7 +150,7 @@ def write_telemetry(
 
 
 def wanted_of(task: Task) -> TaskStatus:
-    """Return the status that an attempt should obey, see :func:`write_telemetry`."""
+    """Return the status that an attempt must obey, see :func:`write_telemetry`."""
     status = TaskStatus(task.status)
     if status is TaskStatus.RUNNING and task.scheduling.stop_wanted is not None:
         return TaskStatus.PAUSED
@@ -341,7 +342,8 @@ def expire(
 ) -> bool:
     """End a lease whose holder is gone. Return False if it was renewed or released meanwhile.
 
-    ``of_member``: another node is gone, not the holder, which may be writing at this moment.
+    ``of_member``: the worker of another node is gone, not the holder of the lease. The holder may
+    have locked the lease for a write, so this waits for the lock.
     """
     lease = session.scalar(
         select(TaskLease)

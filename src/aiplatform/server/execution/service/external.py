@@ -1,9 +1,9 @@
-"""External runs: begin, heartbeat, log, artifacts and end. Their points are in ``telemetry``.
+"""External runs: begin, heartbeat, log, artifacts and end. ``telemetry`` stores their metrics.
 
-The task of such a run is running from the start. It holds no lease, so no worker claims it and it
-counts for no quota. Everybody who may write the project's tasks may report for it. A run that
-reports nothing for too long is given up: the platform ends it. Lines of its log are stored within
-a rate.
+The task of such a run has the status ``running`` from the start. It holds no lease: no worker
+claims it, and it counts for no quota. Everybody who may write the project's tasks may report for
+it. If it reports nothing for too long, the platform ends it (*gives it up*). Its log has a rate
+limit.
 """
 
 import time
@@ -44,7 +44,7 @@ from aiplatform.server.telemetry.models import LogChunk
 from aiplatform.server.telemetry.rules import Level, Parser
 
 QUEUE = "external"
-"""Placeholder for the queue of external runs; no worker may serve it."""
+"""Name that external runs have as their queue; no worker may serve this queue."""
 
 
 def begin(
@@ -201,7 +201,7 @@ def _note_report(session: Session, context: ProjectContext, task: Task, status: 
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
-    """End a run that was silent for too long. Return False if it reported at the last moment."""
+    """End a run that was silent for too long. Return False if it has reported meanwhile."""
     task = lock(session, task_id)
     run = session.get(ExternalRun, task_id, populate_existing=True)
     if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:
@@ -231,7 +231,10 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
 
 CALM_SECONDS = 2.0
-"""Seconds of the rate that must be free again before lines are kept, once some were dropped."""
+"""Size of the allowance, in seconds of output at the rate limit, from which lines are stored again.
+
+It applies after lines were dropped.
+"""
 
 
 def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
@@ -252,14 +255,16 @@ def write_log(
 ) -> tuple[int, int, int | None, TaskStatus]:
     """Add lines to the log of a run.
 
-    If the run prints faster than a task may, the excess is dropped, and a line in the log says so.
+    Output beyond the rate limit is dropped, and a line in the log says so.
 
     Returns:
-        The number of new lines, the number of bytes dropped, the number up to which the writer's
-        records are stored, and the status.
+        The number of new lines; the number of bytes dropped; the number up to which the writer's
+        records are stored, or None without a writer; the status of the task.
 
     Raises:
-        NotReportedHere, TaskFinished, RecordsMissing: as for points.
+        NotReportedHere: when a worker runs the task.
+        TaskFinished: when the run has ended, unless it was ended because of its silence.
+        RecordsMissing: when lines of the writer before ``first`` were never sent.
     """
     task = lock(session, task.id)
     run = require_open(session, task)
@@ -281,7 +286,10 @@ def write_log(
 def _keep_within_rate(
     session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]
 ) -> list[Chunk]:
-    """Return the lines to store, within the run's rate."""
+    """Return the lines to store, within the rate limit.
+
+    If lines are dropped for the first time, this is recorded in the task's timeline.
+    """
     settings = get_settings()
     for line in lines:
         text = clean_text(line.text)
@@ -331,11 +339,11 @@ def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
 def limit_rate(
     run: ExternalRun, lines: Sequence[Chunk], *, rate: float, burst: float, now: float
 ) -> list[Chunk]:
-    """Return the lines that are kept, with a line of the platform in place of dropped ones.
+    """Return the lines to store, with a line of the platform in place of dropped ones.
 
-    This reduces the run's allowance, which refills as time passes from line to line, up to ``now``:
-    a log that is sent late, all at once, is no flood. ``rate`` is in bytes per second, ``burst`` in
-    bytes, times are in seconds since the epoch.
+    Each line reduces the run's allowance of bytes; it refills between the times of the lines. So a
+    log that was printed slowly is stored whole, even if it is sent late and all at once. ``rate``
+    is in bytes per second, ``burst`` in bytes; times are in seconds since the epoch.
     """
     allowance = burst if run.log_allowance is None else run.log_allowance
     # If the clock was set back, the allowance would not refill until the old time is reached again.

@@ -34,7 +34,7 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
     tasks run to their end. The state is kept when the worker restarts.
 
     Raises:
-        NotFound: for no such worker.
+        NotFound: when there is no such worker.
     """
     # A claim locks this row, so no task starts after the state has changed.
     worker = session.scalars(
@@ -72,8 +72,7 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
 def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int]) -> None:
     """Cordon the worker of an attempt whose processes can't be ended.
 
-    They would run beside other tasks and use resources that are leased to those. Administrators are
-    notified.
+    These processes use resources that other tasks would get. Administrators are notified.
     """
     uuid = queries.worker_of(session, claim.task_id, claim.attempt, claim.node)
     if uuid is None:

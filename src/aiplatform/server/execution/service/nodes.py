@@ -1,4 +1,4 @@
-"""Communication of an attempt's nodes through their rows. Every write checks the fencing number."""
+"""Communication of an attempt's nodes through the database. Writes check the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,9 +80,9 @@ def read_view(session: Session, claim: Claim) -> View:
 
 
 def end_gathering(session: Session, claim: Claim) -> bool:
-    """End the gathering if all nodes are there; from then on, none joins or leaves.
+    """End the gathering if all nodes have joined; from then on, no node joins or leaves.
 
-    Called by node 0. Return False if nodes are missing.
+    Called by node 0. Returns False if nodes are missing.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -109,7 +109,7 @@ def end_gathering(session: Session, claim: Claim) -> bool:
 
 
 def set_rendezvous(session: Session, claim: Claim, endpoint: str) -> None:
-    """Store the address where the nodes meet, at which they start. Called by node 0.
+    """Store the address at which the nodes connect; they start their jobs then. Called by node 0.
 
     Raises:
         LostLease: see :func:`hold`.

@@ -1,7 +1,7 @@
-"""Periodic work beside the reaper: at each of its rounds, and about once an hour.
+"""Periodic work: functions that run at each round of the reaper, or about once an hour.
 
-Higher domains register their work here. One worker at a time does it; if it is lost, another takes
-over.
+Other domains register their work here. One worker at a time does it; if that worker is lost,
+another takes over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from aiplatform.server.core.errors import Problem
 
 log = structlog.get_logger(__name__)
 Chore = Callable[[], object]
-"""A piece of periodic work. If it returns something, that is logged."""
+"""A function that does periodic work. If its result is true, the result is logged."""
 
 _ROUND_CHORES: dict[str, Chore] = {}
 _HOURLY_CHORES: dict[str, Chore] = {}

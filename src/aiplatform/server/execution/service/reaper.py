@@ -41,7 +41,10 @@ Key = TypeVar("Key")
 
 @dataclass(slots=True)
 class LastSeen:
-    """A counter's last value, and for how many seconds it has not changed."""
+    """The last value of a counter (``count``), and for how many seconds it has not changed.
+
+    ``fence`` identifies the holder; for another holder, the seconds start at 0 again.
+    """
 
     fence: int
     count: int
@@ -50,9 +53,9 @@ class LastSeen:
 
 @dataclass(slots=True)
 class Reaper:
-    """The reaper, with what it last saw of each lease, node, worker and run.
+    """The reaper, with the last counter of each lease, node, worker and external run.
 
-    A process that takes over starts with an empty memory.
+    The counters are only in memory: a process that takes over starts without them.
     """
 
     lease_seconds: float
@@ -67,11 +70,11 @@ class Reaper:
     def run_round(self) -> list[int]:
         """Run one round; return the ids of tasks whose lease was ended.
 
-        If ending one task fails, the others are still ended; it is tried again after another whole
-        lease of silence.
+        If one lease can't be ended, the others still are. This one is tried again after it was not
+        renewed for another whole length of a lease.
 
-        At most a tenth of a lease counts between two rounds. So time in which this process slept,
-        or the database was away, is not held against workers that could not renew meanwhile.
+        Between two rounds, at most a tenth of a lease counts as time without renewal. So workers
+        that could not renew while this process slept or the database was unreachable lose nothing.
         """
         now = self.clock()
         passed = 0.0 if self.last_round_at is None else now - self.last_round_at
@@ -118,7 +121,10 @@ class Reaper:
         ]
 
     def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
-        """Return silent nodes other than 0; a node that reported its failure may be silent."""
+        """Return nodes other than 0 whose leases expired: task id and node, and fencing number.
+
+        A node that reported its failure no longer renews, and is left out.
+        """
         rows = session.execute(
             select(TaskNode.task_id, TaskNode.node, TaskNode.fence, TaskNode.renewals).where(
                 TaskNode.state != "failed"
@@ -154,7 +160,7 @@ class Reaper:
                 fail_lost_invocations(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
-        """Return external runs that were silent for too long."""
+        """Return task id and number of reports of external runs that were silent for too long."""
         unfinished = [status.value for status in TaskStatus if not status.is_final]
         rows = session.execute(
             select(ExternalRun.task_id, ExternalRun.renewals)
@@ -194,7 +200,7 @@ def _carry_over(
 
 
 def wake_idle_workers() -> None:
-    """Send wake-ups for tasks that wait while workers have room: some may have been lost.
+    """Send wake-ups for tasks that wait while workers have free resources: some may have been lost.
 
     Only queues that an active worker reads get them; in other queues they would pile up.
     """

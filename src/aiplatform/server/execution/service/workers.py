@@ -82,7 +82,10 @@ def _text(value: str | bytes) -> str:
 log = structlog.get_logger(__name__)
 ISOLATION_CHECK = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
 ISOLATION_CHECK_SECONDS = 120
-"""Time limit of the check in seconds. It takes less than one second on an idle machine."""
+"""Time limit in seconds for the check if scripts can be isolated.
+
+On an idle machine, it takes less than one second.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Capacity:
 
 
 def capacity(settings: Settings) -> Capacity:
-    """Return the resources of this machine, as far as the settings don't override them."""
+    """Return the resources that this worker offers: those of the settings, else the machine's."""
     devices = tuple(settings_devices(settings) or machine_devices())
     if settings.worker_gpus is not None:
         few = devices[: settings.worker_gpus]
@@ -112,9 +115,9 @@ def capacity(settings: Settings) -> Capacity:
 
 
 def script_labels(settings: Settings) -> set[str]:
-    """Return the environments that this worker offers to scripts, if it can isolate scripts.
+    """Return the worker labels for scripts: the environments that it offers to them.
 
-    Otherwise return a label that tells people why it runs none.
+    If the worker can't isolate scripts but should, return only a label that says so.
     """
     if not settings.scripts or settings.scripts_without_isolation:
         return settings.script_labels
@@ -133,7 +136,7 @@ def script_labels(settings: Settings) -> set[str]:
 def missing_isolation() -> str | None:
     """Return the reason why scripts can't be isolated here, or None if they can.
 
-    The runtime checks it in a process of its own, once for each worker process.
+    The check runs in a subprocess, once for each worker process.
     """
     try:
         done = subprocess.run(

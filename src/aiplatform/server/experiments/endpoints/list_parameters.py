@@ -39,7 +39,7 @@ Sort = Annotated[
 
 
 def read_sort(text: str | None) -> Order:
-    """Return the order that a request asks for.
+    """Return the sort order that a request asks for.
 
     Raises:
         FilterInvalid: the text is not a valid order.
@@ -77,7 +77,7 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Refuse a filter on figures that nothing in the project has. Call it for an empty result.
+    """Reject a filter on figures that no row of the project has. Call it for an empty result.
 
     Raises:
         FilterInvalid: the message names the figure, and existing ones with a similar name.

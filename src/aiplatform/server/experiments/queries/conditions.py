@@ -6,9 +6,9 @@ the filter (:func:`values`).
 
 PostgreSQL's planner assumes that the values of each path are distributed like those of all paths
 together, so its estimates are useless here. Therefore the matches of a comparison are collected
-into a set once, whatever the planner expects. The cost of a page then grows with the number of
-runs, and never with its square. Only among the newest few, where most filters find a page, each run
-is checked individually (``Subject.one_by_one``).
+into a set once, whatever the planner expects. The cost of a page then grows linearly with the
+number of runs, and never quadratically. Only among the newest few runs, where most filters find a
+page, each one is checked individually (``Subject.one_by_one``).
 """
 
 import math
@@ -57,11 +57,11 @@ NAN = literal("NaN", Double)
 """NaN, which PostgreSQL treats as equal to itself and greater than every number."""
 
 PROJECT = bindparam("project", type_=Integer)
-"""Parameter for the id of the searched project."""
+"""Parameter for the internal id of the project to search."""
 
 
 def shape(node: Node) -> Hashable:
-    """Return the part of a filter that its SQL depends on."""
+    """Return the part of a filter that determines its SQL: everything but paths and values."""
     found: Hashable = filters.fold(
         node,
         comparison=lambda one: (
@@ -80,7 +80,7 @@ def values(subject: Subject, node: Node) -> dict[str, Any]:
     """Return the parameters of a filter's SQL by name.
 
     Raises:
-        FilterError: a text that must be a time is not a valid one.
+        FilterError: a time is expected, and the text is not a valid time.
     """
     found: dict[str, Any] = {}
     for place, one in enumerate(comparisons(node)):
@@ -140,7 +140,11 @@ def _bound(one: Comparison, value: Value) -> Value:
 
 
 def _moment(one: Comparison, value: Value) -> datetime | None:
-    """Return the time that a value means; None if the comparison will be refused anyway."""
+    """Parse the time that a value states; return None if the comparison is rejected elsewhere.
+
+    Raises:
+        FilterError: the text is not a valid time.
+    """
     if not isinstance(value, str) or one.operator not in ORDERED:
         return None
     try:

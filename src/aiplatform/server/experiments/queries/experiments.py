@@ -92,7 +92,10 @@ def _select_experiments() -> Select[Any]:
 
 @cache
 def experiments_by_key() -> Compiled:
-    """Return the statement for the shown columns of experiments, by ``project`` and ``keys``."""
+    """Return the statement for experiments with their shown columns, by their keys.
+
+    Its parameters are ``project`` and ``keys``.
+    """
     return compiled(
         _select_experiments().where(
             Experiment.project_id == bindparam("project"),
@@ -174,12 +177,12 @@ def list_runs(experiment: Experiment) -> Select[Any]:
 
 
 def count_runs(session: Session, experiment: Experiment) -> int:
-    """Return the number of runs that an experiment has had."""
+    """Return the number of runs that an experiment has."""
     return session.scalars(select(func.count()).select_from(list_runs(experiment).subquery())).one()
 
 
 def latest_run(session: Session, experiment: Experiment) -> int | None:
-    """Return the id of an experiment's newest training."""
+    """Return the id of an experiment's newest training; None if it has none."""
     return session.scalar(
         select(func.max(Task.id)).where(
             Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
@@ -188,7 +191,10 @@ def latest_run(session: Session, experiment: Experiment) -> int | None:
 
 
 def unfinished_task(session: Session, experiment: Experiment) -> Task | None:
-    """Return a task of an experiment that has not ended: a training, evaluation or external run."""
+    """Return a task of an experiment that has not ended; None if all have ended.
+
+    It is a training, an evaluation or an external run.
+    """
     return session.scalar(
         select(Task)
         .where(Task.experiment_id == experiment.id, Task.status.in_(UNFINISHED))
@@ -205,7 +211,7 @@ def inputs_of(session: Session, task: Task) -> Sequence[TaskInput]:
 
 
 def shape_of(session: Session, version_id: int | None) -> str | None:
-    """Return the shape of a dataset version's rows."""
+    """Return the data shape of a dataset version; None if it is unknown."""
     return session.scalar(
         select(DatasetVersionDetails.shape).where(DatasetVersionDetails.version_id == version_id)
     )
@@ -220,7 +226,7 @@ def columns_of(session: Session, version_id: int | None) -> list[str]:
 
 
 def project_uuid(session: Session, project_id: int | None) -> UUID | None:
-    """Return the uuid of a project."""
+    """Return the uuid of a project; None if there is no such project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))
 
 

@@ -74,7 +74,10 @@ def _select_runs() -> Select[Any]:
 
 @cache
 def runs_by_key() -> Compiled:
-    """Return the statement for the shown columns of runs, by ``project`` and ``keys``."""
+    """Return the statement for runs with their shown columns, by their keys.
+
+    Its parameters are ``project`` and ``keys``.
+    """
     return compiled(
         _select_runs().where(
             RunDetails.project_id == bindparam("project"),
@@ -124,12 +127,12 @@ def run_details(session: Session, task_id: int) -> RunDetails | None:
 
 
 def last_values(session: Session, task_id: int) -> dict[str, float]:
-    """Return the last value of every series of a task."""
+    """Return the last value of each metric series of a task."""
     return {row.key: row.value for row in session.execute(_LAST, {"task": task_id})}
 
 
 def environment_of(session: Session, task_id: int) -> dict[str, Any]:
-    """Return the environment that the task's last attempt reported; empty if it did not."""
+    """Return the environment that the task's last attempt reported; empty if it reported none."""
     found = session.scalar(
         select(TaskEvent.data)
         .where(TaskEvent.task_id == task_id, TaskEvent.kind == "environment")

@@ -1,8 +1,8 @@
-"""Search of experiments and runs: pages that match a filter, in an order of the user's choice.
+"""Search of experiments and runs: pages that match a filter, sorted as the user chooses.
 
 A page is found in two steps. The first selects only keys, by indexes, with no more tables than the
 filter needs. The second selects the shown columns for these keys. The statements are cached as
-text; those of the first step for each kind of filter (:class:`Conditions`).
+text. Those of the first step are cached for each shape of a filter (:class:`Conditions`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -35,16 +35,19 @@ from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.projects.access import ProjectContext
 
 WINDOW = 12
-"""Number of pages of newest keys that are checked one by one, before all matches are collected."""
+"""Size of the window of newest rows that are checked one by one, in pages.
+
+If the window does not contain a full page, all matches are collected.
+"""
 
 MAX_SCANNED = 1000
-"""Upper limit of keys that are checked one by one. Beyond it, collecting all matches is cheaper."""
+"""Maximum number of rows that are checked one by one. Beyond it, collecting all is cheaper."""
 
 CACHE_SIZE = 100
-"""Number of cached statements per function, as there is no limit to users' filters."""
+"""Number of cached statements per function; users can write any number of filters."""
 
 END = 2**62
-"""Key that is greater than all others, to start a page that is ordered from the newest."""
+"""Key greater than all others, from which the first page of the newest rows starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,11 @@ def read_order(text: str | None) -> Order:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Conditions of a search. ``of_figures`` is True if any is about config or metrics.
+    """The conditions of a search. ``of_figures`` is True if any is about config or metrics.
 
-    ``of`` builds SQL that depends only on ``shape``. The parameters, by name, are ``values``.
-    Therefore two objects that differ only in their values are equal, and share a cached statement.
+    ``of`` builds SQL that depends only on ``shape``; ``values`` contains the parameters by name.
+    Two objects with the same shape are equal and so share a cached statement, even if their values
+    differ.
     """
 
     of: Callable[[Subject], Sequence[ColumnElement[bool]]] = field(compare=False)
@@ -101,7 +105,7 @@ def page(
     limit: int,
     cursor: str | None,
 ) -> tuple[Sequence[Any], str | None]:
-    """Return a page of matches in ``order``, and the cursor of the next page.
+    """Return a page of matches in ``order``, and the next page's cursor or None.
 
     Rows without a number to sort by come last, newest first. ``shown`` is the statement for the
     shown columns, with the subject's key as ``key``; its parameters are ``project`` and ``keys``.
@@ -117,9 +121,9 @@ def page(
 def unknown_figure(
     session: Session, subject: Subject, context: ProjectContext, paths: Sequence[str]
 ) -> tuple[str, list[str]] | None:
-    """Return the first of ``paths`` that nothing in the project has, with some existing paths.
+    """Return the first of ``paths`` that no row of the project has, and some existing paths.
 
-    Returns None if all paths exist, or if the project has no figures yet.
+    Return None if all paths exist, or if the project has no figures yet.
     """
     facts = subject.facts
     for path in paths:
@@ -177,7 +181,11 @@ def _keys(
 
 
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:
-    """Return where a page starts: among rows with numbers or not, after a number, after a key."""
+    """Return the position of a page from its cursor.
+
+    It consists of True if the page starts among rows with a number to sort by, the number that it
+    starts after (None for the first page), and the key that it starts after.
+    """
     kind, number, key = ("n", "", 0) if cursor is None else decode_cursor(cursor, str, str, int)
     try:
         place = float(number) if number else None
@@ -202,9 +210,9 @@ def _of_project(subject: Subject) -> Select[Any]:
 
 @lru_cache(CACHE_SIZE)
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
-    """Compile a search for a page's keys among the newest rows only, see :data:`WINDOW`.
+    """Compile a search for the keys of a page among the newest rows only, see :data:`WINDOW`.
 
-    Collecting all matches of a condition costs more, unless they are few.
+    The alternative, collecting all matches of a condition, costs more unless they are few.
     """
     subject = replace(subject, one_by_one=True)
     floor = _in_order(_of_project(subject), subject, later=later)
@@ -218,7 +226,7 @@ def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> C
 
 @lru_cache(CACHE_SIZE)
 def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later: bool) -> Compiled:
-    """Compile a search for a page's keys in the order of creation."""
+    """Compile a search for the keys of a page, sorted by the time of creation."""
     statement = _of_project(subject).where(*conditions(subject))
     in_order = _in_order(statement, subject, descending=descending, later=later)
     return compiled(in_order.limit(LIMIT))
@@ -226,7 +234,7 @@ def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later
 
 @lru_cache(CACHE_SIZE)
 def _without_number(subject: Subject, conditions: Conditions, *, named: bool) -> Compiled:
-    """Compile a search for a page's keys of rows without a number to sort by.
+    """Compile a search for the keys of a page of rows that have no number to sort by.
 
     If ``named``, the parameter ``named`` lists the keys to exclude. Otherwise a subquery excludes
     all keys that have a number.
@@ -256,7 +264,7 @@ def _in_order(
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
-    """Compile a search for a page's keys in the order of a figure, which is ``number``."""
+    """Compile a search for the keys of a page, sorted by a figure, the column ``number``."""
     # The facts contain key and project of their owner, so no other table is read unless the filter
     # needs an attribute.
     facts = aliased(subject.facts, name="sorted")

@@ -20,7 +20,7 @@ from aiplatform.server.queue.models import Task, TaskScheduling
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute that every row has: a text, a time or a flag. ``of`` may be a subquery."""
+    """An attribute that every row has: a text, time or flag. ``of`` is a column or subquery."""
 
     of: Any
     is_time: bool = False
@@ -29,7 +29,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A kind of rows that can be searched."""
+    """The experiments or the runs, as rows that can be searched."""
 
     key: Any
     project: Any
@@ -37,13 +37,13 @@ class Subject:
     tables: Any
     """Tables with key, project and attributes.
 
-    They are left joins by unique keys, so the planner omits tables that a statement does not use.
+    They are outer joins by unique keys, so the planner omits tables that a statement does not use.
     """
     around: Callable[[Any, Any], Any]
     """Function that joins the other tables to the table of the key."""
     facts: type[ExperimentFact] | type[RunFact]
     tagged: ColumnElement[int | None]
-    """Column with the id of the experiment whose tags count."""
+    """Column with the id of the experiment whose tags a filter on ``tags`` compares."""
     attributes: Mapping[str, Attribute]
     one_by_one: bool = False
     """True if figures are looked up row by row, which is fast for a few rows and slow for all."""

@@ -1,7 +1,7 @@
 """Pure rules of experiments.
 
-``runs`` decides what can be learned and which run is the best, ``comparison`` finds the differences
-between configs, ``records`` builds the record that makes a run repeatable.
+``runs`` decides which data can be trained on and which run is the best, ``comparison`` finds the
+differences between configs, ``records`` builds the record that makes a run repeatable.
 """
 
 from aiplatform.server.experiments.rules.runs import (

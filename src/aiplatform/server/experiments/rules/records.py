@@ -13,9 +13,10 @@ def record_of(
     """Return the record of a run.
 
     Args:
-        config: the whole spec with its pinned dataset versions.
+        config: the whole spec, with exact dataset versions.
         inputs: role, label and SHA-256 of each input.
-        told: stored facts: ``git`` from whoever queued the run, ``environment`` from its end.
+        told: stored facts: ``git`` from the caller who queued the run, ``environment`` from the end
+            of the run.
         environment: the environment that the last attempt reported, in case none is stored yet.
     """
     # The config of an external run has no fixed shape.

@@ -1,4 +1,4 @@
-"""Pure rules of runs: what can be learned, which run is the best, which figures are kept."""
+"""Rules of runs: which data can be trained on, which run is the best, which figures are kept."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ RUNS_KEPT = 200
 """Number of runs that are summarised in ``experiments.metrics``; ``tasks`` has all of them."""
 
 SERIES_KEPT = 30
-"""Number of series per run that such a summary contains."""
+"""Number of metric series per run that ``experiments.metrics`` contains."""
 
 SUMMARY = (
     "train_loss_first",
@@ -35,7 +35,7 @@ SUMMARY = (
     "seconds",
     "seconds_per_step",
 )
-"""Fields of a training's result that its experiment and its model repeat."""
+"""Fields of a training's result that are copied to its experiment and its model."""
 
 STATUS_AFTER = {
     TaskStatus.COMPLETED: ExperimentStatus.COMPLETED,
@@ -45,7 +45,7 @@ STATUS_AFTER = {
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a training's result that are kept."""
+    """Return the figures of a training's result that its experiment and model keep."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
 
 
@@ -76,20 +76,23 @@ def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """Return the experiment's metrics with one more run: the best run's figures, and ``runs``."""
+    """Return the experiment's metrics with one more run.
+
+    They consist of the figures of the best run, and of the latest runs under ``runs``.
+    """
     runs = [*metrics.get("runs", []), run]
     return _summarised(runs)
 
 
 def first_series(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first summarised series of a run; its task has all of them."""
+    """Return the first :data:`SERIES_KEPT` series of a run's metrics; its task has all of them."""
     return dict(islice(metrics.items(), SERIES_KEPT))
 
 
 def with_evaluation(
     metrics: Mapping[str, Any], model: str, evaluation: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the experiment's metrics with the evaluation of the model of one of its runs."""
+    """Return the experiment's metrics with an evaluation added to the run that made the model."""
     runs = [
         {**run, "evaluation": evaluation} if run.get("model") == model else run
         for run in metrics.get("runs", [])
@@ -98,7 +101,10 @@ def with_evaluation(
 
 
 def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-    """Return the part of an evaluation that the registry keeps; the answers stay with the task."""
+    """Return the part of an evaluation's result that the registry keeps, without the answers.
+
+    The answers of the models are kept with the task.
+    """
     kept = {key: result[key] for key in ("rows", "tokens", "base", "model") if key in result}
     return {**facts, **kept}
 

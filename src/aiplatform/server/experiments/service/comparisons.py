@@ -20,7 +20,10 @@ from aiplatform.server.queue.models import Task
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A compared item. ``run`` is the run that the figures come from: an experiment's best one."""
+    """An experiment or run in a comparison. ``run`` is the run that its figures come from.
+
+    For an experiment, that is the best run.
+    """
 
     kind: Literal["experiment", "run"]
     uuid: UUID
@@ -98,7 +101,10 @@ def _run(session: Session, task: Task) -> Compared:
 
 
 def record(session: Session, task: Task) -> dict[str, Any]:
-    """Return the record that makes the run repeatable, see ``rules.records``."""
+    """Return the record of a run, which contains what is needed to repeat it.
+
+    See ``rules.records``.
+    """
     details = queries.run_details(session, task.id)
     told = {} if details is None else details.record
     if task.type == TaskType.EXTERNAL:

@@ -19,9 +19,9 @@ from aiplatform.server.registry import service as registry
 
 
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
-    """Check the references of an evaluation, and pin what it will read.
+    """Check the data and models of an evaluation, and choose their exact versions.
 
-    If a training has yet to make the model, :func:`pin_produced_model` pins it later.
+    If a training has yet to make the model, :func:`pin_produced_model` sets it later.
 
     Raises:
         NotFound: the project may not use a model, task or dataset.
@@ -46,7 +46,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> None:
-    """Pin the model that a training has made, for an evaluation that waited for it.
+    """Set the model that a training has made as the input of an evaluation that waited for it.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.
@@ -64,7 +64,7 @@ def failure_reason(task: Task, result: dict[str, Any]) -> str | None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the result of an evaluation with its model, and with the model's experiment."""
+    """Store the result of an evaluation in its model, and in the model's experiment."""
     if not outcome.result or task.project_id is None:
         return
     experiment = queries.lock_experiment_by_id(session, task.experiment_id)

@@ -26,17 +26,18 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 
 OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
-"""Handler of the deletion of an experiment.
+"""Callback for the deletion of an experiment.
 
 It is called in the transaction with the locked experiment, before rows are deleted. It returns
-audit details of what it deletes itself, or raises :class:`ExperimentBusy` to prevent the deletion.
+details for the audit entry about what it deletes itself, or raises :class:`ExperimentBusy` to
+prevent the deletion.
 """
 
 _on_delete: list[OnDelete] = []
 
 
 def on_delete(handler: OnDelete) -> None:
-    """Register a handler that a higher domain needs when an experiment is deleted."""
+    """Register a callback of a higher domain for the deletion of experiments."""
     if handler not in _on_delete:
         _on_delete.append(handler)
 
@@ -52,7 +53,7 @@ def create_experiment(
     tags: Iterable[str] = (),
     cloned_from: Experiment | None = None,
 ) -> Experiment:
-    """Create an experiment. If a dataset has no version, each run pins the newest one.
+    """Create an experiment. If a dataset has no version, each run uses the newest one.
 
     Raises:
         NotFound: the project may not use the model or dataset.
@@ -128,7 +129,7 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Tra
     """Return the config with ``changes``, see ``rules.comparison.merge_changes``.
 
     Raises:
-        ConfigInvalid: the message says what is wrong, and where.
+        ConfigInvalid: the message says which value is wrong, and why.
     """
     try:
         return TrainingSpec.model_validate(merge_changes(config, changes))

@@ -13,7 +13,10 @@ from aiplatform.server.telemetry.service.charts import summarise_metrics
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the figures of a run for searches, in its result, and on success in its experiment."""
+    """Store the figures of an ended external run.
+
+    They are stored for searches, in the task's result and, if the run succeeded, in its experiment.
+    """
     store_figures(session, task, figures_of(jsonable(outcome.result)))
     metrics = summarise_metrics(session, task)
     if not metrics:

@@ -1,4 +1,7 @@
-"""Inputs of trainings and evaluations. They are checked and pinned before the task is queued."""
+"""Inputs of trainings and evaluations.
+
+They are checked, and their exact versions chosen, before the task is queued.
+"""
 
 import shlex
 from uuid import UUID
@@ -27,7 +30,7 @@ EVAL_DATASET = "eval_dataset"
 def pin_rows(
     session: Session, context: ProjectContext, ref: DatasetRef, role: str
 ) -> tuple[DatasetRef, InputRef]:
-    """Return a dataset reference with its version pinned, and the task input for it.
+    """Return a dataset reference with an exact version, and the task input for it.
 
     Raises:
         NotFound: the project has no such dataset or version.

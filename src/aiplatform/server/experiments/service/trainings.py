@@ -1,4 +1,4 @@
-"""Trainings: queue a run, show its state in its experiment, and register its model."""
+"""Use cases of trainings: queue a run, update its experiment's state, and register its model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ class NoModelProduced(Exception):
 
 
 def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Prepared:
-    """Check the references of a training, and pin the versions that it will read.
+    """Check the data and models of a training, and choose their exact versions.
 
     Raises:
         NotFound: the project may not use a model or dataset.
@@ -201,7 +201,7 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
 
 
 def copy_to_retry(session: Session, task: Task, again: Task) -> None:
-    """Copy the original run and the state of the code from a failed run to its retry."""
+    """Copy two facts about a failed run to its retry: the run it repeats, and the git state."""
     before, details = (queries.run_details(session, each.id) for each in (task, again))
     if before is None or details is None:
         return
@@ -215,7 +215,7 @@ def prepare_retry(
 ) -> None:
     """Prepare a failed training and its experiment for a retry with the same config.
 
-    A reason that overrode the quality gate for the first attempt does not count for the retry.
+    If the quality gate was overridden for the failed run, the retry needs a reason of its own.
 
     Raises:
         ExperimentArchived: the experiment is archived.
@@ -323,7 +323,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _store_environment(session: Session, task: Task) -> None:
-    """Store the environment that the last attempt reported in the run's record."""
+    """Store the environment that the run's last attempt reported in the record of the run."""
     details = queries.run_details(session, task.id)
     environment = queries.environment_of(session, task.id)
     if details is not None and environment:

@@ -32,7 +32,7 @@ from aiplatform.server.identity.access.principals import (
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-"""The request's database session. It commits before the answer is sent."""
+"""The request's database session. It commits before the response is sent."""
 
 oauth2 = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 BearerToken = Annotated[str | None, Depends(oauth2)]
@@ -45,7 +45,7 @@ UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = (
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
     FOR NO KEY UPDATE SKIP LOCKED)
 """
-"""Statement that notes the use of a key, unless another request is noting it at the moment."""
+"""Statement that records the use of a key, unless another request is doing so at the moment."""
 
 
 def deny(
@@ -102,10 +102,10 @@ def _recorder(
 
 
 class Guard(ABC, Generic[Evidence]):
-    """Base class of the guards. A guard is called with the request and returns its evidence.
+    """Base class of the guards, which check a request and return evidence of the caller's rights.
 
-    The permission query runs on the event loop, without a session. If it does not clearly admit the
-    caller, :meth:`authorize` checks again in a thread, raises the right error and records the
+    The permission query runs on the event loop, without a session. If its result does not admit the
+    caller, :meth:`authorize` repeats the check in a thread, raises the right error and records the
     refusal. The request's own session is not open while the guard runs, and the guard leaves none
     open.
     """
@@ -117,7 +117,7 @@ class Guard(ABC, Generic[Evidence]):
     @property
     @abstractmethod
     def statement(self) -> Compiled:
-        """:func:`principal_statement`, extended by what the guard's decision needs."""
+        """:func:`principal_statement` with the further columns that the guard's decision needs."""
 
     def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002  (some read the path)
         """Return the statement's parameters, except ``token_hash``."""
@@ -125,7 +125,7 @@ class Guard(ABC, Generic[Evidence]):
 
     @abstractmethod
     def evidence(self, principal: Principal, row: Any) -> Evidence:
-        """Return the evidence that the statement's row gives.
+        """Return the evidence for a principal, from the row that the statement returned.
 
         Raises:
             PermissionDenied: names the missing permission; the refusal will be recorded.
@@ -169,7 +169,7 @@ class Guard(ABC, Generic[Evidence]):
             return self.authorize(request, session, token)
 
     def authorize(self, request: Request, session: Session, token: str | None) -> Evidence:
-        """Check the caller as :meth:`admit` does, step by step in a session."""
+        """Repeat the check of :meth:`admit` step by step in a session, and record a refusal."""
         row: Any = None
         if token is not None:
             row = self.statement.one_or_none(

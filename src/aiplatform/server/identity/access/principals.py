@@ -38,7 +38,7 @@ used_sessions: set[int] = set()
 """Ids of sessions whose use is not written to ``last_seen_at`` yet. They are written in batches."""
 
 LAST_USED_RESOLUTION = text("interval '1 minute'")
-"""Resolution of the time of a key's last use. It limits how often a use costs a write."""
+"""Minimum time between two updates of a key's time of last use, because each costs a write."""
 
 
 def hash_token(token: str) -> bytes:
@@ -95,7 +95,7 @@ class Principal:
 
     @property
     def key_id(self) -> int | None:
-        """The id of the API key that was shown; None for a session."""
+        """The id of the API key that the request presented; None for a session."""
         return None if self.key is None else self.key.key_id
 
     def may(self, permission: Permission) -> bool:
@@ -130,9 +130,9 @@ def actor_of(request: Request) -> Actor:
 
 
 def principal_statement() -> Select[*tuple[Any, ...]]:
-    """Select token or key, user and global role. Guards join what else they need.
+    """Select token or API key, user and global role. Guards join the tables that they need as well.
 
-    Its parameter is ``token_hash``, see :func:`hash_token`.
+    The statement's parameter is ``token_hash``, see :func:`hash_token`.
     """
     shown = select(bindparam("token_hash", type_=LargeBinary).label("hash")).subquery("shown")
     now = func.clock_timestamp()
@@ -169,7 +169,7 @@ def principal_statement() -> Select[*tuple[Any, ...]]:
 
 
 def key_is_valid() -> ColumnElement[bool]:
-    """Return the condition that the statement's ``ApiKey`` exists and is valid."""
+    """Return the condition that the API key joined by :func:`principal_statement` is valid."""
     return and_(
         ApiKey.id.is_not(None),
         ApiKey.revoked_at.is_(None),
@@ -223,7 +223,7 @@ def limit_permissions(
     scopes: list[str] | None,
     project_id: int | None,
 ) -> tuple[frozenset[str], KeyLimits | None]:
-    """Return a credential's permissions outside projects, and the limits of its key."""
+    """Return a credential's permissions outside projects, and its API key's limits or None."""
     held = frozenset(role_permissions or ())
     if key_id is None or key_uuid is None:
         return held, None

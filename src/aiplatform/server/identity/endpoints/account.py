@@ -55,7 +55,7 @@ def read_me(principal: Me, session: SessionDep) -> MeOut:
 
 
 def render_account(session: Session, principal: Principal) -> MeOut:
-    """Render the caller's own account."""
+    """Return the response body of the caller's own account."""
     user = session.get_one(User, principal.user_id)
     return MeOut(
         **render_user(user).model_dump(),

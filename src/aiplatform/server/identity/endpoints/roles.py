@@ -42,7 +42,7 @@ RoleName = Annotated[str, Path(max_length=50, description="name or uuid")]
 
 
 def _render(role: Role, language: Language) -> RoleOut:
-    """Render a role for the answer.
+    """Return the response body of a role.
 
     System roles never change, so their descriptions are known in both languages.
     """

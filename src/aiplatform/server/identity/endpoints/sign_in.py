@@ -39,7 +39,7 @@ TAKEN: dict[int | str, dict[str, Any]] = {
 
 
 def raise_if_refused(session: Session, outcome: T | Problem) -> T:
-    """Return the outcome; if it is a refusal, commit its record and raise it."""
+    """Return the outcome; if it is a refusal, commit its audit entry and raise it."""
     if isinstance(outcome, Problem):
         commit(session)  # the failure must stay recorded before the error rolls back the rest
         raise outcome
@@ -47,7 +47,7 @@ def raise_if_refused(session: Session, outcome: T | Problem) -> T:
 
 
 def render_tokens(signed_in: service.SignedIn, response: Response) -> TokenOut:
-    """Render a new pair of tokens, in an answer that caches must not store."""
+    """Return the response body of a new pair of tokens, and forbid caches to store the response."""
     response.headers["Cache-Control"] = "no-store"
     return TokenOut(
         access_token=signed_in.access_token,

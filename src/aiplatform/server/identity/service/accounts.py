@@ -30,7 +30,7 @@ MAX_GLOBAL_ROLE = 20
 
 
 def lock_accounts(session: Session) -> None:
-    """Lock all accounts and roles until the transaction ends, over all processes.
+    """Lock all accounts and roles, also for other processes, until the transaction ends.
 
     Otherwise two transactions could take the same name, or two administrators could deactivate each
     other.
@@ -41,7 +41,7 @@ def lock_accounts(session: Session) -> None:
 def bootstrap(session: Session, settings: Settings) -> User | None:
     """Create the first administrator, or give ``admin`` of the contract's SQL a usable password.
 
-    A platform that has an administrator with another name gets no second one: whoever renamed
+    A platform that has an administrator with another name gets no second one: somebody who renamed
     ``admin`` does not want it back with a known password. Return the account that was created or
     repaired, or None.
     """
@@ -207,9 +207,10 @@ def refuse_taken(
 def lock_and_read_permissions(
     session: Session, who: Principal | int, needed: Permission
 ) -> frozenset[str]:
-    """Lock the accounts and return what the caller, or the account with that id, may do now.
+    """Lock all accounts, and return the present permissions of a principal or of a user id.
 
-    The guard checked before the wait for the lock, and an invitation may have been made days ago.
+    Earlier checks may be outdated: the guard's was before the wait for the lock, and that of an
+    invitation's creator may be days ago.
 
     Raises:
         Unauthenticated: when the account was deactivated.
@@ -229,12 +230,12 @@ def lock_and_read_permissions(
 
 
 def check_role(session: Session, held: Collection[str], role: str) -> None:
-    """Check that somebody with the permissions ``held`` may give this global role.
+    """Check that a caller with the permissions ``held`` may give this global role.
 
     Raises:
         NotFound: when there is no such role.
         RoleNameTooLong: when its name is too long for a global role.
-        PermissionDenied: when it grants permissions that they lack.
+        PermissionDenied: when the role grants permissions that are not in ``held``.
     """
     if role == rules.PLAIN_USER:
         return

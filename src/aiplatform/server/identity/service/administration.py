@@ -1,8 +1,8 @@
 """Changing, deactivating and deleting accounts, as administrators do.
 
-Nobody can act on an account that holds more permissions than they do, globally or in a project:
-with its password or address, they could take it over. All changes of who may administer run under
-one lock. After each, there must still be an active user who holds ``*``.
+Nobody can act on an account that holds more permissions than they do, globally or in a project: by
+setting its password or address, they could take it over. All changes that affect who is an
+administrator run under one lock. After each, there must still be an active user who holds ``*``.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 
 def ensure_administrator_remains(session: Session) -> None:
-    """Check that an administrator is left after a change of roles or accounts.
+    """Check that an active administrator is left after a change of roles or accounts.
 
     Call it after the change, under the lock of accounts.
 
@@ -101,7 +101,7 @@ def update_user(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> User:
-    """Change user name, address or global role. Values that stay the same do not count as changes.
+    """Change user name, e-mail address or global role. Unchanged values are ignored.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
@@ -252,7 +252,7 @@ def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
 
 
 def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
-    """Remove the second factor of somebody who lost both the app and the recovery codes.
+    """Remove the second factor of a user who lost both the authenticator app and recovery codes.
 
     The errors of :func:`lock_manageable_user` apply.
     """

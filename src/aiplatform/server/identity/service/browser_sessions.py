@@ -1,6 +1,6 @@
 """Renewal of the sessions of browsers, whose tokens are in a cookie.
 
-All tabs of a browser share the cookie, and each of them may ask for its renewal. The answer to a
+All tabs of a browser share the cookie, and each of them may ask for its renewal. The response to a
 request may be lost, because people close and reload pages at any moment. Therefore two uses of a
 refresh token are no sign of theft here, see :func:`renew_browser_session`.
 """
@@ -22,19 +22,19 @@ from aiplatform.server.identity.models import AuthToken
 from aiplatform.server.identity.service.sessions import issue_access_token, refresh
 
 ANSWER_LIFETIME = timedelta(minutes=1)
-"""Lifetime of an access token that is used for a single answer."""
+"""Lifetime of an access token that is used for a single response."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewedTokens:
-    """A valid access token, and the new content of the cookie; None leaves the cookie as it is."""
+    """A valid access token, and the cookie's new content; None leaves the cookie unchanged."""
 
     access: str
     cookie: CookieTokens | None = None
 
 
 def renewal_due(lifetime: timedelta, left: timedelta) -> bool:
-    """Return True if an access token that is valid for ``left`` must be renewed: half is over."""
+    """Return True if less than half of an access token's ``lifetime`` is ``left``."""
     return left < lifetime / 2
 
 
@@ -45,9 +45,10 @@ def renew_browser_session(
 
     The refresh token is exchanged as :func:`refresh` does it, with two differences:
 
-    - A token that was used within :data:`rules.REPLAY_GRACE` belongs to another tab whose answer is
-      on its way. The caller gets an access token for this answer, and the cookie stays.
-    - A token that was used earlier and whose successor was never used counts as a lost answer,
+    - A token that was used within :data:`rules.REPLAY_GRACE` was used by another tab, whose
+      response is on its way. The caller gets an access token for this response, and the cookie
+      stays.
+    - A token that was used earlier and whose successor was never used counts as a lost response,
       however long ago that was. Its successor is withdrawn, so a thief who copied the cookie gains
       at most the time until the owner's next renewal, which ends the session.
     """
@@ -85,14 +86,14 @@ def renew_browser_session(
 
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
-    """The end of a session that is not renewed, and the time until its renewal is due."""
+    """The end of the session unless it is renewed, and the time until it should be renewed."""
 
     expires_at: datetime
     renew_in: timedelta
 
 
 def session_times(session: Session, settings: Settings, session_id: int) -> SessionTimes:
-    """Return the times of a session of the caller."""
+    """Return the times at which a session ends and should be renewed."""
     row = session.execute(
         select(
             func.clock_timestamp().label("now"),

@@ -25,7 +25,7 @@ from aiplatform.server.identity.models import ApiKey, AuthSession, User
 log = structlog.get_logger(__name__)
 TOPIC = "sessions"
 RECORD_SECONDS = 15.0
-"""Seconds between two updates of ``last_seen_at``. A write per request would be too expensive."""
+"""Seconds between two updates of ``last_seen_at``. An update per request would be too costly."""
 UNCHECKED_SECONDS = 5.0
 """Seconds after which streams end if the database can't be reached."""
 

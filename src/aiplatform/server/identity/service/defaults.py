@@ -15,7 +15,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 def replace_default_password(session: Session, settings: Settings) -> bool:
     """Replace the default password of ``admin`` if the settings name another one.
 
-    With the default password, nobody can have done more than be asked to replace it.
+    Sessions that used the default password could do nothing except replace it.
 
     Returns:
         True if ``admin`` can still sign in with the default password, now or once it is created.

@@ -52,7 +52,7 @@ def notify_new_device(session: Session, user: User, origin: Actor) -> None:
 
 
 def device_of(origin: Actor) -> bytes:
-    """Return the hash of program and network.
+    """Return the hash of an origin's program and network, which identifies a device.
 
     The network is used because providers change the last part of an address from day to day.
     """

@@ -27,7 +27,8 @@ MAX_PRUNED = 100
 def account_key(username: str) -> str:
     """Return the pseudonym of an account that may not exist.
 
-    The entered name is not stored, because people type passwords into the wrong field.
+    The entered name is not stored, because people sometimes type their password into the field for
+    the name.
     """
     return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
 
@@ -44,7 +45,7 @@ def actor_for(user: User, origin: Actor) -> Actor:
 
 
 def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts | None:
-    """Let one attempt on an account pass at a time; return an error if it comes too early.
+    """Serialise the attempts on an account; return an error if an attempt comes too early.
 
     If the account has signed in from the neighbourhood of the address, only failures from there
     count against it. So nobody can lock out the holder by trying wrong passwords from elsewhere.
@@ -104,8 +105,8 @@ def forget_failures(session: Session, username: str, *, around: Actor | None = N
     Args:
         session: the database session.
         username: the account's user name.
-        around: delete only those from the neighbourhood of this address. A sign-in at one place
-            must not allow further attempts from elsewhere.
+        around: delete only those from the neighbourhood of this address. A sign-in from one network
+            must not allow further attempts from others.
     """
     forgotten = delete(LoginFailure).where(LoginFailure.account == account_key(username))
     if around is not None:

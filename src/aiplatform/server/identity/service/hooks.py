@@ -1,4 +1,4 @@
-"""Hooks through which changes of accounts cause actions in higher domains.
+"""Hooks through which changes of accounts trigger actions of higher domains.
 
 The composition root registers the handlers. Each is called in the transaction of the change, so it
 can refuse the change by raising.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ProjectRole(NamedTuple):
-    """A membership that an invitation promises."""
+    """A membership in a project that an invitation would grant."""
 
     project_id: int
     role_id: int
@@ -47,7 +47,8 @@ It returns True if the user has permissions in projects that the principal lacks
 OnInvite = Callable[[Session, User, UUID, str], ProjectRole]
 """Handler with the arguments session, inviter, project and role.
 
-It returns the promised membership, or raises NotFound or PermissionDenied.
+It returns the membership that the invitation would grant. It raises NotFound for an unknown role or
+a project that the inviter can't see, and PermissionDenied if the inviter may not grant the role.
 """
 
 OnJoin = Callable[[Session, User, User, Actor, ProjectRole], None]
@@ -62,7 +63,7 @@ DescribeProjects = Callable[[Session, list[int]], dict[int, tuple[UUID, str]]]
 OnSecurityEvent = Callable[[Session, User, str, dict[str, str]], None]
 """Handler with the arguments session, user, kind and facts.
 
-It tells the account's holder of a security event.
+It notifies the account's holder of a security event.
 """
 
 SendLink = Callable[[Session, str, str, str, Language], bool]
@@ -87,7 +88,7 @@ def _add(handlers: list[T], handler: T) -> None:
 
 
 def on_user_delete(handler: OnUserDelete) -> None:
-    """Register a handler that refuses a deletion, or takes care of what the user leaves behind."""
+    """Register a handler that prevents a deletion, or handles what the user leaves behind."""
     _add(_on_user_delete, handler)
 
 
@@ -109,7 +110,7 @@ def on_invitation(invite: OnInvite, join: OnJoin, describe: DescribeProjects) ->
 
 
 def on_security_event(handler: OnSecurityEvent) -> None:
-    """Register a handler that tells account holders of security events."""
+    """Register a handler that notifies account holders of security events."""
     _add(_on_security_event, handler)
 
 
@@ -121,13 +122,13 @@ def on_link(handler: SendLink) -> None:
 def run_user_delete_hooks(
     session: Session, actor: Actor, user: User, successor: User | None, *, needs_consent: bool
 ) -> None:
-    """Call the handlers registered with :func:`on_user_delete`."""
+    """Call the handlers registered with :func:`on_user_delete`, in the order of registration."""
     for handler in _on_user_delete:
         handler(session, actor, user, successor, needs_consent)
 
 
 def run_deactivation_hooks(session: Session, actor: Actor, user: User) -> dict[str, int]:
-    """Call the handlers registered with :func:`on_deactivation`, in that order."""
+    """Call the handlers registered with :func:`on_deactivation`; return their counts by name."""
     return {
         name: count
         for handler in _on_deactivate
@@ -136,12 +137,12 @@ def run_deactivation_hooks(session: Session, actor: Actor, user: User) -> dict[s
 
 
 def holds_more(session: Session, principal: Principal, user: User) -> bool:
-    """Return True if a higher domain grants the user what the principal lacks."""
+    """Return True if a higher domain grants the user a permission that the principal lacks."""
     return any(handler(session, principal, user) for handler in _holds_more)
 
 
 def check_membership(session: Session, inviter: User, project: UUID, role: str) -> ProjectRole:
-    """Return the membership if the inviter may promise it."""
+    """Return the membership that an invitation would grant; the handler checks the inviter."""
     (handler,) = _on_invite
     return handler(session, inviter, project, role)
 
@@ -149,7 +150,7 @@ def check_membership(session: Session, inviter: User, project: UUID, role: str) 
 def join_project(
     session: Session, inviter: User, user: User, actor: Actor, membership: ProjectRole
 ) -> None:
-    """Make the user a member, if the inviter may still promise that."""
+    """Make the user a member of the project, if the inviter may still grant the membership."""
     for handler in _on_join:
         handler(session, inviter, user, actor, membership)
 
@@ -162,7 +163,7 @@ def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID,
 
 
 def announce_security_event(session: Session, user: User, kind: str, **facts: str) -> None:
-    """Tell the account's holder of a security event.
+    """Notify the account's holder of a security event.
 
     ``kind`` is the part of the notification type after ``security:``. ``facts`` must never contain
     secrets.

@@ -1,7 +1,7 @@
-"""Invitations: links that create one account, perhaps with a role and a membership.
+"""Invitations: single-use links that create an account, perhaps with a role and a membership.
 
-When an invitation is accepted, the permissions that its creator has at that moment decide. So
-somebody who was deactivated or lost a permission has left no back door.
+When an invitation is accepted, it grants only what its creator may grant at that moment. So an
+administrator who was deactivated or lost a permission leaves no back door.
 """
 
 from datetime import datetime, timedelta
@@ -113,10 +113,11 @@ def revoke(session: Session, principal: Principal, uuid: UUID) -> None:
 
 
 def accept(session: Session, token: str, *, username: str, password: str, origin: Actor) -> User:
-    """Create the account that the invitation promises. It can be accepted once.
+    """Create the account of an invitation, which can be accepted once.
 
     Raises:
-        InvalidLink: when the link is not valid, or its creator can no longer give what it promises.
+        InvalidLink: when the link is not valid, or its creator may no longer grant its role or
+            membership.
         NameTaken, WeakPassword: when name or password are refused; the link stays valid.
     """
     invitation = queries.open_invitation(session, Invitation.token_hash == hash_token(token))

@@ -1,4 +1,4 @@
-"""Password hashes: Argon2id. Hashes by bcrypt are accepted, and replaced on the next sign-in."""
+"""Password hashes by Argon2id. Hashes by bcrypt are accepted, and replaced on the next sign-in."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ _passwords = PasswordHash(
 )
 
 _hashing_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""Limits concurrent hashing, because each hash takes 19 MiB and a core."""
+"""Semaphore that limits concurrent hashing, because each hash takes 19 MiB and a CPU core."""
 
 
 def too_weak(
@@ -43,10 +43,10 @@ def hash_password(password: str) -> str:
 
 
 def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
-    """Return True if the password matches, and a new hash to store if the old one is outdated.
+    """Return True if the password matches, and a new hash to store instead of an outdated one.
 
-    For an unknown account, ``password_hash`` is None. The check then takes as long as usual and
-    always fails.
+    The new hash is None if the old one is up to date. For an unknown account, ``password_hash`` is
+    None. The check then takes as long as usual and always fails.
     """
     known = password_hash if password_hash is not None else _dummy_hash()
     # bcrypt reads only 72 bytes, and the library now refuses more. Older hashes of longer passwords

@@ -27,8 +27,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
               "Ed25519", "EdDSA"]  # fmt: skip
 """Accepted signature algorithms.
 
-``none`` is missing, and so are symmetric algorithms, because the client's secret is not a key of
-the provider.
+``none`` and symmetric algorithms are not accepted: an unsigned token proves nothing, and the
+client's secret is not a key of the provider.
 """
 
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -37,7 +37,7 @@ CACHE_SECONDS = 3600.0
 """Seconds for which the provider's metadata and keys are cached."""
 
 REFETCH_SECONDS = 5.0
-"""Minimum seconds between two fetches of the keys, whatever key ids strangers invent."""
+"""Minimum seconds between two fetches of the keys, even if tokens name unknown key ids."""
 
 MAX_TOKEN = 64 * 1024
 
@@ -66,7 +66,7 @@ class Provider:
         self._keys: tuple[float, KeySet] | None = None
 
     def login_url(self, redirect_uri: str, **parameters: str) -> str:
-        """Return the provider's address to which the browser is sent."""
+        """Return the address at the provider to which the browser is redirected for a sign-in."""
         endpoint = self.metadata().authorization_endpoint
         query = urlencode(
             {
@@ -83,8 +83,8 @@ class Provider:
         """Exchange ``code`` for tokens and return the claims about the user.
 
         Raises:
-            SsoFailed: when the provider refuses the code, or its answer can't be verified.
-            SsoUnavailable: when the provider does not answer.
+            SsoFailed: when the provider rejects the code, or its response can't be verified.
+            SsoUnavailable: when the provider is unreachable.
         """
         answer = self._token(code, verifier, redirect_uri)
         token = answer.get("id_token")
@@ -100,7 +100,7 @@ class Provider:
         """Verify an ID token and return its claims.
 
         Raises:
-            SsoFailed: when a check fails.
+            SsoFailed: when the signature is invalid, or a claim is not the expected one.
         """
         try:
             decoded = self._decode(token)
@@ -141,7 +141,7 @@ class Provider:
         """Return the provider's metadata, cached for an hour.
 
         Raises:
-            SsoUnavailable: when the provider does not answer with usable metadata.
+            SsoUnavailable: when the provider is unreachable, or its metadata is unusable.
         """
         with self._lock:
             if self._metadata is None or time.monotonic() - self._metadata[0] > CACHE_SECONDS:
@@ -153,7 +153,7 @@ class Provider:
         """Return the provider's current signing keys.
 
         Raises:
-            SsoUnavailable: when it publishes no usable keys.
+            SsoUnavailable: when the provider is unreachable, or publishes no usable keys.
         """
         url = self.metadata().jwks_uri
         with self._lock:
@@ -226,7 +226,10 @@ class Provider:
         return content
 
     def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
-        """Return more claims about the user; none if the answer is about somebody else."""
+        """Return further claims about the user from the provider's userinfo endpoint.
+
+        The result is empty if the endpoint is missing or unreachable, or describes another user.
+        """
         url = self.metadata().userinfo_endpoint
         if url is None:
             return {}
@@ -258,7 +261,7 @@ _providers: dict[tuple[str, str, str | None], Provider] = {}
 
 
 def provider_of(settings: Settings) -> Provider | None:
-    """Return the provider from the settings with its caches, or None if none is configured."""
+    """Return the cached provider that the settings name; None if they name none."""
     if settings.oidc_issuer is None or settings.oidc_client_id is None:
         return None
     secret = settings.oidc_client_secret

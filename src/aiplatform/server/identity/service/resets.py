@@ -37,7 +37,7 @@ class Link:
 
 
 def make_link(settings: Settings, page: str, lifetime: timedelta, now: datetime) -> Link:
-    """Create a new token and its link.
+    """Create a new token, and the link that contains it.
 
     The token follows a ``#``, so browsers do not send it to servers, and it does not appear in
     their logs.
@@ -84,8 +84,8 @@ def change_email(
 ) -> Problem | None:
     """Replace the caller's e-mail address; return the refusal or None.
 
-    It requires the password, because whoever controls the address can reset the password. Links
-    sent to the old address stop working.
+    It requires the password, because a person who controls the address can reset the password.
+    Links sent to the old address stop working.
 
     Raises:
         NameTaken: when another account has the address.
@@ -141,7 +141,7 @@ def request_reset(
     """Send a reset link to the account with this address.
 
     Nothing is sent if there is no such account, if it is inactive, or if a link was sent shortly
-    before. The caller does not learn which.
+    before. The caller does not learn whether one was sent.
     """
     user = session.scalar(
         select(User)

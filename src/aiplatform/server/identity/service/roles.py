@@ -1,9 +1,9 @@
 """Creating, changing and deleting roles.
 
-Whoever creates or changes a role must at that moment hold all permissions that it contains, before
-and after the change. Only holders of ``*`` can change a role that they have themselves, globally or
-in a project. All changes run under the lock of accounts, because accounts and roles together decide
-who may administer.
+The caller who creates or changes a role must at that moment hold all permissions that it contains
+before and after the change. Only holders of ``*`` can change a role that they have themselves,
+globally or in a project. All changes run under the lock of accounts, because accounts and roles
+together decide who may administer.
 """
 
 import hashlib
@@ -128,7 +128,7 @@ def delete_role(
         session: the database session.
         principal: the caller.
         name: name or uuid of the role.
-        sso_roles: the roles that groups of single sign-on get.
+        sso_roles: the roles that the settings give to groups of single sign-on.
 
     Raises:
         NotFound: when there is no such role.
@@ -139,7 +139,7 @@ def delete_role(
     """
     role, held = _changeable(session, principal, name)
     _refuse_beyond(held, role.permissions)
-    # The row is locked. Whoever gives the role meanwhile waits, and then finds that it is gone.
+    # The row is locked. A request that gives the role meanwhile waits, then finds it deleted.
     uses = queries.role_uses(session, role, sso_roles)
     if any(uses.values()):
         raise RoleInUse(name=role.name, **uses)

@@ -42,7 +42,7 @@ DRIFT = 1
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """The secret for an authenticator app. It is shown only once."""
+    """The secret of a second factor, for an authenticator app. It is shown only once."""
 
     secret: str
     uri: str
@@ -68,9 +68,10 @@ def state_of(session: Session, user_id: int) -> State:
 
 
 def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem | None:
-    """Return TotpRequired or WrongTotp if the code of the second factor is missing or wrong.
+    """Return the error for a missing or wrong code of the second factor; None if sign-in may go on.
 
-    The password was already verified.
+    The password was already verified. The error is TotpRequired for a missing code, and WrongTotp
+    for a wrong one.
     """
     row = _locked(session, user.id)
     if row is None or row.confirmed_at is None:
@@ -81,7 +82,9 @@ def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem 
 
 
 def enrol(session: Session, principal: Principal, password: str) -> Enrolment | Problem:
-    """Create a secret that has no effect until it is confirmed. It replaces an unconfirmed one.
+    """Create the secret of a second factor, which has no effect until it is confirmed.
+
+    An unconfirmed secret is replaced.
 
     Raises:
         TotpActive: when the account has a second factor already.
@@ -184,7 +187,7 @@ def remove(session: Session, user_id: int) -> bool:
 
 
 def _locked(session: Session, user_id: int) -> Totp | None:
-    """Return the account's second factor, locked until the transaction ends."""
+    """Return the account's second factor, locked until the transaction ends; None without one."""
     return session.get(Totp, user_id, populate_existing=True, with_for_update=True)
 
 
@@ -206,7 +209,7 @@ def _takes(session: Session, row: Totp, code: str) -> bool:
 
 
 def _takes_code(row: Totp, plain: str) -> bool:
-    """Return True if the code is current and later than the last accepted one."""
+    """Accept a code if it is current and later than the last accepted one; return True if so."""
     import pyotp  # noqa: PLC0415
 
     seed = decrypt(row.seed, context_of(Totp.__table__.c.seed, user_id=row.user_id))

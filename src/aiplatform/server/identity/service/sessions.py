@@ -1,8 +1,8 @@
 """Signing in, renewing tokens, signing out.
 
 A sign-in creates a session, to which all later tokens belong. A refresh token can be used once. A
-second use ends the session, because then two parties have a token that was given to one. Refusals
-must be recorded; so they are returned, not raised, and the transaction commits.
+second use ends the session, because then two parties have a token that was issued to one. Refusals
+are returned, not raised, so that the transaction commits and records them.
 """
 
 import secrets
@@ -120,16 +120,16 @@ def refresh(
 ) -> SignedIn | Problem:
     """Exchange a refresh token for a new pair of tokens, or return the refusal.
 
-    A used token that is shown again within ``replay_grace`` (None: at any time), before its
-    successor was used, is taken for a repetition by a client that lost the answer. The first pair
-    is then withdrawn and a new one issued, so that two parties never hold valid tokens at the same
-    time. Any other second use ends the session. In both cases, a thief and the owner can't both
-    stay signed in.
+    A used token that is presented again within ``replay_grace`` (None: at any time), before its
+    successor was used, counts as a repetition by a client that did not receive the response. The
+    first pair is then withdrawn and a new one issued, so that two parties never hold valid tokens
+    at the same time. Any other second use ends the session. In both cases, a thief and the owner
+    can't both stay signed in.
 
-    If a withdrawn token is shown later, the first answer was not lost: two parties have a token
-    that was given to one, and nobody can tell which of them is the thief. This ends the session,
-    too. A thief who repeats a refresh at once thus gains only the time until the owner's next
-    refresh.
+    If a withdrawn token is presented later, the first response was not lost: two parties have a
+    token that was issued to one, and nobody can tell which of them is the thief. This ends the
+    session, too. A thief who repeats a refresh at once thus gains only the time until the owner's
+    next refresh.
     """
     token = queries.refresh_token(session, hash_token(shown))
     if token is None:

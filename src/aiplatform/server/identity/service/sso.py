@@ -1,9 +1,9 @@
 """Signing in through an OpenID Connect provider.
 
 The browser gets a secret in a cookie. Nonce and code verifier are derived from it and from the
-state. So the database contains nothing that would help its readers, and only the browser that
-started a sign-in can finish it. The client gets a code that can be exchanged for tokens once, and
-is bound to the client by PKCE (RFC 7636; RFC 8252 for native programs).
+state. So nobody who reads the database can finish a sign-in; only the browser that started it can.
+The client gets a code that can be exchanged for tokens once, and is bound to the client by PKCE
+(RFC 7636; RFC 8252 for native programs).
 """
 
 import base64
@@ -55,7 +55,7 @@ class SignInStart:
 
     @property
     def verifier(self) -> str:
-        """The PKCE code verifier, which proves to the provider that we started the sign-in."""
+        """The PKCE code verifier, a proof for the provider that the platform began the sign-in."""
         return _derive(self, "verifier")
 
     @property
@@ -101,7 +101,7 @@ def start(
 
 
 def resume(session: Session, state: str, browser: str | None) -> SsoLogin:
-    """Return the sign-in that this browser started. Each one can come back only once.
+    """Return the sign-in that this browser started. Each sign-in can be resumed only once.
 
     Raises:
         SsoFailed: when the state is unknown, used or expired, or belongs to another browser.
@@ -123,7 +123,7 @@ def resume(session: Session, state: str, browser: str | None) -> SsoLogin:
 def admit(
     session: Session, settings: Settings, login_id: int, claims: dict[str, Any], origin: Actor
 ) -> str:
-    """Find or create the account of the claims, and return the code that is exchanged for tokens.
+    """Find or create the account for the claims, and return a code to exchange for tokens.
 
     Raises:
         SsoFailed: when there is no account for the claims, or it is deactivated. Then roll back and
@@ -178,7 +178,7 @@ def exchange(
 
 
 def record_refusal(session: Session, problem: str, claims: dict[str, Any], origin: Actor) -> None:
-    """Record that a user who is known to the provider was not admitted."""
+    """Record that a user whom the provider authenticated was not admitted."""
     audit.record(
         session,
         origin,

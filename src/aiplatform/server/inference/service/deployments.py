@@ -1,4 +1,4 @@
-"""Creating, starting, stopping, updating and deleting deployments."""
+"""Users' actions on deployments: create, start, restart, update, stop and delete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,10 +60,11 @@ def create_deployment(
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
-        TypeMakesNoModel, ModelMissing: see ``registry.service.resolve_model``.
+        TypeMakesNoModel: when the task whose model is named is no training.
+        ModelMissing: when the model of the training was deleted.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
-        NoWorkerCanRun: for the queue of scripts.
+        NoWorkerCanRun: when ``spec`` names the queue that is reserved for scripts.
     """
     require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
@@ -113,7 +114,8 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         WrongDeploymentState: when the deployment is not down.
         DeployedModelGone: when its model was deleted.
         ModelNotReady: while the model's files are being imported.
-        DependencyFailed, ModelMissing: when its model was never made, or was deleted.
+        DependencyFailed: when the training that should make its model has not succeeded.
+        ModelMissing: when the model of that training was deleted.
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     locked = _lock_model(session, context, uuid)
@@ -127,13 +129,13 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Replace the server with a new one; the old one is told to stop at the same time.
+    """Replace the server with a new one; at the same time, ask the old one to stop.
 
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
         DependencyFailed, ModelMissing: see :func:`start`.
-        DeploymentWaiting: while it waits for other tasks, because a new run would not wait for
-            them.
+        DeploymentWaiting: while the deployment waits for other tasks, because a new server would
+            not wait for them.
     """
     locked = _lock_model(session, context, uuid)
     deployment, task, _ = _lock(session, context, uuid)
@@ -243,7 +245,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
     transfer, another deployment could answer, or the name would be ambiguous.
 
     Raises:
-        DeploymentNamesShared: lists some of the names.
+        DeploymentNamesShared: when there are such names; the error lists some of them.
     """
     names = queries.shared_names(session, project.id, owner.id)
     if names:
@@ -254,7 +256,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
 
 @dataclass(frozen=True, slots=True)
 class _LockedModel:
-    """A deployment's model, or the training that will make it, locked against deletion."""
+    """The model of a deployment, or the training that will make it, locked against deletion."""
 
     model: Model | None
     needs: Sequence[Dependency]
@@ -298,10 +300,10 @@ def _start_server(
 def _lock(
     session: Session, context: ProjectContext, uuid: UUID
 ) -> tuple[Deployment, Task | None, Task | None]:
-    """Return the deployment, the task of its run and that of its update, all locked and current.
+    """Lock and return the deployment, the task of its server, and the task of its update.
 
-    The younger task is locked first, because the take-over by a new server has that task locked and
-    then locks the one of the old server.
+    The task of the update is locked first, as in :func:`task_events.take_over`: when the new server
+    is ready, its task is locked already, and then that of the old server is locked.
     """
     while True:
         with session.begin_nested() as attempt:

@@ -1,4 +1,4 @@
-"""Handlers for what the task queue reports about model servers."""
+"""Handlers of the task queue's events about model servers."""
 
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,7 @@ S = DeploymentStatus
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """Return the inputs of a run: the model's files, and those of its base model if it is tuned."""
+    """Return the files of the model that a task serves, and those of its base model if tuned."""
     return Inputs(
         trees={
             role: registry_queries.files(session, model)
@@ -41,7 +41,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def model_made(session: Session, task: Task, training: Task) -> None:
-    """Serve the model of a training that has completed.
+    """Set the model of a completed training as the model that the waiting ``task`` serves.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.
@@ -53,7 +53,7 @@ def model_made(session: Session, task: Task, training: Task) -> None:
 
 
 def server_started(session: Session, task_id: int) -> None:
-    """Note that a worker has claimed the task."""
+    """Update the deployment after a worker has claimed its task."""
     deployment = queries.lock_served_by(session, task_id)
     if deployment is None or deployment.next_task_id == task_id:
         return
@@ -62,7 +62,7 @@ def server_started(session: Session, task_id: int) -> None:
 
 
 def server_ready(session: Session, task: Task, endpoint: str, token: str) -> None:
-    """Note that the server is ready at ``endpoint`` and accepts ``token``."""
+    """Update the deployment after its server became ready at ``endpoint`` with ``token``."""
     deployment, former = _lock_with_former(session, task)
     if deployment is not None and deployment.next_task_id == task.id:
         if task.status == TaskStatus.CANCELLING:
@@ -92,10 +92,10 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
 
 
 def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, Task | None]:
-    """Return the deployment of a run, and the run that it would replace, both locked.
+    """Lock and return the deployment of a task, and the task that an update replaces.
 
-    The task itself is already locked, and is the younger of the two; see
-    ``service.deployments._lock``.
+    Both are None if there are none. ``task`` is already locked; the replaced task is locked after
+    it, as in ``service.deployments._lock``.
     """
     while True:
         with session.begin_nested() as attempt:
@@ -117,7 +117,10 @@ def take_over(
     endpoint: str,
     token: str,
 ) -> None:
-    """Let the server of an update answer from now on; the former one completes its answers."""
+    """Route requests to the server of an update; the former server completes its answers.
+
+    ``task`` is that of the new server, and ``former`` that of the old one.
+    """
     if former is not None and not TaskStatus(former.status).is_final:
         if deployment.endpoint_token is not None and former.status == TaskStatus.RUNNING:
             session.add(
@@ -169,7 +172,7 @@ def take_over(
 
 
 def _update_ended(session: Session, deployment: Deployment, task: Task, outcome: Outcome) -> None:
-    """Give up an update whose server ended before it was ready."""
+    """End an update whose server ended before it was ready; the current server continues."""
     model = _model_name(session, deployment.next_model_id)
     error = outcome.error or "The update was cancelled."
     forget_update(session, deployment)
@@ -210,12 +213,15 @@ def _concerned(deployment: Deployment, task: Task) -> list[int | None]:
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return the seconds that a cancelled run may continue its answers; None if it may not."""
+    """Return for how many seconds a cancelled server may continue its answers; None if not."""
     return queries.drain_seconds(session, task_id)
 
 
 def server_lost(session: Session, task: Task) -> None:
-    """Note that the worker was lost or stopped. The same task waits for another worker."""
+    """Update the deployment after its worker was lost or stopped.
+
+    The same task then waits for another worker.
+    """
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None or deployment.next_task_id == task.id:
         # The next worker starts the server of the update again; the current one continues.
@@ -228,10 +234,11 @@ def server_lost(session: Session, task: Task) -> None:
 
 
 def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
-    """Note that a run has ended, and queue another one after a crash.
+    """Update the deployment after its task has ended, and queue another task after a crash.
 
-    There is no further run if the deployment was stopped, or has crashed too often. A run that
-    never started because a task that it waited for failed stops the deployment, with the reason.
+    There is no further task if the deployment was stopped, or has crashed too often. If the task
+    never started because a task that it waited for failed, the deployment is stopped, with the
+    reason.
     """
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None:

@@ -1,4 +1,7 @@
-"""Functions for both users' requests and the task queue: queue a server, change the state."""
+"""Changes of deployments after requests of users and events of the task queue.
+
+These are: queue a server, set the model, change the status, end updates.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -73,7 +76,10 @@ def queue_server(
 
 
 def set_model(deployment: Deployment, model: Model) -> None:
-    """Set the model that the deployment serves. It no longer waits for the task that made it."""
+    """Set the model that the deployment serves.
+
+    Its spec no longer refers to the task that made the model.
+    """
     deployment.model_id = model.id
     deployment.spec = {**deployment.spec, "model": str(model.uuid)}
 
@@ -95,14 +101,14 @@ def change_status(session: Session, deployment: Deployment, status: DeploymentSt
 
 
 def end_retirements(session: Session, deployment: Deployment) -> None:
-    """Let replaced servers stop now, even if they are answering."""
+    """Make replaced servers of the deployment stop now, even if they are answering."""
     session.execute(
         delete(DeploymentRetirement).where(DeploymentRetirement.deployment_id == deployment.id)
     )
 
 
 def forget_update(session: Session, deployment: Deployment) -> int | None:
-    """Record that no update is under way any more, and return the task of its server."""
+    """Remove the update from the deployment; return the id of its server's task, or None."""
     task_id, deployment.next_task_id = deployment.next_task_id, None
     deployment.next_model_id = deployment.next_spec = None
     session.flush()

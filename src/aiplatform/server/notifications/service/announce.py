@@ -1,4 +1,4 @@
-"""Notification of users and webhooks, in the transaction of the event that they hear of."""
+"""Notification of users and webhooks about an event, in the transaction of the event."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -21,7 +21,7 @@ DIGEST_DELAYS = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelt
 """Time from the first notification in a digest until the digest is sent."""
 
 RETRY_DELAY = timedelta(minutes=5)
-"""Time after which an e-mail that could not be encrypted is tried again, as part of a digest."""
+"""Time after which an e-mail that could not be encrypted is sent again, as part of a digest."""
 
 MAX_IN_DIGEST = 100
 
@@ -62,15 +62,16 @@ RenderedText = tuple[str, str]
 def send_or_defer(
     session: Session, recipient: queries.Recipient, kind: NotificationType, data: dict[str, Any]
 ) -> None:
-    """Send the e-mail that a user wants, or add the notification to their next digest.
+    """Send an e-mail to a user at once, or add the notification to their next digest.
 
-    If there is no usable key to encrypt the e-mail, the notification also goes to a digest, so that
-    the event itself does not fail.
+    The user's e-mail mode decides; types in :data:`rules.MANDATORY` are never delayed. If there is
+    no usable key to encrypt the e-mail, the notification also goes to a digest, so that the event
+    itself does not fail.
     """
     if recipient.email is EmailMode.OFF or not can_send():
         return
     wait = DIGEST_DELAYS.get(recipient.email)
-    # Whoever is losing an account must hear of it at once.
+    # A user who is losing an account must be told at once.
     if wait is not None and kind not in rules.MANDATORY:
         _defer(session, recipient, kind, data, wait)
         return
@@ -101,7 +102,7 @@ def _defer(
 
 
 def due_digests(session: Session) -> Sequence[int]:
-    """Return the ids of users with a due digest."""
+    """Return the ids of users with a due digest, at most 100."""
     return session.scalars(
         select(NotificationDigest.user_id)
         .where(NotificationDigest.due_at <= func.clock_timestamp())

@@ -30,7 +30,7 @@ def mark_read(
 
 
 def mark_all_read(session: Session, principal: Principal) -> int:
-    """Mark everything in the principal's inbox as read, and return the number of changes."""
+    """Mark all of the principal's notifications as read; return the number that were unread."""
     changed = queries.mark_all_read(session, principal)
     if changed:
         _record(session, principal, AuditAction.NOTIFICATION_READ, None, count=changed)

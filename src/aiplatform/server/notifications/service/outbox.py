@@ -19,12 +19,12 @@ PING = "webhook:ping"
 
 
 def wake(session: Session) -> None:
-    """Wake a worker after the commit, to send what is due."""
+    """Wake a worker after the commit, so that it sends the due webhook deliveries."""
     after_commit(session, lambda: send(DELIVER, CHORES))
 
 
 def body_of(kind: str, project: UUID, data: dict[str, Any], title: str, message: str) -> str:
-    """Return a delivery's body with the fields ``type``, ``timestamp`` and ``data``.
+    """Return the JSON body of a delivery, with the fields ``type``, ``timestamp`` and ``data``.
 
     These are the fields that the Standard Webhooks specification proposes.
     """
@@ -63,7 +63,7 @@ def fan_out(session: Session, kind: NotificationType, project: UUID, data: dict[
 def add_delivery(
     session: Session, webhook: Webhook, kind: str, body: str, *, replay_of: UUID | None = None
 ) -> WebhookDelivery:
-    """Add a delivery for one webhook: a ping, or an event that is sent again."""
+    """Add a delivery for one webhook only: a ping, or an event that is sent again."""
     delivery = WebhookDelivery(
         webhook_id=webhook.id, type=kind, body=body, uuid=uuid4(), replay_of=replay_of
     )

@@ -1,9 +1,9 @@
 """Live streams of inboxes: one task per API process reads new notifications for all watchers.
 
-A position consists of a transaction and a notification. Transactions get their numbers before they
-commit, so only notifications below the oldest running transaction are read; nothing can appear
-before a position later. A wake-up costs one statement for all watchers together, and a watcher
-needs no thread or connection of its own.
+A position consists of the numbers of a transaction and a notification. Transactions get their
+numbers before they commit. So only notifications of transactions before the oldest running one are
+read: no notification can appear later at an earlier position. A wake-up costs one statement for all
+watchers together, and a watcher needs no thread or connection of its own.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from aiplatform.server.notifications.schemas import render
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""Seconds until the next look while committed notifications can't be read yet."""
+"""Seconds until the next read while a running transaction blocks committed notifications."""
 HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 20
 """Maximum number of streams of one user on one API process."""
@@ -41,31 +41,34 @@ HEARTBEAT = b": still here\n\n"
 
 
 class Position(NamedTuple):
-    """A position in the order of notifications; everything up to it was sent."""
+    """A position in the stream of notifications. Everything up to it was sent."""
 
     transaction: int
     notification: int
 
     def __str__(self) -> str:
-        """Return the position as the ``id`` of an event."""
+        """Return the position as text, for the ``id`` of a server-sent event."""
         return f"{self.transaction}-{self.notification}"
 
     @classmethod
     def read(cls, text: str | None) -> "Position | None":
-        """Return the position in an event's id, or None if the text is not such an id."""
+        """Return the position in an event's id; None if the text is not such an id."""
         match = re.fullmatch(r"(\d{1,19})-(\d{1,10})", text or "")
         return None if match is None else cls(int(match[1]), int(match[2]))
 
 
 def frame(event: str, data: object, position: Position | None = None) -> bytes:
-    """Encode an event. Events without a position describe the current state, not history."""
+    """Encode a server-sent event.
+
+    An event without a position gets no ``id``: it describes the current state, not history.
+    """
     number = "" if position is None else f"id: {position}\n"
     return f"event: {event}\n{number}data: {dumps(data)}\n\n".encode()
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """An open stream."""
+    """An open stream of a user's notifications."""
 
     user_id: int
     language: Language
@@ -80,7 +83,7 @@ class Watcher:
 
 
 class Hub:
-    """The watchers on this API process, and the one task that serves them."""
+    """The open streams of this API process, and the one asyncio task that serves them."""
 
     def __init__(self, listener: Listener, credentials: CredentialWatcher) -> None:
         self._listener = listener
@@ -164,9 +167,9 @@ class Hub:
             self._watchers.pop(watcher.user_id, None)
 
     def _note_change(self, user: str | None) -> None:
-        """Note whose inbox changed, or with None, that changes may have been missed.
+        """Note that a user's inbox changed; None means that changes may have been missed.
 
-        Called by the listener.
+        The database listener calls it.
         """
         if user is None:
             self._missed = True
@@ -187,7 +190,7 @@ class Hub:
                 try:
                     settled = await self._distribute_news()
                 except SQLAlchemyError as error:
-                    # If the database stays away, CredentialWatcher ends the streams within seconds.
+                    # If the database stays unreachable, CredentialWatcher ends the streams soon.
                     log.warning("could not read what is new", error=str(error)[:200])
                     settled = True
                 if loop.time() - beat >= HEARTBEAT_SECONDS:
@@ -211,7 +214,7 @@ class Hub:
         self._woken.clear()
 
     async def _distribute_news(self) -> bool:
-        """Read and distribute what is new.
+        """Read new notifications and send them to the watchers.
 
         Return False if more can be read soon, because a page was full or a transaction is still
         running.
@@ -241,7 +244,11 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The result of one look. ``settled`` is true if nothing committed is still to be read."""
+    """The result of one read of new notifications.
+
+    ``settled`` is True if the read covered all committed notifications. ``unread`` maps the ids of
+    users to their numbers of unread notifications.
+    """
 
     tail: Position
     rows: list[tuple[Position, int, dict[Language, bytes]]]
@@ -255,7 +262,7 @@ def _current_position() -> Position:
 
 
 def _check_position(after: Position) -> Position | None:
-    """Return the position, or None if it can't come from this database."""
+    """Return the position; None if its transaction number is too high for this database."""
     with transaction() as session:
         return after if after.transaction <= queries.newest_transaction(session) else None
 

@@ -35,14 +35,17 @@ log = structlog.get_logger(__name__)
 CALL_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 2
-"""Number of concurrent calls of one webhook, so that a slow receiver does not delay the others."""
+"""Maximum number of concurrent calls of a webhook.
+
+Without it, a slow receiver would delay the others.
+"""
 MAX_KEPT_TEXT = 2000
-"""Number of characters of a receiver's answer that the log keeps."""
+"""Number of characters of a receiver's response that the log keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """A claimed delivery with all that its call needs."""
+    """A claimed delivery with all data that its call needs."""
 
     delivery_id: int
     message_id: UUID
@@ -54,7 +57,7 @@ class WebhookCall:
 
 
 def due() -> Any:
-    """Return the conditions of deliveries to send now: pending, due, and not leased."""
+    """Return the SQL conditions for deliveries to send now: pending, due, and not leased."""
     return (
         WebhookDelivery.status == S.PENDING.value,
         WebhookDelivery.next_attempt_at <= func.clock_timestamp(),
@@ -66,7 +69,7 @@ def due() -> Any:
 
 
 def next_webhook(session: Session) -> int | None:
-    """Return the id of the webhook with the longest waiting delivery that may be sent now."""
+    """Return the id of the webhook whose delivery has waited longest; None if none can be sent."""
     return session.scalar(
         select(Webhook.id)
         .join(WebhookDelivery, WebhookDelivery.webhook_id == Webhook.id)
@@ -80,8 +83,8 @@ def claim(session: Session, webhook_id: int) -> WebhookCall | None:
     """Claim the longest waiting delivery of a webhook.
 
     Return None if other workers claimed all of them, or the limit of concurrent calls is reached.
-    Claims of one webhook wait for each other, and each counts again, so that never more than
-    :data:`AT_ONCE` calls of it run at the same time.
+    Claims for one webhook wait for each other, and each counts the running calls again. So never
+    more than :data:`AT_ONCE` calls of the webhook run at the same time.
     """
     session.execute(
         select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
@@ -134,7 +137,9 @@ def running_calls() -> Any:
 
 
 def secrets_of(webhook: Webhook) -> tuple[str, ...]:
-    """Return the secrets that sign now; for a time after a rotation, also the previous one.
+    """Return the secrets that sign deliveries now.
+
+    For a time after a rotation, these include the previous secret.
 
     Raises:
         KeyFileUnusable, SecretUnreadable: see :func:`decrypt`.
@@ -150,7 +155,7 @@ def secrets_of(webhook: Webhook) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """The result of a call."""
+    """The result of a webhook call."""
 
     milliseconds: int
     status: int | None = None
@@ -168,7 +173,7 @@ def perform(call: WebhookCall) -> CallResult:
     """Call the receiver.
 
     Redirects are not followed, so that the signature is sent only to the configured address. The
-    error that the log keeps names the kind of failure, never the request or its signature.
+    error in the log names the kind of failure, never the request or its signature.
     """
     if call.unreadable is not None:
         return CallResult(0, error=call.unreadable)
@@ -202,9 +207,9 @@ def perform(call: WebhookCall) -> CallResult:
 
 
 def _read_beginning(answer: httpx.Response) -> str:
-    """Return the beginning of the answer's body, as far as it can be read.
+    """Return the beginning of the response's body, as far as it can be read.
 
-    The status alone decides, so an error while reading does not matter.
+    The status code alone decides about success, so an error while reading does not matter.
     """
     read = b""
     with contextlib.suppress(httpx.HTTPError):
@@ -224,7 +229,7 @@ def _since(began: float) -> int:
 
 
 def record_result(session: Session, call: WebhookCall, result: CallResult) -> None:
-    """Record the result of a call and, if it failed, the time of the next attempt."""
+    """Store the result of a call and, if it failed, the time of the next attempt."""
     session.execute(
         update(WebhookAttempt)
         .where(
@@ -289,8 +294,8 @@ def _set_failing_since(session: Session, webhook: Webhook, since: datetime | Non
 def disable(session: Session, webhook: Webhook, reason: str) -> None:
     """Switch off a webhook that has failed for a long time, and notify its creator.
 
-    ``reason`` is ``failing`` or ``gone``. Waiting deliveries are sent once it is switched on again.
-    A webhook that is already off, because of another call or its owner, stays as it is.
+    ``reason`` is ``failing`` or ``gone``. Waiting deliveries are sent once the webhook is switched
+    on again. A webhook that another call or a user has switched off already stays as it is.
     """
     if not webhook.is_enabled:
         return

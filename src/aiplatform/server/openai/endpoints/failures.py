@@ -23,7 +23,7 @@ OPENAI_CODES = {
     "chat.model_not_found": "model_not_found",
     "chat.unknown_url": "chat.unknown_url",
 }
-"""Codes of OpenAI's own interface, which its clients may compare, by those of the platform."""
+"""Error codes of OpenAI, which its clients may compare with, by the platform's error codes."""
 
 
 def envelope(problem: Problem, language: Language) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class OpenAIRoute(APIRoute):
     """A route whose errors have OpenAI's format, except for internal errors."""
 
     def get_route_handler(self) -> Handler:
-        """Return the route's handler, with its errors turned into answers."""
+        """Return the route's handler, with its errors converted to responses."""
         handler = super().get_route_handler()
 
         async def told(request: Request) -> Response:

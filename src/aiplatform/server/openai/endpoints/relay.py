@@ -1,4 +1,4 @@
-"""Relays an answer while the client listens, and stops the model server when it does not."""
+"""Relay of an answer to the client. If the client disconnects, the model server stops."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,11 @@ from aiplatform.server.openai.service import Answer
 T = TypeVar("T")
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 CLIENT_CLOSED_REQUEST = 499
-"""Status in the log for a request whose client left before there was an answer."""
+"""Status code in the log for a request whose client disconnected before the answer began."""
 
 
 class ClientDisconnected(Exception):
-    """The client has closed its connection."""
+    """A request whose client has closed the connection."""
 
 
 async def run_until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -49,7 +49,7 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 class Relay(Response):
-    """A started answer stream as an HTTP response. It always ends the answer."""
+    """The HTTP response for an answer stream that has begun. It always calls :meth:`Answer.end`."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         super().__init__(

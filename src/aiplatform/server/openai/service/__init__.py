@@ -2,7 +2,7 @@
 
 ``lookups`` finds the caller and their deployments. ``routing`` decides which deployment gets a
 request. ``answers`` gets the answer over ``connections`` to the model servers. ``access_watch``
-ends answers when the right to them ends, and ``audit_queue`` writes the audit entries.
+ends answers when their callers lose access, and ``audit_queue`` writes the audit entries.
 """
 
 from aiplatform.server.openai.service.answers import Answer, ChatService

@@ -1,4 +1,4 @@
-"""Ending of running answers when the right to them ends; all are checked together every second."""
+"""Ending of running answers when their callers lose access; all are checked every second."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,20 +21,23 @@ from aiplatform.server.openai.service.routing import ChatCall
 log = structlog.get_logger(__name__)
 Fail = Callable[[Problem], None]
 Pair = tuple[Credential, int]
-"""A credential, and the id of the deployment that answers it."""
+"""A credential, and the id of the deployment that it uses."""
 
 
 class AccessWatch:
-    """The calls being answered. A check costs at most two statements a second, for any number."""
+    """The access check of the calls that are being answered.
+
+    It needs at most two statements a second, for any number of calls.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[object, tuple[ChatCall, Fail]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def add(self, call: ChatCall, fail: Fail) -> Callable[[], None]:
-        """Watch ``call``, and call ``fail`` once it must end.
+        """Check ``call`` from now on; call ``fail`` with the reason when its answer must end.
 
-        The returned function stops this.
+        Returns a function that ends these checks.
         """
         ticket = object()
         self._calls[ticket] = (call, fail)
@@ -47,7 +50,7 @@ class AccessWatch:
         return remove
 
     def close(self) -> None:
-        """Stop checking."""
+        """Stop the checks of all calls."""
         if self._task is not None:
             self._task.cancel()
 
@@ -59,7 +62,7 @@ class AccessWatch:
             watched = list(self._calls.values())
             pairs = {(call.credential, call.target.deployment_id) for call, _ in watched}
             try:
-                # A database that froze or was cut off may never answer.
+                # A database that hangs, or whose network is broken, may never answer.
                 with fail_after(UNCHECKED_SECONDS):
                     rows = await run_sync(_read_access, pairs, abandon_on_cancel=True)
             except (SQLAlchemyError, TimeoutError) as error:
@@ -83,9 +86,9 @@ def _read_access(pairs: set[Pair]) -> dict[Pair, Any]:
 
 
 def reason_to_end(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
-    """Return why ``call`` must end, or None.
+    """Return the problem because of which the answer to ``call`` must end, or None.
 
-    ``rows`` are those of ``queries.access_checks`` by pair.
+    ``rows`` are the results of ``queries.access_checks``, by pair.
     """
     row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:

@@ -1,4 +1,4 @@
-"""Answers of model servers, from the request until they are recorded in the audit trail."""
+"""Answers of model servers, from the request to the entry in the audit trail."""
 
 import time
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ class Answer:
 
     Call :meth:`begin` first, which sets ``status`` and ``media_type``, then :meth:`read`. An answer
     that has begun must be ended with :meth:`end`. Streams are returned in whole events, so that an
-    error can follow the last one. Other answers are complete before they are returned, so that an
-    error still has a status.
+    error can be sent as a further event. Other answers are complete before they are returned, so
+    that an error can still set the status code of the response.
     """
 
     def __init__(self, service: "ChatService", call: ChatCall) -> None:
@@ -63,7 +63,7 @@ class Answer:
         """Send the request, and wait for the first events of a stream or for the whole answer.
 
         Raises:
-            Problem: why there is no answer; the answer has then ended.
+            Problem: when there is no answer. :meth:`end` was called then.
         """
         try:
             with self._translate_errors():
@@ -76,7 +76,7 @@ class Answer:
         """Return the next events, or all of an answer that is not a stream; empty at the end.
 
         Raises:
-            Problem: why the answer can't continue.
+            Problem: when the answer can't continue.
         """
         if self._first:
             first, self._first = self._first, b""
@@ -87,9 +87,9 @@ class Answer:
             return await self._next_events()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the answer and record it. Never waits.
+        """End the answer and queue its audit entry. Returns at once.
 
-        A model server that is still answering stops.
+        If the model server is still answering, it stops.
         """
         self._unwatch()
         if self._connection is not None:
@@ -129,11 +129,11 @@ class Answer:
         self._first_ms = self._elapsed()
 
     async def _exchange(self) -> Connection:
-        """Send the request, and return the connection once the headers of the answer are there.
+        """Send the request, and return the connection once the headers of the answer arrived.
 
-        The model server may have closed a kept connection unnoticed. Then nobody has read the
-        request, and it is sent again on another connection. If another server has taken over since
-        the call was routed, the request goes to that one, unless the answer has begun.
+        The model server may have closed a connection that was kept for reuse. Then it has not read
+        the request, which is sent again on another connection. If another server has taken over
+        since the call was routed, the request is sent to that server, unless the answer has begun.
         """
         while True:
             connection: Connection | None = None
@@ -185,7 +185,7 @@ class Answer:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn errors of the model server into the errors that the caller gets."""
+        """Convert errors of the connection to the problems that the caller gets."""
         model = self.call.model.deployment
         try:
             yield
@@ -195,7 +195,7 @@ class Answer:
             raise ModelServerTimeout(model=model, seconds=int(SILENCE_SECONDS)) from error
 
     def _fail(self, problem: Problem) -> None:
-        """End the answer from outside with ``problem``."""
+        """End the answer with ``problem``, while other code waits for its next events."""
         self._failure = problem
         if self._connection is not None:
             self._connection.fail(problem)
@@ -205,7 +205,7 @@ class Answer:
 
 
 class ChatService:
-    """The parts of the API that live as long as the process."""
+    """The objects of the OpenAI-compatible API that live as long as the process."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self.connections = Connections()
@@ -225,8 +225,10 @@ class ChatService:
         """Return the answer to ``call``, already begun.
 
         Raises:
-            ModelServerUnavailable, ModelServerTimeout: when the model server fails.
-            AccessRevoked, DeploymentStopped: see :func:`access_watch.reason_to_end`.
+            ModelServerUnavailable: when the model server can't be reached, or ends meanwhile.
+            ModelServerTimeout: when the model server sends nothing for too long.
+            AccessRevoked: when the caller loses access meanwhile.
+            DeploymentStopped: when the deployment is stopped meanwhile.
         """
         answer = Answer(self, call)
         await answer.begin()

@@ -1,7 +1,7 @@
 """Audit entries of chat requests, written after their answers have ended.
 
-Requests do not wait for them: entries collect while one transaction is being written and go into
-the next one. If the database is away, they are only written later.
+Requests do not wait for them: entries are collected while a transaction is being written, and are
+written in the next one. If the database is unreachable, they are written later.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from aiplatform.server.openai.service.routing import ChatCall
 log = structlog.get_logger(__name__)
 BATCH = 200
 MAX_QUEUED = 50_000
-"""Maximum number of entries kept while the database is away; then the oldest are only logged."""
+"""Maximum number of queued entries. Beyond it, the oldest are only written to the log."""
 
 GATHER_SECONDS = 0.5
-"""Seconds for which entries collect. Written together, each costs less than half."""
+"""Seconds for which entries are collected. Written together, each takes less than half the time."""
 
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
@@ -33,7 +33,11 @@ CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An ended request. ``first_ms`` is the time to the first part of the answer, ``ms`` in all."""
+    """The audit entry of an ended request.
+
+    ``first_ms`` is the time to the first part of the answer, ``ms`` that to its end, in
+    milliseconds.
+    """
 
     call: ChatCall
     outcome: Outcome

@@ -1,9 +1,9 @@
-"""HTTP connections to model servers, kept alive, over Unix sockets or TCP.
+"""Persistent HTTP connections to model servers, over Unix sockets or TCP.
 
 This client is only for the platform's own model servers, never for addresses from users. It is
-written with asyncio protocols and httptools because it handles every token of every answer. Per
-chunk, it needs a tenth of the time of a general client; on a machine that also runs the model, the
-model can use that time.
+written with asyncio protocols and httptools because it handles every token of every answer. For
+each chunk, it needs a tenth of the CPU time of a general client. If the model runs on the same
+machine, it can use that time.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
     # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport of the new connection."""
         # A cast, because uvloop's transports are not derived from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
     # Called by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Store a header of the answer."""
         self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._head = True
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body, without its framing."""
+        """Store a part of the answer's body, without the framing of chunked encoding."""
         self._pieces.append(body)
         self._size += len(body)
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     async def read(self) -> bytes:
-        """Return what arrived since the last call, or wait for it; empty at the end of the answer.
+        """Return the data that arrived since the last call, or wait for more; empty at the end.
 
         Raises:
             ConnectionLostError: when the connection is lost.
@@ -147,13 +147,13 @@ class Connection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def fail(self, error: Exception) -> None:
-        """End the exchange from outside: the reader gets ``error``, the connection is closed."""
+        """End the exchange: the waiting :meth:`read` raises ``error``; the connection is closed."""
         self._failure = error
         self._pieces.clear()
         self._drop(error)
 
     def close(self) -> None:
-        """Close the connection. A model server that is still answering stops then."""
+        """Close the connection. If the model server is still answering, it stops."""
         self.reusable = False
         if self._transport is not None:
             self._transport.abort()
@@ -189,7 +189,7 @@ class Connections:
         self._idle: dict[str, list[Connection]] = {}
 
     async def get(self, endpoint: str) -> Connection:
-        """Return a connection for one exchange, a kept one if possible.
+        """Return a connection for one exchange; reuse a kept one if possible.
 
         Raises:
             ConnectionLostError: when the model server can't be reached.
@@ -224,7 +224,7 @@ class Connections:
     def _forget_closed(self, endpoint: str) -> None:
         """Remove closed connections, and the list of a model server that has none left.
 
-        Addresses of ended model servers are never used again, so their lists must not pile up.
+        Addresses of ended model servers are never used again, so their lists would pile up.
         """
         left = [connection for connection in self._idle.get(endpoint, []) if connection.is_open]
         if left:

@@ -1,8 +1,8 @@
 """Look-ups of callers and their deployments on the event loop, without threads and ORM.
 
 The rest of the server uses synchronous sessions in threads. Measurements showed that this takes
-more than the 5 ms that the API may add to the time to the first token: where a model keeps the
-cores busy, each change of thread and each round trip waits for a core. This takes one round trip
+more than the 5 ms that the API may add to the time to the first token: if a model keeps the cores
+busy, each change of thread and each round trip waits for a core. These look-ups take one round trip
 and no thread.
 """
 

@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A chat request of ``actor`` to ``target``. ``body`` is as the client sent it."""
+    """A chat request of ``actor`` to ``target``. ``body`` is the JSON that the client sent."""
 
     actor: Actor
     credential: Credential
@@ -53,8 +53,8 @@ class ChatCall:
     def request(self) -> bytes:
         """Return the HTTP request to the model server.
 
-        It contains the public name of the model, which the server puts into its answer. So the
-        parts of the answer need no changes here.
+        It contains the public name of the model, which the model server repeats in its answer. So
+        the answer can be passed on unchanged.
         """
         body = orjson.dumps({**self.body, "model": self.model.variant.value})
         head = (
@@ -70,7 +70,7 @@ class ChatCall:
 
 
 def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
-    """Parse a request body, and return it with the model name. The model server checks the rest.
+    """Parse a request body; return it with the model name. The model server checks other fields.
 
     Raises:
         BadChatRequest: when the body is not a JSON object, or a field that is read here is invalid.
@@ -112,16 +112,18 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
 def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
     """Return the target of a model name among ``rows`` of ``queries.deployments_by_name``.
 
-    A bare name means a deployment of the API key's project or of the caller's own projects, never
-    one of another project. The choice never depends on which deployments are ready or exist: a
-    request must not reach another project's model because the caller's own is restarting or was
-    deleted.
+    A name without a project means a deployment of the API key's project or of the caller's own
+    projects, never one of another project. The choice never depends on which deployments are ready
+    or exist: a request must not reach another project's model because the caller's own is
+    restarting or was deleted.
 
     Raises:
-        ModelNotFound: when there is none, or its base model is asked for and it has none.
-        ModelOfOtherProject: when only other people's projects have one with this bare name.
-        AmbiguousModel: when there are several.
-        ModelNotReady: when it is not ready.
+        ModelNotFound: when no deployment has this name, or it has no base model and ``:base`` was
+            requested.
+        ModelOfOtherProject: when the name has no project, and only other people's projects have a
+            deployment with this name.
+        AmbiguousModel: when several deployments have this name.
+        ModelNotReady: when the deployment is not ready.
     """
     found = [row for row in rows if row.deployment_id is not None]
     # A deployment may be named like another one's uuid. The uuid takes precedence.
@@ -157,7 +159,7 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class CallableModel:
-    """A model that can be used now. The first of ``names`` is the one to show."""
+    """A model that can be used now. The first of its ``names`` is shown in the list of models."""
 
     names: tuple[str, ...]
     created: int
@@ -165,11 +167,11 @@ class CallableModel:
 
 
 def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
-    """Return the models of rows of ``queries.ready_deployments``.
+    """Return the models of ``rows``, which ``queries.ready_deployments`` selects.
 
-    These are each deployment, and its base model if any.
-    A deployment of the caller's own projects is shown by its name, others as ``project/name``. If
-    a name is not unique, ``project/name`` is used instead, or else the uuid.
+    These are the model of each deployment, and its base model if it has one. A deployment of the
+    caller's own projects is shown by its name, others as ``project/name``. If a name is not unique,
+    ``project/name`` is used instead, or else the uuid.
     """
     full = {row.deployment_id: f"{row.project_name}/{row.deployment_name}" for row in rows}
     bare_uses = Counter(row.deployment_name for row in rows if row.is_own)

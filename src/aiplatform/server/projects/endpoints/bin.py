@@ -1,4 +1,4 @@
-"""Routes of the bin: list deleted things, restore or purge them."""
+"""Routes of the bin: list, restore and purge deleted resources."""
 
 from typing import Annotated, Any
 from uuid import UUID

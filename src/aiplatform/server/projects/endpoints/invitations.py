@@ -1,4 +1,4 @@
-"""Routes of invitations to projects, for those who invite and those who are invited."""
+"""Routes of invitations to projects, for inviters and invited users."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +21,7 @@ ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_
 
 
 def render_invitation(row: queries.InvitationRow) -> ProjectInvitationOut:
-    """Return the answer body of an invitation."""
+    """Return the response body of an invitation."""
     invitation, project, role, inviter = row
     return ProjectInvitationOut(
         uuid=invitation.uuid,

@@ -1,4 +1,4 @@
-"""Routes of API keys: your own, and for administrators those of others."""
+"""Routes of API keys: the caller's own and, for administrators, those of other users."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Routes of members: roles, leaving, transferring, and the explanation of access."""
+"""Routes of members: their roles, leaving, ownership transfer, and the sources of permissions."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any

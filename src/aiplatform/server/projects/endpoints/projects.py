@@ -41,7 +41,10 @@ Delete = Annotated[
 
 
 def render(project: Project, owner: User | None, readable: bool = True) -> ProjectOut:
-    """Return the answer body of a project; if not ``readable``, only its name, uuid and status."""
+    """Return the response body of a project.
+
+    If it is not ``readable``, the body contains only its uuid, name, status and times.
+    """
     if not readable:
         return ProjectOut(
             uuid=project.uuid,

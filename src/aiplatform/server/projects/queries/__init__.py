@@ -1,4 +1,4 @@
-"""SELECT statements: ``projects`` with members and keys, ``invitations``, ``bin`` and others."""
+"""SELECT statements of projects, members, keys, invitations, bin, usage and webhooks."""
 
 from aiplatform.server.projects.queries.bin import (
     VERSIONS,

@@ -21,7 +21,7 @@ from aiplatform.server.projects.models import BinEntry, BinHome, Project, Projec
 from aiplatform.server.projects.rules import DELETED
 
 VERSIONS = View("versions", "id", "dataset_id")
-"""Dataset versions; datasets publish them."""
+"""Columns of dataset versions; the domain ``datasets`` publishes them."""
 
 
 def bin_home(session: Session) -> int:
@@ -66,7 +66,10 @@ def _bytes() -> Any:
 
 
 def list_bin_entries(context: ProjectContext, kinds: list[str]) -> Select[*tuple[Any, ...]]:
-    """Return a statement for the project's deleted things, their bytes and who deleted them."""
+    """Return a statement for the project's deleted resources.
+
+    Each has its size in bytes and the user who deleted it.
+    """
     return (
         select(BinEntry, _bytes(), User)
         .outerjoin(User, User.id == BinEntry.deleted_by)
@@ -77,7 +80,7 @@ def list_bin_entries(context: ProjectContext, kinds: list[str]) -> Select[*tuple
 def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
     """Return a statement for the deleted projects that the principal may restore.
 
-    Each has its bytes and the user who deleted it.
+    Each has its size in bytes and the user who deleted it.
     """
     statement = (
         select(BinEntry, _bytes(), User)
@@ -104,7 +107,7 @@ def lock_bin_entry(session: Session, project_id: int, uuid: UUID) -> BinEntry:
     """Lock an entry of the project's bin; restoring and purging begin with this.
 
     Raises:
-        NotFound: when it is not there (any more).
+        NotFound: when the entry is not there (any more).
     """
     entry = session.scalar(
         select(BinEntry)
@@ -128,7 +131,7 @@ def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
 
 
 def overdue_entries(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
-    """Return the ids of entries whose time in the bin is over, in order, above ``after``."""
+    """Return the ids, above ``after`` and in ascending order, of entries to purge now."""
     return session.scalars(
         select(BinEntry.id)
         .where(BinEntry.purge_after <= func.clock_timestamp(), BinEntry.id > after)
@@ -150,6 +153,6 @@ def lock_overdue_entry(session: Session, entry_id: int) -> BinEntry | None:
 
 
 def time_in_days(session: Session, days: int) -> datetime:
-    """Return the time in so many days, by the database's clock."""
+    """Return the time ``days`` days from now, by the database's clock."""
     later: datetime = session.scalars(select(func.clock_timestamp() + timedelta(days=days))).one()
     return later

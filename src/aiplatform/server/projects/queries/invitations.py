@@ -58,7 +58,7 @@ def lock_my_invitation(session: Session, user_id: int, uuid: UUID) -> Invitation
 def lock_invitation(
     session: Session, context: ProjectContext, username: str
 ) -> ProjectInvitation | None:
-    """Lock a project's open invitation by the invited name, and return it."""
+    """Lock a project's open invitation by the invited user name; None if there is none."""
     return session.scalar(
         select(ProjectInvitation)
         .where(

@@ -27,14 +27,14 @@ def visible_projects(
 ) -> Select[*tuple[Any, ...]]:
     """Select the projects that the principal may see.
 
-    Each has its owner (or None) and True if the principal may read it. An API key for one project
-    sees that project while the key's owner is a member, whatever its scopes: programs know the
-    project's name and need its uuid. Reading more needs the permission.
+    Each has its owner (or None), and True if the principal may read the project. An API key for one
+    project sees that project while the key's owner is a member, whatever its scopes: programs know
+    the project's name and need its uuid. To read more, the key needs the permission.
 
     Args:
         principal: the caller.
         name: a part of the project's name, in upper or lower case.
-        status: the status of the projects.
+        status: the status that the projects must have.
     """
     grant = and_(
         ProjectPermission.project_id == Project.id,
@@ -89,7 +89,7 @@ def get_project(
 def name_in_use(
     session: Session, owner_id: int | None, name: str, *, excluding: UUID | None = None
 ) -> bool:
-    """Return True if the owner has another project with that name than ``excluding``.
+    """Return True if the owner has a project with this name, other than ``excluding``.
 
     Names of projects in the bin are free.
     """
@@ -105,7 +105,7 @@ def lock_names(session: Session, owner_id: int) -> None:
 
 
 def list_members(context: ProjectContext) -> Select[*tuple[Any, ...]]:
-    """Return a statement for the roles granted in the project, each with its user and role."""
+    """Return a statement for the members of the project: role grants, each with user and role."""
     return (
         select(ProjectPermission, User, Role)
         .join(User, User.id == ProjectPermission.user_id)
@@ -141,9 +141,9 @@ class KeyRow(NamedTuple):
 
 
 def list_keys(owner: User, *, revoked: bool = False) -> Select[*tuple[Any, ...]]:
-    """Return a statement for the keys of an account as :class:`KeyRow`, without revoked ones.
+    """Return a statement for the keys of an account, as :class:`KeyRow`.
 
-    With ``revoked``, these are included.
+    Revoked keys are only included if ``revoked`` is true.
     """
     statement = (
         select(ApiKey, User, Project.uuid)
@@ -170,7 +170,7 @@ def get_key(session: Session, owner: User, uuid: UUID, *, lock: bool = False) ->
 
 
 def unrevoked_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]:
-    """Return the keys of an account that were not revoked, each with True if it has expired."""
+    """Return the keys of an account that were not revoked, and for each, True if it has expired."""
     expired = func.coalesce(ApiKey.expires_at <= func.clock_timestamp(), False)
     rows = session.execute(
         select(ApiKey, expired).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
@@ -181,9 +181,10 @@ def unrevoked_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, boo
 def project_grants(
     session: Session, principal: Principal, project_id: int | None
 ) -> Sequence[tuple[bool, list[str] | None]]:
-    """Return the principal's holdings in each of its projects, or in the given one.
+    """Return the principal's rights in each of their projects, or in the given one.
 
-    Each is True if the principal owns the project, and the permissions of its role there.
+    Each item has True if the principal owns the project, and the permissions of their role in it,
+    None without a role.
     """
     statement = (
         select(
@@ -208,7 +209,7 @@ def project_grants(
 
 
 def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int:
-    """Lock a project in which the principal has any permissions against deletion; return its id.
+    """Return the id of a project in which the principal has permissions; lock its deletion.
 
     Raises:
         NotFound: for any other project.
@@ -230,10 +231,10 @@ def lock_project(session: Session, project_id: int) -> Project:
     """Lock a project against other changes, but not against new rows that refer to it.
 
     A transaction that ends the tasks of a project holds this lock while workers that finish them
-    write such rows. A stronger lock would be a deadlock.
+    write such rows. A stronger lock would cause a deadlock.
 
     Raises:
-        NotFound: when it was deleted meanwhile.
+        NotFound: when the project was deleted meanwhile.
     """
     project = session.scalar(
         select(Project)

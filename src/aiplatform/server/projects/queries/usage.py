@@ -14,7 +14,7 @@ from aiplatform.server.projects.queries.bin import VERSIONS
 
 @dataclass(frozen=True, slots=True)
 class StoredBytes:
-    """A project's stored bytes by kind; content stored once but used twice counts twice."""
+    """A project's stored bytes by kind. Content that is stored once and used twice counts twice."""
 
     datasets: int
     models: int
@@ -63,7 +63,7 @@ def running_usage(session: Session, project_id: int) -> tuple[int, int]:
 
 
 def lock_running_usage(session: Session, project_id: int) -> tuple[int, int]:
-    """Return the same as :func:`running_usage`, and lock it.
+    """Lock and return the project's :func:`running_usage`.
 
     No task of the project starts or ends until the commit.
     """

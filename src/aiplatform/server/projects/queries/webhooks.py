@@ -23,7 +23,7 @@ def get_webhook(
     """Return a webhook of the project.
 
     Raises:
-        NotFound: when it has none with this uuid.
+        NotFound: when the project has no webhook with this uuid.
     """
     statement = list_webhooks(context).where(Webhook.uuid == uuid)
     if lock:
@@ -35,7 +35,7 @@ def get_webhook(
 
 
 def list_deliveries(webhook: Webhook) -> Select[Any]:
-    """Return a statement for sent and waiting deliveries of a webhook."""
+    """Return a statement for the deliveries of a webhook, both sent and waiting."""
     return select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id)
 
 
@@ -43,7 +43,7 @@ def get_delivery(session: Session, webhook: Webhook, uuid: UUID) -> WebhookDeliv
     """Return a delivery of a webhook.
 
     Raises:
-        NotFound: when it has none with this uuid.
+        NotFound: when the webhook has no delivery with this uuid.
     """
     statement = list_deliveries(webhook).where(WebhookDelivery.uuid == uuid)
     delivery: WebhookDelivery | None = session.scalars(statement).one_or_none()

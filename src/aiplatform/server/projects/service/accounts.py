@@ -1,4 +1,4 @@
-"""Projects of accounts that are deleted, and memberships granted by account invitations."""
+"""Projects of deleted accounts, and memberships that invitations of new accounts grant."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.projects.service.transfer_checks import check_transfer
 
 MAX_LISTED = 10
-"""Maximum number of projects that a refusal names; its count includes all."""
+"""Maximum number of projects that an error names. The count in the error includes all."""
 
 
 def transfer_projects_of(
@@ -39,8 +39,8 @@ def transfer_projects_of(
 
     Raises:
         OwnsProjects: without a successor, if the account owns projects.
-        NewOwnerNotAMember: with ``needs_consent``, when the successor is not a member of one of
-            them.
+        NewOwnerNotAMember: with ``needs_consent``, when one of the projects does not have the
+            successor as a member.
         NameTaken: when the successor owns a project with the same name.
         DeploymentNamesShared: with ``needs_consent``, when the successor owns deployments of the
             same names.
@@ -106,7 +106,7 @@ def transfer_projects_of(
 
 
 def has_more_permissions(session: Session, principal: Principal, user: User) -> bool:
-    """Return True if the user owns a project, or holds in one what the principal lacks there.
+    """Return True if the user owns a project, or holds permissions that the principal lacks in one.
 
     The role of an open invitation counts, too: anybody who controls the account can accept it. So
     does a project in the bin, since its owner can restore it. The principal holds no global ``*``.
@@ -164,7 +164,7 @@ def check_invitation(
 def join_invited(
     session: Session, inviter: User, user: User, actor: Actor, membership: ProjectRole
 ) -> None:
-    """Make an invited user a member.
+    """Make an invited user a member of the project.
 
     Raises:
         NotFound, PermissionDenied: when the inviter could not grant the membership any more.
@@ -191,7 +191,7 @@ def join_invited(
 
 
 def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID, str]]:
-    """Return uuids and names of projects by their ids."""
+    """Return the uuids and names of projects by their ids."""
     rows = session.execute(
         select(Project.id, Project.uuid, Project.name).where(Project.id.in_(ids))
     )

@@ -1,8 +1,8 @@
 """The bin: deleted projects, datasets and models stay hidden for a while and can be restored.
 
-All queries select by project. A deleted dataset or model is therefore moved to the project of the
-bin, which nobody can enter, and a deleted project gets a status that no guard admits. Rows and
-files stay, and count towards quotas, until they are purged.
+All queries select by project. A deleted dataset or model is therefore moved to a hidden project
+that nobody can access. A deleted project gets a status for which guards respond as if the project
+did not exist. Rows and files stay, and count towards quotas, until they are purged.
 """
 
 from abc import ABC, abstractmethod
@@ -45,7 +45,7 @@ PURGE_ACTIONS = {
 
 
 class BinKind(ABC):
-    """The operations of a higher domain on its resources in the bin, registered at start-up."""
+    """The operations of a higher domain on its resources in the bin; registered at start-up."""
 
     kind: ClassVar[str]
     reads: ClassVar[Permission]
@@ -66,7 +66,7 @@ class BinKind(ABC):
         """Delete a resource for good.
 
         Raises:
-            StillUsed: when something that is not in the bin needs it.
+            StillUsed: when a resource outside the bin needs it.
         """
 
 
@@ -88,7 +88,7 @@ def add_entry(
     name: str,
     **columns: Any,
 ) -> BinEntry:
-    """Create the bin entry of something deleted; the caller hides the resource itself."""
+    """Create the bin entry of a deleted resource; the caller hides the resource itself."""
     config = session.scalars(select(Project.config).where(Project.id == project_id)).one()
     days = days_in_bin(config, get_settings().bin_days)
     entry = BinEntry(
@@ -116,7 +116,7 @@ def restore_under_free_name(
         session: the caller's session.
         former: the name before the deletion.
         name: the name that the caller asked for; None for the former one or a similar one.
-        take: moves the resource back under a name.
+        take: callback that moves the resource back under a name.
         taken: the error to raise if the name is in use.
 
     Raises:
@@ -155,7 +155,7 @@ def purge_item(session: Session, context: ProjectContext, uuid: UUID) -> None:
 
     Raises:
         NotFound, PermissionDenied: as for :func:`restore_item`.
-        StillUsed: when something else needs it.
+        StillUsed: when a resource outside the bin needs it.
     """
     purge(session, context.actor, _item(session, context, uuid))
 
@@ -176,7 +176,7 @@ def restore_project(
     """Restore a deleted project with all its content; its tasks stay cancelled.
 
     Raises:
-        NotFound: when it is not in the bin (any more).
+        NotFound: when the project is not in the bin (any more).
         NameTaken: when its owner has a project called ``name``.
     """
     entry = queries.lock_bin_entry(session, context.project_id, context.project_uuid)
@@ -217,8 +217,8 @@ def purge_project(session: Session, context: ProjectContext) -> None:
     """Delete a project in the bin for good, with all its content.
 
     Raises:
-        NotFound: when it is not in the bin (any more).
-        StillUsed: when another project needs something of it.
+        NotFound: when the project is not in the bin (any more).
+        StillUsed: when another project needs one of its resources.
     """
     entry = queries.lock_bin_entry(session, context.project_id, context.project_uuid)
     purge(session, context.actor, entry)
@@ -257,10 +257,10 @@ def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
 
 
 def purge_overdue() -> int:
-    """Purge everything that is overdue, each in its own transaction, and return the number.
+    """Purge all overdue resources, each in its own transaction, and return their number.
 
-    If the process dies, what it has committed stays purged, and the next run continues. Things
-    still in use stay in the bin and don't prevent the purge of others.
+    If the process dies, committed purges stay, and the next run continues. Resources that are still
+    in use stay in the bin and don't prevent the purge of others.
     """
     purged = last = 0
     while True:

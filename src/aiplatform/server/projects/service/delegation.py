@@ -20,7 +20,7 @@ from aiplatform.server.projects.rules import DELETED
 def context_on_behalf_of(
     session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
 ) -> ProjectContext:
-    """Return the evidence that a guard would give the user now, without a request.
+    """Return the evidence that a guard would return for the user now, without a request.
 
     The project's row is locked against archiving and deletion.
 

@@ -1,4 +1,4 @@
-"""Explanation of a user's permissions in a project."""
+"""The explanation of a user's permissions in a project: each permission with its sources."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,10 @@ class Reason(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A user's permissions in a project. ``keys`` is None if the caller may not see them."""
+    """A user's permissions in a project, with their sources and the user's API keys.
+
+    ``keys`` is None if the caller may not see them.
+    """
 
     user: User
     held: dict[Permission, list[Reason]]
@@ -39,7 +42,7 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
 
     Raises:
         NotFound: when there is no such user, or one without permissions here whom the caller may
-            not see: the answer must not tell which accounts exist.
+            not see: the response must not reveal which accounts exist.
     """
     user = find_user(session, user_name)
     project, _ = queries.get_project(session, context)

@@ -1,7 +1,7 @@
 """Invitations to projects: users become members once they accept.
 
-Without their consent, anybody could add anybody to a project, whose deployments would then compete
-for names with the user's own.
+Without this consent, anybody could add anybody to a project, and the names of its deployments could
+then conflict with those of the user's own deployments.
 """
 
 from uuid import UUID
@@ -30,7 +30,7 @@ MAX_INVITATIONS = 200
 
 
 def may_skip_consent(context: ProjectContext) -> bool:
-    """Return True if the caller makes people members without asking them."""
+    """Return True if the caller may make users members without their consent."""
     return context.principal.is_superuser and get_settings().administrators_add_members
 
 
@@ -39,7 +39,7 @@ def invite(
 ) -> InvitationRow:
     """Invite a user, replacing an earlier invitation. ``user`` is None if no account has the name.
 
-    The invitation of an unknown name is stored like any other: the answer must not tell which
+    The invitation of an unknown name is stored like any other: the response must not reveal which
     accounts exist.
 
     Raises:
@@ -85,7 +85,7 @@ def invite(
 
 
 def withdraw(session: Session, context: ProjectContext, name: str, user: User | None) -> bool:
-    """Withdraw a user's open invitation. Return False if there is none."""
+    """Withdraw a user's open invitation; return False if there was none."""
     row = queries.lock_invitation(session, context, name if user is None else user.username)
     if row is None:
         return False
@@ -108,7 +108,8 @@ def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
 
     Raises:
         NotFound: when the caller has no such invitation.
-        InvitationGone: when the inviter can't grant the role any more, or is gone.
+        InvitationGone: when the inviter can't grant the role any more, or their account was
+            deleted.
         ProjectArchived: when the project is archived.
     """
     found = queries.lock_my_invitation(session, principal.user_id, uuid)

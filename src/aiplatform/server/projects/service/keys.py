@@ -1,7 +1,7 @@
 """API keys: create, list and revoke them.
 
-They are in this domain and not with the accounts, because the permissions that a user can give to a
-key come from projects as well as from the global role.
+They belong to this domain and not to ``identity``, because the permissions that a user can give to
+a key come from projects as well as from the global role.
 """
 
 import secrets
@@ -48,11 +48,11 @@ def create_key(
     """Create a key for the caller. Return it with its secret value, which is shown only once.
 
     Raises:
-        PermissionDenied: for a scope that the caller holds nowhere, or not in the project if one is
-            given.
+        PermissionDenied: for a scope that the caller does not hold: in ``project`` if it is given,
+            else in any project or globally.
         NotFound: for a project that the caller may not see.
-        ScopeOutsideProject, TooManyKeys: for a scope without effect in the key's project, or for
-            one key too many.
+        ScopeOutsideProject: for a scope without effect in a project, if ``project`` is given.
+        TooManyKeys: when the caller has :data:`MAX_KEYS` keys already.
         NameTaken: when the caller has a valid key with that name.
     """
     # The lock keeps an account from creating two keys at once, and from creating one while it is
@@ -114,7 +114,7 @@ def create_key(
 
 
 def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) -> None:
-    """Revoke a key of ``owner``; the guard has checked the caller. Revoked keys stay as they are.
+    """Revoke a key of ``owner``, unless it is revoked already. The guard has checked the caller.
 
     Raises:
         NotFound: when the owner has no such key.
@@ -149,7 +149,7 @@ def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) 
 def _missing_scopes(
     session: Session, principal: Principal, project_id: int | None, scopes: list[str]
 ) -> list[str]:
-    """Return the scopes that the caller lacks: no key has more permissions than its author."""
+    """Return the scopes that the caller lacks: a key never has more permissions than its owner."""
     inside = _project_scopes(scopes, project_id)
     missing = missing_permissions(principal.permissions, set(scopes) - inside)
     # Everybody may let their keys use their own secrets: no role is needed for that.
@@ -172,7 +172,7 @@ def _missing_scopes(
 
 
 def _project_scopes(scopes: list[str], project_id: int | None) -> set[str]:
-    """Return the scopes that apply in projects. With one project, ``*`` means everything in it."""
+    """Return the scopes that apply in projects; in a key for one project, ``*`` is among them."""
     return {
         scope
         for scope in scopes

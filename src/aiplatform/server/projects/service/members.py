@@ -39,8 +39,8 @@ def set_member(
     """Give a user, named by uuid or user name, a role in the project, replacing an earlier role.
 
     Users who are not members yet are invited, and become members when they accept. Administrators
-    add members without asking, unless the settings say otherwise; only they learn that no account
-    has the name.
+    add members without their consent, unless the settings say otherwise. Only administrators learn
+    that no account has the name.
 
     Raises:
         NotFound: for a role that does not exist; for administrators also for an unknown user.
@@ -88,7 +88,7 @@ def remove_member(session: Session, context: ProjectContext, user_name: str) -> 
     """Remove a user's role in the project, or withdraw the user's invitation.
 
     Raises:
-        NotFound: when the user has neither.
+        NotFound: when the user has neither a role nor an invitation.
         OwnerHasNoRole: for the owner.
         PermissionDenied: when the user's role grants more than the caller has.
     """
@@ -112,7 +112,7 @@ def leave(session: Session, context: ProjectContext) -> None:
 
     Raises:
         OwnerHasNoRole: for the owner, who can transfer the project.
-        NotAMember: for users without a role in it.
+        NotAMember: for users without a role in the project.
     """
     project, _ = queries.get_project(session, context, lock=True)
     principal = context.principal
@@ -201,7 +201,7 @@ def transfer(
 def _find_user(session: Session, name: str, *, lock: bool = False) -> User | None:
     """Return the user with that uuid or name; None if there is none.
 
-    The callers treat an unknown name like a user who is not a member: members of projects may not
+    The callers treat an unknown name like a user who is not a member: members of projects must not
     find out which accounts exist.
     """
     try:
@@ -211,7 +211,7 @@ def _find_user(session: Session, name: str, *, lock: bool = False) -> User | Non
 
 
 def _lock_members(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
-    """Lock the project's members, and return the evidence as it is then.
+    """Lock the project's members, and return the caller's evidence as read under the lock.
 
     The project's row is locked, so that grants, transfers and the deletion of the project happen
     one after another: a caller who lost the permission while waiting can't grant roles.
@@ -224,7 +224,7 @@ def _lock_members(session: Session, context: ProjectContext, user: User | None) 
 
 
 def _require_all_permissions_of(context: ProjectContext, role: Role) -> None:
-    """Refuse a role with permissions that the caller lacks here, to grant it or to take it."""
+    """Raise an error if a role to grant or remove has permissions that the caller lacks here."""
     missing = missing_permissions(context.permissions, filter_project_permissions(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))

@@ -28,7 +28,10 @@ from aiplatform.server.projects.rules import DELETED, days_in_bin, stored_retent
 from aiplatform.server.projects.service import bin as project_bin
 
 OnDelete = Callable[[Session, Actor, int, UUID], None]
-"""Handler called in the transaction with the project's id and uuid, while its rows still exist."""
+"""Callback (session, actor, project id, project uuid), called while the rows still exist.
+
+It runs in the transaction of the deletion or archiving.
+"""
 
 _on_delete: list[OnDelete] = []
 _on_archive: list[OnDelete] = []
@@ -90,14 +93,13 @@ def update_project(
 ) -> tuple[Project, User | None]:
     """Change name, description, status, config or tags; equal values are ignored.
 
-    An archived project can't be changed, except that it can be activated, even together with other
-    changes.
+    An archived project can only be changed by a request that also activates it.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
-        PermissionDenied: for the status, the days in the bin and the retention policy, if the
-            caller does not hold everything in the project.
-        ProjectArchived: when the project is archived and not activated.
+        PermissionDenied: for a change of status, days in the bin or retention policy, if the caller
+            does not hold all permissions in the project.
+        ProjectArchived: when the project is archived, and the request does not activate it.
         NameTaken: when the owner has another project with that name.
     """
     project, context = _lock(session, context)
@@ -143,7 +145,7 @@ def update_project(
 
 
 def set_archived(session: Session, context: ProjectContext, archived: bool) -> Project:
-    """Archive or reactivate a project; nothing happens if it has that status already.
+    """Archive or reactivate a project; do nothing if it has that status already.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile.
@@ -156,7 +158,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
 
 
 def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectContext]:
-    """Lock the project against other changes, and return it with the evidence as it is then."""
+    """Lock the project against other changes; return it, and the evidence read under the lock."""
     project = queries.lock_project(session, context.project_id)
     return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
 
@@ -174,7 +176,10 @@ def _lock_with_all_permissions(
 def _change_status(
     session: Session, context: ProjectContext, project: Project, status: ProjectStatus
 ) -> None:
-    """Set the status, and record it. Archiving cancels all tasks, and so stops deployments."""
+    """Set the project's status and record it.
+
+    Archiving cancels all tasks of the project, and so stops its deployments.
+    """
     project.status = status
     session.flush()
     archived = status == ProjectStatus.ARCHIVED

@@ -1,7 +1,7 @@
 """Quotas: a project's limits and usage, and the check that usage stays within them.
 
-Before a transaction uses more, it locks a row of the project and counts, and keeps the lock until
-it commits. Concurrent requests therefore never exceed the limit together.
+Before a transaction increases the usage, it locks a row of the project and counts the usage. It
+keeps the lock until it commits. Concurrent requests therefore never exceed the limit together.
 """
 
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ Limit = TypeVar("Limit", int, int | None)
 class Quota:
     """A project's limits; None means no limit.
 
-    They are stored bytes, tasks that run at once, GPUs that these hold, and the highest priority of
-    a task.
+    The limits are stored bytes, tasks that run at the same time, GPUs that these tasks hold, and
+    the highest priority of a task.
     """
 
     storage_bytes: int | None
@@ -114,21 +114,22 @@ def lock_storage(session: Session, project_id: int) -> None:
 
 
 def check_storage_available(session: Session, project_id: int, size: int) -> None:
-    """Refuse an upload before its bytes are sent, if :func:`charge_storage` would refuse it later.
+    """Reject an upload before its bytes are sent, if :func:`charge_storage` would reject it later.
 
     Raises:
-        QuotaExceeded: when ``size`` more bytes are too many already, or nothing is left.
+        QuotaExceeded: when ``size`` more bytes exceed the quota, or the quota is used up.
     """
     _check_storage(session, project_id, max(size, 1))
 
 
 def charge_storage(session: Session, project_id: int | None, asked: int) -> None:
-    """Ensure that ``asked`` bytes may be added, until the transaction ends.
+    """Check that ``asked`` more bytes fit into a project's quota, and lock its storage.
 
-    Call it before you add references to blobs. Without a project, nothing is charged.
+    Call it before you add references to blobs. Until the transaction ends, no other one can add
+    any. Without a project, nothing is charged.
 
     Raises:
-        QuotaExceeded: when they are too many.
+        QuotaExceeded: when they exceed the quota.
     """
     if project_id is None or quota_of(session, project_id).storage_bytes is None:
         return
@@ -141,10 +142,11 @@ def charge_storage(session: Session, project_id: int | None, asked: int) -> None
 
 @contextmanager
 def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
-    """Charge the references to blobs that are added in the block, whose bytes are not known before.
+    """Charge for references to blobs that are added in the block, whose size is not known before.
 
     Raises:
-        QuotaExceeded: when they are too many; before the block if ``at_least`` is too much already.
+        QuotaExceeded: when the added bytes exceed the quota. It is raised before the block if
+            ``at_least`` bytes exceed it already.
     """
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
@@ -166,7 +168,7 @@ def _check_storage(session: Session, project_id: int, asked: int) -> int:
     """Return the bytes in use; 0 if there is no limit.
 
     Raises:
-        QuotaExceeded: when ``asked`` more bytes are too many.
+        QuotaExceeded: when ``asked`` more bytes exceed the quota.
     """
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
@@ -202,10 +204,10 @@ def _storage_exceeded(limit: int, used: int, asked: int) -> QuotaExceeded:
 
 
 def require_gpus(session: Session, project_id: int, asked: int) -> None:
-    """Refuse a task that could never run because of the project's quota.
+    """Reject a task that could never run, because it needs more GPUs than the project may hold.
 
     Raises:
-        QuotaExceeded: when it asks for more GPUs than the project may hold at all.
+        QuotaExceeded: when the quota is less than ``asked``.
     """
     limit = quota_of(session, project_id).gpus
     if asked and limit is not None and asked > limit:
@@ -227,7 +229,7 @@ def require_priority(session: Session, project_id: int, asked: int) -> None:
 
 
 def may_start(session: Session, project_id: int, gpus: int) -> bool:
-    """Return True if one more task with ``gpus`` GPUs may run; lock the project's usage row."""
+    """Return True if a further task with ``gpus`` GPUs may run; lock the project's usage row."""
     quota = quota_of(session, project_id)
     if quota.concurrent_tasks is None and quota.gpus is None:
         return True
@@ -238,7 +240,7 @@ def may_start(session: Session, project_id: int, gpus: int) -> bool:
 
 
 def may_hold(session: Session, project_id: int, gpus: int) -> bool:
-    """Return True if a running task of the project may get ``gpus`` more; lock its usage row."""
+    """Return True if a running task may get ``gpus`` more GPUs; lock the project's usage row."""
     limit = quota_of(session, project_id).gpus
     return limit is None or queries.lock_running_usage(session, project_id)[1] + gpus <= limit
 

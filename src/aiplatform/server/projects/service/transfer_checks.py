@@ -1,4 +1,4 @@
-"""Objections of higher domains to giving a project to a new owner."""
+"""Callbacks by which higher domains can reject the transfer of a project to a new owner."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 
 OnTransfer = Callable[[Session, Project, User], None]
-"""Handler (session, project, new owner), called before the change; refuses it by raising."""
+"""Callback (session, project, new owner), called before the change; it raises to reject it."""
 
 _on_transfer: list[OnTransfer] = []
 
 
 def on_transfer(handler: OnTransfer) -> None:
-    """Register a handler that may refuse a new owner; called by the composition root."""
+    """Register a callback that may reject a new owner; called by the composition root."""
     if handler not in _on_transfer:
         _on_transfer.append(handler)
 

@@ -167,7 +167,7 @@ def delete_webhook(session: Session, context: ProjectContext, uuid: UUID) -> Non
 
 
 def test_webhook(session: Session, context: ProjectContext, uuid: UUID) -> WebhookDelivery:
-    """Send a ``webhook:ping`` to a webhook, in the same way as events.
+    """Send a ``webhook:ping`` to a webhook, in the same way as an event.
 
     Raises:
         NotFound: when the project has no such webhook.
@@ -210,7 +210,7 @@ def new_secret() -> str:
 
 
 def host_of(url: str) -> str:
-    """Return the part of an address for the audit trail: paths and queries often contain tokens."""
+    """Return an address without path and query, for the audit trail: these often contain tokens."""
     parsed = urlsplit(url)
     return f"{parsed.scheme}://{parsed.netloc}"
 

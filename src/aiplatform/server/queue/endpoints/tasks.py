@@ -59,7 +59,10 @@ def render(session: Session, context: ProjectContext | None, task: Task) -> Task
 
 
 def _place(session: Session, task: Task) -> dict[int, int]:
-    """Return the exact place of a task in the queue by its id; nothing if it does not wait."""
+    """Return a dict from the task's id to its exact place in the queue (1 is next).
+
+    It is empty if the task does not wait.
+    """
     if TaskStatus(task.status) not in CLAIMABLE:
         return {}
     ahead = queries.tasks_ahead(session, task.id)
@@ -67,7 +70,7 @@ def _place(session: Session, task: Task) -> dict[int, int]:
 
 
 def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Return several tasks. Related rows are read with one statement per table."""
+    """Return several tasks as ``context`` may see them, with a fixed number of statements."""
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
@@ -370,7 +373,11 @@ def submit_tasks(
 
 
 def _submission(context: ProjectContext, body: TaskIn, key: str | None) -> Submission:
-    """Return the submission of one task. A key means the same alone and in a batch."""
+    """Return the submission of one task.
+
+    It contains only the fields of :class:`TaskIn`. So the same ``Idempotency-Key`` finds the same
+    request, whether the task is submitted alone or in a batch.
+    """
     wanted = service.TaskRequest(body.spec, body.name, body.priority, body.after)
     if key is None:
         return Submission(wanted)

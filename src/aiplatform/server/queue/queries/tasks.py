@@ -1,6 +1,6 @@
 """SELECT statements for tasks, and counts of tasks.
 
-Those of a project need its context as evidence of access.
+Those for one project take its :class:`ProjectContext`, which only exists if the caller has access.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,10 @@ def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
 
 
 def last_event(session: Session, task_id: int) -> int:
-    """Return the id of the task's last event, whether it is settled or not."""
+    """Return the id of the task's last event, or 0 if it has none.
+
+    Unlike in :func:`settled_events`, events that are newer than a running transaction count, too.
+    """
     return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
 
 
@@ -85,12 +88,13 @@ def list_tasks(
 ) -> Select[Any]:
     """Select the project's tasks; with ``dead``, those that failed for good and were not retried.
 
-    A page is read from an index whose columns are the filters, followed by the id. The planner
-    could also walk through all tasks by id and skip those that don't match. It takes that for
-    equally cheap, but it is slow where the newest million tasks have another status. Sorting by the
-    filter columns rules that plan out. A range of one value, instead of an equality, keeps the
-    planner from dropping the sort column as a constant. Few tasks share a ``name``, so with a name
-    only that is indexed and the other filters are applied to what is found.
+    A page is read from an index on the filter columns and the id. PostgreSQL's planner could also
+    scan all tasks by id and skip those that don't match. It estimates the same cost for that plan,
+    but the plan is slow if the newest million tasks have another status. The statement therefore
+    sorts by the filter columns, which rules the plan out. Each filter is a range of one value: for
+    an equality, the planner would drop the column from the sort as a constant. Few tasks share a
+    ``name``. So if a name is given, the index on names is used, and the other filters are applied
+    to the tasks with this name.
     """
     statement = select(Task).where(Task.project_id == context.project_id)
     wanted = TaskStatus.FAILED if dead else status
@@ -116,14 +120,20 @@ def list_tasks(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The trace in which a task was submitted, and the time since when an attempt waited."""
+    """The trace of the request that submitted a task, and the time when an attempt began to wait.
+
+    ``traceparent`` is None if the submission was not traced.
+    """
 
     traceparent: str | None
     waited_from: datetime
 
 
 def origin_of(session: Session, task_id: int, attempt: int) -> Origin | None:
-    """Return the origin of an attempt. A later attempt waited since the previous one ended."""
+    """Return the origin of an attempt, or None if the task has no event of its submission.
+
+    The first attempt began to wait at the submission, a later one when the previous one ended.
+    """
     before = (
         select(TaskAttempt.ended_at)
         .where(TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt - 1)
@@ -155,8 +165,8 @@ def project_uuid(session: Session, task: Task) -> UUID | None:
 def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
     """Select the events after a position that are older than every running transaction.
 
-    Ids are not in commit order: an event with a smaller id may become visible later. Below the
-    snapshot's xmin that can't happen.
+    Ids are not in the order of commits: an event with a smaller id may become visible later. This
+    can't happen before events of transactions below the snapshot's ``xmin``.
     """
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     return (
@@ -169,7 +179,10 @@ def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) ->
 
 EXPERIMENTS = View("experiments", "id", "uuid", "project_id")
 MODELS = View("models", "id", "uuid", "project_id")
-"""Columns that higher domains publish, to name the experiment and the model of a task."""
+"""Columns of the domains ``experiments`` and ``registry``, to name a task's experiment and model.
+
+The queue may not import these domains; see ``core/views.py``.
+"""
 
 
 Retried = aliased(Task, flat=True)
@@ -178,7 +191,7 @@ Need = aliased(Task, flat=True)
 
 @dataclass(frozen=True, slots=True)
 class TaskReferences:
-    """The uuids and names of the things that a task refers to, as they are shown with it."""
+    """Uuids and names of the objects that a task refers to, such as its project and its author."""
 
     project: UUID | None = None
     experiment: UUID | None = None
@@ -189,7 +202,7 @@ class TaskReferences:
     retry_of: UUID | None = None
 
     def shown(self) -> dict[str, Any]:
-        """Return everything but the author, by the names that a shown task has for it."""
+        """Return all fields except the author's, by name; the names are those in ``TaskOut``."""
         names = (found.name for found in fields(self) if not found.name.startswith("author_"))
         return {name: getattr(self, name) for name in names}
 
@@ -232,14 +245,14 @@ def _task_references() -> Compiled:
 
 
 def task_references(session: Session, tasks: Sequence[Task]) -> dict[int, TaskReferences]:
-    """Return the surroundings of several tasks by task id, with one statement."""
+    """Return the references of several tasks, by task id, with one statement."""
     rows = _task_references().all(session, ids=[task.id for task in tasks])
     return {row[0]: TaskReferences(*row[1:]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """The rows that are shown with one task; those of other tables as JSON objects."""
+    """The related rows that the API returns with one task; all but the references are JSON."""
 
     references: TaskReferences
     after: list[dict[str, Any]]
@@ -293,7 +306,7 @@ def _task_parts() -> Compiled:
 
 
 def task_parts(session: Session, task: Task) -> TaskParts:
-    """Return what is shown with one task, in one statement."""
+    """Return the related rows that the API returns with one task, with one statement."""
     _, *references, after, attempts, inputs = _task_parts().one(session, ids=[task.id])
     return TaskParts(TaskReferences(*references), after, attempts, inputs)
 
@@ -365,14 +378,14 @@ def inputs_of(session: Session, task_id: int) -> Sequence[TaskInput]:
 
 
 STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStatus.CANCELLING}
-"""States of tasks that nobody has asked to stop yet."""
+"""Statuses of tasks that have not ended and that nobody has asked to cancel."""
 
 
 def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
-    """Return the tasks to cancel because their project is archived, deleted or purged.
+    """Return the ids of tasks to cancel because their project is archived, deleted or purged.
 
-    Tasks that were asked to stop already are left out. The query starts from the few such projects:
-    a hundred thousand tasks may wait in others.
+    Tasks that are being cancelled already are left out. The query starts from these few projects,
+    because a hundred thousand tasks may wait in active ones.
     """
     rows = session.execute(
         text(
@@ -388,7 +401,7 @@ def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
 
 
 def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
-    """Return the names of the tasks that each of several tasks still waits for, by its id."""
+    """Return for each task, by its id, the names of the tasks that it still waits for."""
     found: dict[int, list[str]] = {}
     rows = session.execute(
         select(TaskDependency.task_id, Task.name)

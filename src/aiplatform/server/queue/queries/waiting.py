@@ -18,15 +18,15 @@ from aiplatform.server.queue.rules import Demand, Room
 
 STATEMENTS = read_statements(Path(__file__).with_name("queue.sql"))
 START = STATEMENTS["start"]
-"""The statement that starts a task; :func:`pick` can send it along."""
+"""The statement that starts a task; :func:`pick` can send it in its own round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The result of a look at the queue.
+    """The result of a search in the queue: the task to start, and the task that blocks others.
 
-    ``task`` is locked. ``blocked`` is the first task that does not fit yet; no task after it may
-    start. Both are None if no waiting task suits the worker.
+    ``task`` is locked. ``blocked`` is the id of the first task that does not fit yet; no task after
+    it may start. Both are None if no waiting task suits the worker.
     """
 
     task: "Picked | None"
@@ -40,7 +40,10 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The facts that a claim needs about a task that it may start. Memory in MiB for each GPU."""
+    """The data that a claim needs about a task that it may start.
+
+    ``gpu_memory_mb`` is in MiB for each GPU.
+    """
 
     task_id: int
     project_id: int
@@ -50,7 +53,7 @@ class Picked:
     has_quota: bool
     """True if the project's quota limits the number of tasks or GPUs."""
     started: Any = None
-    """The row returned by the statement that was sent along, if it has started the task."""
+    """The row that :data:`START` returned, or None if it was not sent or did not start the task."""
 
 
 def pick(
@@ -67,13 +70,13 @@ def pick(
 ) -> Pick:
     """Lock and return the first task in queue order that suits ``total`` and fits ``free``.
 
-    Skips tasks that another claim has locked, tasks that a quota holds back, and tasks of projects
-    that are archived or deleted.
+    Skips tasks that another claim has locked, tasks of projects whose quota is used up, and tasks
+    of projects that are archived or deleted.
 
     With ``blocked_too``, the search ends at the first task that suits the worker but does not fit.
 
-    ``start`` is :data:`START` with its parameters, which is sent in the same round trip. It starts
-    the task if that needs no further check.
+    ``start`` is :data:`START` with its parameters. It is sent in the same round trip, and starts
+    the task if no further check is necessary.
     """
     settings = get_settings()
     lines, depth, all_levels = 4, 4, False
@@ -132,10 +135,10 @@ SELECT count(*) FROM (
 
 
 def queue_positions(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
-    """Return the places (1 is next) of several tasks, given with their queues.
+    """Return the places (1 is next) of several tasks by task id. ``tasks``: pairs of id and queue.
 
-    The result is empty if very many tasks wait: lists are read often, and nobody needs the exact
-    number there.
+    The result is empty if more than ``PLACES_COUNTED`` tasks wait in these queues: lists of tasks
+    are read often, and nobody needs such a large number exactly.
     """
     if not tasks:
         return {}

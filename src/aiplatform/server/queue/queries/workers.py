@@ -27,7 +27,7 @@ from aiplatform.server.queue.rules.reasons import Holder, Holders
 
 SILENT_SECONDS = 30.0
 FORGOTTEN = "interval '7 days'"
-"""A worker that was away for longer is not expected to come back."""
+"""Time without a heartbeat after which a worker is not expected to come back."""
 
 
 class HeldLease(Protocol):
@@ -75,7 +75,7 @@ def _held_by() -> Compiled:
 
 
 def leases_of(session: Session, worker_id: int) -> Sequence[HeldLease]:
-    """Return the leases of a worker as plain rows: every claim reads them."""
+    """Return the leases of a worker, as plain rows because every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
 
@@ -115,7 +115,7 @@ def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[HeldL
 
 
 class WorkerRow(Protocol):
-    """A worker as claims see it; see :class:`Worker`."""
+    """The columns of a :class:`Worker` that a claim needs."""
 
     @property
     def id(self) -> int: ...
@@ -150,10 +150,13 @@ def _lock_worker() -> Compiled:
 
 
 def lock_worker(session: Session, worker_id: int) -> tuple[WorkerRow, bool, Sequence[HeldLease]]:
-    """Lock a worker for a claim; return it, if some task gathers nodes, and the worker's leases.
+    """Lock a worker for a claim.
 
-    The leases are read under the lock. The second value is read before the lock is granted. A task
-    that begins to gather wakes the workers after its commit, so none is overlooked.
+    Returns:
+        The worker; True if any task is gathering its nodes; the worker's leases. The leases are
+        read under the lock, the second value before the lock is granted. That value may be out of
+        date, but no task is overlooked: one that begins to gather wakes the workers after its
+        commit.
     """
     mine = {"worker_id": worker_id}
     found, held = fetch_all(session, (_lock_worker(), mine), (_held_by(), mine))
@@ -210,14 +213,17 @@ FROM held_leases GROUP BY worker_id
 
 @dataclass(frozen=True, slots=True)
 class WorkerOffers:
-    """The offers of all workers that count, and the worker that is reserved for each task."""
+    """The resources that workers offer, and for each task with a reservation the worker's name."""
 
     offers: list[Offer]
     reserved: dict[int, str]
 
 
 def worker_offers(session: Session) -> WorkerOffers:
-    """Return the workers of the last days; ``open`` is false for those away or cordoned."""
+    """Return the offers of all workers with a heartbeat in the last 7 days (``FORGOTTEN``).
+
+    ``open`` is true only for workers that are alive and neither cordoned nor draining.
+    """
     live = Worker.heartbeat_at > func.clock_timestamp() - text(f"interval '{SILENT_SECONDS} s'")
     rows = session.execute(
         select(Worker, live).where(Worker.heartbeat_at > func.clock_timestamp() - text(FORGOTTEN))
@@ -268,7 +274,11 @@ GROUP BY w.name
 
 
 def holders(session: Session, project_id: int | None) -> Holders:
-    """Return what the running tasks of a project hold, and what all other tasks hold together."""
+    """Return the resources that running tasks hold on each worker.
+
+    Those of the project's tasks are listed by task (at most ``HOLDERS_READ``); those of all other
+    tasks are summed up.
+    """
     own = session.execute(_OWN_HOLDERS, {"project_id": project_id, "limit": HOLDERS_READ})
     foreign = session.execute(_FOREIGN_HOLDERS, {"project_id": project_id})
     return Holders(
@@ -296,9 +306,10 @@ SELECT EXISTS (
 def any_worker_fits(
     session: Session, queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
 ) -> bool:
-    """Return True if a known worker could run a task without GPUs: ``Offer.suits`` in SQL.
+    """Return True if a worker could run a task without GPUs; this is ``Offer.suits`` in SQL.
 
-    This settles nearly every submission; otherwise the rules explain what is missing.
+    It is enough for nearly every submission. If it returns False, call :func:`rules.shortfalls`,
+    which explains what is missing.
     """
     values = {
         "queue": dumps([queue]),
@@ -337,7 +348,7 @@ WHERE w.id <> :worker_id AND w.state = 'active' AND w.stopped_at IS NULL
 
 
 def others_with_room(session: Session, worker_id: int, queue: str) -> int:
-    """Return how many other workers serve the queue and have a free core, or 0 if no task waits."""
+    """Return how many other workers serve the queue and have free CPU, or 0 if no task waits."""
     values = {"worker_id": worker_id, "queue": queue, "queues": dumps([queue])}
     return int(session.execute(OTHERS, values).scalar_one())
 

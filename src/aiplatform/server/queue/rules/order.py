@@ -30,16 +30,19 @@ LOOKAHEAD = timedelta(hours=1)
 """Time for which running tasks are assumed to go on."""
 
 LONGEST = 50
-"""Number of half-lives after which nothing is left; keeps SQL's power() from underflow."""
+"""Number of half-lives after which past usage counts as zero.
+
+The limit keeps SQL's ``power()`` from underflow.
+"""
 
 GPU_RATE = 8.0
-"""Number of CPU cores that a GPU counts like."""
+"""Weight of a GPU in a project's usage, in CPU cores."""
 
 MEMORY_RATE = 1 / 4096
-"""CPU cores that a MiB of memory counts like: 4 GiB count like one core."""
+"""Weight of a MiB of memory in a project's usage, in CPU cores: 4 GiB count like one core."""
 
 LEAST_RATE = 0.1
-"""Rate of a task that asks for nothing; it still counts for its project."""
+"""Smallest rate of a task, in CPU cores: a task without reserved resources counts, too."""
 
 
 def level(priority: int, since: datetime, now: datetime) -> int:
@@ -50,14 +53,14 @@ def level(priority: int, since: datetime, now: datetime) -> int:
 def order_key(
     *, priority: int, usage: float, since: datetime, task_id: int, now: datetime
 ) -> tuple[int, float, datetime, int]:
-    """Return the key by which the queue is sorted, ascending; see the module."""
+    """Return the key by which the queue is sorted, ascending; see the docstring of this module."""
     return (-level(priority, since, now), usage, since, task_id)
 
 
 def usage_rate(cpus: float, memory_mb: int, gpus: int) -> float:
-    """Return what one second of a task adds to its project's usage.
+    """Return the usage that a task adds to its project each second, in core-seconds.
 
-    This is the task's dominant resource, in cores.
+    This is the task's dominant resource, converted to CPU cores.
     """
     return max(cpus, memory_mb * MEMORY_RATE, gpus * GPU_RATE, LEAST_RATE)
 
@@ -75,5 +78,8 @@ def decayed_usage(usage: float, running_rate: float, passed: timedelta) -> float
 
 
 def usage_share(usage: float, running_rate: float, passed: timedelta) -> float:
-    """Return the usage by which projects are compared: past usage, and LOOKAHEAD of what runs."""
+    """Return the usage by which projects are compared, in core-seconds.
+
+    It is the past usage, plus the usage of the running tasks during LOOKAHEAD from now.
+    """
     return decayed_usage(usage, running_rate, passed) + running_rate * LOOKAHEAD.total_seconds()

@@ -1,6 +1,6 @@
 """Rules for placement: what a task needs, what a worker has free, and which tasks to interrupt.
 
-All of it is pure; ``queries/queue.sql`` has :meth:`Room.holds` in SQL.
+These functions read no database. ``queries/queue.sql`` has :meth:`Room.holds` in SQL.
 """
 
 import re
@@ -69,7 +69,10 @@ class Room:
         return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
 
     def meet(self, other: "Room") -> "Room":
-        """Return the room that both have. Devices are compared by rank, largest first."""
+        """Return the smaller amount of each resource in both rooms.
+
+        The largest devices of both are compared, then the second largest, and so on.
+        """
         devices = [min(pair) for pair in zip(self.largest_first, other.largest_first, strict=False)]
         return Room(
             min(self.cpus, other.cpus), min(self.memory_mb, other.memory_mb), tuple(devices)
@@ -77,8 +80,9 @@ class Room:
 
 
 def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
-    """Return the indexes of the ``count`` smallest devices with enough memory, or of fewer.
+    """Return the indexes of the ``count`` smallest devices with enough memory.
 
+    The result is shorter if there are not enough such devices.
     Small tasks get small devices, so that large ones stay free for tasks that need them.
     """
     suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
@@ -108,9 +112,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A missing resource, described in both languages.
+    """A reason why a task can't start, usually a missing resource, in English and Chinese.
 
-    ``lacks`` names the amount if it is held by running tasks.
+    ``lacks`` is set if running tasks hold the missing resource.
     """
 
     en: str
@@ -128,7 +132,7 @@ NOT_ISOLATED = Shortfall(
 
 
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
-    """Return what the workers lack to ever run the task; empty if enough of them could.
+    """Return the reasons why the workers could never run the task; empty if enough of them could.
 
     Before the first worker is registered, nothing is known, so the result is empty.
     """
@@ -214,9 +218,10 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 class Reservation:
     """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is what that task needs; ``since_then`` is what tasks hold that started after the
-    promise. A task that starts now must leave room for both. So the first task starts, at the
-    latest, when all tasks have ended that ran when the promise was made.
+    ``promised`` is what that task needs. ``since_then`` is what those tasks hold that started on
+    the worker after the reservation was made. A task that starts now must leave room for both. So
+    the first task starts, at the latest, when all tasks have ended that ran when the reservation
+    was made.
     """
 
     promised: Demand
@@ -231,7 +236,11 @@ class Reservation:
 
 
 def lacking(total: Room, free: Room, demand: Demand) -> float:
-    """Return how far a worker is from having room, 0 to 1: the largest share that is missing."""
+    """Return how much a worker lacks to fit a task, from 0 (it fits) to 1.
+
+    For each resource, this is the missing amount as a share of the worker's total; the largest
+    share is returned.
+    """
     suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
     shares = [
         max(0.0, demand.cpus - free.cpus) / max(total.cpus, 1e-9),
@@ -242,9 +251,9 @@ def lacking(total: Room, free: Room, demand: Demand) -> float:
 
 
 def gpu_label(name: str) -> str:
-    """Return the label of a model: ``gpu:a100`` for "NVIDIA A100-SXM4-80GB".
+    """Return the worker label for a GPU's product name.
 
-    "NVIDIA GeForce RTX 4090" becomes ``gpu:rtx-4090``.
+    "NVIDIA A100-SXM4-80GB" becomes ``gpu:a100``, "NVIDIA GeForce RTX 4090" ``gpu:rtx-4090``.
     """
     words = [
         word

@@ -39,7 +39,7 @@ class WaitingFacts:
 
 
 def explain(known: WaitingFacts, missing: Sequence[Shortfall] | None = None) -> Shortfall:
-    """Return everything that keeps the task from starting: first its place, then its needs.
+    """Return all reasons why the task does not start, joined: its place first, then its needs.
 
     ``missing`` is the result of :func:`missing_now`, if it is known from another task with the same
     needs.

@@ -33,14 +33,18 @@ LOG_TAIL_CHARACTERS = 64_000
 
 
 def may_become(current: TaskStatus, wanted: TaskStatus, *, given_up: bool = False) -> bool:
-    """Return True if this transition is allowed; more are if the run was ``given_up``."""
+    """Return True if this change of status is allowed.
+
+    If the task is an external run that was ``given_up``, :data:`CORRECTIONS` are allowed, too.
+    """
     more = CORRECTIONS.get(current, frozenset()) if given_up else frozenset()
     return wanted in TRANSITIONS[current] | more
 
 
 def attempts_left(failures: int, max_attempts: int) -> bool:
-    """Return True if a task gets another attempt after ``failures`` that it did not cause itself.
+    """Return True if a task gets another attempt.
 
-    An attempt that a stopping worker gave back does not count as a failure.
+    ``failures`` counts attempts that failed through no fault of the task. An attempt that ended
+    because its worker stopped is not counted.
     """
     return failures < max_attempts

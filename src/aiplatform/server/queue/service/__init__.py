@@ -1,7 +1,8 @@
 """Use cases of the queue.
 
-``kinds`` holds what the owning domains register for their types of tasks. ``queue`` submits and
-cancels, ``control`` pauses, resumes, retries and reorders. ``claims`` takes a task for a worker.
+``kinds`` is the interface that other domains implement for their types of tasks. ``queue`` submits
+and cancels tasks; ``control`` pauses, resumes, retries and reorders them. ``claims`` assigns a task
+to a worker.
 """
 
 from aiplatform.server.queue.service.control import (

@@ -1,4 +1,4 @@
-"""Claims: choose the task that a worker starts next, and lease it resources.
+"""Claims: the choice of the task that a worker starts next, and the lease of resources to it.
 
 The worker's row is locked first, and its leases are counted under this lock. So neither CPUs nor
 GPUs are leased twice.
@@ -212,10 +212,11 @@ def _as_node(session: Session, worker: WorkerRow, node: TaskNode) -> Claim:
 def _reserve(
     session: Session, worker: WorkerRow, leases: Sequence[HeldLease], task_id: int
 ) -> Reservation | None:
-    """Reserve the worker's next free room for a task; return None if another worker keeps it.
+    """Reserve the worker's next free resources for a task that does not fit yet.
 
-    A reservation moves to a worker that is closer to having the room, and away from one that takes
-    no more tasks. A worker reserves only for the first task that it must turn away.
+    Returns None if the reservation for the task stays with another worker, or is being changed by
+    another claim. A reservation moves to a worker that lacks less to fit the task, and away from a
+    worker that takes no more tasks. Each worker has at most one reservation.
     """
     known = {
         row.task_id: row
@@ -264,7 +265,7 @@ def _is_closer(
     made: TaskReservation,
     demand: Demand,
 ) -> bool:
-    """Return True if ``worker`` is closer to having room than the worker with the reservation."""
+    """Return True if ``worker`` lacks less to fit the task than the worker with the reservation."""
     other = next((row for row in queries.live_workers(session) if row.id == made.worker_id), None)
     if other is None or other.state != "active":
         return True
@@ -383,7 +384,10 @@ def free_after_reservations(
 
 
 def held_as_demand(worker: WorkerRow, lease: HeldLease) -> Demand:
-    """Return the resources of a lease as a demand. The least memory of its devices counts."""
+    """Return the resources of a lease as a demand.
+
+    Its memory for each GPU is that of the lease's smallest device.
+    """
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
     return Demand(

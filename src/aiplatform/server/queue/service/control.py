@@ -1,4 +1,4 @@
-"""Pausing, resuming and retrying of tasks on request, and changes of their priority and place."""
+"""Pause, resume and retry of tasks on request, and changes of their priority and queue position."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -157,8 +157,8 @@ def retry(
 def _prepare_retry(session: Session, context: ProjectContext, task: Task) -> Prepared:
     """Return the old task's spec with its pinned references.
 
-    A model that a training was to make could not be pinned; it is now the model of that training's
-    newest retry.
+    If the task reads the model of a training, the model was not known at submission and so is not
+    pinned. The retry then reads the model of that training's newest retry.
     """
     spec: TaskSpec = task_specs.validate_python(task.config)
     maker = source_training(spec)
@@ -219,13 +219,13 @@ def move_before(
 ) -> Task:
     """Put a task right before ``other``, or else before all tasks of its project in its queue.
 
-    It gets the priority of the other task, and an age just greater. So only the tasks of one
-    project change places; other projects lose nothing.
+    It gets the priority of the other task, and a slightly earlier ``since``. So only the tasks of
+    this project change places; the order of tasks of other projects stays the same.
 
     Raises:
         TaskNotWaiting: when one of the two does not wait.
         NotInSameQueue: when they are not of one project and queue.
-        PriorityTooHigh: when the other's priority is above the project's current limit.
+        PriorityTooHigh: when the other task's priority is above the project's current limit.
     """
     first = other.id if other is not None else _first_of(session, context, task)
     if first is None or first == task.id:
@@ -256,7 +256,10 @@ def move_before(
 
 
 def _age_before(session: Session, task: Task, target: Task) -> datetime:
-    """Return an age between ``target`` and the task right before it in its line."""
+    """Return a ``since`` between that of ``target`` and that of the task right before it.
+
+    Only tasks of the same project, queue and priority are compared.
+    """
     line = (
         TaskScheduling.queue == target.scheduling.queue,
         Task.project_id == target.project_id,

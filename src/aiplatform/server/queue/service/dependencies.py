@@ -1,8 +1,9 @@
 """Tasks that wait for others: ``ok`` for their success, ``any`` for their end.
 
-A task names tasks that exist already, so there are no cycles. The end of a task settles its
-dependents in the same transaction. Those that wait for its success fail with it, with the reason,
-and so do their own dependents. Those that read the model that it made get this model.
+A task can only name tasks that exist already, so there are no cycles. When a task ends, its
+dependents are updated in the same transaction. If it fails, tasks that wait for its success fail,
+too, with the reason, and so do their own dependents. If it made a model, tasks that read this model
+get a reference to it.
 """
 
 from collections.abc import Sequence
@@ -128,14 +129,17 @@ def store(session: Session, task: Task, needs: Sequence[Dependency]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """The tasks that the end of a task concerns: those that fail, and those that read its model."""
+    """The dependents of an ended task that need an action.
+
+    ``failing`` must fail because it did not succeed; ``readers`` read the model that it made.
+    """
 
     failing: Sequence[Task] = ()
     readers: Sequence[Task] = ()
 
 
 def settle(session: Session, ended: Task) -> Dependents:
-    """Settle the dependencies on a task that has ended."""
+    """Mark the dependencies on a task that has ended as settled; return its dependents."""
     rows = session.execute(
         update(TaskDependency)
         .where(TaskDependency.needs_id == ended.id, TaskDependency.settled.is_(False))

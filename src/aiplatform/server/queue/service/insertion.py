@@ -71,9 +71,9 @@ FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
 ORDER BY place
 """)
 )
-"""Statement that inserts tasks with all their rows.
+"""Statement that inserts tasks and their rows in other tables.
 
-The caller chooses the uuids of the tasks; the rows of a task are joined by its uuid.
+The caller chooses the uuids of the tasks; they join each task with its other rows.
 """
 
 TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")
@@ -159,7 +159,7 @@ def _row(place: int, new: NewTask) -> dict[str, Any]:
 
 
 def _as_new(task: Task) -> None:
-    """Set the table's defaults on a new task, so that they need not be read back."""
+    """Set the column defaults of the tables on a new task, so that they need not be read back."""
     task.progress = 0.0
     task.gpu_usage = {}
     task.error_message = task.started_at = task.completed_at = None
@@ -190,7 +190,7 @@ def require_fitting_queue(task_type: str, queue: str) -> None:
     """Refuse a task other than a script in the queue of scripts, see :func:`fits_queue`.
 
     Raises:
-        NoWorkerCanRun: it names the queue.
+        NoWorkerCanRun: when it is refused; the error names the queue.
     """
     if not fits_queue(task_type, queue):
         raise NoWorkerCanRun(

@@ -39,7 +39,10 @@ class InputRef:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A spec whose references were checked and pinned, and the inputs of the task."""
+    """A spec whose references were checked and pinned, and the inputs of the task.
+
+    Pinned means that references to a dataset's current version or a tag name exact versions now.
+    """
 
     spec: TaskSpec
     inputs: list[InputRef] = field(default_factory=list)
@@ -68,7 +71,10 @@ class Outcome:
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""A function that runs another in a transaction of the attempt; it waits for a lost database."""
+"""A function that calls another one in a transaction of the attempt, and returns its result.
+
+While the database is unreachable, it waits and tries again.
+"""
 
 
 class TaskKind:
@@ -83,13 +89,16 @@ class TaskKind:
     """True if the runtime answers requests, and so needs an address and a token."""
 
     external: ClassVar[bool] = False
-    """True if it executes outside the platform, which can only ask it to stop."""
+    """True if tasks execute outside the platform, which can then only ask them to stop."""
 
     announces_success: ClassVar[bool] = False
-    """True if ``finished`` itself notifies the author of a success."""
+    """True if :meth:`finished` notifies the author of a success, so that the queue does not."""
 
     downloads: ClassVar[bool] = False
-    """True if the runtime downloads something; only then it gets proxy settings and online hubs."""
+    """True if the runtime downloads models or data.
+
+    Only then does it get the proxy settings, and its hub libraries are not set to offline mode.
+    """
 
     runs_isolated: ClassVar[bool] = False
     """True if the runtime isolates the job, so that workers that run as root may take it."""
@@ -98,7 +107,10 @@ class TaskKind:
     """True if a stopped attempt can be continued; such tasks may be preempted."""
 
     looks_at_others: ClassVar[bool] = True
-    """False if :meth:`prepare` looks up no other tasks, so that a batch is queued at once."""
+    """True if :meth:`prepare` reads other tasks.
+
+    Then this task and those before it in a batch are inserted before the next one is prepared.
+    """
 
     @property
     def retriable(self) -> bool:
@@ -111,10 +123,12 @@ class TaskKind:
         return type(self).started is not TaskKind.started
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check on submission that the caller may use what ``spec`` names, and pin versions.
+        """Check on submission that the caller may use the objects that ``spec`` names.
+
+        The result refers to exact versions of them, and so does not change when they do.
 
         Raises:
-            NotFound: for what does not exist or belongs to another project.
+            NotFound: when an object does not exist or belongs to another project.
         """
         raise NotImplementedError
 
@@ -140,7 +154,7 @@ class TaskKind:
         """
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """Copy what belongs to ``task`` in other tables to its retry ``again``."""
+        """Copy the rows of ``task`` in the tables of this domain to its retry ``again``."""
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
         """Pin the model of ``maker``, which has completed, as the model that ``task`` reads.
@@ -170,33 +184,33 @@ class TaskKind:
         raise NotImplementedError
 
     def started(self, session: Session, task_id: int) -> None:
-        """React to the claim of an attempt, in the claim's transaction, so this must be fast."""
+        """Handle the claim of an attempt. Called in the claim's transaction, so it must be fast."""
 
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
-        """React to the start of a server that accepts requests at ``endpoint`` with ``token``."""
+        """Handle the start of a server that accepts requests at ``endpoint`` with ``token``."""
 
     def drain_seconds(self, session: Session, task_id: int) -> float | None:  # noqa: ARG002  (overridden)
-        """Return for how many seconds a cancelled server may go on to complete its answers.
+        """Return for how many seconds a cancelled server may still complete its responses.
 
-        Called repeatedly meanwhile. None or 0: it must stop now.
+        Called repeatedly while it does. If the result is None or 0, the server must stop now.
         """
         return None
 
     def requeued(self, session: Session, task: Task) -> None:
-        """React to the end of an attempt whose task waits for the next one, or is paused."""
+        """Handle the end of an attempt whose task is requeued or paused."""
 
     def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
-        """Store the output of a successful attempt in a special way, if this kind has one.
+        """Store the output directory of a successful attempt, if this kind does that itself.
 
-        Called before the transaction of :meth:`finished`, which gets the returned value. None: the
-        files are stored one by one.
+        Called before the transaction of :meth:`finished`, which gets the returned value as
+        ``stored_output``. If this returns None, the runner stores the files one by one.
 
         Raises:
             Problem: if the output may not be stored; then the task fails.
         """
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """React to the final status of the task, in the same transaction.
+        """Handle the final status of the task, in the transaction that sets it.
 
         Raises:
             Problem: if the output of a completed task may not be stored; then the task fails.

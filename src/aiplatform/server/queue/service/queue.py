@@ -1,4 +1,4 @@
-"""Submits, cancels and ends tasks, and changes their status."""
+"""Submission, cancellation and end of tasks, and every change of their status."""
 
 import contextlib
 from collections import deque
@@ -93,15 +93,15 @@ def submit(
         inputs: the lineage of the task.
         not_before: the earliest start.
         after: tasks that must end first.
-        by_platform: True if the platform itself starts the task, as part of something that the
-            caller may do, and chose its inputs. Then the caller need not be allowed to read these.
+        by_platform: True if the platform itself starts the task, as part of an action that the
+            caller may do, and chose its inputs. Then the caller needs no permission to read them.
 
     Raises:
-        PermissionDenied: when the caller may not read something that the task reads.
+        PermissionDenied: when the caller may not read an input of the task, or not use a secret.
         NoWorkerCanRun: when it needs resources that no worker has.
         QuotaExceeded: when it needs more GPUs than the project may ever hold.
         PriorityTooHigh: when its priority is above the project's limit.
-        NoSuchSecret, PermissionDenied: when it names a secret that is missing or not allowed.
+        NoSuchSecret: when it names a secret that neither the caller nor the project has.
         NotFound: when a task of ``after`` is not of the project.
         DependencyFailed: when a task that must succeed has failed already.
     """
@@ -126,13 +126,13 @@ def submit(
 
 
 def require_readable(context: ProjectContext, spec: BaseModel) -> None:
-    """Refuse a spec that names something that the caller may not read.
+    """Refuse a spec that names an input that the caller may not read.
 
-    A task hands its inputs to code of its author, or to a model that its author gets. So each input
-    needs the permission to read it, within the scopes of the API key.
+    A task passes its inputs to code of its author, or to a model that its author gets. So the
+    caller needs the permission to read each input, also within the scopes of the API key.
 
     Raises:
-        PermissionDenied: it names the permission.
+        PermissionDenied: when one of these permissions is missing; the error names it.
     """
     for permission in sorted(permissions_to_read(spec)):
         context.require(permission)
@@ -149,7 +149,10 @@ def _checked(
     by_platform: bool = False,
     **facts: Any,
 ) -> NewTask:
-    """Return the task for :func:`submit` after its checks. ``needs``: its locked dependencies."""
+    """Return the task for :func:`submit`, after its checks.
+
+    ``needs`` are its dependencies, locked; without ``needs``, they are locked here.
+    """
     if not by_platform:
         require_readable(context, spec)
     require_possible(session, spec)
@@ -175,10 +178,12 @@ def _checked(
 
 
 def require_possible(session: Session, spec: TaskSpec) -> None:
-    """Refuse a task that no worker of the last days could run, even if it were idle.
+    """Refuse a task that no worker could run, even if the worker were idle.
+
+    Workers with a heartbeat in the last 7 days count.
 
     Raises:
-        NoWorkerCanRun: it says what is missing.
+        NoWorkerCanRun: when there is no such worker; the error says what is missing.
     """
     require_fitting_queue(spec.type, spec.queue)
     resources = spec.resources
@@ -196,13 +201,13 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
 
 
 def _is_plain(spec: TaskSpec) -> bool:
-    """Return True if SQL alone can tell whether a worker could run it."""
+    """Return True if :func:`queries.any_worker_fits` is enough: no GPUs, and one node."""
     return not spec.resources.gpus and nodes_of(spec) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """One submission, as in a request."""
+    """The fields of a request that submits one task."""
 
     spec: TaskSpec
     name: str
@@ -325,9 +330,10 @@ def finish(
 ) -> None:
     """Bring a task to its final status and run its kind's handler, in one transaction.
 
-    Tasks that wait for its success fail with it, and so do tasks that wait for those. Tasks that
-    read the model that it made get this model. A run that was ``given_up`` has a final status
-    already, and gets the right one; tasks that failed with it meanwhile stay failed.
+    If it does not succeed, tasks that wait for its success fail, and so do tasks that wait for
+    those. Tasks that read the model that it made get a reference to this model. A run that was
+    ``given_up`` has a final status already, and now gets the status that it reported; tasks that
+    failed because of it meanwhile stay failed.
     """
     _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
     ended = deque([task])

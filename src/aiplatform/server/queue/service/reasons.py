@@ -1,4 +1,4 @@
-"""Finds the reasons why tasks wait, for the people who look at them."""
+"""The reasons why tasks wait, to show with the tasks; their wording is in ``rules.reasons``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -23,7 +23,10 @@ Render = Callable[[Session, ProjectContext, Task], BaseModel]
 
 
 class Key(NamedTuple):
-    """The identity of a request. The name contains the user, so users can't clash."""
+    """An ``Idempotency-Key`` in a project.
+
+    ``name`` begins with the user's id, so keys of different users are never the same.
+    """
 
     project_id: int
     name: str
@@ -31,7 +34,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request to queue a task. With a ``key``, the same ``request`` can be repeated."""
+    """A request to queue a task.
+
+    With a ``key``, a repetition of the same ``request`` gets the same answer.
+    """
 
     wanted: TaskRequest
     key: Key | None = None
@@ -40,14 +46,17 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer: a rendered model, or the JSON of the first answer if it was queued ``before``."""
+    """The answer to a submission.
+
+    It is a rendered model, or the JSON of the first answer if the task was queued ``before``.
+    """
 
     answer: Any
     before: bool = False
 
 
 def key_of(context: ProjectContext, key: str) -> Key:
-    """Return the identity of the caller's ``key`` in the project."""
+    """Return the caller's ``key``, made unique by the project and the user."""
     return Key(context.project_id, f"{context.principal.user_id}:{key}")
 
 
@@ -69,12 +78,13 @@ WHERE s.project_id = r.project_id AND s.key = r.key
 
 
 def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
-    """Take the keys for these requests; return the answers to those that came before.
+    """Store the keys of these requests as used; return the answers for keys that were used before.
 
-    If the first request with a key is still in progress, the second waits here for its transaction.
+    If the first request with a key is still in progress, the second one waits here for the end of
+    its transaction.
 
     Raises:
-        KeyReused: when a key came with another request.
+        KeyReused: when a key was used for a different request before.
     """
     hashes = {
         key: hashlib.sha256(dumps(request).encode()).hexdigest()
@@ -112,10 +122,10 @@ def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
 def submit_all(
     session: Session, context: ProjectContext, asked: Sequence[Submission], render: Render
 ) -> list[Submitted]:
-    """Queue all tasks or none; those that were queued before under their keys are returned.
+    """Queue all tasks or none. A task that was queued before with the same key is only returned.
 
     Raises:
-        KeyReused: when a key came with another request.
+        KeyReused: when a key was used for a different request before.
         Problem: see :func:`~aiplatform.server.queue.service.queue.prepare_new_task`.
     """
     keyed = {one.key: one.request for one in asked if one.key is not None}

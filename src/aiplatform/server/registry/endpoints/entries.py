@@ -46,7 +46,10 @@ Writer = Annotated[ModelContext, Depends(access.WRITE)]
 
 
 def render(entry: Entry) -> ModelOut:
-    """Convert a model for the answer. Without details it was inserted by hand, without files."""
+    """Return the response body of a model.
+
+    A model without details was inserted into the database by another program, and has no files.
+    """
     model, details = entry.model, entry.details
     card = {} if details is None else details.card
     source = {"source": card["source"]} if card.get("source") else {}

@@ -40,7 +40,7 @@ FilePath = Annotated[
 
 
 def render(file: StoredFile) -> ModelFileOut:
-    """Convert a file for the answer."""
+    """Return the response body of a model file."""
     return ModelFileOut(path=file.path, size=file.size, sha256=file.sha256)
 
 

@@ -1,4 +1,4 @@
-"""The bin of models."""
+"""Deletion of models into the bin, and their restoration and purge."""
 
 from uuid import UUID
 
@@ -18,7 +18,11 @@ from aiplatform.server.registry.models import Model, ModelDetails
 
 
 def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
-    """Move a locked model to its project's bin; delete it if there is no such project."""
+    """Move a locked model to its project's bin; a model without a project is deleted for good.
+
+    A shared model goes into the bin of the project in which it was created. Return the bin entry;
+    None if the model was deleted for good.
+    """
     shared = model.project_id is None
     project_id = _origin(session, details) if shared else model.project_id
     if project_id is None:
@@ -49,7 +53,7 @@ def _origin(session: Session, details: ModelDetails) -> int | None:
 
 
 class BinnedModels(BinKind):
-    """The kind of bin items that are models."""
+    """The operations of the bin on models: restore and purge."""
 
     kind = "model"
     reads = Permission.MODELS_READ

@@ -152,7 +152,7 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
 
     Raises:
         ModelClosed: the model is ready, or is being imported.
-        NoFiles: nothing was uploaded.
+        NoFiles: no file was uploaded.
     """
     source = source_of(details)
     if source is None or details.status == ModelStatus.READY:
@@ -182,7 +182,7 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
 
 
 def prepare_submitted(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
-    """Prepare the import that a submitted spec requests.
+    """Prepare the import of the model that a submitted spec names.
 
     Raises:
         WrongTaskType: the spec names no model. A model must be created in the registry first.
@@ -240,7 +240,7 @@ def start_import(
 
 
 def _origin(session: Session, principal: Principal, details: ModelDetails) -> ProjectContext:
-    """Return the project in which a shared model was created, with all permissions.
+    """Return the project in which a shared model was created, as a context with all permissions.
 
     Only users with the global permission ``*`` reach this code.
     """
@@ -266,7 +266,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def note_started(session: Session, task_id: int) -> None:
-    """Store the id of the import task with its model, however the task was queued."""
+    """Store the id of an import task in the details of its model, however the task was queued."""
     model_id = _model_id(session, task_id)
     details = None if model_id is None else session.get(ModelDetails, model_id)
     if details is not None:
@@ -274,7 +274,7 @@ def note_started(session: Session, task_id: int) -> None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Make the output the model's files, or store the error. A deleted model needs neither."""
+    """Make the task's output the model's files, or store its error. Ignore a deleted model."""
     model_id = _model_id(session, task.id)
     locked = None if model_id is None else queries.lock_model(session, model_id)
     if locked is None:
@@ -311,9 +311,10 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _over_quota(session: Session, model: Model, files: list[StoredFile]) -> QuotaExceeded | None:
-    """Charge the imported files; return the problem if they exceed the quota.
+    """Charge the project for the imported files; return the error if they exceed its quota.
 
-    An import can be repeated, so its result need not be kept beyond the quota.
+    An import can be repeated, so its result need not be kept beyond the quota. None means that the
+    files fit.
     """
     before = sum(file.size for file in storage.files_of(session, model_id=model.id))
     try:

@@ -1,4 +1,4 @@
-"""References to models that a training has yet to make."""
+"""References to models that a training is yet to make."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -24,7 +24,7 @@ from aiplatform.server.registry.service.registration import model_inputs, usable
 def resolve_model(
     session: Session, context: ProjectContext, meant: UUID | FromTask
 ) -> Model | None:
-    """Return the model that a spec names, locked against deletion; None if it is being made.
+    """Return the model that a spec names, locked against deletion; None if it does not exist yet.
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
@@ -50,7 +50,7 @@ def resolve_model(
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> Model:
-    """Pin the model of a completed training as an input of ``task``, which waited for it.
+    """Set the model of a completed training as an input of ``task``, which waited for it.
 
     Raises:
         ModelMissing: the model was deleted.
@@ -70,7 +70,7 @@ def _produced_model(session: Session, training: Task) -> Model:
 def pin_model(
     session: Session, task: Task, model_id: int, uuid: UUID, inputs: Sequence[InputRef]
 ) -> None:
-    """Put a model into the spec and the lineage of a waiting task.
+    """Write a model into the spec and the inputs of a waiting task.
 
     The first of ``inputs`` is the model itself.
     """

@@ -31,7 +31,7 @@ from aiplatform.server.registry.service.bin import discard
 
 MODEL = "model"
 BASE_MODEL = "base_model"
-"""Roles of a model as the input of a task: the model itself, or the base that it was tuned from."""
+"""Roles of a model as a task's input: the model itself, or the base that it was tuned from."""
 
 
 def create_model(
@@ -45,7 +45,7 @@ def create_model(
     shared: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Model:
-    """Create a model whose files will follow. The caller has checked the right to share it.
+    """Create a model without files; they follow later. The caller has checked the right to share.
 
     If the requested version, or by default the newest, is a failed import, the new model replaces
     it, because a failed import contains nothing usable.
@@ -96,7 +96,7 @@ def create_model(
 def _free_version(
     session: Session, context: ProjectContext, project_id: int | None, name: str, wanted: str | None
 ) -> str:
-    """Return the version of a new model, and delete a failed import of that version.
+    """Return the version of a new model, and delete a model with this version whose import failed.
 
     Raises:
         VersionTaken: ``wanted`` is in use.
@@ -128,7 +128,7 @@ def _free_version(
 
 
 def _wait_for_name(session: Session, project_id: int | None, name: str) -> None:
-    """Lock a name until the transaction ends, so that registrations of it wait for each other."""
+    """Lock a model name until the transaction ends, so that its registrations are serialised."""
     key = func.hashtextextended(f"models:{project_id}:{name}", 0)
     session.execute(select(func.pg_advisory_xact_lock(key)))
 
@@ -160,9 +160,9 @@ def register_tuned(
     experiment_id: int | None,
     created_by: int | None,
 ) -> Model:
-    """Register the result of a training as the next version of ``name``. It is ready at once.
+    """Register the result of a training as the next version of ``name``, with the status ready.
 
-    The licence is the base model's.
+    The licence is that of the base model.
 
     Args:
         session: the caller's session; not committed here.
@@ -215,10 +215,11 @@ def register_tuned(
 def register_again(
     session: Session, context: ProjectContext, model: Model, *, name: str
 ) -> tuple[Model, bool]:
-    """Register a model that a task has made under another name, as the next version of that.
+    """Register a model under another name, too, as the next version of that name.
 
-    Files, card and lineage are the same. If the task already has a model with that name, it is
-    returned unchanged. Returns the model, and True if it is new. The caller has locked ``model``.
+    The new model has the same files, card and lineage. A task must have made ``model``. If the task
+    already has a model with the new name, that is returned unchanged. Return the model, and True if
+    it is new. The caller has locked ``model``.
 
     Raises:
         NotFound: the model was not made by a task.
@@ -354,7 +355,7 @@ def model_inputs(session: Session, model: Model) -> list[InputRef]:
 def delete_model(
     session: Session, actor: Actor, model_id: int, *, project: UUID | None = None
 ) -> BinEntry | None:
-    """Put a model into the bin. Returns the bin entry, which has the time of its deletion.
+    """Put a model into the bin. Return the bin entry, which contains the time of the purge.
 
     The model's own import is cancelled. Other unfinished readers, and models that were tuned from
     it, prevent the deletion. A shared model goes into the bin of the project in which it was

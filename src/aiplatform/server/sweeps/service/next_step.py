@@ -1,8 +1,8 @@
 """The next step of a sweep: collect results, compare trials at rungs, start new trials.
 
 All state is in rows that are written under the sweep's lock, so nothing is lost when a worker dies.
-The requests to the tasks follow from the states of their trials, and are repeated until they are
-fulfilled.
+The requests to the tasks (cancel, pause, resume) follow from the states of their trials, and are
+repeated until the tasks have fulfilled them.
 """
 
 import math
@@ -39,8 +39,8 @@ S = TrialState
 def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
     """Do the next step of a running sweep.
 
-    If another process is advancing it: with ``wait``, do this step afterwards, because the other
-    process may not have seen the event that requires it; otherwise do nothing.
+    If another process is advancing the sweep, nothing is done. With ``wait``, this step is done
+    afterwards, because the other process may not have seen the event that requires it.
     """
     sweep = queries.lock_running(session, sweep_id, wait=wait)
     if sweep is None:
@@ -107,7 +107,10 @@ def _update_trials(
 def _halt_at_rungs(
     session: Session, spec: SweepSpec, asha: Asha, trials: Sequence[SweepTrial]
 ) -> None:
-    """Pause or prune trials that reached a rung and are not among the best there."""
+    """Pause or stop trials that reached a rung and are not among the best there.
+
+    A rung is a step at which trials are compared.
+    """
     for trial in trials:
         if trial.state != S.RUNNING or trial.task_id is None:
             continue
@@ -135,7 +138,10 @@ def _is_promoted(
 def _start_trials(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]
 ) -> None:
-    """Resume paused trials that are among the best, then start new ones, up to the parallelism."""
+    """Resume paused trials that are among the best now, then start new trials.
+
+    At most as many trials run at once as the spec's ``parallelism``.
+    """
     room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
     if spec.pruning is not None:
         for trial in trials:
@@ -161,7 +167,10 @@ def _start_trials(
 def _start(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
 ) -> SweepTrial | None:
-    """Queue the next trial for the sweep's author, with the author's current permissions."""
+    """Queue the next trial for the sweep's author, with the author's current permissions.
+
+    Returns the trial, or None if no more trials can be started; the sweep then has an error.
+    """
     history = [PastTrial(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
         params = choose_parameters(spec, history)
@@ -243,9 +252,9 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
 
 
 def pending_requests(session: Session, sweep_id: int) -> list[tuple[int, str]]:
-    """Return requests that the trials' tasks have not fulfilled yet.
+    """Return the requests that the trials' tasks have not fulfilled yet.
 
-    These are pairs of a task id and ``cancel``, ``pause`` or ``resume``.
+    A request is a pair of a task id and ``cancel``, ``pause`` or ``resume``.
     """
     rows = session.execute(
         select(SweepTrial.state, Task.id, Task.status, TaskScheduling.stop_wanted)
@@ -271,7 +280,8 @@ def send_request(session: Session, task_id: int, request: str) -> None:
     """Send a trial's request to its task, in a transaction of its own.
 
     Raises:
-        Problem: the task has ended meanwhile.
+        TaskFinished: the task has ended meanwhile.
+        Problem: the task refuses the request.
     """
     task = session.get_one(Task, task_id)
     sweep = session.scalars(

@@ -1,4 +1,4 @@
-"""Choice of parameters for the next trial. Optuna samples, using the trials in our tables."""
+"""Choice of parameters for the next trial, by Optuna, from the results of earlier trials."""
 
 import math
 import warnings
@@ -21,7 +21,10 @@ from aiplatform.server.sweeps.rules import grid_point, rung_steps
 
 @dataclass(frozen=True, slots=True)
 class PastTrial:
-    """An earlier trial. ``rungs`` has its values at the steps that ASHA checked."""
+    """An earlier trial of the sweep.
+
+    ``rungs`` are its metric values at the steps at which ASHA (the pruning method) compared trials.
+    """
 
     params: Params
     state: TrialState
@@ -32,7 +35,7 @@ class PastTrial:
 def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
     """Return the parameters of the next trial; the same for the same history and seed.
 
-    The Optuna study is built from the history each time, so that no process has to keep any state.
+    The Optuna study is built from the history each time, so no process has to keep state.
     """
     number = len(history)
     if spec.method == "grid":
@@ -62,11 +65,10 @@ def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
 
 
 def _outcome(tried: PastTrial, asha: Asha | None) -> dict[str, Any]:
-    """Return the outcome of a trial in Optuna's terms.
+    """Return the outcome of a trial as arguments of ``optuna.trial.create_trial``.
 
-    Optuna ranks halted trials by the number of rungs that they reached, then by value. A paused
-    trial may continue later, but it also counts as halted: its values tell more than the fact that
-    it waits.
+    Optuna ranks pruned trials by the number of rungs that they reached, then by value. A paused
+    trial may continue later, but is passed as pruned, too: otherwise its values would not be used.
     """
     from optuna.trial import TrialState as States  # noqa: PLC0415
 

@@ -51,10 +51,10 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         PriorityTooHigh: the priority of the trials is above the project's limit.
         GridTooLarge: the grid has too many points.
         ConfigInvalid: the parameters do not belong to the experiment's config.
-        InvalidSweepValue: no training can have a value, for example the uuid of a dataset or model
-            that the project may not use.
+        InvalidSweepValue: a value is not possible in any training, for example the uuid of a
+            dataset or model that the project may not use.
         EvalDatasetMissing: the objective or pruning needs an eval_dataset, and there is none.
-        EvalStepsMissing: the pruning figure is measured on an eval_dataset only at the end of runs.
+        EvalStepsMissing: the pruning metric is measured on an eval_dataset only at the end of runs.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="sweep", name=name)
@@ -110,9 +110,9 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
 
 
 def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
-    """Try each value of each parameter together with the first values of the others.
+    """Validate each value of each parameter together with the first values of the others.
 
-    Combinations of values are left to the trials.
+    Other combinations of values are only validated when their trial starts.
 
     Raises:
         InvalidSweepValue: see :func:`create_sweep`.
@@ -161,7 +161,7 @@ def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
 
 
 def check_experiment_deletion(session: Session, experiment: Experiment) -> dict[str, Any]:
-    """Prevent the deletion of an experiment with a running sweep; otherwise return audit details.
+    """Refuse to delete an experiment with a running sweep; else return details for the audit entry.
 
     Raises:
         ExperimentBusy: a sweep of the experiment has not ended.
@@ -194,7 +194,7 @@ def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep
 def stop_author_sweeps(session: Session, actor: Actor, author: User) -> dict[str, int]:
     """Cancel the sweeps of an author in all projects.
 
-    Returns their number under ``sweeps_stopped``.
+    Returns a dict with their number as ``sweeps_stopped``.
     """
     sweeps = queries.lock_running_of(session, author.id)
     for sweep in sweeps:

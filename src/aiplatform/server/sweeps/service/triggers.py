@@ -22,12 +22,12 @@ ADVANCE = "aiplatform.sweeps.advance"
 
 
 def advance_soon(session: Session, sweep_id: int) -> None:
-    """Let a worker do the sweep's next step after the commit."""
+    """Send a message after the commit that makes a worker do the sweep's next step."""
     after_commit(session, lambda: send(ADVANCE, CHORES, sweep_id=sweep_id))
 
 
 def on_task_halt(session: Session, task: Task) -> None:
-    """Advance the sweep of a trial's task that has ended or paused."""
+    """Advance the sweep if the task that has ended or paused is one of its trials."""
     if task.type != TaskType.TRAINING:
         return
     sweep_id = queries.sweep_of(session, task.id)
@@ -36,7 +36,7 @@ def on_task_halt(session: Session, task: Task) -> None:
 
 
 def on_task_metrics(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
-    """Advance the sweep of a trial's task that has measured a value at a rung."""
+    """Advance the sweep if the task is one of its trials and has measured a value at a rung."""
     if task.type != TaskType.TRAINING:
         return
     pruned = queries.pruning_of(session, task.id)

@@ -1,4 +1,4 @@
-"""HTTP routes for metrics, logs, the use of machines, event streams, retention and health."""
+"""HTTP routes for metrics, logs, resource usage, event streams, retention and health."""
 
 from fastapi import APIRouter
 

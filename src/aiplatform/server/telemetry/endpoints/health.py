@@ -1,4 +1,4 @@
-"""Routes that say whether the API lives, and whether each part of the platform works."""
+"""Routes for liveness of the API, and for the health of each part of the platform."""
 
 from pathlib import Path
 from typing import Literal
@@ -56,9 +56,9 @@ def _database_checks(session: Session) -> dict[str, Check]:
 
 
 def _storage_check() -> Check:
-    """Check the directory of a local store.
+    """Check the directory of a local blob store.
 
-    An object store is not checked: its own monitoring knows more than one request could tell.
+    An object store is not checked: its own monitoring finds more than a single request could.
     """
     try:
         store = get_store()

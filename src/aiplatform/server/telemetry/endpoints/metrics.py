@@ -1,4 +1,4 @@
-"""Routes that take in metrics, return whole series, reduce them for charts, and summarise them."""
+"""Routes that store metrics, return whole series, reduce them for charts, and summarise them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -25,7 +25,7 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 ingest_router = APIRouter(prefix="/api/v1", tags=["tasks"], lifespan=lifespan)
-"""Router of the busiest route. It is matched first, which saves time on each request."""
+"""Router of the route with the most requests. It is matched first, which saves time on each."""
 
 router = APIRouter(prefix="/api/v1")
 MAX_TASKS = 100

@@ -19,9 +19,9 @@ from aiplatform.server.telemetry.service import prometheus
 
 router = APIRouter()
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable with the directory in which several API processes add up their metrics.
+"""Name of the environment variable with the directory for the metrics of several API processes.
 
-See ``server.app``.
+``prometheus_client`` adds them up; see ``server.app``.
 """
 
 
@@ -85,7 +85,7 @@ def _live_worker_families(session: Session) -> Iterator[Metric]:
 
 
 class _FamilyCollector(Collector):
-    """A Prometheus collector of metric families that were read from the database before."""
+    """A Prometheus collector for metric families that were already read from the database."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""Routes that return what tasks and machines use, as curves and as sums."""
+"""Routes for the resource usage of tasks and machines, as curves and as sums."""
 
 from typing import Annotated
 from uuid import UUID

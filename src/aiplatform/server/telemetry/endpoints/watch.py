@@ -1,7 +1,7 @@
 """Routes that stream a task's status, progress, metrics, log and events as server-sent events.
 
-The ``id`` of each event holds the positions in the three tables that are read. A client that
-reconnects with ``Last-Event-ID`` misses nothing and gets nothing twice.
+The ``id`` of each event contains the positions in the three tables (events, metric points, log
+chunks). A client that reconnects with ``Last-Event-ID`` misses nothing and gets nothing twice.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 class Frames(StreamingResponse):
-    """A response of server-sent events that are bytes already: many watchers share one frame."""
+    """A stream of server-sent events. They arrive as bytes, because many watchers share them."""
 
     media_type = "text/event-stream"
 

@@ -1,6 +1,7 @@
-"""Reads metric series for charts and summaries.
+"""Metric series for charts and summaries.
 
-Each part has a transaction of its own, because levels may have to be brought up to date before.
+Most functions here use several transactions: before they read, they may have to update the levels
+(precomputed summaries) of a series, see ``rollups``.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from aiplatform.server.telemetry.service.rollups import (
 )
 
 MAX_SUMMARISED = 200
-"""Largest number of series in the stored summary of a task; all series stay readable."""
+"""Largest number of series in the stored summary of a task. Further series are left out of it."""
 
 
 def select_tasks(
@@ -65,7 +66,10 @@ def read_series(
 def draw_series(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
 ) -> str:
-    """Return ``{"series": …}`` with at most ``points`` points of each key, see `queries.chart`."""
+    """Return ``{"series": …}`` as JSON text, with at most ``points`` points of each key.
+
+    Longer series are reduced, see :func:`queries.chart`.
+    """
     prepare_levels_for_charts(task_id)
     with transaction() as session:
         names = queries.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))

@@ -54,12 +54,12 @@ class Position:
 
     @classmethod
     def read(cls, text: str | None) -> "Position":
-        """Parse the id of the last event that a client saw; anything invalid is the beginning."""
+        """Parse the id of the last event that a client got; return the start if it is invalid."""
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", text or "")
         return cls() if match is None else cls(*map(int, match.groups()))
 
     def within(self, other: "Position") -> "Position":
-        """Return a position that is in no part beyond the other."""
+        """Return this position, with each number limited to that of ``other``."""
         return Position(
             min(self.event, other.event),
             min(self.point, other.point),
@@ -83,7 +83,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows from one position to another, as frames, and the state of the task."""
+    """The new rows after a position, as frames, and the current state of the task.
+
+    ``reached`` is the position of the last row. ``more`` is true if further rows can be read now,
+    ``settled`` if no committed event has to wait for a running transaction.
+    """
 
     state: State
     frames: bytes
@@ -182,7 +186,10 @@ def read_page(uuid: UUID, after: Position, log_only: bool) -> Page:
 
 
 def _waiting(session: Session, task: Task) -> Waiting | None:
-    """Return what keeps the task from starting. Watchers may see all tasks of its project."""
+    """Return the reason why the task does not start; None if nothing keeps it from starting.
+
+    The reason may name other tasks, because watchers may see all tasks of the project.
+    """
     if TaskStatus(task.status) not in MOVABLE:
         return None
     ahead = queue_queries.tasks_ahead(session, task.id)
@@ -192,13 +199,13 @@ def _waiting(session: Session, task: Task) -> Waiting | None:
 
 
 def newest_position(uuid: UUID) -> Position:
-    """Return the position of the task's newest readable rows."""
+    """Return the position of the task's newest rows, see :func:`queries.newest_ids`."""
     with transaction() as session:
         return Position(*queries.newest_ids(session, uuid))
 
 
 def _group_by_step(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
-    """Group points of the same step and moment, as the runtime reported them."""
+    """Group neighbouring points with the same step and time: the runtime reported them together."""
     groups: list[list[MetricPoint]] = []
     for point in points:
         last = groups[-1][0] if groups else None
@@ -212,18 +219,25 @@ def _group_by_step(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""Seconds until the next read if a row is committed but newer than a running transaction."""
+"""Seconds until the next read if a committed event is newer than a running transaction.
+
+Such an event is not sent yet, see :func:`queries.settled_events`.
+"""
 READ_SECONDS = 0.2
-"""Least seconds between two reads: nobody would notice more frequent ones."""
+"""Least seconds between two reads. People would not notice shorter ones."""
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b": still here\n\n"
 SLOW_BYTES = 1 << 20
-"""Largest number of bytes that wait for a watcher; one that reads more slowly is behind."""
+"""Largest number of bytes that are queued for a watcher; beyond it, the watcher is *behind*."""
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One open stream. ``gone`` is set when its context is no longer valid."""
+    """One open stream of a client.
+
+    ``behind`` is explained in the docstring of this module. ``gone`` is set when the stream must
+    end: the caller may no longer watch the task, or the task was deleted.
+    """
 
     context: ProjectContext
     position: Position
@@ -235,7 +249,7 @@ class Watcher:
     gone: Problem | None = None
 
     def give(self, data: bytes) -> None:
-        """Queue ``data`` for sending, unless too much waits already."""
+        """Queue ``data`` for sending. If too much is queued, drop it all; the watcher is behind."""
         if self.waiting + len(data) > SLOW_BYTES:
             self.behind = True
             self.frames.clear()
@@ -246,7 +260,7 @@ class Watcher:
         self.woken.set()
 
     def take(self) -> bytes:
-        """Remove and return all waiting data."""
+        """Remove and return all queued data."""
         data = b"".join(self.frames)
         self.frames.clear()
         self.waiting = 0
@@ -254,7 +268,7 @@ class Watcher:
 
 
 class Feed:
-    """One task on this API process: its reader and its watchers."""
+    """The live stream of one task in this API process: its reader and its watchers."""
 
     def __init__(self, uuid: UUID, permission: Permission, *, log_only: bool) -> None:
         self.uuid = uuid
@@ -267,7 +281,7 @@ class Feed:
         self._reading = asyncio.Lock()
 
     def part(self, position: Position) -> Position:
-        """Return the parts of a position that this feed uses."""
+        """Return the position without the numbers that this feed does not read; they are 0."""
         return Position(chunk=position.chunk) if self.log_only else position
 
     async def advance(self) -> Page:
@@ -312,7 +326,7 @@ class Feed:
                 self._dismiss(self.watchers, problem)
                 return
             except SQLAlchemyError as error:
-                # Streams end within seconds if the database stays away, see CredentialWatcher.
+                # If the database stays unreachable, CredentialWatcher ends the streams in seconds.
                 log.warning("could not read what is new", error=str(error)[:200])
             await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):
@@ -320,7 +334,7 @@ class Feed:
             changed.clear()
 
     async def _check(self) -> None:
-        """Dismiss watchers that have lost the permission to watch."""
+        """End the streams of watchers that have lost the permission to watch."""
         asked = list(self.watchers)
         contexts = [watcher.context for watcher in asked]
         refusals = await run_sync(_refusals, contexts, self.permission)
@@ -438,7 +452,10 @@ class Feeds:
 
     @staticmethod
     async def _catch_up(feed: Feed, watcher: Watcher) -> bytes:
-        """Return a page that the watcher has not seen; it is behind until it reaches the feed."""
+        """Read the next page for a watcher that is behind; return its frames.
+
+        When the watcher has reached the feed's position, it is no longer behind.
+        """
         if feed.state is None:
             return b""  # the reader's first page is on its way, and wakes all watchers
         if watcher.position.within(feed.reached) != watcher.position:

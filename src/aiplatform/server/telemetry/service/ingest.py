@@ -1,6 +1,6 @@
-"""Reads points of external runs, and stores those of many requests together on the event loop.
+"""Ingestion of metric points of external runs, on the event loop.
 
-Points are packed into rows of a binary COPY.
+Points of concurrent requests are stored in one transaction, as rows of a binary COPY.
 """
 
 import struct
@@ -34,11 +34,11 @@ MAX_POINTS = 20_000
 """Largest number of points in one request."""
 
 SPECIAL = {"NaN": "NaN", "Infinity": "Infinity", "-Infinity": "-Infinity"}
-"""The platform's JSON spelling of values that JSON has no number for; PostgreSQL's is the same."""
+"""Values that JSON has no number for: their spelling in JSON strings, and in PostgreSQL."""
 
 
 class Point(msgspec.Struct):
-    """One value. ``time`` is in seconds since the epoch; the default is now."""
+    """One value of a series at a step. ``time``: seconds since the epoch; the default is now."""
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
     step: Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
@@ -47,10 +47,10 @@ class Point(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """The body of a request.
+    """The body of a request that reports points.
 
-    ``writer`` numbers its points from 1 on, and ``first`` is the number of the first one. So points
-    that are stored already can be skipped when a request is repeated.
+    The client ``writer`` numbers its points from 1 on, and ``first`` is the number of the first
+    point in the request. So points that are already stored are skipped if a request is repeated.
     """
 
     points: Annotated[list[Point], msgspec.Meta(max_length=MAX_POINTS)]
@@ -60,20 +60,23 @@ class Report(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(Report)
 _HEAD = struct.Struct(">hiiiii")
-"""Number of columns; task and attempt with their lengths; the length of the key that follows."""
+"""Start of a row in binary COPY: number of columns, task, attempt, length of the key.
+
+Task and attempt follow their lengths in bytes. The key itself comes next.
+"""
 
 _TAIL = struct.Struct(">iqidiq")
-"""Step, value and microseconds, each with its length."""
+"""End of a row in binary COPY: step, value and microseconds, each after its length in bytes."""
 
 _EPOCH = 946_684_800.0
-"""The year 2000 in seconds since the epoch; PostgreSQL counts from there."""
+"""Start of the year 2000 in seconds since the epoch. PostgreSQL counts times from there."""
 
 
 def read_report(body: bytes) -> Report:
     """Parse the body of a request.
 
     Raises:
-        MalformedPoints: says what is wrong, and with which point.
+        MalformedPoints: when it is invalid; the error says why, and which point is affected.
     """
     try:
         report = _decoder.decode(body)
@@ -93,7 +96,8 @@ def read_report(body: bytes) -> Report:
 def copy_rows(task_id: int, attempt: int, points: Sequence[Point]) -> bytes:
     """Return the rows of :data:`COPY` in its binary format.
 
-    Text takes three times as long: every float is printed here and parsed there.
+    The text format takes three times as long: each float would be printed here, and parsed in the
+    database.
     """
     now = _micros(time.time())
     heads: dict[str, bytes] = {}
@@ -131,9 +135,9 @@ SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
 FROM locked l LEFT JOIN renewed h ON h.task_id = l.id
 """
 LOCK = LOCKED + FOUND
-"""Statement that locks the tasks, always in the same order, and records heartbeats of their runs.
+"""Statement that locks the tasks in the order of their ids, and records heartbeats of their runs.
 
-With the lock held, points of a task get their ids in the order of their commits.
+While a task is locked, nobody else can write its points. So their ids are in the order of commits.
 """
 
 ADD = f"""{LOCKED}, added AS (
@@ -147,13 +151,14 @@ ADD = f"""{LOCKED}, added AS (
     WHERE l.status IN ('running', 'cancelling') OR h.given_up
     ORDER BY sent.place
 ){FOUND}"""  # noqa: S608  (our own text)
-"""Statement that does the same and inserts a few points: one round trip, where a COPY takes four.
+"""Statement that does the same as :data:`LOCK`, and inserts a few points.
 
-The tasks whose points it ignores are those for which :func:`refusal` returns a problem.
+It needs one round trip, a COPY needs four. It ignores points of those tasks for which
+:func:`refusal` returns a problem.
 """
 
 FEW_POINTS = 400
-"""Number of points up to which one statement costs less than a COPY."""
+"""Largest number of points for which :data:`ADD` is faster than a COPY."""
 
 TAKEN = """
 SELECT task_id, writer, taken FROM run_writers
@@ -168,7 +173,7 @@ ON CONFLICT (task_id, writer) DO UPDATE SET taken = EXCLUDED.taken
 
 @dataclass(frozen=True, slots=True)
 class SentReport:
-    """One request of a caller that may write the project's tasks."""
+    """One request with points. Its caller has the permission to write tasks of the project."""
 
     project_id: int
     task: UUID
@@ -177,7 +182,10 @@ class SentReport:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to a request; the writer's points up to the number ``taken`` are stored."""
+    """The answer to a request with points.
+
+    The writer's points up to the number ``taken`` are stored; it is None without a writer.
+    """
 
     points: int
     taken: int | None
@@ -185,7 +193,7 @@ class Accepted:
 
 
 class Ingest:
-    """The metrics ingestion of an API process: batches of the reports in progress."""
+    """The metrics ingestion of an API process. It stores concurrent requests together."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
@@ -193,7 +201,7 @@ class Ingest:
         self._rollups = RollUps()
 
     def close(self) -> None:
-        """Stop the summaries."""
+        """Stop the thread that updates the levels of metric series."""
         self._rollups.close()
 
     async def write(self, project_id: int, task: UUID, report: Report) -> Accepted:
@@ -203,7 +211,7 @@ class Ingest:
             NotFound: when the project has no such task.
             NotReportedHere: when a worker runs the task, and reports for it.
             TaskFinished: when the run has ended.
-            RecordsMissing: when points before the first one were never sent.
+            RecordsMissing: when points of the writer before ``first`` were never sent.
         """
         return await self._reports.call(SentReport(project_id, task, report))
 
@@ -305,9 +313,10 @@ class Ingest:
 
 
 def refusal(task: Any, sent: SentReport) -> Problem | None:
-    """Return the problem of a request for ``task``, a row of :data:`LOCK`, or None if it is valid.
+    """Return why a request must be rejected, or None if it is valid. ``task``: a row of LOCK.
 
-    A run that was given up may still send its points: runs that are cut off buffer them.
+    A run that was given up because it was silent may still send points: a run without a connection
+    buffers them.
     """
     if task is None or task.project_id != sent.project_id:
         return NotFound(resource="task")

@@ -1,4 +1,4 @@
-"""Reads logs line by line, for search and download, including lines in segments."""
+"""Search and download of logs line by line, including lines in segments (moved to blobs)."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from aiplatform.server.telemetry.models import LogChunk
 from aiplatform.server.telemetry.rules import Level, Parser, levels_of, lines_of
 
 SEARCH_SECONDS = 2.0
-"""Seconds after which a search returns the lines found so far, and where to continue."""
+"""Seconds after which a search returns the lines found so far, and the place to continue at."""
 WINDOW = 1000
 """Number of chunks that are read with one statement."""
 DOWNLOAD_ROWS = 200
@@ -29,7 +29,7 @@ DOWNLOAD_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the log; ``number`` counts from 0 in its chunk."""
+    """A line of the log. ``seq`` is that of its chunk; ``number`` counts from 0 in the chunk."""
 
     seq: int
     number: int
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions for a line. ``level`` is the lowest level; ``text`` is matched in any case."""
+    """The conditions of a search. ``level`` is the lowest level; ``text`` is not case-sensitive."""
 
     text: str | None = None
     level: LogLevel | None = None
@@ -53,7 +53,7 @@ class Filters:
 
     @property
     def least(self) -> Level:
-        """The level as a number."""
+        """The lowest level as a number; ``NONE`` without a condition for the level."""
         return Level.NONE if self.level is None else Level[self.level.name]
 
     def match(self, line: Line) -> bool:
@@ -70,7 +70,7 @@ class Filters:
 
 
 Place = tuple[int, int]
-"""The chunk, and the line in it, at which a search continues."""
+"""The place at which a search continues: the ``seq`` of a chunk, and the line number in it."""
 
 
 def search(
@@ -78,8 +78,8 @@ def search(
 ) -> tuple[list[Line], Place | None]:
     """Return at most ``limit`` matching lines from ``after`` on, and the place to continue at.
 
-    The place is None at the end of the log. In a long log, the result may have few lines or none,
-    and a place: see :data:`SEARCH_SECONDS`.
+    The place is None if the end of the log was reached. In a long log, the search may stop early,
+    with few lines or none; see :data:`SEARCH_SECONDS`.
     """
     deadline = time.monotonic() + SEARCH_SECONDS
     last = queries.last_chunk(session, task_id)
@@ -147,7 +147,7 @@ def _line(
 
 
 class _IteratorReader(io.RawIOBase):
-    """A readable file over an iterator of bytes."""
+    """A readable file whose content comes from an iterator of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

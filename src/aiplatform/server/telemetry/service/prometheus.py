@@ -1,7 +1,8 @@
-"""Prometheus metrics of a worker, which reach ``/metrics`` through the database.
+"""Prometheus metrics of workers. Each worker stores its metrics in the database.
 
-They are stored with each heartbeat. So Prometheus scrapes one address for all workers, and needs no
-access to them. Counters begin at 0 when a worker is started, as Prometheus expects.
+It does so with each heartbeat, and the API returns them under ``/metrics``. So Prometheus scrapes
+one address for all workers, and needs no access to them. Counters begin at 0 when a worker starts,
+as Prometheus expects.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 
 WORKER = CollectorRegistry()
-"""The registry of this process, if it is a worker."""
+"""The registry of the metrics that this process counts as a worker."""
 
 BUCKETS = (0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 4 * 3600, 24 * 3600)
 CLAIMS = Counter(
@@ -71,7 +72,10 @@ def store(session: Session, worker_id: int, families: list[Any]) -> None:
 
 
 def worker_families(session: Session, names: dict[int, str]) -> Iterator[Metric]:
-    """Yield the metrics of workers, each sample with the label ``worker``; names are by id."""
+    """Yield the stored metrics of workers, with the worker's name as the label ``worker``.
+
+    ``names`` are the names of the workers by id.
+    """
     rows = session.execute(
         text("SELECT worker_id, figures FROM worker_figures WHERE worker_id = ANY(:ids)"),
         {"ids": list(names)},

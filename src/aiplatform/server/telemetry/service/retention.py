@@ -1,4 +1,4 @@
-"""Deletes old logs, telemetry and checkpoints of ended tasks, and previews what it would delete."""
+"""Retention: deletion of old logs, telemetry and checkpoints of ended tasks, and its preview."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,12 +17,12 @@ from aiplatform.server.projects.rules import stored_retention
 from aiplatform.server.queue.models import Task
 
 TASKS_AT_ONCE = 200
-"""Number of tasks in one transaction. It is small so that no lock is held for long."""
+"""Number of tasks whose data is deleted in one transaction; small, so that locks are short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Days after a task's end for which its data is kept; None keeps it for good."""
+    """The retention periods of a task's data, in days after the task's end; None: for ever."""
 
     log_days: int | None
     telemetry_days: int | None
@@ -31,10 +31,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """Deleted data: numbers of tasks or checkpoints, and bytes.
+    """The amount of deleted data: numbers of tasks or checkpoints, and bytes.
 
-    Bytes of checkpoints and log segments count even if the blob stays because something else refers
-    to it.
+    Bytes of checkpoints and log segments count even if their blob stays because another object
+    refers to it.
     """
 
     log_tasks: int = 0
@@ -53,7 +53,7 @@ class Freed:
 
 
 def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
-    """Return the project's own days, completed by the platform's."""
+    """Return the project's retention periods; those that it does not set are the platform's."""
     own = stored_retention(config)
     return Policy(
         own.get("log_days", settings.retention_log_days),
@@ -63,7 +63,7 @@ def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
 
 
 CHECKPOINTS_LAST = 2
-"""The newest checkpoint, and the one before it in case the newest is damaged."""
+"""Number of newest checkpoints that are kept: the one before the newest in case that is damaged."""
 BEST = """
 SELECT c.id FROM task_checkpoints c
 JOIN metric_points m ON m.task_id = c.task_id AND m.step = c.step AND m.key = 'eval_loss'
@@ -81,8 +81,9 @@ DELETE FROM task_checkpoints WHERE task_id = :task AND id NOT IN (
 def prune_checkpoints(session: Session, task: Task) -> None:
     """Delete the checkpoints of a task that the project's policy does not keep.
 
-    While a task may go on, the newest checkpoints are kept (2, or ``checkpoints_last``), and the
-    best by ``eval_loss`` (none, or ``checkpoints_best``); of a completed task, only the best.
+    Of a task that may continue, the newest checkpoints are kept (``checkpoints_last``, default 2),
+    and those with the lowest ``eval_loss`` (``checkpoints_best``, default 0). Of a completed task,
+    only those with the lowest ``eval_loss`` are kept.
     """
     project = None if task.project_id is None else session.get(Project, task.project_id)
     own = stored_retention(None if project is None else project.config)
@@ -118,7 +119,7 @@ FIELDS = {
 
 
 def preview(session: Session, project: Project) -> Freed:
-    """Return what the next clean-up would delete. This changes nothing."""
+    """Return the amount of data that the next clean-up would delete. This changes nothing."""
     return _apply_policy(session, project, limit=None, delete=False)
 
 

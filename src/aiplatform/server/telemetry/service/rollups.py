@@ -1,4 +1,8 @@
-"""Keeps the levels of metric series up to date: after points are stored, and before reads."""
+"""Updates of the levels of metric series, after points are stored and before they are read.
+
+Levels are precomputed summaries of a series (table ``metric_levels``), from which charts of long
+series are drawn.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +41,8 @@ _NEXT = text(
 def update_levels(task_id: int) -> None:
     """Add all points of a task to its levels, in transactions of its own.
 
-    Points get their ids under the task's lock. So while this holds the lock for a moment, no
-    smaller id can appear later.
+    Points get their ids while the task is locked. This locks the task for a moment, too. So no
+    point with a smaller id can be committed later.
     """
     while True:
         with transaction() as session:
@@ -55,7 +59,10 @@ def update_levels(task_id: int) -> None:
 
 
 def update_levels_within(session: Session, task_id: int) -> None:
-    """Do the same in the caller's transaction, which must hold the task's lock."""
+    """Add all points of a task to its levels in the caller's transaction.
+
+    The transaction must have locked the task.
+    """
     more = True
     while more:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
@@ -66,7 +73,7 @@ def update_levels_within(session: Session, task_id: int) -> None:
 
 
 def prepare_levels_for_charts(task_id: int) -> None:
-    """Bring the levels up to date if the task has so many points that a chart needs them."""
+    """Update the levels of a task if it has so many points that charts need them."""
     with transaction() as session:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
         values = {"task_id": task_id, "after": after, "slice": FEW + 1}
@@ -91,7 +98,7 @@ def _advance(session: Session, task_id: int, up_to: int) -> None:
 
 
 class RollUps:
-    """Counts of new points by task, and a thread that brings the levels up to date."""
+    """The counters of new points by task, and a thread that updates the tasks' levels."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -99,7 +106,10 @@ class RollUps:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
 
     def count(self, task_id: int, points: int) -> None:
-        """Count new points of a task. Returns at once."""
+        """Count new points of a task; start an update of its levels after ``EVERY`` points.
+
+        Returns at once.
+        """
         if len(self._counts) > MAX_COUNTED:
             self._counts.clear()
         counted = self._counts.get(task_id, 0) + points
@@ -111,7 +121,7 @@ class RollUps:
         self._counts[task_id] = counted
 
     def close(self) -> None:
-        """Stop the thread after its current work; the rest is done before somebody reads."""
+        """Stop the thread after its current update. Readers update the other levels when needed."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Telemetry of attempts and machines: storage, summaries, alerts and curves; cost of attempts."""
+"""Resource usage of attempts and machines: storage, summaries, alerts, curves and cost."""
 
 import math
 from array import array
@@ -26,13 +26,19 @@ from aiplatform.server.telemetry.rules import TEXTS, Alert
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
-"""Number of steps after which a new block begins: samples in a block are one step apart."""
+"""Deviation in steps from which a sample begins a new block.
+
+In a block, samples are one step apart.
+"""
 SUMMARISED = ("cpu_percent", "memory_mb", "read_mb_s", "write_mb_s")
 SUMMARISED_GPU = ("memory_mb", "percent", "power_w", "temperature_c")
 
 
 class Block:
-    """Samples of the same keys, one step apart. ``began`` is in seconds since the epoch."""
+    """A series of samples with the same keys, ``step_seconds`` apart.
+
+    ``began`` is the time of the first sample in seconds since the epoch.
+    """
 
     def __init__(self, began: float, step_seconds: float, keys: tuple[str, ...]) -> None:
         self.began = began
@@ -128,7 +134,11 @@ def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
 
 
 def gpus_of(devices: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the GPUs of a lease: label of the model, and the share of the GPU that the slot is."""
+    """Return the GPUs of a lease; ``places`` are its indexes in the worker's ``devices``.
+
+    Each GPU has a ``label``, such as ``gpu:a100``, or None if its model is not known. ``share`` is
+    the part of the GPU that the slot is, from 0 to 1.
+    """
     ids = [device["id"] for device in devices]
     return [
         {
@@ -152,9 +162,8 @@ def cost_of(
 ) -> float | None:
     """Return the cost of holding ``gpus`` and ``cpus`` for ``seconds``, or None without prices.
 
-    A GPU has a ``label`` (as in ``gpu:a100``; None if its model is not known) and the ``share`` of
-    it that is held. If the label has no price, the price of ``gpu`` counts, and without that the
-    GPU is free.
+    ``prices`` are per hour, by label. ``gpus`` are as in :func:`gpus_of`. If a GPU's label has no
+    price, the price of ``gpu`` is used; without that price, the GPU costs nothing.
     """
     if not prices:
         return None
@@ -166,13 +175,13 @@ def cost_of(
 
 
 def close_attempt(session: Session, claim: Claim, held: Any) -> None:
-    """Store what an attempt used while it held its lease, and sum up the task.
+    """Store what an attempt used while it held its lease, and update the sums of the task.
 
     Args:
         session: the transaction that ends the lease.
         claim: the attempt.
         held: ``seconds``, ``cpus``, ``gpu_indices`` and ``devices`` of the lease and its worker,
-            and the number of ``nodes`` that each hold as much.
+            and the number of ``nodes``, which each hold the same amounts.
     """
     gpus = gpus_of(held.devices, held.gpu_indices) * held.nodes
     cpus = held.cpus * held.nodes
@@ -241,7 +250,7 @@ class AttemptUsage:
 
 
 def usage(session: Session, task_id: int) -> list[AttemptUsage]:
-    """Return the usage of each attempt; a running one counts until now."""
+    """Return the usage of each attempt of a task; that of a running attempt until now."""
     found = [
         AttemptUsage(row.attempt, False, row.seconds, row.cpus, row.gpus, row.cost)
         for row in queries.usage_of(session, task_id)
@@ -256,7 +265,7 @@ def usage(session: Session, task_id: int) -> list[AttemptUsage]:
 
 
 def gpu_hours(gpus: Sequence[Mapping[str, Any]], seconds: float) -> float:
-    """Return the GPU-hours of ``seconds`` with these GPUs; half a GPU counts half."""
+    """Return the GPU-hours of holding these GPUs for ``seconds``; half a GPU counts half."""
     return sum(float(gpu["share"]) for gpu in gpus) * seconds / 3600
 
 
@@ -281,9 +290,10 @@ def _series(parts: list[Any]) -> dict[str, float]:
 def series(
     blocks: Sequence[Any], keys: Sequence[str] | None, points: int
 ) -> dict[str, list[list[float]]]:
-    """Return each key's curve as ``[seconds since the epoch, mean, least, most]``.
+    """Return the curve of each key, a list of ``[seconds since the epoch, mean, least, most]``.
 
-    Longer curves are divided into ``points`` buckets of equal time; least and most keep the peaks.
+    Curves with more than ``points`` samples are divided into as many buckets of equal time. The
+    least and the greatest value keep the peaks.
     """
     times: dict[str, list[Any]] = {}
     values: dict[str, list[Any]] = {}

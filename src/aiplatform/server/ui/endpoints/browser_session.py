@@ -1,4 +1,4 @@
-"""Routes with which a browser signs in and out, stays signed in, and sets its preferences."""
+"""Routes for the browser's session: sign in and out, renew it, and set preferences."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -42,7 +42,7 @@ def _set_cookie(response: Response, request: Request, tokens: CookieTokens) -> N
 def _start(
     session: Session, request: Request, response: Response, signed_in: service.SignedIn
 ) -> BrowserSessionOut:
-    """Set the cookie, and return what the page would read next."""
+    """Set the cookie of a new session; return the same as :func:`read_browser_session`."""
     tokens = CookieTokens(signed_in.access_token, signed_in.refresh_token)
     _set_cookie(response, request, tokens)
     return _render(session, GUARD.authorize(request, session, tokens.access))

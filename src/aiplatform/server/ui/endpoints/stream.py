@@ -53,7 +53,9 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
     """Return the topics if the caller may watch all of them.
 
     Raises:
-        UnknownTopic, NotFound, PermissionDenied: for the first one that they may not watch.
+        UnknownTopic: when a topic does not exist, or needs a project and has none.
+        NotFound: when its project or task does not exist, or the caller may not know of it.
+        PermissionDenied: when the caller lacks the permission to watch it.
     """
     topics = []
     with transaction() as session:
@@ -76,7 +78,10 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
 
 
 def _start_after(topic: Topic, position: str | None) -> Position:
-    """Return where the task's rows begin: after ``position``, or with those that are new now."""
+    """Return the position after which the task's rows are sent.
+
+    It is ``position``, as the browser sent it, or that of the newest rows without one.
+    """
     assert topic.task is not None
     if position is None:
         return newest_position(topic.task)
@@ -138,7 +143,7 @@ async def _frames(
     positions: dict[str, str],
     language: Language | None,
 ) -> AsyncIterator[bytes]:
-    """Return the stream of a topic, in the form of its own route."""
+    """Return the stream of a topic, with the frames of the topic's own route."""
     position = positions.get(topic.name)
     if topic.context is None:
         hub: Hub = request.app.state.notifications

@@ -1,4 +1,4 @@
-"""Events of the browser's stream: their bytes, and the positions from which it continues."""
+"""Events of the browser's stream as bytes, and the positions at which a stream continues."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,10 @@ FRAME = re.compile(rb"^event: (\w+)\n(?:id: ([^\n]*)\n)?data: ([^\n]*)\n\n", re.
 
 
 def render_event(topic: str | None, event: str, data: object, position: str | None = None) -> bytes:
-    """Return a server-sent event. Its data name the event again, so that they are typed alone."""
+    """Return a server-sent event as bytes.
+
+    Its data contain the name of the event, so that they can be parsed without the other lines.
+    """
     return _wrap(topic, event, dumps(data).encode(), position)
 
 
@@ -22,10 +25,11 @@ def _wrap(topic: str | None, event: str, data: bytes, position: str | None) -> b
 
 @lru_cache(maxsize=64)
 def translate(topic: str, frames: bytes) -> tuple[bytes, str | None]:
-    """Return the frames of a topic's own stream as events of this one, and their last position.
+    """Convert frames of a topic's own stream to events of the browser's stream.
 
-    The frames are the same bytes for all watchers of a task, so most calls are answered by the
-    cache. Heartbeats are left out.
+    Returns the events, and the position of the last one, or None if none has a position. The frames
+    are the same bytes for all watchers of a task, so most calls are answered from the cache.
+    Heartbeats are left out.
     """
     out = []
     last: str | None = None
@@ -37,7 +41,7 @@ def translate(topic: str, frames: bytes) -> tuple[bytes, str | None]:
 
 
 def add_positions(events: bytes, positions: Mapping[str, str]) -> bytes:
-    """Return the events with the positions of all topics as the ``id`` of the last one."""
+    """Return the events; the ``id`` of the last event contains the positions of all topics."""
     last = events.rfind(b"\n\nevent: ", 0, -2)
     start = 0 if last < 0 else last + 2
     text = ",".join(f"{topic}@{position}" for topic, position in positions.items())

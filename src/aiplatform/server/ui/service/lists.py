@@ -1,8 +1,8 @@
-"""Live changes of the tasks and deployments of projects, for lists.
+"""Live changes of the tasks and deployments of projects, for lists in the browser.
 
-One reader per API process serves all watchers. Once a second it reads the tasks that notifications
-named, and the deployments of the watched projects, and checks the permissions of all watchers. A
-list continues after a gap with the event ``resync``: the page then reads the list again.
+One reader per API process serves all watchers. Once a second, it reads the tasks that notifications
+named and the deployments of the watched projects, and checks the permissions of all watchers. If
+changes may have been missed, it sends the event ``resync``: the page then reads the list again.
 """
 
 import asyncio
@@ -33,16 +33,19 @@ LISTS: dict[str, Permission] = {
 }
 READ_SECONDS = 1.0
 MAX_CHANGED = 500
-"""Tasks that are read at once. If more have changed, the pages read their lists again."""
+"""Maximum number of changed tasks that are read at once.
+
+If more have changed, the pages read their lists again.
+"""
 RESYNC = b"event: resync\nid: 1\ndata: {}\n\n"
 READY = b'event: ready\nid: 1\ndata: {"unread":null}\n\n'
 Key = tuple[ListTopic, int]
-"""A list: its topic and the id of the project."""
+"""The key of a list: its topic and the id of the project."""
 
 
 @dataclass(slots=True, eq=False)
 class ListWatcher:
-    """One open list. ``gone`` is set when the watcher may not see it any more."""
+    """One open stream of a list. ``gone`` is set when the caller may no longer see the list."""
 
     context: ProjectContext
     frames: list[bytes] = field(default_factory=list)
@@ -78,7 +81,10 @@ class ListFeeds:
         *,
         resumed: bool,
     ) -> AsyncIterator[bytes]:
-        """Yield changes of a list, until the caller may not see it any more."""
+        """Yield changes of a list, until the caller may no longer see it.
+
+        ``resumed``: the browser continues an earlier stream, so it must read the list again.
+        """
         watcher = ListWatcher(context)
         key = (topic, context.project_id)
         self._watchers[key].add(watcher)
@@ -101,7 +107,7 @@ class ListFeeds:
                 del self._watchers[key]
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop the task that reads changes."""
         if self._reader is not None:
             self._reader.cancel()
 
@@ -125,7 +131,7 @@ class ListFeeds:
                 try:
                     await self._distribute()
                 except SQLAlchemyError as error:
-                    # If the database stays away, CredentialWatcher ends the streams within seconds.
+                    # If the database stays unreachable, CredentialWatcher ends the streams.
                     log.warning("could not read what is new", error=str(error)[:200])
                     self._missed = True
                 await asyncio.sleep(READ_SECONDS)
@@ -164,7 +170,7 @@ class ListFeeds:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The result of one reading."""
+    """The changes that were read at once, and the watchers that lost their permission."""
 
     tasks: dict[int, list[Any]]
     deployments: dict[int, dict[UUID, Any]]

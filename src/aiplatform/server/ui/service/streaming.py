@@ -1,6 +1,6 @@
-"""One stream from several topics, each with an iterator of its own.
+"""One stream of server-sent events for several topics; each topic has its own iterator.
 
-A browser allows six connections to a server, and all of its tabs share this one. Bytes of all
+A browser allows six connections to a server, so all of its tabs share one stream. Bytes of all
 topics are sent together, at most every :data:`COALESCE_SECONDS`.
 """
 
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 COALESCE_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15.0
 MAX_WAITING = 1 << 20
-"""Bytes that may wait for a slow browser. Until it has read them, no topic is read further."""
+"""Number of bytes that may be queued for a slow browser. Beyond it, no topic is read further."""
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Events that wait to be sent, and the position that each topic has reached."""
+    """A queue of events that wait to be sent, with the position that each topic has reached."""
 
     positions: dict[str, str]
     open_topics: int
@@ -36,7 +36,7 @@ class Outbox:
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def fill(self, topic: str, frames: AsyncIterator[bytes]) -> None:
-        """Put all frames of a topic into the outbox."""
+        """Queue all frames of a topic, as they arrive, until its stream ends."""
         try:
             async for data in frames:
                 chunk, position = translate(topic, data)
@@ -55,7 +55,7 @@ class Outbox:
             self.news.set()
 
     def take(self) -> bytes:
-        """Remove and return all that waits, with the positions for ``Last-Event-ID``."""
+        """Remove and return all queued events, with the positions for ``Last-Event-ID``."""
         data = add_positions(b"".join(self.chunks), self.positions)
         self.chunks.clear()
         self.size = 0
@@ -75,9 +75,9 @@ async def serve(
     Args:
         topics: name and frames of each topic.
         positions: positions from which the topics continue.
-        credentials: tells when the session ends.
-        principal: who watches.
-        render_problem: returns the event that reports a problem.
+        credentials: the watcher that reports the end of the session.
+        principal: the caller, whose session is watched.
+        render_problem: a function that returns a problem as an event.
     """
     outbox = Outbox(dict(positions), len(topics))
     loop = asyncio.get_running_loop()
