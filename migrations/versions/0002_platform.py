@@ -1262,12 +1262,6 @@ CREATE FUNCTION usage_share(
     SELECT decayed_usage(usage, rate, as_of, now) + rate * 3600
 $$;
 
--- A task rises by one level for every six hours that it waits, see rules/order.py.
-CREATE FUNCTION task_level(priority integer, since timestamptz, now timestamptz)
-RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT priority + GREATEST(FLOOR(date_part('epoch', now - since) / 21600)::int, 0)
-$$;
-
 CREATE FUNCTION usage_rate(cpus double precision, memory_mb integer, gpus integer)
 RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT GREATEST(cpus, memory_mb::float8 / 4096, gpus::float8 * 8, 0.1)

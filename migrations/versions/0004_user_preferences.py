@@ -1,12 +1,12 @@
 """Language and theme of the web interface, for each account.
 
-Revision ID: 0003
+Revision ID: 0004
 """
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -25,5 +25,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table."""
-    op.get_bind().exec_driver_sql("DROP TABLE user_preferences")
+    """Refuse to go back, which would delete the preferences.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError("the table of preferences is not dropped; restore a backup instead")
