@@ -26,8 +26,8 @@ OTHER_TEST_CLIENTS = {
     "openapi_checks.py": "CheckedClient is a subclass of it",
     "server/core/test_database.py": "an application of three routes that fail",
     "server/core/test_description.py": "applications of a few routes, to route requests",
-    "server/core/test_pagination.py": "an application of three routes, to compare them",
     "server/core/test_problems.py": "an application whose routes fail in each way",
+    "server/ui/test_pages.py": "the files of the web interface, which the API does not describe",
 }
 """Test modules that use Starlette's client, with the reason: they don't test the platform's API."""
 

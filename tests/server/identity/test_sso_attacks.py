@@ -93,7 +93,7 @@ class TestTheft:
         state = parse_qs(urlsplit(begun).query)["state"][0]
         assert flow.finish("/api/v1/auth/oidc/callback?code=x&state=unknown").status_code == 401
         stolen = flow.finish(f"/api/v1/auth/oidc/callback?code=stolen&state={state}")
-        assert "error=sso_failed" in stolen.headers["location"]
+        assert "error=sso.failed" in stolen.headers["location"]
 
     def test_code_of_another_sign_in_is_refused_by_the_provider(self, flow: Flow) -> None:
         """PKCE makes another person's code worthless in one's own sign-in."""
@@ -102,7 +102,7 @@ class TestTheft:
         mine = flow.begin().headers["location"]
         state = parse_qs(urlsplit(mine).query)["state"][0]
         answer = flow.finish(f"/api/v1/auth/oidc/callback?code={code}&state={state}")
-        assert "error=sso_failed" in answer.headers["location"]
+        assert "error=sso.failed" in answer.headers["location"]
 
     def test_code_is_exchanged_once_and_only_by_the_program_that_started(self, flow: Flow) -> None:
         code = flow.back()["code"]

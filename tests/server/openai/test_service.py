@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.errors import Problem
+from aiplatform.server.identity.errors import SsoFailed
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.openai.rules import Variant, error_type, parse_model
 from aiplatform.server.openai.service import (
@@ -276,12 +276,7 @@ def test_refused_entry_does_not_block_others(
 def test_error_event_has_the_format_of_openai() -> None:
     from aiplatform.server.openai.endpoints.failures import error_event
 
-    class Odd(Problem):
-        status = 503
-        code = "odd"
-        detail = {"en": "a line\nbreak", "zh": "换\n行"}
-
-    event = error_event(Odd(param="x"), "zh")
+    event = error_event(SsoFailed(reason="a line\nbreak", reason_zh="换\n行"), "zh")
     assert event.startswith(b'data: {"error":{')
     assert event.count(b"\n") == 2
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.core.errors import Conflict
 from aiplatform.server.identity.models import User
+from aiplatform.server.projects.errors import NotAMember
 from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.service import projects as service
 from tests.factories import (
@@ -88,14 +88,14 @@ class TestDelete:
         self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: Any) -> None:
-            raise Conflict(reason="not now", reason_zh="暂时不行")
+            raise NotAMember
 
         monkeypatch.setattr(service, "_on_delete", [refuse])
         owner = make_user(session)
         project = make_project(session, owner)
         answer = api(owner).delete(f"projects/{project.uuid}", headers={"Accept-Language": "zh"})
         assert answer.status_code == 409
-        assert answer.json()["detail"] == "暂时不行"
+        assert answer.json()["detail"] == NotAMember().text("zh")
         session.expire_all()
         assert session.get(Project, project.id) is not None
 

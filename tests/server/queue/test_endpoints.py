@@ -50,7 +50,12 @@ def test_reading_a_task_or_project_sends_few_statements(
     for path, most in ((f"tasks/{task.uuid}", 2), (f"projects/{project.uuid}", 1)):
         sent.clear()
         assert owner.get(path).status_code == 200
-        statements = [words for words, _ in sent if not words.startswith(("BEGIN", "SET "))]
+        # Threads of the application may send notifications in the meantime.
+        statements = [
+            words
+            for words, _ in sent
+            if not words.startswith(("BEGIN", "SET ")) and "pg_notify" not in words
+        ]
         assert len(statements) <= most, statements
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.core.errors import Conflict
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import QualityReport
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.errors import NotPausable
 from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all
@@ -84,7 +84,7 @@ def test_refused_request_of_one_trial_does_not_stop_others(
     def refuse_first(session: Session, task_id: int, request: str) -> None:
         sent.append(task_id)
         if len(sent) == 1:
-            raise Conflict(reason="the task is locked")
+            raise NotPausable(task_type="inference")
         real(session, task_id, request)
 
     monkeypatch.setattr(sweep_jobs, "send_request", refuse_first)

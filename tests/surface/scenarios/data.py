@@ -81,6 +81,10 @@ def table(*numbers: int, column: str = "text") -> bytes:
 )
 def reading(live: LivePlatform) -> None:
     datasets, made = live.client.datasets, live.dataset
+    assert made.client is live.client
+    projects = live.client.projects
+    assert projects.resolve(None) in [found.uuid for found in projects.list()]
+    assert projects.path(None) == f"projects/{projects.resolve(None)}"
     assert made.uuid in [found.uuid for found in datasets.list()]
     assert datasets.get("questions").refresh().version == "v2"
     found = datasets.find("questions")
