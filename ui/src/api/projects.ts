@@ -1,6 +1,7 @@
 import { queryOptions, useMutation, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { $api, api } from "./client";
+import { ifMatch } from "./etags";
 import { covers } from "./permissions";
 import { ProblemError } from "./problem";
 import { useMe } from "./session";
@@ -135,7 +136,10 @@ export function useChangeProject(project: string) {
   const refresh = useRefreshProjects();
   return useMutation({
     mutationFn: (body: Schema<"ProjectPatch">) =>
-      api.PATCH("/api/v1/projects/{project}", { params: { path: { project } }, body }),
+      api.PATCH("/api/v1/projects/{project}", {
+        params: { path: { project }, header: ifMatch() },
+        body,
+      }),
     onSuccess: refresh,
   });
 }
