@@ -77,7 +77,9 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
       />
       <Tabs
         value={tab}
-        onChange={(value) => onSearch({ tab: (value ?? undefined) as TaskTab | undefined })}
+        onChange={(value) =>
+          onSearch({ ...search, line: undefined, tab: (value ?? undefined) as TaskTab | undefined })
+        }
         keepMounted={false}
       >
         <Tabs.List mb="md">
@@ -89,10 +91,18 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
           <Tabs.Tab value="files">{t`Files`}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="curves">
-          <TaskCurves task={task} />
+          <TaskCurves
+            task={task}
+            search={search}
+            onSearch={(charts) => onSearch({ ...search, ...charts })}
+          />
         </Tabs.Panel>
         <Tabs.Panel value="log">
-          <TaskLog task={task} />
+          <TaskLog
+            task={task}
+            line={search.line}
+            onLine={(line) => onSearch({ ...search, tab, line })}
+          />
         </Tabs.Panel>
         <Tabs.Panel value="resources">
           <TaskResources task={task} />

@@ -1,4 +1,5 @@
 import type { TaskStatus, TaskType } from "@/api/types";
+import { type ChartSearch, readChartSearch } from "@/design/chart/search";
 
 export const STATUSES: readonly TaskStatus[] = [
   "pending",
@@ -47,10 +48,17 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
 export const TABS = ["curves", "log", "resources", "timeline", "config", "files"] as const;
 export type TaskTab = (typeof TABS)[number];
 
-export interface TaskSearch {
+export interface TaskSearch extends ChartSearch {
   tab?: TaskTab;
+  /** The line of the log that the address leads to. */
+  line?: string;
 }
 
 export function readTask(search: Record<string, unknown>): TaskSearch {
-  return { tab: TABS.find((tab) => tab === search.tab) };
+  return {
+    ...readChartSearch(search),
+    tab: TABS.find((tab) => tab === search.tab),
+    line:
+      typeof search.line === "string" && /^\d+-\d+$/.test(search.line) ? search.line : undefined,
+  };
 }
