@@ -1,4 +1,10 @@
-import { queryOptions, useMutation, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import {
+  queryOptions,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  useSuspenseQuery,
+} from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { $api, api } from "./client";
 import { ifMatch } from "./etags";
@@ -87,6 +93,21 @@ export function useCanHere(): (permission: string) => boolean {
   const held = access.permissions.map((entry) => entry.permission);
   const writable = project.status === "active";
   return (permission) => covers(held, permission) && (writable || !permission.endsWith(":write"));
+}
+
+/**
+ * Return whether the user holds a permission in a project, for what stands around pages.
+ *
+ * Until that is known, and without a project, nothing is held.
+ */
+export function useCanIn(project: string | undefined): (permission: string) => boolean {
+  const me = useMe();
+  const access = useQuery({
+    ...accessOptions(project ?? "", me.uuid),
+    enabled: project !== undefined,
+  }).data;
+  const held = access?.permissions.map((entry) => entry.permission) ?? [];
+  return (permission) => covers(held, permission);
 }
 
 export const useAccess = (project: string, user: string, enabled: boolean) =>

@@ -1,48 +1,18 @@
 import { useLingui } from "@lingui/react/macro";
-import { Modal, ScrollArea, Text, TextInput } from "@mantine/core";
+import { ScrollArea, Text, TextInput } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { type KeyboardEvent, useEffect, useId, useState } from "react";
-import { OPEN_PALETTE } from "./open";
+import { type KeyboardEvent, useId, useState } from "react";
 import classes from "./Palette.module.css";
 import { type Entry, useEntries } from "./useEntries";
 
-/** Find pages, projects, tasks and actions by typing: Ctrl-K. */
-export function Palette({ project }: { project: string | undefined }) {
-  const { t } = useLingui();
-  const [opened, setOpened] = useState(false);
-  useEffect(() => {
-    const open = () => setOpened(true);
-    const listen = (event: globalThis.KeyboardEvent) => {
-      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      setOpened((before) => !before);
-    };
-    document.addEventListener("keydown", listen);
-    document.addEventListener(OPEN_PALETTE, open);
-    return () => {
-      document.removeEventListener("keydown", listen);
-      document.removeEventListener(OPEN_PALETTE, open);
-    };
-  }, []);
-  return (
-    <Modal
-      opened={opened}
-      onClose={() => setOpened(false)}
-      withCloseButton={false}
-      padding={0}
-      size="lg"
-      yOffset="12vh"
-      centered={false}
-      // Not on the Modal itself, whose outer element has no role that may be labelled.
-      attributes={{ content: { "aria-label": t`Find` } }}
-    >
-      {opened && <PaletteBody project={project} close={() => setOpened(false)} />}
-    </Modal>
-  );
+interface Props {
+  project: string | undefined;
+  close: () => void;
 }
 
-function PaletteBody({ project, close }: { project: string | undefined; close: () => void }) {
+/** What the palette shows once it is open. It is loaded then, and not with the page. */
+export function PaletteBody({ project, close }: Props) {
   const { t } = useLingui();
   const navigate = useNavigate();
   const list = useId();
@@ -53,7 +23,7 @@ function PaletteBody({ project, close }: { project: string | undefined; close: (
     if (!entry) return;
     close();
     if (entry.run) entry.run();
-    else if (entry.to) void navigate({ to: entry.to });
+    else if (entry.href) void navigate({ href: entry.href });
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.nativeEvent.isComposing) return;
@@ -73,7 +43,7 @@ function PaletteBody({ project, close }: { project: string | undefined; close: (
         px="md"
         py="xs"
         leftSection={<IconSearch size={18} />}
-        placeholder={t`Find pages, projects, tasks, actions…`}
+        placeholder={t`Find projects, datasets, runs, models, pages, actions…`}
         aria-label={t`Find`}
         role="combobox"
         aria-expanded
@@ -99,10 +69,11 @@ function PaletteBody({ project, close }: { project: string | undefined; close: (
               className={classes.entry}
               data-active={index === active || undefined}
               onMouseMove={() => setActive(index)}
+              ref={index === active ? reveal : undefined}
               onClick={() => choose(entry)}
             >
               <span className="truncate">{entry.label}</span>
-              <span className="secondary">{entry.kind}</span>
+              <span className={`secondary ${classes.kind}`}>{entry.kind}</span>
             </div>
           ))}
         </div>
@@ -114,4 +85,8 @@ function PaletteBody({ project, close }: { project: string | undefined; close: (
       </ScrollArea.Autosize>
     </div>
   );
+}
+
+function reveal(element: HTMLElement | null): void {
+  element?.scrollIntoView({ block: "nearest" });
 }

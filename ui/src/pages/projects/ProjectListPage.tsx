@@ -3,8 +3,8 @@ import { Badge, Button, Group, SegmentedControl, TextInput } from "@mantine/core
 import { IconFolderPlus, IconFolders, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
 import { projectParam, projectsOptions } from "@/api/projects";
+import { useCan } from "@/api/session";
 import type { Project } from "@/api/types";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
@@ -27,7 +27,7 @@ interface Props {
 export function ProjectListPage({ search, onSearch }: Props) {
   const { t } = useLingui();
   const navigate = useNavigate();
-  const [creating, setCreating] = useState(false);
+  const mayCreate = useCan()("projects:write");
   const { data, error, refetch } = useQuery(projectsOptions(search.q, search.status));
   const columns: Column<Project>[] = [
     {
@@ -71,8 +71,11 @@ export function ProjectListPage({ search, onSearch }: Props) {
       cell: (project) => <TimeAgo time={project.created_at} />,
     },
   ];
-  const create = (
-    <Button leftSection={<IconFolderPlus size={16} />} onClick={() => setCreating(true)}>
+  const create = mayCreate && (
+    <Button
+      leftSection={<IconFolderPlus size={16} />}
+      onClick={() => onSearch({ ...search, create: true })}
+    >
       {t`Create project`}
     </Button>
   );
@@ -136,7 +139,10 @@ export function ProjectListPage({ search, onSearch }: Props) {
           }
         />
       )}
-      <CreateProject opened={creating} onClose={() => setCreating(false)} />
+      <CreateProject
+        opened={mayCreate && search.create === true}
+        onClose={() => onSearch({ ...search, create: undefined })}
+      />
     </>
   );
 }
