@@ -17,7 +17,7 @@ STAMP := $(VENV)/.installed
 PAGE := $(VENV)/.page-built
 PAGE_MODULES := $(VENV)/.page-modules
 PAGE_SOURCES := $(shell test -d ui && find ui -type f -not -path 'ui/node_modules/*' \
-  -not -name '*.gen.*' -not -path 'ui/src/locales/*')
+  -not -name '*.gen.*' -not -path 'ui/src/locales/*') $(wildcard examples/*.jsonl)
 # npm runs in ui/, and calls the Python and the Node of the virtual environment.
 NPM := cd ui && PATH="$(abspath $(BIN)):$$PATH" npm --no-audit --no-fund --no-update-notifier
 

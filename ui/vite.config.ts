@@ -24,6 +24,8 @@ export default defineConfig({
   },
   worker: { format: "es" },
   server: {
+    // The first run's sample rows are the ones of the examples.
+    fs: { allow: [".", "../examples"] },
     proxy: {
       "/api": { target: platform, changeOrigin: true, headers: { origin: platform } },
       "/v1": { target: platform, changeOrigin: true, headers: { origin: platform } },
