@@ -9,7 +9,26 @@ from tests.factories import number
 from tests.ui.conftest import Window
 
 ENTRY_PAGES = ["/sign-in", "/forgot-password"]
-PAGES = ["/", "/projects", "/p/{project}", "/p/{project}/tasks"]
+PAGES = [
+    "/",
+    "/projects",
+    "/inbox",
+    "/inbox?tab=preferences",
+    "/account",
+    "/account?tab=security",
+    "/account?tab=sessions",
+    "/account?tab=keys",
+    "/account?tab=secrets",
+    "/workers",
+    "/users",
+    "/users?tab=invitations",
+    "/users/admin",
+    "/roles",
+    "/roles?role=developer",
+    "/about",
+    "/p/{project}",
+    "/p/{project}/tasks",
+]
 """Addresses of pages for people who are signed in. A new page is added here."""
 
 HOSTILE = [
