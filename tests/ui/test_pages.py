@@ -28,6 +28,12 @@ PAGES = [
     "/about",
     "/p/{project}",
     "/p/{project}/tasks",
+    "/p/{project}/models",
+    "/p/{project}/models/compare",
+    "/p/{project}/models/import",
+    "/p/{project}/deployments",
+    "/p/{project}/deployments/new",
+    "/p/{project}/playground",
 ]
 """Addresses of pages for people who are signed in. A new page is added here."""
 
