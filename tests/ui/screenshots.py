@@ -137,8 +137,8 @@ def write_index(out: Path) -> None:
     rows = []
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
         pictures = "".join(
-            f'<a href="{folder.name}/{file.name}">'
-            f'<img loading="lazy" alt="{html.escape(file.stem)}" src="{folder.name}/{file.name}"></a>'
+            f'<a href="{folder.name}/{file.name}"><img loading="lazy" '
+            f'alt="{html.escape(file.stem)}" src="{folder.name}/{file.name}"></a>'
             for file in sorted(folder.glob("*.png"))
         )
         rows.append(f"<h2>{html.escape(folder.name)}</h2><div>{pictures}</div>")
