@@ -11,6 +11,7 @@ from tests.ui.conftest import Window
 ENTRY_PAGES = ["/sign-in", "/forgot-password"]
 PAGES = [
     "/",
+    "/first-run",
     "/projects",
     "/inbox",
     "/inbox?tab=preferences",

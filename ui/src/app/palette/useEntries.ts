@@ -2,6 +2,7 @@ import { useLingui } from "@lingui/react/macro";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { projectOptions, projectParam, projectsOptions, useCanIn } from "@/api/projects";
+import { usePathExists } from "../shell/routesPresent";
 import { useSectionsHere, useSectionsOfPlatform } from "../shell/useSections";
 import { matches } from "./match";
 import { useActions } from "./useActions";
@@ -32,6 +33,13 @@ export function useEntries(query: string, project: string | undefined): Entry[] 
   const found = useFound(search, here?.uuid, base, canHere);
   const actions = useActions(base, here, canHere);
 
+  const exists = usePathExists();
+  const own = [
+    { path: "/inbox", label: t`Inbox` },
+    { path: "/account", label: t`Account` },
+    { path: "/about", label: t`About and health` },
+  ].filter(({ path }) => exists(path));
+
   const entries: Entry[] = [
     ...inProject.map(({ path, label }) => ({
       key: `page:${path}`,
@@ -39,7 +47,12 @@ export function useEntries(query: string, project: string | undefined): Entry[] 
       kind: t`Page`,
       href: `${base}/${path}`,
     })),
-    ...onPlatform.map(({ path, label }) => ({ key: path, label, kind: t`Page`, href: path })),
+    ...[...onPlatform, ...own].map(({ path, label }) => ({
+      key: path,
+      label,
+      kind: t`Page`,
+      href: path,
+    })),
     ...projects.map((item) => ({
       key: item.uuid,
       label: item.name,

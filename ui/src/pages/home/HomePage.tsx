@@ -1,9 +1,8 @@
 import { Plural, Trans, useLingui } from "@lingui/react/macro";
-import { Stack, Text, Title } from "@mantine/core";
+import { Stack, Title } from "@mantine/core";
 import { IconFolders } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type HomeTask, useHomeTasks } from "@/api/home";
-import { notificationsOptions } from "@/api/notifications";
 import { projectParam, projectsOptions } from "@/api/projects";
 import { useCan, useMe } from "@/api/session";
 import { refreshTasks, workersOptions } from "@/api/tasks";
@@ -13,13 +12,14 @@ import { ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { ProjectLink } from "@/design/refs";
 import { TableSkeleton } from "@/design/Skeletons";
-import { TimeAgo } from "@/design/values";
 import { useLive } from "@/live/live";
+import { Invitations } from "@/pages/inbox/Invitations";
 import { TaskRows } from "@/pages/tasks/TaskRows";
 import { EndedTasks } from "./EndedTasks";
 import { FirstRunCard } from "./FirstRunCard";
 import classes from "./HomePage.module.css";
 import { useLastVisit } from "./lastVisit";
+import { News } from "./News";
 import { RecentModels } from "./RecentModels";
 import { WorkersGlance } from "./WorkersGlance";
 
@@ -35,7 +35,6 @@ export function HomePage() {
   const queries = useQueryClient();
   const since = useLastVisit(me.uuid);
   const projects = useQuery(projectsOptions());
-  const news = useQuery(notificationsOptions(8));
   const workers = useQuery({ ...workersOptions, enabled: can("settings:read") });
   const all = projects.data?.items ?? [];
   const { tasks, pending } = useHomeTasks(all);
@@ -60,6 +59,7 @@ export function HomePage() {
         lead={loaded && <Lead active={active} fresh={fresh} />}
       />
       <ErrorNotice error={projects.error} onRetry={() => void projects.refetch()} />
+      <Invitations />
       {newcomer && can("projects:write") && <FirstRunCard user={me.uuid} />}
       <div className={classes.columns}>
         <Stack gap="xl">
@@ -87,24 +87,7 @@ export function HomePage() {
             />
           )}
           <RecentModels projects={all} />
-          <section>
-            <Title order={2} mb="sm">{t`What happened`}</Title>
-            {news.data?.items.map((item) => (
-              <div key={item.uuid} className={classes.news}>
-                <Text size="sm" fw={item.is_read ? 400 : 600}>
-                  {item.title}
-                </Text>
-                <span className="secondary">
-                  <TimeAgo time={item.created_at} />
-                </span>
-              </div>
-            ))}
-            {news.data?.items.length === 0 && (
-              <Text size="sm" c="dimmed">
-                {t`Tasks that end, invitations and changes to your account appear here.`}
-              </Text>
-            )}
-          </section>
+          <News />
         </Stack>
       </div>
     </>
