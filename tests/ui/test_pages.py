@@ -27,6 +27,7 @@ PAGES = [
     "/roles",
     "/roles?role=developer",
     "/about",
+    "/bin",
     "/p/{project}",
     "/p/{project}/tasks",
     "/p/{project}/models",
@@ -35,6 +36,12 @@ PAGES = [
     "/p/{project}/deployments",
     "/p/{project}/deployments/new",
     "/p/{project}/playground",
+    "/p/{project}/settings?tab=usage",
+    "/p/{project}/settings?tab=gate",
+    "/p/{project}/settings?tab=webhooks",
+    "/p/{project}/settings?tab=secrets",
+    "/p/{project}/settings?tab=retention",
+    "/p/{project}/settings?tab=bin",
 ]
 """Addresses of pages for people who are signed in. A new page is added here."""
 

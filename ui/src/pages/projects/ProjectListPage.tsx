@@ -1,6 +1,6 @@
 import { Plural, useLingui } from "@lingui/react/macro";
 import { Badge, Button, Group, SegmentedControl, TextInput } from "@mantine/core";
-import { IconFolderPlus, IconFolders, IconSearch } from "@tabler/icons-react";
+import { IconFolderPlus, IconFolders, IconSearch, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { projectParam, projectsOptions } from "@/api/projects";
@@ -8,7 +8,7 @@ import { useCan } from "@/api/session";
 import type { Project } from "@/api/types";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import { AnchorLink } from "@/design/links";
+import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
@@ -91,7 +91,14 @@ export function ProjectListPage({ search, onSearch }: Props) {
             </span>
           )
         }
-        actions={create}
+        actions={
+          <>
+            <ButtonLink to="/bin" variant="default" leftSection={<IconTrash size={16} />}>
+              {t`Deleted projects`}
+            </ButtonLink>
+            {create}
+          </>
+        }
       />
       <Group mb="md" gap="sm">
         <TextInput

@@ -16,9 +16,27 @@ export function readProjectList(search: Record<string, unknown>): ProjectListSea
   };
 }
 
-export type SettingsTab = "general" | "members" | "usage";
+const TABS = [
+  "general",
+  "members",
+  "usage",
+  "gate",
+  "webhooks",
+  "secrets",
+  "retention",
+  "bin",
+] as const;
+export type SettingsTab = (typeof TABS)[number];
 
-export function readSettings(search: Record<string, unknown>): { tab?: SettingsTab } {
-  const { tab } = search;
-  return tab === "members" || tab === "usage" || tab === "general" ? { tab } : {};
+export interface SettingsSearch {
+  tab?: SettingsTab;
+  /** The webhook that is shown beside the list. */
+  webhook?: string;
+}
+
+export function readSettings(search: Record<string, unknown>): SettingsSearch {
+  return {
+    tab: TABS.find((tab) => tab === search.tab),
+    webhook: typeof search.webhook === "string" ? search.webhook : undefined,
+  };
 }
