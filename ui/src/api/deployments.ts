@@ -4,6 +4,7 @@ import type { Deployment, Schema } from "./types";
 
 const DEPLOYMENTS = "/api/v1/projects/{project}/deployments";
 const DEPLOYMENT = "/api/v1/deployments/{deployment}";
+const SERVED = "/v1/models";
 
 export const useDeployments = (project: string) =>
   $api.useInfiniteQuery(
@@ -27,7 +28,7 @@ export const deploymentOptions = (deployment: string) =>
 /** Mark lists of deployments and single ones as old. */
 export function refreshDeployments(queries: ReturnType<typeof useQueryClient>): Promise<void> {
   return queries.invalidateQueries({
-    predicate: ({ queryKey }) => queryKey[1] === DEPLOYMENTS || queryKey[1] === DEPLOYMENT,
+    predicate: ({ queryKey }) => [DEPLOYMENTS, DEPLOYMENT, SERVED].includes(String(queryKey[1])),
   });
 }
 
@@ -102,4 +103,4 @@ export function useDeleteDeployment() {
 }
 
 /** What may be asked at `/v1`: names of deployments, and `:base` where a base model answers too. */
-export const servedModelsOptions = $api.queryOptions("get", "/v1/models");
+export const servedModelsOptions = $api.queryOptions("get", SERVED);

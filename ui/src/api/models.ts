@@ -6,7 +6,11 @@ const PROJECT_MODELS = "/api/v1/projects/{project}/models";
 const ALL_MODELS = "/api/v1/models";
 const MODEL = "/api/v1/models/{model}";
 
+/** How often models are read again while an import is under way. */
+const PENDING = 10_000;
+
 interface ModelPage {
+  items: Model[];
   next_cursor?: string | null;
 }
 
@@ -15,6 +19,10 @@ const paging = {
   initialPageParam: null,
   getNextPageParam: (page: ModelPage) => page.next_cursor ?? undefined,
   placeholderData: keepPreviousData,
+  refetchInterval: ({ state }: { state: { data?: { pages: ModelPage[] } } }) =>
+    state.data?.pages.some(({ items }) => items.some(({ status }) => status === "pending"))
+      ? PENDING
+      : (false as const),
 };
 
 /** The models of a project, newest first. */
@@ -45,7 +53,13 @@ export const allModelsOptions = $api.queryOptions("get", ALL_MODELS, {
 });
 
 export const modelOptions = (model: string) =>
-  $api.queryOptions("get", MODEL, { params: { path: { model } } });
+  $api.queryOptions(
+    "get",
+    MODEL,
+    { params: { path: { model } } },
+    // The end of an import is told live to those who may watch its task; others read it again.
+    { refetchInterval: ({ state }) => (state.data?.status === "pending" ? PENDING : false) },
+  );
 
 /** The versions of a model with the same name. */
 export const modelVersionsOptions = (project: string, name: string) =>

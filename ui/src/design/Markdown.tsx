@@ -49,6 +49,8 @@ function makeComponents(label: string): Components {
     img: ({ src, alt }) => (
       <Outside href={typeof src === "string" ? src : undefined}>{alt || src}</Outside>
     ),
+    // A box of a task list has no name that could be read out; a character says the same.
+    input: ({ checked }) => <span>{checked ? "☑ " : "☐ "}</span>,
     pre: ({ children }) => <Code label={label}>{textOf(children).replace(/\n$/, "")}</Code>,
     table: ({ children }) => (
       <section className={classes.table} tabIndex={0} aria-label={label}>

@@ -55,7 +55,7 @@ export function DeploymentPage({ uuid, search, onSearch }: Props) {
         actions={<DeploymentActions deployment={deployment} />}
       />
       {deployment.error && (
-        <Alert color="red" variant="outline" mb="md" title={t`Why it is down`}>
+        <Alert color="red" variant="outline" mb="md" title={t`Why the last run ended`}>
           {deployment.error}
         </Alert>
       )}

@@ -54,7 +54,7 @@ export function ComparePage({ search, onSearch }: Props) {
           w={260}
           searchable
           value={search.a ?? null}
-          data={options}
+          data={options.filter(({ value }) => value !== search.b)}
           onChange={(value) => onSearch({ ...search, a: value ?? undefined })}
         />
         <Button
@@ -69,7 +69,7 @@ export function ComparePage({ search, onSearch }: Props) {
           w={260}
           searchable
           value={search.b ?? null}
-          data={options}
+          data={options.filter(({ value }) => value !== search.a)}
           onChange={(value) => onSearch({ ...search, b: value ?? undefined })}
         />
       </Group>

@@ -22,7 +22,7 @@ export function Turns({ panes, chat, asked, onSave, onCode }: Props) {
   const last = chat.conversation.turns.at(-1)?.id;
   const style = { "--columns": Math.max(panes.length, 1) } as CSSProperties;
   return (
-    <div role="log" aria-label={t`Chat`} aria-live="off">
+    <div role="log" aria-label={t`Chat`}>
       {chat.conversation.turns.map((turn) => (
         <section key={turn.id} aria-label={turn.question.slice(0, 80)}>
           <Question
