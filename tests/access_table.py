@@ -275,6 +275,11 @@ TABLE = [
     reads(
         "datasets/{dataset}/versions/{version}/findings/{finding}/rows", Permission.DATASETS_READ
     ),
+    reads(
+        "datasets/{dataset}/versions/{version}/findings/{finding}/preview",
+        Permission.DATASETS_READ,
+        send={"params": {"action": "drop"}},
+    ),
     reads("datasets/{dataset}/versions/{version}/parts", Permission.DATASETS_READ),
     reads("datasets/{dataset}/storage", Permission.DATASETS_READ),
     reads("projects/{project}/datasets/storage", Permission.DATASETS_READ),
