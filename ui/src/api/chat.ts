@@ -14,6 +14,8 @@ export type ChatUsage = NonNullable<Chunk["usage"]>;
 export interface ChatListener {
   /** A piece of the answer; about one token. */
   onText: (text: string) => void;
+  /** A piece of what the model thinks before it answers, where its server tells. */
+  onReasoning: (text: string) => void;
   onFinish: (reason: string) => void;
   onUsage: (usage: ChatUsage) => void;
 }
@@ -58,6 +60,8 @@ function readChunk(chunk: Chunk, listener: ChatListener): boolean {
     throw problemOf(String(chunk.error.code ?? "chat.failed"), chunk.error.message, 503);
   if (chunk.usage) listener.onUsage(chunk.usage);
   const choice = chunk.choices?.[0];
+  const reasoning = choice?.delta?.reasoning_content;
+  if (reasoning) listener.onReasoning(reasoning);
   const text = choice?.delta?.content;
   if (text) listener.onText(text);
   if (!choice?.finish_reason) return false;

@@ -23,7 +23,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { useDraft } from "@/design/useDraft";
 import { type DeploymentDraft, deployCommand, deploymentBody, EMPTY_DEPLOYMENT } from "./form";
 import type { NewDeploymentSearch } from "./search";
-import { useModelChoices } from "./useModelChoices";
+import { useModelChoices, useTrainingChoices } from "./useModelChoices";
 
 interface Props {
   search: NewDeploymentSearch;
@@ -38,6 +38,7 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
   const can = useCanHere();
   const navigate = useNavigate();
   const choices = useModelChoices();
+  const trainings = useTrainingChoices();
   const models = useQuery(allModelsOptions);
   const create = useCreateDeployment(project.uuid);
   const [draft, setDraft, clear] = useDraft(`deploy.${project.uuid}`, EMPTY_DEPLOYMENT);
@@ -45,7 +46,9 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
   const [more, setMore] = useState(false);
   const chosen = models.data?.items.find((model) => model.uuid === search.model);
   // Until a name is typed, the deployment is called like its model.
+  const training = trainings.find(({ value }) => value === search.model);
   const name = draft.named ? draft.name : (chosen?.name ?? "");
+  const named = chosen ? `${chosen.name}@${chosen.version}` : training ? training.value : "MODEL";
   const filled: DeploymentDraft = { ...draft, name };
   const change = (part: Partial<DeploymentDraft>) => setDraft({ ...filled, ...part });
   const submit = (event: FormEvent) => {
@@ -94,7 +97,12 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
             searchable
             value={search.model ?? null}
             onChange={(value) => onSearch({ model: value ?? undefined })}
-            data={choices}
+            data={[
+              ...choices,
+              ...(trainings.length > 0
+                ? [{ group: t`What these trainings will make`, items: trainings }]
+                : []),
+            ]}
             error={touched && !search.model && t`Choose a model.`}
             nothingFoundMessage={t`No model is ready.`}
           />
@@ -208,7 +216,7 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
               {t`The same from the command line:`}
             </Text>
             <Code label={t`Command`} wrap>
-              {deployCommand(chosen ? `${chosen.name}@${chosen.version}` : "MODEL", filled)}
+              {deployCommand(named, filled)}
             </Code>
           </section>
         </Stack>

@@ -1,4 +1,5 @@
 import type { Schema } from "@/api/types";
+import { FROM_TASK } from "./useModelChoices";
 
 type Options = Schema<"DeploymentOptions">;
 
@@ -45,7 +46,7 @@ export function deploymentBody(
   if (!name) return null;
   return {
     name,
-    model,
+    model: model.startsWith(FROM_TASK) ? { from_task: model.slice(FROM_TASK.length) } : model,
     queue: draft.queue.trim() || "default",
     options: {
       engine: draft.engine,

@@ -36,7 +36,7 @@ export function readDeployment(search: Record<string, unknown>): DeploymentSearc
 }
 
 export interface NewDeploymentSearch {
-  /** The model to serve. */
+  /** The model to serve, or with `task:` the training that makes it. */
   model?: string;
 }
 

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { allModelsOptions } from "@/api/models";
-import { useProject } from "@/api/projects";
+import { useCanHere, useProject } from "@/api/projects";
+import { recentTasksOptions } from "@/api/tasks";
 
 /** Return the models that can be served in the project, newest first. */
 export function useModelChoices(): { value: string; label: string }[] {
@@ -13,4 +14,22 @@ export function useModelChoices(): { value: string; label: string }[] {
       value: uuid,
       label: version ? `${name}@${version}` : name,
     }));
+}
+
+/** The prefix of a training in the address, where a model's uuid may stand. */
+export const FROM_TASK = "task:";
+
+const UNFINISHED = ["pending", "running", "paused"];
+
+/** Return the trainings that have not ended, whose models can be deployed in advance. */
+export function useTrainingChoices(): { value: string; label: string }[] {
+  const project = useProject();
+  const can = useCanHere();
+  const tasks = useQuery({
+    ...recentTasksOptions(project.uuid, { type: "training" }, 40),
+    enabled: can("tasks:read"),
+  });
+  return (tasks.data?.items ?? [])
+    .filter(({ status }) => UNFINISHED.includes(status))
+    .map(({ uuid, name }) => ({ value: `${FROM_TASK}${uuid}`, label: name }));
 }

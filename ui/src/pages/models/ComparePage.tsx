@@ -1,15 +1,16 @@
 import { useLingui } from "@lingui/react/macro";
 import { Button, Group, Select, Stack, Text, Title } from "@mantine/core";
-import { IconArrowsLeftRight } from "@tabler/icons-react";
+import { IconArrowsLeftRight, IconMessage } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { deploymentsOptions } from "@/api/deployments";
 import { allModelsOptions, modelOptions } from "@/api/models";
-import { useProject, useProjectParam } from "@/api/projects";
+import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import { taskOptions } from "@/api/tasks";
 import type { Model } from "@/api/types";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { formatMetric, formatSize } from "@/design/format";
-import { AnchorLink } from "@/design/links";
+import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { TableSkeleton } from "@/design/Skeletons";
 import { compare, type Entry, flatten, show } from "./flatten";
@@ -98,6 +99,7 @@ function Comparison({ a, b }: { a: Model; b: Model }) {
   ];
   return (
     <Stack gap="xl">
+      <AnswersLink a={a} b={b} />
       <Side title={t`Metrics`} a={a} b={b} left={flatten(a.metrics)} right={flatten(b.metrics)} />
       <Side
         title={t`Configuration`}
@@ -108,6 +110,35 @@ function Comparison({ a, b }: { a: Model; b: Model }) {
       />
       <Side title={t`Facts`} a={a} b={b} left={about(a)} right={about(b)} />
     </Stack>
+  );
+}
+
+/** Leads to the playground with both models, if both answer. */
+function AnswersLink({ a, b }: { a: Model; b: Model }) {
+  const { t } = useLingui();
+  const project = useProject();
+  const param = useProjectParam();
+  const can = useCanHere();
+  const { data } = useQuery({
+    ...deploymentsOptions(project.uuid),
+    enabled: can("inference:read"),
+  });
+  const [first, second] = [a, b].map(({ uuid }) =>
+    data?.items.find(({ model, status }) => model === uuid && status === "ready"),
+  );
+  if (!first || !second) return null;
+  return (
+    <div>
+      <ButtonLink
+        variant="default"
+        to="/p/$project/playground"
+        params={{ project: param }}
+        search={{ with: [first.uuid, second.uuid] }}
+        leftSection={<IconMessage size={15} />}
+      >
+        {t`Compare their answers`}
+      </ButtonLink>
+    </div>
   );
 }
 

@@ -1,6 +1,6 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { ActionIcon, Menu, Tooltip } from "@mantine/core";
-import { IconDots, IconGitCompare, IconRocket, IconTrash } from "@tabler/icons-react";
+import { IconDots, IconDownload, IconGitCompare, IconRocket, IconTrash } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { useDeleteModel } from "@/api/models";
@@ -51,6 +51,14 @@ export function ModelActions({ model }: { model: Model }) {
             search={{ a: model.base_model?.uuid, b: model.uuid }}
           >
             {t`Compare with another model`}
+          </MenuItemLink>
+          <MenuItemLink
+            leftSection={<IconDownload size={16} />}
+            to="/p/$project/models/$model"
+            params={{ project, model: model.uuid }}
+            search={{ tab: "files" }}
+          >
+            {t`Download`}
           </MenuItemLink>
           {mayDelete && (
             <Menu.Item

@@ -32,10 +32,19 @@ export function AnswerView(props: Props) {
   const streaming = answer.state === "streaming";
   return (
     <article className={classes.answer} aria-label={t`Answer of ${label}`} aria-busy={streaming}>
+      {answer.reasoning && (
+        <details className={classes.reasoning}>
+          <summary>{t`What the model thought first`}</summary>
+          <div>{answer.reasoning}</div>
+        </details>
+      )}
       {answer.text ? (
         <AnswerText text={answer.text} />
       ) : (
-        streaming && <span className={classes.waiting}>{t`Waiting for the first word…`}</span>
+        streaming &&
+        !answer.reasoning && (
+          <span className={classes.waiting}>{t`Waiting for the first word…`}</span>
+        )
       )}
       {answer.error && (
         <Alert

@@ -44,6 +44,7 @@ export function Composer({ project, busy, disabled, onSend, onStop }: Props) {
       }}
     >
       <Textarea
+        data-filter
         className={classes.input}
         aria-label={t`Question`}
         placeholder={t`Ask something. Enter sends, Shift and Enter begin a new line.`}

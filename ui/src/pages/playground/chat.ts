@@ -5,6 +5,8 @@ export type AnswerState = "streaming" | "done" | "stopped" | "failed";
 
 export interface Answer {
   text: string;
+  /** What the model thought before; it is not part of the conversation. */
+  reasoning?: string;
   state: AnswerState;
   /** Why it failed: the stable code, and the words of the API. */
   error?: { code: string; detail: string };

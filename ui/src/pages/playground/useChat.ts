@@ -82,6 +82,15 @@ export function useChat(project: string): Chat {
       update((before) => withAnswer(before, turn, who, () => ({ ...answer })));
     };
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const arrived = () => {
+      last = performance.now();
+      first ||= last;
+      answer.pieces += 1;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        tell("streaming");
+      }, FLUSH);
+    };
     tell("streaming");
     try {
       await streamChat(
@@ -92,14 +101,12 @@ export function useChat(project: string): Chat {
         },
         {
           onText: (text) => {
-            last = performance.now();
-            first ||= last;
             answer.text += text;
-            answer.pieces += 1;
-            timer ??= setTimeout(() => {
-              timer = undefined;
-              tell("streaming");
-            }, FLUSH);
+            arrived();
+          },
+          onReasoning: (text) => {
+            answer.reasoning = (answer.reasoning ?? "") + text;
+            arrived();
           },
           onFinish: (reason) => {
             answer.finish = reason;
