@@ -1,40 +1,23 @@
-import { HoverCard } from "@mantine/core";
-import { lazy, type ReactElement, Suspense } from "react";
+import { cloneElement, type ReactElement } from "react";
 import type { PreviewKind } from "./PreviewCard";
-
-const PreviewCard = lazy(() =>
-  import("./PreviewCard").then((module) => ({ default: module.PreviewCard })),
-);
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
 interface Props {
   kind: PreviewKind;
   uuid: string;
-  /** The reference itself; it must take a ref and the handlers of the pointer. */
-  children: ReactElement;
+  /** The reference itself: an element that passes `data-` attributes on. */
+  children: ReactElement<{ "data-preview"?: string }>;
 }
 
-/** Show the essentials of a thing while the pointer rests on a reference to it. */
+/**
+ * Show the essentials of a thing while the pointer or the focus rests on a reference to it.
+ *
+ * The reference is only marked: one `PreviewHost` serves the whole page, so that a long table pays
+ * nothing for its many references.
+ */
 export function Preview({ kind, uuid, children }: Props) {
   // What is referred to by name may be several things; its page tells which.
   if (!UUID.test(uuid)) return children;
-  return (
-    <HoverCard
-      openDelay={400}
-      closeDelay={80}
-      width={300}
-      shadow="md"
-      position="top-start"
-      // The card repeats what the page behind the link says: nothing to announce.
-      withRoles={false}
-    >
-      <HoverCard.Target>{children}</HoverCard.Target>
-      <HoverCard.Dropdown>
-        <Suspense fallback={null}>
-          <PreviewCard kind={kind} uuid={uuid} />
-        </Suspense>
-      </HoverCard.Dropdown>
-    </HoverCard>
-  );
+  return cloneElement(children, { "data-preview": `${kind}:${uuid}` });
 }
