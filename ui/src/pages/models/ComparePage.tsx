@@ -88,8 +88,13 @@ export function ComparePage({ search, onSearch }: Props) {
 
 function Comparison({ a, b }: { a: Model; b: Model }) {
   const { t, i18n } = useLingui();
-  const first = useQuery({ ...taskOptions(a.task ?? ""), enabled: a.task !== null, retry: false });
-  const second = useQuery({ ...taskOptions(b.task ?? ""), enabled: b.task !== null, retry: false });
+  const project = useProject();
+  const can = useCanHere();
+  // The task of a model that all projects share may belong to a project of somebody else.
+  const readable = (model: Model) =>
+    model.task !== null && model.project === project.uuid && can("tasks:read");
+  const first = useQuery({ ...taskOptions(a.task ?? ""), enabled: readable(a) });
+  const second = useQuery({ ...taskOptions(b.task ?? ""), enabled: readable(b) });
   const about = (model: Model): Entry[] => [
     { key: t`Base model`, value: model.base_model ? modelLabel(model.base_model) : null },
     { key: t`Size`, value: formatSize(model.size, i18n.locale) },

@@ -3,7 +3,7 @@ import { Button, Checkbox, Select, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { mySecretsOptions, projectSecretsOptions } from "@/api/models";
-import { useProject } from "@/api/projects";
+import { useCanHere, useProject } from "@/api/projects";
 import { useCan } from "@/api/session";
 import { FormSection } from "@/design/FormSection";
 import type { ImportDraft } from "./importForm";
@@ -75,8 +75,12 @@ export function ImportDetails({ kind, draft, onChange, touched }: Props) {
 function SecretField({ draft, onChange }: Pick<Props, "draft" | "onChange">) {
   const { t } = useLingui();
   const project = useProject();
-  const own = useQuery({ ...mySecretsOptions, retry: false });
-  const shared = useQuery({ ...projectSecretsOptions(project.uuid), retry: false });
+  const can = useCanHere();
+  const own = useQuery(mySecretsOptions);
+  const shared = useQuery({
+    ...projectSecretsOptions(project.uuid),
+    enabled: can("tasks:read"),
+  });
   const names = new Set(
     [...(own.data?.items ?? []), ...(shared.data?.items ?? [])].map((secret) => secret.name),
   );

@@ -21,7 +21,10 @@ export function ImportState({ model }: { model: Model }) {
   const can = useCanHere();
   const project = useProjectParam();
   const again = useImportModel();
-  const task = useQuery({ ...taskOptions(model.task ?? ""), enabled: model.task !== null });
+  const task = useQuery({
+    ...taskOptions(model.task ?? ""),
+    enabled: model.task !== null && can("tasks:read"),
+  });
   const mayImport = can("models:write") && model.project !== null;
   if (model.status === "failed")
     return (
