@@ -10,7 +10,7 @@ export interface ChartSearch {
   hidden?: string[];
 }
 
-const KINDS: readonly XKind[] = ["step", "relative", "time"];
+const KINDS: readonly XKind[] = ["step", "relative", "time", "tokens"];
 
 /** Read the settings of charts from the address; what is not understood is left out. */
 export function readChartSearch(search: Record<string, unknown>): ChartSearch {

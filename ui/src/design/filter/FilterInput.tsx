@@ -49,6 +49,7 @@ export function FilterInput(props: Props) {
       <Combobox.Target withKeyboardNavigation>
         <TextInput
           ref={input}
+          data-filter
           size="xs"
           w={width}
           leftSection={<IconFilter size={14} />}
