@@ -1,6 +1,6 @@
 import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
-import { ifMatch } from "./etags";
+import { ifMatch, versioned } from "./etags";
 import { PAGED } from "./pages";
 import { refreshTasks } from "./tasks";
 import type { Answer, Experiment, Schema, Task } from "./types";
@@ -93,8 +93,8 @@ export function useChangeExperiment(experiment: string) {
   const refresh = useRefreshExperiments();
   const key = experimentOptions(experiment).queryKey;
   return useMutation({
-    mutationFn: (body: Schema<"ExperimentChange">) =>
-      api.PATCH(EXPERIMENT, { params: { path: { experiment }, header: ifMatch() }, body }),
+    mutationFn: ({ version, ...body }: Schema<"ExperimentChange"> & { version?: string }) =>
+      api.PATCH(EXPERIMENT, { params: { path: { experiment }, header: ifMatch(version) }, body }),
     onMutate: async ({ name, note, tags }) => {
       await queries.cancelQueries({ queryKey: key });
       const before = queries.getQueryData<Experiment>(key);
@@ -109,6 +109,16 @@ export function useChangeExperiment(experiment: string) {
     },
     onError: (_error, _body, before) => queries.setQueryData(key, before),
     onSettled: refresh,
+  });
+}
+
+/** Read an experiment as it is now, with the version that a change of it names. */
+export function useReadExperiment(experiment: string) {
+  return useMutation({
+    mutationFn: async () => {
+      const { data, response } = await api.GET(EXPERIMENT, { params: { path: { experiment } } });
+      return versioned<Experiment>(data, response);
+    },
   });
 }
 

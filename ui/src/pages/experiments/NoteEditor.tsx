@@ -1,10 +1,13 @@
 import { useLingui } from "@lingui/react/macro";
 import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
 import { useState } from "react";
-import { useChangeExperiment } from "@/api/experiments";
+import type { Versioned } from "@/api/etags";
+import { useChangeExperiment, useReadExperiment } from "@/api/experiments";
 import { useCanHere } from "@/api/projects";
 import type { Experiment } from "@/api/types";
 import { ErrorNotice } from "@/design/ErrorNotice";
+import { Markdown } from "@/design/Markdown";
+import { useComplain } from "@/design/useComplain";
 import { useDraft } from "@/design/useDraft";
 
 /** What people noted about an experiment; a text that is not saved yet survives a reload. */
@@ -12,13 +15,22 @@ export function NoteEditor({ experiment }: { experiment: Experiment }) {
   const { t } = useLingui();
   const can = useCanHere();
   const change = useChangeExperiment(experiment.uuid);
+  const read = useReadExperiment(experiment.uuid);
+  const complain = useComplain();
   const [editing, setEditing] = useState(false);
+  // A note that somebody else changed meanwhile is not overwritten.
+  const [version, setVersion] = useState<string>();
   const [draft, setDraft, clear] = useDraft(`note.${experiment.uuid}`, {
     text: experiment.note ?? "",
   });
+  const begin = ({ value, version: current }: Versioned<Experiment>) => {
+    setDraft({ text: value.note ?? "" });
+    setVersion(current);
+    setEditing(true);
+  };
   const save = () =>
     change.mutate(
-      { note: draft.text },
+      { note: draft.text, version },
       {
         onSuccess: () => {
           clear();
@@ -30,9 +42,7 @@ export function NoteEditor({ experiment }: { experiment: Experiment }) {
     return (
       <Stack gap="md" align="flex-start">
         {experiment.note ? (
-          <Text style={{ whiteSpace: "pre-wrap", maxWidth: "68ch", overflowWrap: "anywhere" }}>
-            {experiment.note}
-          </Text>
+          <Markdown label={t`Note`}>{experiment.note}</Markdown>
         ) : (
           <Text c="dimmed">
             {t`No note yet. Write down what this experiment is to show, and what came of it.`}
@@ -41,10 +51,8 @@ export function NoteEditor({ experiment }: { experiment: Experiment }) {
         {can("training:write") && (
           <Button
             variant="default"
-            onClick={() => {
-              setDraft({ text: experiment.note ?? "" });
-              setEditing(true);
-            }}
+            loading={read.isPending}
+            onClick={() => read.mutate(undefined, { onSuccess: begin, onError: complain })}
           >
             {t`Edit the note`}
           </Button>
