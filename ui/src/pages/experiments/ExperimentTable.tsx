@@ -7,13 +7,12 @@ import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import type { Experiment } from "@/api/types";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import type { FilterField } from "@/design/filter/completion";
 import { ButtonLink } from "@/design/links";
 import { DataTable } from "@/design/table/DataTable";
 import { useComplain } from "@/design/useComplain";
 import { useExperimentColumns } from "./columns";
-import { knownPaths, valueAtPath } from "./figures";
-import { figureFields, filterFault, ListControls, readOrder, writeOrder } from "./ListControls";
+import { knownPaths } from "./figures";
+import { filterFault, ListControls, readOrder, writeOrder } from "./ListControls";
 import { type ListSearch, MOST } from "./search";
 
 interface Props {
@@ -22,6 +21,9 @@ interface Props {
 }
 
 const NONE: Experiment[] = [];
+
+/** What a filter can use beside metrics and settings. */
+const FIELDS = ["name", "tags", "status", "base_model", "author", "created", "archived"];
 
 export function ExperimentTable({ search, onSearch }: Props) {
   const { t } = useLingui();
@@ -43,7 +45,7 @@ export function ExperimentTable({ search, onSearch }: Props) {
         list="experiments"
         search={search}
         onSearch={onSearch}
-        fields={experimentFields(rows ?? NONE)}
+        fields={[...FIELDS, ...knownPaths(rows ?? NONE)]}
         columns={columns}
         error={list.error}
       >
@@ -106,21 +108,6 @@ export function ExperimentTable({ search, onSearch }: Props) {
       )}
     </>
   );
-}
-
-function experimentFields(rows: readonly Experiment[]): FilterField[] {
-  const tags = [...new Set(rows.flatMap((row) => row.tags))];
-  const statuses = ["pending", "running", "completed", "failed", "cancelled"];
-  return [
-    { path: "name", kind: "text" },
-    { path: "tags", kind: "tags", values: tags },
-    { path: "status", kind: "text", values: statuses },
-    { path: "base_model", kind: "text" },
-    { path: "author", kind: "text" },
-    { path: "created", kind: "time" },
-    { path: "archived", kind: "flag" },
-    ...figureFields(knownPaths(rows), (path) => rows.map((row) => valueAtPath(row, path))),
-  ];
 }
 
 /** What can be done with the selected experiments. */

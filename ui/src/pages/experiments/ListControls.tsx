@@ -1,8 +1,7 @@
+import { useLingui } from "@lingui/react/macro";
 import { Group } from "@mantine/core";
 import type { ReactNode } from "react";
 import { codeOf, ProblemError } from "@/api/problem";
-import type { FilterField } from "@/design/filter/completion";
-import { quotePath } from "@/design/filter/completion";
 import { FilterInput } from "@/design/filter/FilterInput";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import type { Column, Sort } from "@/design/table/types";
@@ -14,21 +13,28 @@ interface Props<Row> {
   list: string;
   search: ListSearch;
   onSearch: (search: ListSearch) => void;
-  fields: readonly FilterField[];
+  /** The names that a filter can use. */
+  fields: readonly string[];
   columns: Column<Row>[];
   error: unknown;
   children?: ReactNode;
 }
 
+const OPERATORS = ["has"];
+
 /** The line above a list: its filter, its saved views and its columns. */
 export function ListControls<Row>(props: Props<Row>) {
   const { search, onSearch, error } = props;
+  const { t } = useLingui();
   return (
     <Group mb="md" gap="sm" align="flex-start">
       <FilterInput
         value={search.filter ?? ""}
-        onChange={(filter) => onSearch({ ...search, filter: filter || undefined })}
+        onApply={(filter) => onSearch({ ...search, filter: filter || undefined })}
         fields={props.fields}
+        operators={OPERATORS}
+        placeholder={t`Filter, such as metrics.loss < 1.5`}
+        width="min(480px, 100%)"
         error={filterFault(error)}
       />
       {props.children}
@@ -58,19 +64,4 @@ export function readOrder(sort: string | undefined): Sort | null {
 
 export function writeOrder({ column, descending }: Sort): string {
   return `${descending ? "-" : ""}${column}`;
-}
-
-/** Return the fields of the filter for metrics and settings that the rows have. */
-export function figureFields(
-  paths: readonly string[],
-  values: (path: string) => unknown[],
-): FilterField[] {
-  return paths.map((path) => {
-    const known = values(path);
-    const texts = known.filter((value): value is string => typeof value === "string");
-    if (texts.length > 0)
-      return { path: quotePath(path), kind: "text", values: [...new Set(texts)].slice(0, 20) };
-    const flag = known.some((value) => typeof value === "boolean");
-    return { path: quotePath(path), kind: flag ? "flag" : "number" };
-  });
 }

@@ -6,12 +6,11 @@ import { type Run, useRuns } from "@/api/experiments";
 import { useProject, useProjectParam } from "@/api/projects";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import type { FilterField } from "@/design/filter/completion";
 import { ButtonLink } from "@/design/links";
 import { DataTable } from "@/design/table/DataTable";
 import { useRunColumns } from "./columns";
-import { knownPaths, valueAtPath } from "./figures";
-import { figureFields, filterFault, ListControls, readOrder, writeOrder } from "./ListControls";
+import { knownPaths } from "./figures";
+import { filterFault, ListControls, readOrder, writeOrder } from "./ListControls";
 import { type ListSearch, MOST } from "./search";
 import { useLiveRuns } from "./useLiveRuns";
 
@@ -21,7 +20,9 @@ interface Props {
 }
 
 const NONE: Run[] = [];
-const STATUSES = ["pending", "running", "paused", "completed", "failed", "cancelled"];
+
+/** What a filter can use beside metrics and settings. */
+const FIELDS = ["name", "status", "experiment", "tags", "author", "created"];
 
 /** All runs of the project: trainings, and runs that execute elsewhere. */
 export function RunTable({ search, onSearch }: Props) {
@@ -33,28 +34,13 @@ export function RunTable({ search, onSearch }: Props) {
   const rows = list.data?.pages.flatMap((page) => page.items);
   const columns = useRunColumns(rows ?? NONE);
   useLiveRuns(rows ?? NONE);
-  const fields: FilterField[] = [
-    { path: "name", kind: "text" },
-    { path: "status", kind: "text", values: STATUSES },
-    {
-      path: "experiment",
-      kind: "text",
-      values: [...new Set((rows ?? NONE).flatMap((row) => row.experiment?.name ?? []))],
-    },
-    { path: "tags", kind: "tags" },
-    { path: "author", kind: "text" },
-    { path: "created", kind: "time" },
-    ...figureFields(knownPaths(rows ?? NONE), (path) =>
-      (rows ?? NONE).map((row) => valueAtPath(row, path)),
-    ),
-  ];
   return (
     <>
       <ListControls
         list="runs"
         search={search}
         onSearch={onSearch}
-        fields={fields}
+        fields={[...FIELDS, ...knownPaths(rows ?? NONE)]}
         columns={columns}
         error={list.error}
       />
