@@ -41,6 +41,7 @@ PAGES = [
     "/p/{project}/evaluations",
     "/p/{project}/schedules",
     "/p/{project}/tasks",
+    "/p/{project}/tasks?view=queue",
     "/p/{project}/models",
     "/p/{project}/models/compare",
     "/p/{project}/models/import",

@@ -20,6 +20,7 @@ import { TaskLog } from "./TaskLog";
 import { TaskResources } from "./TaskResources";
 import { TaskProgress } from "./TaskRows";
 import { TaskTimeline } from "./TaskTimeline";
+import { TaskWaiting } from "./TaskWaiting";
 import { useLiveTask } from "./useLiveTask";
 
 interface Props {
@@ -56,6 +57,7 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
         lead={<TaskLead task={task} />}
         actions={<TaskActions task={task} />}
       />
+      <TaskWaiting task={task} />
       {task.error_message && (
         <Alert color="red" variant="outline" mb="md" title={t`Why it ended`}>
           {task.error_message}

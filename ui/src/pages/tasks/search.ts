@@ -24,6 +24,8 @@ export const TYPES: readonly TaskType[] = [
 ];
 
 export interface TaskListSearch {
+  /** The waiting tasks in their order, instead of the list. */
+  view?: "queue";
   status?: TaskStatus;
   type?: TaskType;
   name?: string;
@@ -37,6 +39,7 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
     ? search.columns.filter((name): name is string => typeof name === "string")
     : undefined;
   return {
+    view: search.view === "queue" ? search.view : undefined,
     status: STATUSES.find((status) => status === search.status),
     type: TYPES.find((type) => type === search.type),
     name: typeof search.name === "string" && search.name ? search.name : undefined,
