@@ -1,5 +1,6 @@
 """Tests of every page: no errors, no requests to elsewhere, accessible in both themes."""
 
+import json
 from typing import Any
 
 import httpx
@@ -40,6 +41,19 @@ PAGES = [
     "/p/{project}/sweeps/new",
     "/p/{project}/evaluations",
     "/p/{project}/schedules",
+    "/p/{project}/datasets",
+    "/p/{project}/datasets/new",
+    "/p/{project}/datasets/new?source=url",
+    "/p/{project}/datasets/new?source=s3",
+    "/p/{project}/datasets/new?source=hub",
+    "/p/{project}/datasets/hostile",
+    "/p/{project}/datasets/hostile?row=1",
+    "/p/{project}/datasets/hostile?view=read",
+    "/p/{project}/datasets/hostile?tab=versions",
+    "/p/{project}/datasets/hostile?tab=versions&before=v1&after=v2",
+    "/p/{project}/datasets/hostile?tab=report",
+    "/p/{project}/datasets/hostile?tab=columns",
+    "/p/{project}/datasets/hostile?tab=storage",
     "/p/{project}/tasks",
     "/p/{project}/tasks?view=queue",
     "/p/{project}/models",
@@ -81,6 +95,15 @@ def project(api: httpx.Client) -> str:
     for text in HOSTILE:
         run = api.post(f"projects/{uuid}/runs", json={"name": text[:200]})
         assert run.status_code < 500, run.text
+    rows = "\n".join(
+        json.dumps({"prompt": text, "completion": text[::-1], HOSTILE[0]: text}) for text in HOSTILE
+    )
+    name = {"name": "hostile", "filename": "hostile.jsonl", "message": HOSTILE[1]}
+    made = api.post(f"projects/{uuid}/datasets", params=name, content=rows)
+    assert made.status_code == 201, made.text
+    dataset = made.json()["uuid"]
+    change = {"delete": [0], "message": HOSTILE[0]}
+    assert api.post(f"datasets/{dataset}/patch", json=change).status_code == 201
     return uuid
 
 

@@ -1,5 +1,5 @@
 /** Queries and changes of quality reports: findings, fixes, comparisons and the gate. */
-import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { refreshDatasets } from "./datasets";
 import { isTemporary, ProblemError } from "./problem";
@@ -85,7 +85,7 @@ export const fixPreviewOptions = (
     "get",
     "/api/v1/datasets/{dataset}/versions/{version}/findings/{finding}/preview",
     { params: { path: { dataset, version, finding }, query: { action, limit: 20 } } },
-    { staleTime: Number.POSITIVE_INFINITY, placeholderData: keepPreviousData },
+    { staleTime: Number.POSITIVE_INFINITY },
   );
 
 /** Queue a fix of findings; the answer is its task. */

@@ -1,9 +1,8 @@
 import { useLingui } from "@lingui/react/macro";
 import { Button, Group, TextInput } from "@mantine/core";
 import { IconDatabase, IconPlus, IconSearch } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { refreshDatasets, useDatasets } from "@/api/datasets";
+import { useDatasets } from "@/api/datasets";
 import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
@@ -11,10 +10,10 @@ import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
-import { useLive } from "@/live/live";
 import { useDatasetColumns } from "./columns";
 import type { DatasetListSearch } from "./search";
 import { UploadList } from "./upload/UploadList";
+import { useDatasetChanges } from "./useDatasetChanges";
 
 interface Props {
   search: DatasetListSearch;
@@ -28,11 +27,9 @@ export function DatasetListPage({ search, onSearch }: Props) {
   const param = useProjectParam();
   const can = useCanHere();
   const navigate = useNavigate();
-  const queries = useQueryClient();
   const columns = useDatasetColumns();
   const list = useDatasets(project.uuid);
-  const refresh = () => void refreshDatasets(queries);
-  useLive(can("tasks:read") ? ["tasks"] : [], refresh, refresh);
+  useDatasetChanges();
   const wanted = search.q?.toLocaleLowerCase();
   const all = list.data?.pages.flatMap((page) => page.items);
   const rows = wanted
@@ -113,7 +110,16 @@ export function DatasetListPage({ search, onSearch }: Props) {
               <EmptyState
                 icon={<IconDatabase size={32} stroke={1.5} />}
                 title={t`No datasets yet`}
-                action={add || undefined}
+                action={
+                  add && (
+                    <Group gap="sm">
+                      {add}
+                      <ButtonLink to="/first-run" variant="default">
+                        {t`Try it with the sample`}
+                      </ButtonLink>
+                    </Group>
+                  )
+                }
               >
                 {t`A dataset is a table of rows: conversations, questions with answers, preference pairs, texts with labels. Add a file, or let the platform fetch one; its quality report says within minutes what to repair before training.`}
               </EmptyState>

@@ -1,8 +1,8 @@
 import { useLingui } from "@lingui/react/macro";
 import { Tabs } from "@mantine/core";
-import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { datasetOptions, refreshDatasets, versionOptions } from "@/api/datasets";
-import { useCanHere, useProject, useProjectParam } from "@/api/projects";
+import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
+import { datasetOptions, versionOptions } from "@/api/datasets";
+import { useProject, useProjectParam } from "@/api/projects";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { Figures } from "@/design/Figures";
 import { AnchorLink } from "@/design/links";
@@ -10,7 +10,6 @@ import { PageHeader } from "@/design/PageHeader";
 import { TableSkeleton } from "@/design/Skeletons";
 import { Status } from "@/design/Status";
 import { Id, Num, Size, TimeAgo } from "@/design/values";
-import { useLive } from "@/live/live";
 import { ColumnsTab } from "./ColumnsTab";
 import { DatasetActions } from "./DatasetActions";
 import { DatasetLead } from "./DatasetLead";
@@ -20,6 +19,7 @@ import { RowsTab } from "./rows/RowsTab";
 import { Score } from "./Score";
 import { StorageTab } from "./StorageTab";
 import type { DatasetSearch, DatasetTab } from "./search";
+import { useDatasetChanges } from "./useDatasetChanges";
 import { VersionPicker } from "./VersionPicker";
 import { VersionsTab } from "./versions/VersionsTab";
 
@@ -35,16 +35,13 @@ export function DatasetPage({ param, search, onSearch }: Props) {
   const { t } = useLingui();
   const project = useProject();
   const projectParam = useProjectParam();
-  const can = useCanHere();
-  const queries = useQueryClient();
   const shapeLabel = useShapeLabel();
   const { value: dataset, version: etag } = useSuspenseQuery(
     datasetOptions(project.uuid, param),
   ).data;
   const label = search.version ?? dataset.version;
   const { data: version, error, refetch } = useQuery(versionOptions(dataset.uuid, label));
-  const refresh = () => void refreshDatasets(queries);
-  useLive(can("tasks:read") ? ["tasks"] : [], refresh, refresh);
+  useDatasetChanges();
   const tab = search.tab ?? "rows";
   const props = { dataset, search, onSearch };
   return (

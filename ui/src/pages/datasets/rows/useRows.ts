@@ -1,4 +1,4 @@
-import { useDebouncedValue } from "@mantine/hooks";
+import { useThrottledValue } from "@mantine/hooks";
 import { useQueries } from "@tanstack/react-query";
 import { type RefObject, useMemo } from "react";
 import {
@@ -28,8 +28,11 @@ export interface Rows {
 export const ROW = 36;
 export const HEAD = 32;
 
-/** How long the scroll bar must rest before rows are asked for. */
-const REST = 60;
+/** How often rows are asked for while one scrolls, in milliseconds. */
+const PAUSE = 80;
+
+/** Rows beyond those in sight that are read ahead. */
+const AHEAD = 25;
 
 /** Return the rows of a version around those in sight, or the rows that meet a filter. */
 export function useRows(
@@ -43,9 +46,9 @@ export function useRows(
   const found = useFoundRows(dataset, version, filter, filtered);
   const rows = useMemo(() => found.data?.pages.flatMap((page) => page.rows) ?? [], [found.data]);
   const sight = useGridWindow(box, filtered ? rows.length : total, ROW, HEAD);
-  const [first] = useDebouncedValue(sight.first, REST);
-  const [last] = useDebouncedValue(sight.last, REST);
-  const pages = filtered ? [] : pagesOf(first, last, total);
+  const first = useThrottledValue(sight.first, PAUSE);
+  const last = first + sight.last - sight.first;
+  const pages = filtered ? [] : pagesOf(first - AHEAD, last + AHEAD, total);
   const loaded = useQueries({
     queries: pages.map((page) => rowsPageOptions(dataset, version, page)),
   });
@@ -80,7 +83,7 @@ export function useRows(
 
 function pagesOf(first: number, last: number, total: number): number[] {
   if (total === 0 || last < first) return [];
-  const from = Math.floor(first / ROWS_PER_PAGE);
+  const from = Math.floor(Math.max(0, first) / ROWS_PER_PAGE);
   const to = Math.floor(Math.min(last, total - 1) / ROWS_PER_PAGE);
   return Array.from({ length: to - from + 1 }, (_, index) => from + index);
 }
