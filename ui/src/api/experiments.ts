@@ -21,20 +21,30 @@ export interface ExperimentQuery extends SearchQuery {
   archived?: boolean;
 }
 
+/** States of an experiment whose latest run is not over. */
+const OPEN = ["pending", "running", "paused"];
+
+/** The experiments of a project; they are read again while one of them runs. */
 export const useExperiments = (project: string, query: ExperimentQuery) =>
   $api.useInfiniteQuery(
     "get",
     EXPERIMENTS,
     { params: { path: { project }, query: { limit: 50, ...query } } },
-    PAGED,
+    {
+      ...PAGED,
+      refetchInterval: ({ state }) =>
+        state.data?.pages.some((page) => page.items.some(({ status }) => OPEN.includes(status)))
+          ? 10_000
+          : false,
+    },
   );
 
-export const useRuns = (project: string, query: SearchQuery, refetchInterval: number | false) =>
+export const useRuns = (project: string, query: SearchQuery) =>
   $api.useInfiniteQuery(
     "get",
     RUNS,
     { params: { path: { project }, query: { limit: 50, ...query } } },
-    { ...PAGED, refetchInterval },
+    PAGED,
   );
 
 /** Experiments to choose from, newest first. */
@@ -43,9 +53,6 @@ export const experimentChoicesOptions = (project: string) =>
 
 export const experimentOptions = (experiment: string) =>
   $api.queryOptions("get", EXPERIMENT, { params: { path: { experiment } } });
-
-export const runOptions = (run: string) =>
-  $api.queryOptions("get", "/api/v1/runs/{run}", { params: { path: { run } } });
 
 export const comparisonOptions = (project: string, runs: string[], experiments: string[]) =>
   $api.queryOptions("get", "/api/v1/projects/{project}/comparison", {

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { datasetChoicesOptions, modelChoicesOptions } from "@/api/choices";
-import { useProject } from "@/api/projects";
+import { useCanHere, useProject } from "@/api/projects";
 
 /** What an evaluation is about, by name. */
 export interface Subject {
@@ -14,8 +14,15 @@ export function useSubjects(): {
   dataset: (config: Record<string, unknown>) => Subject | null;
 } {
   const project = useProject();
-  const models = useQuery(modelChoicesOptions(project.uuid)).data?.items;
-  const datasets = useQuery(datasetChoicesOptions(project.uuid)).data?.items;
+  const can = useCanHere();
+  const models = useQuery({
+    ...modelChoicesOptions(project.uuid),
+    enabled: can("models:read"),
+  }).data?.items;
+  const datasets = useQuery({
+    ...datasetChoicesOptions(project.uuid),
+    enabled: can("datasets:read"),
+  }).data?.items;
   return {
     model: ({ model }) => {
       if (typeof model !== "string") return null;

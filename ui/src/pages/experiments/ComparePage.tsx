@@ -1,10 +1,10 @@
 import { Plural, useLingui } from "@lingui/react/macro";
 import { Text, Title } from "@mantine/core";
 import { IconArrowsDiff } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { comparisonOptions } from "@/api/experiments";
-import { useProject, useProjectParam } from "@/api/projects";
+import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { AnchorLink, ButtonLink } from "@/design/links";
@@ -12,6 +12,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { PageSkeleton } from "@/design/Skeletons";
 import classes from "./Compare.module.css";
 import { CompareTable } from "./CompareTable";
+import { RunChooser } from "./RunChooser";
 import { RunCurves } from "./RunCurves";
 import type { CompareSearch } from "./search";
 
@@ -27,12 +28,14 @@ export function ComparePage({ search, onSearch }: Props) {
   const { t } = useLingui();
   const project = useProject();
   const param = useProjectParam();
+  const can = useCanHere();
   const runs = search.run ?? [];
   const experiments = search.experiment ?? [];
   const enough = runs.length + experiments.length > 0;
   const { data, error, refetch } = useQuery({
     ...comparisonOptions(project.uuid, runs, experiments),
     enabled: enough,
+    placeholderData: keepPreviousData,
     refetchInterval: ({ state }) =>
       state.data?.items.some((item) => !ENDED.includes(item.status)) ? 10_000 : false,
   });
@@ -73,6 +76,11 @@ export function ComparePage({ search, onSearch }: Props) {
           )
         }
       />
+      <RunChooser
+        chosen={runs}
+        known={data?.items ?? []}
+        onChange={(run) => onSearch({ ...search, run: run.length > 0 ? run : undefined })}
+      />
       {!enough && (
         <EmptyState
           icon={<IconArrowsDiff size={32} stroke={1.5} />}
@@ -92,7 +100,7 @@ export function ComparePage({ search, onSearch }: Props) {
       )}
       <ErrorNotice error={error} onRetry={() => void refetch()} />
       {enough && !data && !error && <PageSkeleton />}
-      {data && (
+      {enough && data && (
         <>
           <section>
             <Title order={2} mb="sm">{t`Differences`}</Title>
@@ -138,17 +146,19 @@ export function ComparePage({ search, onSearch }: Props) {
               <Text c="dimmed">{t`Metrics appear when a run has ended.`}</Text>
             )}
           </section>
-          <section className={classes.section}>
-            <Title order={2} mb="sm">{t`Curves`}</Title>
-            <RunCurves
-              project={project.uuid}
-              items={items}
-              keys={data.series}
-              live={live}
-              search={search}
-              onSearch={(charts) => onSearch({ ...search, ...charts })}
-            />
-          </section>
+          {can("tasks:read") && (
+            <section className={classes.section}>
+              <Title order={2} mb="sm">{t`Curves`}</Title>
+              <RunCurves
+                project={project.uuid}
+                items={items}
+                keys={data.series}
+                live={live}
+                search={search}
+                onSearch={(charts) => onSearch({ ...search, ...charts })}
+              />
+            </section>
+          )}
         </>
       )}
     </>

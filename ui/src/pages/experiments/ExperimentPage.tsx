@@ -40,6 +40,11 @@ export function ExperimentPage({ uuid, search, onSearch }: Props) {
   const param = useProjectParam();
   const can = useCanHere();
   const experiment = useSuspenseQuery(experimentOptions(uuid)).data;
+  const original = useQuery({
+    ...experimentOptions(experiment.cloned_from ?? ""),
+    enabled: experiment.cloned_from !== null,
+    retry: false,
+  }).data;
   const runs = useQuery(experimentRunsOptions(uuid));
   const live = (runs.data?.items ?? []).some((run) => !ENDED.includes(run.status));
   const readsFigures = can("tasks:read");
@@ -117,7 +122,7 @@ export function ExperimentPage({ uuid, search, onSearch }: Props) {
                   value: (
                     <ExperimentLink
                       uuid={experiment.cloned_from}
-                      name={experiment.cloned_from.slice(0, 8)}
+                      name={original?.name ?? experiment.cloned_from.slice(0, 8)}
                     />
                   ),
                 },

@@ -30,7 +30,7 @@ export function RunTable({ search, onSearch }: Props) {
   const project = useProject();
   const param = useProjectParam();
   const navigate = useNavigate();
-  const list = useRuns(project.uuid, { filter: search.filter, sort: search.sort }, false);
+  const list = useRuns(project.uuid, { filter: search.filter, sort: search.sort });
   const rows = list.data?.pages.flatMap((page) => page.items);
   const columns = useRunColumns(rows ?? NONE);
   useLiveRuns(rows ?? NONE);

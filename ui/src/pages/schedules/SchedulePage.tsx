@@ -1,9 +1,11 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { ActionIcon, Alert, Button, Menu, Switch, Title } from "@mantine/core";
 import { IconDots } from "@tabler/icons-react";
-import { useSuspenseQuery } from "@tanstack/react-query";
+import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { datasetChoicesOptions } from "@/api/choices";
+import { experimentOptions } from "@/api/experiments";
 import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import {
   type Schedule,
@@ -21,7 +23,7 @@ import { DatasetLink, ExperimentLink, UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
 import { useComplain } from "@/design/useComplain";
 import { Id, TimeUntil } from "@/design/values";
-import { readAction, writeAction } from "./action";
+import { readAction, type ScheduledAction, writeAction } from "./action";
 import { fromCron } from "./cron";
 import { FiringTable } from "./FiringTable";
 import { type ScheduleDraft, ScheduleForm } from "./ScheduleForm";
@@ -79,18 +81,7 @@ export function SchedulePage({ uuid, search, onSearch }: Props) {
       )}
       <Figures
         items={[
-          {
-            label: actionText(action),
-            value: action.subject ? (
-              action.kind === "run" ? (
-                <ExperimentLink uuid={action.subject} name={action.subject.slice(0, 8)} />
-              ) : (
-                <DatasetLink uuid={action.subject} name={action.subject.slice(0, 8)} />
-              )
-            ) : (
-              action.type
-            ),
-          },
+          { label: actionText(action), value: <Subject action={action} /> },
           {
             label: t`If the platform was not running`,
             value: schedule.missed === "run_once" ? t`once afterwards` : t`nothing`,
@@ -141,6 +132,26 @@ export function SchedulePage({ uuid, search, onSearch }: Props) {
       )}
     </>
   );
+}
+
+/** What the schedule is about: an experiment or a dataset, by name. */
+function Subject({ action }: { action: ScheduledAction }) {
+  const { kind, subject, type } = action;
+  const can = useCanHere();
+  const project = useProject();
+  const experiment = useQuery({
+    ...experimentOptions(subject),
+    enabled: kind === "run" && can("training:read"),
+  }).data;
+  const datasets = useQuery({
+    ...datasetChoicesOptions(project.uuid),
+    enabled: kind === "report" && can("datasets:read"),
+  }).data;
+  const short = subject.slice(0, 8);
+  if (kind === "run") return <ExperimentLink uuid={subject} name={experiment?.name ?? short} />;
+  if (kind === "other") return type;
+  const dataset = datasets?.items.find((item) => item.uuid === subject);
+  return <DatasetLink uuid={subject} name={dataset?.name ?? short} />;
 }
 
 function Edit({ schedule, onClose }: { schedule: Schedule; onClose: () => void }) {

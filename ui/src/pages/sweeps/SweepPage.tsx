@@ -1,7 +1,8 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { Alert, Button, Title } from "@mantine/core";
-import { useSuspenseQuery } from "@tanstack/react-query";
+import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { experimentOptions } from "@/api/experiments";
 import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import { sweepOptions, useCancelSweep } from "@/api/sweeps";
 import { Confirm } from "@/design/Confirm";
@@ -34,6 +35,7 @@ export function SweepPage({ uuid, search, onSearch }: Props) {
   const param = useProjectParam();
   const can = useCanHere();
   const sweep = useSuspenseQuery(sweepOptions(uuid)).data;
+  const experiment = useQuery(experimentOptions(sweep.experiment)).data;
   const cancel = useCancelSweep(uuid);
   const [dialog, setDialog] = useState<"cancel" | "register" | null>(null);
   const facts = readSweepSpec(sweep.spec);
@@ -104,7 +106,12 @@ export function SweepPage({ uuid, search, onSearch }: Props) {
         items={[
           {
             label: t`Experiment`,
-            value: <ExperimentLink uuid={sweep.experiment} name={sweep.experiment.slice(0, 8)} />,
+            value: (
+              <ExperimentLink
+                uuid={sweep.experiment}
+                name={experiment?.name ?? sweep.experiment.slice(0, 8)}
+              />
+            ),
           },
           { label: facts.objective, value: <Metric value={best?.value} /> },
           { label: t`Method`, value: facts.method },

@@ -6,7 +6,7 @@ import {
   modelChoicesOptions,
   quotaOptions,
 } from "@/api/choices";
-import { useProject } from "@/api/projects";
+import { useCanHere, useProject } from "@/api/projects";
 import type { Dataset, Model, Schema } from "@/api/types";
 import { countSteps, type Draft, readTokens, type TokenFigures } from "./draft";
 import type { Names } from "./equivalents";
@@ -27,8 +27,16 @@ export interface TrainingFacts {
 /** What the platform knows of the things that the form names. */
 export function useTrainingFacts(draft: Draft): TrainingFacts {
   const project = useProject();
-  const datasets = useQuery(datasetChoicesOptions(project.uuid)).data?.items;
-  const models = useQuery(modelChoicesOptions(project.uuid)).data?.items;
+  const can = useCanHere();
+  const readsData = can("datasets:read");
+  const datasets = useQuery({
+    ...datasetChoicesOptions(project.uuid),
+    enabled: readsData,
+  }).data?.items;
+  const models = useQuery({
+    ...modelChoicesOptions(project.uuid),
+    enabled: can("models:read"),
+  }).data?.items;
   const usage = useQuery(quotaOptions(project.uuid)).data;
   const dataset = datasets?.find((item) => item.uuid === draft.dataset);
   const heldOut = datasets?.find((item) => item.uuid === draft.evalDataset);
