@@ -57,7 +57,8 @@ def test_newcomer_goes_from_signing_in_to_a_chat(
         field.wait_for(timeout=STEP_MS)
         field.fill("How do I get an invoice?")
         field.press("Enter")
-        page.get_by_text("Tuned model").last.wait_for(timeout=STEP_MS)
+        answers = page.get_by_role("region", name="How do I get an invoice?")
+        answers.get_by_text("Tuned model").wait_for(timeout=STEP_MS)
         page.get_by_role("button", name="Stop the deployment").click()
         page.locator("[data-status=stopped]").wait_for(timeout=STEP_MS)
 

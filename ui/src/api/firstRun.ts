@@ -47,13 +47,18 @@ function fresh(name: string): string {
 
 const settle = { refetchOnWindowFocus: true, staleTime: 0 };
 
-export const useFirstRunDataset = (dataset: string | undefined) =>
+/** The dataset, read again until its report is made; with `version`, until that is the newest. */
+export const useFirstRunDataset = (dataset: string | undefined, version?: string) =>
   useQuery({
     ...datasetPreviewOptions(dataset ?? ""),
     ...settle,
     enabled: dataset !== undefined,
     refetchInterval: ({ state }) =>
-      state.data && ["ready", "failed"].includes(state.data.status) ? false : POLL,
+      state.data &&
+      ["ready", "failed"].includes(state.data.status) &&
+      (version === undefined || state.data.version === version)
+        ? false
+        : POLL,
   });
 
 export const useFirstRunModel = (model: string | undefined) =>
@@ -81,13 +86,13 @@ export const useFirstRunDeployment = (deployment: string | undefined) =>
       state.data && ["ready", "stopped", "crashed"].includes(state.data.status) ? false : POLL,
   });
 
-/** The report of a version; it is asked for again while it is being made. */
+/** The report of a version; enable it when the report is made. */
 export const useFirstRunReport = (dataset: string, version: string, enabled: boolean) =>
   $api.useQuery(
     "get",
     "/api/v1/datasets/{dataset}/versions/{version}/report",
     { params: { path: { dataset, version } } },
-    { enabled, staleTime: 60_000, retry: (failures) => failures < 40, retryDelay: POLL },
+    { enabled, staleTime: 60_000 },
   );
 
 /** Create the project. */

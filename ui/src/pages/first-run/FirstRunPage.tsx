@@ -34,18 +34,23 @@ export function FirstRunPage({ search, onSearch }: Props) {
   const me = useMe();
   useEffect(() => keepFirstRun(me.uuid, search), [me.uuid, search]);
 
-  const dataset = useFirstRunDataset(search.dataset).data;
-  const checked = useFirstRunReport(search.dataset ?? "", "v1", search.dataset !== undefined);
+  const fixTask = useFirstRunTask(search.fix === "none" ? undefined : search.fix).data;
+  const version = search.fix === "none" ? "v1" : versionOf(fixTask?.result);
+  const dataset = useFirstRunDataset(search.dataset, version).data;
+  const isChecked = dataset?.status === "ready" || dataset?.status === "failed";
+  const checked = useFirstRunReport(
+    search.dataset ?? "",
+    "v1",
+    isChecked || (dataset !== undefined && dataset.version !== "v1"),
+  );
   const report = useMemo(
     () => (checked.data ? readReport(checked.data, i18n.locale) : undefined),
     [checked.data, i18n.locale],
   );
-  const fixTask = useFirstRunTask(search.fix === "none" ? undefined : search.fix).data;
-  const version = search.fix === "none" ? "v1" : versionOf(fixTask?.result);
   const again = useFirstRunReport(
     search.dataset ?? "",
     version ?? "",
-    search.dataset !== undefined && version !== undefined && version !== "v1",
+    version !== undefined && version !== "v1" && isChecked && dataset.version === version,
   );
   const fixed = useMemo(
     () => (again.data ? readReport(again.data, i18n.locale) : undefined),

@@ -13,6 +13,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { ProjectLink } from "@/design/refs";
 import { TableSkeleton } from "@/design/Skeletons";
 import { useLive } from "@/live/live";
+import { keptFirstRun } from "@/pages/first-run/search";
 import { Invitations } from "@/pages/inbox/Invitations";
 import { TaskRows } from "@/pages/tasks/TaskRows";
 import { EndedTasks } from "./EndedTasks";
@@ -51,7 +52,8 @@ export function HomePage() {
     ({ task }) => since !== null && Date.parse(task.completed_at ?? "") > since,
   );
   const loaded = projects.data !== undefined && !pending;
-  const newcomer = loaded && tasks.length < NEWCOMER;
+  const begun = keptFirstRun(me.uuid);
+  const newcomer = loaded && (tasks.length < NEWCOMER || (begun && !begun.deployment));
   return (
     <>
       <PageHeader
