@@ -40,8 +40,8 @@ export function useActions(
     },
     {
       label: t`Upload a dataset`,
-      path: "/p/$project/datasets/upload",
-      href: `${base}/datasets/upload`,
+      path: "/p/$project/datasets/new",
+      href: `${base}/datasets/new`,
       may: writable && canHere("datasets:write"),
     },
     {

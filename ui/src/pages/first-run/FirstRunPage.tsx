@@ -1,6 +1,6 @@
 import { useLingui } from "@lingui/react/macro";
 import { Button } from "@mantine/core";
-import { useEffect, useMemo } from "react";
+import { useEffect } from "react";
 import { useFirstRunDataset, useFirstRunReport, useFirstRunTask } from "@/api/firstRun";
 import { useMe } from "@/api/session";
 import { AnchorLink } from "@/design/links";
@@ -10,7 +10,6 @@ import { CompareStep } from "./CompareStep";
 import { DataStep } from "./DataStep";
 import { FixStep } from "./FixStep";
 import { ReportStep } from "./ReportStep";
-import { readReport } from "./report";
 import type { StepState } from "./Step";
 import classes from "./Step.module.css";
 import { type FirstRunSearch, forgetFirstRun, keepFirstRun } from "./search";
@@ -30,7 +29,7 @@ const STEPS = 6;
 
 /** The whole way from sample rows to a model that answers, each step real. */
 export function FirstRunPage({ search, onSearch }: Props) {
-  const { t, i18n } = useLingui();
+  const { t } = useLingui();
   const me = useMe();
   useEffect(() => keepFirstRun(me.uuid, search), [me.uuid, search]);
 
@@ -43,19 +42,13 @@ export function FirstRunPage({ search, onSearch }: Props) {
     "v1",
     isChecked || (dataset !== undefined && dataset.version !== "v1"),
   );
-  const report = useMemo(
-    () => (checked.data ? readReport(checked.data, i18n.locale) : undefined),
-    [checked.data, i18n.locale],
-  );
   const again = useFirstRunReport(
     search.dataset ?? "",
     version ?? "",
     version !== undefined && version !== "v1" && isChecked && dataset.version === version,
   );
-  const fixed = useMemo(
-    () => (again.data ? readReport(again.data, i18n.locale) : undefined),
-    [again.data, i18n.locale],
-  );
+  const report = checked.data;
+  const fixed = again.data;
   const training = useFirstRunTask(search.training).data;
   const model = training?.status === "completed" ? (training.model ?? undefined) : undefined;
   const evaluation = useFirstRunTask(search.evaluation).data;

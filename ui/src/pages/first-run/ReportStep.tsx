@@ -16,6 +16,7 @@ interface Props extends StepProps {
 /** Show what the quality report found in the sample. */
 export function ReportStep({ search, number, state, report, error, onRetry }: Props) {
   const { t, i18n } = useLingui();
+  const isChinese = i18n.locale.startsWith("zh");
   const severity: Record<string, string> = {
     error: t`Error`,
     warning: t`Warning`,
@@ -49,7 +50,7 @@ export function ReportStep({ search, number, state, report, error, onRetry }: Pr
                 <span className={classes.count}>
                   {new Intl.NumberFormat(i18n.locale).format(finding.count)}
                 </span>
-                <span>{finding.message}</span>
+                <span>{isChinese ? finding.message_zh : finding.message}</span>
               </li>
             ))}
           </ul>

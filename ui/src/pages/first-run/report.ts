@@ -1,39 +1,12 @@
 import type { Fixes } from "@/api/firstRun";
+import type { Schema } from "@/api/types";
 
-export interface Finding {
-  code: string;
-  severity: string;
-  count: number;
-  message: string;
-  /** The possible fixes, the gentlest first. */
-  fixes: string[];
-}
-
-export interface Report {
-  score: number;
-  rows: number;
-  findings: Finding[];
-}
-
-/** Return the parts of a quality report that the first run shows. */
-export function readReport(report: Record<string, unknown>, locale: string): Report {
-  const message = locale.startsWith("zh") ? "message_zh" : "message";
-  const findings = Array.isArray(report.findings) ? report.findings : [];
-  return {
-    score: Number(report.score ?? 0),
-    rows: Number(report.rows ?? 0),
-    findings: findings.filter(isRecord).map((finding) => ({
-      code: String(finding.code),
-      severity: String(finding.severity),
-      count: Number(finding.count),
-      message: String(finding[message] ?? finding.message),
-      fixes: Array.isArray(finding.fixes) ? finding.fixes.map(String) : [],
-    })),
-  };
-}
+export type Report = Schema<"QualityReport">;
 
 /** Return the gentlest fix of each error and warning that has one. */
-export function gentleFixes(findings: readonly Finding[]): Fixes {
+export function gentleFixes(
+  findings: readonly Pick<Schema<"ReportFinding">, "code" | "severity" | "fixes">[],
+): Fixes {
   const serious = findings.filter(({ severity, fixes }) => severity !== "info" && fixes.length > 0);
   return Object.fromEntries(serious.map(({ code, fixes }) => [code, fixes[0]])) as Fixes;
 }
