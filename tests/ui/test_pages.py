@@ -28,6 +28,7 @@ PAGES = [
     "/roles",
     "/roles?role=developer",
     "/about",
+    "/audit",
     "/bin",
     "/p/{project}",
     "/p/{project}/experiments",
