@@ -1,4 +1,4 @@
-"""The web interface in a real Chromium: loading, navigation, live pages, long logs, size.
+"""The web interface in a real Chromium: loading, navigation, live pages, large things, size.
 
 Browser, API, worker and database share the machine. A cold page is loaded by a new window without
 a cache; it counts as loaded when its content is there, not only its frame.
@@ -7,13 +7,16 @@ a cache; it counts as loaded when its content is there, not only its frame.
 import gzip
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import polars as pl
 import psutil
 from common.browser import chromium, signed_in
 from common.fake_jobs import fake_job_variables
@@ -34,6 +37,11 @@ LIVE_SECONDS = 20
 LINES = 1_000_000
 BATCH = 2_000
 SCROLLS = 60
+GRID_ROWS = 10_000_000
+GRID_SCROLLS = 20
+CURVES = 20
+POINTS = 100_000
+PAN_MOVES = 120
 ROWS = [{"text": f"a line of text, number {n}"} for n in range(20)]
 TRAINING = """
 import time
@@ -61,6 +69,28 @@ BLANK = """async (share) => {
         return bottom > frame.top && top < frame.bottom;
     });
     return Math.max(0, Math.floor(box.clientHeight / 20) - seen.length);
+}"""
+
+
+MIDDLE = """async ([share, total]) => {
+    const box = document.querySelector('main section[aria-busy]');
+    const begun = performance.now();
+    box.scrollTop = share * (box.scrollHeight - box.clientHeight);
+    for (;;) {
+        await new Promise(requestAnimationFrame);
+        const places = [...box.querySelectorAll('tr[data-place]')].map((row) => row.dataset.place);
+        const near = places.some((place) => Math.abs(place - share * total) < total / 100);
+        if (near && !box.querySelector('.mantine-Skeleton-root')) return performance.now() - begun;
+        if (performance.now() - begun > 10000) throw new Error('the rows did not come');
+    }
+}"""
+COUNT_FRAMES = """() => {
+    window.frameTimes = [];
+    const tick = (now) => {
+        window.frameTimes.push(now);
+        requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
 }"""
 
 
@@ -211,6 +241,66 @@ def measure_log(site: Site) -> None:
         figure("ui.log.blank_lines", max(blank), "lines", target="<= 0")
 
 
+def measure_grid(site: Site) -> None:
+    """Jump to places in a dataset of ten million rows, and wait until the rows are shown."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "rows.parquet"
+        numbers = pl.int_range(GRID_ROWS, eager=True).alias("number")
+        text = pl.format("What is the square of {}?", pl.col("number")).alias("text")
+        numbers.to_frame().lazy().with_columns(text).sink_parquet(file)
+        began = time.perf_counter()
+        dataset = site.client.datasets.upload("large", file, project=site.project)
+        progress(f"uploaded {GRID_ROWS} rows in {time.perf_counter() - began:.0f} s")
+    with site.window() as page:
+        page.goto(f"/p/{site.project}/datasets/{dataset.uuid}")
+        page.wait_for_selector("main section[aria-busy] tr[data-place]")
+        shares = [0.3 + 0.4 * (n * 0.618 % 1) for n in range(GRID_SCROLLS)]
+        times = [page.evaluate(MIDDLE, [share, GRID_ROWS]) for share in shares]
+    figure("ui.grid.jump.p50", percentile(times, 0.5), "ms")
+    figure("ui.grid.jump.p95", percentile(times, 0.95), "ms", target="<= 300")
+
+
+def measure_curves(site: Site) -> None:
+    """Draw twenty long curves in one chart, then zoom and pan."""
+    runs = []
+    for number in range(CURVES):
+        with site.client.run(f"curve {number}", project=site.project, end_timeout=600) as run:
+            for step in range(POINTS):
+                run.log({"loss": 1 / (1 + step * (number + 1) * 1e-4)}, step=step)
+        runs.append(str(run.task))
+        progress(f"{number + 1} of {CURVES} runs are reported")
+    address = f"/p/{site.project}/experiments/compare?run={quote(json.dumps(runs))}"
+    with site.window() as page:
+        page.goto(f"/p/{site.project}/experiments")
+        page.wait_for_selector("main h1")
+        began = time.perf_counter()
+        page.goto(address)
+        page.wait_for_selector("main figure canvas")
+        figure("ui.curves.first_paint", time.perf_counter() - began, "s", target="<= 1")
+        page.wait_for_timeout(2000)
+        box = page.locator("main figure .u-over").first.bounding_box()
+        if box is None:
+            raise RuntimeError("the chart is not shown")
+        middle = box["y"] + box["height"] / 2
+        drag(page, box["x"] + box["width"] * 0.3, box["x"] + box["width"] * 0.6, middle, 20)
+        page.evaluate(COUNT_FRAMES)
+        page.keyboard.down("Shift")
+        drag(page, box["x"] + box["width"] * 0.7, box["x"] + box["width"] * 0.2, middle, PAN_MOVES)
+        page.keyboard.up("Shift")
+        frames = page.evaluate("window.frameTimes")
+    seconds = (frames[-1] - frames[0]) / 1000
+    figure("ui.curves.pan", (len(frames) - 1) / seconds, "frames/s", target=">= 59")
+
+
+def drag(page: "Page", start: float, end: float, y: float, moves: int) -> None:
+    """Drag the pointer from one place to another in single steps."""
+    page.mouse.move(start, y)
+    page.mouse.down()
+    for number in range(1, moves + 1):
+        page.mouse.move(start + (end - start) * number / moves, y)
+    page.mouse.up()
+
+
 @contextmanager
 def running_site() -> Iterator[Site]:
     """Yield a platform with a running task, and a browser."""
@@ -257,6 +347,8 @@ def main() -> int:
             measure_loading(site)
             measure_live_pages(site)
             measure_log(site)
+            measure_curves(site)
+            measure_grid(site)
     except NotMeasurable as reason:
         progress(f"not measured: {reason}")
     return 0

@@ -62,18 +62,6 @@ export function useActions(
       href: `${base}/deployments/new`,
       may: writable && canHere("inference:write"),
     },
-    {
-      label: t`Import a model`,
-      path: "/p/$project/models/import",
-      href: `${base}/models/import`,
-      may: writable && canHere("models:write"),
-    },
-    {
-      label: t`Deploy a model`,
-      path: "/p/$project/deployments/new",
-      href: `${base}/deployments/new`,
-      may: writable && canHere("inference:write"),
-    },
   ];
   const leave = () =>
     signOut.mutate(undefined, { onSettled: () => void navigate({ to: "/sign-in" }) });
