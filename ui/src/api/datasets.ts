@@ -14,6 +14,7 @@ import type { Dataset, Schema } from "./types";
 
 export type DatasetVersion = Schema<"DatasetVersionOut">;
 export type Tag = Schema<"TagOut">;
+export type GridColumn = DatasetVersion["columns"][number];
 export type DiffKind = "added" | "removed" | "changed";
 export type ColumnTarget = Schema<"MapRequest">["map"][string];
 
@@ -79,11 +80,6 @@ export const tagsOptions = (dataset: string) =>
 export const datasetStorageOptions = (dataset: string) =>
   $api.queryOptions("get", "/api/v1/datasets/{dataset}/storage", {
     params: { path: { dataset } },
-  });
-
-export const projectStorageOptions = (project: string) =>
-  $api.queryOptions("get", "/api/v1/projects/{project}/datasets/storage", {
-    params: { path: { project } },
   });
 
 export interface DiffFilter {
@@ -247,6 +243,21 @@ export function usePatchRows(dataset: string) {
         body,
       });
       return data as DatasetVersion;
+    },
+    onSuccess,
+  });
+}
+
+/** Distribute the rows of a version among new datasets. */
+export function useSplit(dataset: string) {
+  const onSuccess = useRefresh();
+  return useMutation({
+    mutationFn: async (body: Schema<"SplitRequest">) => {
+      const { data } = await api.POST("/api/v1/datasets/{dataset}/split", {
+        params: { path: { dataset } },
+        body,
+      });
+      return data as Schema<"SplitOut">;
     },
     onSuccess,
   });

@@ -1,9 +1,14 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Group, Text, TextInput, Title } from "@mantine/core";
+import { Anchor, Button, Group, Text, TextInput, Title } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { type DatasetVersion, rowsPageOptions, useMapColumns } from "@/api/datasets";
+import {
+  type DatasetVersion,
+  downloadAddress,
+  rowsPageOptions,
+  useMapColumns,
+} from "@/api/datasets";
 import { useCanHere } from "@/api/projects";
 import type { Dataset } from "@/api/types";
 import { Code } from "@/design/Code";
@@ -100,6 +105,11 @@ export function ColumnsTab({ dataset, version, search, onSearch }: Props) {
           <Code label={t`How the file was read`} wrap>
             {JSON.stringify(version.read_as, null, 2)}
           </Code>
+          {Boolean(version.read_as.quarantined) && (
+            <Anchor href={downloadAddress(dataset.uuid, version.version, "quarantine")} download>
+              {t`Download the rows that were set aside`}
+            </Anchor>
+          )}
         </>
       )}
       {version.made_by && (

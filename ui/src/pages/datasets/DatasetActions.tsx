@@ -1,28 +1,30 @@
 import { useLingui } from "@lingui/react/macro";
 import { ActionIcon, Menu, Tooltip } from "@mantine/core";
-import { IconDots, IconDownload, IconPlus, IconTrash } from "@tabler/icons-react";
+import { IconArrowsSplit, IconDots, IconDownload, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
-import { downloadAddress, useDeleteDataset } from "@/api/datasets";
+import { downloadAddress, type GridColumn, useDeleteDataset } from "@/api/datasets";
 import { useCanHere, useProjectParam } from "@/api/projects";
 import type { Dataset } from "@/api/types";
 import { Confirm } from "@/design/Confirm";
 import { ButtonLink } from "@/design/links";
+import { SplitDialog } from "./SplitDialog";
 
 interface Props {
   dataset: Dataset;
-  etag: string;
   /** The version that is shown, which downloads are of. */
   version: string;
+  columns: readonly GridColumn[];
 }
 
 /** Download a version, add the next one, or delete the dataset. */
-export function DatasetActions({ dataset, version }: Props) {
+export function DatasetActions({ dataset, version, columns }: Props) {
   const { t } = useLingui();
   const can = useCanHere();
   const project = useProjectParam();
   const navigate = useNavigate();
   const [asking, setAsking] = useState(false);
+  const [splitting, setSplitting] = useState(false);
   const remove = useDeleteDataset(dataset.uuid);
   const formats = [
     ["parquet", "Parquet"],
@@ -75,6 +77,12 @@ export function DatasetActions({ dataset, version }: Props) {
             <>
               <Menu.Divider />
               <Menu.Item
+                leftSection={<IconArrowsSplit size={16} />}
+                onClick={() => setSplitting(true)}
+              >
+                {t`Split for training and evaluation`}
+              </Menu.Item>
+              <Menu.Item
                 color="red"
                 leftSection={<IconTrash size={16} />}
                 onClick={() => setAsking(true)}
@@ -85,6 +93,13 @@ export function DatasetActions({ dataset, version }: Props) {
           )}
         </Menu.Dropdown>
       </Menu>
+      <SplitDialog
+        dataset={dataset}
+        version={version}
+        columns={columns}
+        opened={splitting}
+        onClose={() => setSplitting(false)}
+      />
       <Confirm
         opened={asking}
         onClose={() => setAsking(false)}

@@ -58,7 +58,9 @@ export function DatasetPage({ param, search, onSearch }: Props) {
         ]}
         aside={<Status status={dataset.status} />}
         lead={<DatasetLead dataset={dataset} />}
-        actions={<DatasetActions dataset={dataset} etag={etag} version={label} />}
+        actions={
+          <DatasetActions dataset={dataset} version={label} columns={version?.columns ?? []} />
+        }
       />
       <Figures
         items={[

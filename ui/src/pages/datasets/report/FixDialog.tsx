@@ -73,7 +73,7 @@ export function FixDialog(props: Props) {
       <ErrorNotice error={fix.error} />
       <Group justify="flex-end" gap="sm" mt="md">
         <Button variant="default" onClick={onClose}>
-          {t`Back`}
+          {t`Cancel`}
         </Button>
         <Button loading={fix.isPending} onClick={start}>
           <Plural value={count} one="Apply the fix" other="Apply # fixes" />

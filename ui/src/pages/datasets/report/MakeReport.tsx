@@ -1,8 +1,9 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Group, Modal, NumberInput, Select, Stack } from "@mantine/core";
+import { Button, Group, Modal, MultiSelect, NumberInput, Select, Stack } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
+import { useDatasets } from "@/api/datasets";
 import { useCanHere, useProject } from "@/api/projects";
 import { type Report, readableModelsOptions, useMakeReport } from "@/api/reports";
 import type { Dataset } from "@/api/types";
@@ -30,12 +31,24 @@ export function MakeReport({ dataset, version, report, opened, onClose }: Props)
     ...readableModelsOptions,
     enabled: opened && can("models:read"),
   }).data?.items.filter((each) => each.project === null || each.project === project.uuid);
+  const [against, setAgainst] = useState<string[]>([]);
+  const others = useDatasets(project.uuid)
+    .data?.pages.flatMap((page) => page.items)
+    .filter((other) => other.uuid !== dataset.uuid);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     make.mutate(
       {
         version,
-        body: { base_model: model, max_length: typeof length === "number" ? length : LENGTH },
+        body: {
+          base_model: model,
+          max_length: typeof length === "number" ? length : LENGTH,
+          // Nothing chosen means the data of the last report.
+          against:
+            against.length > 0
+              ? against.map((other) => ({ dataset: other, role: "evaluation" as const, label: "" }))
+              : null,
+        },
       },
       {
         onSuccess: (task) => {
@@ -68,6 +81,16 @@ export function MakeReport({ dataset, version, report, opened, onClose }: Props)
             allowDecimal={false}
             value={length}
             onChange={setLength}
+          />
+          <MultiSelect
+            label={t`Compare with evaluation data`}
+            description={t`Rows that are also in it are found, because they would make results look better than they are.`}
+            placeholder={against.length > 0 ? undefined : t`As in the last report`}
+            searchable
+            clearable
+            value={against}
+            data={(others ?? []).map(({ uuid, name }) => ({ value: uuid, label: name }))}
+            onChange={setAgainst}
           />
           <ErrorNotice error={make.error} />
           <Group justify="flex-end" gap="sm">

@@ -57,7 +57,12 @@ export function ReportChanges({ dataset, version, compared }: Props) {
             primary: true,
             cell: (each) => (chinese ? each.message_zh : each.message) ?? each.code,
           },
-          { id: "change", header: t`Change`, width: 160, cell: (each) => words[each.change] },
+          {
+            id: "change",
+            header: t({ message: "Change", context: "report" }),
+            width: 160,
+            cell: (each) => words[each.change],
+          },
           {
             id: "before",
             header: data.before,

@@ -3,11 +3,11 @@ import { Group, NumberInput, SegmentedControl, Select, TextInput } from "@mantin
 import { useDebouncedCallback } from "@mantine/hooks";
 import { IconSearch } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
+import type { GridColumn } from "@/api/datasets";
 import type { Report } from "@/api/reports";
 import { FilterInput } from "@/design/filter/FilterInput";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import type { DatasetSearch, View } from "../search";
-import type { GridColumn } from "./RowGrid";
 import { useFindingTitle } from "./useFindingTitle";
 
 interface Props {

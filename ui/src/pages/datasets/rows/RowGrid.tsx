@@ -1,18 +1,13 @@
 import { useLingui } from "@lingui/react/macro";
 import { Skeleton } from "@mantine/core";
 import { type CSSProperties, type ReactNode, useEffect, useRef } from "react";
-import type { RowFilter } from "@/api/datasets";
+import type { GridColumn, RowFilter } from "@/api/datasets";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { isTyping } from "@/design/keys";
 import { TableSkeleton } from "@/design/Skeletons";
 import { cellText } from "./cells";
 import classes from "./RowGrid.module.css";
 import { ROW, useRows } from "./useRows";
-
-export interface GridColumn {
-  name: string;
-  type: string;
-}
 
 interface Props {
   dataset: string;
