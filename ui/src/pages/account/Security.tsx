@@ -63,7 +63,7 @@ function SecondFactor() {
         )}
       </Group>
       {data.enabled && data.recovery_codes_left < 3 && (
-        <Alert color="yellow" variant="outline" title={t`Few recovery codes are left`}>
+        <Alert color="gray" variant="outline" title={t`Few recovery codes are left`}>
           {t`Renew them, so that you can still sign in without your telephone.`}
         </Alert>
       )}

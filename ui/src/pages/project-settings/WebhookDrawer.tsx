@@ -86,7 +86,7 @@ function Settings({ webhook, version, writable, onClose, onSecret }: SettingsPro
   return (
     <>
       {webhook.disabled_reason && (
-        <Alert color="yellow" variant="outline" title={t`It was switched off`}>
+        <Alert color="gray" variant="outline" title={t`It was switched off`}>
           {webhook.disabled_reason}
         </Alert>
       )}

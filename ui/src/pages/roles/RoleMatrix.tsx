@@ -40,7 +40,8 @@ export function RoleMatrix({ permissions, roles, shown, onOpen }: Props) {
                   {role.is_system && (
                     <>
                       {" "}
-                      <IconLock size={12} aria-label={t`System role`} />
+                      <IconLock size={12} aria-hidden />
+                      <span className="visually-hidden">{t`System role`}</span>
                     </>
                   )}
                 </UnstyledButton>
@@ -69,11 +70,8 @@ export function RoleMatrix({ permissions, roles, shown, onOpen }: Props) {
                         data-held={held || undefined}
                         data-shown={role.name === shown || undefined}
                       >
-                        {held ? (
-                          <IconCheck size={16} aria-label={t`yes`} />
-                        ) : (
-                          <span className="visually-hidden">{t`no`}</span>
-                        )}
+                        {held && <IconCheck size={16} aria-hidden />}
+                        <span className="visually-hidden">{held ? t`yes` : t`no`}</span>
                       </td>
                     );
                   })}
