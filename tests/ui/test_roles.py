@@ -209,7 +209,7 @@ def test_no_control_is_refused(
 def is_for_others(role: str, address: str) -> bool:
     """Return True for pages of the platform to which nothing leads this role."""
     first = address.strip("/").partition("/")[0]
-    return role != "administrator" and first in {"audit", "roles", "users", "workers"}
+    return role != "administrator" and first in {"audit", "bin", "roles", "users", "workers"}
 
 
 def test_table_of_routes_decides_by_role() -> None:
