@@ -43,7 +43,7 @@ def report_run(client: Client, title: str, rate: float) -> None:
 
 
 def train(client: Client) -> None:
-    """Train a tiny model, evaluate it and deploy it."""
+    """Train a tiny model, evaluate it, deploy it, and search for better settings."""
     with tempfile.TemporaryDirectory() as directory:
         weights = make_tiny_model(Path(directory)) / "weights"
         base = client.models.import_path(weights, name="tiny").wait_ready(300)
@@ -61,3 +61,17 @@ def train(client: Client) -> None:
     tuned = client.models.get(str(training.model))
     tuned.evaluate("questions", max_length=64, answers=2).wait()
     client.deployments.create("shop-answers", tuned).wait_ready()
+    client.schedules.create(
+        "nightly", "30 2 * * *", timezone="Asia/Shanghai", experiment=experiment
+    )
+    client.sweeps.create(
+        "ranks",
+        experiment,
+        {
+            "lora.rank": [2, 4, 8],
+            "learning_rate": {"kind": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        },
+        objective="loss",
+        method="random",
+        max_trials=4,
+    ).wait()
