@@ -1,5 +1,5 @@
 import type { Schema } from "@/api/types";
-import { FROM_TASK } from "./useModelChoices";
+import { FROM_TASK } from "./fromTask";
 
 type Options = Schema<"DeploymentOptions">;
 

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { allModelsOptions } from "@/api/models";
 import { useCanHere, useProject } from "@/api/projects";
 import { recentTasksOptions } from "@/api/tasks";
+import { FROM_TASK } from "./fromTask";
 
 /** Return the models that can be served in the project, newest first. */
 export function useModelChoices(): { value: string; label: string }[] {
@@ -15,9 +16,6 @@ export function useModelChoices(): { value: string; label: string }[] {
       label: version ? `${name}@${version}` : name,
     }));
 }
-
-/** The prefix of a training in the address, where a model's uuid may stand. */
-export const FROM_TASK = "task:";
 
 const UNFINISHED = ["pending", "running", "paused"];
 
