@@ -59,6 +59,7 @@ const DELAYS = [500, 1_000, 2_000, 4_000, 8_000];
 /** How long to wait before trying again when there was no answer at all. */
 const PAUSE = 5_000;
 const SMOOTH = 0.25;
+const OFFSET_CONFLICT = "upload.wrong_offset";
 
 let running: readonly RunningUpload[] = [];
 const senders = new Map<string, Upload>();
@@ -155,7 +156,10 @@ function send(
     onShouldRetry: (error) => {
       const status = error.originalResponse?.getStatus() ?? 0;
       if (status === 401) void renewSession();
-      return status === 0 || status >= 500 || [401, 409, 423, 429, 460].includes(status);
+      // Another 409 says that a name or version is taken: that does not go away by itself.
+      if (status === 409)
+        return error.originalResponse?.getBody().includes(OFFSET_CONFLICT) ?? false;
+      return status === 0 || status >= 500 || [401, 423, 429, 460].includes(status);
     },
     onProgress: (sent) => {
       const time = Date.now();

@@ -81,7 +81,6 @@ export function RowFilterBar({ columns, shown, total, report, search, onSearch }
         thousandSeparator
         placeholder={t`Go to row`}
         aria-label={t`Go to row`}
-        description={undefined}
         key={search.row ?? "none"}
         defaultValue={search.row}
         title={t`Rows are counted from 0 to ${i18n.number(Math.max(0, total - 1))}`}
