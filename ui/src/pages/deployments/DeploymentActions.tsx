@@ -64,26 +64,6 @@ export function DeploymentActions({ deployment }: { deployment: Deployment }) {
           {t`Start`}
         </Button>
       )}
-      {may && (
-        <Button
-          variant="default"
-          leftSection={<IconReplace size={15} />}
-          disabled={deployment.updating !== null}
-          onClick={() => setUpdating(true)}
-        >
-          {t`Update`}
-        </Button>
-      )}
-      {may && mayDo(deployment, "restart") && (
-        <Button
-          variant="default"
-          leftSection={<IconRefresh size={15} />}
-          loading={busy("restart")}
-          onClick={() => run("restart")}
-        >
-          {t`Restart`}
-        </Button>
-      )}
       {may && mayDo(deployment, "stop") && (
         <Button
           variant="default"
@@ -104,6 +84,18 @@ export function DeploymentActions({ deployment }: { deployment: Deployment }) {
             </Tooltip>
           </Menu.Target>
           <Menu.Dropdown>
+            <Menu.Item
+              leftSection={<IconReplace size={16} />}
+              disabled={deployment.updating !== null}
+              onClick={() => setUpdating(true)}
+            >
+              {t`Update`}
+            </Menu.Item>
+            {mayDo(deployment, "restart") && (
+              <Menu.Item leftSection={<IconRefresh size={16} />} onClick={() => run("restart")}>
+                {t`Restart`}
+              </Menu.Item>
+            )}
             <Menu.Item
               color="red"
               leftSection={<IconTrash size={16} />}

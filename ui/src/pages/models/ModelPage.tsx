@@ -92,9 +92,7 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
           {model.card ? (
             <Markdown label={t`Card`}>{withoutFrontMatter(model.card)}</Markdown>
           ) : (
-            <Text c="dimmed">
-              {t`This model has no card. A README.md among the imported files becomes its card.`}
-            </Text>
+            <Text c="dimmed">{t`This model has no card. Imports and trainings write one.`}</Text>
           )}
         </Tabs.Panel>
         <Tabs.Panel value="metrics">
