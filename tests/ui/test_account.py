@@ -82,10 +82,9 @@ class TestInbox:
 
 class TestAccount:
     def test_key_is_shown_once_works_and_is_revoked(
-        self, open_window: Window, platform: Platform, person: tuple[str, Any]
+        self, open_window: Window, platform: Platform, admin_state: Any
     ) -> None:
-        _, state = person
-        with open_window(state=state) as window:
+        with open_window(state=admin_state) as window:
             page = window.page
             page.goto("/account?tab=keys")
             page.get_by_role("button", name="Create API key").first.click()

@@ -1,11 +1,10 @@
-"""Tests of a project's settings and of its queue."""
+"""Tests of a project's settings."""
 
 from typing import Any
 
 import httpx
 import pytest
 
-from aiplatform import Client
 from tests.e2e.conftest import Platform, chats
 from tests.factories import number
 from tests.ui.conftest import Window
@@ -29,7 +28,7 @@ class TestSettings:
             page.goto(f"/p/{project}/settings?tab=usage")
             page.get_by_label("Storage, GB").fill("5")
             page.get_by_role("button", name="Save").click()
-            page.get_by_text("Saved").wait_for()
+            page.get_by_text("Saved", exact=True).wait_for()
         assert api.get(f"projects/{project}/usage").json()["storage"]["limit"] == 5_000_000_000
 
     def test_rules_of_the_gate_are_set(
@@ -43,7 +42,7 @@ class TestSettings:
             page.get_by_label("Finding", exact=True).fill("near_duplicates")
             page.get_by_label("At most, % of rows").fill("2.5")
             page.get_by_role("button", name="Save").click()
-            page.get_by_text("Saved").wait_for()
+            page.get_by_text("Saved", exact=True).wait_for()
         gate = api.get(f"projects/{project}/dataset-gate").json()
         assert gate["min_score"] == 80
         assert gate["limits"] == [{"finding": "near_duplicates", "max_share": 0.025}]
@@ -59,7 +58,7 @@ class TestSettings:
             page.goto(f"/p/{project}/settings?tab=retention")
             page.get_by_label("Logs, days").fill("30")
             page.get_by_role("button", name="Save").click()
-            page.get_by_text("Saved").wait_for()
+            page.get_by_text("Saved", exact=True).wait_for()
         config = api.get(f"projects/{project}").json()["config"]
         assert config["team"] == "shop"
         assert config["retention"]["log_days"] == 30
@@ -110,44 +109,3 @@ class TestSettings:
                 page.get_by_role("button", name="Restore").click()
                 page.get_by_text("The bin is empty").wait_for()
             assert [one.name for one in client.datasets.list()] == ["drafts"]
-
-
-def waiting_tasks(client: Client, api: httpx.Client, project: str) -> list[str]:
-    """Queue three reports that no worker may take, and return their names."""
-    client.project = project
-    dataset = client.datasets.upload("rows", chats(4)).wait_ready()
-    names = ["first", "second", "third"]
-    for name in names:
-        spec = {
-            "type": "data_quality",
-            "dataset": {"dataset": str(dataset.uuid)},
-            "queue": "nobody",
-        }
-        answer = api.post(f"projects/{project}/tasks", json={"name": name, "spec": spec})
-        assert answer.status_code == 202, answer.text
-    return names
-
-
-def test_waiting_tasks_are_put_into_another_order(
-    open_window: Window, admin_state: Any, platform: Platform, api: httpx.Client, project: str
-) -> None:
-    with platform.client() as client:
-        waiting_tasks(client, api, project)
-    with open_window(state=admin_state) as window:
-        page = window.page
-        page.goto(f"/p/{project}/tasks?view=queue")
-        rows = page.get_by_role("list", name="Queue").get_by_role("listitem")
-        links = rows.get_by_role("link")
-        links.nth(2).wait_for()
-        assert links.all_inner_texts() == ["first", "second", "third"]
-        with page.expect_response("**/move"):
-            page.get_by_role("button", name="Move third").press("ArrowUp")
-        assert links.all_inner_texts() == ["first", "third", "second"]
-        with page.expect_response("**/move"):
-            rows.nth(2).drag_to(rows.nth(0), target_position={"x": 200, "y": 2})
-        page.reload()
-        links.nth(2).wait_for()
-        assert links.all_inner_texts() == ["second", "first", "third"]
-        # The reason stands in the row and on the page.
-        links.nth(0).click()
-        page.get_by_text("Why it waits").wait_for()

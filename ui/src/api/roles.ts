@@ -59,9 +59,10 @@ export function useChangeRole(role: string) {
 }
 
 export function useDeleteRole() {
-  const refresh = useRefreshRoles();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: (role: string) => api.DELETE(ROLE, { params: { path: { role } } }),
-    onSuccess: refresh,
+    // Only the list: the role itself can't be read any more.
+    onSuccess: () => queries.invalidateQueries({ queryKey: rolesOptions.queryKey }),
   });
 }

@@ -83,13 +83,15 @@ export function useActivateUser(user: string) {
 }
 
 export function useDeleteUser(user: string) {
-  const refresh = useRefreshUsers();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: (transferTo: string | null) =>
       api.DELETE(USER, {
         params: { path: { user }, query: transferTo ? { transfer_to: transferTo } : {} },
       }),
-    onSuccess: refresh,
+    // Only the lists: the account itself can't be read any more.
+    onSuccess: () =>
+      queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[1] === USERS }),
   });
 }
 
