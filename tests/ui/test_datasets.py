@@ -80,8 +80,8 @@ class TestUpload:
             page.get_by_role("button", name="Upload the dataset").click()
             page.get_by_role("link", name="Open v1").click()
             page.get_by_role("heading", name=name).wait_for()
-            row = grid(page).get_by_role("row").nth(1)
-            assert "Wie?" in row.inner_text()
+            row = grid(page).get_by_role("row").filter(has_text="Wie?")
+            row.wait_for()
             assert "007" in row.inner_text()
 
     def test_cut_connection_does_not_end_an_upload(
