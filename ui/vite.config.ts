@@ -19,6 +19,12 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     manifest: true,
+    rolldownOptions: {
+      output: {
+        // One file of all routes: as files of their own, each would list the names of many others.
+        codeSplitting: { groups: [{ name: "routes", test: /src\/routes\/.*\.tsx$/ }] },
+      },
+    },
     // Inlined files would need `data:` in the content security policy.
     assetsInlineLimit: 0,
   },

@@ -7,7 +7,7 @@ import { useArchiveExperiments, useDeleteExperiment, useStartRun } from "@/api/e
 import { useCanHere, useProjectParam } from "@/api/projects";
 import type { Experiment } from "@/api/types";
 import { Confirm } from "@/design/Confirm";
-import { MenuItemLink } from "@/design/links";
+import { MenuItemLink } from "@/design/menuLinks";
 import { useComplain } from "@/design/useComplain";
 import { CloneExperiment } from "./CloneExperiment";
 import { isGateFailure, OverrideGate } from "./OverrideGate";

@@ -8,7 +8,8 @@ import { useCanHere, useProjectParam } from "@/api/projects";
 import { useCan } from "@/api/session";
 import type { Model } from "@/api/types";
 import { Confirm } from "@/design/Confirm";
-import { ButtonLink, MenuItemLink } from "@/design/links";
+import { ButtonLink } from "@/design/links";
+import { MenuItemLink } from "@/design/menuLinks";
 import { modelLabel } from "./versions";
 
 /** What one can do with a model. */
