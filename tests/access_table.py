@@ -261,6 +261,7 @@ TABLE = [
         named_permission="owner", refused_when_archived=False, allow_keys=False,
     ),
     Access("GET", "projects/{project}/access", "project", Permission.MEMBERS_READ),
+    Access("GET", "projects/{project}/access/me", "project", viewer=True, developer=True),
     # Datasets
     reads("projects/{project}/datasets", Permission.DATASETS_READ),
     writes("POST", "projects/{project}/datasets", Permission.DATASETS_WRITE),

@@ -54,7 +54,8 @@ class TestPalette:
             page.goto(f"/p/{project}")
             page.get_by_role("main").get_by_role("heading").first.wait_for()
             page.keyboard.press("Control+k")
-            page.get_by_role("combobox", name="Find").fill(name)
+            page.get_by_role("combobox", name="Find").and_(page.locator(":focus")).wait_for()
+            page.keyboard.type(name)
             page.get_by_role("option", name=name).wait_for()
             page.keyboard.press("Enter")
             page.wait_for_url(f"**/tasks/{run}")
@@ -66,6 +67,7 @@ class TestPalette:
             page.fill("input[autocomplete=username]", make_user())
             page.fill("input[autocomplete=current-password]", PASSWORD)
             page.press("input[autocomplete=current-password]", "Enter")
+            page.wait_for_url(lambda url: url.endswith("/"))
             page.get_by_role("main").get_by_role("heading").first.wait_for()
             page.keyboard.press("Control+k")
             page.get_by_role("combobox", name="Find").fill("dark")
@@ -166,13 +168,13 @@ class TestRestart:
         with open_window(state=admin_state) as window:
             page = window.page
             page.goto("/projects?create=true")
-            page.get_by_role("textbox", name="Name").fill(name)
+            page.get_by_role("textbox", name="Name", exact=True).fill(name)
             page.evaluate(MARK)
             os.kill(platform.pid("api"), signal.SIGKILL)
             page.get_by_role("textbox", name="Description").fill("typed while nobody answered")
             wait_until_it_answers(platform.url)
             assert page.evaluate("window.kept") == "yes"
-            assert page.get_by_role("textbox", name="Name").input_value() == name
+            assert page.get_by_role("textbox", name="Name", exact=True).input_value() == name
             page.get_by_role("dialog").get_by_role("button", name="Create project").click()
             page.wait_for_url(f"**/p/{name}")
             page.get_by_text("typed while nobody answered").wait_for()
@@ -183,9 +185,9 @@ class TestRestart:
         with open_window(state=admin_state) as window:
             page = window.page
             page.goto("/projects?create=true")
-            page.get_by_role("textbox", name="Name").fill("half a name")
+            page.get_by_role("textbox", name="Name", exact=True).fill("half a name")
             page.reload()
-            field = page.get_by_role("textbox", name="Name")
+            field = page.get_by_role("textbox", name="Name", exact=True)
             field.wait_for()
             assert field.input_value() == "half a name"
 

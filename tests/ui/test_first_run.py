@@ -87,7 +87,7 @@ def test_home_tells_what_ended_since_the_last_visit(
         page.evaluate(f"localStorage.setItem('aiplatform.seen.{me}', Date.now() - 3600 * 1000)")
         page.goto("/")
         page.get_by_role("heading", name="Since your last visit").wait_for()
-        page.get_by_role("link", name="overnight").wait_for()
+        page.get_by_role("link", name="overnight", exact=True).wait_for()
         page.get_by_text("the disk was full").wait_for()
 
 

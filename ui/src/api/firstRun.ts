@@ -260,8 +260,15 @@ export function useDeploySample() {
   });
 }
 
-export const useStopSample = () =>
-  $api.useMutation("post", "/api/v1/deployments/{deployment}/stop");
+export function useStopSample() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (deployment: string) =>
+      api.POST("/api/v1/deployments/{deployment}/stop", { params: { path: { deployment } } }),
+    onSuccess: (_answer, deployment) =>
+      queries.invalidateQueries({ queryKey: deploymentPreviewOptions(deployment).queryKey }),
+  });
+}
 
 export interface Answers {
   question: string;

@@ -10,7 +10,6 @@ import { $api, api } from "./client";
 import { ifMatch } from "./etags";
 import { covers } from "./permissions";
 import { ProblemError } from "./problem";
-import { useMe } from "./session";
 import type { Project, Schema } from "./types";
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
@@ -77,19 +76,19 @@ export function useProjectParam(): string {
   return projectRoute.useParams().project;
 }
 
-const accessOptions = (project: string, user: string) =>
+/** What the user may do in a project. */
+const ownAccessOptions = (project: string) =>
   $api.queryOptions(
     "get",
-    "/api/v1/projects/{project}/access",
-    { params: { path: { project }, query: { user } } },
+    "/api/v1/projects/{project}/access/me",
+    { params: { path: { project } } },
     { staleTime: 30_000 },
   );
 
 /** Return whether the user holds a permission in the project of the page. */
 export function useCanHere(): (permission: string) => boolean {
   const project = useProject();
-  const me = useMe();
-  const access = useSuspenseQuery(accessOptions(project.uuid, me.uuid)).data;
+  const access = useSuspenseQuery(ownAccessOptions(project.uuid)).data;
   const held = access.permissions.map((entry) => entry.permission);
   const writable = project.status === "active";
   return (permission) => covers(held, permission) && (writable || !permission.endsWith(":write"));
@@ -101,9 +100,8 @@ export function useCanHere(): (permission: string) => boolean {
  * Until that is known, and without a project, nothing is held.
  */
 export function useCanIn(project: string | undefined): (permission: string) => boolean {
-  const me = useMe();
   const access = useQuery({
-    ...accessOptions(project ?? "", me.uuid),
+    ...ownAccessOptions(project ?? ""),
     enabled: project !== undefined,
   }).data;
   const held = access?.permissions.map((entry) => entry.permission) ?? [];

@@ -2,7 +2,7 @@ import { useLingui } from "@lingui/react/macro";
 import { ScrollArea, Text, TextInput } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { type KeyboardEvent, useId, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import classes from "./Palette.module.css";
 import { type Entry, useEntries } from "./useEntries";
 
@@ -16,6 +16,9 @@ export function PaletteBody({ project, close }: Props) {
   const { t } = useLingui();
   const navigate = useNavigate();
   const list = useId();
+  // The dialog looks for the field when it opens; the first time, this part is not loaded then.
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
   const [query, setQuery] = useState("");
   const [active, setActive] = useState(0);
   const entries = useEntries(query, project);
@@ -37,6 +40,7 @@ export function PaletteBody({ project, close }: Props) {
   return (
     <div>
       <TextInput
+        ref={field}
         data-autofocus
         variant="unstyled"
         size="md"

@@ -130,7 +130,7 @@ function Chat({ deployment }: { deployment: Deployment }) {
         <Button
           variant="default"
           loading={stop.isPending}
-          onClick={() => stop.mutate({ params: { path: { deployment: deployment.uuid } } })}
+          onClick={() => stop.mutate(deployment.uuid)}
         >
           {t`Stop the deployment`}
         </Button>
