@@ -1,9 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { ifMatch, versioned } from "./etags";
-import { useAccess } from "./projects";
+import { ownAccessOptions } from "./projects";
 import { rolesOptions } from "./roles";
-import { useMe } from "./session";
 import type { Project, Schema } from "./types";
 
 const GATE = "/api/v1/projects/{project}/dataset-gate";
@@ -16,8 +15,7 @@ export type BinItem = Schema<"BinItemOut">;
 
 /** Return whether the user owns the project or has a role there that contains everything. */
 export function useHoldsEverything(project: Project): boolean {
-  const me = useMe();
-  const reasons = useAccess(project.uuid, me.uuid, true).data?.reasons ?? [];
+  const reasons = useQuery(ownAccessOptions(project.uuid)).data?.reasons ?? [];
   const roles = useQuery(rolesOptions).data?.items ?? [];
   const full = new Set(
     roles.filter((role) => role.permissions.includes("*")).map((role) => role.name),

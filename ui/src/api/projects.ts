@@ -77,7 +77,7 @@ export function useProjectParam(): string {
 }
 
 /** What the user may do in a project. */
-const ownAccessOptions = (project: string) =>
+export const ownAccessOptions = (project: string) =>
   $api.queryOptions(
     "get",
     "/api/v1/projects/{project}/access/me",

@@ -4,9 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useCreateKey } from "@/api/account";
 import { covers } from "@/api/permissions";
-import { projectsOptions, useAccess } from "@/api/projects";
+import { ownAccessOptions, projectsOptions } from "@/api/projects";
 import { permissionsOptions } from "@/api/roles";
-import { useCan, useMe } from "@/api/session";
+import { useCan } from "@/api/session";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { PermissionPicker } from "../roles/PermissionPicker";
 
@@ -35,7 +35,6 @@ export function CreateKey({ opened, onClose, onCreated }: Props) {
 
 function KeyForm({ onCreated }: Pick<Props, "onCreated">) {
   const { t } = useLingui();
-  const me = useMe();
   const can = useCan();
   const create = useCreateKey();
   const projects = useQuery(projectsOptions()).data?.items ?? [];
@@ -44,7 +43,10 @@ function KeyForm({ onCreated }: Pick<Props, "onCreated">) {
   const [project, setProject] = useState<string | null>(null);
   const [days, setDays] = useState("90");
   const [scopes, setScopes] = useState<string[]>([]);
-  const access = useAccess(project ?? "", me.uuid, project !== null).data;
+  const access = useQuery({
+    ...ownAccessOptions(project ?? ""),
+    enabled: project !== null,
+  }).data;
   const held = access?.permissions.map((entry) => entry.permission) ?? [];
   // In one project, what the user may do there; else what they may do somewhere.
   const offered = permissions.filter((entry) =>
