@@ -17,7 +17,7 @@ STAMP := $(VENV)/.installed
 PAGE := $(VENV)/.page-built
 PAGE_MODULES := $(VENV)/.page-modules
 PAGE_SOURCES := $(shell test -d ui && find ui -type f -not -path 'ui/node_modules/*' \
-  -not -name '*.gen.*' -not -path 'ui/src/locales/*')
+  -not -name '*.gen.*' -not -path 'ui/src/locales/*') $(wildcard examples/*.jsonl)
 # npm runs in ui/, and calls the Python and the Node of the virtual environment.
 NPM := cd ui && PATH="$(abspath $(BIN)):$$PATH" npm --no-audit --no-fund --no-update-notifier
 
@@ -38,10 +38,11 @@ DEMO_HOME ?=
 # compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up ui test matrix faults check static fast fix bench docs
+.PHONY: help setup demo up ui test matrix faults check static fast fix bench docs \
+  screenshots
 
 help: ## List these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) $(PAGE) ## Install everything into .venv (PYTHON=python3.12 chooses the interpreter)
 
@@ -104,6 +105,10 @@ demo: $(STAMP) $(PAGE) ## The whole story on a fresh platform: data in, tuned mo
 	  $(BIN)/aiplatform down --home "$$home" >/dev/null; \
 	  rm -rf "$$home"; \
 	fi; \
+	if [ ! -d "$$home" ] && [ -z "$$AIPLATFORM_ADMIN_PASSWORD" ]; then \
+	  AIPLATFORM_ADMIN_PASSWORD=`$(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(12))'`; \
+	  export AIPLATFORM_ADMIN_PASSWORD; \
+	fi; \
 	AIPLATFORM_HOME=$$home; AIPLATFORM_CREDENTIALS=$$home/credentials.json; \
 	export AIPLATFORM_HOME AIPLATFORM_CREDENTIALS; \
 	unset AIPLATFORM_TOKEN AIPLATFORM_PROJECT AIPLATFORM_HOST AIPLATFORM_PORT; \
@@ -114,7 +119,13 @@ demo: $(STAMP) $(PAGE) ## The whole story on a fresh platform: data in, tuned mo
 	  'import json, sys; print(json.load(sys.stdin)["platform"]["url"])'` || exit; \
 	export AIPLATFORM_URL; \
 	$(BIN)/python examples/demo.py || exit; \
-	echo "All of it is kept in $$home; look around: aiplatform up --home $$home"
+	trap - EXIT INT TERM HUP; \
+	echo "All of it is kept in $$home, and the platform goes on running."; \
+	echo "Stop it: $(BIN)/aiplatform down --home $$home"; \
+	echo "Open $$AIPLATFORM_URL in a browser. User: admin$${AIPLATFORM_ADMIN_PASSWORD:+, password: $$AIPLATFORM_ADMIN_PASSWORD}"
+
+screenshots: $(STAMP) $(PAGE) ## Show every page in both languages and themes in docs/screenshots (ARGS="--url … --only tasks")
+	$(BIN)/python -m tests.ui.screenshots $(ARGS)
 
 up: $(STAMP) ## Start the platform in the foreground (ARGS="--port 9000 --home directory")
 	$(BIN)/aiplatform up $(ARGS)

@@ -259,6 +259,7 @@ TABLE = [
         named_permission="owner", refused_when_archived=False, allow_keys=False,
     ),
     Access("GET", "projects/{project}/access", "project", Permission.MEMBERS_READ),
+    Access("GET", "projects/{project}/access/me", "project", viewer=True, developer=True),
     # Datasets
     reads("projects/{project}/datasets", Permission.DATASETS_READ),
     writes("POST", "projects/{project}/datasets", Permission.DATASETS_WRITE),
@@ -272,6 +273,11 @@ TABLE = [
     reads("datasets/{dataset}/versions/{version}/content", Permission.DATASETS_READ),
     reads(
         "datasets/{dataset}/versions/{version}/findings/{finding}/rows", Permission.DATASETS_READ
+    ),
+    reads(
+        "datasets/{dataset}/versions/{version}/findings/{finding}/preview",
+        Permission.DATASETS_READ,
+        send={"params": {"action": "drop"}},
     ),
     reads("datasets/{dataset}/versions/{version}/parts", Permission.DATASETS_READ),
     reads("datasets/{dataset}/storage", Permission.DATASETS_READ),

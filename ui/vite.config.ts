@@ -19,11 +19,19 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     manifest: true,
+    rolldownOptions: {
+      output: {
+        // One file of all routes: as files of their own, each would list the names of many others.
+        codeSplitting: { groups: [{ name: "routes", test: /src\/routes\/.*\.tsx$/ }] },
+      },
+    },
     // Inlined files would need `data:` in the content security policy.
     assetsInlineLimit: 0,
   },
   worker: { format: "es" },
   server: {
+    // The first run's sample rows are the ones of the examples.
+    fs: { allow: [".", "../examples"] },
     proxy: {
       "/api": { target: platform, changeOrigin: true, headers: { origin: platform } },
       "/v1": { target: platform, changeOrigin: true, headers: { origin: platform } },

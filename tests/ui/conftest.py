@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import pytest
@@ -48,7 +48,14 @@ def admin_state(platform: Platform) -> dict[str, Any]:
     return signed_in_state(platform, "admin", PASSWORD)
 
 
-def signed_in_state(platform: Platform, username: str, password: str) -> dict[str, Any]:
+class HasUrl(Protocol):
+    """A platform, wherever it runs."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def signed_in_state(platform: HasUrl, username: str, password: str) -> dict[str, Any]:
     """Sign in without a page, and return the cookies for ``browser.new_context``."""
     answer = httpx.post(
         f"{platform.url}/api/v1/browser-session",

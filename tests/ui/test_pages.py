@@ -1,5 +1,6 @@
 """Tests of every page: no errors, no requests to elsewhere, accessible in both themes."""
 
+import json
 from typing import Any
 
 import httpx
@@ -9,7 +10,66 @@ from tests.factories import number
 from tests.ui.conftest import Window
 
 ENTRY_PAGES = ["/sign-in", "/forgot-password"]
-PAGES = ["/", "/projects", "/p/{project}", "/p/{project}/tasks"]
+PAGES = [
+    "/",
+    "/first-run",
+    "/projects",
+    "/inbox",
+    "/inbox?tab=preferences",
+    "/account",
+    "/account?tab=security",
+    "/account?tab=sessions",
+    "/account?tab=keys",
+    "/account?tab=secrets",
+    "/workers",
+    "/users",
+    "/users?tab=invitations",
+    "/users/admin",
+    "/roles",
+    "/roles?role=developer",
+    "/about",
+    "/audit",
+    "/bin",
+    "/p/{project}",
+    "/p/{project}/experiments",
+    "/p/{project}/experiments?view=runs",
+    "/p/{project}/experiments?view=sweeps",
+    "/p/{project}/experiments/compare",
+    "/p/{project}/experiments/new",
+    "/p/{project}/experiments/new?step=model",
+    "/p/{project}/experiments/new?step=method",
+    "/p/{project}/experiments/new?step=resources",
+    "/p/{project}/sweeps/new",
+    "/p/{project}/evaluations",
+    "/p/{project}/schedules",
+    "/p/{project}/datasets",
+    "/p/{project}/datasets/new",
+    "/p/{project}/datasets/new?source=url",
+    "/p/{project}/datasets/new?source=s3",
+    "/p/{project}/datasets/new?source=hub",
+    "/p/{project}/datasets/hostile",
+    "/p/{project}/datasets/hostile?row=1",
+    "/p/{project}/datasets/hostile?view=read",
+    "/p/{project}/datasets/hostile?tab=versions",
+    "/p/{project}/datasets/hostile?tab=versions&before=v1&after=v2",
+    "/p/{project}/datasets/hostile?tab=report",
+    "/p/{project}/datasets/hostile?tab=columns",
+    "/p/{project}/datasets/hostile?tab=storage",
+    "/p/{project}/tasks",
+    "/p/{project}/tasks?view=queue",
+    "/p/{project}/models",
+    "/p/{project}/models/compare",
+    "/p/{project}/models/import",
+    "/p/{project}/deployments",
+    "/p/{project}/deployments/new",
+    "/p/{project}/playground",
+    "/p/{project}/settings?tab=usage",
+    "/p/{project}/settings?tab=gate",
+    "/p/{project}/settings?tab=webhooks",
+    "/p/{project}/settings?tab=secrets",
+    "/p/{project}/settings?tab=retention",
+    "/p/{project}/settings?tab=bin",
+]
 """Addresses of pages for people who are signed in. A new page is added here."""
 
 HOSTILE = [
@@ -36,6 +96,15 @@ def project(api: httpx.Client) -> str:
     for text in HOSTILE:
         run = api.post(f"projects/{uuid}/runs", json={"name": text[:200]})
         assert run.status_code < 500, run.text
+    rows = "\n".join(
+        json.dumps({"prompt": text, "completion": text[::-1], HOSTILE[0]: text}) for text in HOSTILE
+    )
+    name = {"name": "hostile", "filename": "hostile.jsonl", "message": HOSTILE[1]}
+    made = api.post(f"projects/{uuid}/datasets", params=name, content=rows)
+    assert made.status_code == 201, made.text
+    dataset = made.json()["uuid"]
+    change = {"delete": [0], "message": HOSTILE[0]}
+    assert api.post(f"datasets/{dataset}/patch", json=change).status_code == 201
     return uuid
 
 

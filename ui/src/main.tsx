@@ -30,6 +30,9 @@ window.addEventListener("vite:preloadError", (event) => {
 });
 
 function signIn(): void {
+  // Who has no session is led to the form by the routes. Loading them again then would never end:
+  // each load asks for the session, and is refused.
+  if (!queryClient.getQueryData(sessionOptions.queryKey)) return;
   queryClient.removeQueries({ queryKey: sessionOptions.queryKey });
   void router.invalidate();
 }

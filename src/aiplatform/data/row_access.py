@@ -88,28 +88,44 @@ def rows_at(
     Raises:
         IndexError: there is no such row.
     """
-    wanted = sorted(set(positions))
     found: dict[int, dict[str, Any]] = {}
+    for here, part in batches_at(source, positions, footer=footer):
+        found.update(zip(here, rows_of(part), strict=True))
+    return [found[position] for position in positions]
+
+
+def batches_at(
+    source: Source, positions: Sequence[int], *, footer: pq.FileMetaData | None = None
+) -> Generator[tuple[list[int], pa.RecordBatch], None, None]:
+    """Yield the rows at ``positions`` in ascending order, as batches with their positions.
+
+    Args:
+        source: The canonical Parquet file.
+        positions: Positions of rows, counted from 0.
+        footer: As in :func:`rows_from`.
+
+    Raises:
+        IndexError: there is no such row.
+    """
+    wanted = sorted(set(positions))
     with pq.ParquetFile(source, metadata=footer) as file:
         metadata = file.schema_arrow.metadata
-        first = 0
+        first = begin = 0
         for group in range(file.metadata.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            begin, end = np.searchsorted(wanted, [first, first + count])
-            here = wanted[begin:end]
-            if here:
-                table = file.read_row_group(group, use_threads=False)
-                part = table.take(pa.array([position - first for position in here], pa.int64()))
-                rows: list[dict[str, Any]] = []
-                for batch in part.replace_schema_metadata(metadata).to_batches():
-                    rows += rows_of(batch)
-                found.update(zip(here, rows, strict=True))
-            first += count
-            if len(found) == len(wanted):
+            if begin == len(wanted):
                 break
-    if len(found) < len(wanted):
-        raise IndexError(f"there are {first} rows")
-    return [found[position] for position in positions]
+            count = file.metadata.row_group(group).num_rows
+            end = int(np.searchsorted(wanted, first + count))
+            if begin < end:
+                table = file.read_row_group(group, use_threads=False)
+                places = pa.array([place - first for place in wanted[begin:end]], pa.int64())
+                part = table.take(places).replace_schema_metadata(metadata)
+                for batch in part.to_batches():
+                    yield wanted[begin : begin + batch.num_rows], batch
+                    begin += batch.num_rows
+            first += count
+        if begin < len(wanted):
+            raise IndexError(f"there are {first} rows")
 
 
 def search(

@@ -104,3 +104,37 @@ def test_sample_of_a_finding_depends_on_the_seed(browse: Callable[..., Any]) -> 
     assert len(set(map(tuple, drawn))) > 1
     assert browse("empty", sample=200).json()["places"] == [9, 109, 209, 309]
     assert browse("refusals", sample=2).json()["places"] == []
+
+
+class TestPreview:
+    @pytest.fixture
+    def show(self, upload: Callable[..., Any], mine: Api) -> Callable[..., Any]:
+        """Return a function that requests the preview of a fix."""
+        rows = [{"text": f"write to ann{n}@nordwind.de"} for n in range(3)]
+        rows += [{"text": "the same"}, {"text": "the same"}]
+        uuid = upload(jsonl(rows)).json()["uuid"]
+
+        def show(finding: str, **params: Any) -> Any:
+            path = f"datasets/{uuid}/versions/v1/findings/{finding}/preview"
+            return mine.get(path, params=params)
+
+        return show
+
+    def test_masking_shows_texts_before_and_after(self, show: Callable[..., Any]) -> None:
+        found = show("personal_email", action="mask", limit=2).json()
+        assert found["count"] == 3
+        assert [item["row"] for item in found["items"]] == [0, 1]
+        for item in found["items"]:
+            assert "@nordwind.de" in item["before"]["text"]
+            assert "@nordwind.de" not in item["after"]["text"]
+
+    def test_rows_that_go_have_no_after(self, show: Callable[..., Any]) -> None:
+        found = show("duplicates", action="deduplicate").json()
+        assert found == {
+            "count": 1,
+            "items": [{"row": 4, "before": {"text": "the same"}, "after": None}],
+        }
+
+    def test_fix_that_the_finding_does_not_have_is_refused(self, show: Callable[..., Any]) -> None:
+        assert show("duplicates", action="mask").status_code == 422
+        assert show("over_length", action="trim").status_code == 422

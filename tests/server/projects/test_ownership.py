@@ -274,6 +274,19 @@ class TestExplain:
         keys = self.explain(api(owner), project, owner).json()["keys"]
         assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
 
+    def test_own_access_is_explained_to_every_member(self, session: Session, api: Act) -> None:
+        """The web interface needs it, in order to offer nothing that would be refused."""
+        project = make_project(session)
+        viewer = make_member(session, project, "viewer")
+        found = api(viewer).get(f"projects/{project.uuid}/access/me")
+        assert found.status_code == 200
+        assert found.json()["user"]["username"] == viewer.username
+        held = {entry["permission"] for entry in found.json()["permissions"]}
+        assert "datasets:read" in held
+        assert "members:read" not in held
+        outsider = api(make_user(session)).get(f"projects/{project.uuid}/access/me")
+        assert outsider.status_code == 404
+
     def test_explanation_needs_permission_and_hides_accounts(
         self, session: Session, api: Act
     ) -> None:

@@ -324,6 +324,25 @@ class TestRequestsOfOtherPages:
                 == 200
             )
 
+    def test_cookie_authenticates_chats_of_the_page_only(self, signed_in: Browser) -> None:
+        def ask(**headers: str) -> tuple[int, str]:
+            answer = signed_in.request(
+                "POST",
+                "/v1/chat/completions",
+                json={"model": "missing", "messages": [{"role": "user", "content": "Hello"}]},
+                headers=headers,
+            )
+            return answer.status_code, answer.json()["error"]["code"]
+
+        assert signed_in.request("GET", "/v1/models").json()["object"] == "list"
+        assert ask() == (404, "model_not_found")
+        assert ask(**{"X-AIPlatform-UI": ""}) == (403, "request.not_from_page")
+        assert ask(**{"Sec-Fetch-Site": "same-site"}) == (403, "request.cross_origin")
+
+    def test_chat_models_embedded_by_another_port_have_no_cookie(self, signed_in: Browser) -> None:
+        headers = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}
+        assert signed_in.request("GET", "/v1/models", headers=headers).status_code == 401
+
     def test_token_in_the_header_wins_over_the_cookie(
         self, signed_in: Browser, client: CheckedClient, session: Session
     ) -> None:

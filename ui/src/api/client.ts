@@ -46,7 +46,9 @@ const explain: Middleware = {
     return request;
   },
   async onResponse({ response }) {
-    reportConnection(![502, 503, 504].includes(response.status));
+    // Under `/v1`, 503 and 504 tell of a model server; the platform itself has answered.
+    const relayed = new URL(response.url).pathname.startsWith("/v1/");
+    reportConnection(relayed || ![502, 503, 504].includes(response.status));
     if (!response.ok) throw await readProblem(response);
   },
   onError({ error }) {

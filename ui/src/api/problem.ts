@@ -48,12 +48,13 @@ export async function readProblem(response: Response): Promise<ProblemError> {
   const retryAfter = Number.isFinite(after) && after > 0 ? after : null;
   const body: unknown = await response.json().catch(() => null);
   if (isProblem(body)) return new ProblemError(body, retryAfter);
+  const told = openaiError(body);
   const problem: ProblemDocument = {
     type: "about:blank",
     title: response.statusText || `HTTP ${response.status}`,
     status: response.status,
-    code: "http_error",
-    detail: `HTTP ${response.status}`,
+    code: String(told?.code ?? "http_error"),
+    detail: told?.message ?? `HTTP ${response.status}`,
     instance: new URL(response.url).pathname,
   };
   return new ProblemError(problem, retryAfter);
@@ -61,4 +62,11 @@ export async function readProblem(response: Response): Promise<ProblemError> {
 
 function isProblem(value: unknown): value is ProblemDocument {
   return typeof value === "object" && value !== null && "code" in value && "detail" in value;
+}
+
+/** Return the error of an answer in OpenAI's format, as the routes under `/v1` give it. */
+function openaiError(value: unknown): components["schemas"]["ErrorBody"] | null {
+  if (typeof value !== "object" || value === null || !("error" in value)) return null;
+  const { error } = value as components["schemas"]["ErrorDocument"];
+  return typeof error?.message === "string" ? error : null;
 }

@@ -1,9 +1,15 @@
-import { queryOptions, useMutation, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import {
+  queryOptions,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  useSuspenseQuery,
+} from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { $api, api } from "./client";
+import { ifMatch } from "./etags";
 import { covers } from "./permissions";
 import { ProblemError } from "./problem";
-import { useMe } from "./session";
 import type { Project, Schema } from "./types";
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
@@ -70,22 +76,36 @@ export function useProjectParam(): string {
   return projectRoute.useParams().project;
 }
 
-const accessOptions = (project: string, user: string) =>
+/** What the user may do in a project. */
+export const ownAccessOptions = (project: string) =>
   $api.queryOptions(
     "get",
-    "/api/v1/projects/{project}/access",
-    { params: { path: { project }, query: { user } } },
+    "/api/v1/projects/{project}/access/me",
+    { params: { path: { project } } },
     { staleTime: 30_000 },
   );
 
 /** Return whether the user holds a permission in the project of the page. */
 export function useCanHere(): (permission: string) => boolean {
   const project = useProject();
-  const me = useMe();
-  const access = useSuspenseQuery(accessOptions(project.uuid, me.uuid)).data;
+  const access = useSuspenseQuery(ownAccessOptions(project.uuid)).data;
   const held = access.permissions.map((entry) => entry.permission);
   const writable = project.status === "active";
   return (permission) => covers(held, permission) && (writable || !permission.endsWith(":write"));
+}
+
+/**
+ * Return whether the user holds a permission in a project, for what stands around pages.
+ *
+ * Until that is known, and without a project, nothing is held.
+ */
+export function useCanIn(project: string | undefined): (permission: string) => boolean {
+  const access = useQuery({
+    ...ownAccessOptions(project ?? ""),
+    enabled: project !== undefined,
+  }).data;
+  const held = access?.permissions.map((entry) => entry.permission) ?? [];
+  return (permission) => covers(held, permission);
 }
 
 export const useAccess = (project: string, user: string, enabled: boolean) =>
@@ -135,7 +155,10 @@ export function useChangeProject(project: string) {
   const refresh = useRefreshProjects();
   return useMutation({
     mutationFn: (body: Schema<"ProjectPatch">) =>
-      api.PATCH("/api/v1/projects/{project}", { params: { path: { project } }, body }),
+      api.PATCH("/api/v1/projects/{project}", {
+        params: { path: { project }, header: ifMatch() },
+        body,
+      }),
     onSuccess: refresh,
   });
 }

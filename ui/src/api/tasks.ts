@@ -1,5 +1,6 @@
 import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
+import { ifMatch } from "./etags";
 import type { Schema, TaskDetail, TaskStatus, TaskType } from "./types";
 
 export interface TaskFilter {
@@ -109,7 +110,7 @@ export function useSetPriority() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: ({ task, priority }: { task: string; priority: number }) =>
-      api.PATCH(TASK, { params: { path: { task } }, body: { priority } }),
+      api.PATCH(TASK, { params: { path: { task }, header: ifMatch() }, body: { priority } }),
     // The figure changes at once, and back if the API refuses.
     onMutate: ({ task, priority }) => {
       const key = taskOptions(task).queryKey;

@@ -34,7 +34,9 @@ export function Confirm(props: Props) {
     <Modal opened={opened} onClose={onClose} title={title}>
       <form onSubmit={submit}>
         <Stack gap="md">
-          <Text size="sm">{children}</Text>
+          <Text size="sm" component="div">
+            {children}
+          </Text>
           {phrase && (
             <TextInput
               data-autofocus

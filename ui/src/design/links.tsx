@@ -1,4 +1,4 @@
-import { ActionIcon, Anchor, Button, Menu, NavLink, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Anchor, Button, UnstyledButton } from "@mantine/core";
 import { createLink } from "@tanstack/react-router";
 import { forwardRef } from "react";
 
@@ -19,18 +19,6 @@ export const ButtonLink = createLink(
 export const ActionIconLink = createLink(
   forwardRef<HTMLAnchorElement, React.ComponentProps<typeof ActionIcon<"a">>>((props, ref) => (
     <ActionIcon component="a" ref={ref} {...props} />
-  )),
-);
-
-export const NavItemLink = createLink(
-  forwardRef<HTMLAnchorElement, React.ComponentProps<typeof NavLink<"a">>>((props, ref) => (
-    <NavLink component="a" ref={ref} {...props} />
-  )),
-);
-
-export const MenuItemLink = createLink(
-  forwardRef<HTMLAnchorElement, React.ComponentProps<typeof Menu.Item<"a">>>((props, ref) => (
-    <Menu.Item component="a" ref={ref} {...props} />
   )),
 );
 

@@ -106,6 +106,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--mantine-color-indigo-light-color": "#3a43ad",
     "--mantine-color-red-light-color": "#a81e25",
     "--mantine-color-red-text": "#b8232a",
+    "--mantine-color-red-outline": "#b8232a",
     "--mantine-color-red-filled": "#c0272d",
   },
   dark: {

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import ftfy
 import numpy as np
@@ -16,7 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import iter_batches, json_columns, row_count, shape_of
+from aiplatform.data.canonical import (
+    iter_batches,
+    json_columns,
+    row_count,
+    rows_of,
+    shape_of,
+)
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Check, Context
@@ -35,6 +42,7 @@ from aiplatform.data.quality.roles import turn_letters
 from aiplatform.data.quality.texts import is_conversation
 from aiplatform.data.quality.trimming import Trimmer
 from aiplatform.data.quality.whitespace import tidy_white_space
+from aiplatform.data.row_access import batches_at
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import RowFix
 from aiplatform.protocol.specs import FixAction
@@ -102,6 +110,26 @@ def fixed_batches(
         gone = int((~kept).sum())
         yield fixed.filter(pa.array(kept)), int((touched & kept).sum()), gone
         progress(0.5 + first / context.rows / 2)
+
+
+def fixed_rows(
+    base: Path, fix: RowFix, positions: Sequence[int]
+) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
+    """Yield the rows at ``positions`` with their positions, before and after the text fixes.
+
+    Rows that a fix would drop are not recognised; the positions of a finding tell them.
+
+    Args:
+        base: The canonical Parquet file.
+        fix: The fixes to apply; none that needs a tokenizer.
+        positions: Positions of rows, counted from 0.
+    """
+    context = Context(shape_of(base), pq.read_schema(base), row_count(base))
+    text_fixes = text_fixes_of(fix)
+    trim = fix.fixes.get("unanswered") == "trim"
+    for places, batch in batches_at(base, positions):
+        fixed, _ = fix_texts(batch, context, text_fixes, trim=trim)
+        yield from zip(places, rows_of(batch), rows_of(fixed), strict=True)
 
 
 def with_action(fix: RowFix, action: FixAction) -> set[str]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.shapes.identity import UserRef
@@ -57,6 +57,17 @@ class DatasetOut(Shape):
     )
 
 
+COLUMNS: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "type": {"type": "string"}},
+        "required": ["name", "type"],
+    },
+}
+"""JSON schema of the columns of a version."""
+
+
 class DatasetVersionOut(Shape):
     """An immutable version.
 
@@ -74,7 +85,7 @@ class DatasetVersionOut(Shape):
     shape: str | None
     format: str | None
     filename: str | None
-    columns: list[Any]
+    columns: Annotated[list[Any], WithJsonSchema(COLUMNS)]
     read_as: dict[str, Any] | None = Field(
         None,
         description="how the file was read: encoding, compression, dialect, columns that were "
@@ -103,7 +114,7 @@ class DatasetVersionOut(Shape):
                     "shape": "chat",
                     "format": "jsonl",
                     "filename": "chats.jsonl",
-                    "columns": ["messages"],
+                    "columns": [{"name": "messages", "type": "messages"}],
                     "read_as": {"encoding": "UTF-8"},
                     "author": {
                         "uuid": "c0a8012e-1111-4222-8333-944455566677",

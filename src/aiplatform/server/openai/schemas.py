@@ -62,6 +62,53 @@ class ChatCompletion(BaseModel):
     usage: dict[str, Any] | None = None
 
 
+CHAT_COMPLETION_CHUNK: dict[str, Any] = {
+    "title": "ChatCompletionChunk",
+    "description": (
+        "An event of a streamed answer, as JSON in the field `data`. The last event is `[DONE]`. "
+        "An answer that can't continue ends with `error` instead."
+    ),
+    "type": "object",
+    "properties": {
+        "choices": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer"},
+                    "delta": {
+                        "type": "object",
+                        "properties": {
+                            "role": {"type": "string"},
+                            "content": {"type": ["string", "null"]},
+                            "reasoning_content": {"type": ["string", "null"]},
+                        },
+                    },
+                    "finish_reason": {
+                        "type": ["string", "null"],
+                        "description": "`length`: the answer reached `max_tokens`",
+                    },
+                },
+            },
+        },
+        "usage": {
+            "type": ["object", "null"],
+            "description": "only if `stream_options` has `include_usage`",
+            "properties": {
+                "prompt_tokens": {"type": "integer"},
+                "completion_tokens": {"type": "integer"},
+                "total_tokens": {"type": "integer"},
+            },
+        },
+        "error": {"$ref": "#/components/schemas/ErrorBody"},
+    },
+}
+"""The schema of the events of a streamed answer, as far as the web interface reads them.
+
+It is written out: only models of JSON answers become components of the OpenAPI document.
+"""
+
+
 class ServedModelOut(BaseModel):
     """A deployment that is ready. ``owned_by`` is its project."""
 

@@ -1,64 +1,66 @@
 import { useLingui } from "@lingui/react/macro";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { projectOptions, projectParam, projectsOptions } from "@/api/projects";
-import { useCan } from "@/api/session";
-import { recentTasksOptions } from "@/api/tasks";
-import { openShortcutHelp } from "../ShortcutHelp";
-import { useExisting } from "../shell/routesPresent";
-import { usePlatformSections, useProjectSections } from "../shell/sections";
+import { projectOptions, projectParam, projectsOptions, useCanIn } from "@/api/projects";
+import { usePathExists } from "../shell/routesPresent";
+import { useSectionsHere, useSectionsOfPlatform } from "../shell/useSections";
 import { matches } from "./match";
+import { useActions } from "./useActions";
+import { useFound } from "./useFound";
 
 export interface Entry {
   key: string;
   label: string;
   kind: string;
-  to?: string;
+  /** The address that the entry leads to. */
+  href?: string;
   run?: () => void;
 }
 
-const LIMIT = 30;
+const LIMIT = 40;
 
-/** Return what the palette offers for a search, the best first. */
+/** Return what the palette offers for a search: pages, then things, then actions. */
 export function useEntries(query: string, project: string | undefined): Entry[] {
   const { t } = useLingui();
-  const can = useCan();
-  const existing = useExisting();
   const [search] = useDebouncedValue(query.trim(), 120);
   const projects = useQuery(projectsOptions(search)).data?.items ?? [];
   const current = useQuery({ ...projectOptions(project ?? ""), enabled: project !== undefined });
-  const uuid = current.data?.[0]?.uuid;
-  const tasks = useQuery({
-    ...recentTasksOptions(uuid ?? "", {}, 50),
-    enabled: uuid !== undefined,
-  });
+  const here = project === undefined ? undefined : current.data?.[0];
+  const canHere = useCanIn(here?.uuid);
   const base = project ? `/p/${encodeURIComponent(project)}` : "";
-  const inProject = existing(useProjectSections(), "/p/$project/");
-  const onPlatform = existing(usePlatformSections(), "");
+  const inProject = useSectionsHere(project);
+  const onPlatform = useSectionsOfPlatform();
+  const found = useFound(search, here?.uuid, base, canHere);
+  const actions = useActions(base, here, canHere);
+
+  const exists = usePathExists();
+  const own = [
+    { path: "/inbox", label: t`Inbox` },
+    { path: "/account", label: t`Account` },
+    { path: "/about", label: t`About and health` },
+  ].filter(({ path }) => exists(path));
 
   const entries: Entry[] = [
-    ...(project ? inProject : []).map(({ path, label }) => ({
+    ...inProject.map(({ path, label }) => ({
       key: `page:${path}`,
       label,
       kind: t`Page`,
-      to: `${base}/${path}`,
+      href: `${base}/${path}`,
     })),
-    ...onPlatform
-      .filter(({ permission }) => !permission || can(permission))
-      .map(({ path, label }) => ({ key: path, label, kind: t`Page`, to: path })),
+    ...[...onPlatform, ...own].map(({ path, label }) => ({
+      key: path,
+      label,
+      kind: t`Page`,
+      href: path,
+    })),
     ...projects.map((item) => ({
       key: item.uuid,
       label: item.name,
       kind: t`Project`,
-      to: `/p/${encodeURIComponent(projectParam(item))}`,
+      href: `/p/${encodeURIComponent(projectParam(item))}`,
     })),
-    ...(tasks.data?.items ?? []).map((task) => ({
-      key: task.uuid,
-      label: task.name,
-      kind: t`Task`,
-      to: `${base}/tasks/${task.uuid}`,
-    })),
-    { key: "shortcuts", label: t`Keyboard shortcuts`, kind: t`Action`, run: openShortcutHelp },
+    ...found,
+    ...actions,
   ];
   return entries.filter(({ label }) => matches(label, query)).slice(0, LIMIT);
 }

@@ -1,6 +1,6 @@
 import { useLingui } from "@lingui/react/macro";
 import { ActionIcon, Menu, Text, Tooltip } from "@mantine/core";
-import { IconKeyboard, IconLock, IconLogout, IconUserCircle } from "@tabler/icons-react";
+import { IconInfoCircle, IconKeyboard, IconLogout, IconUserCircle } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useMe, useSignOut } from "@/api/session";
 import { openShortcutHelp } from "../ShortcutHelp";
@@ -30,10 +30,16 @@ export function AccountMenu() {
           {me.email}
         </Menu.Label>
         <Menu.Item
-          leftSection={<IconLock size={16} />}
-          onClick={() => void navigate({ to: "/password" })}
+          leftSection={<IconUserCircle size={16} />}
+          onClick={() => void navigate({ to: "/account" })}
         >
-          {t`Change password`}
+          {t`Account`}
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<IconInfoCircle size={16} />}
+          onClick={() => void navigate({ to: "/about" })}
+        >
+          {t`About and health`}
         </Menu.Item>
         <Menu.Item leftSection={<IconKeyboard size={16} />} onClick={openShortcutHelp}>
           {t`Keyboard shortcuts`}

@@ -14,6 +14,7 @@ import { IconBell } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { notificationsOptions, unreadOptions, useMarkAllRead } from "@/api/notifications";
+import { ButtonLink } from "@/design/links";
 import { TimeAgo } from "@/design/values";
 
 /** The newest notifications behind a bell. */
@@ -77,6 +78,9 @@ export function Bell() {
               {t`Nothing yet. You will hear here of tasks that end, invitations, and changes to your account.`}
             </Text>
           )}
+          <ButtonLink to="/inbox" variant="default" fullWidth onClick={() => setOpened(false)}>
+            {t`Open the inbox`}
+          </ButtonLink>
         </Stack>
       </Popover.Dropdown>
     </Popover>

@@ -2,28 +2,26 @@ import { useLingui } from "@lingui/react/macro";
 import { Menu, UnstyledButton } from "@mantine/core";
 import { IconDots } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { useCan } from "@/api/session";
 import { PlainLink } from "@/design/links";
-import { useExisting } from "./routesPresent";
 import classes from "./Shell.module.css";
-import { usePlatformSections, useProjectSections } from "./sections";
+import { useSectionsHere, useSectionsOfPlatform } from "./useSections";
 
 const DIRECT = 4;
 
 /** On narrow screens, four pages and a menu with all others. */
 export function BottomBar({ project }: { project: string | undefined }) {
   const { t } = useLingui();
-  const can = useCan();
   const navigate = useNavigate();
-  const existing = useExisting();
-  const inProject = existing(useProjectSections(), "/p/$project/").map((section) => ({
+  const inProject = useSectionsHere(project).map((section) => ({
     ...section,
     to: `/p/${encodeURIComponent(project ?? "")}/${section.path}`,
     exact: section.path === "",
   }));
-  const onPlatform = existing(usePlatformSections(), "")
-    .filter(({ permission }) => !permission || can(permission))
-    .map((section) => ({ ...section, to: section.path, exact: section.path === "/" }));
+  const onPlatform = useSectionsOfPlatform().map((section) => ({
+    ...section,
+    to: section.path,
+    exact: section.path === "/",
+  }));
   const all = project ? [...inProject, ...onPlatform] : onPlatform;
   const rest = all.slice(DIRECT);
   return (

@@ -1,15 +1,14 @@
 import { useLingui } from "@lingui/react/macro";
 import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconLayoutSidebarLeftCollapse, IconLayoutSidebarLeftExpand } from "@tabler/icons-react";
-import { useCan } from "@/api/session";
 import { PlainLink } from "@/design/links";
 import { PreferenceMenus } from "../PreferenceMenus";
 import { AccountMenu } from "./AccountMenu";
 import { Bell } from "./Bell";
 import { ProjectSwitcher } from "./ProjectSwitcher";
-import { useExisting } from "./routesPresent";
 import classes from "./Shell.module.css";
-import { type Section, usePlatformSections, useProjectSections } from "./sections";
+import type { Section } from "./sections";
+import { useSectionsHere, useSectionsOfPlatform } from "./useSections";
 
 interface Props {
   project: string | undefined;
@@ -20,12 +19,8 @@ interface Props {
 /** The rail on the left: the project's pages, the platform's pages, and the account. */
 export function Rail({ project, collapsed, onToggle }: Props) {
   const { t } = useLingui();
-  const can = useCan();
-  const existing = useExisting();
-  const projectSections = existing(useProjectSections(), "/p/$project/");
-  const platformSections = existing(usePlatformSections(), "").filter(
-    ({ permission }) => !permission || can(permission),
-  );
+  const projectSections = useSectionsHere(project);
+  const platformSections = useSectionsOfPlatform();
   return (
     <nav className={classes.rail} aria-label={t`Main`}>
       <ProjectSwitcher project={project} collapsed={collapsed} />

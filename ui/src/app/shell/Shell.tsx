@@ -1,7 +1,7 @@
 import { useLingui } from "@lingui/react/macro";
 import { useMediaQuery } from "@mantine/hooks";
 import { Outlet, useParams } from "@tanstack/react-router";
-import { Suspense, useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { PageSkeleton } from "@/design/Skeletons";
 import { Palette } from "../palette/Palette";
 import { ShortcutHelp } from "../ShortcutHelp";
@@ -12,6 +12,10 @@ import { Header } from "./Header";
 import { Rail } from "./Rail";
 import classes from "./Shell.module.css";
 import { useUnread } from "./useUnread";
+
+const PreviewHost = lazy(() =>
+  import("@/design/preview/PreviewHost").then((module) => ({ default: module.PreviewHost })),
+);
 
 const NARROW = "aiplatform.rail";
 
@@ -47,6 +51,9 @@ export function Shell() {
       {narrow && <BottomBar project={project} />}
       <Palette project={project} />
       <ShortcutHelp />
+      <Suspense fallback={null}>
+        <PreviewHost />
+      </Suspense>
     </div>
   );
 }

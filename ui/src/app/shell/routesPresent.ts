@@ -8,3 +8,14 @@ export function useExisting(): (sections: Section[], prefix: string) => Section[
   return (sections, prefix) =>
     sections.filter(({ path }) => paths.has(`${prefix}${path}`.replace(/\/$/, "")));
 }
+
+/** Return a function that tells whether a page exists; `$` stands for any last parameter. */
+export function usePathExists(): (path: string) => boolean {
+  const router = useRouter();
+  const paths = new Set(
+    Object.keys(router.routesByPath).map((path) =>
+      path.replace(/\/$/, "").replace(/\/\$[^/]+$/, "/$"),
+    ),
+  );
+  return (path) => paths.has(path) || paths.has(path.replace(/\/$/, ""));
+}

@@ -35,7 +35,7 @@ export function useProjectSections(): Section[] {
     { path: "", label: t`Overview`, icon: IconLayoutDashboard },
     { path: "datasets", label: t`Datasets`, icon: IconDatabase, permission: "datasets:read" },
     { path: "experiments", label: t`Experiments`, icon: IconFlask, permission: "training:read" },
-    { path: "evaluations", label: t`Evaluations`, icon: IconScale, permission: "models:read" },
+    { path: "evaluations", label: t`Evaluations`, icon: IconScale, permission: "tasks:read" },
     { path: "models", label: t`Models`, icon: IconBox, permission: "models:read" },
     { path: "deployments", label: t`Deployments`, icon: IconRocket, permission: "inference:read" },
     { path: "playground", label: t`Playground`, icon: IconMessage, permission: "inference:read" },

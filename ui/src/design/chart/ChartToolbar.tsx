@@ -7,10 +7,12 @@ interface Props {
   onSettings: (settings: ChartSettings) => void;
   x: XKind;
   onX: (x: XKind) => void;
+  /** Offer the number of tokens as horizontal axis; the page must know it for each point. */
+  withTokens?: boolean;
 }
 
 /** One toolbar for all charts of a page. */
-export function ChartToolbar({ settings, onSettings, x, onX }: Props) {
+export function ChartToolbar({ settings, onSettings, x, onX, withTokens }: Props) {
   const { t } = useLingui();
   const change = (part: Partial<ChartSettings>) => onSettings({ ...settings, ...part });
   return (
@@ -24,6 +26,7 @@ export function ChartToolbar({ settings, onSettings, x, onX }: Props) {
           { value: "step", label: t`Step` },
           { value: "relative", label: t`Duration` },
           { value: "time", label: t`Time` },
+          ...(withTokens ? [{ value: "tokens", label: t`Tokens` }] : []),
         ]}
       />
       <Group gap="sm">

@@ -20,7 +20,7 @@ export function downloadCsv(x: XKind, series: readonly Series[], title: string):
   save(new Blob([toCsv(x, series)], { type: "text/csv" }), `${title}.csv`);
 }
 
-function save(blob: Blob, name: string): void {
+export function save(blob: Blob, name: string): void {
   const url = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = url;

@@ -1,7 +1,7 @@
 import type uPlot from "uplot";
 import { formatDuration, formatMetric } from "../format";
 
-export type XKind = "step" | "time" | "relative";
+export type XKind = "step" | "time" | "relative" | "tokens";
 
 export interface ChartSettings {
   /** 0 to 0.99 */

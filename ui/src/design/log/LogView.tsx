@@ -1,10 +1,12 @@
 import { useLingui } from "@lingui/react/macro";
 import { ActionIcon, Button, Checkbox, Group, Select, TextInput, Tooltip } from "@mantine/core";
+import { useClipboard } from "@mantine/hooks";
 import {
   IconArrowDown,
   IconChevronDown,
   IconChevronUp,
   IconDownload,
+  IconLink,
   IconSearch,
 } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -27,6 +29,10 @@ interface Props {
   /** More lines are still coming. */
   live: boolean;
   download?: string;
+  /** The id of the line that the address leads to: it is marked, and shown first. */
+  line?: string;
+  /** Put a line into the address. Without it, lines have no links. */
+  onLine?: (line: string) => void;
   /** What stands above the first line: a button that loads earlier ones. */
   earlier?: ReactNode;
   height?: number | string;
@@ -35,10 +41,11 @@ interface Props {
 const LINE = 20;
 
 /** A log from its end: it follows until one scrolls up, and is searched as one types. */
-export function LogView({ lines, start, live, download, earlier, height = 480 }: Props) {
+export function LogView(props: Props) {
+  const { lines, start, live, download, earlier, line: linked, onLine, height = 480 } = props;
   const { t } = useLingui();
   const box = useRef<HTMLDivElement>(null);
-  const [follow, setFollow] = useState(true);
+  const [follow, setFollow] = useState(linked === undefined);
   const [seen, setSeen] = useState(0);
   const [wrap, setWrap] = useState(false);
   const [level, setLevel] = useState<Level | "all">("all");
@@ -60,6 +67,17 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
     if (shown.length > 0) virtualizer.scrollToIndex(shown.length - 1, { align: "end" });
   }, [follow, shown.length, virtualizer]);
 
+  // Once for each link: later the reader scrolls.
+  const reached = useRef<string | null>(null);
+  useEffect(() => {
+    if (linked === undefined || reached.current === linked) return;
+    const place = shown.findIndex((line) => line.id === linked);
+    if (place < 0) return;
+    reached.current = linked;
+    setFollow(false);
+    virtualizer.scrollToIndex(place, { align: "center" });
+  }, [linked, shown, virtualizer]);
+
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
@@ -75,6 +93,14 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
   };
   const step = (by: number) => hits.length > 0 && jump((hit + by + hits.length) % hits.length);
   const fresh = shown.length - seen;
+  const { copy, copied } = useClipboard({ timeout: 1500 });
+  const link = (id: string) => {
+    reached.current = id;
+    onLine?.(id);
+    copy(addressOf(id));
+  };
+  const found = hits[hit];
+  const chosen = (found === undefined ? undefined : shown[found]?.id) ?? linked;
 
   return (
     <section className={classes.log} aria-label={t`Log`}>
@@ -123,6 +149,13 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
           checked={wrap}
           onChange={(event) => setWrap(event.currentTarget.checked)}
         />
+        {onLine && chosen && (
+          <Tooltip label={copied ? t`Copied` : t`Copy a link to the line`}>
+            <ActionIcon onClick={() => link(chosen)} aria-label={t`Copy a link to the line`}>
+              <IconLink size={16} />
+            </ActionIcon>
+          </Tooltip>
+        )}
         {download && (
           <Tooltip label={t`Download the whole log`}>
             <ActionIcon
@@ -159,12 +192,13 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
                 data-level={line.level ?? undefined}
                 data-stream={line.stream}
                 data-wrap={wrap || undefined}
-                data-hit={hits[hit] === item.index || undefined}
+                data-hit={hits[hit] === item.index || line.id === linked || undefined}
                 style={{ transform: `translateY(${item.start}px)` }}
               >
-                <span className={classes.time}>
-                  {start === null ? "" : formatClock(line.time - start)}
-                </span>
+                <LineTime
+                  time={start === null ? "·" : formatClock(line.time - start)}
+                  onClick={onLine && (() => link(line.id))}
+                />
                 <span className={classes.text}>{marked(cleanText(line.text), query)}</span>
               </div>
             );
@@ -193,6 +227,31 @@ export function LogView({ lines, start, live, download, earlier, height = 480 }:
       )}
     </section>
   );
+}
+
+/** The time of a line. A click copies a link to the line; by keyboard, the bar has a button. */
+function LineTime({ time, onClick }: { time: string; onClick: (() => void) | undefined }) {
+  const { t } = useLingui();
+  if (!onClick) return <span className={classes.time}>{time}</span>;
+  return (
+    <button
+      type="button"
+      className={classes.time}
+      tabIndex={-1}
+      title={t`Copy a link to the line`}
+      onClick={onClick}
+    >
+      {time}
+    </button>
+  );
+}
+
+/** Return the address of the page with a line in it. */
+function addressOf(line: string): string {
+  const address = new URL(window.location.href);
+  address.searchParams.set("tab", "log");
+  address.searchParams.set("line", line);
+  return address.href;
 }
 
 /** Return the text with the places marked that match the search. */

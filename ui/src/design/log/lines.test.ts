@@ -14,8 +14,8 @@ const chunk = {
 test("splitChunk names each line by chunk and place", () => {
   const lines = splitChunk(chunk);
   expect(lines.map((line) => [line.id, line.text])).toEqual([
-    ["7.0", "first"],
-    ["7.1", "second <b>"],
+    ["7-0", "first"],
+    ["7-1", "second <b>"],
   ]);
 });
 

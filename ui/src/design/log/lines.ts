@@ -4,7 +4,7 @@ export type Level = LogLevel;
 export const LEVELS: readonly Level[] = ["debug", "info", "warning", "error", "critical"];
 
 export interface LogLine {
-  /** The chunk's number and the line's place in it: a lasting name of the line. */
+  /** The chunk's number and the line's place in it: a lasting name of the line, for its link. */
   id: string;
   time: number;
   stream: string;
@@ -17,7 +17,7 @@ export function splitChunk(chunk: LogChunk): LogLine[] {
   const time = Date.parse(chunk.time) / 1000;
   const text = chunk.text.endsWith("\n") ? chunk.text.slice(0, -1) : chunk.text;
   return text.split("\n").map((line, index) => ({
-    id: `${chunk.seq}.${index}`,
+    id: `${chunk.seq}-${index}`,
     time,
     stream: chunk.stream,
     level: chunk.level,

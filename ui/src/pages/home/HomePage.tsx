@@ -1,118 +1,165 @@
-import { Plural, useLingui } from "@lingui/react/macro";
-import { Stack, Text, Title } from "@mantine/core";
+import { Plural, Trans, useLingui } from "@lingui/react/macro";
+import { Stack, Title } from "@mantine/core";
 import { IconFolders } from "@tabler/icons-react";
-import { useQueries, useQuery } from "@tanstack/react-query";
-import { notificationsOptions } from "@/api/notifications";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type HomeTask, useHomeTasks } from "@/api/home";
 import { projectParam, projectsOptions } from "@/api/projects";
 import { useCan, useMe } from "@/api/session";
-import { recentTasksOptions, workersOptions } from "@/api/tasks";
+import { refreshTasks, workersOptions } from "@/api/tasks";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import { AnchorLink, ButtonLink } from "@/design/links";
+import { ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
+import { ProjectLink } from "@/design/refs";
 import { TableSkeleton } from "@/design/Skeletons";
-import { TimeAgo } from "@/design/values";
+import { useLive } from "@/live/live";
+import { keptFirstRun } from "@/pages/first-run/search";
+import { Invitations } from "@/pages/inbox/Invitations";
 import { TaskRows } from "@/pages/tasks/TaskRows";
+import { EndedTasks } from "./EndedTasks";
+import { FirstRunCard } from "./FirstRunCard";
 import classes from "./HomePage.module.css";
+import { useLastVisit } from "./lastVisit";
+import { News } from "./News";
+import { RecentModels } from "./RecentModels";
 import { WorkersGlance } from "./WorkersGlance";
 
-/** How many projects the home page looks into. */
-const PROJECTS = 6;
+/** A newcomer has seen fewer tasks than the first run makes. */
+const NEWCOMER = 8;
+const RECENT = 6;
 
-/** What runs, and what happened since: the page that one opens in the morning. */
+/** What runs, and what happened since the last visit: the page that one opens in the morning. */
 export function HomePage() {
   const { t } = useLingui();
   const me = useMe();
   const can = useCan();
+  const queries = useQueryClient();
+  const since = useLastVisit(me.uuid);
   const projects = useQuery(projectsOptions());
-  const news = useQuery(notificationsOptions(8));
-  const seesWorkers = can("settings:read");
-  const workers = useQuery({ ...workersOptions, enabled: seesWorkers });
-  const shown = (projects.data?.items ?? [])
-    .filter(({ status }) => status === "active")
-    .slice(0, PROJECTS);
-  const running = useQueries({
-    queries: shown.map((project) => ({
-      ...recentTasksOptions(project.uuid, { status: "running" as const }, 10),
-      retry: false,
-      refetchInterval: 15_000,
-    })),
-  });
-  const total = running.reduce((sum, query) => sum + (query.data?.items.length ?? 0), 0);
+  const workers = useQuery({ ...workersOptions, enabled: can("settings:read") });
+  const all = projects.data?.items ?? [];
+  const { tasks, pending } = useHomeTasks(all);
+  // A task of one's own that ends is told as a notification.
+  useLive(
+    ["notifications"],
+    (event) => event.event === "notification" && void refreshTasks(queries),
+    () => void refreshTasks(queries),
+  );
+
+  const active = tasks.filter(({ task }) => task.completed_at === null);
+  const ended = tasks.filter(({ task }) => task.completed_at !== null);
+  const fresh = ended.filter(
+    ({ task }) => since !== null && Date.parse(task.completed_at ?? "") > since,
+  );
+  const loaded = projects.data !== undefined && !pending;
+  const begun = keptFirstRun(me.uuid);
+  const newcomer = loaded && (tasks.length < NEWCOMER || (begun && !begun.deployment));
   return (
     <>
       <PageHeader
         title={t`Hello, ${me.username}`}
-        lead={
-          projects.data && (
-            <Plural
-              value={total}
-              _0="Nothing is running at the moment."
-              one="# task is running."
-              other="# tasks are running."
-            />
-          )
-        }
+        lead={loaded && <Lead active={active} fresh={fresh} />}
       />
       <ErrorNotice error={projects.error} onRetry={() => void projects.refetch()} />
-      {projects.isPending && <TableSkeleton rows={5} />}
-      {projects.data?.items.length === 0 && (
-        <EmptyState
-          icon={<IconFolders size={32} stroke={1.5} />}
-          title={t`Begin with a project`}
-          action={<ButtonLink to="/projects">{t`Create a project`}</ButtonLink>}
-        >
-          {t`A project keeps the datasets, trainings and models of one purpose together. Create one, upload a dataset, and fine-tune your first model on it.`}
-        </EmptyState>
-      )}
+      <Invitations />
+      {newcomer && can("projects:write") && <FirstRunCard user={me.uuid} />}
       <div className={classes.columns}>
-        <Stack gap="lg">
-          {shown.map((project, index) => {
-            const tasks = running[index]?.data?.items ?? [];
-            return (
-              <section key={project.uuid}>
-                <Title order={2} mb="xs">
-                  <AnchorLink
-                    to="/p/$project"
-                    params={{ project: projectParam(project) }}
-                    c="inherit"
-                  >
-                    {project.name}
-                  </AnchorLink>
-                </Title>
-                {tasks.length > 0 ? (
-                  <TaskRows tasks={tasks} project={projectParam(project)} />
-                ) : (
-                  <Text size="sm" c="dimmed">
-                    {project.description || t`Nothing is running here.`}
-                  </Text>
-                )}
-              </section>
-            );
-          })}
+        <Stack gap="xl">
+          {!loaded && !projects.error && <TableSkeleton rows={5} />}
+          {projects.data && all.length === 0 && <NoProject mayCreate={can("projects:write")} />}
+          {active.length > 0 && <Running active={active} />}
+          {fresh.length > 0 && (
+            <section>
+              <Title order={2} mb="xs">{t`Since your last visit`}</Title>
+              <EndedTasks ended={fresh} />
+            </section>
+          )}
+          {loaded && fresh.length === 0 && ended.length > 0 && (
+            <section>
+              <Title order={2} mb="xs">{t`Recently ended`}</Title>
+              <EndedTasks ended={ended.slice(0, RECENT)} />
+            </section>
+          )}
         </Stack>
-        <Stack gap="lg">
-          {workers.data && <WorkersGlance workers={workers.data.items} />}
-          <section>
-            <Title order={2} mb="sm">{t`What happened`}</Title>
-            {news.data?.items.map((item) => (
-              <div key={item.uuid} className={classes.news}>
-                <Text size="sm" fw={item.is_read ? 400 : 600}>
-                  {item.title}
-                </Text>
-                <span className="secondary">
-                  <TimeAgo time={item.created_at} />
-                </span>
-              </div>
-            ))}
-            {news.data?.items.length === 0 && (
-              <Text size="sm" c="dimmed">
-                {t`Tasks that end, invitations and changes to your account appear here.`}
-              </Text>
-            )}
-          </section>
+        <Stack gap="xl">
+          {workers.data && (
+            <WorkersGlance
+              workers={workers.data.items}
+              waiting={active.filter(({ task }) => task.status === "pending").length}
+            />
+          )}
+          <RecentModels projects={all} />
+          <News />
         </Stack>
       </div>
     </>
+  );
+}
+
+/** What runs and waits, and what has ended since the last visit, in one sentence or two. */
+function Lead({ active, fresh }: { active: readonly HomeTask[]; fresh: readonly HomeTask[] }) {
+  const running = active.filter(({ task }) => task.status === "running").length;
+  const waiting = active.filter(({ task }) => task.status === "pending").length;
+  const failed = fresh.filter(({ task }) => task.status === "failed").length;
+  return (
+    <>
+      <Trans>
+        <Plural
+          value={running}
+          _0="Nothing is running"
+          one="# task is running"
+          other="# tasks are running"
+        />
+        <Plural value={waiting} _0=", none waits" one=", # waits" other=", # wait" />.
+      </Trans>{" "}
+      {fresh.length > 0 && (
+        <Trans>
+          Since your last visit{" "}
+          <Plural value={fresh.length} one="# task has ended" other="# tasks have ended" />
+          <Plural
+            value={failed}
+            _0=", none of them failed"
+            one=", # of them failed"
+            other=", # of them failed"
+          />
+          .
+        </Trans>
+      )}
+    </>
+  );
+}
+
+/** What runs and waits now, project by project. */
+function Running({ active }: { active: readonly HomeTask[] }) {
+  const projects = [...new Map(active.map(({ project }) => [project.uuid, project])).values()];
+  return projects.map((project) => (
+    <section key={project.uuid}>
+      <Title order={2} mb="xs">
+        <ProjectLink uuid={project.uuid} name={project.name} />
+      </Title>
+      <TaskRows
+        tasks={active.filter((one) => one.project.uuid === project.uuid).map(({ task }) => task)}
+        project={projectParam(project)}
+      />
+    </section>
+  ));
+}
+
+function NoProject({ mayCreate }: { mayCreate: boolean }) {
+  const { t } = useLingui();
+  return (
+    <EmptyState
+      icon={<IconFolders size={32} stroke={1.5} />}
+      title={mayCreate ? t`Begin with a project` : t`No project yet`}
+      action={
+        mayCreate && (
+          <ButtonLink to="/projects" search={{ create: true }}>{t`Create a project`}</ButtonLink>
+        )
+      }
+    >
+      {mayCreate
+        ? t`A project keeps the datasets, trainings and models of one purpose together. Create one, upload a dataset, and fine-tune your first model on it.`
+        : t`A project keeps the datasets, trainings and models of one purpose together. Somebody who manages one can invite you; the invitation appears here.`}
+    </EmptyState>
   );
 }

@@ -1,10 +1,16 @@
-import { useLingui } from "@lingui/react/macro";
+import { Plural, useLingui } from "@lingui/react/macro";
 import { Progress, Text, Title } from "@mantine/core";
 import type { Worker } from "@/api/types";
 import { formatNumber } from "@/design/format";
 
-/** How much of the machines is in use, at a glance. */
-export function WorkersGlance({ workers }: { workers: readonly Worker[] }) {
+interface Props {
+  workers: readonly Worker[];
+  /** How many tasks wait. */
+  waiting: number;
+}
+
+/** How much of the machines is in use, and how many tasks wait for them, at a glance. */
+export function WorkersGlance({ workers, waiting }: Props) {
   const { t, i18n } = useLingui();
   const alive = workers.filter((worker) => worker.alive);
   const gpus = alive.flatMap((worker) => worker.devices);
@@ -19,6 +25,14 @@ export function WorkersGlance({ workers }: { workers: readonly Worker[] }) {
   return (
     <section>
       <Title order={2} mb="sm">{t`Machines`}</Title>
+      <Text size="sm" mb="xs">
+        <Plural
+          value={waiting}
+          _0="The queue is empty."
+          one="# task waits in the queue."
+          other="# tasks wait in the queue."
+        />
+      </Text>
       {alive.length === 0 && (
         <Text size="sm">{t`No worker is running: nothing that is submitted will start.`}</Text>
       )}

@@ -21,7 +21,13 @@ export function GeneralSettings({ project }: { project: Project }) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     change.mutate(
-      { name: name.trim(), description: description.trim() || null },
+      {
+        // Only what was changed here: somebody else may change the other meanwhile.
+        ...(name.trim() !== project.name && { name: name.trim() }),
+        ...(description !== (project.description ?? "") && {
+          description: description.trim() || null,
+        }),
+      },
       {
         onSuccess: () => {
           notifications.show({ message: t`Saved` });

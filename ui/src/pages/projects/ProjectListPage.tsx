@@ -1,14 +1,14 @@
 import { Plural, useLingui } from "@lingui/react/macro";
 import { Badge, Button, Group, SegmentedControl, TextInput } from "@mantine/core";
-import { IconFolderPlus, IconFolders, IconSearch } from "@tabler/icons-react";
+import { IconFolderPlus, IconFolders, IconSearch, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
 import { projectParam, projectsOptions } from "@/api/projects";
+import { useCan } from "@/api/session";
 import type { Project } from "@/api/types";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import { AnchorLink } from "@/design/links";
+import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
@@ -27,7 +27,7 @@ interface Props {
 export function ProjectListPage({ search, onSearch }: Props) {
   const { t } = useLingui();
   const navigate = useNavigate();
-  const [creating, setCreating] = useState(false);
+  const mayCreate = useCan()("projects:write");
   const { data, error, refetch } = useQuery(projectsOptions(search.q, search.status));
   const columns: Column<Project>[] = [
     {
@@ -71,8 +71,11 @@ export function ProjectListPage({ search, onSearch }: Props) {
       cell: (project) => <TimeAgo time={project.created_at} />,
     },
   ];
-  const create = (
-    <Button leftSection={<IconFolderPlus size={16} />} onClick={() => setCreating(true)}>
+  const create = mayCreate && (
+    <Button
+      leftSection={<IconFolderPlus size={16} />}
+      onClick={() => onSearch({ ...search, create: true })}
+    >
       {t`Create project`}
     </Button>
   );
@@ -88,7 +91,14 @@ export function ProjectListPage({ search, onSearch }: Props) {
             </span>
           )
         }
-        actions={create}
+        actions={
+          <>
+            <ButtonLink to="/bin" variant="default" leftSection={<IconTrash size={16} />}>
+              {t`Deleted projects`}
+            </ButtonLink>
+            {create}
+          </>
+        }
       />
       <Group mb="md" gap="sm">
         <TextInput
@@ -136,7 +146,10 @@ export function ProjectListPage({ search, onSearch }: Props) {
           }
         />
       )}
-      <CreateProject opened={creating} onClose={() => setCreating(false)} />
+      <CreateProject
+        opened={mayCreate && search.create === true}
+        onClose={() => onSearch({ ...search, create: undefined })}
+      />
     </>
   );
 }

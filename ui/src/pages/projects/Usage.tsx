@@ -2,11 +2,13 @@ import { useLingui } from "@lingui/react/macro";
 import { Progress, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { usageOptions } from "@/api/projects";
+import { useCan } from "@/api/session";
 import type { Project } from "@/api/types";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { FormSection } from "@/design/FormSection";
 import { formatNumber, formatSize } from "@/design/format";
 import { PageSkeleton } from "@/design/Skeletons";
+import { QuotaForm } from "../project-settings/QuotaForm";
 
 interface Bar {
   label: string;
@@ -18,6 +20,7 @@ interface Bar {
 /** What a project uses of its quotas. */
 export function Usage({ project }: { project: Project }) {
   const { t, i18n } = useLingui();
+  const can = useCan();
   const { data, error, refetch } = useQuery(usageOptions(project.uuid));
   if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
   if (!data) return <PageSkeleton />;
@@ -64,6 +67,7 @@ export function Usage({ project }: { project: Project }) {
           </Text>
         ))}
       </FormSection>
+      {can("settings:write") && <QuotaForm project={project} usage={data} />}
     </>
   );
 }

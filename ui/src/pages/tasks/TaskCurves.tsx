@@ -1,30 +1,30 @@
 import { useLingui } from "@lingui/react/macro";
 import { SimpleGrid, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { taskMetricsOptions } from "@/api/tasks";
 import type { TaskDetail } from "@/api/types";
 import { Chart } from "@/design/chart/Chart";
 import { ChartToolbar } from "@/design/chart/ChartToolbar";
-import { DEFAULT_SETTINGS, type XKind } from "@/design/chart/options";
+import type { ChartSearch } from "@/design/chart/search";
+import { useChartSearch } from "@/design/chart/useChartSearch";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { PageSkeleton } from "@/design/Skeletons";
 import { panels } from "./metrics";
 
+interface Props {
+  task: TaskDetail;
+  search: ChartSearch;
+  onSearch: (search: ChartSearch) => void;
+}
+
 /** The curves of a task; they grow while it runs. */
-export function TaskCurves({ task }: { task: TaskDetail }) {
+export function TaskCurves({ task, search, onSearch }: Props) {
   const { t } = useLingui();
   const { data, error, refetch } = useQuery(taskMetricsOptions(task.uuid));
-  const [settings, setSettings] = useState(DEFAULT_SETTINGS);
-  const [x, setX] = useState<XKind>("step");
-  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const { settings, setSettings, x, setX, hidden, toggle } = useChartSearch(search, onSearch);
   const start = Date.parse(task.started_at ?? task.created_at) / 1000;
   const charts = useMemo(() => (data ? panels(data, x, start) : []), [data, x, start]);
-  const toggle = (key: string) => {
-    const next = new Set(hidden);
-    if (!next.delete(key)) next.add(key);
-    setHidden(next);
-  };
   if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
   if (!data) return <PageSkeleton />;
   if (charts.length === 0)

@@ -1,5 +1,5 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Group, Select, Switch, TextInput } from "@mantine/core";
+import { Button, Group, SegmentedControl, Select, Switch, TextInput } from "@mantine/core";
 import { IconListDetails, IconSearch } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useCanHere, useProject, useProjectParam } from "@/api/projects";
@@ -14,6 +14,7 @@ import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
 import { useTaskColumns } from "./columns";
 import { useTypeLabel } from "./labels";
+import { QueueView } from "./QueueView";
 import { STATUSES, type TaskListSearch, TYPES } from "./search";
 import { useTaskList } from "./useTaskList";
 
@@ -22,20 +23,11 @@ interface Props {
   onSearch: (search: TaskListSearch) => void;
 }
 
-/** The project's tasks, newest first, with what waits and why. */
+/** The project's tasks: a list, newest first, or the queue in its order. */
 export function TaskListPage({ search, onSearch }: Props) {
   const { t } = useLingui();
   const project = useProject();
   const param = useProjectParam();
-  const can = useCanHere();
-  const navigate = useNavigate();
-  const statusLabel = useStatusLabel();
-  const typeLabel = useTypeLabel();
-  const columns = useTaskColumns();
-  const { columns: shown, ...filter } = search;
-  const list = useTaskList(project.uuid, filter);
-  const rows = list.data?.pages.flatMap((page) => page.items);
-  const filtered = Boolean(filter.status || filter.type || filter.name || filter.dead);
   return (
     <>
       <PageHeader
@@ -47,6 +39,38 @@ export function TaskListPage({ search, onSearch }: Props) {
         ]}
         lead={t`Everything that runs on workers: trainings, evaluations, reports, imports and deployments.`}
       />
+      <SegmentedControl
+        size="xs"
+        mb="md"
+        aria-label={t`View`}
+        value={search.view ?? "list"}
+        onChange={(view) => onSearch(view === "queue" ? { view } : {})}
+        data={[
+          { value: "list", label: t`All tasks` },
+          { value: "queue", label: t`Queue` },
+        ]}
+      />
+      {search.view === "queue" ? <QueueView /> : <TaskTable search={search} onSearch={onSearch} />}
+    </>
+  );
+}
+
+/** All tasks, newest first, with what waits and why. */
+function TaskTable({ search, onSearch }: Props) {
+  const { t } = useLingui();
+  const project = useProject();
+  const param = useProjectParam();
+  const can = useCanHere();
+  const navigate = useNavigate();
+  const statusLabel = useStatusLabel();
+  const typeLabel = useTypeLabel();
+  const columns = useTaskColumns();
+  const { columns: shown, view: _view, ...filter } = search;
+  const list = useTaskList(project.uuid, filter);
+  const rows = list.data?.pages.flatMap((page) => page.items);
+  const filtered = Boolean(filter.status || filter.type || filter.name || filter.dead);
+  return (
+    <>
       <Group mb="md" gap="sm">
         <TextInput
           data-filter

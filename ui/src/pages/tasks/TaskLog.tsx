@@ -8,15 +8,22 @@ import { splitChunk } from "@/design/log/lines";
 import { TableSkeleton } from "@/design/Skeletons";
 import { useLive } from "@/live/live";
 
+interface Props {
+  task: TaskDetail;
+  /** The line that the address leads to. */
+  line: string | undefined;
+  onLine: (line: string) => void;
+}
+
 /** The log of a task: what is stored, then what is printed. */
-export function TaskLog({ task }: { task: TaskDetail }) {
+export function TaskLog({ task, line, onLine }: Props) {
   const { data, error, refetch } = useQuery(logOptions(task.uuid));
   if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
   if (!data) return <TableSkeleton rows={14} />;
-  return <StoredLog task={task} chunks={data} />;
+  return <StoredLog task={task} line={line} onLine={onLine} chunks={data} />;
 }
 
-function StoredLog({ task, chunks }: { task: TaskDetail; chunks: LogChunk[] }) {
+function StoredLog({ task, line, onLine, chunks }: Props & { chunks: LogChunk[] }) {
   const queries = useQueryClient();
   const key = logOptions(task.uuid).queryKey;
   const live = task.completed_at === null;
@@ -40,6 +47,8 @@ function StoredLog({ task, chunks }: { task: TaskDetail; chunks: LogChunk[] }) {
       lines={lines}
       start={task.started_at ? Date.parse(task.started_at) / 1000 : null}
       live={live}
+      line={line}
+      onLine={onLine}
       download={`/api/v1/tasks/${task.uuid}/logs/download`}
       height="max(320px, calc(100dvh - 400px))"
     />

@@ -20,6 +20,7 @@ import { TaskLog } from "./TaskLog";
 import { TaskResources } from "./TaskResources";
 import { TaskProgress } from "./TaskRows";
 import { TaskTimeline } from "./TaskTimeline";
+import { TaskWaiting } from "./TaskWaiting";
 import { useLiveTask } from "./useLiveTask";
 
 interface Props {
@@ -56,6 +57,7 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
         lead={<TaskLead task={task} />}
         actions={<TaskActions task={task} />}
       />
+      <TaskWaiting task={task} />
       {task.error_message && (
         <Alert color="red" variant="outline" mb="md" title={t`Why it ended`}>
           {task.error_message}
@@ -77,7 +79,9 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
       />
       <Tabs
         value={tab}
-        onChange={(value) => onSearch({ tab: (value ?? undefined) as TaskTab | undefined })}
+        onChange={(value) =>
+          onSearch({ ...search, line: undefined, tab: (value ?? undefined) as TaskTab | undefined })
+        }
         keepMounted={false}
       >
         <Tabs.List mb="md">
@@ -89,10 +93,18 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
           <Tabs.Tab value="files">{t`Files`}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="curves">
-          <TaskCurves task={task} />
+          <TaskCurves
+            task={task}
+            search={search}
+            onSearch={(charts) => onSearch({ ...search, ...charts })}
+          />
         </Tabs.Panel>
         <Tabs.Panel value="log">
-          <TaskLog task={task} />
+          <TaskLog
+            task={task}
+            line={search.line}
+            onLine={(line) => onSearch({ ...search, tab, line })}
+          />
         </Tabs.Panel>
         <Tabs.Panel value="resources">
           <TaskResources task={task} />

@@ -3,6 +3,7 @@ import { Progress } from "@mantine/core";
 import type { Task } from "@/api/types";
 import { formatDuration, formatPercent } from "@/design/format";
 import { AnchorLink } from "@/design/links";
+import { Preview } from "@/design/preview/Preview";
 import { Status } from "@/design/Status";
 import { TimeAgo } from "@/design/values";
 import { readProgress } from "./progress";
@@ -20,15 +21,17 @@ export function TaskRows({ tasks, project }: Props) {
     <ul className={classes.rows}>
       {tasks.map((task) => (
         <li key={task.uuid} className={classes.row}>
-          <AnchorLink
-            to="/p/$project/tasks/$task"
-            params={{ project, task: task.uuid }}
-            className="truncate"
-            c="inherit"
-            fw={500}
-          >
-            {task.name}
-          </AnchorLink>
+          <Preview kind="task" uuid={task.uuid}>
+            <AnchorLink
+              to="/p/$project/tasks/$task"
+              params={{ project, task: task.uuid }}
+              className="truncate"
+              c="inherit"
+              fw={500}
+            >
+              {task.name}
+            </AnchorLink>
+          </Preview>
           <Status status={task.status} />
           <TaskProgress task={task} />
           <span className={classes.time}>

@@ -8,14 +8,14 @@ import type { Column } from "@/design/table/types";
 import { Elapsed, Id, Num, TimeAgo } from "@/design/values";
 import { useTypeLabel } from "./labels";
 import { TaskProgress } from "./TaskRows";
+import { useReason } from "./useReason";
 
 /** Return the columns of the list of tasks. */
 export function useTaskColumns(): Column<Task>[] {
-  const { t, i18n } = useLingui();
+  const { t } = useLingui();
   const project = useProjectParam();
   const typeLabel = useTypeLabel();
-  const reason = (task: Task) =>
-    i18n.locale.startsWith("zh") ? task.waiting?.reason_zh : task.waiting?.reason;
+  const reason = useReason();
   return [
     {
       id: "name",

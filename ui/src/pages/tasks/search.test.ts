@@ -6,6 +6,8 @@ test("filters that are not understood are left out", () => {
   const search = readTaskList({ status: "sleeping", type: "training", columns: ["name", 3] });
   expect(search).toEqual({ type: "training", columns: ["name"] });
   expect(readTask({ tab: "<b>" }).tab).toBeUndefined();
+  expect(readTask({ line: "12-0" }).line).toBe("12-0");
+  expect(readTask({ line: 12 }).line).toBeUndefined();
 });
 
 test("readProgress takes numbers only", () => {

@@ -1,4 +1,5 @@
 import type { TaskStatus, TaskType } from "@/api/types";
+import { type ChartSearch, readChartSearch } from "@/design/chart/search";
 
 export const STATUSES: readonly TaskStatus[] = [
   "pending",
@@ -23,6 +24,8 @@ export const TYPES: readonly TaskType[] = [
 ];
 
 export interface TaskListSearch {
+  /** The waiting tasks in their order, instead of the list. */
+  view?: "queue";
   status?: TaskStatus;
   type?: TaskType;
   name?: string;
@@ -36,6 +39,7 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
     ? search.columns.filter((name): name is string => typeof name === "string")
     : undefined;
   return {
+    view: search.view === "queue" ? search.view : undefined,
     status: STATUSES.find((status) => status === search.status),
     type: TYPES.find((type) => type === search.type),
     name: typeof search.name === "string" && search.name ? search.name : undefined,
@@ -47,10 +51,17 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
 export const TABS = ["curves", "log", "resources", "timeline", "config", "files"] as const;
 export type TaskTab = (typeof TABS)[number];
 
-export interface TaskSearch {
+export interface TaskSearch extends ChartSearch {
   tab?: TaskTab;
+  /** The line of the log that the address leads to. */
+  line?: string;
 }
 
 export function readTask(search: Record<string, unknown>): TaskSearch {
-  return { tab: TABS.find((tab) => tab === search.tab) };
+  return {
+    ...readChartSearch(search),
+    tab: TABS.find((tab) => tab === search.tab),
+    line:
+      typeof search.line === "string" && /^\d+-\d+$/.test(search.line) ? search.line : undefined,
+  };
 }

@@ -25,7 +25,7 @@ from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.models import DatasetVersion, QualityReportHistory
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import QualityRequest, ReportChanges
+from aiplatform.server.datasets.schemas import QualityReport, QualityRequest, ReportChanges
 from aiplatform.server.datasets.service import gates
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
@@ -61,7 +61,11 @@ PAGE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{version}/report", summary="Read the quality report", responses=BEING_MADE)
+@router.get(
+    "/{version}/report",
+    summary="Read the quality report",
+    responses={200: {"model": QualityReport}, **BEING_MADE},
+)
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: ReportUuid = None
 ) -> dict[str, Any]:

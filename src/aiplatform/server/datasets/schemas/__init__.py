@@ -20,7 +20,13 @@ from aiplatform.server.datasets.schemas.datasets import (
     TagMove,
 )
 from aiplatform.server.datasets.schemas.imports import ImportRequest
-from aiplatform.server.datasets.schemas.reports import QualityRequest, ReportChanges
+from aiplatform.server.datasets.schemas.reports import (
+    FixedRow,
+    FixPreview,
+    QualityReport,
+    QualityRequest,
+    ReportChanges,
+)
 from aiplatform.server.datasets.schemas.uploads import TusMetadata
 
 __all__ = [
@@ -30,12 +36,15 @@ __all__ = [
     "DatasetChange",
     "DiffPage",
     "FilterRequest",
+    "FixPreview",
     "FixRequest",
+    "FixedRow",
     "GateRule",
     "GateVerdict",
     "ImportRequest",
     "MapRequest",
     "PatchRequest",
+    "QualityReport",
     "QualityRequest",
     "ReportChanges",
     "RestoreRequest",

@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from aiplatform.protocol.reading_options import ColumnMap, Reading
 from aiplatform.protocol.references import VERSION_OR_TAG
@@ -35,7 +42,88 @@ class RowPage(Page[dict[str, Any]]):
     places: list[int]
 
 
-class DiffPage(Page[dict[str, Any]]):
+_PLACE: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+_TEXT: dict[str, Any] = {"type": "string"}
+_COUNT: dict[str, Any] = {"type": "integer"}
+
+
+def _list_of(*names: str) -> dict[str, Any]:
+    """Return the JSON schema of a list of objects with these texts."""
+    item = {
+        "type": "object",
+        "properties": dict.fromkeys(names, _TEXT),
+        "required": list(names),
+    }
+    return {"type": "array", "items": item}
+
+
+DiffEntry = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "kind": {"type": "string", "enum": ["added", "removed", "changed"]},
+                "before": _PLACE,
+                "after": _PLACE,
+                "row": {"type": "object", "additionalProperties": True},
+                "cells": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "object",
+                        "properties": {"before": {}, "after": {}},
+                        "required": ["before", "after"],
+                    },
+                },
+            },
+            "required": ["kind", "before", "after"],
+        }
+    ),
+]
+"""A row that differs: a whole ``row`` that was added or removed, or the ``cells`` that changed."""
+
+DiffSummary = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "key": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "added": _COUNT,
+                "removed": _COUNT,
+                "changed": _COUNT,
+                "unchanged": _COUNT,
+                "rows_before": _COUNT,
+                "rows_after": _COUNT,
+                "cells": {"type": "object", "additionalProperties": _COUNT},
+                "columns": {
+                    "type": "object",
+                    "properties": {
+                        "added": _list_of("name", "type"),
+                        "removed": _list_of("name", "type"),
+                        "changed": _list_of("name", "before", "after"),
+                    },
+                    "required": ["added", "removed", "changed"],
+                },
+            },
+            "required": [
+                "key",
+                "added",
+                "removed",
+                "changed",
+                "unchanged",
+                "rows_before",
+                "rows_after",
+                "cells",
+                "columns",
+            ],
+        }
+    ),
+]
+"""The numbers of all differences between two versions."""
+
+
+class DiffPage(Page[DiffEntry]):
     """A page of differences between two versions.
 
     Each item has its ``kind``, its places ``before`` and ``after``, and its ``row``; a changed item
@@ -45,7 +133,7 @@ class DiffPage(Page[dict[str, Any]]):
 
     before: str
     after: str
-    summary: dict[str, Any]
+    summary: DiffSummary
 
     model_config = ConfigDict(
         json_schema_extra={

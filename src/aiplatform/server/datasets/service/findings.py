@@ -1,14 +1,18 @@
 """Rows that a finding of a quality report concerns; a child process builds an index of them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from anyio import to_thread
+
 from aiplatform.data.finding_rows_file import read_positions
 from aiplatform.data.row_access import Found
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import Condition
+from aiplatform.protocol.specs import FixAction
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
@@ -132,3 +136,29 @@ def page(
     """Return rows of a finding from the place ``offset`` on, as :func:`content.find_rows` does."""
     among = read_positions(index, finding)
     return content.find_rows(file, offset, limit, text=text, where=where, among=among)
+
+
+async def preview_fix(
+    index: Path, rows: StoredFile, finding: str, action: FixAction, limit: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of a finding's rows, and the first of them before and after a fix.
+
+    Raises:
+        MalformedFile: the finding has no such fix.
+        InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
+    """
+    positions = await to_thread.run_sync(read_positions, index, finding)
+
+    def make_input() -> dict[str, Any]:
+        chosen = positions[:limit].tolist()
+        return {
+            "rows": str(local_rows(rows)), "finding": finding, "action": action,
+            "positions": chosen,
+        }  # fmt: skip
+
+    name = f"preview-{LAYOUT}-{finding}-{action}-{limit}-{rows.sha256}.json"
+    path = await get_or_build_index(
+        name, "aiplatform.data.preview_fix", make_input, never_disconnected
+    )
+    items: list[dict[str, Any]] = json.loads(await to_thread.run_sync(path.read_bytes))
+    return len(positions), items

@@ -19,6 +19,7 @@ from aiplatform.server.openai.endpoints.relay import (
 )
 from aiplatform.server.openai.errors import ModelNotFound, NoSuchAddress
 from aiplatform.server.openai.schemas import (
+    CHAT_COMPLETION_CHUNK,
     ChatCompletion,
     ChatCompletionRequest,
     ErrorDocument,
@@ -69,7 +70,7 @@ router = APIRouter(
         200: {
             "model": ChatCompletion,
             "description": "The answer; a stream of events when that was asked for.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": CHAT_COMPLETION_CHUNK}},
         }
     },
     openapi_extra={

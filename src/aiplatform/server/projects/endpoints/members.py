@@ -36,6 +36,8 @@ router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
 ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
 ChangeMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_WRITE))]
+# Whoever gets into the project may see what they may do there. An API key can't.
+Own = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
 # All members may leave, even if the project is archived. An API key can't do that.
 Leave = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
 Transfer = Annotated[
@@ -167,3 +169,9 @@ def explain_access(
 ) -> AccessOut:
     """Return a user's permissions in the project, and the sources of each of them."""
     return _render_access(service.explain(session, context, user))
+
+
+@router.get("/{project}/access/me", summary="Explain your own access")
+def explain_own_access(context: Own, session: SessionDep) -> AccessOut:
+    """Return your permissions in the project, and the sources of each of them."""
+    return _render_access(service.explain(session, context, str(context.principal.user_uuid)))

@@ -11,8 +11,8 @@ function Page() {
   const navigate = Route.useNavigate();
   return (
     <ProjectSettingsPage
-      tab={Route.useSearch().tab}
-      onTab={(tab) => void navigate({ search: { tab }, replace: true })}
+      search={Route.useSearch()}
+      onSearch={(search) => void navigate({ search, replace: true })}
     />
   );
 }

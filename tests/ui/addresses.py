@@ -1,0 +1,68 @@
+"""The addresses of all pages, from the files of their routes, with parameters filled in."""
+
+import re
+from pathlib import Path
+
+import httpx
+
+ROUTES = Path(__file__).parents[2] / "ui" / "src" / "routes"
+ENTRY = ("sign-in", "forgot-password", "reset-password", "invitation")
+"""Pages for people who are not signed in."""
+LEFT_OUT = frozenset({"sso", "password"})
+"""Pages that only exist on the way to another page."""
+
+LISTS = {
+    "dataset": "projects/{project}/datasets",
+    "deployment": "projects/{project}/deployments",
+    "evaluation": "projects/{project}/tasks?type=evaluation",
+    "experiment": "projects/{project}/experiments",
+    "model": "projects/{project}/models",
+    "run": "projects/{project}/runs",
+    "schedule": "projects/{project}/schedules",
+    "sweep": "projects/{project}/sweeps",
+    "role": "roles",
+    "user": "users",
+    "worker": "workers",
+}
+"""Where the value of a parameter comes from: the first item of a list."""
+
+
+def route_patterns() -> list[str]:
+    """Return the patterns of all addresses, such as ``/p/$project/tasks/$task``."""
+    patterns = set()
+    for file in ROUTES.rglob("*.tsx"):
+        path = file.relative_to(ROUTES).with_suffix("").as_posix()
+        parts = [part for part in re.split(r"[/.]", path) if part not in {"_app", "index"}]
+        if parts == ["__root"] or set(parts) & LEFT_OUT:
+            continue
+        patterns.add("/" + "/".join(parts))
+    return sorted(patterns)
+
+
+def page_patterns() -> list[str]:
+    """Return the patterns of pages for people who are signed in."""
+    return [pattern for pattern in route_patterns() if pattern.strip("/") not in ENTRY]
+
+
+def values(api: httpx.Client, project: str) -> dict[str, str]:
+    """Return a value for each parameter of addresses of which the project has a thing."""
+    found = {"project": project}
+    for name, path in LISTS.items():
+        answer = api.get(path.format(project=project))
+        items = answer.json().get("items", []) if answer.is_success else []
+        if items:
+            found[name] = items[0]["uuid"]
+    tasks = api.get(f"projects/{project}/tasks").json()["items"]
+    # A training shows most.
+    tasks.sort(key=lambda task: task["type"] not in {"training", "external"})
+    if tasks:
+        found["task"] = tasks[0]["uuid"]
+    return found
+
+
+def fill(pattern: str, known: dict[str, str]) -> str | None:
+    """Return the address of a pattern, or None if one of its parameters has no value."""
+    parts = pattern.split("/")
+    if any(part.startswith("$") and part[1:] not in known for part in parts):
+        return None
+    return "/".join(known[part[1:]] if part.startswith("$") else part for part in parts)

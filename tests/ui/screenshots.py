@@ -1,0 +1,180 @@
+"""``make screenshots``: every page in both languages, both themes and two widths.
+
+Without ``--url``, a platform is started and filled: a dataset with faults and its fixes, runs with
+curves and logs, members. The pictures of a page are in a folder of its own, and ``index.html``
+shows them side by side.
+"""
+
+import argparse
+import html
+import itertools
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.e2e.conftest import PASSWORD, running_platform
+from tests.ui.addresses import ENTRY, fill, page_patterns, route_patterns, values
+from tests.ui.browser import ARGUMENTS, Watched, find_chromium, require_page, window
+from tests.ui.conftest import signed_in_state
+from tests.ui.sample import make_sample
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+WIDTHS = (1440, 390)
+LOADING = "[role=status][aria-label='Loading'], [role=status][aria-label='加载中']"
+SETTLE_MS = 500
+
+
+@dataclass
+class Site:
+    """A running platform to take pictures of."""
+
+    url: str
+    username: str
+    password: str
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def site(url: str | None, username: str, password: str) -> Iterator[Site]:
+    """Yield the platform at ``url``, or a new one that is filled."""
+    if url is not None:
+        yield Site(url, username, password)
+        return
+    limits = dict.fromkeys(("LOGIN", "ANONYMOUS", "NORMAL"), "off")
+    settings = {f"AIPLATFORM_RATE_LIMIT_{name}": value for name, value in limits.items()}
+    with running_platform(**settings) as platform:
+        with platform.client() as client:
+            make_sample(client)
+        yield Site(platform.url, "admin", PASSWORD)
+
+
+def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, str]:
+    """Return the addresses of the pages by the names of their folders."""
+    with httpx.Client(base_url=f"{place.url}/api/v1/", timeout=30) as api:
+        form = {"username": place.username, "password": place.password}
+        token = api.post("auth/token", data=form).raise_for_status().json()["access_token"]
+        api.headers["Authorization"] = f"Bearer {token}"
+        listed = api.get("projects").raise_for_status().json()["items"]
+        if not listed:
+            raise SystemExit("the platform has no project to show")
+        chosen = next((one for one in listed if one["name"] == project), listed[0])
+        known = values(api, chosen["uuid"])
+    found = {}
+    for pattern in page_patterns():
+        address = fill(pattern, known)
+        name = pattern.strip("/").replace("$", "").replace("/", "-").removeprefix("p-") or "home"
+        if address is None:
+            say(f"left out, since the project has none: {pattern}")
+        elif only in name:
+            found[name] = address
+    return found
+
+
+def settle(page: "Page") -> None:
+    """Wait until the page shows its content."""
+    page.get_by_role("heading").first.wait_for()
+    for loading in page.locator(LOADING).all():
+        with suppress(Exception):
+            loading.wait_for(state="detached", timeout=5000)
+    page.wait_for_timeout(SETTLE_MS)
+
+
+def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
+    """Take pictures of a page and of each of its tabs, and return what it did wrong."""
+    page = watched.page
+    folder.mkdir(parents=True, exist_ok=True)
+    page.goto(address)
+    settle(page)
+    page.screenshot(path=folder / f"{name}.png")
+    for tab in page.get_by_role("main").get_by_role("tab").all()[1:]:
+        label = (tab.get_attribute("id") or "").rpartition("-tab-")[2] or "tab"
+        tab.click()
+        settle(page)
+        page.screenshot(path=folder / f"{label}-{name}.png")
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    faults = [f"{address}: {fault}" for fault in watched.faults]
+    watched.faults.clear()
+    return [*faults, *([f"{address}: {wide} px too wide"] if wide > 0 else [])]
+
+
+def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str]) -> list[str]:
+    """Take all pictures, and return the faults."""
+    faults: list[str] = []
+    state = signed_in_state(place, place.username, place.password)
+    looks = itertools.product(("en", "zh"), ("light", "dark"), WIDTHS)
+    for language, theme, width in looks:
+        name = f"{language}-{theme}-{width}"
+        look = {"language": language, "theme": theme, "width": width}
+        with window(browser, place.url, **look) as watched:
+            for entry in ENTRY:
+                if f"/{entry}" in route_patterns():
+                    faults += take(watched, out / entry, name, f"/{entry}")
+        with window(browser, place.url, state=state, **look) as watched:
+            for folder, address in addresses.items():
+                try:
+                    faults += take(watched, out / folder, name, address)
+                except Exception as error:  # noqa: BLE001 - the other pages are still worth a picture
+                    faults.append(f"{address}: {error}")
+        say(f"{name}: {len(addresses)} pages")
+    return faults
+
+
+def write_index(out: Path) -> None:
+    """Write a page that shows all pictures, a row for each page."""
+    rows = []
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        pictures = "".join(
+            f'<a href="{folder.name}/{file.name}"><img loading="lazy" '
+            f'alt="{html.escape(file.stem)}" src="{folder.name}/{file.name}"></a>'
+            for file in sorted(folder.glob("*.png"))
+        )
+        rows.append(f"<h2>{html.escape(folder.name)}</h2><div>{pictures}</div>")
+    style = "body{font:14px system-ui}div{display:flex;flex-wrap:wrap;gap:8px}img{height:300px}"
+    out.joinpath("index.html").write_text(
+        f"<!doctype html><meta charset=utf-8><title>Screenshots</title><style>{style}</style>"
+        + "".join(rows),
+        encoding="utf-8",
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.ui.screenshots", description=__doc__)
+    parser.add_argument(
+        "--url", help="a running platform; its password in AIPLATFORM_ADMIN_PASSWORD"
+    )
+    parser.add_argument("--project", help="name of the project to show")
+    parser.add_argument("--only", default="", help="only pages whose name contains this")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    chosen = parser.parse_args()
+    require_page()
+    from playwright.sync_api import sync_playwright
+
+    if not chosen.only:
+        shutil.rmtree(chosen.out, ignore_errors=True)
+    with site(chosen.url, chosen.user, chosen.password) as place, sync_playwright() as playwright:
+        addresses = chosen_addresses(place, chosen.project, chosen.only)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        faults = shoot(browser, place, chosen.out, addresses)
+        browser.close()
+    write_index(chosen.out)
+    for fault in faults:
+        say(fault)
+    say(f"{sum(1 for _ in chosen.out.rglob('*.png'))} pictures: {chosen.out / 'index.html'}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { peekText, readCsv } from "./peek";
+import { shapeOf } from "./shapes";
+
+test("CSV has quotes, line breaks in cells, and other separators", () => {
+  expect(readCsv('a,"b ""c""\nd"\n1,2\n', ",", 9)).toEqual([
+    ["a", 'b "c"\nd'],
+    ["1", "2"],
+  ]);
+  expect(peekText("a;b\n1;2\n", "csv", false)?.columns).toEqual(["a", "b"]);
+  expect(peekText("a|b\n1|2\n", "csv", false, "|")?.rows).toEqual([{ a: "1", b: "2" }]);
+});
+
+test("a torn last line is left out", () => {
+  expect(peekText('{"a":1}\n{"a":', "jsonl", true)?.rows).toEqual([{ a: 1 }]);
+  expect(peekText('{"a":1}\nno', "jsonl", false)).toBeNull();
+});
+
+test("the first objects of an array are read", () => {
+  const text = '[{"a":"]}"},{"a":[{"b":1}]},{"a"';
+  expect(peekText(text, "json", true)?.rows).toEqual([{ a: "]}" }, { a: [{ b: 1 }] }]);
+});
+
+test("plain text has one column", () => {
+  expect(peekText("one\n\ntwo\n", "text", false)?.rows).toEqual([{ text: "one" }, { text: "two" }]);
+});
+
+test.each([
+  [["messages"], {}, "chat"],
+  [["prompt", "chosen", "rejected"], {}, "preference"],
+  [["question", "answer"], {}, "prompt_completion"],
+  [["frage", "antwort"], { frage: "prompt", antwort: "completion" }, "prompt_completion"],
+  [["text", "label"], {}, "classification"],
+  [["a", "b"], {}, "table"],
+])("%j with %j are %s", (columns, map, expected) => {
+  expect(shapeOf(columns, map as Record<string, string>)).toBe(expected);
+});

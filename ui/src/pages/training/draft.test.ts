@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { countSteps, DEFAULTS, fromConfig, readTokens, toSpec, withChange } from "./draft";
+import { toCli, toPython, toYaml } from "./equivalents";
+
+test("steps follow from rows, batch, devices and epochs, unless their number is given", () => {
+  const draft = { ...DEFAULTS, epochs: 3, batchSize: 8, accumulation: 2 };
+  expect(countSteps(draft, 100)).toBe(21);
+  expect(countSteps({ ...draft, gpus: 2 }, 100)).toBe(12);
+  expect(countSteps({ ...draft, maxSteps: 7 }, null)).toBe(7);
+  expect(countSteps(draft, null)).toBeNull();
+});
+
+test("whoever changes what a preset sets has settings of their own", () => {
+  const trial = withChange(DEFAULTS, { preset: "trial" });
+  expect(trial.maxSteps).toBe(20);
+  expect(withChange(trial, { name: "x" }).preset).toBe("trial");
+  expect(withChange(trial, { loraRank: 4 }).preset).toBe("own");
+});
+
+test("a spec comes back as the same form", () => {
+  const draft = { ...DEFAULTS, dataset: "d", version: "v1", model: "m", learningRate: 0.001 };
+  const {
+    name: _name,
+    preset: _preset,
+    ...back
+  } = { ...DEFAULTS, ...fromConfig({ ...toSpec(draft) }) };
+  expect(back).toMatchObject({ dataset: "d", version: "v1", model: "m", learningRate: 0.001 });
+});
+
+test("tokens come from the report only", () => {
+  expect(readTokens({ tokens: { total: 10, max: 4, p95: 3 } })?.total).toBe(10);
+  expect(readTokens({ tokens: null })).toBeNull();
+  expect(readTokens(null)).toBeNull();
+});
+
+const names = { project: "demo", dataset: "faq@v2", evalDataset: null, model: "small@1" };
+
+test("the equivalents name what differs from the defaults, and quote it", () => {
+  const draft = { ...DEFAULTS, name: "it's", dataset: "d", model: "m", loraRank: 8 };
+  expect(toCli(draft, names)).toContain(`--name 'it'\\''s'`);
+  expect(toCli(draft, names)).toContain("--lora-rank 8");
+  expect(toCli(draft, names)).not.toContain("--seed");
+  expect(toPython(draft, names)).toContain('lora={"rank": 8}');
+  expect(toYaml(draft, names)).toContain("lora:\n  rank: 8");
+  expect(toYaml(draft, names)).toContain('base_model: "small@1"');
+});

@@ -1,0 +1,236 @@
+/** The form of a training: its defaults, presets, and the spec that it means. Pure functions. */
+import type { Schema } from "@/api/types";
+
+export type TrainingSpec = Schema<"TrainingSpec">;
+
+export interface Draft {
+  name: string;
+  dataset: string;
+  version: string;
+  evalDataset: string;
+  evalVersion: string;
+  model: string;
+  outputName: string;
+  preset: PresetName;
+  epochs: number;
+  /** 0 means that the epochs decide. */
+  maxSteps: number;
+  learningRate: number;
+  scheduler: TrainingSpec["lr_scheduler"];
+  warmup: number;
+  weightDecay: number;
+  batchSize: number;
+  accumulation: number;
+  maxLength: number;
+  precision: TrainingSpec["precision"];
+  seed: number;
+  loraRank: number;
+  loraAlpha: number;
+  loraDropout: number;
+  /** 0 means that the held-out loss is measured at the end only. */
+  evalSteps: number;
+  checkpointSteps: number;
+  cpus: number;
+  memoryMb: number;
+  gpus: number;
+  gpuMemoryMb: number;
+  nodes: number;
+  queue: string;
+  priority: number;
+  timeLimitMinutes: number;
+  gateReason: string;
+}
+
+export const DEFAULTS: Draft = {
+  name: "",
+  dataset: "",
+  version: "",
+  evalDataset: "",
+  evalVersion: "",
+  model: "",
+  outputName: "tuned",
+  preset: "balanced",
+  epochs: 3,
+  maxSteps: 0,
+  learningRate: 0.0002,
+  scheduler: "cosine",
+  warmup: 0.03,
+  weightDecay: 0,
+  batchSize: 8,
+  accumulation: 1,
+  maxLength: 512,
+  precision: "auto",
+  seed: 42,
+  loraRank: 16,
+  loraAlpha: 32,
+  loraDropout: 0.05,
+  evalSteps: 0,
+  checkpointSteps: 20,
+  cpus: 1,
+  memoryMb: 0,
+  gpus: 0,
+  gpuMemoryMb: 0,
+  nodes: 1,
+  queue: "default",
+  priority: 5,
+  timeLimitMinutes: 0,
+  gateReason: "",
+};
+
+export type PresetName = "trial" | "balanced" | "thorough" | "own";
+
+/** What each preset sets; "own" leaves everything as it is. */
+export const PRESETS: Record<Exclude<PresetName, "own">, Partial<Draft>> = {
+  trial: { epochs: 1, maxSteps: 20, learningRate: 0.0002, loraRank: 8, loraAlpha: 16 },
+  balanced: { epochs: 3, maxSteps: 0, learningRate: 0.0002, loraRank: 16, loraAlpha: 32 },
+  thorough: { epochs: 5, maxSteps: 0, learningRate: 0.0001, loraRank: 64, loraAlpha: 128 },
+};
+
+/** Return the draft with a change. Whoever changes what a preset sets has settings of their own. */
+export function withChange(draft: Draft, change: Partial<Draft>): Draft {
+  if (change.preset && change.preset !== "own")
+    return { ...draft, ...PRESETS[change.preset], preset: change.preset };
+  const next = { ...draft, ...change };
+  if (next.preset === "own") return next;
+  const preset = PRESETS[next.preset];
+  const kept = (Object.keys(preset) as (keyof Draft)[]).every((key) => next[key] === preset[key]);
+  return kept ? next : { ...next, preset: "own" };
+}
+
+/** Return the spec that the form means. */
+export function toSpec(draft: Draft): TrainingSpec {
+  return {
+    type: "training",
+    method: "sft",
+    base_model: draft.model,
+    dataset: { dataset: draft.dataset, version: draft.version || null },
+    eval_dataset: draft.evalDataset
+      ? { dataset: draft.evalDataset, version: draft.evalVersion || null }
+      : null,
+    output_name: draft.outputName,
+    lora: {
+      rank: draft.loraRank,
+      alpha: draft.loraAlpha,
+      dropout: draft.loraDropout,
+      target_modules: "all-linear",
+    },
+    epochs: draft.epochs,
+    max_steps: draft.maxSteps || null,
+    learning_rate: draft.learningRate,
+    lr_scheduler: draft.scheduler,
+    warmup_ratio: draft.warmup,
+    weight_decay: draft.weightDecay,
+    batch_size: draft.batchSize,
+    gradient_accumulation: draft.accumulation,
+    max_length: draft.maxLength,
+    precision: draft.precision,
+    seed: draft.seed,
+    logging_steps: 1,
+    eval_steps: draft.evalDataset && draft.evalSteps ? draft.evalSteps : null,
+    checkpoint_steps: draft.checkpointSteps,
+    nodes: draft.nodes,
+    resources: {
+      cpus: draft.cpus,
+      memory_mb: draft.memoryMb,
+      gpus: draft.gpus,
+      gpu_memory_mb: draft.gpuMemoryMb,
+    },
+    queue: draft.queue,
+    max_attempts: 3,
+    retry_seconds: 10,
+    time_limit_seconds: draft.timeLimitMinutes ? draft.timeLimitMinutes * 60 : null,
+  };
+}
+
+/** Return the form for the config of an experiment; what it does not know stays at the default. */
+export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
+  const dataset = record(config.dataset);
+  const held = record(config.eval_dataset);
+  const lora = record(config.lora);
+  const resources = record(config.resources);
+  const found: Partial<Draft> = {
+    dataset: text(dataset.dataset),
+    version: text(dataset.version),
+    evalDataset: text(held.dataset),
+    evalVersion: text(held.version),
+    model: text(config.base_model),
+    outputName: text(config.output_name),
+    preset: "own",
+    epochs: number(config.epochs),
+    maxSteps: number(config.max_steps),
+    learningRate: number(config.learning_rate),
+    scheduler: (["linear", "cosine", "constant"] as const).find(
+      (name) => name === config.lr_scheduler,
+    ),
+    warmup: number(config.warmup_ratio),
+    weightDecay: number(config.weight_decay),
+    batchSize: number(config.batch_size),
+    accumulation: number(config.gradient_accumulation),
+    maxLength: number(config.max_length),
+    precision: (["auto", "fp32", "bf16"] as const).find((name) => name === config.precision),
+    seed: number(config.seed),
+    loraRank: number(lora.rank),
+    loraAlpha: number(lora.alpha),
+    loraDropout: number(lora.dropout),
+    evalSteps: number(config.eval_steps),
+    checkpointSteps: number(config.checkpoint_steps),
+    cpus: number(resources.cpus),
+    memoryMb: number(resources.memory_mb),
+    gpus: number(resources.gpus),
+    gpuMemoryMb: number(resources.gpu_memory_mb),
+    nodes: number(config.nodes),
+    queue: text(config.queue),
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}
+
+/**
+ * Return the number of steps, or null if the rows are not known.
+ *
+ * A step takes `batchSize` rows on each device and `accumulation` such batches. Rows that the
+ * training leaves out, because they have nothing to learn from, make it fewer.
+ */
+export function countSteps(draft: Draft, rows: number | null): number | null {
+  if (draft.maxSteps > 0) return draft.maxSteps;
+  if (rows === null || rows === 0) return null;
+  const devices = Math.max(1, draft.gpus) * draft.nodes;
+  const batches = Math.ceil(rows / (draft.batchSize * devices));
+  return Math.ceil(draft.epochs * Math.max(1, Math.ceil(batches / draft.accumulation)));
+}
+
+export interface TokenFigures {
+  total: number;
+  p95: number;
+  max: number;
+  overLength: number;
+  maxLength: number;
+}
+
+/** Return what the quality report of a version says about tokens, or null. */
+export function readTokens(
+  report: Record<string, unknown> | null | undefined,
+): TokenFigures | null {
+  const tokens = record(report?.tokens);
+  const total = number(tokens.total);
+  const max = number(tokens.max);
+  if (total === undefined || max === undefined) return null;
+  return {
+    total,
+    max,
+    p95: number(tokens.p95) ?? max,
+    overLength: number(tokens.over_length) ?? 0,
+    maxLength: number(tokens.max_length) ?? 0,
+  };
+}

@@ -1,0 +1,153 @@
+/** The same training as YAML, Python and command line. Pure functions. */
+import { type Draft, toSpec } from "./draft";
+
+export interface Names {
+  project: string;
+  /** As the command line writes them: `name@version`. */
+  dataset: string | null;
+  evalDataset: string | null;
+  model: string | null;
+}
+
+type Value = string | number | boolean | null;
+type Fields = [path: string, value: Value][];
+
+/** What a training has if nothing is said; see the reference of the command line. */
+const API_DEFAULTS: Record<string, Value> = {
+  output_name: "tuned",
+  "lora.rank": 16,
+  "lora.alpha": 32,
+  "lora.dropout": 0.05,
+  epochs: 1,
+  max_steps: null,
+  learning_rate: 0.0002,
+  lr_scheduler: "cosine",
+  warmup_ratio: 0.03,
+  weight_decay: 0,
+  batch_size: 8,
+  gradient_accumulation: 1,
+  max_length: 512,
+  precision: "auto",
+  seed: 42,
+  eval_steps: null,
+  checkpoint_steps: 20,
+  nodes: 1,
+  "resources.cpus": 1,
+  "resources.memory_mb": 0,
+  "resources.gpus": 0,
+  "resources.gpu_memory_mb": 0,
+  queue: "default",
+  time_limit_seconds: null,
+};
+
+/** Return the fields that differ from the defaults, by path. */
+function chosen(draft: Draft): Fields {
+  const spec = toSpec(draft) as unknown as Record<string, unknown>;
+  return Object.entries(API_DEFAULTS).flatMap(([path, usual]): Fields => {
+    const [head = "", inner] = path.split(".");
+    const outer = spec[head];
+    const value = inner ? (outer as Record<string, Value>)[inner] : (outer as Value);
+    return value === undefined || value === usual ? [] : [[path, value]];
+  });
+}
+
+/** Return the fields with those of one part together: `[["lora", [["rank", 8]]]]`. */
+function nested(fields: Fields): [string, Value | Fields][] {
+  const found = new Map<string, Value | Fields>();
+  for (const [path, value] of fields) {
+    const [head = "", inner] = path.split(".");
+    if (!inner) found.set(head, value);
+    else {
+      const part = found.get(head);
+      found.set(head, [...(Array.isArray(part) ? part : []), [inner, value]]);
+    }
+  }
+  return [...found];
+}
+
+const OPEN = "…";
+
+export function toYaml(draft: Draft, names: Names): string {
+  const lines = [
+    ...(draft.name ? [`name: ${JSON.stringify(draft.name)}`] : []),
+    `project: ${JSON.stringify(names.project)}`,
+    `base_model: ${JSON.stringify(names.model ?? OPEN)}`,
+    `dataset: ${JSON.stringify(names.dataset ?? OPEN)}`,
+    ...(names.evalDataset ? [`eval_dataset: ${JSON.stringify(names.evalDataset)}`] : []),
+  ];
+  for (const [key, value] of nested(chosen(draft)))
+    if (Array.isArray(value))
+      lines.push(`${key}:`, ...value.map(([inner, one]) => `  ${inner}: ${JSON.stringify(one)}`));
+    else lines.push(`${key}: ${JSON.stringify(value)}`);
+  return `${lines.join("\n")}\n`;
+}
+
+export function toPython(draft: Draft, names: Names): string {
+  const fields = nested(chosen(draft)).map(([key, value]) =>
+    Array.isArray(value)
+      ? `${key}={${value.map(([inner, one]) => `${JSON.stringify(inner)}: ${python(one)}`).join(", ")}}`
+      : `${key}=${python(value)}`,
+  );
+  const run = [
+    ...(draft.priority === 5 ? [] : [`priority=${draft.priority}`]),
+    ...(draft.gateReason ? [`override_gate=${python(draft.gateReason)}`] : []),
+  ];
+  return `${[
+    "from aiplatform import Client",
+    "",
+    `client = Client(project=${python(names.project)})`,
+    "experiment = client.experiments.create(",
+    `    ${python(draft.name || OPEN)},`,
+    `    base_model=${python(names.model ?? OPEN)},`,
+    `    dataset=${python(names.dataset ?? OPEN)},`,
+    ...(names.evalDataset ? [`    eval_dataset=${python(names.evalDataset)},`] : []),
+    ...fields.map((field) => `    ${field},`),
+    ")",
+    `task = experiment.run(${run.join(", ")}).wait()`,
+  ].join("\n")}\n`;
+}
+
+function python(value: Value): string {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return JSON.stringify(value);
+}
+
+/** Options of the command line; other fields are given with `--set`. */
+const OPTIONS: Record<string, string> = {
+  output_name: "--output",
+  epochs: "--epochs",
+  max_steps: "--max-steps",
+  learning_rate: "--learning-rate",
+  batch_size: "--batch-size",
+  gradient_accumulation: "--gradient-accumulation",
+  max_length: "--max-length",
+  "lora.rank": "--lora-rank",
+  "lora.alpha": "--lora-alpha",
+  precision: "--precision",
+  seed: "--seed",
+};
+
+export function toCli(draft: Draft, names: Names): string {
+  const parts = [
+    "aiplatform train",
+    `--project ${shell(names.project)}`,
+    ...(draft.name ? [`--name ${shell(draft.name)}`] : []),
+    `--base-model ${shell(names.model ?? OPEN)}`,
+    `--dataset ${shell(names.dataset ?? OPEN)}`,
+    ...(names.evalDataset ? [`--eval-dataset ${shell(names.evalDataset)}`] : []),
+    ...chosen(draft).map(([path, value]) =>
+      OPTIONS[path]
+        ? `${OPTIONS[path]} ${shell(String(value))}`
+        : `--set ${shell(`${path}=${JSON.stringify(value)}`)}`,
+    ),
+    ...(draft.priority === 5 ? [] : [`--priority ${draft.priority}`]),
+    ...(draft.gateReason ? [`--override-gate ${shell(draft.gateReason)}`] : []),
+  ];
+  return `${parts.join(" \\\n    ")}\n`;
+}
+
+/** Quote a word for the shell, where it needs that. */
+function shell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

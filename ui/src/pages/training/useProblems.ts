@@ -1,0 +1,86 @@
+import { useLingui } from "@lingui/react/macro";
+import type { Draft } from "./draft";
+import type { TrainingStep } from "./search";
+import type { TrainingFacts } from "./useTrainingFacts";
+
+export interface Problem {
+  step: TrainingStep;
+  /** Whether the training can't be submitted like this. */
+  blocks: boolean;
+  text: string;
+}
+
+const NAME = /^[A-Za-z0-9\u3007\u3400-\u4dbf\u4e00-\u9fff][\w.\u3007\u3400-\u4dbf\u4e00-\u9fff-]*$/;
+const WHOLE: readonly (keyof Draft)[] = [
+  "batchSize",
+  "accumulation",
+  "maxLength",
+  "loraRank",
+  "loraAlpha",
+  "checkpointSteps",
+  "nodes",
+];
+
+/** Return what is wrong with the form, in the order of its steps. */
+export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
+  const { t, i18n } = useLingui();
+  const chinese = i18n.locale.startsWith("zh");
+  const found: Problem[] = [];
+  const add = (step: TrainingStep, blocks: boolean, text: string) =>
+    found.push({ step, blocks, text });
+
+  if (!draft.dataset) add("data", true, t`Choose the dataset to train on.`);
+  if (facts.dataset?.status === "processing" && !draft.version)
+    add("data", false, t`The quality report of this dataset is still being made.`);
+  if (facts.rows === 0) add("data", true, t`This version has no rows.`);
+  for (const failure of facts.gate?.failures ?? [])
+    add("data", !draft.gateReason.trim(), chinese ? failure.text_zh : failure.text);
+  if (draft.evalDataset && draft.evalDataset === draft.dataset)
+    add(
+      "data",
+      false,
+      t`The held-out rows come from the same dataset: the loss on them may look too good.`,
+    );
+
+  if (!draft.model) add("model", true, t`Choose the base model.`);
+  if (facts.model && facts.model.status !== "ready")
+    add("model", true, t`This model is not ready yet.`);
+  if (!draft.name.trim()) add("model", true, t`Give the experiment a name.`);
+  if (!NAME.test(draft.outputName))
+    add(
+      "model",
+      true,
+      t`The name of the tuned model must begin with a letter or digit, and have no spaces.`,
+    );
+
+  const { tokens } = facts;
+  if (tokens && tokens.max > draft.maxLength) {
+    const longer = tokens.maxLength === draft.maxLength ? tokens.overLength : null;
+    add(
+      "method",
+      false,
+      longer
+        ? t`${longer} rows are longer than ${draft.maxLength} tokens and will be cut.`
+        : t`The longest row has ${tokens.max} tokens; what exceeds ${draft.maxLength} will be cut.`,
+    );
+  }
+  if (!(draft.learningRate > 0)) add("method", true, t`The learning rate must be above 0.`);
+  if (draft.learningRate > 0.01)
+    add("method", false, t`A learning rate above 0.01 usually makes the training diverge.`);
+  if (draft.maxSteps === 0 && !(draft.epochs > 0))
+    add("method", true, t`Train for more than 0 epochs, or give a number of steps.`);
+  if (WHOLE.some((key) => !(Number(draft[key]) >= 1)))
+    add(
+      "method",
+      true,
+      t`Batch size, lengths, ranks, checkpoints and machines must be at least 1.`,
+    );
+  if (facts.rows && facts.rows < draft.batchSize)
+    add("method", false, t`The batch is larger than the dataset: each step takes all rows.`);
+
+  if (facts.maxPriority !== null && draft.priority > facts.maxPriority)
+    add("resources", true, t`The project allows priorities up to ${facts.maxPriority}.`);
+  if (!(draft.cpus >= 0) || !(draft.gpus >= 0))
+    add("resources", true, t`Say how many cores and GPUs the training needs.`);
+  return found;
+}
