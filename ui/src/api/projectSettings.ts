@@ -48,7 +48,8 @@ export function useSetGate(project: string) {
   const refresh = useRefresh(GATE);
   return useMutation({
     mutationFn: (body: Gate) => api.PUT(GATE, { params: { path: { project } }, body }),
-    onSuccess: refresh,
+    // Not awaited: what is read again begins the form anew, which would lose its callbacks.
+    onSuccess: () => void refresh(),
   });
 }
 
@@ -81,9 +82,10 @@ export function useSetKeeping(project: string) {
         body: { config: { ...config, ...(bin_days !== null && { bin_days }), retention } },
       });
     },
-    onSuccess: async () => {
-      await refresh();
-      await queries.invalidateQueries({ queryKey: ["project"] });
+    // Not awaited: what is read again begins the form anew, which would lose its callbacks.
+    onSuccess: () => {
+      void refresh();
+      void queries.invalidateQueries({ queryKey: ["project"] });
     },
   });
 }

@@ -34,9 +34,6 @@ interface Props {
 export function InboxPage({ search, onSearch }: Props) {
   const { t } = useLingui();
   const unread = useQuery(unreadOptions).data?.unread ?? 0;
-  const markAll = useMarkAllRead();
-  const clear = useDeleteRead();
-  const complain = useComplain();
   return (
     <>
       <PageHeader
@@ -47,25 +44,6 @@ export function InboxPage({ search, onSearch }: Props) {
           ) : (
             <Plural value={unread} one="# message is unread." other="# messages are unread." />
           )
-        }
-        actions={
-          <>
-            <Button
-              variant="default"
-              disabled={unread === 0}
-              loading={markAll.isPending}
-              onClick={() => markAll.mutate()}
-            >
-              {t`Mark all as read`}
-            </Button>
-            <Button
-              variant="default"
-              loading={clear.isPending}
-              onClick={() => clear.mutate(undefined, { onError: complain })}
-            >
-              {t`Delete what was read`}
-            </Button>
-          </>
         }
       />
       <Invitations />
@@ -95,6 +73,10 @@ function Messages({ search, onSearch }: Props) {
   const list = useInbox({ unread: search.unread, type: search.type });
   const types = useQuery(notificationPreferencesOptions).data?.types ?? [];
   const markRead = useMarkRead();
+  const markAll = useMarkAllRead();
+  const clear = useDeleteRead();
+  const complain = useComplain();
+  const unread = useQuery(unreadOptions).data?.unread ?? 0;
   const rows = list.data?.pages.flatMap((page) => page.items);
   const shown = rows?.find(({ uuid }) => uuid === search.item);
   const filtered = Boolean(search.unread || search.type);
@@ -159,6 +141,23 @@ function Messages({ search, onSearch }: Props) {
           }
           data={types.map(({ type, label }) => ({ value: type, label }))}
         />
+        <Group gap="sm" ml="auto">
+          <Button
+            variant="default"
+            disabled={unread === 0}
+            loading={markAll.isPending}
+            onClick={() => markAll.mutate()}
+          >
+            {t`Mark all as read`}
+          </Button>
+          <Button
+            variant="default"
+            loading={clear.isPending}
+            onClick={() => clear.mutate(undefined, { onError: complain })}
+          >
+            {t`Delete what was read`}
+          </Button>
+        </Group>
       </Group>
       <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />
       {!list.error && (

@@ -24,7 +24,9 @@ export function Reserved({ label, total, free, memory = false }: Props) {
   return (
     <span className={classes.bar}>
       <Progress value={total > 0 ? (used / total) * 100 : 0} size="sm" aria-label={label} />
-      <span>{t`${show(used)} of ${show(total)}`}</span>
+      <span>
+        {t({ message: `${show(used)} of ${show(total)}`, context: "reserved of all there is" })}
+      </span>
     </span>
   );
 }
