@@ -247,7 +247,7 @@ class TestRows:
             page = window.page
             page.goto(f"/p/{project}/datasets/{dataset}?row=0")
             pane = page.get_by_role("complementary", name="Row 0")
-            pane.get_by_text("Assistant").wait_for()
+            pane.get_by_text("Assistant", exact=True).wait_for()
             pane.get_by_role("button", name="Show all").click()
             pane.get_by_role("button", name="Show less").wait_for()
 

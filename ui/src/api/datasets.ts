@@ -118,9 +118,15 @@ export function refreshDatasets(queries: QueryClient): Promise<void> {
   });
 }
 
-function useRefresh(): () => Promise<void> {
+/**
+ * Return a function that begins to read datasets again.
+ *
+ * It does not wait: a new version may replace the component that asked for it, which then would
+ * never learn of its success.
+ */
+function useRefresh(): () => void {
   const queries = useQueryClient();
-  return () => refreshDatasets(queries);
+  return () => void refreshDatasets(queries);
 }
 
 export function useRenameDataset(dataset: string) {
