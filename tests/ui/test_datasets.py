@@ -343,7 +343,7 @@ class TestReport:
             page = window.page
             page.goto(f"/p/{project}/datasets/{dataset}?tab=report")
             finding = page.get_by_role("listitem").filter(has_text="personal_email")
-            finding.get_by_role("textbox").click()
+            finding.get_by_role("combobox").click()
             page.get_by_role("option", name="Mask personal data").click()
             page.get_by_role("button", name="Preview the changes").click()
             dialog = page.get_by_role("dialog")
