@@ -101,9 +101,9 @@ class TestExperimentList:
         with open_window(state=admin_state) as window:
             page = window.page
             page.goto(lab.path("experiments"))
-            page.get_by_role("button", name="loss", exact=True).click()
-            page.wait_for_url("**sort=-metrics.loss**")
-            page.get_by_role("columnheader", name="loss").wait_for()
+            page.get_by_role("button", name="train_loss_last").click()
+            page.wait_for_url("**sort=-metrics.train_loss_last**")
+            page.get_by_role("columnheader", name="train_loss_last").wait_for()
 
     def test_archived_experiments_leave_the_list_and_come_back(
         self, open_window: Window, admin_state: Any, lab: Lab

@@ -72,7 +72,8 @@ export function ExperimentPage({ uuid, search, onSearch }: Props) {
   );
   const count = shown?.length ?? 0;
   const { base_model: model, eval_dataset: heldOut } = experiment.config;
-  const loss = experiment.metrics.eval_loss ?? experiment.metrics.loss;
+  const { metrics } = experiment;
+  const loss = metrics.eval_loss ?? metrics.train_loss_last ?? metrics.loss;
   return (
     <>
       <PageHeader

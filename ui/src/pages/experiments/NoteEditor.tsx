@@ -1,14 +1,19 @@
 import { useLingui } from "@lingui/react/macro";
 import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import type { Versioned } from "@/api/etags";
 import { useChangeExperiment, useReadExperiment } from "@/api/experiments";
 import { useCanHere } from "@/api/projects";
 import type { Experiment } from "@/api/types";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import { Markdown } from "@/design/Markdown";
+import { PageSkeleton } from "@/design/Skeletons";
 import { useComplain } from "@/design/useComplain";
 import { useDraft } from "@/design/useDraft";
+
+/** The parser of Markdown is large, and loaded only where there is a note. */
+const Markdown = lazy(() =>
+  import("@/design/Markdown").then((module) => ({ default: module.Markdown })),
+);
 
 /** What people noted about an experiment; a text that is not saved yet survives a reload. */
 export function NoteEditor({ experiment }: { experiment: Experiment }) {
@@ -42,7 +47,9 @@ export function NoteEditor({ experiment }: { experiment: Experiment }) {
     return (
       <Stack gap="md" align="flex-start">
         {experiment.note ? (
-          <Markdown label={t`Note`}>{experiment.note}</Markdown>
+          <Suspense fallback={<PageSkeleton />}>
+            <Markdown label={t`Note`}>{experiment.note}</Markdown>
+          </Suspense>
         ) : (
           <Text c="dimmed">
             {t`No note yet. Write down what this experiment is to show, and what came of it.`}

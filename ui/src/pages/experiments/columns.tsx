@@ -15,18 +15,22 @@ interface Facts {
   metrics: Record<string, unknown>;
 }
 
-/** Metrics that a list shows by itself, where its rows have them. */
-const SHOWN_METRICS = ["metrics.eval_loss", "metrics.loss"];
+/** Metrics that the lists show by themselves, where their rows have them. */
+const OF_EXPERIMENTS = ["metrics.eval_loss", "metrics.train_loss_last"];
+const OF_RUNS = ["metrics.eval_loss", "metrics.loss"];
 
 /** Return a column for each metric and each setting that the rows have. */
-function figureColumns<Row extends Facts>(rows: readonly Row[]): Column<Row>[] {
+function figureColumns<Row extends Facts>(
+  rows: readonly Row[],
+  shown: readonly string[],
+): Column<Row>[] {
   return knownPaths(rows).map((path) => ({
     id: path,
     header: path.slice(path.indexOf(".") + 1),
     align: "right",
     width: 110,
     sortable: true,
-    optional: !SHOWN_METRICS.includes(path),
+    optional: !shown.includes(path),
     cell: (row) => {
       const value = valueAtPath(row, path);
       if (typeof value === "number") return <Metric value={value} />;
@@ -79,7 +83,7 @@ export function useExperimentColumns(rows: readonly Experiment[]): Column<Experi
       width: 190,
       cell: (row) => <span title={row.base_model ?? undefined}>{row.base_model ?? "–"}</span>,
     },
-    ...figureColumns(rows),
+    ...figureColumns(rows, OF_EXPERIMENTS),
     { id: "tags", header: t`Tags`, width: 160, cell: (row) => <Tags tags={row.tags} /> },
     {
       id: "author",
@@ -131,7 +135,7 @@ export function useRunColumns(rows: readonly Run[]): Column<Run>[] {
           <span className="secondary">{t`none`}</span>
         ),
     },
-    ...figureColumns(rows),
+    ...figureColumns(rows, OF_RUNS),
     {
       id: "duration",
       header: t`Duration`,
