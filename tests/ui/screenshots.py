@@ -8,6 +8,7 @@ shows them side by side.
 import argparse
 import html
 import itertools
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -152,9 +153,8 @@ def write_index(out: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ui.screenshots", description=__doc__)
-    parser.add_argument(
-        "--url", help="a running platform; its password in AIPLATFORM_ADMIN_PASSWORD"
-    )
+    parser.add_argument("--url", help="a running platform; AIPLATFORM_PASSWORD has its password")
+    parser.add_argument("--user", default="admin", help="who signs in at --url")
     parser.add_argument("--project", help="name of the project to show")
     parser.add_argument("--only", default="", help="only pages whose name contains this")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
@@ -164,7 +164,10 @@ def main() -> int:
 
     if not chosen.only:
         shutil.rmtree(chosen.out, ignore_errors=True)
-    with site(chosen.url, chosen.user, chosen.password) as place, sync_playwright() as playwright:
+    password = os.environ.get("AIPLATFORM_PASSWORD", "")
+    if chosen.url and not password:
+        parser.error("set AIPLATFORM_PASSWORD to the password of the user at --url")
+    with site(chosen.url, chosen.user, password) as place, sync_playwright() as playwright:
         addresses = chosen_addresses(place, chosen.project, chosen.only)
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         faults = shoot(browser, place, chosen.out, addresses)

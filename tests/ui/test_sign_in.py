@@ -67,6 +67,8 @@ class TestSignIn:
             page.goto("/")
             sign_in(page, username)
             page.wait_for_url("**/password**")
+            # The address changes before the page does, and the sign-in has a field like CURRENT.
+            page.locator(FRESH).wait_for()
             page.fill(CURRENT, PASSWORD)
             page.fill(FRESH, "four unusual words together")
             page.press(FRESH, "Enter")

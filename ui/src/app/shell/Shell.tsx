@@ -42,7 +42,8 @@ export function Shell() {
       <div className={classes.body}>
         <Header narrow={narrow} />
         <ConnectionBanner />
-        <main id="main" className={classes.main} tabIndex={-1}>
+        {/* It scrolls, so that the keyboard must be able to enter it. */}
+        <main id="main" className={classes.main} tabIndex={0}>
           <Suspense fallback={<PageSkeleton />}>
             <Outlet />
           </Suspense>
