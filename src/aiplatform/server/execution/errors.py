@@ -1,9 +1,9 @@
-"""Errors of artifacts. The API answers them as problems."""
+"""Errors about artifacts, which the API returns as problem documents."""
 
 from aiplatform.server.core.errors import Conflict
 
 
 class TooManyArtifacts(Conflict):
-    """An artifact beyond the number of files that a run may have."""
+    """An artifact that would exceed the number of files allowed for a run."""
 
     code = "run.too_many_artifacts"

@@ -1,4 +1,4 @@
-"""The Celery side of the queue: the wake-up job, and the background threads of a worker."""
+"""The Celery side of the queue: the wake-up job and a worker's background threads."""
 
 import contextlib
 import fcntl
@@ -53,11 +53,11 @@ CHORES_SECONDS = 3600.0
 
 
 class NameInUse(Exception):
-    """Another worker of this machine uses the name."""
+    """Another worker on this machine already uses the name."""
 
 
 class WorkerProcess:
-    """This process as a worker: its name, its row, its heartbeat thread and its reaper thread."""
+    """This process in its role as a worker: its name, row, heartbeat thread and reaper thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -73,7 +73,7 @@ class WorkerProcess:
         """Register the worker and start its threads.
 
         Raises:
-            NameInUse: when another live process of this machine has the name.
+            NameInUse: another live process on this machine has the name.
         """
         self._take_name()
         end_leftovers(self.settings.work_dir)
@@ -126,7 +126,7 @@ class WorkerProcess:
                 log.warning("heartbeat failed", error=str(error)[:200])
 
     def _run_reaper(self) -> None:
-        """Run the reaper while this process holds the advisory lock; else wait for the lock."""
+        """Run the reaper while this process holds the advisory lock; otherwise wait for it."""
         while not self.stopped.is_set():
             try:
                 with psycopg.connect(
@@ -135,13 +135,13 @@ class WorkerProcess:
                     connect_timeout=5,
                     **KEEPALIVE_OPTIONS,
                 ) as connection:
-                    # Without this, a worker that was cut off would keep the lock, and no other
-                    # could be reaper.
+                    # Otherwise a worker that was cut off would keep the lock, and no other could
+                    # become the reaper.
                     connection.execute(SERVER_KEEPALIVE_STATEMENTS)
                     self._reap_with(connection)
             except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
                 log.warning("reaper interrupted", error=str(error)[:200])
-            # Nothing else catches errors of this thread; without it, no lease would expire.
+            # Nothing else catches this thread's errors; if it died, no lease would ever expire.
             except Exception:
                 log.exception("reaper interrupted inside the platform")
             self.stopped.wait(self.settings.reaper_seconds)
@@ -157,8 +157,8 @@ class WorkerProcess:
             run_silence_seconds=self.settings.run_silence_seconds,
         )
         while not self.stopped.is_set():
-            # The lock belongs to this connection: if it is lost, another worker is the reaper
-            # already.
+            # The lock belongs to this connection: if it is lost, another worker is already the
+            # reaper.
             connection.execute("SELECT 1")
             reaper.run_round()
             do_each({"notifications": notifications_jobs.send_due, **round_chores()})
@@ -169,21 +169,21 @@ class WorkerProcess:
 
 
 def gpus_in(sample: dict[str, float]) -> dict[str, float]:
-    """Return the GPU values of a machine's sample, rounded to one decimal for the worker list."""
+    """Return the GPU values of a machine sample, rounded to one decimal for the worker list."""
     return {key: round(value, 1) for key, value in sample.items() if key.startswith("gpu")}
 
 
 def default_name(settings: Settings) -> str:
-    """Return the default name of a worker: the host name and a digest of the home directory.
+    """Return a worker's default name: the host name and a digest of the home directory.
 
-    So workers of two home directories on one machine have different names.
+    The digest keeps apart two workers on one machine that have different home directories.
     """
     digest = hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{digest}"[:100]
 
 
 def do_chores(settings: Settings) -> None:
-    """Do the hourly work: empty the bin, collect blobs, apply retention and delete old files."""
+    """Do the hourly work: empty the bin, collect garbage, apply retention, delete old files."""
     do_each(
         {
             "bin": purge_overdue,
@@ -210,10 +210,11 @@ def _delete_old_submissions() -> None:
 
 
 def end_leftovers(work_dir: Path) -> None:
-    """End child processes of a worker that died, and delete the home directories of its spares.
+    """End a dead worker's child processes and delete the home directories of its spares.
 
-    Its launchers end by themselves; those that still run are terminated here. Launchers of another
-    worker in the same directory are left alone if that worker, their parent process, still runs.
+    The dead worker's launchers end by themselves; any that are still running are terminated here.
+    Launchers of another worker in the same directory are left alone while that worker, their parent
+    process, is running.
     """
     if not work_dir.is_dir():
         return
@@ -239,12 +240,13 @@ _process: WorkerProcess | None = None
 
 
 def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
-    """Claim one task of this worker's queues and run it.
+    """Claim one task from this worker's queues and run it.
 
-    If other tasks wait, a claim sends another wake-up, so that all tasks that fit are started. The
-    end of a task sends one, too, because it frees resources, and so does each submission. The
-    broker may deliver a wake-up to a worker without free resources. That worker sends it on, at
-    most as many times as there are other workers with a free core; ``passed_on`` counts this.
+    If other tasks are waiting, a claim sends another wake-up, so that all tasks that fit are
+    started. Each submission sends one, too, and so does the end of a task, because it frees
+    resources. The broker may deliver a wake-up to a worker without free resources. That worker
+    passes it on, at most as often as there are other workers with a free core; ``passed_on`` counts
+    this.
 
     Returns:
         The task's uuid, type, attempt and duration in seconds, or None if no task was claimed.
@@ -267,14 +269,14 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     prometheus.CLAIMS.labels(claim.task_type).inc()
     if claim.others_wait:
         send(WAKE, task_queue(queue), queue=queue)
-    # Celery would write this record before the claim, which would delay the task.
+    # Celery would write this record before the claim and so delay the task.
     with contextlib.suppress(SQLAlchemyError):
         if current_task:
             current_task.update_state(state=STARTED)
     started = time.monotonic()
     try:
         (runner.run_node if claim.node else runner.run_attempt)(claim)
-    # Nothing else catches errors of the platform itself; they end the attempt.
+    # Nothing else catches the platform's own errors, which end the attempt.
     except Exception as error:
         log.exception("the attempt failed inside the platform", task=str(claim.task_uuid))
         with contextlib.suppress(LostLease), transaction() as session:
@@ -293,7 +295,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
 
 
 def _others_wait(queues: Sequence[str]) -> bool:
-    """Return True if a task in one of ``queues`` waits, or if the database can't be read."""
+    """Return True if a task is waiting in one of ``queues``, or if the database can't be read."""
     try:
         with transaction() as session:
             return bool(queries.count_waiting(session, queues, 1) or queries.missing_nodes(session))
@@ -303,7 +305,7 @@ def _others_wait(queues: Sequence[str]) -> bool:
 
 def install(app: Celery) -> None:
     """Add the wake-up job and the worker's start and stop handlers to the Celery application."""
-    # Most wake-ups find no task. Those that claim one record the start themselves, after the claim.
+    # Most wake-ups find no task. The others record their start themselves, after the claim.
     app.task(name=WAKE, track_started=False)(wake)
     notifications_jobs.install(app)
     install_messages(app)
@@ -320,10 +322,10 @@ def install(app: Celery) -> None:
 
 
 def run_worker() -> None:
-    """Run a worker until a signal ends it.
+    """Run a worker until it receives a signal to stop.
 
     Raises:
-        NameInUse: when another live process of this machine has the name.
+        NameInUse: another live process on this machine has the name.
     """
     global _process  # noqa: PLW0603  (one worker per process, known to its Celery task)
     settings = get_settings()

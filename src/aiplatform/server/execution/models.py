@@ -20,8 +20,8 @@ class ExternalRun(Base):
 
     ``renewals`` counts the run's reports. ``given_up`` is true if the platform ended the run
     because it was silent for too long, and the run has not reported its end since. ``client_id`` is
-    the name that the run chose for itself. ``log_allowance`` is the number of bytes that the rate
-    limit allowed it to print at once at the time ``log_filled_at``; null if it has printed nothing
+    an id that the run chose for itself. ``log_allowance`` is the number of bytes that the rate
+    limit allowed it to print at the time ``log_filled_at``; null if it has not printed anything
     yet.
     """
 
@@ -38,9 +38,9 @@ class ExternalRun(Base):
 
 
 class RunWriter(Base):
-    """A source of numbered records (points or log lines) of an external run.
+    """A source of numbered records (points or log lines) in an external run.
 
-    Its records up to the number ``taken`` are stored. ``writer`` is the uuid that the source chose.
+    Its records up to number ``taken`` are stored. ``writer`` is the uuid that the source chose.
     """
 
     __tablename__ = "run_writers"

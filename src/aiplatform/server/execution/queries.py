@@ -1,4 +1,4 @@
-"""SELECT statements for the artifacts of tasks."""
+"""SELECT statements for tasks' artifacts."""
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from aiplatform.server.execution.rules import Cores
 
 
 def artifacts_after(session: Session, task_id: int, path: str, *, limit: int) -> list[StoredFile]:
-    """Return a task's files whose path follows ``path``, sorted by path."""
+    """Return a task's files whose paths come after ``path``, sorted by path."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -25,7 +25,7 @@ def get_artifact(session: Session, task_id: int, path: str) -> StoredFile:
     """Return the task's file with this path.
 
     Raises:
-        NotFound: when the task has no such file.
+        NotFound: the task has no such file.
     """
     row = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
@@ -50,6 +50,6 @@ LIMIT 1
 
 
 def cores_of(session: Session, task_id: int, fence: int) -> Cores | None:
-    """Return the cores of the worker that runs an attempt; None if the attempt holds no lease."""
+    """Return the cores of the worker that runs an attempt; None if it holds no lease."""
     row = session.execute(_CORES, {"task_id": task_id, "fence": fence}).one_or_none()
     return None if row is None else Cores(float(row.total), float(row.own), float(row.others))

@@ -1,4 +1,4 @@
-"""Pure rules of execution: shares of cores, time left, failures to retry, paths of artifacts."""
+"""Pure rules of execution: CPU shares, remaining time, retriable failures, artifact paths."""
 
 import errno
 import math
@@ -11,16 +11,16 @@ from typing import NamedTuple
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Environment variables that make waiting threads of GNU's and Intel's OpenMP sleep.
 
-By default they wait actively (spin) on all cores. If two processes do that, their spinning threads
-take the CPU from the threads that they wait for: a server and a training on two cores fell to a
-fortieth of their speed.
+By default they spin on all cores while they wait. If two processes do that, the spinning threads
+take CPU time from the very threads they wait for: a model server and a training process that shared
+two cores dropped to a fortieth of their speed.
 """
 
 BATCH_NICENESS = 1
-"""Niceness of tasks that answer no requests, so that servers go first.
+"""Niceness of tasks that don't answer requests, so that servers go first.
 
-It is small, since each step counts: at 1 a server gets 55 % of a core that both want, at 5 it gets
-75 %.
+It is small because each step matters: when both want the same core, a server gets 55 % of it at
+niceness 1 and 75 % at niceness 5.
 """
 
 NICENESS = "AIPLATFORM_NICENESS"
@@ -29,7 +29,7 @@ NICENESS = "AIPLATFORM_NICENESS"
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The CPU cores of a worker: in total, reserved by a task (``own``), and by other tasks."""
+    """A worker's CPU cores: in total, reserved by this task (``own``), and by other tasks."""
 
     total: float
     own: float
@@ -39,20 +39,20 @@ class Cores:
     def threads(self) -> int:
         """The number of threads for the task: one for each core that it reserved or that is free.
 
-        A reservation is a minimum. A training with the default of one core may use a whole machine
-        on which nothing else runs.
+        A reservation is a minimum: a training task with the default of one core may use the whole
+        machine if nothing else is running there.
         """
         free = math.floor(self.total - self.others + 0.5)
         return max(1, round(self.own), min(free, math.floor(self.total)))
 
     @property
     def shared(self) -> bool:
-        """True if other tasks may run beside this one."""
+        """True if other tasks may run at the same time."""
         return self.own < self.total
 
 
 def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, str]:
-    """Return the environment variables of a task's runtime.
+    """Return the environment variables that control the CPU use of a task's runtime.
 
     Args:
         cores: the cores of its worker.
@@ -72,11 +72,11 @@ WINDOW = 1000
 """Number of newest steps in the estimate. Older steps no longer influence it."""
 LEAST = 4
 SLOW_FACTOR = 5.0
-"""Factor over the usual duration from which a step counts as delayed, such as by an evaluation."""
+"""Multiple of the usual duration from which a step counts as delayed, as by an evaluation."""
 
 
 class Step(NamedTuple):
-    """The seconds between two reports, and the progress made in them (0 to 1)."""
+    """The seconds between two reports, and the progress made between them (0 to 1)."""
 
     seconds: float
     progress: float
@@ -86,9 +86,10 @@ class Step(NamedTuple):
 class Estimate:
     """An estimate of a task's remaining time, robust against a slow start and against pauses.
 
-    The usual speed is the median of the steps. The delays of slow steps are added, spread over all
-    progress, because evaluations and checkpoints recur. The longest delay is left out: it may be a
-    pause, which happens once. The first step is left out, too: it compiles and fills caches.
+    The usual speed is the median over the steps. The delays of slow steps are spread over all
+    progress and added, because evaluations and checkpoints recur. The longest delay is left out,
+    because it may be a pause, which happens only once. The first step is left out, too, because it
+    compiles code and fills caches.
     """
 
     _steps: deque[Step] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -102,7 +103,8 @@ class Estimate:
             return
         step = Step(now - last[0], progress - last[1])
         if step.progress <= 0 or step.seconds <= 0:
-            # The report was repeated, or progress went back. The time belongs to the next step.
+            # The report was repeated, or progress went backwards. The time is added to the next
+            # step.
             self._last = (last[0], max(progress, 0.0) if step.progress < 0 else last[1])
             return
         if not self._begun:
@@ -111,14 +113,14 @@ class Estimate:
         self._steps.append(step)
 
     def seconds_left(self) -> float | None:
-        """Return the seconds from the last report to the end, or None while too little is known."""
+        """Return the estimated seconds from the last report to the end; None if not yet known."""
         if self._last is None or len(self._steps) < LEAST:
             return None
         return (1.0 - self._last[1]) * seconds_per_progress(self._steps)
 
 
 def seconds_per_progress(steps: Sequence[Step]) -> float:
-    """Return the seconds that progress from 0 to 1 takes at the speed of ``steps``."""
+    """Return the seconds that the whole task (progress 0 to 1) takes at the speed of ``steps``."""
     usual = statistics.median(step.seconds / step.progress for step in steps)
     held_up = sorted(
         step.seconds - usual * step.progress
@@ -145,12 +147,12 @@ A later attempt, or an attempt on another worker, may succeed.
 
 
 def is_transient(error: OSError) -> bool:
-    """Return True if a retry may succeed. For a missing file, for example, it can't."""
+    """Return True if a retry may succeed. For a missing file, for example, it would not."""
     return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
 
 
 def wait_before_retry(retry_seconds: float, failures: int) -> float:
-    """Return the seconds before the next attempt: doubled with each failure, at most an hour.
+    """Return the seconds to wait before the next attempt: doubled with each failure, up to an hour.
 
     Args:
         retry_seconds: the wait after the first failure.
@@ -164,7 +166,7 @@ MAX_PATH = 500
 
 
 class Fault(NamedTuple):
-    """The reason why a path is refused, in both languages."""
+    """The reason why a path is refused, in English and Chinese."""
 
     en: str
     zh: str
@@ -173,7 +175,7 @@ class Fault(NamedTuple):
 def path_fault(path: str) -> Fault | None:
     """Return the reason why an artifact can't have ``path``, or None if it can.
 
-    A valid path is relative and means the same file on every system, in any script.
+    A valid path is relative and means the same file on every operating system.
     """
     if not path or len(path) > MAX_PATH:
         return Fault(

@@ -11,7 +11,7 @@ from aiplatform.server.telemetry.rules import MAX_SECONDS, MAX_STEP
 
 
 class ExternalRunIn(Strict):
-    """An external run that starts now, or that started earlier and is registered now."""
+    """An external run that starts now, or that started earlier and is now being registered."""
 
     name: str = Field(min_length=1, max_length=255)
     experiment: UUID | None = None
@@ -43,13 +43,13 @@ class BeatIn(Strict):
 
 
 class BeatOut(BaseModel):
-    """The status of a run. `cancelling` means that it was asked to stop."""
+    """The run's status. `cancelling` means that it was asked to stop."""
 
     status: TaskStatus
 
 
 class LineIn(Strict):
-    """One or several lines of a log."""
+    """One or more lines of a log."""
 
     text: str = Field(max_length=100_000)
     stream: LogStream = LogStream.STDOUT

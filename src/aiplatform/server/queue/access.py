@@ -1,4 +1,4 @@
-"""Guards of the routes for tasks: who may read, submit, change and stop them."""
+"""Guards for the task routes: who may read, submit, change and stop tasks."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath
@@ -10,5 +10,5 @@ LIST = ProjectGuard(Permission.TASKS_READ)
 SUBMIT = ProjectGuard(Permission.TASKS_WRITE)
 READ = ProjectGuard(Permission.TASKS_READ, TASK)
 UPDATE = ProjectGuard(Permission.TASKS_WRITE, TASK)
-# Stopping work in an archived project must stay possible.
+# Users must be able to stop work in an archived project.
 CANCEL = ProjectGuard(Permission.TASKS_WRITE, TASK, writes=False)

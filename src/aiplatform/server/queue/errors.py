@@ -1,4 +1,4 @@
-"""Errors of tasks. Except for ``LostLease``, the API answers them as problems."""
+"""Errors about tasks. All but ``LostLease`` are returned by the API as problem documents."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
@@ -10,25 +10,25 @@ class TaskFinished(Conflict):
 
 
 class WrongTaskType(Invalid):
-    """A direct submission of a task type that only another route starts, such as a training."""
+    """A direct submission of a task type that only another route can start, such as training."""
 
     code = "task.wrong_type"
 
 
 class NoWorkerCanRun(Invalid):
-    """A submission that would wait for ever because no worker has the resources."""
+    """A submission that would wait forever because no worker has the resources."""
 
     code = "task.no_worker_can_run"
 
 
 class TaskNotWaiting(Conflict):
-    """A change of the queue order for a task that does not wait."""
+    """An attempt to reorder a task that is not waiting."""
 
     code = "task.not_waiting"
 
 
 class NotInSameQueue(Invalid):
-    """A move before a task of another project or queue, or before one that does not wait."""
+    """A move before a task that belongs to another project or queue, or is not waiting."""
 
     code = "task.not_in_same_queue"
 
@@ -40,31 +40,31 @@ class NotPausable(Conflict):
 
 
 class NotRetriable(Conflict):
-    """A retry of a task that has not failed or been cancelled, or that has been retried before."""
+    """A retry of a task that has not failed or been cancelled, or that has already been retried."""
 
     code = "task.not_retriable"
 
 
 class DependencyFailed(Conflict):
-    """A submission that would wait for the success of a task that has already failed."""
+    """A submission that waits for the success of a task that has already failed."""
 
     code = "task.dependency_failed"
 
 
 class TypeMakesNoModel(Invalid):
-    """A reference to the model of a task whose type produces no model."""
+    """A reference to the model of a task whose type does not produce models."""
 
     code = "task.type_makes_no_model"
 
 
 class ModelMissing(Conflict):
-    """A reference to the model of a completed training that has no model, or no longer has one."""
+    """A reference to the model of a completed training task that has no model (any more)."""
 
     code = "task.model_missing"
 
 
 class KeyReused(Conflict):
-    """An Idempotency-Key that was used for a different request before."""
+    """An Idempotency-Key that has already been used for a different request."""
 
     code = "request.idempotency_key_reused"
 

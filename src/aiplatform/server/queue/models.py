@@ -1,4 +1,4 @@
-"""Tables of the queue: tasks with their attempts, events and inputs, workers, and leases."""
+"""Tables of the queue: tasks with attempts, events and inputs, and workers with leases."""
 
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from aiplatform.server.core.database import Base, BigKey, Created, Identified
 
 
 class Task(Identified, Created, Base):
-    """One piece of queued work; a table of the contract. ``progress`` runs from 0 to 1."""
+    """One piece of queued work; a contract table. ``progress`` runs from 0 to 1."""
 
     __tablename__ = "tasks"
 
@@ -42,12 +42,13 @@ class Task(Identified, Created, Base):
 
 
 class TaskScheduling(Base):
-    """The fields of a task that the queue needs and the contract has no columns for.
+    """A task's fields that the queue needs but the contract table has no columns for.
 
-    ``since`` is the time from which a task's wait counts in the order of the queue. ``blockers`` is
-    the number of tasks that must end first. ``stop_wanted`` is what a running attempt was asked to
-    do: ``pause`` or ``preempt``. The table also has copies of the task's project and priority, and
-    a flag for waiting; triggers maintain them for the index of the queue.
+    ``since`` is the time from which a task's waiting time is counted when the queue is ordered.
+    ``blockers`` is the number of tasks that must end first. ``stop_wanted`` is ``pause`` or
+    ``preempt`` if a running attempt was asked to stop. The table also has copies of the task's
+    project and priority, and a flag that is set while the task waits; triggers maintain them for
+    the queue's index.
 
     Resources are per node: each of the ``nodes`` needs them. ``attempt`` is the number of attempts
     so far. ``fence`` is the fencing number: it grows with every claim, and every write of an
@@ -91,8 +92,8 @@ class TaskScheduling(Base):
 class Worker(Base):
     """A worker and the resources of its machine.
 
-    ``heartbeats`` is a counter, so that no clocks are compared. ``devices`` are the slots for GPU
-    work, as :class:`rules.Device`; a lease refers to them by index.
+    ``heartbeats`` is a counter, so that the clocks of different machines are never compared.
+    ``devices`` are the slots for GPU work (:class:`rules.Device`); a lease refers to them by index.
     """
 
     __tablename__ = "workers"
@@ -119,7 +120,7 @@ class Worker(Base):
 
 
 class TaskLease(Base):
-    """The lease of a running attempt: the worker that holds the task, and the resources in use."""
+    """The lease of a running attempt: the worker that holds it and the resources that it uses."""
 
     __tablename__ = "task_leases"
 
@@ -137,7 +138,7 @@ class TaskLease(Base):
 
 
 class TaskNodeGroup(Base):
-    """The group of nodes that run one attempt together. It exists as long as the lease.
+    """A group of nodes that run one attempt together. It exists as long as the attempt's lease.
 
     ``state``: ``gathering`` until all nodes have joined, ``gathered`` while they prepare their
     files, ``running``. ``endpoint`` is the address at which the nodes connect: host:port of node 0.
@@ -153,10 +154,10 @@ class TaskNodeGroup(Base):
 
 
 class TaskNode(Base):
-    """A worker that joined an attempt as a node other than 0, and the resources that it holds.
+    """A worker that joined an attempt as a node other than node 0, and the resources it holds.
 
-    ``state``: ``joined``; ``ready`` when it has all files that the job reads; ``leaving`` when its
-    worker stops; ``failed`` when its processes failed. ``report`` then contains the reason.
+    ``state``: ``joined``; ``ready`` once it has all files that the job reads; ``leaving`` while its
+    worker is stopping; ``failed`` when its processes failed. ``report`` then contains the reason.
     """
 
     __tablename__ = "task_nodes"
@@ -177,7 +178,7 @@ class TaskNode(Base):
 
 
 class TaskReservation(Base):
-    """A worker whose next free resources are kept for a task that doesn't fit yet.
+    """A worker whose next free resources are reserved for a task that doesn't fit yet.
 
     ``runners`` are the tasks that ran on the worker when the reservation was made, as pairs of
     task id and fencing number. See :class:`rules.Reservation`.
@@ -232,8 +233,8 @@ class TaskAttempt(Base):
 class TaskEvent(Base):
     """An entry of a task's timeline.
 
-    Several processes write entries, so ``id`` does not follow the order of commits. Readers also
-    check the column ``transaction_id``; see :func:`queries.settled_events`.
+    Several processes write entries, so the order of ids is not the order of commits. Readers must
+    also check the column ``transaction_id``; see :func:`queries.settled_events`.
     """
 
     __tablename__ = "task_events"
@@ -246,7 +247,7 @@ class TaskEvent(Base):
 
 
 class TaskInput(Base):
-    """One input of a task with its hash, for the lineage. ``label`` stays if it is deleted."""
+    """One input of a task with its hash, for lineage. ``label`` stays if the input is deleted."""
 
     __tablename__ = "task_inputs"
 

@@ -1,4 +1,4 @@
-"""Shapes of requests and answers about tasks, their logs and their artifacts."""
+"""Shapes of requests and responses about tasks, their logs and their artifacts."""
 
 from uuid import UUID
 
@@ -86,7 +86,7 @@ class TaskBatchIn(Strict):
 
 
 class TaskPatch(Strict):
-    """The changes that are possible while a task waits."""
+    """Changes that are possible while a task waits."""
 
     priority: int = Field(ge=1, le=10, description="a higher priority starts first")
 
@@ -94,7 +94,7 @@ class TaskPatch(Strict):
 
 
 class RetryIn(Strict):
-    """The options for retrying a task."""
+    """Options for retrying a task."""
 
     override_gate: OverrideReason | None = Field(
         None,
@@ -106,7 +106,7 @@ class RetryIn(Strict):
 
 
 class MoveIn(Strict):
-    """The new place of a waiting task: before another one of its project, or before all of them."""
+    """The new place of a waiting task: before another task of its project, or before all."""
 
     before: UUID | None = Field(
         None, description="the task before which to move it; null: move it to the front"
@@ -116,7 +116,7 @@ class MoveIn(Strict):
 
 
 class TaskBatchOut(BaseModel):
-    """The tasks in the order of the request. ``replayed`` counts those that were queued before."""
+    """The tasks in request order. ``replayed`` counts those that had been queued before."""
 
     items: list[TaskOut]
     replayed: int

@@ -1,25 +1,25 @@
-"""Errors of metrics and reports. The API answers them as problems."""
+"""Errors about metrics and reports, which the API returns as problem documents."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class MalformedPoints(Invalid):
-    """A request whose points can't be read."""
+    """A request whose points can't be parsed."""
 
     code = "metric.malformed_points"
 
 
 class RecordsMissing(Conflict):
-    """A request that skips numbers of its writer's records.
+    """A request that skips numbers in its writer's sequence of records.
 
-    Records (points or log lines) are stored in order, so that none is lost.
+    Records (points or log lines) are stored in sequence, so that none is lost.
     """
 
     code = "run.records_missing"
 
 
 class NotReportedHere(Conflict):
-    """A report about a task that a worker runs. Only the worker may report, under its lease."""
+    """A report about a task that a worker runs. Only that worker may report, under its lease."""
 
     code = "run.not_reported_here"
 

@@ -20,7 +20,7 @@ from aiplatform.server.core.database import Base
 class MetricPoint(Base):
     """One value of a metric series at a step.
 
-    If a resumed attempt reports a step again, the value of the newest attempt counts.
+    If a resumed attempt reports a step again, the newest attempt's value counts.
     """
 
     __tablename__ = "metric_points"
@@ -38,8 +38,9 @@ class LogChunk(Base):
     """Consecutive lines of one stream of a task's log. ``seq`` counts from 1 within the task.
 
     ``level`` is the highest level of the lines. ``levels`` lists the lines at which the level
-    changes, as ``rules.levels_of`` reads them. If lines were moved to a blob, ``segment``
-    describes it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what was dropped.
+    changes, in the form that ``rules.levels_of`` reads. If the lines were moved to a blob,
+    ``segment`` describes it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what
+    was dropped.
     """
 
     __tablename__ = "log_chunks"

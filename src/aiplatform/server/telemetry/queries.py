@@ -1,4 +1,4 @@
-"""SQL statements for metric series, their levels, log chunks, and resource usage."""
+"""SQL statements for metric series, their rollup levels, log chunks, and resource usage."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -53,8 +53,8 @@ def chunks_between(
     """Select the log chunks with ``first <= seq < until`` that may contain matching lines.
 
     Chunks with a segment (lines that were moved to a blob) are always selected; the caller must
-    search the segment itself. The time of other chunks is the time at which their lines were read,
-    or a moment later. A segment covers a longer time, whose end is not known here.
+    search the segment itself. The time of any other chunk is when its lines were read, or slightly
+    later. A segment covers a longer period, whose end is not known here.
     """
     own = [LogChunk.level >= level]
     if text is not None:
@@ -83,10 +83,10 @@ POINTS_PER_PAGE = 2000
 
 
 def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
-    """Return the id of a task's last event and metric point, and the ``seq`` of its last log chunk.
+    """Return the ids of a task's last event and metric point, and its last log chunk's ``seq``.
 
     Each is 0 if there is none. Events newer than a running transaction are ignored, because events
-    with smaller ids may still be committed.
+    with smaller ids may yet be committed.
     """
     task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
@@ -99,7 +99,7 @@ def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
 def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
     """Select the metric points with an id greater than ``after``, in order.
 
-    Writers lock the task, so ids are in the order of commits.
+    Writers lock the task, so ids are in commit order.
     """
     return (
         select(MetricPoint)
@@ -121,7 +121,7 @@ WITH RECURSIVE found(key) AS (
 SELECT key FROM found WHERE key IS NOT NULL
 """
 )
-"""Statement that selects the keys of all series of a task, with one index look-up for each key.
+"""Statement that selects the keys of all of a task's series, with one index look-up per key.
 
 Reading all points instead would take seconds.
 """
@@ -129,7 +129,7 @@ Reading all points instead would take seconds.
 JSON = """'[' || step || ',' || CASE
     WHEN value = 'NaN' OR value = 'Infinity' OR value = '-Infinity' THEN '"' || value || '"'
     ELSE value::text END || ',' || at || ']'"""
-"""SQL expression that formats a point as JSON. Floats keep their exact value."""
+"""SQL expression that formats a point as JSON. Floats keep their exact values."""
 
 HISTORY = text(
     f"""
@@ -191,9 +191,9 @@ chosen AS (
 SELECT (SELECT points::bigint FROM whole), string_agg({JSON}, ',' ORDER BY step) FROM chosen
 """  # noqa: S608  (our own text)
 )
-"""Statement that selects the points of a chart, and the number of points in the whole series.
+"""Statement that selects the points of a chart and the total number of points in the series.
 
-A chart has the least, the greatest and the first NaN value of each bucket, and both ends of the
+A chart has the smallest, the largest and the first NaN value of each bucket, and both ends of the
 series. Where possible, they are computed from ``metric_levels``.
 """
 
@@ -237,11 +237,11 @@ ON CONFLICT (task_id, key, level, first_step) DO UPDATE
 SET points = EXCLUDED.points, low = EXCLUDED.low, high = EXCLUDED.high, nan = EXCLUDED.nan
 RETURNING key, first_step
 """
-"""Statement that updates one level of a task's series after new points.
+"""Statement that updates one rollup level of a task's series after new points were added.
 
 A level divides a series into pieces, and stores the number of points, the extremes and the first
-NaN of each piece (table ``metric_levels``). The pieces that contain new points are computed again.
-A piece that has grown to twice the usual length (``PIECE``) is divided.
+NaN of each piece (table ``metric_levels``). The pieces that contain new points are recomputed. A
+piece that has grown to twice the usual length (``PIECE``) is split.
 """
 
 FROM_POINTS = text(
@@ -295,7 +295,7 @@ ORDER BY key
 class Chart(NamedTuple):
     """A chart of a series.
 
-    ``json`` is the list of its points; ``total`` is the number of points in the whole series.
+    ``json`` is the list of its points; ``total`` is the number of points in the full series.
     """
 
     total: int
@@ -303,7 +303,7 @@ class Chart(NamedTuple):
 
 
 def keys_of(session: Session, task_id: int) -> list[str]:
-    """Return the keys of all series of a task, sorted."""
+    """Return the keys of all of a task's series, sorted."""
     return list(session.scalars(KEYS, {"task_id": task_id}))
 
 
@@ -318,7 +318,7 @@ def history(
 ) -> str:
     """Return the last ``limit`` points of a series between two steps as JSON, sorted by step.
 
-    Each point is ``[step, value, seconds since the epoch]``. The database creates the text:
+    Each point is ``[step, value, seconds since the epoch]``. The database creates the JSON text:
     creating Python objects first took ten times as long.
     """
     values = {"task_id": task_id, "key": key, "first": first, "last": last, "limit": limit}
@@ -334,15 +334,16 @@ def chart(
     last: int = MOST_STEP,
     points: int,
 ) -> Chart:
-    """Return a series between two steps with at most ``points`` points, without losing a peak.
+    """Return a series between two steps with at most ``points`` points, keeping every peak.
 
     The series is divided into buckets with the same number of points. Each bucket keeps its
-    smallest and its largest value, with their own steps. A series with no more than ``points``
-    points is returned whole.
+    smallest and its largest value, with their steps. A series with at most ``points`` points is
+    returned in full.
     """
     values: dict[str, Any] = {"task_id": task_id, "key": key, "first": first, "last": last}
     buckets = bucket_count(points)
-    # Use the coarsest level that has a piece for every other bucket, or else the points themselves.
+    # Use the coarsest level with at least one piece for every other bucket, or else the points
+    # themselves.
     level, inner, outer = 0, MOST_STEP, MOST_STEP
     for candidate in range(LEVELS, 0, -1):
         found, least, most = session.execute(
@@ -374,9 +375,9 @@ def chart(
 
 
 def summary(session: Session, task_id: int) -> list[Any]:
-    """Return one row of summary values for each series of a task, sorted by key.
+    """Return one row of summary values for each of a task's series, sorted by key.
 
-    The levels of the task must be up to date, see ``service.rollups``.
+    The task's levels must be up to date; see ``service.rollups``.
     """
     values = {"task_id": task_id, "first": LEAST_STEP, "last": MOST_STEP}
     return list(session.execute(SUMMARY, values))
@@ -385,7 +386,7 @@ def summary(session: Session, task_id: int) -> list[Any]:
 def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> None:
     """Add the points with ids in ``(after, up_to]`` to the levels of the task's series.
 
-    All points with such ids must be committed already.
+    All points with such ids must already be committed.
     """
     common = {"task_id": task_id, "least": LEAST_STEP, "most": MOST_STEP, "width": PIECE}
     made = session.execute(FROM_POINTS, {**common, "after": after, "up_to": up_to}).all()
@@ -395,7 +396,7 @@ def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> 
 
 
 def samples_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the keys and samples of each block of resource usage of a task, sorted by time."""
+    """Return the keys and samples of each of a task's resource usage blocks, sorted by time."""
     return session.execute(
         text(
             "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
@@ -407,7 +408,7 @@ def samples_of(session: Session, task_id: int) -> Sequence[Any]:
 def task_blocks(
     session: Session, task_id: int, attempt: int | None, since: datetime | None
 ) -> Sequence[Any]:
-    """Return a task's blocks of resource usage: began, step_seconds, keys, samples."""
+    """Return a task's resource usage blocks: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
@@ -419,7 +420,7 @@ def task_blocks(
 
 
 def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
-    """Return a worker machine's blocks of resource usage: began, step_seconds, keys, samples."""
+    """Return a worker machine's resource usage blocks: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
@@ -431,7 +432,7 @@ def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> S
 
 
 def usage_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus, cost."""
+    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus and cost."""
     return session.execute(
         text(
             "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
@@ -444,8 +445,8 @@ def usage_of(session: Session, task_id: int) -> Sequence[Any]:
 def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
     """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
 
-    Returns None if the task holds no lease. ``devices`` are all devices of the worker. ``nodes`` is
-    the number of nodes, which each hold the same amounts for the task.
+    The result is None if the task holds no lease. ``devices`` are all devices of the worker.
+    ``nodes`` is the number of nodes, each of which holds the same amounts for the task.
     """
     return session.execute(
         text(

@@ -1,4 +1,4 @@
-"""Pure rules of telemetry: severity of log lines, summaries of metric series, and alerts."""
+"""Pure rules of telemetry: severities of log lines, summaries of metric series, and alerts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 class Level(IntEnum):
-    """The severity of a line; ``NONE`` if the line does not name one."""
+    """The severity of a log line; ``NONE`` if the line does not name one."""
 
     NONE = 0
     DEBUG = 1
@@ -34,7 +34,7 @@ WORDS = {
 }
 _WORD = "|".join(sorted(WORDS, key=len, reverse=True))
 _MARKED = re.compile(
-    # Words in capitals are levels as loggers write them ("an error" in prose is not). Structured
+    # Words in capitals are levels, as loggers write them ("an error" in prose is not). Structured
     # loggers write [info ], level=info and "level": "info".
     rf"(?-i:\b(?P<upper>{_WORD.upper()})\b)"
     rf"|\[(?P<bracket>{_WORD})\s*\]"
@@ -76,9 +76,10 @@ class Parser:
         return _marked(head)
 
     def runs(self, text: str) -> tuple[Level, list[list[int]]]:
-        """Return the highest level of a chunk, and where the level changes.
+        """Return the highest level in a chunk, and the points at which the level changes.
 
-        A change is a pair of line number (from 0) and new level; before the first, it is ``NONE``.
+        A change is a pair of a line number (from 0) and the new level; before the first change, the
+        level is ``NONE``.
         """
         highest = current = Level.NONE
         runs: list[list[int]] = []
@@ -107,7 +108,10 @@ def _marked(head: str) -> Level:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return a chunk's lines. Only a line feed ends a line: progress bars use carriage returns."""
+    """Return a chunk's lines.
+
+    Only a line feed ends a line, because progress bars use carriage returns.
+    """
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -117,7 +121,7 @@ def lines_of(text: str) -> list[str]:
 def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
     """Yield the level of each of a chunk's ``count`` lines.
 
-    ``runs`` are the changes of the level, as :meth:`Parser.runs` returns them.
+    ``runs`` are the level changes, as returned by :meth:`Parser.runs`.
     """
     level = Level.NONE
     ends = iter([*runs, [count, 0]])
@@ -130,15 +134,15 @@ def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
 
 
 PIECE = 32
-"""Least number of points that a piece of the first level summarises.
+"""Smallest number of points summarised by a piece at the first level.
 
-A piece of each further level summarises at least as many pieces of the level below.
+At each further level, a piece summarises at least as many pieces of the level below.
 """
 
 LEVELS = 3
 """Number of levels of summaries (``metric_levels``) that are kept for each series.
 
-At the last level, ten million points are about three hundred pieces.
+At the last level, ten million points make about three hundred pieces.
 """
 
 LEAST_STEP = -(2**63)
@@ -146,10 +150,10 @@ LEAST_STEP = -(2**63)
 
 MOST_STEP = 2**63 - 1
 MAX_STEP = 2**53 - 1
-"""Largest step that is accepted: the largest whole number that JSON holds exactly everywhere."""
+"""Largest accepted step: the largest whole number that JSON represents exactly everywhere."""
 
 MAX_SECONDS = 253_402_300_799.0
-"""The end of the year 9999 in seconds since the epoch: the latest time that is accepted."""
+"""Latest accepted time, the end of the year 9999, in seconds since the epoch."""
 
 _LOWER = re.compile(
     r"(^|[^a-z])(loss|error|err|perplexity|ppl|wer|cer|mae|mse|rmse|latency|divergence|nll)([^a-z]|$)"
@@ -179,10 +183,10 @@ def better(key: str) -> Literal["lower", "higher"] | None:
 
 
 def summarise_series(row: Any) -> dict[str, Any]:
-    """Return the summary of a series from a row of ``queries.summary``.
+    """Return a series' summary from a row of ``queries.summary``.
 
-    ``best`` is set if the metric's name says whether lower or higher is better. NaN counts neither
-    as the smallest nor as the largest value; ``nan_step`` is the first step with NaN.
+    ``best`` is set if the metric's name says whether lower or higher is better. NaN never counts as
+    the smallest or largest value; ``nan_step`` is the first step with NaN.
     """
     found: dict[str, Any] = {
         "points": row.points,
@@ -207,16 +211,16 @@ IDLE_PERCENT = 5.0
 IDLE_SECONDS = 600.0
 NEAR_SHARE = 0.95
 GPU_NEAR_SHARE = 0.97
-"""Share of a GPU's memory from which it counts as nearly used up.
+"""Share of a GPU's memory from which it counts as nearly exhausted.
 
-It is higher than for other memory, because frameworks don't give allocated memory back, and model
+It is higher than for other memory because frameworks don't return allocated memory, and model
 servers allocate 90 % on purpose.
 """
 DISK_FREE_SHARE = 0.05
 THROTTLED_SECONDS = 30.0
 NEAR_SECONDS = 10.0
 REARM_SECONDS = 60.0
-"""Seconds for which a condition must not hold before it can raise another alert."""
+"""Seconds for which a condition must be absent before it can raise another alert."""
 
 
 class AlertKind(StrEnum):
@@ -252,7 +256,7 @@ TEXTS: dict[AlertKind, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert, with the value that was measured at that moment (percent or MiB)."""
+    """An alert, with the value measured at that moment (percent or MiB)."""
 
     kind: AlertKind
     value: float
@@ -267,19 +271,19 @@ class _Condition:
 
 @dataclass(slots=True)
 class Watch:
-    """The check of one attempt's samples for conditions that raise an alert.
+    """A monitor of one attempt's samples for conditions that raise an alert.
 
-    ``memory_limit_mb`` is the memory in MiB that the task reserved; 0 if it reserved none.
+    ``memory_limit_mb`` is the memory in MiB that the task reserved, or 0 if it reserved none.
     """
 
     memory_limit_mb: float = 0.0
     _conditions: dict[AlertKind, _Condition] = field(default_factory=dict)
 
     def check(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
-        """Return the alerts that are due now. A condition without values in ``sample`` is ignored.
+        """Return the alerts that are due now. Conditions without values in ``sample`` are ignored.
 
         Args:
-            now: the current time in seconds, by a monotonic clock.
+            now: the current time in seconds on a monotonic clock.
             sample: the values by key, as in :mod:`runner.sampling`; keys of the machine's values
                 begin with ``machine.``.
         """

@@ -11,7 +11,7 @@ from aiplatform.server.telemetry.rules import MAX_SECONDS, MAX_STEP
 
 
 class SeriesOut(BaseModel):
-    """Points as ``[step, value, seconds since the epoch]``, by key."""
+    """Points as ``[step, value, seconds since the epoch]``, grouped by key."""
 
     series: dict[str, list[list[float | str]]]
 
@@ -23,7 +23,7 @@ class ChartsOut(BaseModel):
 
 
 class SummariesOut(BaseModel):
-    """Summaries of several tasks, for a comparison."""
+    """Summaries of several tasks for a comparison."""
 
     tasks: list[TaskSummaryOut]
 
@@ -32,7 +32,7 @@ Value = float | Literal["NaN", "Infinity", "-Infinity"]
 
 
 class PointIn(Strict):
-    """One value of one series at one step. Any key and any step are allowed."""
+    """One value of a series at a step. Any key and any step are allowed."""
 
     key: str = Field(min_length=1, max_length=200)
     step: int = Field(ge=-MAX_STEP, le=MAX_STEP)
@@ -66,7 +66,7 @@ class PointsIn(Strict):
 
 
 def points_schema() -> dict[str, Any]:
-    """Return the whole schema of :class:`PointsIn`: the route reads its body itself."""
+    """Return the complete schema of :class:`PointsIn`, because the route reads its body itself."""
     schema = PointsIn.model_json_schema()
     schema["properties"]["points"]["items"] = schema.pop("$defs")["PointIn"]
     return schema

@@ -43,7 +43,7 @@ class Example(BaseModel):
 
 
 class ReportFinding(BaseModel):
-    """Something that a quality check found, in English and Chinese.
+    """A finding of a quality check, in English and Chinese.
 
     ``groups`` are rows that belong together, such as near duplicates. ``checked_by`` names the
     distribution of a check that is not the platform's.

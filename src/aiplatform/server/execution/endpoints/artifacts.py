@@ -40,7 +40,7 @@ router = APIRouter(prefix="/api/v1/tasks/{task}/artifacts")
 
 
 def render(file: StoredFile) -> ArtifactOut:
-    """Return the answer that describes one artifact."""
+    """Return the response that describes an artifact."""
     return ArtifactOut(path=file.path, size=file.size, sha256=file.sha256)
 
 
@@ -76,7 +76,7 @@ async def put_task_artifact(
     expected: ExpectedDigest,
     request: Request,
 ) -> ArtifactOut:
-    """Store a file of an external run. An earlier file with the same path is replaced."""
+    """Store a file for an external run. An existing file with the same path is replaced."""
     external.check_path(path)
 
     def check_in_advance(size: int) -> None:
@@ -110,7 +110,7 @@ def get_task_artifact(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """Send the file as an attachment, with length, ETag and digest. Ranges are supported."""
+    """Send an artifact as an attachment, with its length, ETag and digest. Ranges are supported."""
     found = queue_queries.get_task(session, context, task)
     file = queries.get_artifact(session, found.id, path)
     name = file.path.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Routes for external runs: a notebook, a cluster or a script on a laptop reports to them."""
+"""Routes for external runs, which report from a notebook, a cluster or a script on a laptop."""
 
 import time
 from typing import Annotated
@@ -35,10 +35,10 @@ def begin_run(
     response: Response,
     body: ExternalRunIn,
 ) -> TaskOut:
-    """Create a task of type external. It is running from now on, and no worker claims it.
+    """Create a task of type external. It counts as running at once, and no worker claims it.
 
-    If a run with this `client_id` exists already, that run is returned with 200. A run that reports
-    nothing for `AIPLATFORM_RUN_SILENCE_SECONDS` fails.
+    If a run with this `client_id` already exists, it is returned with status 200. A run fails if it
+    reports nothing for `AIPLATFORM_RUN_SILENCE_SECONDS`.
     """
     task, new = external.begin(
         session,
@@ -62,7 +62,7 @@ def beat(
     session: SessionDep,
     body: BeatIn,
 ) -> BeatOut:
-    """Return the status of the run. `cancelling` means that it was asked to stop."""
+    """Record a heartbeat and return the run's status. `cancelling` means that it should stop."""
     found = queries.get_task(session, context, task)
     return BeatOut(status=external.heartbeat(session, found, progress=body.progress))
 
@@ -74,11 +74,10 @@ def report_log(
     session: SessionDep,
     body: LinesIn,
 ) -> AcceptedOut:
-    """Add lines to the log of an external run.
+    """Append lines to the log of an external run.
 
-    `writer` and `first` number the lines, as they number points of metrics. Lines beyond the rate
-    at which a task's log may grow are dropped; a line of the platform says how many bytes were
-    lost.
+    `writer` and `first` number the lines in the same way as metric points. Lines that exceed the
+    log's rate limit are dropped; the platform adds a line that says how many bytes were lost.
     """
     found = queries.get_task(session, context, task)
     lines = external.log_lines(body.lines, time.time())
@@ -95,9 +94,9 @@ def end_run(
     session: SessionDep,
     body: EndIn,
 ) -> TaskOut:
-    """End an external run. It is no error to report the same end again.
+    """End an external run. Reporting the same end again is not an error.
 
-    A run that failed because it was silent for too long gets the status that is reported here.
+    A run that had failed because it was silent for too long gets the status reported here.
     """
     found = queries.get_task(session, context, task)
     ended = external.end(

@@ -90,14 +90,14 @@ def _one(worker: Worker, alive: bool, held: Sequence[Any]) -> WorkerOut:
 def list_workers(
     _: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WorkerOut]:
-    """Return all workers that were ever registered, newest first, with the tasks they run now."""
+    """Return all workers ever registered, newest first, with the tasks they are running."""
     rows, following = page_by_id(session, select(Worker), Worker.id, limit=limit, cursor=cursor)
     return Page(items=_render(session, rows), next_cursor=following)
 
 
 @router.get("/workers/{worker}", summary="Read a worker")
 def get_worker(worker: UUID, _: Reader, session: SessionDep) -> WorkerOut:
-    """Return one worker with its resources and the tasks it runs now."""
+    """Return a worker with its resources and the tasks it is running."""
     found = session.scalar(select(Worker).where(Worker.uuid == worker))
     if found is None:
         raise NotFound(resource="worker")
@@ -110,7 +110,7 @@ def _change(session: Session, principal: Principal, worker: UUID, state: str) ->
 
 @router.post("/workers/{worker}/cordon", summary="Cordon a worker")
 def cordon_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
-    """Cordon the worker: it claims no more tasks, but its running tasks continue to the end."""
+    """Cordon the worker: it claims no more tasks, but its running tasks continue."""
     return _change(session, principal, worker, "cordoned")
 
 
@@ -118,13 +118,13 @@ def cordon_worker(worker: UUID, principal: Administrator, session: SessionDep) -
 def drain_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
     """Drain the worker: it claims no more tasks.
 
-    Preemptible tasks write a checkpoint and continue on another worker; the others run to their end
-    here. When `running` is empty, you can restart the machine and nothing is lost.
+    Preemptible tasks write a checkpoint and continue on another worker; the others run to
+    completion here. Once `running` is empty, you can restart the machine without losing anything.
     """
     return _change(session, principal, worker, "draining")
 
 
 @router.post("/workers/{worker}/resume", summary="Resume a worker")
 def resume_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
-    """Let the worker claim tasks again. It looks for work at once."""
+    """Let the worker claim tasks again. It looks for work immediately."""
     return _change(session, principal, worker, "active")

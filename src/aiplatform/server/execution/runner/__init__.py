@@ -1,9 +1,9 @@
-"""Execution of one attempt on a worker: preparation of its files, supervision, stored output.
+"""Execution of one attempt on a worker: preparing its files, supervising it, storing its output.
 
 ``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
-``layout`` prepares the child's files and secrets; ``process`` is the child with its pipes.
-``writers`` store its log and other output. ``sampling`` measures its resource usage. ``spares``
-starts a child process before an attempt needs it.
+``layout`` prepares the child's files and secrets; ``process`` contains the child and its pipes.
+``writers`` stores the log and other output. ``sampling`` measures resource usage. ``spares`` starts
+a child process before an attempt needs it.
 """
 
 from aiplatform.server.execution.runner.attempt import run_attempt

@@ -1,4 +1,4 @@
-"""Supervision and tracing of one attempt, from claim to outcome, on a thread of the worker."""
+"""Supervision and tracing of one attempt, from claim to outcome, in a thread of the worker."""
 
 import queue
 import shutil
@@ -71,7 +71,7 @@ from aiplatform.server.queue.service.kinds import Outcome, kind_of
 def attempt_span(claim: Claim) -> Iterator[None]:
     """Make the attempt the current span, in the trace of the request that submitted the task.
 
-    If the database is unreachable, the span has no parent; the attempt runs all the same.
+    If the database is unreachable, the span has no parent, but the attempt still runs.
     """
     if not tracing.is_on():
         yield
@@ -109,13 +109,13 @@ def _record_outcome(claim: Claim) -> None:
 
 
 class Phases:
-    """Spans of the runtime's phases: each ends where the next begins."""
+    """Trace spans of the runtime's phases; each ends when the next one begins."""
 
     def __init__(self) -> None:
         self._current: Any = None
 
     def begin(self, phase: Phase) -> None:
-        """Begin the span of a phase, and end that of the phase before."""
+        """Begin the span of a phase, ending the previous one."""
         self.end(phase.time)
         self._current = tracing.begin(phase.name, phase.time)
 
@@ -131,7 +131,7 @@ POLL_SECONDS = 0.5
 
 
 def run_attempt(claim: Claim) -> None:
-    """Run a claimed task to its outcome. When this returns, none of its processes run here."""
+    """Run a claimed task to its outcome. When this returns, its processes here are gone."""
     with (
         structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt),
         attempt_span(claim),
@@ -140,7 +140,7 @@ def run_attempt(claim: Claim) -> None:
 
 
 class Attempt:
-    """One attempt on this worker, with its child, files, log and outcome."""
+    """One attempt on this worker, with its child process, files, log and outcome."""
 
     renew = staticmethod(attempts.renew)
 
@@ -169,12 +169,12 @@ class Attempt:
         self.place_directory(str(claim.task_uuid))
 
     def place_directory(self, name: str) -> None:
-        """Set the directory of the attempt's files, below the worker's own directory."""
+        """Set the directory for the attempt's files, below the worker's own directory."""
         self.directory = self.settings.work_dir / name / f"attempt-{self.claim.attempt}"
         self.log_writer = LogWriter(self.directory, self.settings, self.write)
 
     def run(self) -> None:
-        """Run the attempt. A second thread renews its lease from the first moment."""
+        """Run the attempt. A second thread renews its lease from the very start."""
         renewer = threading.Thread(target=self._renew, daemon=True, name="renewer")
         renewer.start()
         try:
@@ -219,13 +219,13 @@ class Attempt:
         self.check_leftovers()
         if self.lost.is_set():
             raise LostLease
-        # The end of the attempt sums up its usage, so the last samples must be stored before.
+        # Ending the attempt adds up its usage, so the last samples must be stored before that.
         if self.watched is not None:
             get_sampler().release(self.watched)
         self._conclude(code)
 
     def _lay_out(self) -> Job:
-        """Prepare the attempt's directory with inputs and the newest checkpoint; return the job."""
+        """Fill the attempt's directory with inputs and the newest checkpoint; return the job."""
         make_directory(self.directory)
         with transaction() as session:
             found = plan(session, self.claim)
@@ -301,7 +301,7 @@ class Attempt:
     def _drain(child: Child) -> list[Item]:
         """Return the messages that arrive within ``FLUSH_SECONDS``.
 
-        They are collected, so that many small messages are stored in one transaction.
+        Collecting them lets many small messages be stored in one transaction.
         """
         items: list[Item] = []
         deadline = time.monotonic() + FLUSH_SECONDS
@@ -373,9 +373,9 @@ class Attempt:
         return {"pid": hello.pid, "protocol": hello.protocol, **node, **warm}
 
     def _estimated(self, progress: Progress) -> Progress:
-        """Return the report with the seconds left, estimated from past progress.
+        """Return the report with the remaining seconds, estimated from past progress.
 
-        While too little progress is known, the runtime's own estimate stays.
+        Until enough progress has been made, the runtime's own estimate is kept.
         """
         self.estimate.add(time.monotonic(), progress.value)
         left = self.estimate.seconds_left()
@@ -384,19 +384,19 @@ class Attempt:
         return progress.model_copy(update={"seconds_left": round(left, 1)})
 
     def _break_off(self, fault: Malformed) -> None:
-        """End a child that broke the protocol; its later messages are ignored."""
+        """End a child that violated the protocol; its later messages are ignored."""
         assert self.child is not None
         self.ending = fault
         self.child.abandon()
 
     def ask_to_stop(self) -> None:
-        """Ask the child to stop within its grace period. Further calls do nothing."""
+        """Ask the child to stop within its grace period. Further calls have no effect."""
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
             self.child.send(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
 
     def _completes_answers(self) -> bool:
-        """Return True if a cancelled server may finish the requests that it is answering."""
+        """Return True if a cancelled server may finish responses that it has started."""
         kind = kind_of(self.claim.task_type)
         if not kind.serves or self.asked_to_stop or self.child is None:
             return False
@@ -424,7 +424,7 @@ class Attempt:
         )
 
     def check_leftovers(self) -> None:
-        """Fail the task and cordon the worker if some of its processes can't be ended."""
+        """Fail the task and cordon the worker if some of the task's processes can't be ended."""
         left = kill_leftovers(self.directory)
         if not left:
             return
@@ -446,7 +446,7 @@ class Attempt:
             case Stopped() | None if self.too_long and not self.cancelled:
                 error = f"It ran longer than its time limit of {self.time_limit} s."
                 self._end(Outcome(TaskStatus.FAILED, error=error))
-            # A child that did not stop within its grace period was killed. The task resumes from
+            # A child that does not stop within its grace period is killed. The task resumes from
             # its last checkpoint.
             case Stopped() | None if self.pausing and not self.cancelled:
                 self.write(lambda s: attempts.pause(s, self.claim))
@@ -480,7 +480,8 @@ class Attempt:
                 Outcome(TaskStatus.COMPLETED, result=result, files=files, stored_output=stored)
             )
         except Problem as refused:
-            # The result could not be stored: its name was taken meanwhile, or a quota is used up.
+            # The result could not be stored: its name was taken in the meantime, or a quota is used
+            # up.
             self._end(Outcome(TaskStatus.FAILED, error=str(refused)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -489,7 +490,8 @@ class Attempt:
     def _renew(self) -> None:
         """Renew the lease and tell the child its new deadline.
 
-        Without a renewal, the launcher ends the child at its deadline, before the lease can expire.
+        If the lease is not renewed, the launcher ends the child at the deadline, before the lease
+        can expire.
         """
         settings = self.settings
         due = time.monotonic() + settings.renew_seconds

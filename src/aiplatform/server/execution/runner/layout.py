@@ -1,7 +1,7 @@
 """Preparation of an attempt's child: its directory, inputs, checkpoint, secrets and addresses.
 
-A child listens at an address to serve requests, or to train with other nodes. This module also
-masks secrets in the child's output.
+A child listens at an address if it serves requests or trains together with other nodes. This module
+also masks secrets in the child's output.
 """
 
 import secrets
@@ -34,10 +34,11 @@ from aiplatform.server.telemetry.service import prometheus
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The data that an attempt needs from the database, read in one transaction when it starts.
+    """The data that an attempt needs from the database, read in one transaction at its start.
 
     ``seq`` is the number of the last log chunk so far, and ``tail`` the end of the log's text.
-    ``saved`` are the files of the newest checkpoint, and ``resumes`` its step; None without one.
+    ``saved`` are the files of the newest checkpoint, and ``resumes`` is its step, or None if there
+    is no checkpoint.
     """
 
     spec: dict[str, Any]
@@ -58,8 +59,8 @@ def plan(session: Session, claim: Claim) -> Plan:
     """Read what an attempt needs from the database.
 
     Raises:
-        LostLease: when the attempt has lost its lease.
-        Problem: when a secret that the task names no longer exists or can't be read.
+        LostLease: the attempt has lost its lease.
+        Problem: a secret that the task names no longer exists or can't be read.
     """
     task = attempts.hold(session, claim)
     kind = kind_of(task.type)
@@ -89,9 +90,9 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """Return how the job is divided into ranks (its processes), see :meth:`TaskKind.processes`.
+    """Return how the job is divided into ranks (processes); see :meth:`TaskKind.processes`.
 
-    Returns None if one process runs the whole job, except with DeepSpeed, which always needs ranks.
+    Return None if one process runs the whole job, except with DeepSpeed, which always needs ranks.
     """
     processes = kind_of(claim.task_type).processes(spec, len(claim.devices))
     if processes is None:
@@ -108,15 +109,15 @@ def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks |
 
 
 def uses_deepspeed(spec: dict[str, Any]) -> bool:
-    """Return True if a training uses a DeepSpeed config."""
+    """Return True if a training spec contains a DeepSpeed config."""
     return bool((spec.get("accelerator") or {}).get("deepspeed"))
 
 
 def make_directory(directory: Path) -> None:
-    """Create the attempt's directory, empty.
+    """Create the attempt's directory, or empty it if it exists.
 
     Raises:
-        OSError: when it can't be created.
+        OSError: the directory can't be created.
     """
     shutil.rmtree(directory, ignore_errors=True)
     for name in ("inputs", "output", "checkpoints"):
@@ -124,10 +125,10 @@ def make_directory(directory: Path) -> None:
 
 
 def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
-    """Copy the inputs of the attempt into its directory; return their paths by role.
+    """Copy the attempt's inputs into its directory and return their paths by role.
 
     Raises:
-        OSError: when the files can't be written or the store can't be read.
+        OSError: the files can't be written or the store can't be read.
     """
     paths: dict[str, str] = {}
     for role, file in plan.inputs.single.items():
@@ -143,10 +144,10 @@ def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
 
 
 def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
-    """Copy the newest checkpoint; return its directory, or None if there is no checkpoint.
+    """Copy the newest checkpoint and return its directory, or None if there is no checkpoint.
 
     Raises:
-        OSError: when the files can't be written or the store can't be read.
+        OSError: the files can't be written or the store can't be read.
     """
     if plan.resumes is None:
         return None
@@ -156,18 +157,18 @@ def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
 
 
 SHORTEST_MASKED = 6
-"""Length of the shortest values that are masked; shorter ones match too much ordinary text."""
+"""Length of the shortest value that is masked; shorter values match too much ordinary text."""
 
 MASK = "[secret]"
 
 
 def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
-    """Return the values of the secrets that the task names, by environment variable.
+    """Return the values of the secrets that the task names, keyed by environment variable.
 
     Raises:
-        NoSuchSecret: when a secret was deleted.
-        KeyFileUnusable: when the key file of this machine is missing or invalid.
-        SecretUnreadable: when none of its keys decrypts a secret.
+        NoSuchSecret: a secret has been deleted.
+        KeyFileUnusable: this machine's key file is missing or invalid.
+        SecretUnreadable: none of the file's keys decrypts a secret.
     """
     wanted = (task.config or {}).get("secrets") or {}
     if not wanted:
@@ -184,7 +185,7 @@ def reveal_secrets(session: Session, task: Task) -> dict[str, str]:
 
 
 def mask_secrets(item: Item, secrets: dict[str, str]) -> Item:
-    """Replace the values of secrets in a message or log chunk of the child; return it."""
+    """Return a message or log chunk from the child with the values of secrets masked."""
     values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
     if not values:
         return item
@@ -212,15 +213,16 @@ def _mask(content: Any, values: list[str]) -> Any:
 
 
 def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
-    """Return the address at which the attempt's server listens, with a new token.
+    """Return the address at which the attempt's server will listen, with a new token.
 
-    It is a Unix socket, or the setting ``advertise_host`` if the API runs on another machine.
+    The address is a Unix socket, or ``advertise_host`` from the settings if the API runs on another
+    machine.
     """
     token = secrets.token_urlsafe(32)
     host = settings.advertise_host
     if host is not None:
         return ServingAddress(host=host, token=token)
-    # A socket's path may have about 107 bytes, so the attempt's directory could be too long.
+    # A socket path is limited to about 107 bytes, and the attempt's directory may be longer.
     directory = settings.home / "run"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = f"{claim.task_id:x}-{claim.fence:x}.sock"
@@ -228,14 +230,14 @@ def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
 
 
 def node_address(settings: Settings) -> str:
-    """Return the address at which other workers reach this machine."""
+    """Return the address at which other workers can reach this machine."""
     return settings.node_host or settings.advertise_host or outbound_address()
 
 
 def outbound_address() -> str:
-    """Return this machine's address for outgoing connections, or the loopback address.
+    """Return this machine's address for outgoing connections, or else the loopback address.
 
-    Nothing is sent. The address is not taken from the host's name, because that often resolves to
+    Nothing is sent. The address is not derived from the host name, because that often resolves to
     an address that only the host itself can reach.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -248,7 +250,7 @@ def outbound_address() -> str:
 
 
 def free_port(address: str) -> int:
-    """Return a port of the address on which no process listens at this moment."""
+    """Return a port of the address on which no process is listening right now."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as listener:
         listener.bind((address, 0))

@@ -1,7 +1,7 @@
-"""A node other than 0 of an attempt on several nodes: it runs its ranks and reports their end.
+"""A node other than node 0 in an attempt: it runs its ranks and reports how they ended.
 
-It reads the state of the attempt from the database. When the attempt ends, the node's row is
-deleted, and the node's child is ended as after any loss of a lease.
+The node reads the state of the attempt from the database. When the attempt ends, the node's row is
+deleted, and its child is ended as if it had lost a lease.
 """
 
 from dataclasses import replace
@@ -33,7 +33,7 @@ def run_node(claim: Claim) -> None:
 
 
 class NodeAttempt(Attempt):
-    """The part of an attempt that one node other than 0 runs."""
+    """The part of an attempt that a node other than node 0 runs."""
 
     renew = staticmethod(nodes.renew)
 
@@ -48,8 +48,8 @@ class NodeAttempt(Attempt):
             return
         try:
             job = self._lay_out()
-            # Node 0 enforces the limit. If this node stopped by itself, the attempt would end
-            # without that reason.
+            # Node 0 enforces the time limit. If this node stopped by itself, the attempt would end
+            # without stating that reason.
             self.time_limit = None
             self.write(lambda s: nodes.set_state(s, self.claim, "ready"))
             view = self._wait_until("running")
@@ -76,7 +76,7 @@ class NodeAttempt(Attempt):
         self._conclude(code)
 
     def _wait_until(self, *states: str) -> View | None:
-        """Wait until the node group is in one of the states; return None if this worker stops."""
+        """Wait for the node group to reach one of the states; return None if this worker stops."""
         while not processes.stopping.is_set():
             view: View = self.write(lambda s: nodes.read_view(s, self.claim))
             if view.state in states:
@@ -89,14 +89,14 @@ class NodeAttempt(Attempt):
         super()._take([self._labelled(item) for item in items], final=final)
 
     def _labelled(self, item: Item) -> Item:
-        """Mark the lines of the log with the node's number. Those of node 0 have no mark."""
+        """Prefix the log lines with the node's number. Lines of node 0 have no prefix."""
         if not isinstance(item, Chunk):
             return item
         lines = item.text.splitlines(keepends=True)
         return replace(item, text="".join(f"[node {self.claim.node}] {line}" for line in lines))
 
     def ask_to_stop(self) -> None:
-        """Ask the child to stop. If the reason is that this worker stops, tell node 0."""
+        """Ask the child to stop. If this worker is stopping, also tell node 0."""
         if not self.asked_to_stop and processes.stopping.is_set():
             self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         super().ask_to_stop()
@@ -119,7 +119,7 @@ class NodeAttempt(Attempt):
                 )
 
     def _announce_leaving(self) -> None:
-        """Tell node 0 that this worker stops; wait up to the grace period for the attempt's end."""
+        """Tell node 0 that this worker is stopping; wait for the attempt's end (grace period)."""
         self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         self.lost.wait(self.settings.cancel_grace_seconds)
 

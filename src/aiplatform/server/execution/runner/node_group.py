@@ -1,4 +1,4 @@
-"""Node 0's part in an attempt on several nodes: gather the nodes, watch them, end the attempt."""
+"""Node 0's part in a multi-node attempt: gather the nodes, watch them, and end the attempt."""
 
 import random
 import time
@@ -26,7 +26,7 @@ CAUSE_SECONDS = 10.0
 """Seconds for which node 0 waits for the other nodes at the end of an attempt.
 
 If node 0's job has completed, it waits for the others to complete. If it failed only because it
-lost contact to another node, it waits for the report of the node that knows the cause.
+lost contact with another node, it waits for a report from the node that knows the cause.
 """
 
 
@@ -40,11 +40,11 @@ class NodeGroup:
         self.leaving: str | None = None
 
     def gather(self) -> bool:
-        """Wait until all nodes have joined. Return False if the attempt ended before that.
+        """Wait until all nodes have joined. Return False if the attempt ended first.
 
-        If nodes are still missing after ``gather_seconds``, the attempt releases its resources, and
+        If nodes are still missing after ``gather_seconds``, the attempt releases its resources and
         the task is requeued with a random delay. Otherwise two tasks that each hold half of their
-        nodes would wait for each other for ever.
+        nodes would wait for each other forever.
         """
         deadline = time.monotonic() + self.attempt.settings.gather_seconds
         while True:
@@ -66,9 +66,9 @@ class NodeGroup:
         )
 
     def rendezvous(self, job: Job) -> Job | None:
-        """Wait until all nodes are ready; return the job with the address at which they connect.
+        """Wait until all nodes are ready; return the job with the address where they connect.
 
-        Returns None if the attempt ended before that.
+        Return None if the attempt ended first.
         """
         while True:
             view = self._read_view()
@@ -91,13 +91,14 @@ class NodeGroup:
             self.attempt.ask_to_stop()
         if self.failure is None or child is None:
             return
-        # A node that only lost contact may have lost us, and our own child is about to report why.
+        # A node that only lost contact may have lost us, in which case our own child will soon
+        # report why.
         lost_us = self.failure.report is not None and self.failure.report["retryable"]
         if not lost_us or time.monotonic() - self.failed_at > CAUSE_SECONDS:
             child.abandon()
 
     def conclude(self) -> bool:
-        """End the attempt if another node caused its end; return False if none did."""
+        """End the attempt if another node caused its end; otherwise return False."""
         attempt = self.attempt
         if isinstance(attempt.ending, Result):
             self._wait_for_others()
@@ -121,7 +122,7 @@ class NodeGroup:
         return False
 
     def _wait_for_others(self) -> None:
-        """Wait after this node's job has completed until the other nodes have left the attempt."""
+        """Wait until the other nodes have left the attempt, after this node's job has completed."""
         deadline = time.monotonic() + CAUSE_SECONDS
         while time.monotonic() < deadline and self._read_view().members:
             self._pause()
@@ -147,7 +148,7 @@ class NodeGroup:
                     self.failure = member
 
     def _end_early(self, view: View) -> bool:
-        """Return True, and end the attempt, if it must end before the job has started."""
+        """End the attempt if it must end before the job has started; return True if so."""
         claim = self.attempt.claim
         self._note_states(view)
         if view.wanted is TaskStatus.CANCELLING:

@@ -40,7 +40,7 @@ from aiplatform.server.execution.service.attempts import Chunk
 log = structlog.get_logger(__name__)
 RUNTIME = [sys.executable, "-m", "aiplatform.runtime"]
 QUEUE_ITEMS = 2000
-"""Number of the child's messages that may wait to be stored; beyond that, the child is blocked."""
+"""Largest number of messages that may wait to be stored; beyond that, the child is blocked."""
 
 LOG_READ_BYTES = 64 * 1024
 SILENCE_SECONDS = 10.0
@@ -50,14 +50,14 @@ Another process may keep them open.
 """
 
 KILL_SECONDS = 5.0
-"""Seconds within which killed processes must have ended; the runtime has waited before that."""
+"""Seconds within which killed processes must have ended; the runtime has already waited before."""
 
 SPARE = "spare-"
-"""Prefix of the home directories of spares."""
+"""Prefix for the home directories of spares."""
 
 
 stopping = threading.Event()
-"""Event that is set when this worker shuts down; attempts then write a checkpoint and requeue."""
+"""Event that is set when this worker shuts down; attempts then requeue after a checkpoint."""
 
 
 def stop_everything() -> None:
@@ -67,7 +67,7 @@ def stop_everything() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """An invalid message of the child; ``reason`` says what is wrong."""
+    """An invalid message from the child; ``reason`` says what is wrong."""
 
     reason: str
 
@@ -87,7 +87,7 @@ INHERITED = (
     "VIRTUAL_ENV",
 )
 TRANSPORTS = ("GLOO_", "NCCL_")
-"""Prefixes of the variables that tell the nodes of a training how to reach each other."""
+"""Prefixes of the variables that tell training nodes how to reach each other."""
 
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -112,7 +112,7 @@ def import_environment(settings: Settings) -> dict[str, str]:
 def child_environment(
     home: Path, devices: tuple[str, ...], extra: Mapping[str, str], *, network: bool
 ) -> dict[str, str]:
-    """Return a clean environment: no credentials, no personal home, only the leased GPUs."""
+    """Return a clean environment: no credentials, no personal home, and only the leased GPUs."""
     names = INHERITED + NETWORK if network else INHERITED
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {name: os.environ[name] for name in os.environ if name.startswith(TRANSPORTS)}
@@ -130,9 +130,9 @@ def child_environment(
 
 
 def count_whole_characters(data: bytes) -> int:
-    """Return the length of ``data`` in bytes without an incomplete UTF-8 character at its end.
+    """Return the length of ``data`` in bytes, excluding an incomplete UTF-8 character at its end.
 
-    If the data is not UTF-8, this is its whole length.
+    If the data is not UTF-8, this is the full length.
     """
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
@@ -145,10 +145,7 @@ def count_whole_characters(data: bytes) -> int:
 
 
 def fits_pipe(message: ControlMessage) -> bool:
-    """Return True if the message fits into the buffer of any system's pipe.
-
-    Then writing it does not block.
-    """
+    """Return True if the message fits into any system's pipe buffer, so writing never blocks."""
     return len(encode(message)) <= 16 * 1024
 
 
@@ -171,7 +168,7 @@ class Child:
         self.warm = threading.Event()
         self.is_spare = job_file is None
         self.scratch: Path | None = None
-        """A directory that is deleted when the child is closed."""
+        """Directory that is deleted when the child is closed."""
         self._begun = threading.Event()
         self._silent_since = float("inf")
         messages_read, messages_write = os.pipe()
@@ -222,7 +219,7 @@ class Child:
         return self.process.pid
 
     def send(self, message: ControlMessage) -> None:
-        """Send a control message; drop it if the child has ended or doesn't read."""
+        """Send a control message; drop it if the child has ended or isn't reading."""
         with self._control_lock:
             if self._control < 0:
                 return
@@ -232,12 +229,12 @@ class Child:
                 log.warning("child does not read control messages", error=str(error))
 
     def begin(self, begin: Begin, within: float) -> bool:
-        """Give a spare its job. Return False if it did not confirm within ``within`` seconds.
+        """Give a spare its job. Return False if it does not confirm within ``within`` seconds.
 
-        After False, the spare may still start the job, so close it before you give the job to
+        In that case the spare may still start the job later, so close it before giving the job to
         another child.
         """
-        # Output of the spare's imports does not belong to the task.
+        # Output of the spare's imports is not part of the task's log.
         with contextlib.suppress(queue.Empty):
             while True:
                 self.items.get_nowait()
@@ -250,9 +247,9 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """True if the child has ended and its pipes are read to their ends.
+        """True if the child has ended and its pipes have been read to the end.
 
-        A process that can't be ended may keep the pipes open. They then count as read after
+        A process that can't be ended may keep the pipes open. They are then treated as read after
         ``SILENCE_SECONDS`` without output.
         """
         if self.process.poll() is None:
@@ -274,11 +271,11 @@ class Child:
 
     @property
     def finished(self) -> bool:
-        """True if the child is gone and all its output was taken."""
+        """True if the child is gone and all its output has been taken."""
         return self.gone and self.items.empty()
 
     def close(self) -> int:
-        """End the child if it still runs; return the exit code (negative: the signal)."""
+        """End the child if it is still running; return the exit code (negative for a signal)."""
         self.abandon()
         try:
             return self.process.wait(timeout=10)
@@ -308,7 +305,8 @@ class Child:
         rest = b""
         while data := pipe.read1(LOG_READ_BYTES):  # type: ignore[attr-defined]
             data = rest + data
-            # A chunk ends with a line. A line longer than a chunk is cut between two characters.
+            # A chunk ends at the end of a line. A line that is longer than a chunk is cut between
+            # two characters.
             end = data.rfind(b"\n") + 1
             if not end and len(data) >= LOG_READ_BYTES:
                 end = count_whole_characters(data)
@@ -323,7 +321,7 @@ class Child:
 
 
 def explain_exit(code: int, last_lines: Iterable[str]) -> str:
-    """Describe for the task's author how the child ended and what it printed last."""
+    """Describe to the task's author how the child ended and what it printed last."""
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number:
         try:
@@ -339,11 +337,11 @@ def explain_exit(code: int, last_lines: Iterable[str]) -> str:
 
 
 def kill_leftovers(directory: Path) -> list[int]:
-    """Kill the processes that an attempt's script has left; return the process ids that remain.
+    """Kill the processes that an attempt's script left behind; return the process ids that remain.
 
-    The processes are found by their user. This is only possible if the script ran as a separate
-    user; a file in the attempt's directory then names that user. Usually the runtime has killed the
-    processes already.
+    The processes are found by their user, so this works only if the script ran as a separate user;
+    a file in the attempt's directory then names that user. Usually the runtime has already killed
+    the processes.
     """
     try:
         uid = int((directory / SCRIPT_USER_FILE).read_text())
@@ -361,7 +359,7 @@ def kill_leftovers(directory: Path) -> list[int]:
 
 
 def processes_of(uid: int) -> list[psutil.Process]:
-    """Return the processes of a user, without zombies."""
+    """Return a user's processes, excluding zombies."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

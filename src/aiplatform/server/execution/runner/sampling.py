@@ -1,8 +1,8 @@
-"""A thread that measures every attempt of this worker and its machine once per second.
+"""A thread that measures all attempts on this worker, and the machine itself, once per second.
 
-Processes are listed once for all attempts. Samples are collected in blocks of a minute, and each
-block is one row of a table. While the newest block grows, its row is updated every few seconds, so
-curves are live.
+Processes are listed once for all attempts. Samples are collected in blocks of one minute, and each
+block is one row in a table. While the newest block grows, its row is updated every few seconds, so
+that charts are live.
 """
 
 import threading
@@ -26,16 +26,16 @@ from aiplatform.server.telemetry.service import telemetry
 from aiplatform.server.telemetry.service.telemetry import BLOCK_SAMPLES, Block
 
 SLOWED_DOWN = 0x08 | 0x20 | 0x40 | 0x80
-"""Bit mask of NVML's reasons for lower clocks that count as throttling.
+"""Bit mask of the NVML reasons for lower clocks that count as throttling.
 
-These are hardware slowdown, heat and the power brake.
+They are hardware slowdown, heat and power brake.
 
-A power cap that is set on purpose does not count.
+A deliberately set power cap does not count.
 """
 
 
 class Gpus:
-    """The GPUs of this machine, by the ids that workers offer: uuids or indexes."""
+    """This machine's GPUs, keyed by the ids that workers offer: uuids or indexes."""
 
     def __init__(self) -> None:
         self._nvml: Any = None
@@ -52,11 +52,11 @@ class Gpus:
         self._nvml = pynvml
 
     def read(self, device: str) -> dict[str, float]:
-        """Return one sample of a device, with the values that it reports.
+        """Return one sample of a device, with those values that it reports.
 
         The keys are ``percent``, ``memory_mb``, ``memory_mb_total``, ``power_w``, ``temperature_c``
-        and ``throttled`` (0 or 1). A MIG instance has memory of its own; power, temperature and
-        clocks are those of the whole GPU.
+        and ``throttled`` (0 or 1). A MIG instance has its own memory; power, temperature and clocks
+        are those of the whole GPU.
         """
         if self._nvml is None:
             return {}
@@ -118,11 +118,11 @@ FLUSH_SECONDS = 5.0
 MIB = 1 << 20
 MB = 1e6
 KEPT_BLOCKS = 30
-"""Number of blocks that are kept while the database is unreachable: half an hour."""
+"""Number of blocks kept while the database is unreachable: half an hour's worth."""
 
 
 class Series:
-    """The blocks of samples of one attempt or machine that are not completely stored yet.
+    """The blocks of samples from one attempt or machine that are not completely stored yet.
 
     New samples are added to the last block.
     """
@@ -131,7 +131,7 @@ class Series:
         self.blocks: list[Block] = []
 
     def add(self, moment: float, values: Mapping[str, float]) -> None:
-        """Add a sample. After a gap, or if the keys differ, a new block begins."""
+        """Add a sample. After a gap, or if the keys differ, start a new block."""
         if not values:
             return
         last = self.blocks[-1] if self.blocks else None
@@ -142,7 +142,7 @@ class Series:
         last.add(values)
 
     def written(self, blocks: Iterable[Block]) -> None:
-        """Drop the blocks that were written, except for the one that gets new samples."""
+        """Drop the blocks that were written, except the one that is still growing."""
         done = {id(block) for block in blocks if len(block) >= BLOCK_SAMPLES}
         growing = self.blocks[-1] if self.blocks else None
         self.blocks = [b for b in self.blocks if b is growing and id(b) not in done]
@@ -150,9 +150,9 @@ class Series:
 
 @dataclass(eq=False)
 class Watched:
-    """An attempt that is measured.
+    """An attempt that is being measured.
 
-    ``pid`` is the process id of its launcher; None until the launcher has been started.
+    ``pid`` is the process id of its launcher, or None before the launcher has started.
     """
 
     claim: Claim
@@ -164,7 +164,7 @@ class Watched:
 
 
 class Sampler:
-    """A sampler of all attempts of this process, and of its machine."""
+    """A sampler for all attempts of this process and for its machine."""
 
     def __init__(self, disk: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.disk = disk
@@ -183,7 +183,7 @@ class Sampler:
         self._last_at = clock()
 
     def watch(self, claim: Claim, memory_limit_mb: float) -> Watched:
-        """Measure an attempt from now on."""
+        """Start measuring an attempt."""
         watched = Watched(claim, Watch(memory_limit_mb))
         with self._lock:
             self._watched.add(watched)
@@ -191,15 +191,15 @@ class Sampler:
         return watched
 
     def watch_machine(self, worker_id: int, devices: Iterable[str]) -> None:
-        """Measure the machine from now on, and store the samples for this worker."""
+        """Start measuring the machine and storing the samples for this worker."""
         self.worker_id = worker_id
         self.worker_devices = tuple(dict.fromkeys(devices))
         self._begin()
 
     def release(self, watched: Watched) -> None:
-        """Stop measuring an attempt and write its samples. Further calls do nothing.
+        """Stop measuring an attempt and write its samples. Further calls have no effect.
 
-        Call this before the attempt ends, because then its usage is summed up.
+        Call this before the attempt ends, because ending it adds up its usage.
         """
         with self._lock:
             if watched not in self._watched:
@@ -254,7 +254,7 @@ class Sampler:
             one.alerts += one.watch.check(now, {**around, **values})
 
     def flush(self) -> None:
-        """Write all samples that were collected."""
+        """Write all collected samples."""
         with self._lock:
             watched = list(self._watched)
         for one in watched:
@@ -317,9 +317,9 @@ class Sampler:
 
 
 def _processes() -> tuple[dict[int, psutil.Process], dict[int, list[int]]]:
-    """Return all processes, and the children of each, by process id.
+    """Return all processes and each one's children, keyed by process id.
 
-    ``psutil`` returns the same objects on every call, which CPU percentages need.
+    ``psutil`` returns the same objects on every call, which is necessary for CPU percentages.
     """
     found: dict[int, psutil.Process] = {}
     children: dict[int, list[int]] = {}
@@ -347,10 +347,10 @@ def _tree(
 def _measure_tree(
     tree: list[psutil.Process], before: dict[int, tuple[int, int]]
 ) -> dict[str, float]:
-    """Return CPU in percent of one core, memory in MiB, and MB per second read and written.
+    """Return CPU in percent of one core, memory in MiB, and MB read and written per second.
 
-    The result is empty if no process of the tree is left. ``before`` holds the counters of the last
-    call.
+    The result is empty if no process in the tree is left. ``before`` holds the counters from the
+    previous call.
     """
     memory = cpu = read = written = 0.0
     seen = 0
@@ -381,7 +381,7 @@ def _measure_tree(
 
 
 def _io_of(process: Any) -> tuple[int, int] | None:
-    """Return the bytes read and written, or None if the system does not report them."""
+    """Return the bytes read and written, or None if the operating system does not report them."""
     try:
         counters = process.io_counters()
     except (psutil.Error, AttributeError):  # macOS does not report them

@@ -1,8 +1,8 @@
-"""The spare of a worker: a runtime that has imported torch before a task needs it.
+"""A worker's spare: a runtime process that has imported torch before a task needs it.
 
-A spare is a child process with a launcher and a deadline, like that of an attempt. But it belongs
-to no attempt and is not recorded in the database. It gets one job, and is the child of that job's
-attempt from then on. If the spare fails before that, the attempt starts a child of its own.
+Like the child of an attempt, a spare is a process with a launcher and a deadline, but it belongs to
+no attempt and is not recorded in the database. It gets one job and from then on is the child of
+that job's attempt. If the spare fails before that, the attempt starts its own child.
 """
 
 import importlib.util
@@ -29,28 +29,29 @@ log = structlog.get_logger(__name__)
 NEEDED = ("torch", "transformers", "peft", "trl")
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 5.0
-"""Seconds after the start of the worker or of a task in which no spare is started.
+"""Seconds after the start of the worker or of a task during which no spare is started.
 
-The new process then has the CPU to itself.
+This leaves the CPU to the new process.
 """
 
 HELLO_SECONDS = 10.0
-"""Seconds within which a spare must accept its job; normally it takes a millisecond."""
+"""Seconds within which a spare must accept its job; normally it takes about a millisecond."""
 
 RETRY_SECONDS = 60.0
 """Seconds to wait after a spare failed; doubled with each further failure, up to an hour."""
 
 ENOUGH_MB = 3072
-"""Least available memory in MiB to start a spare. It takes about 600; the next task needs more."""
+"""Available memory in MiB required to start a spare, which takes about 600 itself."""
 
 SCARCE_MB = 1536
 """Available memory in MiB below which a spare is ended.
 
-It is so much lower than ``ENOUGH_MB`` that ending a spare does not free enough to start another.
+It is far enough below ``ENOUGH_MB`` that ending a spare does not free enough memory to start
+another.
 """
 
 IDLE_SECONDS = 600.0
-"""Seconds without a task that could have used a spare, after which the spare is ended."""
+"""Seconds without a task that could have used the spare, after which it is ended."""
 
 MIB = 1 << 20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -79,7 +80,7 @@ def available_memory_mb(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cg
 
 
 def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
-    """Yield this process's control group and its parents, on Linux with cgroups version 2."""
+    """Yield this process's control group and its ancestors, on Linux with cgroups version 2."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -92,7 +93,7 @@ def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
 
 
 def _left(group: Path) -> float:
-    """Return the free memory of a control group in bytes; infinity if it has no limit.
+    """Return a control group's free memory in bytes, or infinity if it has no limit.
 
     File caches count as free.
     """
@@ -107,14 +108,14 @@ def _left(group: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A spare that is importing or ready. ``directory`` is its home directory."""
+    """A spare that is still importing or ready. ``directory`` is its home directory."""
 
     child: Child
     directory: Path
 
 
 class Spares:
-    """The keeper of this worker's spare: a thread that starts, renews and ends it."""
+    """The manager of this worker's spare: a thread that starts, renews and ends it."""
 
     def __init__(
         self,
@@ -138,14 +139,14 @@ class Spares:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread, if the settings allow spares and the packages are installed."""
+        """Start the thread if the settings allow spares and the packages are installed."""
         if self.settings.warm_runtime == "off" or not all(map(importlib.util.find_spec, NEEDED)):
             return
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the spare, if there is one, and start no other."""
+        """End the spare, if there is one, and start no more."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -159,8 +160,8 @@ class Spares:
     def suits(self, job: Job, devices: tuple[str, ...]) -> bool:
         """Return True if a spare may run the job: a single process that needs what spares import.
 
-        Libraries look for GPUs when they are imported and keep the result. So on a machine with
-        GPUs, a spare suits only jobs that have some.
+        Libraries look for GPUs when they are imported and remember the result. On a machine with
+        GPUs, a spare therefore suits only jobs that use GPUs.
         """
         if job.ranks is not None or bool(devices) != self.gpus:
             return False
@@ -174,10 +175,10 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """Give the job to the spare and return it, or None if the job must start a child.
+        """Give the job to the spare and return it, or None if the job needs a child of its own.
 
-        A job that has the whole worker starts its own child. Its OpenMP threads may wait actively,
-        but those of a spare wait passively (``rules.PASSIVE``).
+        A job that has the whole worker to itself needs its own child: its OpenMP threads may wait
+        actively, but those of a spare wait passively (``rules.PASSIVE``).
         """
         shares = PASSIVE.items() <= begin.environment.items()
         if not shares or not self.suits(job, devices):
@@ -209,10 +210,10 @@ class Spares:
             _end(spare)
 
     def maintain(self) -> None:
-        """Renew the spare's deadline, end the spare, or start one, whichever is due.
+        """Renew the spare's deadline, end the spare, or start one, as needed.
 
         Raises:
-            OSError: when a spare can't be started.
+            OSError: a spare can't be started.
         """
         now, mode = self.clock(), self.settings.warm_runtime
         unused = now - self._wanted
@@ -243,7 +244,7 @@ class Spares:
         environment = child_environment(directory, (), PASSIVE, network=False)
         if self.gpus:
             # The devices are not known yet. If all were hidden, a library that looks for GPUs
-            # during the imports would find none, as on a machine without GPUs.
+            # during the imports would conclude that the machine has none.
             del environment["CUDA_VISIBLE_DEVICES"]
         try:
             spare = Spare(Child(None, directory, environment), directory)
@@ -273,7 +274,7 @@ _spares: Spares | None = None
 
 
 def keep_spares(settings: Settings, *, gpus: bool) -> Spares:
-    """Start to keep a spare for the attempts of this process."""
+    """Start keeping a spare for the attempts of this process."""
     global _spares  # noqa: PLW0603  (one worker per process)
     _spares = Spares(settings, gpus=gpus)
     _spares.start()
@@ -287,7 +288,7 @@ def from_spare(
     environment: Mapping[str, str],
     deadline_seconds: float,
 ) -> Child | None:
-    """Give the job to this process's spare; return it, or None if the job must start a child."""
+    """Give the job to this process's spare; return it, or None if the job needs its own child."""
     if _spares is None:
         return None
     begin = Begin(job=str(job_file), directory=str(job_file.parent), environment=dict(environment))

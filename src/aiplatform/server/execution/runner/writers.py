@@ -1,8 +1,8 @@
-"""Writers of an attempt: its transactions, its files, and its log.
+"""Writers of an attempt: for its transactions, its files, and its log.
 
-The log has a rate limit. Up to the limit, lines become rows. Lines beyond it go to a compressed
+The log has a rate limit. Up to the limit, lines become rows. Lines beyond it go into a compressed
 file, a *segment*, which becomes a blob. One row takes their place; downloads and searches read the
-blob. So a child that prints without end adds only one row every few seconds.
+blob. A child that prints endlessly therefore adds only one row every few seconds.
 """
 
 import json
@@ -36,7 +36,7 @@ DATABASE_RETRY_SECONDS = 0.5
 
 
 class AttemptWriter:
-    """A callable object that runs transactions of an attempt, and stores the attempt's files.
+    """A callable object that runs an attempt's transactions and stores its files.
 
     ``lost`` is set when the attempt has lost its lease.
     """
@@ -45,10 +45,10 @@ class AttemptWriter:
         self.lost = lost
 
     def __call__(self, action: Any) -> Any:
-        """Run ``action`` in a transaction. If the database is unreachable, wait and try again.
+        """Run ``action`` in a transaction. If the database is unreachable, wait and retry.
 
         Raises:
-            LostLease: when the attempt loses its lease meanwhile.
+            LostLease: the attempt loses its lease in the meantime.
         """
         while True:
             try:
@@ -86,20 +86,20 @@ class AttemptWriter:
 
 MERGED_CHARACTERS = 64_000
 SEGMENT_BYTES = 64 << 20
-"""Largest size of the text in one segment, before compression."""
+"""Largest size of a segment's text, before compression."""
 
 SHOWN_BYTES = 16_384
-"""Bytes at the end of a segment that become rows all the same: they may show why output ended."""
+"""Bytes at a segment's end that become rows as well: they may show why output ended."""
 
 CALM_SECONDS = 2.0
 """Seconds for which the output must stay within the rate limit before lines become rows again."""
 
 TAIL_SECONDS = 5.0
-"""Seconds after which the copy of the log's end in the task's row is updated."""
+"""Seconds between updates of the log tail in the task's row."""
 
 
 def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
-    """Join neighbouring chunks of one stream, so that many small writes become few rows."""
+    """Join adjacent chunks of a stream, so that many small writes become a few rows."""
     merged: list[Chunk] = []
     for chunk in chunks:
         last = merged[-1] if merged else None
@@ -115,10 +115,9 @@ def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
 
 
 class Segment:
-    """A compressed file with the output beyond the rate limit.
+    """A compressed file with output beyond the rate limit.
 
-    Each chunk is stored as a line of JSON (stream, time, bytes), followed by that many bytes of
-    text.
+    Each chunk is stored as a JSON line (stream, time, bytes) followed by that many bytes of text.
     """
 
     def __init__(self, path: Path) -> None:
@@ -162,7 +161,7 @@ class RateLimiter:
         self.overflow = overflow
         self.clock = clock
         self.flooded = False
-        """True if the output ever exceeded the rate limit."""
+        """True if the output has ever exceeded the rate limit."""
         self._allowance = burst
         self._refilled_at = clock()
         self._parsers: dict[LogStream, Parser] = {}
@@ -171,7 +170,8 @@ class RateLimiter:
         self._stored = 0
         self._lost_bytes = 0
         self._lost_lines = 0
-        # Per stream, because the last lines of stderr are often earlier than those of stdout.
+        # Separate for each stream, because the last lines of stderr are often older than those of
+        # stdout.
         self._held: defaultdict[LogStream, deque[Chunk]] = defaultdict(deque)
         self._held_bytes: Counter[LogStream] = Counter()
         self._calm_since = 0.0
@@ -179,7 +179,7 @@ class RateLimiter:
 
     @property
     def flooding(self) -> bool:
-        """True if lines are written to a segment at this moment."""
+        """True if lines are currently written to a segment."""
         return self._segment is not None
 
     def take(self, chunks: list[Chunk]) -> list[Chunk]:
@@ -204,7 +204,7 @@ class RateLimiter:
         return kept
 
     def finish(self) -> list[Chunk]:
-        """Close the open segment when the child has ended; return its row and the last chunks."""
+        """Close the open segment after the child has ended; return its row and the last chunks."""
         return self._end() if self._segment is not None else []
 
     def _parsed(self, chunk: Chunk) -> Chunk:
@@ -249,7 +249,7 @@ class RateLimiter:
             self._lost_lines += chunk.text.count("\n")
 
     def _is_calm(self, now: float) -> bool:
-        """Return True if the output stayed within the rate limit for ``CALM_SECONDS``."""
+        """Return True if the output has stayed within the rate limit for ``CALM_SECONDS``."""
         if now - self._calm_since < CALM_SECONDS:
             return False
         calm = self._arrived <= self.rate * (now - self._calm_since)
@@ -257,9 +257,9 @@ class RateLimiter:
         return calm
 
     def _end(self, *, again: bool = False) -> list[Chunk]:
-        """Close the segment; return the row that takes its place, and the lines that came last.
+        """Close the segment; return the row that takes its place, followed by the last lines.
 
-        With ``again``, open another segment.
+        With ``again``, open another segment afterwards.
         """
         assert self._segment is not None
         segment, self._segment = self._segment, None
@@ -300,7 +300,7 @@ def _notice(text: str, level: Level) -> Chunk:
 
 
 class LogWriter:
-    """The log of one attempt. ``seq`` is the number of the last chunk that was written."""
+    """The log of one attempt. ``seq`` is the number of the last chunk written."""
 
     def __init__(self, directory: Path, settings: Settings, writer: AttemptWriter) -> None:
         self.seq = 0
@@ -320,8 +320,8 @@ class LogWriter:
     ) -> list[Chunk]:
         """Accept the child's output; return the chunks that become rows.
 
-        Segments are put into the blob store first. If the output exceeds the rate limit for the
-        first time, an event is added to ``events``. ``final``: the child has ended.
+        Segments are put into the blob store first. The first time the output exceeds the rate
+        limit, an event is added to ``events``. ``final`` is true if the child has ended.
         """
         for chunk in chunks:
             if chunk.stream is LogStream.STDERR:
@@ -339,18 +339,18 @@ class LogWriter:
         return kept
 
     def due_tail(self, kept: list[Chunk], *, final: bool) -> str | None:
-        """Return the end of the log if it is time to write it to the task's row, else None."""
+        """Return the end of the log if it is time to write it to the task's row, otherwise None."""
         old = time.monotonic() - self._tail_written >= TAIL_SECONDS
         return self.tail if final or (kept and old) else None
 
     def written(self, kept: list[Chunk], tail: str | None) -> None:
-        """Record that the chunks, and the end of the log if given, are in the database."""
+        """Record that the chunks, and the log's end if given, are now in the database."""
         self.seq += len(kept)
         if tail is not None:
             self._tail_written = time.monotonic()
 
     def _store_segment(self, chunk: Chunk) -> None:
-        """Put the segment of a chunk into the blob store, before the chunk's row is written."""
+        """Put a chunk's segment into the blob store before the chunk's row is written."""
         if chunk.segment is None:
             return
         if chunk.segment_file is None:

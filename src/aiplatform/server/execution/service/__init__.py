@@ -1,6 +1,6 @@
-"""Use cases of execution.
+"""Use cases of task execution.
 
-``workers`` and ``fleet`` register machines and drain them. ``attempts`` contains what a worker does
-with a claimed task, ``nodes`` what it does for a task on several machines. ``external`` serves runs
-outside the platform. ``reaper`` ends the leases of workers that are gone.
+``workers`` and ``fleet`` register and drain machines. ``attempts`` writes the state and output of
+an attempt, and ``nodes`` coordinates a task that runs on several machines. ``external`` handles
+runs outside the platform. ``reaper`` ends the leases of lost workers.
 """

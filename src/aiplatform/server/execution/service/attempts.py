@@ -1,4 +1,4 @@
-"""Writes of an attempt: lease renewals, output and its end. Each checks the fencing number."""
+"""Writes of an attempt: lease renewals, output and the end. Each one checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -38,10 +38,10 @@ MAX_METRIC_KEY = 200
 
 
 def renew(session: Session, claim: Claim) -> None:
-    """Renew the lease of the attempt.
+    """Renew the attempt's lease.
 
     Raises:
-        LostLease: when the attempt no longer holds the task.
+        LostLease: the attempt no longer holds the task.
     """
     renewed = session.execute(
         update(TaskLease)
@@ -54,12 +54,12 @@ def renew(session: Session, claim: Claim) -> None:
 
 
 def hold(session: Session, claim: Claim) -> Task:
-    """Lock the lease and the task for one write of the attempt; return the current task.
+    """Lock the lease and the task for one write by the attempt; return the current task.
 
     The lease is locked before the task, here as in the reaper, so the two can't deadlock.
 
     Raises:
-        LostLease: when the fencing number is out of date; nothing may be written then.
+        LostLease: the fencing number is out of date, so nothing may be written.
     """
     lease = session.scalar(
         select(TaskLease.task_id)
@@ -73,7 +73,7 @@ def hold(session: Session, claim: Claim) -> Task:
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive lines of one stream of the child; ``time`` is in seconds since the epoch.
+    """Consecutive lines of one of the child's streams; ``time`` is in seconds since the epoch.
 
     ``level``, ``levels`` and ``segment`` are as in :class:`LogChunk`. ``segment_file`` is the file
     that the runner stores before the row is written.
@@ -99,10 +99,10 @@ def write_telemetry(
     progress: Progress | None = None,
     events: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> TaskStatus:
-    """Store the child's output since the last call; return the status that the attempt must obey.
+    """Store the child's output since the last call; return the status that the attempt must follow.
 
-    This is the task's status, such as ``cancelling``. It is ``paused`` if the attempt must stop to
-    be paused or preempted.
+    This is the task's status, such as ``cancelling``, or ``paused`` if the attempt must stop
+    because its task is being paused or preempted.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -113,7 +113,7 @@ def write_telemetry(
         run_points_hooks(session, task, metrics)
     if chunks:
         if claim.nodes > 1:
-            # All nodes write to one log. The task is locked here, so the number is still right.
+            # All nodes write to one log. The task is locked here, so the number is still correct.
             first_seq = log_position(session, claim)[0] + 1
         session.add_all(
             LogChunk(
@@ -150,7 +150,7 @@ def write_telemetry(
 
 
 def wanted_of(task: Task) -> TaskStatus:
-    """Return the status that an attempt must obey, see :func:`write_telemetry`."""
+    """Return the status that an attempt must follow; see :func:`write_telemetry`."""
     status = TaskStatus(task.status)
     if status is TaskStatus.RUNNING and task.scheduling.stop_wanted is not None:
         return TaskStatus.PAUSED
@@ -182,14 +182,14 @@ def _copy_points(session: Session, claim: Claim, metrics: Sequence[Metrics]) -> 
 
 
 def log_position(session: Session, claim: Claim) -> tuple[int, str]:
-    """Return the last sequence number of the task's log, and the end of its text."""
+    """Return the last sequence number in the task's log and the end of its text."""
     seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == claim.task_id))
     tail = session.scalar(select(Task.logs).where(Task.id == claim.task_id))
     return seq or 0, tail or ""
 
 
 def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[StoredFile]) -> None:
-    """Record a complete checkpoint whose files are in the store, and delete older ones.
+    """Record a complete checkpoint whose files are in the store and delete older ones.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -217,7 +217,7 @@ def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[St
 
 
 def newest_checkpoint(session: Session, task_id: int) -> TaskCheckpoint | None:
-    """Return the checkpoint from which a new attempt continues, or None."""
+    """Return the checkpoint from which a new attempt resumes, or None."""
     return session.scalar(
         select(TaskCheckpoint)
         .where(TaskCheckpoint.task_id == task_id)
@@ -227,7 +227,7 @@ def newest_checkpoint(session: Session, task_id: int) -> TaskCheckpoint | None:
 
 
 def set_ready(session: Session, claim: Claim, endpoint: str, token: str) -> None:
-    """Tell the domain of the task's kind at which address the child serves requests.
+    """Tell the domain that owns the task's kind at which address the child serves requests.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -239,10 +239,10 @@ def set_ready(session: Session, claim: Claim, endpoint: str, token: str) -> None
 
 
 def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
-    """Finish the task with the outcome of this attempt, and free its resources.
+    """Finish the task with this attempt's outcome and free its resources.
 
     Raises:
-        LostLease: see :func:`hold`; the outcome is dropped.
+        LostLease: see :func:`hold`; the outcome is discarded.
     """
     task = hold(session, claim)
     if outcome.status is TaskStatus.COMPLETED:
@@ -252,7 +252,8 @@ def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
     status = outcome.status
     close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)
-    # Checkpoints are for resuming, which a finished task never does. At most the best are kept.
+    # Checkpoints exist for resuming, which a completed task never does. At most the best ones are
+    # kept.
     if status is TaskStatus.COMPLETED:
         prune_checkpoints(session, task)
 
@@ -273,7 +274,7 @@ def retry(session: Session, claim: Claim, error: str) -> None:
 
 
 def pause(session: Session, claim: Claim) -> None:
-    """End an attempt that has stopped on request. The task resumes from its checkpoint later.
+    """End an attempt that stopped on request. The task resumes from its checkpoint later.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -287,7 +288,7 @@ def pause(session: Session, claim: Claim) -> None:
 
 
 def release(session: Session, claim: Claim, reason: str) -> None:
-    """Requeue the task because this worker stops. The attempt does not count as a failure.
+    """Requeue the task because this worker is stopping. The attempt does not count as a failure.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -298,9 +299,9 @@ def release(session: Session, claim: Claim, reason: str) -> None:
 
 
 def requeue(session: Session, task: Task, reason: str) -> None:
-    """Requeue a task that has lost its lease, or fail it if it has no attempts left.
+    """Requeue a task that has lost its lease, or fail it if no attempts are left.
 
-    A task that somebody paused stays paused; one that was preempted resumes by itself.
+    A task that a user paused stays paused; a preempted one resumes by itself.
     """
     if TaskStatus(task.status) is TaskStatus.CANCELLING:
         finish(session, task, Outcome(TaskStatus.CANCELLED))
@@ -340,10 +341,10 @@ def requeue(session: Session, task: Task, reason: str) -> None:
 def expire(
     session: Session, task_id: int, fence: int, reason: str, *, of_member: bool = False
 ) -> bool:
-    """End a lease whose holder is gone. Return False if it was renewed or released meanwhile.
+    """End a lease whose holder is gone. Return False if it was renewed or released in the meantime.
 
-    ``of_member``: the worker of another node is gone, not the holder of the lease. The holder may
-    have locked the lease for a write, so this waits for the lock.
+    ``of_member`` is true if the worker of another node is gone, not the lease's holder. The holder
+    may have locked the lease for a write, so this waits for the lock.
     """
     lease = session.scalar(
         select(TaskLease)
@@ -363,7 +364,7 @@ def expire(
 
 
 def close(session: Session, claim: Claim, outcome: str, error: str | None) -> None:
-    """End the attempt's lease, and with it those of all its nodes."""
+    """End the attempt's lease and those of all its nodes."""
     held = telemetry_queries.held_by(session, claim.task_id, claim.fence)
     if held is not None:
         telemetry.close_attempt(session, claim, held)

@@ -1,9 +1,9 @@
-"""External runs: begin, heartbeat, log, artifacts and end. ``telemetry`` stores their metrics.
+"""External runs: start, heartbeat, log, artifacts and end. ``telemetry`` stores their metrics.
 
 The task of such a run has the status ``running`` from the start. It holds no lease: no worker
-claims it, and it counts for no quota. Everybody who may write the project's tasks may report for
-it. If it reports nothing for too long, the platform ends it (*gives it up*). Its log has a rate
-limit.
+claims it, and it does not count towards any quota. Everyone who may write the project's tasks may
+report for it. If it reports nothing for too long, the platform ends it (*gives it up*). Its log has
+a rate limit.
 """
 
 import time
@@ -44,7 +44,7 @@ from aiplatform.server.telemetry.models import LogChunk
 from aiplatform.server.telemetry.rules import Level, Parser
 
 QUEUE = "external"
-"""Name that external runs have as their queue; no worker may serve this queue."""
+"""Name of the queue that external runs are in; no worker may serve this queue."""
 
 
 def begin(
@@ -57,15 +57,15 @@ def begin(
     client_id: str | None = None,
     started_at: datetime | None = None,
 ) -> tuple[Task, bool]:
-    """Create an external run. Return it, and True if it is new.
+    """Create an external run. Return its task, and True if it is new.
 
-    If the project has a run with this ``client_id`` already, that run is returned.
+    If the project already has a run with this ``client_id``, that run is returned.
 
     Raises:
-        NotFound: when the project has no such experiment.
+        NotFound: the project has no such experiment.
     """
     if client_id is not None:
-        # A repeated request waits here until the first one is committed.
+        # A repeated request waits here until the first one has committed.
         named = func.hashtext(f"{context.project_id}:{client_id}")
         session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.EXTERNAL_RUNS), named)))
         known = session.scalar(
@@ -117,10 +117,10 @@ def begin(
 
 
 def heartbeat(session: Session, task: Task, *, progress: float | None = None) -> TaskStatus:
-    """Record a heartbeat of the run; return its status, which may ask it to stop.
+    """Record a heartbeat and return the run's status, which may ask the run to stop.
 
     Raises:
-        NotReportedHere: when a worker runs the task.
+        NotReportedHere: the task is run by a worker.
     """
     found = session.execute(
         update(ExternalRun)
@@ -149,15 +149,15 @@ def end(
     error: str | None = None,
     ended_at: datetime | None = None,
 ) -> Task:
-    """End a run with the outcome that it reports. Reporting the same end again is no error.
+    """End a run with the outcome that it reports. Reporting the same end again is not an error.
 
-    A run that failed because it was silent for too long gets the reported status, and accepts no
-    more reports. A run that was asked to stop and then given up stays cancelled; the report is
+    A run that had failed because it was silent for too long gets the reported status and accepts no
+    further reports. A run that was asked to stop and then given up stays cancelled; the report is
     added to its result.
 
     Raises:
-        NotReportedHere: when a worker runs the task.
-        TaskFinished: when it has ended with another status.
+        NotReportedHere: the task is run by a worker.
+        TaskFinished: the run has ended with another status.
     """
     task = lock(session, task.id)
     run = session.get(ExternalRun, task.id)
@@ -179,14 +179,14 @@ def end(
             _note_report(session, context, task, status)
             session.flush()
         return task
-    # It is no error if a run was cancelled here and completed before it knew.
+    # A run may be cancelled here and complete before it learns of that; this is not an error.
     if current is status or current is TaskStatus.CANCELLED:
         return task
     raise TaskFinished(task_status=task.status)
 
 
 def _note_report(session: Session, context: ProjectContext, task: Task, status: TaskStatus) -> None:
-    """Record that a run that was given up has reported its end after all."""
+    """Record that a run that had been given up has reported its end after all."""
     add_event(session, task, "reported", status=status.value, before=task.status)
     audit.record(
         session,
@@ -201,7 +201,7 @@ def _note_report(session: Session, context: ProjectContext, task: Task, status: 
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
-    """End a run that was silent for too long. Return False if it has reported meanwhile."""
+    """End a run that was silent for too long. Return False if it has reported in the meantime."""
     task = lock(session, task_id)
     run = session.get(ExternalRun, task_id, populate_existing=True)
     if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:
@@ -219,8 +219,8 @@ def require_open(session: Session, task: Task) -> ExternalRun:
     """Return the run of a locked task if it still accepts reports.
 
     Raises:
-        NotReportedHere: when a worker runs the task.
-        TaskFinished: when it has ended, unless it was ended because of its silence.
+        NotReportedHere: the task is run by a worker.
+        TaskFinished: the run has ended, unless it was ended for its silence.
     """
     run = session.get(ExternalRun, task.id, populate_existing=True)
     if run is None:
@@ -231,14 +231,14 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
 
 CALM_SECONDS = 2.0
-"""Size of the allowance, in seconds of output at the rate limit, from which lines are stored again.
+"""Allowance, in seconds of output at the rate limit, from which lines are stored again.
 
-It applies after lines were dropped.
+It applies after lines have been dropped.
 """
 
 
 def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
-    """Convert the lines of a request to chunks of the log."""
+    """Convert the lines of a request to log chunks."""
     return [
         Chunk(LogStream(line.stream), line.text, now if line.time is None else line.time)
         for line in lines
@@ -253,18 +253,18 @@ def write_log(
     writer: UUID | None = None,
     first: int | None = None,
 ) -> tuple[int, int, int | None, TaskStatus]:
-    """Add lines to the log of a run.
+    """Append lines to the log of a run.
 
-    Output beyond the rate limit is dropped, and a line in the log says so.
+    Output beyond the rate limit is dropped, and a line in the log records this.
 
     Returns:
         The number of new lines; the number of bytes dropped; the number up to which the writer's
         records are stored, or None without a writer; the status of the task.
 
     Raises:
-        NotReportedHere: when a worker runs the task.
-        TaskFinished: when the run has ended, unless it was ended because of its silence.
-        RecordsMissing: when lines of the writer before ``first`` were never sent.
+        NotReportedHere: the task is run by a worker.
+        TaskFinished: the run has ended, unless it was ended for its silence.
+        RecordsMissing: lines of the writer before ``first`` were never sent.
     """
     task = lock(session, task.id)
     run = require_open(session, task)
@@ -288,7 +288,7 @@ def _keep_within_rate(
 ) -> list[Chunk]:
     """Return the lines to store, within the rate limit.
 
-    If lines are dropped for the first time, this is recorded in the task's timeline.
+    The first time lines are dropped, this is recorded in the task's timeline.
     """
     settings = get_settings()
     for line in lines:
@@ -339,11 +339,12 @@ def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
 def limit_rate(
     run: ExternalRun, lines: Sequence[Chunk], *, rate: float, burst: float, now: float
 ) -> list[Chunk]:
-    """Return the lines to store, with a line of the platform in place of dropped ones.
+    """Return the lines to store, with a line from the platform in place of dropped ones.
 
-    Each line reduces the run's allowance of bytes; it refills between the times of the lines. So a
-    log that was printed slowly is stored whole, even if it is sent late and all at once. ``rate``
-    is in bytes per second, ``burst`` in bytes; times are in seconds since the epoch.
+    Each line reduces the run's allowance of bytes, which refills according to the lines'
+    timestamps. A log that was printed slowly is therefore stored completely, even if it is sent
+    late and all at once. ``rate`` is in bytes per second, ``burst`` in bytes; times are in seconds
+    since the epoch.
     """
     allowance = burst if run.log_allowance is None else run.log_allowance
     # If the clock was set back, the allowance would not refill until the old time is reached again.
@@ -400,10 +401,10 @@ def _take(session: Session, task_id: int, writer: UUID, taken: int) -> None:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that no artifact can have.
+    """Refuse a path that an artifact can't have.
 
     Raises:
-        InvalidFilePath: with the reason.
+        InvalidFilePath: the path is refused; the error says why.
     """
     fault = path_fault(path)
     if fault is not None:
@@ -413,15 +414,15 @@ def check_path(path: str) -> None:
 def add_artifact(
     session: Session, context: ProjectContext, task: Task, path: str, spooled: Spooled
 ) -> StoredFile:
-    """Store a file of an external run, replacing an earlier one with the same path.
+    """Store a file for an external run, replacing an existing one with the same path.
 
     Raises:
-        NotReportedHere: when a worker runs the task, and so stores its files.
-        TaskFinished: when the run has ended, unless it was ended because of its silence.
-        InvalidFilePath: when the path is used as a folder by another file, or the reverse.
-        TooManyArtifacts: when the run has ``MAX_ARTIFACTS`` files already.
-        QuotaExceeded: when the project has no storage left for it.
-        InsufficientStorage: when the disk is full.
+        NotReportedHere: the task is run by a worker, which stores its files.
+        TaskFinished: the run has ended, unless it was ended for its silence.
+        InvalidFilePath: the path is invalid, is a folder of another file, or lies below one.
+        TooManyArtifacts: the run already has ``MAX_ARTIFACTS`` files.
+        QuotaExceeded: the project has no storage left for the file.
+        InsufficientStorage: the disk is full.
     """
     task = lock(session, task.id)
     require_open(session, task).renewals += 1

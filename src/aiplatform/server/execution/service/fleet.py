@@ -1,4 +1,4 @@
-"""Administration of workers: cordon, drain, resume."""
+"""Administration of workers: cordon, drain and resume."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -27,14 +27,14 @@ STATES = {
 
 
 def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
-    """Set the state of a worker; only an ``active`` worker takes new tasks.
+    """Set a worker's state; only an ``active`` worker takes new tasks.
 
-    The tasks of a ``cordoned`` worker run to their end. A ``draining`` worker also asks its
-    preemptible tasks to write a checkpoint and go back to the queue, for other workers; the other
-    tasks run to their end. The state is kept when the worker restarts.
+    The tasks of a ``cordoned`` worker run to completion. A ``draining`` worker also asks its
+    preemptible tasks to write a checkpoint and return to the queue for other workers; the rest run
+    to completion. The state survives a restart of the worker.
 
     Raises:
-        NotFound: when there is no such worker.
+        NotFound: there is no such worker.
     """
     # A claim locks this row, so no task starts after the state has changed.
     worker = session.scalars(
@@ -72,7 +72,8 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
 def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int]) -> None:
     """Cordon the worker of an attempt whose processes can't be ended.
 
-    These processes use resources that other tasks would get. Administrators are notified.
+    These processes still use resources that the worker would offer to other tasks. Administrators
+    are notified.
     """
     uuid = queries.worker_of(session, claim.task_id, claim.attempt, claim.node)
     if uuid is None:

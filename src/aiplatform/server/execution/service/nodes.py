@@ -1,4 +1,4 @@
-"""Communication of an attempt's nodes through the database. Writes check the fencing number."""
+"""Communication of an attempt's nodes through the database; writes check the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from aiplatform.server.queue.service.queue import add_event
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node other than 0, as the other nodes see it."""
+    """A node other than node 0, as seen by the other nodes."""
 
     node: int
     worker: str
@@ -27,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The state of an attempt's nodes. ``wanted`` is the status that the attempt should obey."""
+    """The state of an attempt's nodes. ``wanted`` is the status that the attempt must follow."""
 
     nodes: int
     state: str
@@ -50,7 +50,7 @@ def read_view(session: Session, claim: Claim) -> View:
     """Return the current state of the nodes.
 
     Raises:
-        LostLease: when the attempt has ended, or this node no longer belongs to it.
+        LostLease: the attempt has ended, or this node no longer belongs to it.
     """
     task = session.scalar(
         select(Task)
@@ -80,9 +80,9 @@ def read_view(session: Session, claim: Claim) -> View:
 
 
 def end_gathering(session: Session, claim: Claim) -> bool:
-    """End the gathering if all nodes have joined; from then on, no node joins or leaves.
+    """Finish gathering if all nodes have joined; after that, no node can join or leave.
 
-    Called by node 0. Returns False if nodes are missing.
+    Called by node 0. Return False if nodes are still missing.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -109,7 +109,7 @@ def end_gathering(session: Session, claim: Claim) -> bool:
 
 
 def set_rendezvous(session: Session, claim: Claim, endpoint: str) -> None:
-    """Store the address at which the nodes connect; they start their jobs then. Called by node 0.
+    """Store the address at which the nodes connect, which makes them start. Called by node 0.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -125,30 +125,30 @@ def set_rendezvous(session: Session, claim: Claim, endpoint: str) -> None:
 def set_state(
     session: Session, claim: Claim, state: str, report: dict[str, Any] | None = None
 ) -> None:
-    """Store the state of a node other than 0.
+    """Store the state of a node other than node 0.
 
     Raises:
-        LostLease: when the attempt has ended.
+        LostLease: the attempt has ended.
     """
     hold(session, claim)
     session.execute(update(TaskNode).where(_own(claim)).values(state=state, report=report))
 
 
 def leave(session: Session, claim: Claim) -> None:
-    """Delete a node other than 0 that is done, or that leaves before the job has started.
+    """Delete a node other than node 0 that has finished, or that leaves before the job has started.
 
     Raises:
-        LostLease: when the attempt has ended.
+        LostLease: the attempt has ended.
     """
     hold(session, claim)
     session.execute(delete(TaskNode).where(_own(claim)))
 
 
 def renew(session: Session, claim: Claim) -> None:
-    """Renew the lease of a node other than 0.
+    """Renew the lease of a node other than node 0.
 
     Raises:
-        LostLease: when the node no longer belongs to the attempt.
+        LostLease: the node no longer belongs to the attempt.
     """
     renewed = session.execute(
         update(TaskNode)
@@ -163,7 +163,7 @@ def renew(session: Session, claim: Claim) -> None:
 def give_back(
     session: Session, claim: Claim, gathered: int, seconds: float, *, wait: float
 ) -> None:
-    """Requeue the task to gather again, ``wait`` seconds from now. It does not count as a failure.
+    """Requeue the task to gather again in ``wait`` seconds. This does not count as a failure.
 
     Raises:
         LostLease: see :func:`hold`.

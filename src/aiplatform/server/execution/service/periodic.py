@@ -1,4 +1,4 @@
-"""Periodic work: functions that run at each round of the reaper, or about once an hour.
+"""Periodic work: functions that run in each round of the reaper or about once an hour.
 
 Other domains register their work here. One worker at a time does it; if that worker is lost,
 another takes over.
@@ -15,35 +15,35 @@ from aiplatform.server.core.errors import Problem
 
 log = structlog.get_logger(__name__)
 Chore = Callable[[], object]
-"""A function that does periodic work. If its result is true, the result is logged."""
+"""A function that does periodic work. If its result is truthy, the result is logged."""
 
 _ROUND_CHORES: dict[str, Chore] = {}
 _HOURLY_CHORES: dict[str, Chore] = {}
 
 
 def on_round(name: str, chore: Chore) -> None:
-    """Register ``chore`` for each round of the reaper; the last registration of a name counts."""
+    """Register ``chore`` for each round of the reaper; the last registration for a name wins."""
     _ROUND_CHORES[name] = chore
 
 
 def on_hour(name: str, chore: Chore) -> None:
-    """Register ``chore`` for about once an hour; the last registration of a name counts."""
+    """Register ``chore`` to run about once an hour; the last registration for a name wins."""
     _HOURLY_CHORES[name] = chore
 
 
 def round_chores() -> Mapping[str, Chore]:
-    """Return the work for each round of the reaper, by name."""
+    """Return the chores for each round of the reaper, by name."""
     return _ROUND_CHORES
 
 
 def hourly_chores() -> Mapping[str, Chore]:
-    """Return the hourly work, by name."""
+    """Return the hourly chores, by name."""
     return _HOURLY_CHORES
 
 
 @contextmanager
 def isolated(what: str, **facts: Any) -> Iterator[None]:
-    """Log an error within the block, with ``facts``, and go on with the next piece of work."""
+    """Log an error from the block, with ``facts``, and continue with the next piece of work."""
     try:
         yield
     except (SQLAlchemyError, Problem, OSError) as error:
@@ -53,7 +53,7 @@ def isolated(what: str, **facts: Any) -> Iterator[None]:
 
 
 def do_each(chores: Mapping[str, Chore]) -> None:
-    """Do all chores. If one fails, the others still run, and leases still expire."""
+    """Run all chores. If one fails, the others still run, and leases still expire."""
     for name, chore in chores.items():
         with isolated(f"the chore {name}"):
             if done := chore():

@@ -1,9 +1,9 @@
-"""The reaper: ends expired leases, gives up silent runs, and sends lost wake-ups again.
+"""The reaper: ends expired leases, gives up silent runs, and resends lost wake-ups.
 
-It runs in one worker at a time. A lease expires if its renewals have not changed for the length of
-a lease on the reaper's own monotonic clock. No timestamps are compared, so a change of the system
-clock ends no lease. An outage of the database does not either, because only time in which the
-reaper could read it counts.
+It runs in one worker at a time. A lease expires if its renewal counter has not changed for the
+duration of a lease on the reaper's own monotonic clock. No timestamps are compared, so a change of
+the system clock ends no lease. Neither does a database outage, because only time in which the
+reaper could read the database counts.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ Key = TypeVar("Key")
 
 @dataclass(slots=True)
 class LastSeen:
-    """The last value of a counter (``count``), and for how many seconds it has not changed.
+    """The last value of a counter (``count``), and the seconds for which it has not changed.
 
-    ``fence`` identifies the holder; for another holder, the seconds start at 0 again.
+    ``fence`` identifies the holder; for a new holder, the seconds start again at 0.
     """
 
     fence: int
@@ -53,9 +53,9 @@ class LastSeen:
 
 @dataclass(slots=True)
 class Reaper:
-    """The reaper, with the last counter of each lease, node, worker and external run.
+    """The reaper, with the last counter seen of each lease, node, worker and external run.
 
-    The counters are only in memory: a process that takes over starts without them.
+    The counters are kept only in memory: a process that takes over starts without them.
     """
 
     lease_seconds: float
@@ -68,13 +68,14 @@ class Reaper:
     last_round_at: float | None = None
 
     def run_round(self) -> list[int]:
-        """Run one round; return the ids of tasks whose lease was ended.
+        """Run one round; return the ids of the tasks whose leases were ended.
 
-        If one lease can't be ended, the others still are. This one is tried again after it was not
-        renewed for another whole length of a lease.
+        If one lease can't be ended, the others still are. The failed one is tried again once
+        another full lease duration has passed without renewal.
 
-        Between two rounds, at most a tenth of a lease counts as time without renewal. So workers
-        that could not renew while this process slept or the database was unreachable lose nothing.
+        Between two rounds, at most a tenth of the lease duration counts as time without renewal.
+        Workers that could not renew while this process was suspended or the database was
+        unreachable therefore lose nothing.
         """
         now = self.clock()
         passed = 0.0 if self.last_round_at is None else now - self.last_round_at
@@ -121,9 +122,9 @@ class Reaper:
         ]
 
     def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
-        """Return nodes other than 0 whose leases expired: task id and node, and fencing number.
+        """Return nodes (except node 0) with expired leases: task id and node, and fencing number.
 
-        A node that reported its failure no longer renews, and is left out.
+        A node that has reported its failure no longer renews its lease and is left out.
         """
         rows = session.execute(
             select(TaskNode.task_id, TaskNode.node, TaskNode.fence, TaskNode.renewals).where(
@@ -160,7 +161,7 @@ class Reaper:
                 fail_lost_invocations(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
-        """Return task id and number of reports of external runs that were silent for too long."""
+        """Return the task ids and report counts of external runs that were silent for too long."""
         unfinished = [status.value for status in TaskStatus if not status.is_final]
         rows = session.execute(
             select(ExternalRun.task_id, ExternalRun.renewals)
@@ -200,9 +201,9 @@ def _carry_over(
 
 
 def wake_idle_workers() -> None:
-    """Send wake-ups for tasks that wait while workers have free resources: some may have been lost.
+    """Send wake-ups for waiting tasks while workers have free resources: some may have been lost.
 
-    Only queues that an active worker reads get them; in other queues they would pile up.
+    Only queues that an active worker reads get wake-ups; in other queues they would pile up.
     """
     free: dict[str, float] = {}
     with transaction() as session:

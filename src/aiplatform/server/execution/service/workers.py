@@ -1,4 +1,4 @@
-"""Workers: the resources of a machine with its GPUs, registration and heartbeat."""
+"""Workers: registration, heartbeats, and the resources of a machine including its GPUs."""
 
 import json
 import os
@@ -28,9 +28,10 @@ from aiplatform.server.queue.rules.placement import gpu_label
 
 
 def machine_devices() -> list[Device]:
-    """Return a device for each GPU, or for each MIG instance of a divided GPU.
+    """Return a device for each GPU, or for each MIG instance of a partitioned GPU.
 
-    The list is empty without the library or a driver. A GPU that does not answer is left out.
+    The list is empty if the library or a driver is missing. A GPU that does not respond is left
+    out.
     """
     try:
         import pynvml  # noqa: PLC0415  (optional: only machines with NVIDIA GPUs have it)
@@ -58,7 +59,7 @@ def _devices_of(nvml: Any, place: int) -> list[Device]:
     except nvml.NVMLError:  # most GPUs have no MIG
         divided = False
     if not divided:
-        # The uuid, because CUDA may number the GPUs in another order than NVML.
+        # Use the uuid, because CUDA may number the GPUs in a different order from NVML.
         return [Device(_text(nvml.nvmlDeviceGetUUID(gpu)), _memory_mb(nvml, gpu), name)]
     instances = []
     for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
@@ -82,15 +83,15 @@ def _text(value: str | bytes) -> str:
 log = structlog.get_logger(__name__)
 ISOLATION_CHECK = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
 ISOLATION_CHECK_SECONDS = 120
-"""Time limit in seconds for the check if scripts can be isolated.
+"""Time limit in seconds for checking whether scripts can be isolated.
 
-On an idle machine, it takes less than one second.
+On an idle machine, the check takes less than one second.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The resources that a worker offers: CPU cores, memory in MiB, GPUs or slots, labels."""
+    """The resources that a worker offers: CPU cores, memory in MiB, GPUs or slots, and labels."""
 
     cpus: float
     memory_mb: int
@@ -99,7 +100,7 @@ class Capacity:
 
 
 def capacity(settings: Settings) -> Capacity:
-    """Return the resources that this worker offers: those of the settings, else the machine's."""
+    """Return the resources that this worker offers: the settings', or else the machine's."""
     devices = tuple(settings_devices(settings) or machine_devices())
     if settings.worker_gpus is not None:
         few = devices[: settings.worker_gpus]
@@ -115,9 +116,9 @@ def capacity(settings: Settings) -> Capacity:
 
 
 def script_labels(settings: Settings) -> set[str]:
-    """Return the worker labels for scripts: the environments that it offers to them.
+    """Return the worker's labels for scripts, which name the environments that it offers.
 
-    If the worker can't isolate scripts but should, return only a label that says so.
+    If the worker should isolate scripts but can't, return only a label that says so.
     """
     if not settings.scripts or settings.scripts_without_isolation:
         return settings.script_labels
@@ -136,7 +137,7 @@ def script_labels(settings: Settings) -> set[str]:
 def missing_isolation() -> str | None:
     """Return the reason why scripts can't be isolated here, or None if they can.
 
-    The check runs in a subprocess, once for each worker process.
+    The check runs in a subprocess, once per worker process.
     """
     try:
         done = subprocess.run(
@@ -155,7 +156,7 @@ def missing_isolation() -> str | None:
 
 
 def settings_devices(settings: Settings) -> list[Device]:
-    """Return the slots from the settings: ``id:MiB`` for each; a GPU may be named repeatedly."""
+    """Return the slots from the settings: ``id:MiB`` for each; a GPU may occur repeatedly."""
     found = []
     for slot in settings.worker_gpu_slots:
         name, _, memory = slot.rpartition(":")
@@ -164,10 +165,11 @@ def settings_devices(settings: Settings) -> list[Device]:
 
 
 def register(session: Session, name: str, queues: Sequence[str], offers: Capacity) -> int:
-    """Register this process under its name, replacing a predecessor that died; return its id.
+    """Register this process under its name, replacing a dead predecessor; return its id.
 
-    The caller has locked the name and made sure that the predecessor's children are gone. So the
-    tasks that the predecessor held are requeued at once; if that fails for one, the reaper does it.
+    The caller has locked the name and made sure that the predecessor's children are gone, so the
+    tasks that the predecessor held are requeued at once; if that fails for a task, the reaper
+    requeues it later.
     """
     values = {
         "name": name,
@@ -204,7 +206,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
 
 
 def measured_load() -> dict[str, Any]:
-    """Return the load of the machine: CPU in percent of all cores, memory in MiB, load average."""
+    """Return the machine's load: CPU in percent of all cores, memory in MiB, and load average."""
     memory = psutil.virtual_memory()
     return {
         "cpu_percent": psutil.cpu_percent(),
@@ -228,7 +230,7 @@ def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = No
 
 
 def sign_off(session: Session, worker_id: int) -> None:
-    """Record that the worker stopped in order."""
+    """Record that the worker shut down in an orderly way."""
     name = session.scalar(
         update(Worker)
         .where(Worker.id == worker_id)

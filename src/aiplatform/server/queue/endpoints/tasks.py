@@ -53,15 +53,15 @@ router = APIRouter(prefix="/api/v1")
 
 
 def render(session: Session, context: ProjectContext | None, task: Task) -> TaskOut:
-    """Return one task as ``context`` may see it, with its exact place in the queue."""
+    """Return one task as ``context`` may see it, with its exact position in the queue."""
     references = queries.task_references(session, [task])
     return _render(session, context, [task], references, _place(session, task))[0]
 
 
 def _place(session: Session, task: Task) -> dict[int, int]:
-    """Return a dict from the task's id to its exact place in the queue (1 is next).
+    """Return the task's exact position in the queue (1 is next), as a dict keyed by task id.
 
-    It is empty if the task does not wait.
+    The dict is empty if the task is not waiting.
     """
     if TaskStatus(task.status) not in CLAIMABLE:
         return {}
@@ -70,7 +70,7 @@ def _place(session: Session, task: Task) -> dict[int, int]:
 
 
 def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Return several tasks as ``context`` may see them, with a fixed number of statements."""
+    """Return several tasks as ``context`` may see them, using a fixed number of statements."""
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
@@ -93,9 +93,9 @@ def _render(
 
 
 def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut:
-    """Return a task that was just submitted, without its place in the queue.
+    """Return a newly submitted task without its queue position.
 
-    Counting the place would cost too much where thousands of tasks are submitted.
+    Counting the position would be too expensive when thousands of tasks are submitted.
     """
     if task.experiment_id is None and task.model_id is None:
         actor = context.actor
@@ -179,7 +179,7 @@ def get_task(
     session: SessionDep,
     response: Response,
 ) -> TaskDetailOut:
-    """Return the task with its attempts, its inputs and, if it waits, the reason."""
+    """Return the task with its attempts, its inputs and, if it is waiting, the reason."""
     found = queries.get_task(session, context, task)
     set_etag(response, found.scheduling.updated_at)
     parts = queries.task_parts(session, found)
@@ -205,9 +205,9 @@ def update_task(
     body: TaskPatch,
     if_match: IfMatch = None,
 ) -> TaskOut:
-    """Change the priority. The queue is sorted anew at once.
+    """Change the priority. The queue is reordered at once.
 
-    Tasks that run or have ended can't be changed.
+    Running and finished tasks can't be changed.
     """
     found = queries.get_task(session, context, task)
     require_match(if_match, found.scheduling.updated_at, "task")
@@ -224,10 +224,10 @@ def move_task(
     session: SessionDep,
     body: MoveIn,
 ) -> TaskOut:
-    """Move the task right before another one, whose priority it gets.
+    """Move the task directly before another task and give it that task's priority.
 
-    Without `before`, it becomes the project's first task in the queue. Only tasks of the project
-    change places; other projects lose nothing.
+    Without `before`, it becomes the project's first task in the queue. Only this project's tasks
+    change places; tasks of other projects are not delayed.
     """
     found = queries.get_task(session, context, task)
     other = None if body.before is None else queries.get_task(session, context, body.before)
@@ -261,7 +261,10 @@ def pause_task(
 def resume_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
 ) -> TaskOut:
-    """Put a paused task back into the queue. It keeps its age and continues from its checkpoint."""
+    """Put a paused task back into the queue.
+
+    It keeps its place by age and resumes from its checkpoint.
+    """
     found = queries.get_task(session, context, task)
     resumed = service.resume(session, context.actor, found, project=context.project_uuid)
     return render(session, context, resumed)
@@ -275,11 +278,11 @@ def retry_task(
     request: Request,
     body: RetryIn | None = None,
 ) -> TaskOut:
-    """Queue a new task with the spec and inputs of one that failed or was cancelled.
+    """Queue a new task with the spec and inputs of a task that failed or was cancelled.
 
     The old task keeps its status; the new task names it in `retry_of`. A task can be retried once;
-    its retry can be retried in turn. The new task waits for the tasks that the old one waited for,
-    or for their newest retries. `override_gate` needs the permission `datasets:override`.
+    its retry can be retried in turn. The new task waits for the same tasks as the old one, or for
+    their newest retries. `override_gate` requires the permission `datasets:override`.
     """
     wanted = body or RetryIn()
     found = queries.get_task(session, context, task)
@@ -299,7 +302,7 @@ def get_task_timeline(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Page[TaskEventOut]:
-    """Return the events of the task in order."""
+    """Return the task's events in order."""
     found = queries.get_task(session, context, task)
     after = 0 if cursor is None else decode_cursor(cursor, int)[0]
     rows = session.scalars(queries.settled_events(found.id, after, limit=limit + 1)).all()
@@ -311,7 +314,7 @@ def get_task_timeline(
 
 
 submit_router = APIRouter(prefix="/api/v1", tags=["tasks"])
-"""Router that is matched first, because scripts submit thousands of tasks."""
+"""Router that is matched before all others, because scripts submit thousands of tasks."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -339,9 +342,9 @@ def submit_task(
 ) -> TaskOut:
     """Queue an evaluation, a quality report or a model import.
 
-    The answer doesn't contain the place in the queue. Read the task to get its place and the reason
-    why it waits. If a request with an `Idempotency-Key` is repeated within a day, it gets the
-    answer of the first request and queues nothing.
+    The response doesn't contain the queue position. Read the task to get its position and the
+    reason why it is waiting. If a request with an `Idempotency-Key` is repeated within a day, it
+    gets the response to the first request, and nothing is queued.
     """
     asked = [_submission(context, body, idempotency_key)]
     (submitted,) = submissions.submit_all(session, context, asked, render_new)
@@ -360,11 +363,11 @@ def submit_tasks(
     session: SessionDep,
     body: TaskBatchIn,
 ) -> TaskBatchOut:
-    """Queue all tasks of the request, or none: if one is refused, the whole request is refused.
+    """Queue all tasks in the request or none: if one is refused, the whole request is refused.
 
-    Each task may have an `idempotency_key`, like the header of a request for one task. A task that
-    was queued with the same key within a day is returned and not queued again. Either all tasks of
-    a request have a key, or none has one.
+    Each task may have an `idempotency_key`, which works like the header of a single-task request.
+    If a task was queued with the same key within the last day, that task is returned and nothing is
+    queued. Either all tasks in a request have a key, or none has.
     """
     asked = [_submission(context, one, one.idempotency_key) for one in body.tasks]
     submitted = submissions.submit_all(session, context, asked, render_new)
@@ -375,8 +378,8 @@ def submit_tasks(
 def _submission(context: ProjectContext, body: TaskIn, key: str | None) -> Submission:
     """Return the submission of one task.
 
-    It contains only the fields of :class:`TaskIn`. So the same ``Idempotency-Key`` finds the same
-    request, whether the task is submitted alone or in a batch.
+    It contains only the fields of :class:`TaskIn`, so that the same ``Idempotency-Key`` matches the
+    same request, whether the task is submitted alone or in a batch.
     """
     wanted = service.TaskRequest(body.spec, body.name, body.priority, body.after)
     if key is None:

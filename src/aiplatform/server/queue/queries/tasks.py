@@ -1,6 +1,7 @@
 """SELECT statements for tasks, and counts of tasks.
 
-Those for one project take its :class:`ProjectContext`, which only exists if the caller has access.
+Statements for one project take its :class:`ProjectContext`, which exists only if the caller has
+access.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
     """Return one task of the project.
 
     Raises:
-        NotFound: when the project has no such task.
+        NotFound: the project has no such task.
     """
     task = session.scalar(
         select(Task).where(Task.uuid == uuid, Task.project_id == context.project_id)
@@ -65,14 +66,14 @@ def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
-    """Return a task, for callers that have checked access to its project already."""
+    """Return a task by its uuid; for callers that have already checked access to its project."""
     return session.scalar(select(Task).where(Task.uuid == uuid))
 
 
 def last_event(session: Session, task_id: int) -> int:
     """Return the id of the task's last event, or 0 if it has none.
 
-    Unlike in :func:`settled_events`, events that are newer than a running transaction count, too.
+    Unlike :func:`settled_events`, this includes events that are newer than a running transaction.
     """
     return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
 
@@ -86,15 +87,15 @@ def list_tasks(
     experiment_id: int | None = None,
     dead: bool = False,
 ) -> Select[Any]:
-    """Select the project's tasks; with ``dead``, those that failed for good and were not retried.
+    """Select the project's tasks; with ``dead``, only those that failed for good without a retry.
 
-    A page is read from an index on the filter columns and the id. PostgreSQL's planner could also
-    scan all tasks by id and skip those that don't match. It estimates the same cost for that plan,
-    but the plan is slow if the newest million tasks have another status. The statement therefore
-    sorts by the filter columns, which rules the plan out. Each filter is a range of one value: for
-    an equality, the planner would drop the column from the sort as a constant. Few tasks share a
-    ``name``. So if a name is given, the index on names is used, and the other filters are applied
-    to the tasks with this name.
+    A page is read from an index on the filter columns and the id. PostgreSQL's planner could
+    instead scan all tasks by id and skip those that don't match. It estimates the same cost for
+    that plan, but the plan is slow if the newest million tasks have another status. The statement
+    therefore sorts by the filter columns, which rules out that plan. Each filter is written as a
+    range of one value: with an equality, the planner would drop the column from the sort because it
+    is constant. Few tasks share a ``name``, so if a name is given, the index on names is used and
+    the other filters are applied to the tasks with that name.
     """
     statement = select(Task).where(Task.project_id == context.project_id)
     wanted = TaskStatus.FAILED if dead else status
@@ -120,7 +121,7 @@ def list_tasks(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The trace of the request that submitted a task, and the time when an attempt began to wait.
+    """The trace of the request that submitted a task, and the time when an attempt started waiting.
 
     ``traceparent`` is None if the submission was not traced.
     """
@@ -130,9 +131,9 @@ class Origin:
 
 
 def origin_of(session: Session, task_id: int, attempt: int) -> Origin | None:
-    """Return the origin of an attempt, or None if the task has no event of its submission.
+    """Return the origin of an attempt, or None if the task has no submission event.
 
-    The first attempt began to wait at the submission, a later one when the previous one ended.
+    The first attempt starts waiting at submission, each later one when the previous attempt ends.
     """
     before = (
         select(TaskAttempt.ended_at)
@@ -163,10 +164,10 @@ def project_uuid(session: Session, task: Task) -> UUID | None:
 
 
 def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
-    """Select the events after a position that are older than every running transaction.
+    """Select events after a given position that are older than every running transaction.
 
-    Ids are not in the order of commits: an event with a smaller id may become visible later. This
-    can't happen before events of transactions below the snapshot's ``xmin``.
+    Ids don't follow commit order: an event with a smaller id may become visible later. This can't
+    happen to events of transactions below the snapshot's ``xmin``.
     """
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     return (
@@ -179,7 +180,7 @@ def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) ->
 
 EXPERIMENTS = View("experiments", "id", "uuid", "project_id")
 MODELS = View("models", "id", "uuid", "project_id")
-"""Columns of the domains ``experiments`` and ``registry``, to name a task's experiment and model.
+"""Columns of ``experiments`` and ``registry`` that name a task's experiment and model.
 
 The queue may not import these domains; see ``core/views.py``.
 """
@@ -191,7 +192,7 @@ Need = aliased(Task, flat=True)
 
 @dataclass(frozen=True, slots=True)
 class TaskReferences:
-    """Uuids and names of the objects that a task refers to, such as its project and its author."""
+    """Uuids and names of the objects that a task refers to, such as its project and author."""
 
     project: UUID | None = None
     experiment: UUID | None = None
@@ -202,7 +203,7 @@ class TaskReferences:
     retry_of: UUID | None = None
 
     def shown(self) -> dict[str, Any]:
-        """Return all fields except the author's, by name; the names are those in ``TaskOut``."""
+        """Return all fields except the author's, keyed by their names in ``TaskOut``."""
         names = (found.name for found in fields(self) if not found.name.startswith("author_"))
         return {name: getattr(self, name) for name in names}
 
@@ -224,7 +225,7 @@ def _select_references() -> Select[*tuple[Any, ...]]:
         .outerjoin(Retried, Retried.id == TaskScheduling.retry_of)
         .outerjoin(Project, Project.id == Task.project_id)
         .outerjoin(EXPERIMENTS.table, EXPERIMENTS.c.id == Task.experiment_id)
-        # A model in the bin belongs to the bin's project; it must look as if it did not exist.
+        # A model in the bin must look as if it did not exist, although its project still has it.
         .outerjoin(
             MODELS.table,
             and_(
@@ -245,14 +246,14 @@ def _task_references() -> Compiled:
 
 
 def task_references(session: Session, tasks: Sequence[Task]) -> dict[int, TaskReferences]:
-    """Return the references of several tasks, by task id, with one statement."""
+    """Return the references of several tasks, keyed by task id, using one statement."""
     rows = _task_references().all(session, ids=[task.id for task in tasks])
     return {row[0]: TaskReferences(*row[1:]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """The related rows that the API returns with one task; all but the references are JSON."""
+    """The related rows that the API returns with a task; all but the references are JSON."""
 
     references: TaskReferences
     after: list[dict[str, Any]]
@@ -263,7 +264,7 @@ class TaskParts:
 def _as_json(
     order: InstrumentedAttribute[Any], **columns: InstrumentedAttribute[Any]
 ) -> Select[*tuple[Any, ...]]:
-    """Select rows as one JSON array of objects with these columns; it is empty without rows."""
+    """Select the rows as one JSON array of objects with these columns; empty without rows."""
     pairs = [part for name, column in columns.items() for part in (literal(name, Text), column)]
     rows = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*pairs), order))
     return select(func.coalesce(rows, cast(literal("[]", Text), JSONB)))
@@ -271,7 +272,7 @@ def _as_json(
 
 @cache
 def _task_parts() -> Compiled:
-    """Compile the statement of :func:`task_parts`: its columns follow those of the references."""
+    """Compile the statement for :func:`task_parts`; its columns follow those of the references."""
     after = (
         _as_json(
             Need.id,
@@ -306,7 +307,7 @@ def _task_parts() -> Compiled:
 
 
 def task_parts(session: Session, task: Task) -> TaskParts:
-    """Return the related rows that the API returns with one task, with one statement."""
+    """Return the related rows that the API returns with a task, using one statement."""
     _, *references, after, attempts, inputs = _task_parts().one(session, ids=[task.id])
     return TaskParts(TaskReferences(*references), after, attempts, inputs)
 
@@ -329,10 +330,10 @@ def named_tasks(
     *,
     limit: int,
 ) -> list[NamedTask]:
-    """Return the tasks of ``uuids`` in that order, then the experiment's newest tasks.
+    """Return the tasks named by ``uuids`` in that order, followed by the experiment's newest tasks.
 
     Raises:
-        NotFound: when the project does not have one of ``uuids``.
+        NotFound: the project has no task with one of the ``uuids``.
     """
     columns = (Task.id, Task.uuid, Task.name, Task.status)
     ours = Task.project_id == context.project_id
@@ -355,10 +356,10 @@ def named_tasks(
 
 
 def experiment_id(session: Session, context: ProjectContext, uuid: UUID) -> int:
-    """Return the internal id of an experiment of the project.
+    """Return the internal id of one of the project's experiments.
 
     Raises:
-        NotFound: when the project has no such experiment.
+        NotFound: the project has no such experiment.
     """
     found = session.scalar(
         select(EXPERIMENTS.c.id).where(
@@ -384,8 +385,8 @@ STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStat
 def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
     """Return the ids of tasks to cancel because their project is archived, deleted or purged.
 
-    Tasks that are being cancelled already are left out. The query starts from these few projects,
-    because a hundred thousand tasks may wait in active ones.
+    Tasks that are already being cancelled are left out. The query starts from these few projects,
+    because active projects may have a hundred thousand waiting tasks.
     """
     rows = session.execute(
         text(
@@ -401,7 +402,7 @@ def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
 
 
 def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
-    """Return for each task, by its id, the names of the tasks that it still waits for."""
+    """Return the names of the tasks that each task is still waiting for, keyed by task id."""
     found: dict[int, list[str]] = {}
     rows = session.execute(
         select(TaskDependency.task_id, Task.name)
@@ -415,7 +416,7 @@ def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[
 
 
 def waiting_by_queue(session: Session) -> dict[str, int]:
-    """Return the number of tasks in each queue that wait and may start now."""
+    """Return the number of waiting tasks in each queue that may start now."""
     rows = session.execute(
         text(
             "SELECT queue, count(*) FROM task_scheduling WHERE waiting "
@@ -426,7 +427,7 @@ def waiting_by_queue(session: Session) -> dict[str, int]:
 
 
 def count_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
-    """Return the number of tasks in each queue that wait and may start, counted up to ``most``."""
+    """Return the number of waiting tasks in each queue that may start now, up to ``most``."""
     rows = session.execute(
         text(
             "SELECT q.queue, count(*) FROM unnest(CAST(:queues AS text[])) AS q(queue) "
@@ -451,7 +452,7 @@ def oldest_wait(session: Session) -> dict[str, float]:
 
 
 def unfinished_counts(session: Session) -> Sequence[Any]:
-    """Return the number of tasks that have not ended, by status and priority."""
+    """Return the number of unfinished tasks by status and priority."""
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     return session.execute(
         select(Task.status, Task.priority, func.count())

@@ -1,6 +1,6 @@
-"""The queue: the first task that a worker may start, and the places of tasks.
+"""The queue: the first task that a worker may start, and the positions of waiting tasks.
 
-The statements are in ``queue.sql``, with the order that they follow.
+The statements are in ``queue.sql``, together with the sort order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ from aiplatform.server.queue.rules import Demand, Room
 
 STATEMENTS = read_statements(Path(__file__).with_name("queue.sql"))
 START = STATEMENTS["start"]
-"""The statement that starts a task; :func:`pick` can send it in its own round trip."""
+"""The statement that starts a task; :func:`pick` can send it in the same round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The result of a search in the queue: the task to start, and the task that blocks others.
+    """The result of a queue search: the task to start, and the task that blocks those behind it.
 
     ``task`` is locked. ``blocked`` is the id of the first task that does not fit yet; no task after
-    it may start. Both are None if no waiting task suits the worker.
+    it may start. Both are None if no waiting task can run on the worker.
     """
 
     task: "Picked | None"
@@ -40,7 +40,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The data that a claim needs about a task that it may start.
+    """The data that a claim needs about the task that it may start.
 
     ``gpu_memory_mb`` is in MiB for each GPU.
     """
@@ -51,7 +51,7 @@ class Picked:
     gpu_memory_mb: int
     nodes: int
     has_quota: bool
-    """True if the project's quota limits the number of tasks or GPUs."""
+    """True if the project has a quota on the number of tasks or GPUs."""
     started: Any = None
     """The row that :data:`START` returned, or None if it was not sent or did not start the task."""
 
@@ -68,12 +68,12 @@ def pick(
     start: tuple[Compiled, Mapping[str, Any]] | None = None,
     now: datetime | None = None,
 ) -> Pick:
-    """Lock and return the first task in queue order that suits ``total`` and fits ``free``.
+    """Lock and return the first task in queue order that suits ``total`` and fits into ``free``.
 
-    Skips tasks that another claim has locked, tasks of projects whose quota is used up, and tasks
-    of projects that are archived or deleted.
+    Skips tasks that another claim has locked, and tasks of projects that are archived, deleted or
+    out of quota.
 
-    With ``blocked_too``, the search ends at the first task that suits the worker but does not fit.
+    With ``blocked_too``, the search stops at the first task that suits the worker but does not fit.
 
     ``start`` is :data:`START` with its parameters. It is sent in the same round trip, and starts
     the task if no further check is necessary.
@@ -104,7 +104,7 @@ def pick(
                 return Pick(None, blocked)
             begun = next((one for rows in started for one in rows), None)
             return Pick(replace(Picked(task_id, *known), started=begun), blocked)
-        # All tasks that were read are locked by other claims, or don't suit. Look at more.
+        # All tasks read so far are locked by other claims or don't suit the worker. Read more.
         if more_deep:
             depth *= 16
         else:
@@ -120,7 +120,7 @@ def _amounts(prefix: str, room: Room) -> dict[str, object]:
 
 
 def tasks_ahead(session: Session, task_id: int, now: datetime | None = None) -> int | None:
-    """Return how many tasks of its queue come before a task, or None if it does not wait."""
+    """Return how many tasks in its queue come before a task, or None if it is not waiting."""
     found = STATEMENTS["ahead"].one(session, task_id=task_id, now=now)
     return int(found.ahead) if found.waits else None
 
@@ -135,10 +135,11 @@ SELECT count(*) FROM (
 
 
 def queue_positions(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
-    """Return the places (1 is next) of several tasks by task id. ``tasks``: pairs of id and queue.
+    """Return the queue positions (1 is next) of several tasks, keyed by task id.
 
-    The result is empty if more than ``PLACES_COUNTED`` tasks wait in these queues: lists of tasks
-    are read often, and nobody needs such a large number exactly.
+    ``tasks`` are pairs of id and queue. The result is empty if more than ``PLACES_COUNTED`` tasks
+    wait in these queues: task lists are read often, and nobody needs such large positions to be
+    exact.
     """
     if not tasks:
         return {}

@@ -1,4 +1,4 @@
-"""SELECT statements for workers, their leases, and the nodes of tasks on several workers."""
+"""SELECT statements for workers, their leases, and the nodes of multi-worker tasks."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -75,13 +75,13 @@ def _held_by() -> Compiled:
 
 
 def leases_of(session: Session, worker_id: int) -> Sequence[HeldLease]:
-    """Return the leases of a worker, as plain rows because every claim reads them."""
+    """Return a worker's leases as plain rows, because every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
 
 
 def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID | None:
-    """Return the uuid of the worker that runs, or ran, a node of a task's attempt."""
+    """Return the uuid of the worker that runs or ran a node of a task's attempt."""
     found = select(Worker.uuid)
     if node == 0:
         found = found.join(TaskAttempt, TaskAttempt.worker == Worker.name).where(
@@ -95,10 +95,10 @@ def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID |
 
 
 def leases_to_end(session: Session, worker_id: int) -> Sequence[HeldLease]:
-    """Return the leases of a worker, sorted by project.
+    """Return a worker's leases, sorted by project.
 
-    Ending a lease locks the usage row of its project. With the same order everywhere, workers that
-    start at the same time don't deadlock.
+    Ending a lease locks its project's usage row. Using the same order everywhere keeps workers that
+    start at the same time from deadlocking.
     """
     mine = select(_held).where(_held.c.worker_id == worker_id)
     rows: Sequence[Any] = session.execute(
@@ -135,8 +135,8 @@ class WorkerRow(Protocol):
 
 @cache
 def _lock_worker() -> Compiled:
-    # With a generic plan, the statements of the transaction are planned once per connection. Those
-    # of a claim use the same indexes for all values, and planning takes longer than running them.
+    # With a generic plan, these statements are planned once per connection. A claim's statements
+    # use the same indexes for all values, and planning takes longer than running them.
     return compiled(
         select(
             *(Worker.id, Worker.name, Worker.state, Worker.cpus, Worker.memory_mb),
@@ -153,9 +153,9 @@ def lock_worker(session: Session, worker_id: int) -> tuple[WorkerRow, bool, Sequ
     """Lock a worker for a claim.
 
     Returns:
-        The worker; True if any task is gathering its nodes; the worker's leases. The leases are
-        read under the lock, the second value before the lock is granted. That value may be out of
-        date, but no task is overlooked: one that begins to gather wakes the workers after its
+        The worker, True if any task is gathering its nodes, and the worker's leases. The leases are
+        read under the lock; the flag is read before the lock is granted. The flag may be out of
+        date, but no task is missed: a task that begins to gather nodes wakes the workers after its
         commit.
     """
     mine = {"worker_id": worker_id}
@@ -165,7 +165,7 @@ def lock_worker(session: Session, worker_id: int) -> tuple[WorkerRow, bool, Sequ
 
 
 def live_workers(session: Session) -> Sequence[Worker]:
-    """Return the workers whose last heartbeat is recent by the database's clock."""
+    """Return the workers with a recent heartbeat, judged by the database's clock."""
     return session.scalars(
         select(Worker).where(
             Worker.stopped_at.is_(None),
@@ -203,7 +203,8 @@ def _room(
     return total, free, free_places
 
 
-# The database computes the sums: thousands of tasks may run, and lists are read often.
+# The database computes the sums, because thousands of tasks may be running and lists are read
+# often.
 _HELD = text("""
 SELECT worker_id, sum(cpus) AS cpus, sum(memory_mb) AS memory_mb,
        jsonb_agg(gpu_indices) FILTER (WHERE gpu_indices <> '[]') AS places
@@ -213,7 +214,7 @@ FROM held_leases GROUP BY worker_id
 
 @dataclass(frozen=True, slots=True)
 class WorkerOffers:
-    """The resources that workers offer, and for each task with a reservation the worker's name."""
+    """The resources that workers offer, and the worker that is reserved for each task."""
 
     offers: list[Offer]
     reserved: dict[int, str]
@@ -255,7 +256,7 @@ def worker_offers(session: Session) -> WorkerOffers:
 
 
 HOLDERS_READ = 200
-"""Number of a project's running tasks that are read to name the holders of resources."""
+"""Largest number of a project's running tasks that are read to name the holders of resources."""
 
 _OWN_HOLDERS = text("""
 SELECT w.name AS worker, t.type, t.name, h.cpus, h.memory_mb,
@@ -276,8 +277,8 @@ GROUP BY w.name
 def holders(session: Session, project_id: int | None) -> Holders:
     """Return the resources that running tasks hold on each worker.
 
-    Those of the project's tasks are listed by task (at most ``HOLDERS_READ``); those of all other
-    tasks are summed up.
+    The project's own tasks are listed individually (at most ``HOLDERS_READ``); all other tasks are
+    summed up.
     """
     own = session.execute(_OWN_HOLDERS, {"project_id": project_id, "limit": HOLDERS_READ})
     foreign = session.execute(_FOREIGN_HOLDERS, {"project_id": project_id})
@@ -308,8 +309,8 @@ def any_worker_fits(
 ) -> bool:
     """Return True if a worker could run a task without GPUs; this is ``Offer.suits`` in SQL.
 
-    It is enough for nearly every submission. If it returns False, call :func:`rules.shortfalls`,
-    which explains what is missing.
+    This check suffices for nearly every submission. If it returns False, call
+    :func:`rules.shortfalls` to find out what is missing.
     """
     values = {
         "queue": dumps([queue]),
@@ -348,13 +349,13 @@ WHERE w.id <> :worker_id AND w.state = 'active' AND w.stopped_at IS NULL
 
 
 def others_with_room(session: Session, worker_id: int, queue: str) -> int:
-    """Return how many other workers serve the queue and have free CPU, or 0 if no task waits."""
+    """Return how many other workers with free CPUs serve the queue, or 0 if no task is waiting."""
     values = {"worker_id": worker_id, "queue": queue, "queues": dumps([queue])}
     return int(session.execute(OTHERS, values).scalar_one())
 
 
 def missing_nodes(session: Session) -> dict[str, int]:
-    """Return how many nodes are still missing, by queue, for tasks that gather their nodes."""
+    """Return the number of missing nodes, by queue, for tasks that are gathering their nodes."""
     rows = session.execute(
         text(
             "SELECT s.queue, sum(g.nodes - 1 - (SELECT count(*) FROM task_nodes n "
@@ -378,7 +379,7 @@ ORDER BY node
 
 
 def nodes_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return node, worker, state and GPUs for each node of a task that runs on several workers.
+    """Return the node number, worker, state and GPUs of each node of a multi-worker task.
 
     The result is empty if the task runs on one worker.
     """

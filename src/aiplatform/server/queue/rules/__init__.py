@@ -1,4 +1,4 @@
-"""Pure rules of the queue: transitions of a task, the order of tasks, and their placement."""
+"""Pure rules of the queue: the transitions, order and placement of tasks."""
 
 from aiplatform.server.queue.rules.order import (
     AGING,

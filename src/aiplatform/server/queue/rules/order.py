@@ -1,4 +1,4 @@
-"""The order of the queue, as one formula.
+"""The sort order of the queue, as one formula.
 
 Waiting tasks are sorted, ascending, by::
 
@@ -9,51 +9,51 @@ Waiting tasks are sorted, ascending, by::
             from HALF_LIFE ago counts half; running tasks count LOOKAHEAD more, so that
             projects take turns even when many tasks start in one moment
 
-So tasks with a higher priority go first; among those with the same priority, the project that used
-least lately; within a project, the older task. A task that waits long enough rises above every
-priority, so no task starves. ``since`` is the time of submission, unless somebody moved the task to
-another place within its project.
+Tasks with a higher priority go first; at equal priority, tasks of the project with the lowest
+recent usage; within a project, the oldest task. A task that waits long enough rises above every
+priority, so no task starves. ``since`` is the time of submission unless somebody moved the task to
+another position within its project.
 
-``queries/queue.sql`` has the same formula in SQL; a test checks that both agree.
+``queries/queue.sql`` has the same formula in SQL; a test checks that the two agree.
 """
 
 import math
 from datetime import datetime, timedelta
 
 AGING = timedelta(hours=6)
-"""Waiting time after which a task orders like one of the next higher priority."""
+"""Waiting time after which a task is ordered as if its priority were one higher."""
 
 HALF_LIFE = timedelta(hours=24)
-"""Time after which a project's usage counts half."""
+"""Time after which a project's past usage counts only half."""
 
 LOOKAHEAD = timedelta(hours=1)
-"""Time for which running tasks are assumed to go on."""
+"""Time for which running tasks are assumed to continue."""
 
 LONGEST = 50
 """Number of half-lives after which past usage counts as zero.
 
-The limit keeps SQL's ``power()`` from underflow.
+The limit keeps SQL's ``power()`` from underflowing.
 """
 
 GPU_RATE = 8.0
 """Weight of a GPU in a project's usage, in CPU cores."""
 
 MEMORY_RATE = 1 / 4096
-"""Weight of a MiB of memory in a project's usage, in CPU cores: 4 GiB count like one core."""
+"""Weight of one MiB of memory in a project's usage, in CPU cores: 4 GiB count as one core."""
 
 LEAST_RATE = 0.1
-"""Smallest rate of a task, in CPU cores: a task without reserved resources counts, too."""
+"""Smallest rate of a task, in CPU cores, so that tasks without reserved resources count, too."""
 
 
 def level(priority: int, since: datetime, now: datetime) -> int:
-    """Return the priority, raised by one for each whole period of waiting."""
+    """Return the priority, raised by one for each full aging period that the task has waited."""
     return priority + max(0, (now - since) // AGING)
 
 
 def order_key(
     *, priority: int, usage: float, since: datetime, task_id: int, now: datetime
 ) -> tuple[int, float, datetime, int]:
-    """Return the key by which the queue is sorted, ascending; see the docstring of this module."""
+    """Return the ascending sort key of a task in the queue; see the module's docstring."""
     return (-level(priority, since, now), usage, since, task_id)
 
 
@@ -66,7 +66,7 @@ def usage_rate(cpus: float, memory_mb: int, gpus: int) -> float:
 
 
 def decayed_usage(usage: float, running_rate: float, passed: timedelta) -> float:
-    """Return a project's usage (core-seconds) after ``passed``, with tasks of ``running_rate``.
+    """Return a project's usage after ``passed``, in core-seconds, with tasks of ``running_rate``.
 
     This solves ``du/dt = running_rate - u * ln 2 / HALF_LIFE``, so the usage can be brought up to
     date at any time from the last values alone.
@@ -80,6 +80,6 @@ def decayed_usage(usage: float, running_rate: float, passed: timedelta) -> float
 def usage_share(usage: float, running_rate: float, passed: timedelta) -> float:
     """Return the usage by which projects are compared, in core-seconds.
 
-    It is the past usage, plus the usage of the running tasks during LOOKAHEAD from now.
+    This is the past usage plus the usage that the running tasks will add during the next LOOKAHEAD.
     """
     return decayed_usage(usage, running_rate, passed) + running_rate * LOOKAHEAD.total_seconds()

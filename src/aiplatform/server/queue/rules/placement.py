@@ -1,4 +1,4 @@
-"""Rules for placement: what a task needs, what a worker has free, and which tasks to interrupt.
+"""Placement rules: what a task needs, what a worker has free, and which tasks to interrupt.
 
 These functions read no database. ``queries/queue.sql`` has :meth:`Room.holds` in SQL.
 """
@@ -11,12 +11,12 @@ from typing import Literal
 from aiplatform.server.core.settings import SCRIPT_LABEL, SCRIPTS_REFUSED
 
 Amount = Literal["cpus", "memory_mb", "gpus"]
-"""A resource of a worker that can run short."""
+"""A worker resource that can run short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The resources that a task needs. Memory in MiB; ``gpu_memory_mb`` is for each of its GPUs."""
+    """The resources that a task needs. Memory is in MiB; ``gpu_memory_mb`` applies to each GPU."""
 
     cpus: float = 1.0
     memory_mb: int = 0
@@ -30,7 +30,7 @@ class Demand:
 class Device:
     """A slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
 
-    ``id`` is CUDA's name for it; slots of the same GPU have the same id. Memory in MiB, 0 if
+    ``id`` is CUDA's name for the device; slots of the same GPU share an id. Memory is in MiB, 0 if
     unknown.
     """
 
@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An amount of each countable resource. ``devices`` holds the memory of each device in MiB."""
+    """An amount of each countable resource. ``devices`` holds each device's memory in MiB."""
 
     cpus: float
     memory_mb: int
@@ -49,7 +49,7 @@ class Room:
 
     @property
     def largest_first(self) -> list[int]:
-        """The devices' memory, descending: for a task with n GPUs, the n-th decides."""
+        """The devices' memory, largest first: for a task with n GPUs, the n-th value decides."""
         return sorted(self.devices, reverse=True)
 
     def holds(self, demand: Demand) -> bool:
@@ -63,13 +63,13 @@ class Room:
         return self.largest_first[demand.gpus - 1] >= demand.gpu_memory_mb
 
     def without(self, demand: Demand) -> "Room":
-        """Return the room that is left after ``demand`` got the smallest devices that suffice."""
+        """Return the room that is left after ``demand`` got the smallest sufficient devices."""
         taken = pick_devices(self.devices, demand.gpus, demand.gpu_memory_mb)
         left = [memory for place, memory in enumerate(self.devices) if place not in taken]
         return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
 
     def meet(self, other: "Room") -> "Room":
-        """Return the smaller amount of each resource in both rooms.
+        """Return, for each resource, the smaller of the amounts in both rooms.
 
         The largest devices of both are compared, then the second largest, and so on.
         """
@@ -82,8 +82,8 @@ class Room:
 def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
     """Return the indexes of the ``count`` smallest devices with enough memory.
 
-    The result is shorter if there are not enough such devices.
-    Small tasks get small devices, so that large ones stay free for tasks that need them.
+    The result is shorter if there are not enough such devices. Small tasks get small devices, so
+    that the large ones stay free for tasks that need them.
     """
     suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
     return sorted(sorted(suited, key=lambda place: (memories[place], place))[:count])
@@ -99,10 +99,10 @@ class Offer:
     total: Room
     free: Room
     open: bool = True
-    """True if the worker takes new tasks: it is alive and not cordoned."""
+    """True if the worker accepts new tasks: it is alive and not cordoned."""
 
     def suits(self, demand: Demand) -> bool:
-        """Return True if the worker could run the task if it were empty."""
+        """Return True if the worker could run the task if no other task were running."""
         return (
             demand.queue in self.queues
             and demand.labels <= self.labels
@@ -132,9 +132,9 @@ NOT_ISOLATED = Shortfall(
 
 
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
-    """Return the reasons why the workers could never run the task; empty if enough of them could.
+    """Return the reasons why no worker could ever run the task; empty if enough workers could.
 
-    Before the first worker is registered, nothing is known, so the result is empty.
+    The result is also empty before the first worker is registered, because nothing is known then.
     """
     offers = list(offers)
     suited = sum(offer.suits(demand) for offer in offers)
@@ -218,17 +218,17 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 class Reservation:
     """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is what that task needs. ``since_then`` is what those tasks hold that started on
-    the worker after the reservation was made. A task that starts now must leave room for both. So
-    the first task starts, at the latest, when all tasks have ended that ran when the reservation
-    was made.
+    ``promised`` is what that task needs. ``since_then`` is what tasks hold that started on the
+    worker after the reservation was made. A task that starts now must leave room for both. The
+    first task therefore starts, at the latest, when all tasks that were running at the time of the
+    reservation have ended.
     """
 
     promised: Demand
     since_then: Sequence[Demand] = field(default=())
 
     def leaves(self, total: Room, free: Room) -> Room:
-        """Return the part of the free room that later tasks may use."""
+        """Return the part of the free room that other tasks may use."""
         rest = total.without(self.promised)
         for demand in self.since_then:
             rest = rest.without(demand)
@@ -236,10 +236,9 @@ class Reservation:
 
 
 def lacking(total: Room, free: Room, demand: Demand) -> float:
-    """Return how much a worker lacks to fit a task, from 0 (it fits) to 1.
+    """Return how far a worker is from fitting a task, from 0 (it fits) to 1.
 
-    For each resource, this is the missing amount as a share of the worker's total; the largest
-    share is returned.
+    The result is the largest share of the worker's total that is missing of any resource.
     """
     suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
     shares = [
@@ -269,7 +268,7 @@ def gpu_label(name: str) -> str:
 
 
 URGENT = 9
-"""Priority from which a task interrupts others; only tasks below it can be interrupted."""
+"""Lowest priority that interrupts other tasks; only tasks below it can be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +280,14 @@ class Runner:
     preemptible: bool
     stopping: bool
     place: int
-    """Index among the worker's tasks, ordered by start."""
+    """Index among the worker's tasks, ordered by start time."""
     cpus: float
     memory_mb: int
     devices: tuple[int, ...] = ()
 
 
 def freed(room: Room, runner: Runner) -> Room:
-    """Return the room after ``runner`` has ended."""
+    """Return the room that is available after ``runner`` has ended."""
     return Room(
         room.cpus + runner.cpus,
         room.memory_mb + runner.memory_mb,
@@ -299,8 +298,8 @@ def freed(room: Room, runner: Runner) -> Room:
 def choose_victims(demand: Demand, free: Room, runners: Sequence[Runner]) -> list[Runner] | None:
     """Return the tasks that must stop so that ``demand`` fits.
 
-    The list is empty if the tasks that are stopping already are enough. Returns None if there would
-    be no room even after all preemptible tasks stopped.
+    The list is empty if the tasks that are already stopping free enough. The result is None if
+    there would be no room even after all preemptible tasks stopped.
     """
     for runner in runners:
         if runner.stopping:
@@ -318,7 +317,7 @@ def choose_victims(demand: Demand, free: Room, runners: Sequence[Runner]) -> lis
             break
     else:
         return None
-    # Tasks that were chosen first may be unnecessary now that later ones were chosen, too.
+    # Tasks that were chosen early may be unnecessary now that later ones were chosen, too.
     for runner in list(chosen):
         room = free
         for other in chosen:

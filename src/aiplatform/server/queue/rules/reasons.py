@@ -8,10 +8,10 @@ from aiplatform.protocol.enums import TaskType
 from aiplatform.server.queue.rules.placement import Amount, Demand, Offer, Shortfall, shortfalls
 
 STARTS_SOON = Shortfall("it starts in a moment", "即将开始")
-"""The reason of a task that can start now."""
+"""The reason given for a task that can start now."""
 
 MOST_NAMED = 5
-"""Number of tasks that a reason names; the others are counted."""
+"""Number of tasks that a reason names; any others are only counted."""
 
 KINDS: dict[str, tuple[str, str, str]] = {
     TaskType.INFERENCE: ("deployment", "deployments", "部署"),
@@ -39,7 +39,7 @@ class WaitingFacts:
 
 
 def explain(known: WaitingFacts, missing: Sequence[Shortfall] | None = None) -> Shortfall:
-    """Return all reasons why the task does not start, joined: its place first, then its needs.
+    """Return all reasons why the task does not start, joined: its position first, then its needs.
 
     ``missing`` is the result of :func:`missing_now`, if it is known from another task with the same
     needs.
@@ -93,7 +93,7 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
                 lacks="gpus",
             )
         )
-    # A task can't use resources of several workers together, so the text names the best worker.
+    # A task can't combine resources of several workers, so the text names the best worker.
     most_en, most_zh = ("", "") if len(suited) == 1 else ("at most ", "单节点最多 ")
     if all(offer.free.cpus < demand.cpus for offer in suited):
         best = max(suited, key=lambda offer: offer.free.cpus)
@@ -131,13 +131,13 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
 
 
 def suited_offers(demand: Demand, offers: Sequence[Offer]) -> list[Offer]:
-    """Return the workers that take tasks now and could run this one if they were empty."""
+    """Return the workers that accept tasks now and could run this one if they were empty."""
     return [offer for offer in offers if offer.open and offer.suits(demand)]
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A running task of the waiting task's project, and what it holds on one worker."""
+    """A running task of the waiting task's project, and the resources it holds on one worker."""
 
     worker: str
     type: str
@@ -151,8 +151,8 @@ class Holder:
 class Holders:
     """The tasks that hold the workers' resources.
 
-    ``own`` are tasks of the waiting task's project. ``foreign`` are the amounts that tasks of other
-    projects hold together, by worker; the tasks themselves must not be named.
+    ``own`` are tasks of the waiting task's project. ``foreign`` are the total amounts held by tasks
+    of other projects, by worker; the tasks themselves must not be named.
     """
 
     own: Sequence[Holder]

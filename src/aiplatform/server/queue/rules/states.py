@@ -6,7 +6,7 @@ S = TaskStatus
 
 TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.PENDING: frozenset({S.RUNNING, S.PAUSED, S.CANCELLED, S.FAILED}),
-    # Running becomes pending again if the worker was lost and attempts remain.
+    # A running task becomes pending again if its worker was lost and attempts remain.
     S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLING, S.PAUSED, S.PENDING, S.CANCELLED}),
     S.PAUSED: frozenset({S.PENDING, S.CANCELLED, S.FAILED}),
     # A task may end before the request to cancel reaches it; its result is kept.
@@ -19,17 +19,17 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
 CORRECTIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.FAILED: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
 }
-"""Further transitions of an external run that failed because it was silent for too long.
+"""Additional transitions of an external run that failed because it was silent for too long.
 
 It may still report how it ended.
 """
 
 CLAIMABLE = frozenset({S.PENDING})
 MOVABLE = frozenset({S.PENDING, S.PAUSED})
-"""States in which the priority and the place in the queue may be changed."""
+"""States in which a task's priority and queue position may be changed."""
 
 LOG_TAIL_CHARACTERS = 64_000
-"""Length of the log's end that ``tasks.logs`` holds; the whole log is in ``log_chunks``."""
+"""Number of characters of the log's end in ``tasks.logs``; the whole log is in ``log_chunks``."""
 
 
 def may_become(current: TaskStatus, wanted: TaskStatus, *, given_up: bool = False) -> bool:

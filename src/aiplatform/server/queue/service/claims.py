@@ -1,13 +1,13 @@
-"""Claims: the choice of the task that a worker starts next, and the lease of resources to it.
+"""Claims: choosing the task that a worker starts next, and leasing resources to it.
 
-The worker's row is locked first, and its leases are counted under this lock. So neither CPUs nor
+The worker's row is locked first, and its leases are counted under this lock, so neither CPUs nor
 GPUs are leased twice.
 
-A task on several nodes is claimed like any other; the worker that claims it runs node 0. Then the
-task comes first at every other suitable worker that has not joined it. A worker that has room
-joins. One that has none keeps the resources that become free next, as it does for the first task of
-the queue. No node starts before all have joined. If that takes too long, node 0 gives all resources
-back, see ``nodes``. For an urgent task, running tasks are asked to stop.
+A task on several nodes is claimed like any other; the worker that claims it runs node 0. Every
+other suitable worker that has not joined the task then prefers it to all tasks in the queue. A
+worker with enough room joins. A worker without keeps the resources that become free next, as it
+does for the first task in the queue. No node starts before all have joined. If that takes too long,
+node 0 gives all resources back; see ``nodes``. For an urgent task, running tasks are asked to stop.
 """
 
 from collections.abc import Sequence
@@ -50,9 +50,9 @@ from aiplatform.server.queue.service.queue import change_status, lock
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attempt that this worker holds, or one of its nodes.
+    """An attempt that this worker holds, or one node of such an attempt.
 
-    ``devices`` are CUDA's names of the leased GPUs. Node 0 holds the task's lease. ``others_wait``
+    ``devices`` are CUDA's names for the leased GPUs. Node 0 holds the task's lease. ``others_wait``
     is true if another wake-up would find work.
     """
 
@@ -70,15 +70,15 @@ class Claim:
 
 
 class _QuotaUsedUp(Exception):
-    """Another claim has used up the quota of the task's project since the task was picked."""
+    """Another claim used up the quota of the task's project after the task was picked."""
 
 
 def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
-    """Claim the first task in queue order for which the worker has free resources.
+    """Claim the first task in queue order for which the worker has enough free resources.
 
-    The project's quota is checked again with the project's usage locked. If another claim was
-    faster, this one rolls back to release its locks, and picks again. So the session must not have
-    written anything yet.
+    The project's quota is checked again while its usage is locked. If another claim was faster,
+    this one rolls back to release its locks and picks again, so the session must not have written
+    anything yet.
     """
     while True:
         try:
@@ -91,7 +91,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     """Try once to claim a task.
 
     If the first task that suits the worker does not fit yet, the resources that become free next
-    are reserved for it. Later tasks start only if they leave it this room; see
+    are reserved for it. Later tasks start only if they leave that room free; see
     :class:`Reservation`.
     """
     worker, any_gathering, leases = queries.lock_worker(session, worker_id)
@@ -134,7 +134,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
 def _start_parameters(
     worker: WorkerRow, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Return the parameters of :data:`START`."""
+    """Return the parameters for :data:`START`."""
     return {
         "task_id": task_id,
         "queues": list(queues),
@@ -180,7 +180,7 @@ def _take(
         attempt=started.attempt,
         fence=started.fence,
         gpu_indices=gpus,
-        # Slots of one GPU share its id, and CUDA must get it only once.
+        # Slots of one GPU share its id, which CUDA must get only once.
         devices=tuple(dict.fromkeys(names[place] for place in gpus)),
         nodes=started.nodes,
         others_wait=started.others_wait or started.nodes > 1,
@@ -188,7 +188,7 @@ def _take(
 
 
 def _as_node(session: Session, worker: WorkerRow, node: TaskNode) -> Claim:
-    """Return the claim of a worker that joined a task of another worker as a node."""
+    """Return the claim of a worker that joined another worker's task as an additional node."""
     names = [device.id for device in queries.devices_of(worker)]
     uuid, task_type, queue, nodes = session.execute(
         select(Task.uuid, Task.type, TaskScheduling.queue, TaskScheduling.nodes)
@@ -214,9 +214,9 @@ def _reserve(
 ) -> Reservation | None:
     """Reserve the worker's next free resources for a task that does not fit yet.
 
-    Returns None if the reservation for the task stays with another worker, or is being changed by
-    another claim. A reservation moves to a worker that lacks less to fit the task, and away from a
-    worker that takes no more tasks. Each worker has at most one reservation.
+    Return None if the reservation stays with another worker or is being changed by another claim. A
+    reservation moves to a worker that is closer to fitting the task, and away from a worker that
+    accepts no more tasks. Each worker has at most one reservation.
     """
     known = {
         row.task_id: row
@@ -237,7 +237,7 @@ def _reserve(
         return Reservation(demand, [held_as_demand(worker, lease) for lease in later])
     if made is not None and not _is_closer(session, worker, leases, made, demand):
         return None
-    # Rows that another claim has locked are left to it: it decides about them at this moment.
+    # Skip rows that another claim has locked: that claim is deciding about them right now.
     locked = session.scalars(
         select(TaskReservation)
         .where(TaskReservation.task_id.in_(known))
@@ -265,7 +265,7 @@ def _is_closer(
     made: TaskReservation,
     demand: Demand,
 ) -> bool:
-    """Return True if ``worker`` lacks less to fit the task than the worker with the reservation."""
+    """Return True if ``worker`` is closer to fitting the task than the reserved worker."""
     other = next((row for row in queries.live_workers(session) if row.id == made.worker_id), None)
     if other is None or other.state != "active":
         return True
@@ -296,7 +296,7 @@ ORDER BY l.acquired_at, g.task_id
 
 @dataclass(frozen=True, slots=True)
 class GatheringTask:
-    """A task that gathers its nodes, and the resources that each node needs."""
+    """A task that is gathering its nodes, and the resources that each node needs."""
 
     task_id: int
     since: datetime
@@ -375,7 +375,7 @@ def free_after_reservations(
     total: Room,
     free: Room,
 ) -> Room:
-    """Return the free room that is left after reserving room for the tasks that gather nodes."""
+    """Return the free room that is left after reserving room for tasks that are gathering nodes."""
     for task in waiting:
         later = [lease for lease in leases if lease.acquired_at > task.since]
         promise = Reservation(task.demand, [held_as_demand(worker, lease) for lease in later])
@@ -384,9 +384,9 @@ def free_after_reservations(
 
 
 def held_as_demand(worker: WorkerRow, lease: HeldLease) -> Demand:
-    """Return the resources of a lease as a demand.
+    """Return a lease's resources as a demand.
 
-    Its memory for each GPU is that of the lease's smallest device.
+    Its memory per GPU is that of the lease's smallest device.
     """
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
@@ -405,10 +405,10 @@ def make_room(
     task_id: int,
     demand: Demand,
 ) -> None:
-    """Ask tasks of a worker to stop for the task with its reservation, if that is urgent.
+    """Ask a worker's tasks to stop for the task with the reservation, if that task is urgent.
 
-    The caller has locked the worker's row. An attempt reads the request with its next write, within
-    a second; if it has not stopped after its grace period, it is killed.
+    The caller must have locked the worker's row. An attempt sees the request with its next write,
+    within a second; if it has not stopped by the end of its grace period, it is killed.
     """
     urgent = session.execute(select(Task.priority, Task.uuid).where(Task.id == task_id)).one()
     if urgent.priority < URGENT:

@@ -1,4 +1,4 @@
-"""Pause, resume and retry of tasks on request, and changes of their priority and queue position."""
+"""Pausing, resuming and retrying tasks, and changing their priority and queue position."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -32,13 +32,13 @@ from aiplatform.server.queue.service.queue import add_event, change_status, lock
 
 
 def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
-    """Ask for a pause. A waiting task pauses at once; a running one writes a checkpoint first.
+    """Request a pause. A waiting task pauses at once; a running one writes a checkpoint first.
 
-    Asking twice is no error. The attempt reads the request with its next write.
+    Requesting a pause twice is not an error. The attempt sees the request with its next write.
 
     Raises:
-        TaskFinished: when the task has ended, or was asked to end.
-        NotPausable: for deployments and external runs.
+        TaskFinished: the task has ended or is being cancelled.
+        NotPausable: the task is a deployment or an external run.
     """
     task = lock(session, task.id)
     status = TaskStatus(task.status)
@@ -63,12 +63,15 @@ def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) 
 
 
 def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
-    """Put a paused task back into the queue. It keeps its age and continues from its checkpoint.
+    """Put a paused task back into the queue.
 
-    A task that was asked to pause but still runs goes on, or starts again after it has stopped.
+    It keeps its place by age and resumes from its checkpoint.
+
+    A task that was asked to pause but is still running continues, or starts again once it has
+    stopped.
 
     Raises:
-        TaskFinished: when the task has ended.
+        TaskFinished: the task has ended.
     """
     task = lock(session, task.id)
     status = TaskStatus(task.status)
@@ -90,16 +93,16 @@ def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task
 def retry(
     session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
 ) -> Task:
-    """Queue a new task with the spec and inputs of one that failed or was cancelled.
+    """Queue a new task with the spec and inputs of a task that failed or was cancelled.
 
-    The old task keeps its status, and the new one refers to it. The new task waits for the tasks
-    that the old one waited for, or for their newest retries. If its priority is above the project's
+    The old task keeps its status, and the new one refers to it. The new task waits for the same
+    tasks as the old one, or for their newest retries. If its priority is above the project's
     current limit, it is lowered to the limit.
 
     Raises:
-        NotRetriable: when the task has not failed, was retried already, or is started through
+        NotRetriable: the task has not failed, has already been retried, or is started through
             another resource.
-        DependencyFailed: when a task that must succeed has failed and was not retried.
+        DependencyFailed: a task that must succeed has failed and was not retried.
         NoWorkerCanRun: see :func:`queue.submit`.
         Problem: see :meth:`TaskKind.check_retry`.
     """
@@ -157,8 +160,8 @@ def retry(
 def _prepare_retry(session: Session, context: ProjectContext, task: Task) -> Prepared:
     """Return the old task's spec with its pinned references.
 
-    If the task reads the model of a training, the model was not known at submission and so is not
-    pinned. The retry then reads the model of that training's newest retry.
+    If the task reads the model of a training task, that model was not known at submission and so is
+    not pinned. The retry then reads the model of the training task's newest retry.
     """
     spec: TaskSpec = task_specs.validate_python(task.config)
     maker = source_training(spec)
@@ -185,11 +188,11 @@ def _lock_waiting(session: Session, task_id: int) -> Task:
 
 
 def set_priority(session: Session, context: ProjectContext, task: Task, priority: int) -> Task:
-    """Give a waiting task another priority.
+    """Change the priority of a waiting task.
 
     Raises:
-        TaskNotWaiting: when it runs or has ended.
-        PriorityTooHigh: when it is raised above the project's limit.
+        TaskNotWaiting: the task is running or has ended.
+        PriorityTooHigh: the priority is raised above the project's limit.
     """
     task = _lock_waiting(session, task.id)
     if priority == task.priority:
@@ -217,20 +220,20 @@ def set_priority(session: Session, context: ProjectContext, task: Task, priority
 def move_before(
     session: Session, context: ProjectContext, task: Task, other: Task | None = None
 ) -> Task:
-    """Put a task right before ``other``, or else before all tasks of its project in its queue.
+    """Move a task directly before ``other``, or before all of its project's tasks in its queue.
 
-    It gets the priority of the other task, and a slightly earlier ``since``. So only the tasks of
-    this project change places; the order of tasks of other projects stays the same.
+    It gets the priority of the other task and a slightly earlier ``since``, so only this project's
+    tasks change places; the order of other projects' tasks stays the same.
 
     Raises:
-        TaskNotWaiting: when one of the two does not wait.
-        NotInSameQueue: when they are not of one project and queue.
-        PriorityTooHigh: when the other task's priority is above the project's current limit.
+        TaskNotWaiting: one of the two tasks is not waiting.
+        NotInSameQueue: the tasks are not in the same project and queue.
+        PriorityTooHigh: the other task's priority is above the project's current limit.
     """
     first = other.id if other is not None else _first_of(session, context, task)
     if first is None or first == task.id:
         return _lock_waiting(session, task.id)
-    # Locked in the order of ids, so that two moves of the same tasks can't deadlock.
+    # Lock the tasks in the order of their ids, so that two moves of the same tasks can't deadlock.
     locked = {task_id: _lock_waiting(session, task_id) for task_id in sorted((task.id, first))}
     task, target = locked[task.id], locked[first]
     if (target.project_id, target.scheduling.queue) != (task.project_id, task.scheduling.queue):
@@ -256,7 +259,7 @@ def move_before(
 
 
 def _age_before(session: Session, task: Task, target: Task) -> datetime:
-    """Return a ``since`` between that of ``target`` and that of the task right before it.
+    """Return a ``since`` between that of ``target`` and that of the task directly before it.
 
     Only tasks of the same project, queue and priority are compared.
     """
@@ -276,7 +279,7 @@ def _age_before(session: Session, task: Task, target: Task) -> datetime:
     if before is None:
         return after - A_MOMENT
     if after - before < 2 * LEAST_GAP:
-        # Many moves have used up the gap. All tasks before the target get older to make room.
+        # Many moves have used up the gap. Make all tasks before the target older to make room.
         earlier = select(Task.id).join(TaskScheduling, TaskScheduling.task_id == Task.id)
         session.execute(
             update(TaskScheduling)

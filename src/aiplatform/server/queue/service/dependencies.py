@@ -1,9 +1,9 @@
 """Tasks that wait for others: ``ok`` for their success, ``any`` for their end.
 
-A task can only name tasks that exist already, so there are no cycles. When a task ends, its
+A task can only name tasks that already exist, so there are no cycles. When a task ends, its
 dependents are updated in the same transaction. If it fails, tasks that wait for its success fail,
-too, with the reason, and so do their own dependents. If it made a model, tasks that read this model
-get a reference to it.
+too, with that reason, and so do their own dependents. If it produced a model, tasks that read this
+model get a reference to it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Dependency:
 
 
 def required_tasks(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
-    """Return the tasks that a task must wait for: those named, and the one whose model it reads."""
+    """Return the tasks that a task must wait for: the named ones, and the maker of its model."""
     maker = source_training(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 
@@ -43,12 +43,12 @@ def lock_required_tasks(
     """Lock and return the named tasks.
 
     Raises:
-        NotFound: for a task that is not of the project.
-        DependencyFailed: when one that must succeed has failed already.
+        NotFound: a task does not belong to the project.
+        DependencyFailed: a task that must succeed has already failed.
     """
     wanted: dict[UUID, str] = {}
     for item in after:
-        # If a task is named twice, the stricter condition counts.
+        # If a task is named twice, the stricter condition applies.
         wanted[item.task] = "ok" if "ok" in (item.condition, wanted.get(item.task)) else "any"
     if not wanted:
         return []
@@ -72,10 +72,11 @@ def lock_required_tasks(
 
 
 def required_by_retry(session: Session, task_id: int) -> list[After]:
-    """Return the tasks that a retry must wait for: those of the old task, or their newest retries.
+    """Return the tasks that a retry must wait for: the old task's dependencies or their retries.
 
-    They are locked before the task itself. The end of one of them takes the locks in the same
-    order, so the two can't deadlock.
+    A dependency that was retried is replaced by its newest retry. The tasks are locked before the
+    retried task itself. When one of them ends, locks are taken in the same order, so the two can't
+    deadlock.
     """
     chain = (
         select(TaskDependency.condition, TaskDependency.needs_id.label("id"))
@@ -129,9 +130,9 @@ def store(session: Session, task: Task, needs: Sequence[Dependency]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """The dependents of an ended task that need an action.
+    """The dependents of an ended task that need further action.
 
-    ``failing`` must fail because it did not succeed; ``readers`` read the model that it made.
+    ``failing`` must fail because the task did not succeed; ``readers`` read the model that it made.
     """
 
     failing: Sequence[Task] = ()
@@ -139,7 +140,7 @@ class Dependents:
 
 
 def settle(session: Session, ended: Task) -> Dependents:
-    """Mark the dependencies on a task that has ended as settled; return its dependents."""
+    """Mark the dependencies on an ended task as settled and return its dependents."""
     rows = session.execute(
         update(TaskDependency)
         .where(TaskDependency.needs_id == ended.id, TaskDependency.settled.is_(False))
@@ -149,7 +150,7 @@ def settle(session: Session, ended: Task) -> Dependents:
     ).all()
     if not rows:
         return Dependents()
-    # Every change of a task locks its row before the rows that belong to it; so does this one.
+    # Every change to a task locks the task's row before its related rows; so does this one.
     session.execute(
         select(Task.id)
         .where(Task.id.in_([task_id for task_id, _ in rows]))

@@ -1,4 +1,4 @@
-"""Insertion of new tasks: all rows of several tasks in one statement."""
+"""Insertion of new tasks: all rows of several tasks are inserted in one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -86,7 +86,7 @@ SCHEDULING = (
 
 @dataclass(slots=True)
 class NewTask:
-    """A task before it is inserted, with the rows that belong to it."""
+    """A task before insertion, with its related rows."""
 
     task: Task
     recorded: Event
@@ -98,7 +98,8 @@ class NewTask:
 def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
     """Insert tasks with their scheduling, inputs, first events and audit entries.
 
-    Their ids follow their order. Afterwards they are objects of the session, as after a flush.
+    Ids are assigned in the given order. Afterwards the tasks are objects of the session, as after a
+    flush.
     """
     rows = [_row(place, one) for place, one in enumerate(new)]
     written = INSERT.all(session, rows=dumps(rows))
@@ -115,13 +116,13 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
 
 
 def require_active_authors(session: Session, new: Sequence[NewTask]) -> None:
-    """Lock the accounts of the authors, so that none is deactivated before the commit.
+    """Lock the authors' accounts, so that none of them is deactivated before the commit.
 
-    A deactivation that stops the author's tasks waits for the commit and then sees these tasks; an
-    earlier deactivation is seen here. Without the lock, each could miss the other.
+    A later deactivation waits for the commit, and then stops these tasks, too; an earlier one is
+    noticed here. Without the lock, the two transactions could miss each other.
 
     Raises:
-        OwnerInactive: for an author who is deactivated.
+        OwnerInactive: an author has been deactivated.
     """
     authors = {one.task.scheduling.created_by for one in new} - {None}
     if not authors:
@@ -159,7 +160,7 @@ def _row(place: int, new: NewTask) -> dict[str, Any]:
 
 
 def _as_new(task: Task) -> None:
-    """Set the column defaults of the tables on a new task, so that they need not be read back."""
+    """Set the tables' column defaults on a new task, so that they need not be read back."""
     task.progress = 0.0
     task.gpu_usage = {}
     task.error_message = task.started_at = task.completed_at = None
@@ -170,7 +171,7 @@ def _as_new(task: Task) -> None:
 
 
 def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
-    """Queue a task that the platform itself starts, without a request's context.
+    """Queue a task that the platform itself starts, outside any request.
 
     ``facts`` are the arguments of :func:`new_task`.
     """
@@ -178,19 +179,19 @@ def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
 
 
 def fits_queue(task_type: str, queue: str) -> bool:
-    """Return False if the queue is reserved for scripts and the type of task is not isolated.
+    """Return False if the queue is reserved for scripts and tasks of this type are not isolated.
 
-    Workers of that queue may run as root, which only the isolation of scripts makes safe.
+    Workers of that queue may run as root, which is safe only because scripts are isolated.
     """
     reserved = get_settings().script_queue
     return reserved == DEFAULT_QUEUE or queue != reserved or kind_of(task_type).runs_isolated
 
 
 def require_fitting_queue(task_type: str, queue: str) -> None:
-    """Refuse a task other than a script in the queue of scripts, see :func:`fits_queue`.
+    """Refuse any task but a script in the script queue; see :func:`fits_queue`.
 
     Raises:
-        NoWorkerCanRun: when it is refused; the error names the queue.
+        NoWorkerCanRun: the task is refused; the error names the queue.
     """
     if not fits_queue(task_type, queue):
         raise NoWorkerCanRun(
@@ -215,7 +216,7 @@ def new_task(
     needs: Sequence[Dependency] = (),
     personal_secrets: bool = True,
 ) -> NewTask:
-    """Return a task for :func:`enqueue_all`. Every new task is made here.
+    """Return a new task for :func:`enqueue_all`. All tasks are created by this function.
 
     Raises:
         NoWorkerCanRun: see :func:`require_fitting_queue`.
@@ -277,7 +278,7 @@ def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
     if not new:
         return []
     with tracing.span("submit", "producer"):
-        # The worker reads this from the event, so that the trace continues there.
+        # The worker reads this from the event to continue the trace.
         if (traceparent := tracing.traceparent()) is not None:
             for one in new:
                 one.event["traceparent"] = traceparent

@@ -1,12 +1,12 @@
-"""The interface between the queue and the domains that own the types of tasks.
+"""The interface between the queue and the domains that own the task types.
 
-A task ends in the queue, but a higher domain decides what its end means, such as a model to
-register or a report to store. That domain implements :class:`TaskKind`, and the composition root
-registers it. The queue calls it inside its own transactions.
+The queue ends a task, but a higher domain decides what follows, such as registering a model or
+storing a report. That domain implements :class:`TaskKind`, and the composition root registers it.
+The queue calls it inside its own transactions.
 
-Domains that care about tasks of any kind register hooks instead: :func:`on_end_or_pause` and
-:func:`on_points`. Hooks run often and within the transaction of the change, so they must be cheap:
-check if the task concerns them, and do the work after the commit.
+Domains that are interested in tasks of every kind register hooks instead: :func:`on_end_or_pause`
+and :func:`on_points`. Hooks run often and inside the transaction of the change, so they must be
+cheap: they check whether the task concerns them and do the work after the commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from aiplatform.server.queue.models import Task
 
 @dataclass(frozen=True, slots=True)
 class InputRef:
-    """The lineage of one input: its role, its hash, and a label that stays if it is deleted."""
+    """The lineage of one input: its role, its hash, and a label that outlives the input."""
 
     role: str
     label: str
@@ -39,9 +39,10 @@ class InputRef:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A spec whose references were checked and pinned, and the inputs of the task.
+    """A spec whose references were checked and pinned, and the task's inputs.
 
-    Pinned means that references to a dataset's current version or a tag name exact versions now.
+    Pinned means that references to a dataset's current version or to a tag have been replaced by
+    exact versions.
     """
 
     spec: TaskSpec
@@ -60,7 +61,10 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a task. ``files`` are those of the output directory, already in the blob store."""
+    """The outcome of a task.
+
+    ``files`` are those of the output directory, already in the blob store.
+    """
 
     status: TaskStatus
     result: dict[str, Any] = field(default_factory=dict)
@@ -71,50 +75,51 @@ class Outcome:
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""A function that calls another one in a transaction of the attempt, and returns its result.
+"""A function that runs another one in a transaction of the attempt and returns its result.
 
-While the database is unreachable, it waits and tries again.
+While the database is unreachable, it waits and retries.
 """
 
 
 class TaskKind:
-    """One type of task. Methods run in the queue's transactions: they flush and never commit."""
+    """A task type. Its methods run in the queue's transactions: they flush and never commit."""
 
     type: ClassVar[TaskType]
     permission: ClassVar[Permission] = Permission.TASKS_WRITE
-    """Permission that a submission needs, in addition to ``tasks:write``."""
+    """Permission that a submission requires, in addition to ``tasks:write``."""
     started_through: ClassVar[str | None] = None
-    """The resource that starts tasks of this type, if ``POST …/tasks`` does not."""
+    """Resource through which tasks of this type are started, if not by ``POST …/tasks``."""
     serves: ClassVar[bool] = False
     """True if the runtime answers requests, and so needs an address and a token."""
 
     external: ClassVar[bool] = False
-    """True if tasks execute outside the platform, which can then only ask them to stop."""
+    """True if tasks run outside the platform, which then can only ask them to stop."""
 
     announces_success: ClassVar[bool] = False
-    """True if :meth:`finished` notifies the author of a success, so that the queue does not."""
+    """True if :meth:`finished` notifies the author of a success, so that the queue need not."""
 
     downloads: ClassVar[bool] = False
     """True if the runtime downloads models or data.
 
-    Only then does it get the proxy settings, and its hub libraries are not set to offline mode.
+    Only then does it get the proxy settings, and only then are its hub libraries not in offline
+    mode.
     """
 
     runs_isolated: ClassVar[bool] = False
-    """True if the runtime isolates the job, so that workers that run as root may take it."""
+    """True if the runtime isolates the job, so that workers running as root may accept it."""
 
     checkpoints: ClassVar[bool] = False
-    """True if a stopped attempt can be continued; such tasks may be preempted."""
+    """True if a stopped attempt can be resumed; such tasks may be preempted."""
 
     looks_at_others: ClassVar[bool] = True
     """True if :meth:`prepare` reads other tasks.
 
-    Then this task and those before it in a batch are inserted before the next one is prepared.
+    If so, this task and those before it in a batch are inserted before the next one is prepared.
     """
 
     @property
     def retriable(self) -> bool:
-        """True if a failed task may be submitted again unchanged."""
+        """True if a failed task may be resubmitted unchanged."""
         return not self.serves and not self.external
 
     @property
@@ -123,12 +128,12 @@ class TaskKind:
         return type(self).started is not TaskKind.started
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check on submission that the caller may use the objects that ``spec`` names.
+        """Check at submission that the caller may use the objects that ``spec`` names.
 
-        The result refers to exact versions of them, and so does not change when they do.
+        The result refers to exact versions, so later changes of the objects don't affect it.
 
         Raises:
-            NotFound: when an object does not exist or belongs to another project.
+            NotFound: an object does not exist or belongs to another project.
         """
         raise NotImplementedError
 
@@ -140,33 +145,36 @@ class TaskKind:
         *,
         override_gate: str | None = None,
     ) -> None:
-        """Check ``task`` before it is queued again unchanged, against the current rules.
+        """Check ``task`` against the current rules before it is queued again unchanged.
 
         Args:
             session: the database session.
             context: the caller's access to the project.
             task: the task to retry.
-            override_gate: the reason to go on although the training data fails the quality gate;
-                other kinds ignore it. The caller has checked the permission.
+            override_gate: the reason for training although the data fails the quality gate; other
+                kinds ignore it. The caller has checked the permission.
 
         Raises:
-            Problem: if a new submission would be refused.
+            Problem: a new submission would be refused.
         """
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """Copy the rows of ``task`` in the tables of this domain to its retry ``again``."""
+        """Copy this domain's rows for ``task`` to its retry ``again``."""
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
         """Pin the model of ``maker``, which has completed, as the model that ``task`` reads.
 
-        Called in the transaction in which ``maker`` ends, so before ``task`` can start.
+        Called in the transaction that ends ``maker``, before ``task`` can start.
 
         Raises:
-            Problem: if there is no such model; then ``task`` fails.
+            Problem: there is no such model; ``task`` then fails.
         """
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
-        """Return why a task must fail although its attempt succeeded; it keeps its result."""
+        """Return why a task must fail although its attempt succeeded, or None.
+
+        The task keeps its result.
+        """
 
     def processes(
         self,
@@ -190,9 +198,10 @@ class TaskKind:
         """Handle the start of a server that accepts requests at ``endpoint`` with ``token``."""
 
     def drain_seconds(self, session: Session, task_id: int) -> float | None:  # noqa: ARG002  (overridden)
-        """Return for how many seconds a cancelled server may still complete its responses.
+        """Return for how many seconds a cancelled server may still finish its responses.
 
-        Called repeatedly while it does. If the result is None or 0, the server must stop now.
+        Called repeatedly until the server has stopped. If the result is None or 0, the server must
+        stop now.
         """
         return None
 
@@ -200,20 +209,20 @@ class TaskKind:
         """Handle the end of an attempt whose task is requeued or paused."""
 
     def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
-        """Store the output directory of a successful attempt, if this kind does that itself.
+        """Store the output directory of a successful attempt, if this kind stores it itself.
 
         Called before the transaction of :meth:`finished`, which gets the returned value as
         ``stored_output``. If this returns None, the runner stores the files one by one.
 
         Raises:
-            Problem: if the output may not be stored; then the task fails.
+            Problem: the output may not be stored; the task then fails.
         """
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Handle the final status of the task, in the transaction that sets it.
+        """Handle the task's final status, in the transaction that sets it.
 
         Raises:
-            Problem: if the output of a completed task may not be stored; then the task fails.
+            Problem: the output of a completed task may not be stored; the task then fails.
         """
 
 
@@ -221,15 +230,15 @@ _KINDS: dict[TaskType, TaskKind] = {}
 
 
 def register(kind: TaskKind) -> None:
-    """Register ``kind`` for this process; the last registration of a type counts."""
+    """Register ``kind`` for this process; the last registration for a type wins."""
     _KINDS[kind.type] = kind
 
 
 def kind_of(task_type: str) -> TaskKind:
-    """Return the kind of a type.
+    """Return the kind of a task type.
 
     Raises:
-        KeyError: when the composition root did not register it, which is a bug.
+        KeyError: the composition root did not register the type, which is a bug.
     """
     return _KINDS[TaskType(task_type)]
 
@@ -248,13 +257,13 @@ def on_end_or_pause(act: StatusHook) -> None:
 
 
 def on_points(act: PointsHook) -> None:
-    """Call ``act`` with new metrics from a task's runtime, after they are written."""
+    """Call ``act`` with new metrics from a task's runtime after they have been written."""
     if act not in _points_hooks:
         _points_hooks.append(act)
 
 
 def run_status_hooks(session: Session, task: Task) -> None:
-    """Call the hooks for a task that has ended or paused, after a change of status."""
+    """Call the hooks for a task that has ended or paused, after its status has changed."""
     status = TaskStatus(task.status)
     if status.is_final or status is TaskStatus.PAUSED:
         for act in _status_hooks:
@@ -262,6 +271,6 @@ def run_status_hooks(session: Session, task: Task) -> None:
 
 
 def run_points_hooks(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
-    """Call the hooks for new points of a task."""
+    """Call the hooks for a task's new points."""
     for act in _points_hooks:
         act(session, task, metrics)

@@ -1,4 +1,4 @@
-"""Submission, cancellation and end of tasks, and every change of their status."""
+"""Submission, cancellation and end of tasks, and all changes of their status."""
 
 import contextlib
 from collections import deque
@@ -43,7 +43,7 @@ from aiplatform.server.queue.service.kinds import InputRef, Outcome, kind_of, ru
 from aiplatform.server.secrets import service as secrets_service
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
-"""The validator of the spec in a task's ``config``."""
+"""The validator for the spec in a task's ``config``."""
 
 ENDINGS = {
     TaskStatus.COMPLETED: AuditAction.TASK_COMPLETED,
@@ -53,7 +53,7 @@ ENDINGS = {
 
 
 def topic(task: Task) -> str:
-    """Return the channel on which watchers of the task are notified."""
+    """Return the channel on which the task's watchers are notified."""
     return f"task:{task.uuid}"
 
 
@@ -93,17 +93,18 @@ def submit(
         inputs: the lineage of the task.
         not_before: the earliest start.
         after: tasks that must end first.
-        by_platform: True if the platform itself starts the task, as part of an action that the
-            caller may do, and chose its inputs. Then the caller needs no permission to read them.
+        by_platform: True if the platform itself starts the task and chose its inputs, as part of an
+            action that the caller is allowed to take. The caller then needs no permission to read
+            them.
 
     Raises:
-        PermissionDenied: when the caller may not read an input of the task, or not use a secret.
-        NoWorkerCanRun: when it needs resources that no worker has.
-        QuotaExceeded: when it needs more GPUs than the project may ever hold.
-        PriorityTooHigh: when its priority is above the project's limit.
-        NoSuchSecret: when it names a secret that neither the caller nor the project has.
-        NotFound: when a task of ``after`` is not of the project.
-        DependencyFailed: when a task that must succeed has failed already.
+        PermissionDenied: the caller may not read an input of the task or use a secret.
+        NoWorkerCanRun: the task needs resources that no worker has.
+        QuotaExceeded: the task needs more GPUs than the project may ever hold.
+        PriorityTooHigh: its priority is above the project's limit.
+        NoSuchSecret: it names a secret that neither the caller nor the project has.
+        NotFound: a task in ``after`` does not belong to the project.
+        DependencyFailed: a task that must succeed has already failed.
     """
     return enqueue_all(
         session,
@@ -126,13 +127,14 @@ def submit(
 
 
 def require_readable(context: ProjectContext, spec: BaseModel) -> None:
-    """Refuse a spec that names an input that the caller may not read.
+    """Refuse a spec that names an input the caller may not read.
 
-    A task passes its inputs to code of its author, or to a model that its author gets. So the
-    caller needs the permission to read each input, also within the scopes of the API key.
+    A task passes its inputs to its author's code or to a model that its author gets. The caller
+    therefore needs permission to read each input, and the scopes of an API key must include it,
+    too.
 
     Raises:
-        PermissionDenied: when one of these permissions is missing; the error names it.
+        PermissionDenied: one of these permissions is missing; the error names it.
     """
     for permission in sorted(permissions_to_read(spec)):
         context.require(permission)
@@ -149,9 +151,9 @@ def _checked(
     by_platform: bool = False,
     **facts: Any,
 ) -> NewTask:
-    """Return the task for :func:`submit`, after its checks.
+    """Check a task and return it for :func:`submit`.
 
-    ``needs`` are its dependencies, locked; without ``needs``, they are locked here.
+    ``needs`` are its locked dependencies; if omitted, they are locked here.
     """
     if not by_platform:
         require_readable(context, spec)
@@ -178,12 +180,12 @@ def _checked(
 
 
 def require_possible(session: Session, spec: TaskSpec) -> None:
-    """Refuse a task that no worker could run, even if the worker were idle.
+    """Refuse a task that no worker could run, even if it were idle.
 
-    Workers with a heartbeat in the last 7 days count.
+    All workers with a heartbeat in the last 7 days are considered.
 
     Raises:
-        NoWorkerCanRun: when there is no such worker; the error says what is missing.
+        NoWorkerCanRun: there is no such worker; the error says what is missing.
     """
     require_fitting_queue(spec.type, spec.queue)
     resources = spec.resources
@@ -201,7 +203,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
 
 
 def _is_plain(spec: TaskSpec) -> bool:
-    """Return True if :func:`queries.any_worker_fits` is enough: no GPUs, and one node."""
+    """Return True if :func:`queries.any_worker_fits` suffices: no GPUs, and only one node."""
     return not spec.resources.gpus and nodes_of(spec) == 1
 
 
@@ -216,7 +218,7 @@ class TaskRequest:
 
 
 def submit_checked(session: Session, context: ProjectContext, wanted: TaskRequest) -> Task:
-    """Queue a task after its checks.
+    """Check a task and queue it.
 
     Raises:
         Problem: see :func:`prepare_new_task`.
@@ -227,7 +229,7 @@ def submit_checked(session: Session, context: ProjectContext, wanted: TaskReques
 def queue_all(
     session: Session, context: ProjectContext, wanted: Sequence[TaskRequest]
 ) -> list[Task]:
-    """Queue several tasks after their checks, or none.
+    """Check several tasks and queue them all, or none.
 
     Raises:
         Problem: see :func:`prepare_new_task`.
@@ -247,9 +249,9 @@ def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequ
     """Return the task to queue, after its kind has checked and pinned its references.
 
     Raises:
-        WrongTaskType: for types that are started through a resource of their own.
-        PermissionDenied: when the kind needs a permission that the caller lacks.
-        NotFound: for references to what does not exist or belongs to another project.
+        WrongTaskType: tasks of this type are started through a resource of their own.
+        PermissionDenied: the kind requires a permission that the caller lacks.
+        NotFound: a referenced object does not exist or belongs to another project.
         Problem: see :func:`submit`.
     """
     kind = kind_of(wanted.spec.type)
@@ -257,7 +259,7 @@ def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequ
         raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
     context.require(kind.permission)
     require_readable(context, wanted.spec)
-    # Tasks are locked before models, as at the end of a task, to prevent deadlocks.
+    # Tasks are locked before models, as when a task ends, to prevent deadlocks.
     needs = dependencies.lock_required_tasks(
         session, context.project_id, dependencies.required_tasks(wanted.spec, wanted.after)
     )
@@ -283,20 +285,19 @@ def change_status(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Change the status as the transition table allows.
+    """Change the status as the transition table allows. All changes of status go through here.
 
-    Every change is made here. ``ended_at`` is the reported end; it is limited to the time between
-    the start and now.
+    ``ended_at`` is the reported end; it is limited to the time between the start and now.
 
     Raises:
-        TaskFinished: when the transition table does not allow the change.
+        TaskFinished: the transition table does not allow the change.
     """
     if not may_become(TaskStatus(task.status), status, given_up=given_up):
         raise TaskFinished(task_status=task.status)
     task.status = status.value
     now = func.clock_timestamp()
     if status is TaskStatus.RUNNING:
-        # The claim has just written the scheduling; a start writes each row once.
+        # The claim has just written the scheduling row; starting a task writes each row once.
         task.started_at = func.coalesce(Task.started_at, now)
     else:
         task.scheduling.updated_at = now
@@ -328,12 +329,12 @@ def finish(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Bring a task to its final status and run its kind's handler, in one transaction.
+    """Set a task's final status and run its kind's handler, in one transaction.
 
-    If it does not succeed, tasks that wait for its success fail, and so do tasks that wait for
-    those. Tasks that read the model that it made get a reference to this model. A run that was
-    ``given_up`` has a final status already, and now gets the status that it reported; tasks that
-    failed because of it meanwhile stay failed.
+    If the task does not succeed, tasks that wait for its success fail, and so do tasks that wait
+    for those. Tasks that read the model it produced get a reference to this model. A run that was
+    ``given_up`` already has a final status and now gets the status that it reported; tasks that
+    failed because of it in the meantime stay failed.
     """
     _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
     ended = deque([task])
@@ -390,7 +391,7 @@ def _notify_author(session: Session, task: Task, outcome: Outcome, project: UUID
     if outcome.status is TaskStatus.CANCELLED:
         return
     done = outcome.status is TaskStatus.COMPLETED
-    # The domain notifies the author itself; webhooks of the project are still called.
+    # The domain notifies the author itself, but the project's webhooks are still called.
     told_already = done and kind_of(task.type).announces_success
     announce(
         session,
@@ -407,10 +408,10 @@ def _notify_author(session: Session, task: Task, outcome: Outcome, project: UUID
 def request_cancel(
     session: Session, actor: Actor, task: Task, *, project: UUID | None = None
 ) -> Task:
-    """Cancel a task: a waiting one ends at once; a running one writes a checkpoint first.
+    """Cancel a task: a waiting task ends at once; a running one writes a checkpoint first.
 
     Raises:
-        TaskFinished: when it has ended already.
+        TaskFinished: the task has already ended.
     """
     task = lock(session, task.id)
     current = TaskStatus(task.status)
@@ -431,7 +432,7 @@ def request_cancel(
 
 
 def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str, int]:
-    """Cancel the queued and running tasks of a user, in every project.
+    """Cancel a user's queued and running tasks in every project.
 
     Returns the number of tasks under ``tasks_stopped``.
     """
@@ -447,7 +448,7 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
         .where(TaskScheduling.created_by == author.id, Task.status.in_(unfinished))
         .order_by(Task.id)  # the order in which several tasks are always locked
     ).all():
-        # A task that ends at this moment needs no cancelling.
+        # A task that ends at this moment needs no cancellation.
         with contextlib.suppress(TaskFinished):
             request_cancel(session, actor, task, project=queries.project_uuid(session, task))
             stopped += 1
@@ -457,7 +458,7 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
 def cancel_project_tasks(session: Session, actor: Actor, project_id: int, project: UUID) -> None:
     """Cancel all tasks of a project that is about to be deleted.
 
-    Running tasks read the request with their next write; a task without a project is never claimed.
+    Running tasks see the request with their next write; a task without a project is never claimed.
     """
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     for task in session.scalars(
@@ -465,6 +466,6 @@ def cancel_project_tasks(session: Session, actor: Actor, project_id: int, projec
         .where(Task.project_id == project_id, Task.status.in_(unfinished))
         .order_by(Task.id)  # the order in which several tasks are always locked
     ).all():
-        # A task that ends at this moment needs no cancelling.
+        # A task that ends at this moment needs no cancellation.
         with contextlib.suppress(TaskFinished):
             request_cancel(session, actor, task, project=project)

@@ -1,4 +1,4 @@
-"""The reasons why tasks wait, to show with the tasks; their wording is in ``rules.reasons``."""
+"""The reasons why tasks are waiting, for display; ``rules.reasons`` has the wording."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from aiplatform.server.queue.rules.reasons import (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The reason why a task waits.
+    """The reason why a task is waiting.
 
     ``ahead`` is None in very long queues. ``blocked`` is false if the task can start now.
     """
@@ -53,10 +53,10 @@ def _demand(task: Task) -> Demand:
 def waiting_reasons(
     session: Session, tasks: Sequence[Task], places: dict[int, int], *, names: bool
 ) -> dict[int, Waiting]:
-    """Return the reasons why tasks wait, by task id; tasks that don't wait are left out.
+    """Return the reasons why tasks are waiting, keyed by task id; other tasks are left out.
 
     Args:
-        session: the database.
+        session: the database session.
         tasks: any tasks.
         places: their places in the queue, by task id.
         names: True if the reader may see the tasks of their projects. Then the running tasks that
@@ -124,7 +124,7 @@ def _waiting(task: Task, place: int | None, reason: Shortfall) -> Waiting:
 
 
 def _quota(usages: dict[int, tuple[Quota, int, int]], task: Task) -> Shortfall | None:
-    """Return the reason if the project's quota keeps the task waiting, else None."""
+    """Return the reason if the project's quota keeps the task waiting, otherwise None."""
     if task.project_id is None:
         return None
     quota, running, held = usages[task.project_id]

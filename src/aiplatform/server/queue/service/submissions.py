@@ -1,4 +1,4 @@
-"""Submission of tasks by requests. The answer to each ``Idempotency-Key`` is kept for a day."""
+"""Submission of tasks by requests. The response for each ``Idempotency-Key`` is kept for a day."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from aiplatform.server.queue.service.queue import TaskRequest, queue_all
 RETENTION = timedelta(hours=24)
 
 Render = Callable[[Session, ProjectContext, Task], BaseModel]
-"""A function that renders the answer for a task that was just queued."""
+"""A function that renders the response for a newly queued task."""
 
 
 class Key(NamedTuple):
@@ -36,7 +36,7 @@ class Key(NamedTuple):
 class Submission:
     """A request to queue a task.
 
-    With a ``key``, a repetition of the same ``request`` gets the same answer.
+    With a ``key``, repeating the same ``request`` returns the same response.
     """
 
     wanted: TaskRequest
@@ -46,9 +46,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to a submission.
+    """The response to a submission.
 
-    It is a rendered model, or the JSON of the first answer if the task was queued ``before``.
+    This is a rendered model, or the JSON of the first response if the task had been queued
+    ``before``.
     """
 
     answer: Any
@@ -56,7 +57,7 @@ class Submitted:
 
 
 def key_of(context: ProjectContext, key: str) -> Key:
-    """Return the caller's ``key``, made unique by the project and the user."""
+    """Return the caller's ``key``, made unique within the project and for the user."""
     return Key(context.project_id, f"{context.principal.user_id}:{key}")
 
 
@@ -68,7 +69,7 @@ FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[]), CAST(:hashes AS
 ORDER BY project_id, key
 ON CONFLICT DO NOTHING RETURNING project_id, key
 """)
-"""Statement that takes the keys, in their order, so that two transactions can't deadlock."""
+"""Statement that takes the keys in sorted order, so that two transactions can't deadlock."""
 
 STORE_ANSWERS = text("""
 UPDATE task_submissions s SET answer = r.answer
@@ -78,13 +79,13 @@ WHERE s.project_id = r.project_id AND s.key = r.key
 
 
 def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
-    """Store the keys of these requests as used; return the answers for keys that were used before.
+    """Mark the keys of these requests as used and return the responses for keys used before.
 
-    If the first request with a key is still in progress, the second one waits here for the end of
-    its transaction.
+    If the first request with a key is still in progress, the second one waits here until the first
+    one's transaction ends.
 
     Raises:
-        KeyReused: when a key was used for a different request before.
+        KeyReused: a key was used for a different request before.
     """
     hashes = {
         key: hashlib.sha256(dumps(request).encode()).hexdigest()
@@ -111,7 +112,7 @@ def take_keys(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None,
 
 
 def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
-    """Store the answers by key, in the transaction that queues the tasks."""
+    """Store the responses by key, in the transaction that queues the tasks."""
     rows = [
         {"project_id": key.project_id, "key": key.name, "answer": jsonable(answer)}
         for key, answer in answers.items()
@@ -122,10 +123,10 @@ def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
 def submit_all(
     session: Session, context: ProjectContext, asked: Sequence[Submission], render: Render
 ) -> list[Submitted]:
-    """Queue all tasks or none. A task that was queued before with the same key is only returned.
+    """Queue all tasks or none. A task that had been queued with the same key is only returned.
 
     Raises:
-        KeyReused: when a key was used for a different request before.
+        KeyReused: a key was used for a different request before.
         Problem: see :func:`~aiplatform.server.queue.service.queue.prepare_new_task`.
     """
     keyed = {one.key: one.request for one in asked if one.key is not None}
@@ -146,7 +147,7 @@ def submit_all(
 
 
 def delete_old_keys(session: Session) -> None:
-    """Delete keys that are older than a day."""
+    """Delete keys older than a day."""
     session.execute(
         delete(TaskSubmission).where(TaskSubmission.created_at < func.clock_timestamp() - RETENTION)
     )

@@ -1,4 +1,4 @@
-"""Routes for liveness of the API, and for the health of each part of the platform."""
+"""Routes for the API's liveness and for the health of each part of the platform."""
 
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ disks = DiskChecks()
 
 
 class Check(BaseModel):
-    """The state of one part: ``ok`` is true if it works, ``detail`` explains."""
+    """The state of one part: ``ok`` is true if it works; ``detail`` explains the state."""
 
     ok: bool
     detail: str
@@ -33,8 +33,8 @@ class Check(BaseModel):
 class Health(BaseModel):
     """The state of the platform.
 
-    ``ok``: all parts work. ``degraded``: requests are answered, but some work may have to wait.
-    ``down``: the database does not answer.
+    ``ok``: all parts work. ``degraded``: requests are answered, but some work may be delayed.
+    ``down``: the database is not responding.
     """
 
     status: Literal["ok", "degraded", "down"]
@@ -58,7 +58,7 @@ def _database_checks(session: Session) -> dict[str, Check]:
 def _storage_check() -> Check:
     """Check the directory of a local blob store.
 
-    An object store is not checked: its own monitoring finds more than a single request could.
+    An object store is not checked: its own monitoring detects more than a single request could.
     """
     try:
         store = get_store()
@@ -75,7 +75,7 @@ def _disk_check(directory: Path) -> Check:
 
 
 class Liveness(BaseModel):
-    """The answer of an API process that handles requests."""
+    """The response of an API process that is able to handle requests."""
 
     status: Literal["ok"]
     version: str
@@ -83,7 +83,7 @@ class Liveness(BaseModel):
 
 @router.get("/api/v1/health", tags=["health"], dependencies=[Depends(PUBLIC)], summary="Liveness")
 async def health() -> Liveness:
-    """Answer without asking database, broker or disks, as often as a load balancer likes."""
+    """Respond without touching the database, broker or disks; a load balancer may call it often."""
     return Liveness(status="ok", version=aiplatform.__version__)
 
 
@@ -95,7 +95,7 @@ async def health() -> Liveness:
     responses={503: {"model": Health, "description": "The database does not answer"}},
 )
 def health_details(response: Response) -> Health:
-    """Check each part. The status code is 503 if the database does not answer."""
+    """Check each part. The status code is 503 if the database is not responding."""
     try:
         with transaction() as session:
             checks = _database_checks(session)

@@ -34,7 +34,7 @@ Stream = Annotated[LogStream | None, Query(description="only lines of this strea
 
 
 def render_chunk(row: LogChunk) -> LogChunkOut:
-    """Return the answer that describes one chunk."""
+    """Return the response that describes a log chunk."""
     highest = Level(row.level)
     return LogChunkOut(
         seq=row.seq,
@@ -58,9 +58,9 @@ def get_task_logs(
 ) -> Page[LogChunkOut]:
     """Return the whole log in order, in chunks of whole lines.
 
-    Where a task printed faster than `AIPLATFORM_LOG_BYTES_PER_SECOND`, there is a chunk of the
-    stream `system` instead of the lines. Its `kept_bytes` is the size of the lines that were kept:
-    `download` and `search` contain them.
+    Where a task printed faster than `AIPLATFORM_LOG_BYTES_PER_SECOND`, a chunk of the stream
+    `system` takes the place of the lines. Its `kept_bytes` is the size of the lines that were kept,
+    which `download` and `search` include.
     """
     found = queue_queries.get_task(session, context, task)
     after = 0 if cursor is None else decode_cursor(cursor, int)[0]
@@ -102,8 +102,8 @@ def search_task_logs(
 ) -> Page[LogLineOut]:
     """Return the matching lines in order.
 
-    A page may contain few lines or none and still have a `next_cursor`: continue from there. The
-    level of a line is read from what loggers write (`INFO`, `[error]`, `level=warning`,
+    A page may contain few lines or none and still have a `next_cursor`; continue from there. A
+    line's level is derived from what loggers write (`INFO`, `[error]`, `level=warning`,
     tracebacks). Lines without a level never match a `level`.
     """
     found = queue_queries.get_task(session, context, task)
@@ -136,7 +136,7 @@ def download_task_logs(
         bool, Query(description="start each line with its time, stream and level")
     ] = False,
 ) -> StreamingResponse:
-    """Send all lines that were kept as a text file."""
+    """Send all stored lines as a text file."""
     with transaction() as session:
         found = queue_queries.get_task(session, context, task)
     name = f"{found.name}-{str(found.uuid)[:8]}.log" + (".gz" if gz else "")

@@ -1,4 +1,4 @@
-"""Routes that store metrics, return whole series, reduce them for charts, and summarise them."""
+"""Routes that store metrics, return whole series, draw charts from them and summarise them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -19,13 +19,13 @@ from aiplatform.server.telemetry.service.ingest import Ingest, read_report
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Start the writer of metrics for this process; handlers find it in ``request.state``."""
+    """Start the metrics writer for this process; handlers find it in ``request.state``."""
     with closing(Ingest(app.state.database)) as ingest:
         yield {"ingest": ingest}
 
 
 ingest_router = APIRouter(prefix="/api/v1", tags=["tasks"], lifespan=lifespan)
-"""Router of the route with the most requests. It is matched first, which saves time on each."""
+"""Router for the busiest route. It is matched first, which saves time on each request."""
 
 router = APIRouter(prefix="/api/v1")
 MAX_TASKS = 100
@@ -57,11 +57,13 @@ OfExperiment = Annotated[
 async def report_metrics(
     request: Request, task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)]
 ) -> Response:
-    """Store up to 20,000 points of an external run. They are stored when the request returns.
+    """Store up to 20,000 points of an external run.
 
-    Points may have any key and any step, in any order. If a step was sent several times, the last
+    They are stored by the time the request returns.
+
+    Points may have any key and any step, in any order. If a step is sent more than once, the last
     value counts. `writer` and `first` number the points, so that a request can be repeated safely:
-    points that were stored before are skipped. A run that failed because it was silent for too long
+    points that are already stored are skipped. A run that failed because it was silent for too long
     may still send points.
     """
     report = read_report(await request.body())
@@ -69,7 +71,7 @@ async def report_metrics(
     ingest: Ingest = request.state.ingest
     accepted = await ingest.write(context.project_id, task, report)
     answer = AcceptedOut(accepted=accepted.points, taken=accepted.taken, status=accepted.status)
-    # FastAPI would validate the answer a second time, on the busiest route.
+    # FastAPI would validate the response a second time, on the busiest route.
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -95,8 +97,8 @@ def get_task_metrics(
 ) -> Response:
     """Return the points of each key, sorted by step. A repeated step counts once.
 
-    With `points`, longer series are reduced: they are split into equal parts, and each part keeps
-    its smallest and its largest value, so that no peak is lost.
+    With `points`, longer series are downsampled: they are split into equal parts, and each part
+    keeps its smallest and its largest value, so that no peak is lost.
     """
     with transaction() as session:
         found = queries.get_task(session, context, task).id
@@ -123,7 +125,7 @@ def compare_metrics(
     first: First = None,
     last: Last = None,
 ) -> Response:
-    """Return the series of each key in up to 100 tasks, for one chart.
+    """Return the series of each key in up to 100 tasks, for a single chart.
 
     `total` is the number of points in the whole series. Smoothing is left to the client.
     """

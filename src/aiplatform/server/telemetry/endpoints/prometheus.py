@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: requests of all API processes, the queue and the workers."""
+"""Prometheus metrics: requests of all API processes, the queue and the workers."""
 
 import os
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from aiplatform.server.telemetry.service import prometheus
 
 router = APIRouter()
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Name of the environment variable with the directory for the metrics of several API processes.
+"""Environment variable with the directory for the metrics of several API processes.
 
-``prometheus_client`` adds them up; see ``server.app``.
+``prometheus_client`` aggregates them; see ``server.app``.
 """
 
 
 def queue_families(session: Session) -> Iterator[Metric]:
-    """Yield the metrics of the queue and of the live workers, read from the database."""
+    """Yield metrics about the queue and the live workers, read from the database."""
     waiting = GaugeMetricFamily(
         "aiplatform_tasks_waiting", "Tasks that wait and may start now", labels=["queue"]
     )
@@ -85,13 +85,13 @@ def _live_worker_families(session: Session) -> Iterator[Metric]:
 
 
 class _FamilyCollector(Collector):
-    """A Prometheus collector for metric families that were already read from the database."""
+    """A Prometheus collector for metric families that have already been read from the database."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
     def collect(self) -> list[Metric]:
-        """Return the families."""
+        """Return the metric families."""
         return self._families
 
 
@@ -105,9 +105,9 @@ def metrics(
     _: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))],
     session: SessionDep,
 ) -> Response:
-    """Return requests of all API processes, the queue and the workers in Prometheus' text format.
+    """Return metrics about requests, the queue and the workers in Prometheus' text format.
 
-    Needs `settings:read`: give Prometheus an API key with that scope as bearer token.
+    Requires `settings:read`: give Prometheus an API key with that scope as its bearer token.
     """
     of_requests = REGISTRY
     if os.environ.get(MULTIPROCESS):

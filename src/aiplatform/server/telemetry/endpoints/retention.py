@@ -1,4 +1,4 @@
-"""The route that shows a project's retention policy and what the next clean-up would delete."""
+"""The route that shows a project's retention policy and what the next clean-up will delete."""
 
 from typing import Annotated
 
@@ -36,9 +36,9 @@ def _render(session: Session, project: Project) -> RetentionOut:
     "/projects/{project}/retention", tags=["projects"], summary="Show what retention will delete"
 )
 def get_retention(context: Reader, session: SessionDep) -> RetentionOut:
-    """Return the retention policy, and what the next hourly clean-up would delete under it.
+    """Return the retention policy and what the next hourly clean-up will delete under it.
 
     The policy consists of the project's `config.retention` and the platform's settings. This
-    changes nothing.
+    request changes nothing.
     """
     return _render(session, session.get_one(Project, context.project_id))

@@ -1,4 +1,4 @@
-"""Routes for the resource usage of tasks and machines, as curves and as sums."""
+"""Routes for the resource usage of tasks and machines, as curves and as totals."""
 
 from typing import Annotated
 from uuid import UUID
@@ -38,9 +38,9 @@ def get_task_telemetry(
     attempt: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     since: Since = None,
 ) -> TelemetryOut:
-    """Return curves with a value for each second, measured from outside the task's processes.
+    """Return curves with one value per second, measured from outside the task's processes.
 
-    Peaks are kept in `most` when a curve has fewer points than seconds.
+    When a curve has fewer points than seconds, `most` keeps the peaks.
     """
     found = queue_queries.get_task(session, context, task)
     blocks = queries.task_blocks(session, found.id, attempt, since)
@@ -54,9 +54,9 @@ def get_task_telemetry(
 def get_task_usage(
     task: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> TaskUsageOut:
-    """Return the hours of GPUs and CPU cores that the task's attempts held, and their cost.
+    """Return the GPU-hours and core-hours that the task's attempts held, and their cost.
 
-    The cost follows `AIPLATFORM_GPU_PRICES`. A running attempt counts until now.
+    The cost is computed from `AIPLATFORM_GPU_PRICES`. A running attempt counts until now.
     """
     found = queue_queries.get_task(session, context, task)
     attempts = telemetry.usage(session, found.id)
@@ -79,7 +79,7 @@ def get_worker_telemetry(
     points: Points = 500,
     since: Since = None,
 ) -> TelemetryOut:
-    """Return CPU, memory, disk, network and GPUs of the worker's machine."""
+    """Return the usage of CPU, memory, disk, network and GPUs on the worker's machine."""
     found = session.scalar(select(Worker).where(Worker.uuid == worker))
     if found is None:
         raise NotFound(resource="worker")

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 class Frames(StreamingResponse):
-    """A stream of server-sent events. They arrive as bytes, because many watchers share them."""
+    """A stream of server-sent events, passed as bytes because many watchers share them."""
 
     media_type = "text/event-stream"
 
@@ -46,13 +46,13 @@ async def watch_task(
     last_event_id: Annotated[str | None, Header()] = None,
     replay: Annotated[bool, Query(description="send past events first")] = True,
 ) -> Frames:
-    """Send the events `status`, `progress`, `waiting`, `event`, `metrics` and `log`, then `end`.
+    """Send `status`, `progress`, `waiting`, `event`, `metrics` and `log` events, and finally `end`.
 
-    `waiting` contains the reason why the task waits, as the field `waiting` of a task does. It is
+    `waiting` contains the reason why the task is waiting, like the field `waiting` of a task. It is
     sent again when the reason changes.
 
-    To continue after an event, send its `id` as `Last-Event-ID`. A caller who loses the permission
-    to watch gets an `error` event within seconds.
+    To continue after an event, send its `id` as `Last-Event-ID`. A caller who loses permission to
+    watch gets an `error` event within seconds.
     """
     after = Position.read(last_event_id)
     if last_event_id is None and not replay:
@@ -71,9 +71,9 @@ async def watch_task_log(
     ] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Frames:
-    """Send only the log: events `log` with chunks like those of `GET …/logs`, `status` and `end`.
+    """Send only the log: `log` events with chunks like those of `GET …/logs`, `status` and `end`.
 
-    To continue, send `after` or `Last-Event-ID`; with both, `Last-Event-ID` counts.
+    To continue, send `after` or `Last-Event-ID`; if both are sent, `Last-Event-ID` is used.
     """
     position = Position(chunk=after) if last_event_id is None else Position.read(last_event_id)
     feeds: Feeds = request.app.state.feeds

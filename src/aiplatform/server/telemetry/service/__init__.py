@@ -1,5 +1,6 @@
 """Use cases of telemetry.
 
 ``ingest`` stores metrics, ``charts`` reads them for display, and ``feed`` sends events to watchers.
-``logs`` reads logs. ``telemetry`` stores and reads resource usage. ``retention`` deletes old data.
+``logs`` reads logs, ``telemetry`` stores and reads resource usage, and ``retention`` deletes old
+data.
 """

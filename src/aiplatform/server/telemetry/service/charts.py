@@ -1,7 +1,7 @@
 """Metric series for charts and summaries.
 
 Most functions here use several transactions: before they read, they may have to update the levels
-(precomputed summaries) of a series, see ``rollups``.
+(precomputed summaries) of a series; see ``rollups``.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from aiplatform.server.telemetry.service.rollups import (
 )
 
 MAX_SUMMARISED = 200
-"""Largest number of series in the stored summary of a task. Further series are left out of it."""
+"""Largest number of series in a task's stored summary. Further series are left out."""
 
 
 def select_tasks(
     context: ProjectContext, tasks: Sequence[UUID], experiment: UUID | None, *, limit: int
 ) -> list[NamedTask]:
-    """Return the tasks to be compared.
+    """Return the tasks to compare.
 
     Raises:
-        NothingToCompare: when neither tasks nor an experiment were named.
-        NotFound: when the project has no such task or experiment.
+        NothingToCompare: neither tasks nor an experiment were named.
+        NotFound: the project has no such task or experiment.
     """
     if not tasks and experiment is None:
         raise NothingToCompare
@@ -68,7 +68,7 @@ def draw_series(
 ) -> str:
     """Return ``{"series": …}`` as JSON text, with at most ``points`` points of each key.
 
-    Longer series are reduced, see :func:`queries.chart`.
+    Longer series are downsampled; see :func:`queries.chart`.
     """
     prepare_levels_for_charts(task_id)
     with transaction() as session:
@@ -102,7 +102,7 @@ def compare_series(
 
 
 def summarise_tasks(tasks: Sequence[NamedTask], keys: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return the summaries of each task's series, see :func:`summarise_series`."""
+    """Return the summaries of each task's series; see :func:`summarise_series`."""
     found = []
     for task in tasks:
         update_levels(task.id)
@@ -118,9 +118,9 @@ def summarise_tasks(tasks: Sequence[NamedTask], keys: Sequence[str] | None) -> l
 
 
 def summarise_metrics(session: Session, task: Task) -> dict[str, Any]:
-    """Return the summary of each series by key, to be stored when the task ends.
+    """Return a summary of each series by key, to be stored when the task ends.
 
-    The caller has locked the task.
+    The caller must have locked the task.
     """
     update_levels_within(session, task.id)
     rows = queries.summary(session, task.id)[:MAX_SUMMARISED]

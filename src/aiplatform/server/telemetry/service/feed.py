@@ -1,8 +1,8 @@
-"""Live streams of tasks: one reader per task and API process, for any number of watchers.
+"""Live task streams: one reader per task and API process, for any number of watchers.
 
-The reader reads new rows page by page and turns them into frames, bytes that are sent to every
-watcher unchanged. A watcher that comes later or reads too slowly is *behind*: it reads pages itself
-until it reaches the feed's position, and then gets the same frames as the others.
+The reader reads new rows page by page and turns them into frames, bytes that are sent unchanged to
+every watcher. A watcher that joins later or reads too slowly is *behind*: it reads pages itself
+until it reaches the feed's position, and from then on gets the same frames as the others.
 
 About once a second, one statement checks the permissions of all watchers. Ended sessions and API
 keys are handled by :class:`CredentialWatcher`.
@@ -49,17 +49,17 @@ class Position:
     chunk: int = 0
 
     def __str__(self) -> str:
-        """Return the position as the ``id`` of a server-sent event."""
+        """Return the position in the form of a server-sent event's ``id``."""
         return f"{self.event}-{self.point}-{self.chunk}"
 
     @classmethod
     def read(cls, text: str | None) -> "Position":
-        """Parse the id of the last event that a client got; return the start if it is invalid."""
+        """Parse the id of the last event that a client received; return the start if invalid."""
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", text or "")
         return cls() if match is None else cls(*map(int, match.groups()))
 
     def within(self, other: "Position") -> "Position":
-        """Return this position, with each number limited to that of ``other``."""
+        """Return this position with each number capped at that of ``other``."""
         return Position(
             min(self.event, other.event),
             min(self.point, other.point),
@@ -69,7 +69,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The current state of a task. It is sent once, and again when it changes.
+    """The current state of a task. It is sent once, and again whenever it changes.
 
     ``waiting`` is None if nothing keeps the task from starting.
     """
@@ -86,7 +86,7 @@ class Page:
     """The new rows after a position, as frames, and the current state of the task.
 
     ``reached`` is the position of the last row. ``more`` is true if further rows can be read now,
-    ``settled`` if no committed event has to wait for a running transaction.
+    and ``settled`` is true if no committed event is held back by a running transaction.
     """
 
     state: State
@@ -97,7 +97,7 @@ class Page:
 
     @property
     def ended(self) -> bool:
-        """True if everything was sent and nothing will follow."""
+        """True if everything has been sent and nothing will follow."""
         final = TaskStatus(self.state.status).is_final
         return final and self.settled and not self.more
 
@@ -108,7 +108,7 @@ def frame(kind: str, data: object, position: Position) -> bytes:
 
 
 def state_frames(state: State, before: State | None, position: Position) -> bytes:
-    """Return the frames for the parts of the state that have changed."""
+    """Return the frames for those parts of the state that have changed."""
     out = b""
     if before is None or state.status != before.status:
         out += frame("status", {"status": state.status, "error": state.error}, position)
@@ -121,10 +121,10 @@ def state_frames(state: State, before: State | None, position: Position) -> byte
 
 
 def read_page(uuid: UUID, after: Position, log_only: bool) -> Page:
-    """Read the rows that follow ``after``: of all tables, or only of the log.
+    """Read the rows after a position, from all tables or only from the log.
 
     Raises:
-        NotFound: when the task was deleted.
+        NotFound: the task has been deleted.
     """
     with transaction() as session:
         task = queue_queries.task_by_uuid(session, uuid)
@@ -186,9 +186,9 @@ def read_page(uuid: UUID, after: Position, log_only: bool) -> Page:
 
 
 def _waiting(session: Session, task: Task) -> Waiting | None:
-    """Return the reason why the task does not start; None if nothing keeps it from starting.
+    """Return the reason why the task does not start; None if nothing prevents it.
 
-    The reason may name other tasks, because watchers may see all tasks of the project.
+    The reason may name other tasks, because watchers may see all of the project's tasks.
     """
     if TaskStatus(task.status) not in MOVABLE:
         return None
@@ -199,13 +199,13 @@ def _waiting(session: Session, task: Task) -> Waiting | None:
 
 
 def newest_position(uuid: UUID) -> Position:
-    """Return the position of the task's newest rows, see :func:`queries.newest_ids`."""
+    """Return the position of the task's newest rows; see :func:`queries.newest_ids`."""
     with transaction() as session:
         return Position(*queries.newest_ids(session, uuid))
 
 
 def _group_by_step(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
-    """Group neighbouring points with the same step and time: the runtime reported them together."""
+    """Group adjacent points with the same step and time, which the runtime reported together."""
     groups: list[list[MetricPoint]] = []
     for point in points:
         last = groups[-1][0] if groups else None
@@ -221,22 +221,22 @@ POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
 """Seconds until the next read if a committed event is newer than a running transaction.
 
-Such an event is not sent yet, see :func:`queries.settled_events`.
+Such an event can't be sent yet; see :func:`queries.settled_events`.
 """
 READ_SECONDS = 0.2
-"""Least seconds between two reads. People would not notice shorter ones."""
+"""Minimum seconds between two reads. Users would not notice a shorter interval."""
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b": still here\n\n"
 SLOW_BYTES = 1 << 20
-"""Largest number of bytes that are queued for a watcher; beyond it, the watcher is *behind*."""
+"""Largest number of bytes queued for a watcher; beyond that, the watcher is *behind*."""
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
     """One open stream of a client.
 
-    ``behind`` is explained in the docstring of this module. ``gone`` is set when the stream must
-    end: the caller may no longer watch the task, or the task was deleted.
+    ``behind`` is explained in the module's docstring. ``gone`` is set when the stream must end: the
+    caller may no longer watch the task, or the task was deleted.
     """
 
     context: ProjectContext
@@ -249,7 +249,10 @@ class Watcher:
     gone: Problem | None = None
 
     def give(self, data: bytes) -> None:
-        """Queue ``data`` for sending. If too much is queued, drop it all; the watcher is behind."""
+        """Queue ``data`` for sending.
+
+        If too much is queued, drop all of it and mark the watcher as behind.
+        """
         if self.waiting + len(data) > SLOW_BYTES:
             self.behind = True
             self.frames.clear()
@@ -281,11 +284,11 @@ class Feed:
         self._reading = asyncio.Lock()
 
     def part(self, position: Position) -> Position:
-        """Return the position without the numbers that this feed does not read; they are 0."""
+        """Return the position with the numbers that this feed does not read set to 0."""
         return Position(chunk=position.chunk) if self.log_only else position
 
     async def advance(self) -> Page:
-        """Read one page, and give new frames to all watchers that are not behind."""
+        """Read one page and give its frames to all watchers that are not behind."""
         async with self._reading:
             if self.state is None:
                 # Watchers read the history themselves, each from its own position.
@@ -308,7 +311,7 @@ class Feed:
             return found
 
     async def run(self, changed: asyncio.Event) -> None:
-        """Read until the task is deleted, or until the feed is cancelled because nobody watches."""
+        """Read until the task is deleted, or until the feed is cancelled for lack of watchers."""
         loop = asyncio.get_running_loop()
         checked = loop.time()
         while True:
@@ -326,7 +329,8 @@ class Feed:
                 self._dismiss(self.watchers, problem)
                 return
             except SQLAlchemyError as error:
-                # If the database stays unreachable, CredentialWatcher ends the streams in seconds.
+                # If the database stays unreachable, CredentialWatcher ends the streams within
+                # seconds.
                 log.warning("could not read what is new", error=str(error)[:200])
             await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):
@@ -334,7 +338,7 @@ class Feed:
             changed.clear()
 
     async def _check(self) -> None:
-        """End the streams of watchers that have lost the permission to watch."""
+        """End the streams of watchers that have lost permission to watch."""
         asked = list(self.watchers)
         contexts = [watcher.context for watcher in asked]
         refusals = await run_sync(_refusals, contexts, self.permission)
@@ -355,7 +359,7 @@ def _refusals(contexts: list[ProjectContext], permission: Permission) -> list[Pr
 
 
 class Feeds:
-    """The feeds of this API process, one per watched task; in ``app.state.feeds``."""
+    """The feeds of this API process, one per watched task; stored in ``app.state.feeds``."""
 
     def __init__(
         self, listener: Listener, credentials: CredentialWatcher, permission: Permission
@@ -375,7 +379,7 @@ class Feeds:
         *,
         log_only: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Yield frames from ``after`` on, until the task ends or the caller may not watch it."""
+        """Yield frames from ``after`` on, until the task ends or the caller may no longer watch."""
         return self._serve(uuid, context, after, render_problem, log_only=log_only)
 
     def close(self) -> None:
@@ -452,7 +456,7 @@ class Feeds:
 
     @staticmethod
     async def _catch_up(feed: Feed, watcher: Watcher) -> bytes:
-        """Read the next page for a watcher that is behind; return its frames.
+        """Read the next page for a watcher that is behind and return its frames.
 
         When the watcher has reached the feed's position, it is no longer behind.
         """

@@ -1,4 +1,4 @@
-"""Ingestion of metric points of external runs, on the event loop.
+"""Ingestion of metric points from external runs, on the event loop.
 
 Points of concurrent requests are stored in one transaction, as rows of a binary COPY.
 """
@@ -34,7 +34,7 @@ MAX_POINTS = 20_000
 """Largest number of points in one request."""
 
 SPECIAL = {"NaN": "NaN", "Infinity": "Infinity", "-Infinity": "-Infinity"}
-"""Values that JSON has no number for: their spelling in JSON strings, and in PostgreSQL."""
+"""Values that JSON has no number for, with their spellings in JSON strings and in PostgreSQL."""
 
 
 class Point(msgspec.Struct):
@@ -49,8 +49,9 @@ class Point(msgspec.Struct):
 class Report(msgspec.Struct):
     """The body of a request that reports points.
 
-    The client ``writer`` numbers its points from 1 on, and ``first`` is the number of the first
-    point in the request. So points that are already stored are skipped if a request is repeated.
+    The client ``writer`` numbers its points from 1, and ``first`` is the number of the first point
+    in the request. If a request is repeated, points that are already stored can therefore be
+    skipped.
     """
 
     points: Annotated[list[Point], msgspec.Meta(max_length=MAX_POINTS)]
@@ -60,23 +61,23 @@ class Report(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(Report)
 _HEAD = struct.Struct(">hiiiii")
-"""Start of a row in binary COPY: number of columns, task, attempt, length of the key.
+"""Start of a row in binary COPY: column count, task, attempt, and length of the key.
 
-Task and attempt follow their lengths in bytes. The key itself comes next.
+Task and attempt are each preceded by their length in bytes. The key itself comes next.
 """
 
 _TAIL = struct.Struct(">iqidiq")
 """End of a row in binary COPY: step, value and microseconds, each after its length in bytes."""
 
 _EPOCH = 946_684_800.0
-"""Start of the year 2000 in seconds since the epoch. PostgreSQL counts times from there."""
+"""Start of the year 2000, PostgreSQL's epoch, in seconds since the Unix epoch."""
 
 
 def read_report(body: bytes) -> Report:
     """Parse the body of a request.
 
     Raises:
-        MalformedPoints: when it is invalid; the error says why, and which point is affected.
+        MalformedPoints: the body is invalid; the error says why, and which point is affected.
     """
     try:
         report = _decoder.decode(body)
@@ -94,9 +95,9 @@ def read_report(body: bytes) -> Report:
 
 
 def copy_rows(task_id: int, attempt: int, points: Sequence[Point]) -> bytes:
-    """Return the rows of :data:`COPY` in its binary format.
+    """Return the rows for :data:`COPY` in its binary format.
 
-    The text format takes three times as long: each float would be printed here, and parsed in the
+    The text format takes three times as long, because each float is printed here and parsed in the
     database.
     """
     now = _micros(time.time())
@@ -135,9 +136,9 @@ SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
 FROM locked l LEFT JOIN renewed h ON h.task_id = l.id
 """
 LOCK = LOCKED + FOUND
-"""Statement that locks the tasks in the order of their ids, and records heartbeats of their runs.
+"""Statement that locks the tasks in id order and records heartbeats of their runs.
 
-While a task is locked, nobody else can write its points. So their ids are in the order of commits.
+While a task is locked, nobody else can write its points, so their ids are in commit order.
 """
 
 ADD = f"""{LOCKED}, added AS (
@@ -153,7 +154,7 @@ ADD = f"""{LOCKED}, added AS (
 ){FOUND}"""  # noqa: S608  (our own text)
 """Statement that does the same as :data:`LOCK`, and inserts a few points.
 
-It needs one round trip, a COPY needs four. It ignores points of those tasks for which
+It needs one round trip, whereas a COPY needs four. It ignores points of tasks for which
 :func:`refusal` returns a problem.
 """
 
@@ -173,7 +174,7 @@ ON CONFLICT (task_id, writer) DO UPDATE SET taken = EXCLUDED.taken
 
 @dataclass(frozen=True, slots=True)
 class SentReport:
-    """One request with points. Its caller has the permission to write tasks of the project."""
+    """A request with points, whose caller is permitted to write the project's tasks."""
 
     project_id: int
     task: UUID
@@ -182,9 +183,9 @@ class SentReport:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to a request with points.
+    """The response to a request with points.
 
-    The writer's points up to the number ``taken`` are stored; it is None without a writer.
+    The writer's points up to number ``taken`` are stored; ``taken`` is None without a writer.
     """
 
     points: int
@@ -205,13 +206,13 @@ class Ingest:
         self._rollups.close()
 
     async def write(self, project_id: int, task: UUID, report: Report) -> Accepted:
-        """Store the points of one request; when this returns, they are committed.
+        """Store the points of one request; they are committed when this returns.
 
         Raises:
-            NotFound: when the project has no such task.
-            NotReportedHere: when a worker runs the task, and reports for it.
-            TaskFinished: when the run has ended.
-            RecordsMissing: when points of the writer before ``first`` were never sent.
+            NotFound: the project has no such task.
+            NotReportedHere: the task is run by a worker, which reports for it.
+            TaskFinished: the run has ended.
+            RecordsMissing: points of the writer before ``first`` were never sent.
         """
         return await self._reports.call(SentReport(project_id, task, report))
 
@@ -313,10 +314,10 @@ class Ingest:
 
 
 def refusal(task: Any, sent: SentReport) -> Problem | None:
-    """Return why a request must be rejected, or None if it is valid. ``task``: a row of LOCK.
+    """Return why a request must be rejected, or None if it is valid. ``task`` is a row from LOCK.
 
-    A run that was given up because it was silent may still send points: a run without a connection
-    buffers them.
+    A run that was given up because it was silent may still send points, because runs buffer them
+    while they have no connection.
     """
     if task is None or task.project_id != sent.project_id:
         return NotFound(resource="task")

@@ -1,4 +1,4 @@
-"""Search and download of logs line by line, including lines in segments (moved to blobs)."""
+"""Line-by-line search and download of logs, including lines in segments (moved to blobs)."""
 
 import io
 import json
@@ -21,15 +21,15 @@ from aiplatform.server.telemetry.models import LogChunk
 from aiplatform.server.telemetry.rules import Level, Parser, levels_of, lines_of
 
 SEARCH_SECONDS = 2.0
-"""Seconds after which a search returns the lines found so far, and the place to continue at."""
+"""Seconds after which a search returns the lines found so far and where to continue."""
 WINDOW = 1000
-"""Number of chunks that are read with one statement."""
+"""Number of chunks read with one statement."""
 DOWNLOAD_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the log. ``seq`` is that of its chunk; ``number`` counts from 0 in the chunk."""
+    """A log line. ``seq`` is that of its chunk; ``number`` counts from 0 within the chunk."""
 
     seq: int
     number: int
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The conditions of a search. ``level`` is the lowest level; ``text`` is not case-sensitive."""
+    """The conditions of a search. ``level`` is the lowest level; ``text`` is case-insensitive."""
 
     text: str | None = None
     level: LogLevel | None = None
@@ -53,7 +53,7 @@ class Filters:
 
     @property
     def least(self) -> Level:
-        """The lowest level as a number; ``NONE`` without a condition for the level."""
+        """The lowest level as a number; ``NONE`` if there is no condition on the level."""
         return Level.NONE if self.level is None else Level[self.level.name]
 
     def match(self, line: Line) -> bool:
@@ -70,16 +70,16 @@ class Filters:
 
 
 Place = tuple[int, int]
-"""The place at which a search continues: the ``seq`` of a chunk, and the line number in it."""
+"""The position where a search continues: the ``seq`` of a chunk and a line number in it."""
 
 
 def search(
     session: Session, task_id: int, filters: Filters, after: Place, limit: int
 ) -> tuple[list[Line], Place | None]:
-    """Return at most ``limit`` matching lines from ``after`` on, and the place to continue at.
+    """Return up to ``limit`` matching lines from ``after`` on, and where to continue.
 
-    The place is None if the end of the log was reached. In a long log, the search may stop early,
-    with few lines or none; see :data:`SEARCH_SECONDS`.
+    The place to continue is None if the end of the log was reached. In a long log, the search may
+    stop early with few lines or none; see :data:`SEARCH_SECONDS`.
     """
     deadline = time.monotonic() + SEARCH_SECONDS
     last = queries.last_chunk(session, task_id)
@@ -166,7 +166,7 @@ class _IteratorReader(io.RawIOBase):
 
 
 def read_segment(pieces: Iterator[bytes]) -> Iterator[tuple[LogStream, float, str]]:
-    """Yield the stream, time (seconds since the epoch) and text of each chunk of a segment."""
+    """Yield the stream, time (seconds since the epoch) and text of each chunk in a segment."""
     packed = io.BufferedReader(_IteratorReader(pieces))
     with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
         plain = io.BufferedReader(reader, 1 << 17)
@@ -179,7 +179,7 @@ def read_segment(pieces: Iterator[bytes]) -> Iterator[tuple[LogStream, float, st
 def download(
     task_id: int, *, stream: LogStream | None, times: bool, packed: bool
 ) -> Iterator[bytes]:
-    """Yield the whole log as text, in pages; with ``packed``, compressed by gzip.
+    """Yield the whole log as text, in pages; with ``packed``, compressed with gzip.
 
     With ``times``, each line begins with its time, stream and level.
     """
@@ -195,7 +195,7 @@ def download(
 def _pages(task_id: int, stream: LogStream | None, *, times: bool) -> Iterator[bytes]:
     after = 0
     while True:
-        # Each page has a transaction of its own, because a slow reader must not keep one open.
+        # Each page has its own transaction, because a slow reader must not keep one open.
         with transaction() as session:
             rows = session.scalars(queries.chunks_after(task_id, after, limit=DOWNLOAD_ROWS)).all()
         for row in rows:

@@ -1,8 +1,8 @@
-"""Prometheus metrics of workers. Each worker stores its metrics in the database.
+"""Prometheus metrics of workers, which each worker stores in the database.
 
-It does so with each heartbeat, and the API returns them under ``/metrics``. So Prometheus scrapes
-one address for all workers, and needs no access to them. Counters begin at 0 when a worker starts,
-as Prometheus expects.
+A worker stores them with each heartbeat, and the API returns them under ``/metrics``. Prometheus
+therefore scrapes one address for all workers and needs no access to them. Counters start at 0 when
+a worker starts, as Prometheus expects.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 
 WORKER = CollectorRegistry()
-"""The registry of the metrics that this process counts as a worker."""
+"""The registry of the metrics that this process collects as a worker."""
 
 BUCKETS = (0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 4 * 3600, 24 * 3600)
 CLAIMS = Counter(
@@ -43,7 +43,7 @@ LOG_BYTES = Counter("aiplatform_worker_log_bytes", "Text that tasks printed", re
 
 
 def snapshot() -> list[Any]:
-    """Return all metrics of this worker as JSON."""
+    """Return all of this worker's metrics as JSON."""
     return [
         [
             family.name,
@@ -60,7 +60,7 @@ def snapshot() -> list[Any]:
 
 
 def store(session: Session, worker_id: int, families: list[Any]) -> None:
-    """Store the metrics of a worker for ``/metrics``."""
+    """Store a worker's metrics for ``/metrics``."""
     session.execute(
         text(
             "INSERT INTO worker_figures (worker_id, figures) "
@@ -74,7 +74,7 @@ def store(session: Session, worker_id: int, families: list[Any]) -> None:
 def worker_families(session: Session, names: dict[int, str]) -> Iterator[Metric]:
     """Yield the stored metrics of workers, with the worker's name as the label ``worker``.
 
-    ``names`` are the names of the workers by id.
+    ``names`` maps the workers' ids to their names.
     """
     rows = session.execute(
         text("SELECT worker_id, figures FROM worker_figures WHERE worker_id = ANY(:ids)"),

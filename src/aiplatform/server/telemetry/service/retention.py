@@ -1,4 +1,4 @@
-"""Retention: deletion of old logs, telemetry and checkpoints of ended tasks, and its preview."""
+"""Retention: deletion of old logs, telemetry and checkpoints of ended tasks, with a preview."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,12 +17,12 @@ from aiplatform.server.projects.rules import stored_retention
 from aiplatform.server.queue.models import Task
 
 TASKS_AT_ONCE = 200
-"""Number of tasks whose data is deleted in one transaction; small, so that locks are short."""
+"""Number of tasks whose data is deleted in one transaction; small, so that locks are brief."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The retention periods of a task's data, in days after the task's end; None: for ever."""
+    """The retention periods of a task's data, in days after the task's end; None means forever."""
 
     log_days: int | None
     telemetry_days: int | None
@@ -31,9 +31,9 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """The amount of deleted data: numbers of tasks or checkpoints, and bytes.
+    """The amount of deleted data: the number of tasks or checkpoints, and bytes.
 
-    Bytes of checkpoints and log segments count even if their blob stays because another object
+    The bytes of checkpoints and log segments count even if a blob stays because another object
     refers to it.
     """
 
@@ -53,7 +53,7 @@ class Freed:
 
 
 def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
-    """Return the project's retention periods; those that it does not set are the platform's."""
+    """Return the project's retention periods, with the platform's for those it does not set."""
     own = stored_retention(config)
     return Policy(
         own.get("log_days", settings.retention_log_days),
@@ -63,7 +63,7 @@ def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
 
 
 CHECKPOINTS_LAST = 2
-"""Number of newest checkpoints that are kept: the one before the newest in case that is damaged."""
+"""Number of newest checkpoints kept: two, in case the newest one is damaged."""
 BEST = """
 SELECT c.id FROM task_checkpoints c
 JOIN metric_points m ON m.task_id = c.task_id AND m.step = c.step AND m.key = 'eval_loss'
@@ -79,11 +79,11 @@ DELETE FROM task_checkpoints WHERE task_id = :task AND id NOT IN (
 
 
 def prune_checkpoints(session: Session, task: Task) -> None:
-    """Delete the checkpoints of a task that the project's policy does not keep.
+    """Delete those of a task's checkpoints that the project's policy does not keep.
 
-    Of a task that may continue, the newest checkpoints are kept (``checkpoints_last``, default 2),
-    and those with the lowest ``eval_loss`` (``checkpoints_best``, default 0). Of a completed task,
-    only those with the lowest ``eval_loss`` are kept.
+    If the task may resume, its newest checkpoints (``checkpoints_last``, default 2) and those with
+    the lowest ``eval_loss`` (``checkpoints_best``, default 0) are kept. If it has completed, only
+    those with the lowest ``eval_loss`` are kept.
     """
     project = None if task.project_id is None else session.get(Project, task.project_id)
     own = stored_retention(None if project is None else project.config)
@@ -119,12 +119,12 @@ FIELDS = {
 
 
 def preview(session: Session, project: Project) -> Freed:
-    """Return the amount of data that the next clean-up would delete. This changes nothing."""
+    """Return the amount of data that the next clean-up will delete, without deleting it."""
     return _apply_policy(session, project, limit=None, delete=False)
 
 
 def apply(session: Session, project: Project) -> Freed:
-    """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table, and audit it."""
+    """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table, and audit this."""
     freed = _apply_policy(session, project, limit=TASKS_AT_ONCE, delete=True)
     if freed:
         audit.record(
@@ -169,7 +169,7 @@ def _apply_policy(session: Session, project: Project, *, limit: int | None, dele
 
 
 def apply_all() -> Freed:
-    """Apply the retention policy of every project, and the platform's to telemetry of machines."""
+    """Apply each project's retention policy, and the platform's policy to machine telemetry."""
     settings = get_settings()
     with transaction() as session:
         projects = list(session.scalars(select(Project.id)))

@@ -1,4 +1,4 @@
-"""Updates of the levels of metric series, after points are stored and before they are read.
+"""Updates of the levels of metric series after points are stored and before they are read.
 
 Levels are precomputed summaries of a series (table ``metric_levels``), from which charts of long
 series are drawn.
@@ -18,14 +18,14 @@ from aiplatform.server.telemetry import queries
 
 log = structlog.get_logger(__name__)
 EVERY = 50_000
-"""Number of new points of a task after which its levels are brought up to date."""
+"""Number of new points of a task after which its levels are updated."""
 
 SLICE = 200_000
-"""Number of points that are added to the levels in one transaction."""
+"""Number of points added to the levels in one transaction."""
 
 MAX_COUNTED = 10_000
 FEW = 5_000
-"""Number of points up to which a task needs no levels for charts."""
+"""Largest number of points with which a task needs no levels for charts."""
 
 _LOCK_TASK = text("SELECT id FROM tasks WHERE id = :task_id FOR NO KEY UPDATE")
 _SEEN = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id")
@@ -41,7 +41,7 @@ _NEXT = text(
 def update_levels(task_id: int) -> None:
     """Add all points of a task to its levels, in transactions of its own.
 
-    Points get their ids while the task is locked. This locks the task for a moment, too. So no
+    Points get their ids while the task is locked. This function briefly locks the task, too, so no
     point with a smaller id can be committed later.
     """
     while True:
@@ -73,7 +73,7 @@ def update_levels_within(session: Session, task_id: int) -> None:
 
 
 def prepare_levels_for_charts(task_id: int) -> None:
-    """Update the levels of a task if it has so many points that charts need them."""
+    """Update a task's levels if it has so many points that charts need them."""
     with transaction() as session:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
         values = {"task_id": task_id, "after": after, "slice": FEW + 1}
@@ -106,7 +106,7 @@ class RollUps:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
 
     def count(self, task_id: int, points: int) -> None:
-        """Count new points of a task; start an update of its levels after ``EVERY`` points.
+        """Count a task's new points; start an update of its levels after ``EVERY`` points.
 
         Returns at once.
         """

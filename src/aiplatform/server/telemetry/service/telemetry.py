@@ -26,7 +26,7 @@ from aiplatform.server.telemetry.rules import TEXTS, Alert
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
-"""Deviation in steps from which a sample begins a new block.
+"""Deviation, in steps, from which a sample starts a new block.
 
 In a block, samples are one step apart.
 """
@@ -35,7 +35,7 @@ SUMMARISED_GPU = ("memory_mb", "percent", "power_w", "temperature_c")
 
 
 class Block:
-    """A series of samples with the same keys, ``step_seconds`` apart.
+    """A series of samples with the same keys, taken ``step_seconds`` apart.
 
     ``began`` is the time of the first sample in seconds since the epoch.
     """
@@ -90,7 +90,7 @@ def store(session: Session, claim: Claim, blocks: Sequence[Block]) -> None:
     """Store blocks of an attempt; a block that has grown replaces its earlier version.
 
     Raises:
-        LostLease: when the attempt no longer holds the task; nothing is written then.
+        LostLease: the attempt no longer holds the task; nothing is written.
     """
     facts = {"task_id": claim.task_id, "attempt": claim.attempt, "fence": claim.fence}
     for block in blocks:
@@ -99,7 +99,7 @@ def store(session: Session, claim: Claim, blocks: Sequence[Block]) -> None:
 
 
 def store_machine(session: Session, worker_id: int, blocks: Sequence[Block]) -> None:
-    """Store blocks of a worker's machine."""
+    """Store blocks of samples of a worker's machine."""
     for block in blocks:
         session.execute(STORE_MACHINE, {"worker_id": worker_id, **_row(block)})
 
@@ -108,7 +108,7 @@ def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
     """Add an alert to the task's timeline and notify its author.
 
     Raises:
-        LostLease: when the attempt no longer holds the task.
+        LostLease: the attempt no longer holds the task.
     """
     held = session.execute(
         text("SELECT 1 FROM task_leases WHERE task_id = :task AND fence = :fence"),
@@ -134,10 +134,10 @@ def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
 
 
 def gpus_of(devices: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the GPUs of a lease; ``places`` are its indexes in the worker's ``devices``.
+    """Return the GPUs of a lease; ``places`` are its indexes into the worker's ``devices``.
 
     Each GPU has a ``label``, such as ``gpu:a100``, or None if its model is not known. ``share`` is
-    the part of the GPU that the slot is, from 0 to 1.
+    the fraction of the GPU that the slot represents, from 0 to 1.
     """
     ids = [device["id"] for device in devices]
     return [
@@ -160,10 +160,11 @@ def cost_of(
     cpus: float,
     seconds: float,
 ) -> float | None:
-    """Return the cost of holding ``gpus`` and ``cpus`` for ``seconds``, or None without prices.
+    """Return the cost of holding ``gpus`` and ``cpus`` for ``seconds``; None without prices.
 
-    ``prices`` are per hour, by label. ``gpus`` are as in :func:`gpus_of`. If a GPU's label has no
-    price, the price of ``gpu`` is used; without that price, the GPU costs nothing.
+    ``prices`` are per hour and keyed by label. ``gpus`` are as returned by :func:`gpus_of`. If a
+    GPU's label has no price, the price of ``gpu`` is used; without that price, the GPU costs
+    nothing.
     """
     if not prices:
         return None
@@ -175,13 +176,13 @@ def cost_of(
 
 
 def close_attempt(session: Session, claim: Claim, held: Any) -> None:
-    """Store what an attempt used while it held its lease, and update the sums of the task.
+    """Store what an attempt used while it held its lease, and update the task's totals.
 
     Args:
         session: the transaction that ends the lease.
         claim: the attempt.
         held: ``seconds``, ``cpus``, ``gpu_indices`` and ``devices`` of the lease and its worker,
-            and the number of ``nodes``, which each hold the same amounts.
+            and the number of ``nodes``, each of which holds the same amounts.
     """
     gpus = gpus_of(held.devices, held.gpu_indices) * held.nodes
     cpus = held.cpus * held.nodes
@@ -207,7 +208,7 @@ def close_attempt(session: Session, claim: Claim, held: Any) -> None:
 
 
 def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]:
-    """Return the value for ``tasks.gpu_usage``: the usage of all attempts together."""
+    """Return the value for ``tasks.gpu_usage``: the combined usage of all attempts."""
     found = queries.usage_of(session, task_id)
     values: dict[str, list[Any]] = {}
     samples = 0
@@ -239,7 +240,7 @@ def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class AttemptUsage:
-    """The resources that an attempt held, and for how many seconds."""
+    """The resources that an attempt held, and the number of seconds for which it held them."""
 
     attempt: int
     running: bool
@@ -250,7 +251,7 @@ class AttemptUsage:
 
 
 def usage(session: Session, task_id: int) -> list[AttemptUsage]:
-    """Return the usage of each attempt of a task; that of a running attempt until now."""
+    """Return the usage of each attempt of a task; for a running attempt, the usage until now."""
     found = [
         AttemptUsage(row.attempt, False, row.seconds, row.cpus, row.gpus, row.cost)
         for row in queries.usage_of(session, task_id)
@@ -265,7 +266,7 @@ def usage(session: Session, task_id: int) -> list[AttemptUsage]:
 
 
 def gpu_hours(gpus: Sequence[Mapping[str, Any]], seconds: float) -> float:
-    """Return the GPU-hours of holding these GPUs for ``seconds``; half a GPU counts half."""
+    """Return the GPU-hours of holding these GPUs for ``seconds``; half a GPU counts as half."""
     return sum(float(gpu["share"]) for gpu in gpus) * seconds / 3600
 
 
@@ -290,10 +291,10 @@ def _series(parts: list[Any]) -> dict[str, float]:
 def series(
     blocks: Sequence[Any], keys: Sequence[str] | None, points: int
 ) -> dict[str, list[list[float]]]:
-    """Return the curve of each key, a list of ``[seconds since the epoch, mean, least, most]``.
+    """Return each key's curve, a list of ``[seconds since the epoch, mean, least, most]``.
 
-    Curves with more than ``points`` samples are divided into as many buckets of equal time. The
-    least and the greatest value keep the peaks.
+    Curves with more than ``points`` samples are divided into ``points`` buckets of equal duration.
+    The smallest and largest values preserve the peaks.
     """
     times: dict[str, list[Any]] = {}
     values: dict[str, list[Any]] = {}
