@@ -1,7 +1,8 @@
-"""The layout of model directories, and the step that makes a written one durable.
+"""The layout of model directories, and the function that makes a written one durable.
 
 A model directory contains ``weights/`` (a complete Hugging Face directory) and ``README.md`` (the
-model card). That of a tuned model also contains ``adapter/`` (LoRA weights in PEFT's format).
+model card). The directory of a tuned model also contains ``adapter/`` (LoRA weights in PEFT's
+format).
 """
 
 import os
@@ -14,10 +15,10 @@ LICENSE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "NOTICE", "U
 
 
 def make_durable(directory: Path) -> None:
-    """Make all files below ``directory`` readable for all users, and write them to the disk.
+    """Make all files below ``directory`` world-readable and flush them to disk.
 
-    safetensors writes files with mode 0600, which a server of another user can't read. After this
-    function returns, the files survive a power failure.
+    safetensors writes files with mode 0600, which a server running as another user can't read.
+    After this function returns, the files survive a power failure.
     """
     for path in sorted(directory.rglob("*"), reverse=True):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -27,7 +28,7 @@ def make_durable(directory: Path) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Write the data of a file, or the entries of a directory, to the disk."""
+    """Flush the data of a file, or the entries of a directory, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -25,7 +25,7 @@ from aiplatform.runtime.stop import StopRequest
 
 
 class JobError(Exception):
-    """A failure that the user can act on; its text is shown to the user unchanged."""
+    """A failure that the user can do something about; its text is shown to the user unchanged."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -35,11 +35,11 @@ class JobError(Exception):
 class Reporter:
     """A writer of messages from a job to the runner in the worker.
 
-    All threads may use it: each message is written as one whole line.
+    Any thread may use it: each message is written as one whole line.
 
     Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent. It is the last
-    message: later messages of other threads are dropped. Without a file descriptor, nothing is
-    sent: of several processes that share a job, only the first one reports.
+    message: later messages from other threads are dropped. Without a file descriptor, nothing is
+    sent, because only the first of several processes that share a job reports.
     """
 
     def __init__(self, fd: int | None, stop: StopRequest | None = None) -> None:
@@ -66,11 +66,11 @@ class Reporter:
         )
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Send metrics: values by name that were measured at a step."""
+        """Send metrics: values by name, measured at a step."""
         self._send(Metrics(step=step, values=values))
 
     def checkpoint(self, step: int, path: str) -> None:
-        """Announce a checkpoint of ``step``; its files must be complete and synced to the disk."""
+        """Announce a checkpoint of ``step``; its files must be complete and flushed to disk."""
         self._send(Checkpoint(step=step, path=path))
 
     def ready(self, endpoint: str) -> None:
@@ -112,8 +112,9 @@ class Reporter:
     def _send(self, message: Message, *, outcome: bool = False) -> None:
         line = encode(message)
         if len(line) > MAX_LINE_BYTES:
-            # A message that is too large is a bug of the platform, and must be seen. An outcome is
-            # replaced by a failure, so that the task ends; other messages raise an error.
+            # A message that is too large is a bug in the platform and must not go unnoticed. An
+            # outcome is replaced by a failure, so that the task ends; other messages raise an
+            # error.
             error = f"a message of type {message.model_dump()['type']} has {len(line)} bytes"
             if not outcome:
                 raise ValueError(error)

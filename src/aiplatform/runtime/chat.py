@@ -12,15 +12,15 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-"""Template for base models without a chat format; a training saves it in the tuned tokenizer."""
+"""Template for base models without a chat format; training saves it in the tuned tokenizer."""
 
 
 class TemplateRefusal(ValueError):
-    """The model's chat template does not accept the messages; the text is the template's reason."""
+    """A conversation that the model's chat template rejects; the text is the template's reason."""
 
 
 def load_tokenizer(weights: Any) -> Any:
-    """Return a model's tokenizer; a missing chat template or padding token is added."""
+    """Return a model's tokenizer, adding a chat template or padding token if it has none."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(weights), trust_remote_code=False)
@@ -36,7 +36,7 @@ def render(tokenizer: Any, messages: Messages, *, answer_next: bool) -> str:
     """Return the text of a conversation; with ``answer_next``, it ends where an answer begins.
 
     Raises:
-        TemplateRefusal: If the template does not accept the messages.
+        TemplateRefusal: The template does not accept the messages.
     """
     from jinja2.exceptions import TemplateError
 

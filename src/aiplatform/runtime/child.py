@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
 OFFLINE = {
-    # The libraries may only use a hub in imports of models from it.
+    # The libraries may use a hub only when a model is imported from it.
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
 }
@@ -28,11 +28,11 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 EXTRAS = {"deepspeed": "deepspeed"}
-"""Extras that install packages which the extra ``llm`` does not install, by package."""
+"""Extras that provide packages missing from the extra ``llm``, keyed by package."""
 
 
 def run_job(job_file: str, messages_fd: int) -> int:
-    """Run the job and return the exit code: 0 if it succeeded, or stopped on request."""
+    """Run the job and return the exit code: 0 if it succeeded or stopped on request."""
     stop = StopRequest()
     stop.listen()  # before the imports, which take seconds: a cancellation may come during them
     apply_niceness()
@@ -91,16 +91,16 @@ def prepare_environment(hub: bool) -> None:
 
 
 def examine_old_objects_rarely() -> None:
-    """Let the garbage collector examine its oldest generation a tenth as often as by default.
+    """Make the garbage collector examine its oldest generation a tenth as often as by default.
 
-    The imports of torch and transformers create a million objects that stay. Examining them again
-    and again takes an eighth of the time of these imports.
+    Importing torch and transformers creates a million long-lived objects. Examining them again and
+    again takes an eighth of the import time.
     """
     gc.set_threshold(*gc.get_threshold()[:2], 100)
 
 
 def explain(error: BaseException) -> str:
-    """Return the cause of an error for the user, with a remedy if one is known."""
+    """Describe the cause of an error to the user, with a remedy if one is known."""
     from aiplatform.runtime.channel import JobError
 
     if isinstance(error, JobError):

@@ -1,4 +1,4 @@
-"""A description of the environment of a run: platform, Python, packages and hardware."""
+"""A description of a run's environment: platform, Python, packages and hardware."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import aiplatform
 
 
 def environment() -> dict[str, Any]:
-    """Return everything that may change the result of a job: packages, platform and hardware.
+    """Return everything that may affect a job's result: packages, platform and hardware.
 
     Memory is in MiB.
     """
@@ -39,7 +39,7 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the vendor's name of the processor if the system knows it, else the architecture."""
+    """Return the processor's product name if the system knows it, otherwise the architecture."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
@@ -51,7 +51,7 @@ def cpu_name() -> str:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Return name and memory in MiB of each GPU that this process may use."""
+    """Return the name and memory in MiB of each GPU that this process may use."""
     import torch
 
     if not torch.cuda.is_available():

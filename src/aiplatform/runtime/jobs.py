@@ -1,4 +1,4 @@
-"""Choice of the function that runs a job. Only what the job needs is imported."""
+"""Selection of the function that runs a job. Only what the job needs is imported."""
 
 from typing import Any, assert_never
 
@@ -18,7 +18,7 @@ from aiplatform.runtime.channel import Reporter
 
 
 def run(job: Job, report: Reporter) -> dict[str, Any]:
-    """Run ``job`` until it ends, and return the data of its result message."""
+    """Run ``job`` to its end and return the data of its result message."""
     match job.spec:
         case TrainingSpec() as spec:
             from aiplatform.runtime.training import run_training

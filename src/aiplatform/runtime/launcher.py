@@ -39,11 +39,11 @@ from typing import NamedTuple, NoReturn
 
 INITIAL_LEASE_SECONDS = 45.0
 TERMINATION_GRACE_SECONDS = 30.0
-"""Grace period if the launcher itself gets a SIGTERM, for instance at a shutdown."""
+"""Grace period if the launcher itself receives a SIGTERM, for instance at shutdown."""
 
 MAX_CONTROL_LINE = 64 * 1024
 subreaper_pid: int | None = None
-"""In the child: the process id of its launcher if that adopts orphans, else None."""
+"""Process id of the launcher if it adopts orphans, otherwise None; set in the child."""
 
 USAGE = (
     "usage: python -m aiplatform.runtime (--job JOB.json | --spare) --messages-fd N --control-fd M"
@@ -51,7 +51,7 @@ USAGE = (
 
 
 class Arguments(NamedTuple):
-    """The arguments of the command line; ``job`` is None for a spare, which gets its job later."""
+    """The command line arguments; ``job`` is None for a spare, which gets its job later."""
 
     job: str | None
     messages_fd: int
@@ -74,9 +74,9 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 
 def launch(arguments: Arguments) -> int:
-    """Run the job in a child and return its exit code, or 128 + signal if a signal ended it."""
-    # Processes that the job starts must not inherit these descriptors. Otherwise, one that outlives
-    # the job would keep the pipes open, and the runner would wait for it.
+    """Run the job in a child; return its exit code, or 128 + n if signal n ended it."""
+    # Processes that the job starts must not inherit these descriptors. Otherwise a process that
+    # outlives the job would keep the pipes open, and the runner would wait for it.
     os.set_inheritable(arguments.messages_fd, False)
     os.set_inheritable(arguments.control_fd, False)
     lifeline_reader, lifeline_writer = os.pipe()
@@ -122,9 +122,9 @@ def _run_child(arguments: Arguments, start_reader: int) -> NoReturn:
             _send_hello(arguments)
             from aiplatform.runtime.child import run_job
 
-            # The job may start processes, so it must wait until there is a guardian, and until the
-            # launcher adopts orphans. An end of the pipe instead of a byte means that the launcher
-            # died before that.
+            # The job may start processes, so it must wait until there is a guardian and the
+            # launcher adopts orphans. If the pipe ends without a byte, the launcher has already
+            # died.
             if os.read(start_reader, 1):
                 os.close(start_reader)
                 code = run_job(arguments.job, arguments.messages_fd)
@@ -143,7 +143,7 @@ def _send_hello(arguments: Arguments) -> None:
 
 
 def _run_spare(arguments: Arguments, start_reader: int) -> int:
-    """Import modules, wait for a job and run it; return the exit code, or 0 if no job comes."""
+    """Import modules, wait for a job and run it; return its exit code, or 0 if no job comes."""
     if not os.read(start_reader, 1):
         return 1
     from aiplatform.runtime import child, spare
@@ -181,7 +181,7 @@ def _run_guardian(child: int, lifeline_reader: int) -> NoReturn:
 def _end_guardian(guardian: int) -> None:
     """End the guardian before the launcher ends.
 
-    Otherwise it would kill the child's process group, whose id may belong to others by then.
+    Otherwise it would kill the child's process group, whose id may have been reused by then.
     """
     try:
         os.kill(guardian, signal.SIGKILL)
@@ -191,7 +191,7 @@ def _end_guardian(guardian: int) -> None:
 
 
 def signal_group(child: int, number: int) -> None:
-    """Send a signal to the child's process group, or only to the child if it has none yet."""
+    """Send a signal to the child's process group, or only to the child if it has no group yet."""
     try:
         os.killpg(child, number)
     except ProcessLookupError:
@@ -202,7 +202,7 @@ def signal_group(child: int, number: int) -> None:
 
 
 class ChildWatcher:
-    """The launcher's main loop: handles control messages until the child has ended."""
+    """The launcher's main loop, which handles control messages until the child has ended."""
 
     def __init__(self, child: int, guardian: int, control_fd: int, start_writer: int) -> None:
         self.child = child
@@ -214,7 +214,7 @@ class ChildWatcher:
         self.status: int | None = None
         self._buffer = b""
         self._wakeup, wakeup = os.pipe()
-        # Also the pipe of the start: a write to a stuck child must not block the launcher.
+        # This includes the start pipe: writing to a stuck child must not block the launcher.
         for end in (self._wakeup, wakeup, control_fd, start_writer):
             flags = fcntl.fcntl(end, fcntl.F_GETFL)
             fcntl.fcntl(end, fcntl.F_SETFL, flags | os.O_NONBLOCK)
@@ -228,8 +228,8 @@ class ChildWatcher:
         """Watch the child until it and all processes that it started have ended."""
         control_open = True
         while not self._reap():
-            # The deadline is checked first. If the whole machine was suspended, renewals that were
-            # in the pipe before must not extend the lease afterwards.
+            # The deadline is checked first: after the whole machine was suspended, renewals that
+            # were already in the pipe must not extend the lease.
             now = time.monotonic()
             limit = self.deadline if self.kill_at is None else min(self.deadline, self.kill_at)
             if now >= limit or not control_open:
@@ -280,7 +280,7 @@ class ChildWatcher:
         return True
 
     def _handle_message(self, line: bytes) -> None:
-        """Handle one message. An invalid one is ignored: without renewals, the lease expires."""
+        """Handle one message. Ignore an invalid one: without renewals, the lease expires."""
         import json
 
         try:
@@ -300,7 +300,7 @@ class ChildWatcher:
             sys.stderr.flush()
 
     def _forward_job(self, line: bytes) -> None:
-        """Pass the job on to a spare, once; kill the spare if it doesn't take the whole line."""
+        """Pass the job on to a spare, once; kill the spare if it doesn't accept the whole line."""
         if self.start_writer is None:
             return
         try:
@@ -313,7 +313,7 @@ class ChildWatcher:
             self._kill("the spare did not take its job")
 
     def _cancel(self, grace_seconds: float) -> None:
-        """Send SIGTERM on the first cancellation; a later one may only shorten the grace period."""
+        """Send SIGTERM on the first cancellation; later ones can only shorten the grace period."""
         kill_at = time.monotonic() + grace_seconds
         if self.kill_at is None:
             signal_group(self.child, signal.SIGTERM)
@@ -345,7 +345,7 @@ def _exit_code(status: int) -> int:
 
 
 def _become_subreaper() -> bool:
-    """Let this process adopt its orphaned descendants; return False on other systems than Linux."""
+    """Make this process adopt its orphaned descendants; return False on systems but Linux."""
     if not sys.platform.startswith("linux"):
         return False
     import ctypes
@@ -355,7 +355,7 @@ def _become_subreaper() -> bool:
 
 
 def children_of(parent: int) -> set[int]:
-    """Return the process ids of the children of ``parent``, from /proc, without zombies."""
+    """Return the process ids of the children of ``parent``, from /proc, excluding zombies."""
     children = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -364,8 +364,8 @@ def children_of(parent: int) -> set[int]:
             stat = (entry / "stat").read_bytes()
         except OSError:
             continue  # it has ended meanwhile
-        # The command's name may contain spaces and brackets. The fields after it start behind the
-        # last bracket.
+        # The command's name may contain spaces and parentheses. The fields after it start behind
+        # the last closing parenthesis.
         state, ppid = stat.rpartition(b")")[2].split()[:2]
         if int(ppid) == parent and state != b"Z":
             children.add(int(entry.name))

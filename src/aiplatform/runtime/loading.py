@@ -9,7 +9,7 @@ from aiplatform.runtime.channel import JobError
 
 
 def device() -> Any:
-    """Return the torch device of the job: a GPU if there is one, else the CPU."""
+    """Return the torch device for the job: a GPU if there is one, otherwise the CPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -22,7 +22,7 @@ def device() -> Any:
 def choose_precision(wanted: str) -> Any:
     """Return the torch dtype to compute in.
 
-    "auto" is bfloat16 if the hardware multiplies it natively, else float32, because emulated
+    "auto" means bfloat16 if the hardware supports it natively, otherwise float32, because emulated
     bfloat16 is slower than float32.
     """
     import torch
@@ -55,12 +55,12 @@ def _cpu_multiplies_bf16() -> bool:
 
 
 def precision_name(dtype: Any) -> str:
-    """Return the name of a dtype in specs and cards, such as "bf16"."""
+    """Return the name used for a dtype in specs and cards, such as "bf16"."""
     return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}.get(str(dtype), str(dtype))
 
 
 def context_length(model: Path) -> int:
-    """Return a model's maximum number of tokens; 2**30 if its configuration sets no limit."""
+    """Return a model's maximum number of tokens, or 2**30 if its configuration sets no limit."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(model / WEIGHTS), trust_remote_code=False)
@@ -68,10 +68,10 @@ def context_length(model: Path) -> int:
 
 
 def load_weights(model: Path, dtype: Any) -> Any:
-    """Load the language model in ``weights/`` of a model directory, on the CPU.
+    """Load the language model in ``weights/`` of a model directory onto the CPU.
 
     Raises:
-        JobError: If the weights are missing or damaged.
+        JobError: The weights are missing or damaged.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -92,10 +92,10 @@ def load_weights(model: Path, dtype: Any) -> Any:
 
 
 def load_adapter(base: Any, model: Path) -> Any:
-    """Return ``base`` with the LoRA adapter of a tuned model, which can be switched off.
+    """Return ``base`` with the LoRA adapter of a tuned model, which can be disabled.
 
     Raises:
-        JobError: If the tuned model has no adapter.
+        JobError: The tuned model has no adapter.
     """
     from peft import PeftModel
 
@@ -106,7 +106,7 @@ def load_adapter(base: Any, model: Path) -> Any:
 
 
 def is_tuned(model: Path) -> bool:
-    """Return True if a model directory contains an adapter, and so is a tuned model."""
+    """Return True if a model directory contains an adapter and therefore is a tuned model."""
     return (model / ADAPTER / "adapter_config.json").is_file()
 
 

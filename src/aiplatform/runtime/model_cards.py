@@ -16,7 +16,7 @@ def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:
 
 
 def read_front_matter(path: Path) -> dict[str, Any]:
-    """Return the front matter of a card; empty if there is no card, or it can't be read."""
+    """Return a card's front matter; empty if there is no card or it can't be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -25,7 +25,7 @@ def read_front_matter(path: Path) -> dict[str, Any]:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """Return the front matter of a card's text; empty if there is none, or it is not valid."""
+    """Return the front matter in a card's text; empty if there is none or it is invalid."""
     import yaml
 
     text = text.replace("\r\n", "\n")
@@ -42,7 +42,7 @@ def front_matter(text: str) -> dict[str, Any]:
 
 
 def license_of(model: Path) -> str | None:
-    """Return the licence that the card of a model directory, or of its weights, names."""
+    """Return the licence named by the card of a model directory or of its weights."""
     for card in (model / "README.md", model / "weights" / "README.md"):
         name = read_front_matter(card).get("license")
         if isinstance(name, str) and name:

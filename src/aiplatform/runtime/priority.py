@@ -1,4 +1,4 @@
-"""The scheduling priority of a child process, relative to others on the machine."""
+"""The scheduling priority of a child process, relative to other processes on the machine."""
 
 import contextlib
 import os
@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 NICENESS = "AIPLATFORM_NICENESS"
-"""Environment variable in which the worker sets the niceness; 0 or unset for model servers."""
+"""Environment variable with the niceness set by the worker; 0 or unset for model servers."""
 
 
 def apply_niceness() -> None:
-    """Add the niceness that the worker has set to that of this process.
+    """Add the niceness set by the worker to that of this process.
 
     On Linux, each thread has its own niceness, so it is set for all threads that imports have
-    started. If Linux groups processes by session (``sched_autogroup``), niceness only counts within
-    a session. Because each child has its own session, the weight of the session is set as well.
+    started. If Linux groups processes by session (``sched_autogroup``), niceness only matters
+    within a session. Because each child has its own session, the session's weight is set, too.
     """
     told = os.environ.get(NICENESS, "")
     if not told.isdigit() or int(told) == 0:

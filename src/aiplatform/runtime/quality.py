@@ -1,4 +1,4 @@
-"""Jobs for quality reports and for fixes of dataset versions, done by the package ``data``."""
+"""Jobs for quality reports and fixes of dataset versions, carried out by the package ``data``."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from aiplatform.protocol.specs import FixSpec, QualitySpec
 from aiplatform.runtime.channel import JobError, Reporter
 
 AGAINST = "against_"
-"""Prefix of the names of inputs to compare with; the index in ``spec.against`` follows."""
+"""Prefix of the names of inputs to compare with, followed by the index in ``spec.against``."""
 
 
 def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
-    """Make the quality report of the job's ``dataset``; count tokens if a base model is given."""
+    """Create the quality report of the job's ``dataset``; count tokens if a base model is given."""
     from aiplatform.data.quality.references import Reference
     from aiplatform.data.quality.report import make_report
     from aiplatform.data.quality.token_process import CountingFailedError

@@ -1,7 +1,7 @@
 """Encoding of a dataset's rows as token ids and labels.
 
-Labels mark the tokens that the model is to learn. In a conversation, these are the assistant's
-words and the token that ends its turn; in a plain text, all tokens. Labels are masked by position.
+Labels mark the tokens that the model should learn. In a conversation, these are the assistant's
+words and the token that ends its turn; in plain text, all tokens. Labels are masked by position.
 Some models, such as SmolLM2, use their end token for padding: masking by token would also hide the
 end of each answer, and the tuned model would never stop.
 """
@@ -21,10 +21,10 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import Messages, TemplateRefusal, render
 
 IGNORED = -100
-"""Label of a position that is left out of the loss, by PyTorch's convention."""
+"""Label of a position that is excluded from the loss, following PyTorch's convention."""
 
 BATCH_ROWS = 512
-"""Rows per call of the tokenizer; this is enough to keep its threads busy."""
+"""Rows per tokenizer call; enough to keep its threads busy."""
 
 Span = tuple[int, int]
 
@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """The text of a row, and the spans of characters that the model is to learn."""
+    """The text of a row and the character spans that the model should learn."""
 
     text: str
     spans: list[Span]
@@ -50,7 +50,7 @@ class Marked(NamedTuple):
 
 @dataclass
 class EncodedRows:
-    """The encoded rows of a dataset, with counts of all rows and of truncated and dropped ones."""
+    """A dataset's encoded rows, with counts of all, truncated and dropped rows."""
 
     rows: list[Encoded] = field(default_factory=list)
     total: int = 0
@@ -60,12 +60,12 @@ class EncodedRows:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens in all kept rows."""
+        """The total number of tokens in all kept rows."""
         return sum(len(row.input_ids) for row in self.rows)
 
     @property
     def learned_tokens(self) -> int:
-        """The number of tokens in the loss, over all kept rows."""
+        """The total number of tokens in the loss over all kept rows."""
         return sum(row.learned_tokens for row in self.rows)
 
 
@@ -76,7 +76,7 @@ REFUSED = "the model's chat template refuses it"
 
 
 def read_conversations(parquet: Path) -> Iterator[Messages | None]:
-    """Yield the conversation of each row, in order; None for a row without one."""
+    """Yield each row's conversation, in order; None for a row without one."""
     from aiplatform.data.canonical import iter_rows, shape_of
     from aiplatform.data.shapes import to_messages
 
@@ -97,14 +97,15 @@ def encode_dataset(
     """Encode a dataset for training or evaluation.
 
     Args:
-        parquet: Canonical file with conversations of any shape, or with plain text.
-        tokenizer: Must have a chat template, see :func:`aiplatform.runtime.chat.load_tokenizer`.
+        parquet: Canonical file with conversations of any shape or plain text.
+        tokenizer: Tokenizer with a chat template; see
+            :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: Maximum number of tokens; longer rows are cut at the end.
         max_rows: Number of rows to read; None for all.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
-        JobError: If no row can be used, or the shape of the rows has no text to learn.
+        JobError: No row can be used, or the rows' shape has no text to learn.
     """
     from aiplatform.data.canonical import iter_rows, shape_of
 
@@ -137,7 +138,7 @@ def encode_dataset(
 
 
 def mark_text(tokenizer: Any, text: object) -> Marked | str:
-    """Return a plain text with its end token, all to be learned; or why it can't be used."""
+    """Return a plain text with its end token, all to be learned, or the reason to drop it."""
     if not isinstance(text, str) or not text.strip():
         return NO_ANSWER
     text += tokenizer.eos_token or ""
@@ -145,12 +146,12 @@ def mark_text(tokenizer: Any, text: object) -> Marked | str:
 
 
 def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
-    """Return the rendered conversation with the assistant's turns marked, or why it can't be used.
+    """Return the rendered conversation with the assistant's turns marked, or the reason to drop it.
 
-    A turn begins where the template ends when it is rendered for an answer, and includes the token
-    that ends the turn. Chat templates change earlier messages: they drop earlier reasoning, or
-    treat the last turn differently. So the conversation is rendered up to each turn and compared
-    with the whole, instead of searching for the turn's text.
+    A turn begins where the rendered generation prompt ends, and includes the token that ends the
+    turn. Chat templates may change earlier messages: they drop earlier reasoning or treat the last
+    turn differently. Therefore the conversation is rendered up to each turn and compared with the
+    whole, instead of searching for the turn's text.
     """
     if messages is None:
         return NO_CONVERSATION
@@ -184,19 +185,19 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
 
 
 def _locate(text: str, before: str, through: str, content: str) -> Span | None:
-    """Return the span of a turn in ``text``; None if it isn't found.
+    """Return the span of a turn in ``text``, or None if it isn't found.
 
     Args:
         text: The whole conversation, rendered.
-        before: The conversation before the turn, rendered for an answer.
+        before: The conversation before the turn, rendered with a generation prompt.
         through: The conversation up to and including the turn, rendered.
         content: The content of the turn's message.
     """
     start = _common_prefix(text, before)
-    # The template adds the line break after the end token; the model doesn't generate it.
+    # The template adds a line break after the end token, which the model doesn't generate.
     stop = _common_prefix(text, through)
     if stop < len(through):
-        # The template renders this turn differently when others follow. So search for its words,
+        # The template renders this turn differently when others follow. Search for its words, and
         # then for the text that ends the turn.
         words = content.strip()
         at = text.find(words, start) if words else start
@@ -213,7 +214,7 @@ def _locate(text: str, before: str, through: str, content: str) -> Span | None:
 
 
 def _with_end_token(text: str, spans: list[Span], content: str, eos: str) -> Marked:
-    """Add the end token to the last answer if it has none: the tuned model would never stop."""
+    """Add the end token to the last answer if missing, or the tuned model would never stop."""
     start, stop = spans[-1]
     words = content.strip()
     if eos and words and text[start:stop].endswith(words):
@@ -250,7 +251,8 @@ def _encode_batch(
         return
     for row, (ids, offsets) in zip(kept, _tokenize(tokenizer, kept), strict=True):
         labels = _labels(ids, offsets, row.spans)
-        # Arrays of 32 bits, because lists of a large dataset's tokens would not fit into memory.
+        # Use arrays of 32 bits, because lists of a large dataset's tokens would not fit into
+        # memory.
         encoded = Encoded(
             np.asarray(ids[:max_length], dtype=np.int32),
             np.asarray(labels[:max_length], dtype=np.int32),
@@ -263,7 +265,7 @@ def _encode_batch(
 
 
 def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], list[Span]]]:
-    """Yield the token ids of each row, and the span of characters of each token.
+    """Yield the token ids of each row and the character span of each token.
 
     Special tokens are not added, because the template contains them.
     """
@@ -276,8 +278,8 @@ def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], l
         )
         yield from zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return
-    # Slow tokenizers return no offsets, so the text is cut at the spans before it is tokenized. At
-    # inference, the text is cut there, too: between prompt and answer.
+    # Slow tokenizers return no offsets, so the text is split at the spans before it is tokenized.
+    # At inference it is split there, too: between prompt and answer.
     for row in rows:
         ids: list[int] = []
         offsets: list[Span] = []
@@ -290,11 +292,11 @@ def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], l
 
 
 def _labels(ids: list[int], offsets: list[Span], spans: list[Span]) -> list[int]:
-    """Return the label of each token: its id if it lies in a span, else :data:`IGNORED`.
+    """Return the label of each token: its id if it lies in a span, otherwise :data:`IGNORED`.
 
-    A token that begins before a span and ends in it is not learned, because the model never
-    generates it after the prompt. Some tokenizers trim spaces from offsets, so that a space gets an
-    empty range at its end. This is why a token must end after the start of the span.
+    A token that begins before a span and ends inside it is not learned, because the model never
+    generates it after the prompt. Some tokenizers trim spaces from offsets, which leaves a space
+    with an empty range at its end. This is why a token must end after the start of the span.
     """
     labels = [IGNORED] * len(ids)
     remaining = iter(spans)

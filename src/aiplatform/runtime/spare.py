@@ -1,8 +1,8 @@
-"""The child of a spare: imports what a job with a model needs, and waits for the job.
+"""The child of a spare, which imports what a job with a model needs and waits for the job.
 
-A job must run as if its process had just been started. So this module doesn't touch a GPU, open
-files of a task or draw random numbers, and it sets the job's environment before the job runs. Some
-variables are read only once, at an import. The worker gives a spare only those jobs for which they
+A job must run as if its process had just been started. This module therefore doesn't touch a GPU,
+open a task's files or draw random numbers, and it sets the job's environment before the job runs.
+Some variables are read only once, at import. The worker gives a spare only jobs for which these
 have the same values.
 """
 
@@ -33,7 +33,7 @@ MODULES = (
     "aiplatform.runtime.training.sft",
     "aiplatform.runtime.training.trainer",
 )
-"""Modules that trainings, evaluations and deployments import.
+"""Modules that training, evaluation and deployment jobs import.
 
 They import torch, transformers, peft and trl.
 """
@@ -42,7 +42,7 @@ THREAD_STARTING_MODULES = ("numpy", "scipy.linalg", "pyarrow")
 """Modules that start threads at import.
 
 Threads keep the priority of the thread that started them, so these modules are not imported at low
-priority. This takes half a second.
+priority. Importing them takes half a second.
 """
 
 WARM_MESSAGE = b'{"type":"warm"}\n'
@@ -50,32 +50,32 @@ CUDA_ERROR_NOT_INITIALIZED = 3
 IMPORT_NICENESS = 5
 """Niceness of the imports, in spares only (Linux allows up to 19).
 
-With this value, a spare gets a quarter of a processor beside one busy process, and is warm after
-about 15 seconds. At 19 it would get a sixtieth of a processor: on a busy machine, it would occupy
-memory for minutes before it can be used.
+With this value, a spare that competes with one busy process gets a quarter of a processor and is
+ready after about 15 seconds. At 19 it would get a sixtieth of a processor: on a busy machine, it
+would occupy memory for minutes before it could be used.
 """
 
 OOM_SCORE_INCREASE = 500
-"""Addition to the score by which Linux chooses a process to kill when memory runs out."""
+"""Increase of the score by which Linux chooses a process to kill when memory runs out."""
 
 
 class SpareError(Exception):
-    """The spare differs from a newly started process, so it must not get a job."""
+    """A spare that differs from a newly started process and so must not get a job."""
 
 
 def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
     """Import modules, report this on the messages pipe, wait for a job and set its environment.
 
-    Returns the path of the job's file, or None if the other end of ``job_reader`` is closed, so
-    that no job will come.
+    Return the path of the job file, or None if the other end of ``job_reader`` is closed, so that
+    no job will come.
 
     Raises:
-        SpareError: If an import has started CUDA.
-        ImportError: If a package is missing.
+        SpareError: An import has started CUDA.
+        ImportError: A package is missing.
     """
     prepare_environment(hub=False)
     examine_old_objects_rarely()
-    # Otherwise, torch would start CUDA to look for GPUs. CUDA reads only once which GPUs this
+    # Otherwise torch would start CUDA to look for GPUs, and CUDA reads only once which GPUs this
     # process may use.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     with high_oom_score():
@@ -104,7 +104,7 @@ def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
 
 
 def read_line(descriptor: int) -> bytes:
-    """Read one line from a pipe; return empty bytes if the pipe is closed before the line's end."""
+    """Read one line from a pipe; return empty bytes if the pipe is closed before the line ends."""
     data = b""
     while not data.endswith(b"\n"):
         more = os.read(descriptor, 65536)
@@ -115,13 +115,13 @@ def read_line(descriptor: int) -> bytes:
 
 
 def import_at_low_priority() -> None:
-    """Import :data:`MODULES` at a lower priority than that of running tasks.
+    """Import :data:`MODULES` at a lower priority than running tasks.
 
     This is done in a thread, because on Linux each thread has its own priority. The main thread
-    keeps its priority: an unprivileged process can't raise one that it has lowered.
+    keeps its priority, because an unprivileged process can't raise a priority that it has lowered.
 
     Raises:
-        ImportError: If a package is missing.
+        ImportError: A package is missing.
     """
 
     def work() -> None:
@@ -138,12 +138,12 @@ def import_at_low_priority() -> None:
 def low_session_weight() -> Iterator[None]:
     """Lower the weight of this process's session while the context is active.
 
-    If Linux groups processes by session (``sched_autogroup``, the default of desktops), a thread's
-    priority only counts within its session, and each child has its own session. Unprivileged
+    If Linux groups processes by session (``sched_autogroup``, the default on desktops), a thread's
+    priority only matters within its session, and each child has its own session. Unprivileged
     processes may raise this weight again.
 
     Raises:
-        SpareError: If the weight could not be raised again.
+        SpareError: The weight could not be raised again.
     """
     weight = Path("/proc/self/autogroup")
     try:
@@ -152,7 +152,7 @@ def low_session_weight() -> Iterator[None]:
         yield
         return
     yield
-    # From unprivileged processes, Linux accepts one change in a tenth of a second.
+    # Linux accepts one change per tenth of a second from unprivileged processes.
     for _ in range(100):
         with contextlib.suppress(BlockingIOError):
             weight.write_text("0")
@@ -173,7 +173,7 @@ def cuda_is_uninitialized() -> bool:
 
 @contextlib.contextmanager
 def high_oom_score() -> Iterator[None]:
-    """Let Linux kill this process before others of its size while the context is active."""
+    """Make Linux prefer to kill this process when memory runs out, while the context is active."""
     score = Path("/proc/self/oom_score_adj")
     try:
         before = score.read_text()

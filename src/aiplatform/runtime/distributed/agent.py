@@ -1,8 +1,9 @@
-"""The agent of a node: it starts the node's ranks (processes) by torchrun, and reports for them.
+"""The agent of a node: it starts the node's ranks (processes) with torchrun and reports for them.
 
-Rank 0 reports through a named pipe, because torchrun passes no file descriptors on. Its messages
-are forwarded unchanged, except for the outcome, which waits until torchrun knows how all ranks
-ended: if another rank fails, torchrun stops rank 0, which then reports that it was stopped.
+Rank 0 reports through a named pipe, because torchrun does not pass on file descriptors. Its
+messages are forwarded unchanged, except for the outcome, which is held back until torchrun knows
+how all ranks ended: if another rank fails, torchrun stops rank 0, which then reports that it was
+stopped.
 """
 
 import contextlib
@@ -20,14 +21,14 @@ from aiplatform.runtime.stop import JobStopped
 
 OUTCOMES = {"result", "failure", "stopped"}
 RENDEZVOUS_SECONDS = 300
-"""Seconds that a node waits for the others; all were available when the ranks were started."""
+"""Seconds for which a node waits for the others, which were all ready when the ranks started."""
 
 
 def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
-    """Run this node's ranks until they end. Report the outcome, and return the exit code.
+    """Run this node's ranks until they end, report the outcome, and return the exit code.
 
     Raises:
-        JobStopped: If a stop was requested and rank 0 reported no outcome.
+        JobStopped: A stop was requested and rank 0 reported no outcome.
     """
     directory = Path(job_file).parent
     pipe = directory / "rank0.pipe"
@@ -37,7 +38,7 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
     try:
         failure = _launch(job_file, pipe, job, ranks)
     except JobStopped:
-        # All ranks were told to stop. The outcome that rank 0 reports decides.
+        # All ranks were told to stop. The outcome reported by rank 0 decides.
         failure = None
         report.stop.requested = True
     finally:
@@ -64,10 +65,10 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
 
 
 def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
-    """Start the ranks and wait for them. Return torchrun's error if ranks failed, else None.
+    """Start the ranks and wait for them. Return torchrun's error if ranks failed, otherwise None.
 
     Raises:
-        JobStopped: If a SIGTERM ended them.
+        JobStopped: A SIGTERM ended them.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -96,7 +97,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
         signals_to_handle="SIGTERM",
         **options,
     )
-    # As a variable, because the oldest supported torch has no parameter for it.
+    # Set as a variable, because the oldest supported torch has no parameter for it.
     os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(max(1, int(ranks.grace_seconds)))
     arguments = ["-m", "aiplatform.runtime.distributed.rank", job_file, str(pipe)]
     try:
@@ -109,12 +110,12 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
 
 
 class Relay:
-    """A thread that forwards the messages of rank 0, except its outcome, which it keeps."""
+    """A thread that forwards the messages of rank 0 but keeps back its outcome."""
 
     def __init__(self, pipe: Path, report: Reporter) -> None:
         os.mkfifo(pipe, 0o600)
         # Opened for reading and writing, so that the pipe has a writer before rank 0 opens it and
-        # never reports an end of file.
+        # never signals end of file.
         self._fd = os.open(pipe, os.O_RDWR)
         self._end, self._ended = os.pipe()
         self.report = report
@@ -125,7 +126,7 @@ class Relay:
     def finish(self) -> bytes | None:
         """Forward the remaining messages after rank 0 has ended, and return its outcome.
 
-        Returns None if rank 0 sent no outcome.
+        The result is None if rank 0 sent no outcome.
         """
         os.write(self._ended, b"!")
         self._thread.join()
@@ -158,7 +159,7 @@ class Relay:
 def explain(directory: Path, failed: Any) -> tuple[str, bool]:
     """Return the cause of a failure as a sentence, and True if a retry may help.
 
-    If several ranks failed, the first one with an error of its own counts. A rank that only lost
+    If several ranks failed, the first one with an error of its own is used. A rank that only lost
     contact with the others, or was ended together with them, doesn't know the cause.
 
     Args:

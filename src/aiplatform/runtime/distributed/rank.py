@@ -29,14 +29,14 @@ DISCONNECT_MESSAGES = (
     "nccl remote", "timed out waiting", "socket timeout", "watchdog caught", "sendbytes failed",
     "recvvalue failed", "connection was likely closed",
 )  # fmt: skip
-"""Parts of messages of errors that are raised because another rank has ended.
+"""Parts of the error messages that are raised because another rank has ended.
 
-There is no exception class for this case.
+There is no exception class for these errors.
 """
 
 
 def main(job_file: str, pipe: str) -> int:
-    """Run the job as one of its ranks, and return the process's exit code."""
+    """Run the job as one of its ranks and return the process's exit code."""
     end_with_agent()
     stop = StopRequest()
     stop.listen()
@@ -46,7 +46,7 @@ def main(job_file: str, pipe: str) -> int:
     with stop.delay():  # without the reporter, a stop couldn't be reported
         from aiplatform.runtime.channel import Reporter
 
-        # Doesn't block, because the agent has opened the pipe already.
+        # This doesn't block, because the agent has already opened the pipe.
         report = Reporter(os.open(pipe, os.O_WRONLY) if rank == 0 else None, stop)
     try:
         stop.raise_if_requested()
@@ -91,7 +91,7 @@ def _run(job_file: str, rank: int, report: Any) -> int:
 
 
 def select_own_gpu() -> None:
-    """Hide all GPUs of the node except this process's own, which becomes the first one."""
+    """Hide all of the node's GPUs except this process's own, which becomes the first one."""
     devices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if devices:
         own = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]
@@ -100,7 +100,7 @@ def select_own_gpu() -> None:
 
 
 def set_network_interface() -> None:
-    """Let gloo and NCCL use the network interface of the node's address, unless one is set."""
+    """Make gloo and NCCL use the network interface of the node's address, unless one is set."""
     name = interface_of(os.environ.get(NODE_ADDRESS))
     if name is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
@@ -108,7 +108,7 @@ def set_network_interface() -> None:
 
 
 def interface_of(wanted: str | None) -> str | None:
-    """Return the network interface that has the address ``wanted``; None if there is none."""
+    """Return the network interface that has the address ``wanted``, or None if there is none."""
     import psutil
 
     for name, addresses in psutil.net_if_addrs().items():
@@ -128,7 +128,7 @@ def is_lost_contact(error: BaseException) -> bool:
 def end_with_agent() -> None:
     """End this process when its agent ends.
 
-    A rank leads a session of its own, so whoever kills the agent's process group doesn't reach it.
+    A rank leads its own session, so killing the agent's process group doesn't reach it.
     """
     agent = int(os.environ[AGENT_PID])
     if sys.platform.startswith("linux"):
@@ -163,5 +163,5 @@ if __name__ == "__main__":
     destroy_process_group()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Skips the interpreter's shutdown, because threads of torch and tokenizers may still run.
+    # Skip the interpreter's shutdown, because threads of torch and tokenizers may still be running.
     os._exit(code)

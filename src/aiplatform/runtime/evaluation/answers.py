@@ -1,4 +1,4 @@
-"""Answers of a model to questions of a dataset, by greedy decoding."""
+"""A model's answers to questions from a dataset, using greedy decoding."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from aiplatform.runtime.chat import Messages, TemplateRefusal, render
 
 
 def sample_evenly(conversations: list[Messages], count: int) -> list[Messages]:
-    """Return ``count`` conversations with different questions, evenly spread over the dataset."""
+    """Return ``count`` conversations with different questions, spread evenly over the dataset."""
     distinct: dict[str, Messages] = {}
     for messages in conversations:
         distinct.setdefault(question_of(messages), messages)
@@ -21,7 +21,7 @@ def sample_evenly(conversations: list[Messages], count: int) -> list[Messages]:
 def without_last_answer(messages: Messages | None) -> Messages | None:
     """Return the conversation up to and including its last answer.
 
-    Returns None if there is no answer, or nothing before it.
+    The result is None if there is no answer, or nothing before it.
     """
     if messages is None:
         return None
@@ -32,7 +32,7 @@ def without_last_answer(messages: Messages | None) -> Messages | None:
 
 
 def question_of(messages: Messages) -> str:
-    """Return the text of the last user message; empty if there is none."""
+    """Return the text of the last user message, or an empty string if there is none."""
     asked = [message["content"] for message in messages if message["role"] == "user"]
     return str(asked[-1]) if asked else ""
 
@@ -42,8 +42,8 @@ def answer(
 ) -> list[str]:
     """Return the answer of ``model`` in place of each conversation's last message.
 
-    Prompts are padded on the left, so that all answers start at the same position; a mask hides
-    the padding.
+    Prompts are left-padded, so that all answers start at the same position; a mask hides the
+    padding.
     """
     prompts = [_prompt(tokenizer, messages) for messages in conversations]
     length = max(len(prompt) for prompt in prompts)
@@ -57,7 +57,7 @@ def answer(
             attention_mask=mask.to(device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            # Unset: greedy decoding ignores the model's sampling defaults, but warns of them.
+            # Unset: greedy decoding ignores the model's sampling defaults, but warns about them.
             temperature=None,
             top_p=None,
             top_k=None,
@@ -74,7 +74,7 @@ def _prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def answerable(tokenizer: Any, messages: Messages, max_length: int) -> bool:
-    """Return True if the template accepts the prompt, and it is below ``max_length`` tokens."""
+    """Return True if the template accepts the prompt and it is below ``max_length`` tokens."""
     try:
         return len(_prompt(tokenizer, messages)) < max_length
     except TemplateRefusal:

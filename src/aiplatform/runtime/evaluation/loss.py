@@ -1,4 +1,4 @@
-"""Loss and perplexity of a model on encoded rows, weighted by tokens."""
+"""Loss and perplexity of a model on encoded rows, weighted by token."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -38,19 +38,19 @@ def token_losses(
     stop: StopRequest | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> TokenLoss | None:
-    """Return the mean loss of ``model`` on the learned tokens of ``rows``; None after a stop.
+    """Return the mean loss of ``model`` over the learned tokens of ``rows``; None after a stop.
 
-    All tokens have the same weight. A mean over the means of batches would depend on the batch
-    size, because rows are sorted by length.
+    All tokens have equal weight. A mean of batch means would depend on the batch size, because rows
+    are sorted by length.
 
     Args:
-        model: Is set to evaluation mode meanwhile.
+        model: The model, which is in evaluation mode during the call.
         rows: Rows to evaluate.
-        pad: Token id for padding.
+        pad: Token id used for padding.
         batch_size: Number of rows in one forward pass.
         context: Returns a context manager for each forward pass.
-        stop: If a stop is requested here, the function returns None.
-        progress: Called with the fraction of rows that is done, from 0 to 1.
+        stop: The stop request to watch; the function returns None once a stop is requested.
+        progress: Called with the fraction of rows done, from 0 to 1.
     """
     was_training = model.training
     model.eval()
@@ -74,7 +74,7 @@ def token_losses(
 
 
 def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple[float, int]:
-    """Return the sum of the losses of a batch's learned tokens, and their number."""
+    """Return the sum of the losses over a batch's learned tokens, and their number."""
     length = max(len(row.input_ids) for row in batch)
     input_ids = torch.full((len(batch), length), pad, dtype=torch.long)
     targets = torch.full((len(batch), length), IGNORED, dtype=torch.long)
@@ -88,8 +88,8 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
     options = {}
     positions = torch.arange(length)
     if selects_logits(model):
-        # Logits of prompts are not needed. Skipping them saves much time, because the output layer
-        # over the vocabulary is the larger part of a small model.
+        # The logits of prompts are not needed. Skipping them saves much time, because the output
+        # layer over the vocabulary is the larger part of a small model.
         positions = learned.any(dim=0).nonzero().squeeze(1)
         options["logits_to_keep"] = positions.to(device)
     logits = model(
@@ -107,7 +107,7 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
 def _by_length(rows: list[Encoded], batch_size: int) -> Iterator[list[Encoded]]:
     """Yield batches of rows of similar length.
 
-    The longest rows come first: if they don't fit into memory, the evaluation fails at once.
+    The longest rows come first, so that the evaluation fails at once if they don't fit into memory.
     """
     order = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
     for start in range(0, len(order), batch_size):

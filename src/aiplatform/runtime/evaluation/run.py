@@ -25,8 +25,8 @@ from aiplatform.runtime.rows import encode_dataset, read_conversations
 def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     """Return loss, perplexity and answers of the job's model, and of its base if it is tuned.
 
-    Only the base is loaded: the tuned model consists of the same weights with the adapter switched
-    on. Both get the same tokens and masks, made with the tuned model's tokenizer and chat template.
+    Only the base is loaded: the tuned model is the same weights with the adapter enabled. Both get
+    the same tokens and masks, made with the tuned model's tokenizer and chat template.
     """
     spec = job.spec
     assert isinstance(spec, EvaluationSpec)
@@ -50,7 +50,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     loaded = loaded.to(device()).eval()
 
     report.phase("evaluate")
-    # Each variant's loss, and all answers together, count as equal shares of the progress.
+    # The loss of each variant, and all answers together, count as equal shares of the progress.
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
     if compares:
         variants["base"] = loaded.disable_adapter()
@@ -84,9 +84,9 @@ def token_loss_of(
     position: int,
     shares: int,
 ) -> Any:
-    """Return the loss of the job's model or of its base, and report its share of the progress.
+    """Return the loss of the job's model or its base, and report its share of the progress.
 
-    ``position`` is the number of shares that are done, and ``shares`` the number of all shares.
+    ``position`` is the number of shares already done, and ``shares`` is the total number of shares.
     """
     from aiplatform.runtime.evaluation.loss import token_losses
 
@@ -129,7 +129,7 @@ def choose_questions(
 def answer_all(
     model: Any, tokenizer: Any, questions: list[Messages], spec: EvaluationSpec
 ) -> list[str]:
-    """Return the answers of the job's model or of its base to all questions."""
+    """Return the answers of the job's model or its base to all questions."""
     from aiplatform.runtime.evaluation.answers import answer
 
     answers: list[str] = []
@@ -140,7 +140,7 @@ def answer_all(
 
 
 def pair_answers(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
-    """Return each question with the dataset's answer, the model's answer and perhaps the base's."""
+    """Return each question with the answers of the dataset, the model and, if any, the base."""
     from aiplatform.runtime.evaluation.answers import question_of
 
     return [

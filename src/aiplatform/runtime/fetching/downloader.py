@@ -1,4 +1,4 @@
-"""Download of files over HTTP: only from public addresses, with bounded memory, resumable."""
+"""Resumable HTTP downloads with bounded memory, from public addresses only."""
 
 import hashlib
 import os
@@ -27,14 +27,14 @@ from aiplatform.runtime.channel import JobError, Reporter
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 MAX_REDIRECTS = 5
-"""Largest number of redirects; the target of each is checked like an address that a user gave."""
+"""Largest number of redirects; each target is checked like an address given by a user."""
 
 MAX_ATTEMPTS = 5
-"""Failed attempts in a row without a byte of progress after which a download is given up."""
+"""Number of failed attempts in a row without progress after which a download is given up."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 RESERVED_DISK_BYTES = 256 << 20
-"""Bytes of the disk that a download leaves free."""
+"""Bytes of disk space that a download leaves free."""
 
 MAX_LISTING_BYTES = 64 << 20
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -47,8 +47,9 @@ class RemoteFile:
 
     Attributes:
         url: Address of the file.
-        name: Name of the file; its suffix determines the format. Empty to take the server's name.
-        headers: Sent to the host of ``url`` only, not to other hosts that it redirects to.
+        name: Name of the file; its suffix determines the format. If empty, the server's name is
+            used.
+        headers: Sent only to the host of ``url``, not to hosts that it redirects to.
         size: Size in bytes, if the source lists it.
         sha256: Hash of the content, if the source lists it.
     """
@@ -62,7 +63,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class FetchedFile:
-    """A file that was fetched, unchanged."""
+    """A file that has been fetched unchanged."""
 
     path: Path
     name: str
@@ -71,14 +72,14 @@ class FetchedFile:
 
 
 class Downloader:
-    """A client that downloads files of any size with little memory.
+    """A client that downloads files of any size using little memory.
 
-    The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (allowed networks besides the public ones) and
-    ``AIPLATFORM_MAX_UPLOAD_BYTES`` (largest size of an import).
+    The worker sets ``AIPLATFORM_OUTGOING_NETWORKS`` (networks allowed in addition to public
+    addresses) and ``AIPLATFORM_MAX_UPLOAD_BYTES`` (largest size of an import).
 
     Args:
-        report: Gets the progress.
-        trusted: Hosts that an administrator set; they are allowed whatever their address.
+        report: Receives the progress.
+        trusted: Hosts configured by an administrator, which are allowed whatever their address is.
     """
 
     def __init__(self, report: Reporter, trusted: frozenset[Origin] = frozenset()) -> None:
@@ -103,7 +104,7 @@ class Downloader:
         """Return the body of a small response, such as a listing, as text.
 
         Raises:
-            JobError: If it can't be fetched or is too large.
+            JobError: The response can't be fetched or is too large.
         """
         for attempt in range(MAX_ATTEMPTS):
             try:
@@ -126,16 +127,16 @@ class Downloader:
     def fetch(
         self, remote: RemoteFile, target: Path, *, before: int, total: int | None
     ) -> FetchedFile:
-        """Download a file. After an interruption, continue where it stopped if the server can.
+        """Download a file. After an interruption, resume where it stopped if the server allows it.
 
         Args:
             remote: The file to download.
             target: Path of the new file.
-            before: Bytes of the import that were downloaded before this file.
-            total: Bytes of the whole import; None if unknown.
+            before: Bytes of the import downloaded before this file.
+            total: Size of the whole import in bytes, or None if unknown.
 
         Raises:
-            JobError: If the file can't be fetched; retryable if a later attempt may succeed.
+            JobError: The file can't be fetched; retryable if a later attempt may succeed.
         """
         attempt = done = 0
         validator: str | None = None
@@ -174,7 +175,8 @@ class Downloader:
                     if attempt >= MAX_ATTEMPTS:
                         raise _unreachable(remote.url, error) from error
                     if validator is None and remote.sha256 is None:
-                        # Start again: a change of the file meanwhile would not be noticed.
+                        # Start again, because a change of the file in the meantime would not be
+                        # noticed.
                         done = 0
                     self._wait(attempt)
             os.fsync(file.fileno())
@@ -226,10 +228,10 @@ class Downloader:
     def _announced_size(
         self, answer: httpx.Response, done: int, before: int, target: Path
     ) -> int | None:
-        """Return the announced size of the whole file in bytes; None if there is none.
+        """Return the announced total size of the file in bytes, or None if none is announced.
 
         Raises:
-            JobError: If the file is too large for the platform or for the disk.
+            JobError: The file is too large for the platform or for the disk.
         """
         if answer.status_code == httpx.codes.PARTIAL_CONTENT:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("content-range", ""))
@@ -256,7 +258,7 @@ class Downloader:
         self.report.progress(0.7 * min(done / total, 1.0) if total else 0.0)
 
     def _wait(self, attempt: int) -> None:
-        """Wait before the next attempt, each time longer; raise at once if a stop is requested."""
+        """Wait before the next attempt, longer each time; raise at once if a stop is requested."""
         end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
         while (left := end - time.monotonic()) > 0:
             self.report.stop.raise_if_requested()
@@ -268,16 +270,16 @@ class Downloader:
 
 
 class _TemporaryError(Exception):
-    """A failure after which another attempt may succeed."""
+    """A failure that another attempt may not have."""
 
 
 def without_query(url: str) -> str:
-    """Return a URL without its query, which may contain credentials, to show it to users."""
+    """Return a URL for display, without its query, which may contain credentials."""
     return url.partition("?")[0][:300]
 
 
 def _validator(answer: httpx.Response) -> str | None:
-    """Return the value for ``If-Range``: the strong ETag or the time of the last change."""
+    """Return the value for ``If-Range``: the strong ETag or the time of the last modification."""
     tag: str = answer.headers.get("etag", "")
     if tag and not tag.startswith("W/"):
         return tag

@@ -1,4 +1,4 @@
-"""Search for the data files of a dataset on Hugging Face, on a mirror of it, or on ModelScope.
+"""Discovery of a dataset's data files on Hugging Face, a mirror of it, or ModelScope.
 
 ``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` is the URL of
 a mirror. Only data files are fetched, never Python code or pickles.
@@ -52,17 +52,17 @@ class Hub:
 
     @property
     def origin(self) -> Origin:
-        """Host and port of the hub; they are trusted, because an administrator set them."""
+        """Host and port of the hub; trusted because an administrator configured them."""
         url = httpx.URL(self.endpoint)
         return url.host, port_of(url)
 
     def locate(
         self, source: DataHubSource, downloader: Downloader
     ) -> tuple[list[RemoteFile], dict[str, str]]:
-        """Return the files to fetch, and their origin: hub, repository and exact revision.
+        """Return the files to fetch and where they come from: hub, repository and exact revision.
 
         Raises:
-            JobError: If there are none, or it is not clear which ones are meant.
+            JobError: There are no data files, or it is ambiguous which ones are meant.
         """
         revision, files = (
             self._modelscope(source, downloader)
@@ -171,7 +171,7 @@ class Hub:
 
 
 def is_data(path: str) -> bool:
-    """Return True if a file has the suffix of a data file; files of plain text don't count."""
+    """Return True if a file has the suffix of a data file; plain text files don't count."""
     name = path.lower()
     for packed in COMPRESSED_SUFFIXES:
         name = name.removesuffix(packed)
@@ -181,10 +181,10 @@ def is_data(path: str) -> bool:
 def by_split(
     source: DataHubSource, data: Sequence[ListedFile], card: dict[str, Any]
 ) -> dict[str, list[ListedFile]]:
-    """Return the files of each split, as the dataset card says, else by names of folders and files.
+    """Return the files of each split, as listed in the dataset card or else guessed from paths.
 
     Raises:
-        JobError: If the subset doesn't exist, or there are several and none is named.
+        JobError: The subset doesn't exist, or there are several and none is named.
     """
     configs = [c for c in card.get("configs") or [] if isinstance(c, dict) and c.get("data_files")]
     if configs:

@@ -1,4 +1,4 @@
-"""Jobs of type dataset import: fetch files, and read them with the program that reads uploads."""
+"""Jobs of type dataset import: fetch files and parse them with the program that parses uploads."""
 
 import json
 import os
@@ -28,16 +28,16 @@ LIMIT_OPTIONS = {
     "max-ratio": "RATIO",
     "max-unpacked-bytes": "MAX_UNPACKED_BYTES",
 }
-"""Options of the program that reads files, each with the last part of its setting's name."""
+"""Options of the parser program, each with the last part of the corresponding setting's name."""
 
 NO_SPACE = "[Errno 28]"
 
 
 def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
-    """Write rows into the job's output directory; return a description of them and their origin.
+    """Write rows into the job's output directory; describe them and their origin in the result.
 
-    If there is only one fetched file, it is kept beside the rows. Of several files, only names and
-    hashes are kept.
+    If only one file was fetched, it is kept beside the rows. If there were several, only their
+    names and hashes are kept.
     """
     spec = job.spec
     assert isinstance(spec, DatasetImportSpec)
@@ -61,7 +61,7 @@ def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
 def fetch_all(
     spec: DatasetImportSpec, incoming: Path, report: Reporter
 ) -> tuple[list[FetchedFile], dict[str, Any]]:
-    """Fetch the files of the source; return them and a description of their origin."""
+    """Fetch the source's files; return them with a description of their origin."""
     source = spec.source
     hub = Hub() if isinstance(source, DataHubSource) else None
     downloader = Downloader(report, frozenset() if hub is None else frozenset({hub.origin}))
@@ -96,13 +96,13 @@ def fetch_all(
 def read(
     spec: DatasetImportSpec, files: list[FetchedFile], output: Path, report: Reporter
 ) -> dict[str, Any]:
-    """Read the files with the program that reads uploads, and return the description it prints.
+    """Parse the files with the program that parses uploads; return the description it prints.
 
-    The program runs as a process without any secrets, because fetched files are as untrusted as
+    The program runs in a process without any secrets, because fetched files are as untrusted as
     uploads.
 
     Raises:
-        JobError: If a file can't be read or the program fails.
+        JobError: A file can't be parsed or the program fails.
     """
     command = [sys.executable, "-P", "-m", "aiplatform.data.ingest", "--output", str(output)]
     for file in files:

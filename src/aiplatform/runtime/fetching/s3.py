@@ -1,7 +1,6 @@
-"""Signed URLs of objects in an S3 store.
+"""Signed URLs for objects in an S3 store.
 
-The client of the store only signs the URL. The object is then fetched with the same checks as any
-other URL.
+The S3 client only signs the URL. The object is then fetched with the same checks as any other URL.
 """
 
 import os
@@ -17,10 +16,10 @@ SIGNED_FOR = timedelta(days=1)
 
 
 def locate(source: S3Source) -> RemoteFile:
-    """Return the URL from which the object can be fetched; it is signed if there are credentials.
+    """Return the URL of the object, signed if there are credentials.
 
     Raises:
-        JobError: If one of the two credentials is missing, or signing fails.
+        JobError: One of the two credentials is missing, or signing fails.
     """
     bucket, _, key = source.uri.removeprefix("s3://").partition("/")
     name = key.rpartition("/")[2]

@@ -1,1 +1,1 @@
-"""Import of base models from uploads, packages and hubs, into one layout with safetensors."""
+"""Import of base models from uploads, packages and hubs into a uniform layout with safetensors."""

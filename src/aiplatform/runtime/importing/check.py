@@ -1,6 +1,6 @@
-"""Check that a directory contains a language model that the platform can load.
+"""Checks that a directory contains a language model that the platform can load.
 
-The weights are not loaded for this.
+The weights themselves are not loaded.
 """
 
 import json
@@ -15,11 +15,11 @@ DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float6
 
 
 def check_model(weights: Path) -> dict[str, Any]:
-    """Return architecture, parameter count and dtype of the model in a Hugging Face directory.
+    """Return the architecture, parameter count and dtype of the model in a Hugging Face directory.
 
     Raises:
-        JobError: If it is not a causal language model, is incomplete or quantized, or needs code
-            of its own.
+        JobError: It is not a causal language model, is incomplete or quantized, or needs custom
+            code.
     """
     architecture, config = _architecture(weights)
     tensors = _tensors(weights)
@@ -73,7 +73,8 @@ def _architecture(weights: Path) -> tuple[str, Any]:
         # BertLMHeadModel generates text.
         raise JobError(f"A {architecture} is not a language model that generates text.")
     if raw.pop("auto_map", None) is not None:
-        # transformers has code for this type, so the reference to the model's own code is removed.
+        # transformers supports this type itself, so the reference to the model's own code is
+        # removed.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     check_bounds(raw)
     try:
@@ -84,7 +85,7 @@ def _architecture(weights: Path) -> tuple[str, Any]:
 
 
 def _tensors(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of each tensor, from the files' headers."""
+    """Return the dtype and shape of each tensor, read from the files' headers."""
     from safetensors import SafetensorError, safe_open
 
     found: dict[str, tuple[str, tuple[int, ...]]] = {}

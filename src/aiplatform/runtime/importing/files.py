@@ -1,4 +1,4 @@
-"""Choice of the files that make a model among the files of a source."""
+"""Selection of the files that make up a model from all files of a source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,13 @@ PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth
 
 @dataclass
 class Fetched:
-    """Fetched files, with their origin and the licence that the source names."""
+    """Fetched files with their origin and the licence named by the source."""
 
     directory: Path
     origin: dict[str, str]
     license: str | None = None
     files: list[Path] | None = None
-    """The files to look at; None for all files below ``directory``."""
+    """The files to consider; None for all files below ``directory``."""
 
 
 @dataclass
@@ -52,12 +52,12 @@ def find_model(fetched: Fetched) -> ModelFiles:
     """Find the model among the files.
 
     Raises:
-        JobError: If there is no model, more than one, or one that can't be accepted.
+        JobError: There is no model, more than one, or one that can't be accepted.
     """
     everything = fetched.files
     if everything is None:
         everything = sorted(fetched.directory.rglob("*"))
-    # A symbolic link could point to any file of the worker.
+    # A symbolic link could point to any file on the worker.
     files = [path for path in everything if path.is_file() and not path.is_symlink()]
     tensors = [path for path in files if path.suffix == ".safetensors"]
     ggufs = [path for path in files if path.suffix.lower() == ".gguf"]
@@ -70,7 +70,7 @@ def find_model(fetched: Fetched) -> ModelFiles:
             raise JobError(f"There are several GGUF files ({names}); import one at a time.")
         return ModelFiles([], ggufs[0], licenses, [])
 
-    # The model may be in a folder, but all its files must be in the same one as config.json.
+    # The model may be in a subfolder, but all its files must be in the same one as config.json.
     homes = sorted({path.parent for path in tensors if (path.parent / "config.json").is_file()})
     if not homes:
         raise JobError("There are safetensors files but no config.json beside them.")

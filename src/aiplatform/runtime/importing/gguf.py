@@ -11,13 +11,13 @@ from aiplatform.runtime.importing.gguf_layout import BadLayout, check_layout
 
 
 def convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
-    """Convert ``file`` to the directory ``weights``, and return its quantization and licence.
+    """Convert ``file`` into the directory ``weights``; return its quantization and licence.
 
-    The weights become bfloat16, which takes half the size of float32 and has more significant bits
+    The weights become bfloat16, which is half the size of float32 and has more significant bits
     than the quantized formats. Only F32 files stay float32.
 
     Raises:
-        JobError: If the file is damaged or can't be converted.
+        JobError: The file is damaged or can't be converted.
     """
     with parsed_once():
         return _convert(file, weights, report)
@@ -34,7 +34,7 @@ def _convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
     dtype = torch.float32 if header["quantization"] == "F32" else torch.bfloat16
     options: dict[str, Any] = {}
     try:
-        # Newer versions of transformers keep weights quantized where they have kernels for that.
+        # Newer versions of transformers keep weights quantized if they have kernels for that.
         from transformers import GgufConfig
 
         options["quantization_config"] = GgufConfig(dequantize=True)
@@ -61,10 +61,10 @@ def _convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
 
 @contextmanager
 def parsed_once() -> Iterator[None]:
-    """Parse a GGUF file once, although transformers asks for it three times.
+    """Parse a GGUF file only once, although transformers asks for it three times.
 
-    transformers also builds the map of the tensors' names for each module of the model. Both are
-    pure functions of the file. Cached, an import takes half the time, whatever the model's size.
+    transformers also builds the map of tensor names once per module of the model. Both depend only
+    on the file. Caching them halves the time of an import, whatever the model's size.
     """
     import gguf
 
@@ -79,24 +79,24 @@ def parsed_once() -> Iterator[None]:
 
 
 def forget_quantization(model: Any) -> None:
-    """Remove the marks of quantization, so that the dense weights are not saved as quantized."""
+    """Remove all traces of quantization, so that the dense weights are not saved as quantized."""
     model.hf_quantizer = None
     model.is_quantized = False
     model.quantization_method = None
     model.config._is_quantized = False  # noqa: SLF001
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    # Remove the name from the file, which would be taken for the name of a repository.
+    # Remove the name of the file, which would be mistaken for a repository name.
     for name in ("_model_name_or_path", "_name_or_path"):
         if name in vars(model.config):
             delattr(model.config, name)
 
 
 def read_header(file: Path) -> dict[str, str | None]:
-    """Return architecture, licence, and the quantization of most weights.
+    """Return the architecture, the licence, and the quantization of most weights.
 
     Raises:
-        JobError: If the file is not a complete GGUF file.
+        JobError: The file is not a complete GGUF file.
     """
     from gguf import GGUFReader
 

@@ -1,7 +1,7 @@
-"""Check of the layout of a GGUF file, to be made before a library reads it.
+"""Validation of a GGUF file's layout, before a library reads it.
 
-The library trusts counts and offsets: an array with 2**60 elements would keep it busy until the
-memory is full. This module compares each count and offset with the size of the file.
+The library trusts counts and offsets: an array with 2**60 elements would keep it busy until memory
+runs out. This module compares each count and offset with the size of the file.
 """
 
 import mmap
@@ -11,32 +11,32 @@ from pathlib import Path
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Size in bytes of a value of each type number; strings and arrays store their own length."""
+"""Size in bytes of a value of each type number; strings and arrays store their own lengths."""
 
 INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}
 MOST_ENTRIES = 100_000
-"""Largest number of metadata entries, and of tensors; large models have some thousand tensors."""
+"""Largest number of metadata entries and of tensors; large models have a few thousand tensors."""
 
 MOST_DIMENSIONS = 4
 DEEPEST = 4
-"""Largest depth of arrays within arrays."""
+"""Largest nesting depth of arrays."""
 
 MOST_KEY_BYTES = 65_535
-"""Bytes of the longest name of a metadata entry that the format allows."""
+"""Length in bytes of the longest metadata key that the format allows."""
 
 LENGTHS = (".embedding_length", ".feed_forward_length", ".vocab_size", ".attention.head_count")
-"""Ends of the names of metadata that determine the width of the model's layers."""
+"""Suffixes of the metadata keys that determine the width of the model's layers."""
 
 
 class BadLayout(ValueError):
-    """A GGUF file whose counts or offsets do not fit its size."""
+    """A GGUF file whose counts or offsets don't match its size."""
 
 
 def check_layout(file: Path) -> None:
     """Raise an error unless all parts that the header of ``file`` describes fit into the file.
 
     Raises:
-        BadLayout: If a part doesn't fit; the text says which.
+        BadLayout: A part doesn't fit; the text says which.
     """
     with file.open("rb") as opened:
         if file.stat().st_size < 24 or opened.read(4) != MAGIC:
@@ -46,7 +46,7 @@ def check_layout(file: Path) -> None:
 
 
 class _Walk:
-    """A reader that goes through a file: header, metadata, descriptions of tensors."""
+    """A reader that walks through a file: header, metadata, and tensor descriptions."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -113,7 +113,7 @@ class _Walk:
     def _require_built_from(self, tensors: int, widest: int) -> None:
         """Raise an error if the metadata contain sizes that no tensor has.
 
-        transformers creates the model from the metadata, before it reads the tensors.
+        transformers creates the model from the metadata before it reads the tensors.
         """
         for key, value in self._numbers.items():
             if key.endswith(".block_count"):
@@ -137,7 +137,7 @@ class _Walk:
             if inner in SIZES:
                 self._skip(SIZES[inner] * count)
                 return
-            # The loop ends, because even an empty string or array takes eight bytes of the file.
+            # The loop ends, because even an empty string or array takes up eight bytes of the file.
             for _ in range(count):
                 self._value(inner, key, depth + 1)
         else:

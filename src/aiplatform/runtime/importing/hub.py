@@ -27,13 +27,13 @@ from aiplatform.runtime.importing.files import MODEL_FILE_NAMES, PICKLES, Fetche
 MODELSCOPE = "https://www.modelscope.cn"
 CHUNK_BYTES = 1024 * 1024
 RESERVED_DISK_BYTES = 1024**3
-"""Bytes of the disk that a download leaves free."""
+"""Bytes of disk space that a download leaves free."""
 
 UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
 MAX_NAME_BYTES = 255
 
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
-"""Quantizations of GGUF files, most preferred first; all others, such as F32, come after these."""
+"""Quantizations of GGUF files, most preferred first; any others, such as F32, come last."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
     """Download the model's files into ``incoming``.
 
     Raises:
-        JobError: If the model doesn't exist or has no accepted format, or if the hub can't be
-            reached, which is retryable.
+        JobError: The model doesn't exist, has no accepted format, or the hub can't be reached,
+            which is retryable.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "true", "yes"}:
         raise JobError(
@@ -69,10 +69,10 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
 
 
 def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
-    """Return the files of a repository that make a model.
+    """Return the files in a repository that make up a model.
 
     Raises:
-        JobError: If there are none, or the name of one can't be used for a file.
+        JobError: There are none, or one of their names can't be used as a file name.
     """
     here = [file for file in files if "/" not in file.path]
     for file in here:
@@ -99,7 +99,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
 
 
 def _require_plain_name(name: str, repository: str) -> None:
-    # Wildcards are refused, too, because the hub's library takes the names as patterns.
+    # Wildcards are refused, too, because the hub's library treats the names as patterns.
     if (
         name.startswith(".")
         or not name.isprintable()
@@ -216,10 +216,10 @@ def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dic
 
 
 def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
-    """Return the files in ModelScope's response to a request for a listing.
+    """Return the files listed in a response from ModelScope.
 
     Raises:
-        JobError: If ModelScope rejects the request, or the response is not a listing.
+        JobError: ModelScope rejects the request, or the response is not a listing.
     """
     if not isinstance(answer, dict) or answer.get("Success") is False:
         message = answer.get("Message") if isinstance(answer, dict) else None
@@ -241,12 +241,12 @@ def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
 
 
 def check_space(files: list[RemoteFile], directory: Path) -> None:
-    """Raise an error if the disk has too little free space for the files.
+    """Raise an error if there is too little disk space for the files.
 
     They need twice their size, because they are copied after the download.
 
     Raises:
-        JobError: If there is too little space.
+        JobError: There is too little space.
     """
     needed = 2 * sum(file.size for file in files)
     free = shutil.disk_usage(directory).free
@@ -261,7 +261,7 @@ def verify(path: Path, file: RemoteFile) -> None:
     """Raise an error unless the downloaded file has the size and hash that the hub lists.
 
     Raises:
-        JobError: If it differs; this is retryable.
+        JobError: The file differs; this is retryable.
     """
     if not path.is_file() or (file.size and path.stat().st_size != file.size):
         raise JobError(f"{file.path} did not arrive complete.", retryable=True)
@@ -274,9 +274,9 @@ def verify(path: Path, file: RemoteFile) -> None:
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of the hub's library for a hub that can't be reached.
+    """Return the exceptions that the hub's library raises if a hub can't be reached.
 
-    The library has changed from httpx to httpx2, which has its own exception classes.
+    The library has switched from httpx to httpx2, which has its own exception classes.
     """
     found = [importlib.import_module("httpx").HTTPError]
     if importlib.util.find_spec("httpx2") is not None:
@@ -285,7 +285,7 @@ def network_errors() -> tuple[type[Exception], ...]:
 
 
 def unreachable(endpoint: str, error: Exception) -> JobError:
-    """Return the error for a hub that can't be reached or answers with an error."""
+    """Return the error for a hub that can't be reached or responds with an error."""
     return JobError(
         f"The hub {endpoint} can't be reached or answers with an error: {error}. "
         "Name a mirror with AIPLATFORM_HUB_ENDPOINT, such as https://hf-mirror.com, and start the "
@@ -296,7 +296,7 @@ def unreachable(endpoint: str, error: Exception) -> JobError:
 
 
 def _is_unknown_host(error: BaseException | None) -> bool:
-    """Return True if the hub's host name does not exist, so that a retry would fail as well."""
+    """Return True if the hub's host name does not exist, so that a retry would fail, too."""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return error.errno == socket.EAI_NONAME

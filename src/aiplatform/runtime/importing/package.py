@@ -11,10 +11,10 @@ from aiplatform.runtime.importing.files import Fetched
 
 
 def find_in_package(name: str) -> Fetched:
-    """Return the data files of an installed package, from the list in its metadata.
+    """Return the data files of an installed package, as listed in its metadata.
 
     Raises:
-        JobError: If the package is not installed.
+        JobError: The package is not installed.
     """
     try:
         found = distribution(name)
@@ -27,7 +27,8 @@ def find_in_package(name: str) -> Fetched:
     files = []
     for entry in found.files or []:
         path = Path(str(found.locate_file(entry)))
-        # Files outside of site-packages are left out, such as commands, listed as ../../bin/x.
+        # Files outside site-packages are left out, such as commands, which are listed as
+        # ../../bin/x.
         if path.suffix != ".py" and path.resolve().is_relative_to(root):
             files.append(path)
     return Fetched(
@@ -42,7 +43,8 @@ def _license(found: Distribution) -> str | None:
     for key in ("License-Expression", "License"):
         values = found.metadata.get_all(key) or []
         value = str(values[0]) if values else ""
-        # Old metadata may contain the whole text of the licence here. A name fits into one line.
+        # Old metadata may contain the full text of the licence here. A licence name fits on one
+        # line.
         if value and "\n" not in value and len(value) <= 100:
             return value.lower()
     return None

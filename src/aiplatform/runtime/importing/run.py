@@ -1,7 +1,7 @@
-"""Jobs of type import: fetch the files of a base model, check them and write a model directory.
+"""Jobs of type import: fetch a base model's files, check them and write a model directory.
 
-Files of all sources pass the same checks. safetensors are copied unchanged, GGUF files are
-converted, pickles are refused, and Python code is left out.
+Files from all sources pass through the same checks. safetensors are copied unchanged, GGUF files
+are converted, pickles are refused, and Python code is left out.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from aiplatform.runtime.model_cards import read_front_matter, write_card
 
 
 def run_import(job: Job, report: Reporter) -> dict[str, Any]:
-    """Write a model into the job's output directory, and return a description of it."""
+    """Write a model into the job's output directory and return a description of it."""
     spec = job.spec
     assert isinstance(spec, ImportSpec)
     output = Path(job.output_dir)
@@ -48,7 +48,7 @@ def run_import(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetched:
-    """Return the files of the source; download them if the source is a hub."""
+    """Return the source's files, downloading them if the source is a hub."""
     match spec.source:
         case UploadSource():
             return Fetched(Path(job.inputs["source"]), {"kind": "upload"})
@@ -82,7 +82,7 @@ def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]
     from aiplatform.runtime.importing.check import check_model
 
     description = {**check_model(weights), **description}
-    # The licence that the model names counts more than that of the package.
+    # The licence that the model names takes precedence over the package's.
     for named in (
         description.get("license"),
         read_front_matter(weights / CARD).get("license"),
@@ -96,7 +96,7 @@ def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]
 
 
 def card_body(description: dict[str, Any], fetched: Fetched) -> str:
-    """Return the Markdown text of the model card."""
+    """Return the model card's Markdown text."""
     origin = ", ".join(f"{key} {value}" for key, value in fetched.origin.items() if key != "kind")
     architecture, dtype = description["architecture"], description["dtype"]
     lines = [

@@ -1,6 +1,7 @@
-"""Comparison of a model's config.json with the shapes of its tensors, without creating the model.
+"""Comparison of a model's config.json with its tensors' shapes, without creating the model.
 
-Only fields with the same meaning in all architectures are compared. Other sizes only have limits.
+Only fields that mean the same in all architectures are compared. Other sizes are only checked
+against limits.
 """
 
 import re
@@ -26,7 +27,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), (0, POSITIONS)),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), (0, EXPERTS)),
 }
-"""Smallest and largest allowed value of each field; the limits are far above published models."""
+"""Smallest and largest allowed value of each field, well beyond those of published models."""
 
 EMBEDDINGS = (
     "embed_tokens.weight",
@@ -45,12 +46,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def check_bounds(raw: Mapping[str, Any]) -> None:
-    """Raise an error unless the sizes in config.json are within their limits.
+    """Raise an error unless the sizes in config.json are within limits.
 
-    Call this before transformers reads the configuration: it creates lists as long as some sizes.
+    Call this before transformers reads the configuration, because it creates lists of the length of
+    some of these sizes.
 
     Raises:
-        JobError: If a value is outside of its limits; the text names field, value and limits.
+        JobError: A value is outside its limits; the text names the field, the value and the limits.
     """
     for path, value in _numbers(raw):
         least, greatest = BOUNDS[path.rpartition(".")[2]]
@@ -62,14 +64,14 @@ def check_bounds(raw: Mapping[str, Any]) -> None:
 
 
 def check_shapes(config: Any, shapes: Shapes) -> None:
-    """Raise an error unless the model's configuration fits its tensors.
+    """Raise an error unless the model's configuration matches its tensors.
 
     Args:
         config: Configuration of the part that generates text, as transformers reads it.
         shapes: Shape of each tensor in the files.
 
     Raises:
-        JobError: If a field doesn't fit; the text names the field, its value and the tensor.
+        JobError: A field doesn't match; the text names the field, its value and the tensor.
     """
     texts = {name: shape for name, shape in shapes.items() if not OTHER_MODALITIES.search(name)}
     for name, shape in texts.items():
@@ -99,7 +101,7 @@ def _check_heads(config: Any, shapes: Shapes) -> None:
     Architectures arrange the heads differently, so no particular tensor can be compared.
 
     Raises:
-        JobError: If no tensor is wide enough.
+        JobError: No tensor is wide enough.
     """
     heads, width = (getattr(config, key, None) for key in ("num_attention_heads", "head_dim"))
     widest = max((max(shape) for shape in shapes.values() if shape), default=0)
@@ -121,12 +123,12 @@ def _require(config: Any, field: str, allowed: set[int], name: str, shape: tuple
 
 
 def _spelled(config: Any, field: str) -> str:
-    """Return the name that a field has in the config.json of this architecture."""
+    """Return the name that a field has in this architecture's config.json."""
     return str(getattr(config, "attribute_map", {}).get(field, field))
 
 
 def _numbers(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int | float]]:
-    """Yield path and value of each field with limits, at any depth; some have a list of values."""
+    """Yield path and value of each field with limits, at any depth; a value may be a list."""
     for key, value in raw.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{path}{key}.")

@@ -1,1 +1,1 @@
-"""Tasks of type script: a user's own command, isolated and with limits."""
+"""Tasks of type script: a user's own command, run in isolation and with limits."""

@@ -1,8 +1,8 @@
-"""Control groups: each script gets one that limits memory and processes, and kills all at once.
+"""Control groups: each script gets one that limits memory and processes and can kill all at once.
 
-Linux has two versions of control groups, and a machine may use both. Version 2 is one tree of
+Linux has two versions of control groups, and a machine may use both. Version 2 is a single tree of
 groups; version 1 has a tree for each controller. A script gets a group of the same name in every
-tree, and each group does what its controllers can.
+tree, and each group enforces what its controllers can.
 """
 
 import os
@@ -21,7 +21,7 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A directory in which this process may create groups, and the controllers of such groups."""
+    """A directory in which this process may create groups, and the controllers of these groups."""
 
     path: Path
     version: int
@@ -48,7 +48,7 @@ class Group:
 
     @classmethod
     def existing(cls, name: str) -> Self:
-        """Return the group of this name that an earlier process has left."""
+        """Return the group of this name that an earlier process left behind."""
         group = cls(name, [])
         group._directories = [
             (tree, tree.path / name) for tree in trees() if (tree.path / name).is_dir()
@@ -63,7 +63,7 @@ class Group:
     def record_join_failure(self, join_file: str) -> None:
         """Record that a process could not join the group of ``join_file``.
 
-        That group then doesn't limit the process, so its usage has to be measured.
+        The group then doesn't limit that process, so its usage has to be measured.
         """
         self._not_joined.add(Path(join_file).parent)
         controllers = {
@@ -77,7 +77,7 @@ class Group:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of the group with each controller, and of the group that can kill."""
+        """The version of the group for each controller, and of the group that can kill."""
         joined = [(tree, path) for tree, path in self._directories if path not in self._not_joined]
         found = {name: tree.version for tree, _ in joined for name in tree.controllers}
         for tree, path in joined:
@@ -88,11 +88,11 @@ class Group:
         return found
 
     def members(self) -> set[int]:
-        """Return the process ids of the members that still run."""
+        """Return the process ids of the members that are still running."""
         return {pid for _, path in self._directories for pid in _pids(path)}
 
     def ran_out_of_memory(self) -> bool:
-        """Return True if the system has killed a member because of the group's memory limit."""
+        """Return True if the system has killed a member for exceeding the group's memory limit."""
         for tree, path in self._directories:
             if "memory" in tree.controllers:
                 name = "memory.events" if tree.version == 2 else "memory.oom_control"
@@ -103,7 +103,7 @@ class Group:
         return False
 
     def kill(self) -> None:
-        """Send SIGKILL to all members. If the group limits processes, none can fork any more."""
+        """Send SIGKILL to all members. If the group limits processes, none can fork afterwards."""
         for tree, path in self._directories:
             if "pids" in tree.controllers:
                 _write(path / "pids.max", "0")
@@ -113,7 +113,7 @@ class Group:
                 os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> bool:
-        """Remove the group's directories; return False if processes are left in them."""
+        """Remove the group's directories; return False if processes remain in them."""
         gone = True
         for _, path in self._directories:
             try:
@@ -132,7 +132,7 @@ class Group:
                 _write(path / "memory.swap.max", "0")
                 return _write(path / "memory.max", str(limit))
             bounded = _write(path / "memory.limit_in_bytes", str(limit))
-            # This limits memory and swap together; the file only exists if swap is accounted.
+            # This limits memory and swap together; the file exists only if swap is accounted for.
             _write(path / "memory.memsw.limit_in_bytes", str(limit))
             return bounded
         return False
@@ -145,7 +145,7 @@ class Group:
 
 
 def trees() -> list[Tree]:
-    """Return the trees in which this process may create groups, with each controller once."""
+    """Return the trees in which this process may create groups, with each controller only once."""
     found: list[Tree] = []
     seen: set[str] = set()
     for kind, mount, root, options in _mounts():
@@ -161,16 +161,16 @@ def trees() -> list[Tree]:
 
 
 def is_usable(group: Path) -> bool:
-    """Return False if no process can join a group, because its parent is a group for threads."""
+    """Return False if no process can join a group because its parent is a threaded group."""
     with suppress(OSError):
         return (group / "cgroup.type").read_text().strip() != "domain invalid"
     return True
 
 
 def _version_2_tree(own: Path) -> Tree:
-    """Return the nearest group of version 2 whose children can have limits, or else ``own``.
+    """Return the nearest version 2 group whose children can have limits, or else ``own``.
 
-    A group that contains processes can't give controllers to its children, unless it is the root.
+    A group that contains processes can't pass controllers on to its children unless it is the root.
     Its children can still kill all their processes at once.
     """
     for path in _delegated_ancestors(own):
@@ -180,18 +180,18 @@ def _version_2_tree(own: Path) -> Tree:
                 if enabled.issuperset(CONTROLLERS):
                     return Tree(path, 2, frozenset(CONTROLLERS))
             if attempt == 0:
-                # Both in one write, which the kernel refuses as a whole. With pids alone, the group
-                # would become one for threads, and no process could join its children.
+                # Write both at once, so that the kernel refuses them as a whole. With pids alone,
+                # the group would become a threaded group, and no process could join its children.
                 wanted = " ".join(f"+{name}" for name in CONTROLLERS)
                 _write(path / "cgroup.subtree_control", wanted)
     return Tree(own, 2, frozenset())
 
 
 def _delegated_ancestors(own: Path) -> list[Path]:
-    """Return a group and its ancestors, up to the nearest one that was delegated to this process.
+    """Return a group and its ancestors up to the nearest one delegated to this process.
 
-    If none was delegated, only the group itself is returned: the others belong to the manager of
-    the system, such as systemd.
+    If none was delegated, only the group itself is returned: the others belong to the system's
+    manager, such as systemd.
     """
     found: list[Path] = []
     for path in (own, *own.parents):
@@ -213,7 +213,7 @@ def is_delegated(group: Path) -> bool:
 
 
 def _mounts() -> Iterator[tuple[str, Path, str, list[str]]]:
-    """Yield type, mount point, root and options of each mounted tree."""
+    """Yield the type, mount point, root and options of each mounted tree."""
     with suppress(OSError):
         for line in MOUNTS.read_text().splitlines():
             mount, _, system = line.partition(" - ")
@@ -242,7 +242,7 @@ def _pids(path: Path) -> set[int]:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write to a file of the kernel; return False if it doesn't exist, or the kernel refuses."""
+    """Write to a kernel file; return False if it doesn't exist or the kernel refuses the write."""
     try:
         descriptor = os.open(path, os.O_WRONLY)
     except OSError:

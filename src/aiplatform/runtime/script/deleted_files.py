@@ -1,6 +1,6 @@
 """Size of deleted files that processes still have open or mapped.
 
-Such a file occupies disk space until the last process closes it, but is in no directory.
+Such a file occupies disk space until the last process closes it, but appears in no directory.
 """
 
 import stat
@@ -12,10 +12,10 @@ PROCESSES = Path("/proc")
 
 
 def deleted_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
-    """Return the bytes on the disk of deleted files that processes have open or mapped.
+    """Return the bytes on disk of deleted files that processes have open or mapped.
 
-    Files of other users do not count, such as a library that was replaced while a process uses it.
-    A file counts once, even if it is open in several processes.
+    Files of other users don't count, such as a library that was replaced while in use. A file
+    counts only once, even if several processes have it open.
 
     Args:
         pids: The processes to look at.
@@ -38,14 +38,14 @@ def deleted_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
 
 
 def open_files(pid: int) -> Iterator[Path]:
-    """Yield links to the open files of a process, and to the deleted files that it has mapped.
+    """Yield links to a process's open files and to the deleted files that it has mapped.
 
-    Each thread may have its own descriptors. Mappings are shared by all threads, and are listed for
-    each thread that still runs.
+    Each thread may have its own descriptors. Mappings are shared by all threads and are listed for
+    each thread that is still running.
     """
     mapped = False
     for thread in entries(PROCESSES / str(pid) / "task"):
-        # /proc/TID exists for each thread, though it is not listed. Unlike the directory below
+        # /proc/TID exists for each thread, although it is not listed. Unlike the directory below
         # `task`, it has `map_files`.
         directory = PROCESSES / thread.name
         yield from entries(directory / "fd")
@@ -56,7 +56,7 @@ def open_files(pid: int) -> Iterator[Path]:
 
 
 def entries(directory: Path) -> list[Path]:
-    """Return the entries of a directory; empty if it is gone or can't be read."""
+    """Return the entries of a directory; empty if it has disappeared or can't be read."""
     with suppress(OSError):
         return list(directory.iterdir())
     return []

@@ -1,8 +1,8 @@
 """The directories of a script (code, inputs, output and so on), and the user that it runs as.
 
-If the worker is root, each script gets a user id that no other process has, and a directory that
-only this user and root can enter. Its output is copied from there without following links.
-Otherwise the script runs as the worker's user, in the attempt's directory.
+If the worker runs as root, each script gets a user id that no other process has and a directory
+that only this user and root can enter. Its output is copied from there without following links.
+Otherwise the script runs as the worker's user in the attempt's directory.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ FIRST_UID = 2_000_000_000
 """First user id for scripts, far above those of people and services; a process id is added."""
 
 PROCESS_IDS = 1 << 22
-"""Upper limit of Linux for process ids."""
+"""Linux's upper limit for process ids."""
 
 GENERATIONS = 64
 """Number of user ids to try for each process id, in case some are still in use."""
@@ -56,16 +56,17 @@ class ScriptDirectories:
 
     @property
     def temporary(self) -> set[Path]:
-        """The directories that become ``/tmp`` and ``/var/tmp`` of a script with its own user."""
+        """The directories that become ``/tmp`` and ``/var/tmp`` for a script with its own user."""
         return {self.root / "tmp", self.root / "var-tmp"} if self.uid is not None else set()
 
     def copy_output(self, source: Path, target: Path, limit: int | None = None) -> None:
         """Copy files of a script with its own user to ``target``.
 
-        Other scripts write their files to the final directories themselves, so nothing is done.
+        Other scripts write directly to the final directories, so nothing is done for them.
 
         Raises:
-            JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
+            JobError: One is not a regular file of the script, or there are more than ``limit``
+                bytes.
         """
         if self.uid is not None:
             copy_owned_files(source, target, self.uid, limit)
@@ -73,16 +74,17 @@ class ScriptDirectories:
     def replace_output(self, source: Path, target: Path, limit: int | None = None) -> None:
         """Do the same as :meth:`copy_output`, but replace an existing target.
 
-        The new target appears only when it is complete. A failure leaves the old one in place.
+        The new target appears only once it is complete. A failure leaves the old one in place.
 
         Raises:
-            JobError: If one is not a regular file of the script, or for more than ``limit`` bytes.
-            OSError: If a file can't be written, for example because a name is too long.
+            JobError: One is not a regular file of the script, or there are more than ``limit``
+                bytes.
+            OSError: A file can't be written, for example because its name is too long.
         """
         if self.uid is None:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A random name, because one made from the target's may become too long.
+        # Use a random name, because one derived from the target's could become too long.
         working = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
         new, old = working / "new", working / "old"
         try:
@@ -101,12 +103,12 @@ class ScriptDirectories:
 
 @contextmanager
 def script_directories(job: Job, directory: Path) -> Iterator[ScriptDirectories]:
-    """Yield the directories of a job's script, with code and inputs.
+    """Yield the directories for a job's script, containing its code and inputs.
 
-    If the script has a user of its own, they are removed afterwards.
+    If the script has its own user, they are removed afterwards.
 
     Raises:
-        JobError: If the bundle can't be unpacked.
+        JobError: The bundle can't be unpacked.
     """
     if os.geteuid() != 0:
         yield _prepare(job, directory / "script", None)
@@ -121,7 +123,7 @@ def script_directories(job: Job, directory: Path) -> Iterator[ScriptDirectories]
         (directory / SCRIPT_USER_FILE).write_text(str(uid))
         with (root / f"{LOCK}.new").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # Renamed only when it is locked, so that remove_leftovers() never sees it unlocked.
+            # Renamed only once it is locked, so that remove_leftovers() never sees it unlocked.
             (root / f"{LOCK}.new").rename(root / LOCK)
             yield _prepare(job, root, uid)
     finally:
@@ -129,10 +131,10 @@ def script_directories(job: Job, directory: Path) -> Iterator[ScriptDirectories]
 
 
 def free_uid() -> int:
-    """Return a user id that no process on this machine has, and that no other script will get.
+    """Return a user id that no process on this machine has and no other script will get.
 
     Raises:
-        JobError: If processes of earlier scripts still use all of them.
+        JobError: Processes of earlier scripts still use all of them.
     """
     used: set[int] = set()
     for process in psutil.process_iter():
@@ -148,7 +150,7 @@ def free_uid() -> int:
 def remove_leftovers() -> None:
     """Remove the directories of killed scripts, whose locks are free, and kill their processes."""
     for path in Path("/var/tmp").glob(f"{PREFIX}*"):  # noqa: S108
-        # A directory without a free lock file is in use, or being created or removed.
+        # A directory without a free lock file is in use, or is being created or removed.
         with contextlib.suppress(OSError):
             if path.lstat().st_uid != 0 or path.is_symlink():
                 continue
@@ -161,16 +163,16 @@ def remove_leftovers() -> None:
 
 
 def remove(root: Path) -> None:
-    """Remove the directories of a script, of any depth.
+    """Remove a script's directories, whatever their depth.
 
     Raises:
-        OSError: If a file or directory can't be removed.
+        OSError: A file or directory can't be removed.
     """
     while directories := [path for path in root.iterdir() if is_directory(path)]:
         for directory in directories:
             for path in directory.iterdir():
                 if is_directory(path):
-                    # Moved up instead of descending into it, so that paths stay short and no
+                    # Move it up instead of descending into it, so that paths stay short and no
                     # directories have to be kept open.
                     path.rename(root / uuid4().hex)
                 else:
@@ -225,7 +227,7 @@ def is_directory(path: Path) -> bool:
 
 
 def allow_group_to_read(tree: Path | None, gid: int) -> None:
-    """Let only root and the group ``gid`` read the directories of a tree."""
+    """Allow only root and the group ``gid`` to read the directories of a tree."""
     if tree is not None:
         for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
             os.chown(directory, 0, gid)
@@ -233,14 +235,14 @@ def allow_group_to_read(tree: Path | None, gid: int) -> None:
 
 
 def change_owner(directory: Path, uid: int) -> None:
-    """Make ``uid`` the owner of a tree that only root could change so far."""
+    """Make ``uid`` the owner of a tree that so far only root could change."""
     os.chown(directory, uid, uid)
     for path in directory.rglob("*"):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link or copy a file or tree to ``target``; all users may read it, and only its owner write.
+    """Link or copy a file or tree to ``target``, readable by everyone, writable by its owner only.
 
     A single Parquet file keeps its suffix if the target has none.
     """
@@ -263,11 +265,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 def copy_owned_files(source: Path, target: Path, uid: int, limit: int | None = None) -> None:
     """Copy a tree that the user ``uid`` may be changing, without following links.
 
-    The size of a file, holes included, counts before it is read. A file that grows meanwhile is
-    only copied up to that size.
+    A file's size, including holes, is counted before it is read. If the file grows in the meantime,
+    only that many bytes are copied.
 
     Raises:
-        JobError: For a link, a device, a file of another user, or more than ``limit`` bytes.
+        JobError: The tree contains a link, a device, another user's file, or more than ``limit``
+            bytes.
     """
     limits = CopyLimits(limit)
     for directory, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
@@ -290,7 +293,7 @@ def copy_owned_files(source: Path, target: Path, uid: int, limit: int | None = N
 
 
 class CopyLimits:
-    """A count of the files and bytes that may still be copied."""
+    """The number of files and bytes that may still be copied."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = self.bytes_left = limit
@@ -300,7 +303,7 @@ class CopyLimits:
         """Count one more file.
 
         Raises:
-            JobError: If it is one too many, or larger than what is left.
+            JobError: It is one file too many, or larger than the bytes that are left.
         """
         self.files += 1
         if self.files > MAX_KEPT_FILES:
@@ -318,7 +321,7 @@ class CopyLimits:
 
 
 def copy_bytes(content: BinaryIO, output: BinaryIO, size: int) -> None:
-    """Copy at most ``size`` bytes; blocks of zeros become holes."""
+    """Copy at most ``size`` bytes; turn blocks of zeros into holes."""
     while size > 0 and (data := content.read(min(size, COPY_CHUNK_BYTES))):
         size -= len(data)
         if data.count(0) == len(data):

@@ -1,6 +1,6 @@
-"""The first process of a script's sandbox: creates it, and starts the commands in it.
+"""The first process of a script's sandbox, which sets it up and starts the commands in it.
 
-Root runs it as ``python -I -S init.py FD``, with only the standard library. ``FD`` is a stream
+Root runs it as ``python -I -S init.py FD``, using only the standard library. ``FD`` is a stream
 socket. The process reads one line of JSON from it, the plan, and writes lines of JSON:
 
 - ``ready`` once,
@@ -8,9 +8,9 @@ socket. The process reads one line of JSON from it, the plan, and writes lines o
 - ``not_joined`` with the file of each control group that a command could not join,
 - ``refused`` if the system does not allow the sandbox.
 
-Another byte on the socket asks the commands to stop. When the other end of the socket is closed,
-this process exits. The kernel then kills all processes of the sandbox, whatever their session or
-process group.
+Any further byte on the socket asks the commands to stop. When the other end of the socket is
+closed, this process exits. The kernel then kills all processes in the sandbox, whatever their
+session or process group.
 """
 
 import ctypes
@@ -38,12 +38,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(descriptor: int) -> NoReturn:
-    """Create the namespaces, and wait until their first process ends."""
+    """Create the namespaces and wait until their first process ends."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
-    # A stop of the script is sent to our whole process group, and also to the first process by the
-    # socket. Only the first process passes it on, so no command gets the signal twice, and one that
-    # starts late doesn't miss it.
+    # When the script is stopped, a signal is sent to our whole process group, and the first process
+    # is told through the socket. Only the first process passes the signal on, so that no command
+    # gets it twice and one that starts late doesn't miss it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with channel.makefile("rb") as lines:
@@ -52,7 +52,7 @@ def main(descriptor: int) -> NoReturn:
         os._exit(1)
     plan = json.loads(line)
     try:
-        # Opened before the new namespaces exist: a file that is open for writing would prevent its
+        # Opened before the new namespaces exist: a file that is open for writing would keep its
         # mount from becoming read-only.
         join_files = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["join_files"]]
         check(libc.unshare(NAMESPACES), "new namespaces")
@@ -103,7 +103,7 @@ def run_first_process(channel: socket.socket, plan: dict[str, Any], join_files: 
 
 
 def reap(channel: socket.socket, running: dict[int, int]) -> None:
-    """Reap all processes that have ended, orphans included; report the ends of commands."""
+    """Reap all ended processes, including orphans, and report how commands ended."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -119,11 +119,11 @@ def reap(channel: socket.socket, running: dict[int, int]) -> None:
 def set_up_mounts(plan: dict[str, Any]) -> bool:
     """Give the sandbox its own view of the file system; return True if the rest is read-only.
 
-    In ``plan``, ``binds`` are directories of the script, each with the path at which the script
-    sees it. ``visible_paths`` stay visible even if a bind would hide them.
+    In ``plan``, ``binds`` are the script's directories, each with the path at which the script sees
+    it. ``visible_paths`` stay visible even if a bind mount would hide them.
     """
     mount(None, "/", None, MS_REC | MS_PRIVATE)
-    # Opened now, because the mounts below hide them.
+    # Opened now, because the mounts below will hide them.
     visible = [(path, open_directory(path)) for path in plan["visible_paths"]]
     binds = [(open_directory(source), target) for source, target in plan["binds"]]
     root = open_directory(plan["root"])
@@ -162,12 +162,12 @@ def set_up_mounts(plan: dict[str, Any]) -> bool:
 
 
 def open_directory(path: str) -> int:
-    """Return a descriptor of a directory, which stays valid if a mount hides the directory."""
+    """Return a descriptor of a directory, which stays valid even if a mount hides the directory."""
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
 def bind_mount(directory: int, target: str, flags: int) -> None:
-    """Bind a directory to the path ``target``; it is writable unless ``flags`` forbid it."""
+    """Bind-mount a directory at ``target``; it is writable unless ``flags`` forbid it."""
     mount(f"/proc/self/fd/{directory}", target, None, MS_BIND | MS_REC)
     mount(None, target, None, MS_REMOUNT | MS_BIND | flags)
 
@@ -238,7 +238,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
     """Mount a file system, or change a mount.
 
     Raises:
-        OSError: If the mount fails; the text names the target.
+        OSError: The mount fails; the text names the target.
     """
     arguments = [None if text is None else text.encode() for text in (source, target, kind)]
     done = libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
@@ -249,7 +249,7 @@ def check(done: int, what: str) -> None:
     """Raise an error if a system call has failed.
 
     Raises:
-        OSError: If the result ``done`` is not 0.
+        OSError: The result ``done`` is not 0.
     """
     if done != 0:
         number = ctypes.get_errno()

@@ -1,7 +1,7 @@
-"""A trial of the isolation of scripts: ``python -m aiplatform.runtime.script.isolation``.
+"""A trial of script isolation: ``python -m aiplatform.runtime.script.isolation``.
 
 The worker and ``aiplatform doctor`` run this program. It starts a command in a sandbox exactly as
-for a script, and prints the result as a JSON object.
+it would start a script, and prints the result as a JSON object.
 """
 
 import json
@@ -21,11 +21,11 @@ ORDINARY = "it runs as an ordinary user"
 
 
 def try_isolation() -> dict[str, Any]:
-    """Try to isolate a command, and return the result.
+    """Try to isolate a command and return the result.
 
     ``isolated`` is True if a sandbox works; otherwise ``reason`` says why not. ``groups`` has the
     version of the control groups for ``memory``, ``pids`` and ``kill``. ``closed`` is a directory
-    that prevents scripts from running this interpreter, or None.
+    whose permissions keep scripts from running this interpreter, or None.
     """
     python = Path(sys.executable)
     if os.geteuid() != 0:
@@ -52,10 +52,10 @@ def try_isolation() -> dict[str, Any]:
 
 
 def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
-    """Run a command in a sandbox and return the facts about the sandbox.
+    """Run a command in a sandbox and return facts about the sandbox.
 
     Raises:
-        SandboxRefused: If the system does not allow a sandbox or the change of the user.
+        SandboxRefused: The system does not allow a sandbox or the change of user.
     """
     uid = free_uid()
     os.chown(root, 0, uid)

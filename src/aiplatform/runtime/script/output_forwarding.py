@@ -1,4 +1,4 @@
-"""The output of several processes of a script, forwarded line by line with the rank in front."""
+"""The output of a script's processes, forwarded line by line with the rank as a prefix."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import sys
 import threading
 
 LINES = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
-"""Pattern of the ends of lines; progress bars end their lines with a carriage return."""
+"""Pattern for the ends of lines; progress bars end their lines with a carriage return."""
 
 MAX_LINE = 1 << 16
 DRAIN_SECONDS = 5.0
@@ -22,7 +22,7 @@ class OutputForwarder:
         self._write_ends: list[int] = []
 
     def forward(self, rank: str) -> tuple[int, int]:
-        """Start to forward the output of a process; lines of rank 0 get no prefix.
+        """Start forwarding a process's output; lines of rank 0 get no prefix.
 
         Returns:
             Descriptors for the process's stdout and stderr. :meth:`close_write_ends` closes our
@@ -40,7 +40,7 @@ class OutputForwarder:
         return write_ends[0], write_ends[1]
 
     def close_write_ends(self) -> None:
-        """Close our copies of the descriptors, after the processes were started or failed to."""
+        """Close our copies of the descriptors after the processes started or failed to start."""
         for write_end in self._write_ends:
             os.close(write_end)
         self._write_ends.clear()

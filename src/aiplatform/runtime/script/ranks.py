@@ -1,7 +1,7 @@
-"""Environment variables by which the processes of one script find each other.
+"""Environment variables through which the processes of one script find each other.
 
-They are those of torchrun, which torch, accelerate and DeepSpeed read. The worker itself needs no
-torch for this, and a script may ignore them and connect its processes in another way.
+They are torchrun's variables, which torch, accelerate and DeepSpeed read. The worker itself needs
+no torch for this, and a script may ignore them and connect its processes in another way.
 """
 
 import os
@@ -27,16 +27,16 @@ def default_variables(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
     interface = interface_of(ranks.address or LOOPBACK)
     if interface is not None:
         found |= {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface}
-    # Settings of the worker for its network apply to the script, too.
+    # The worker's own network settings apply to the script, too.
     return found | {
         key: os.environ[key] for key in os.environ if key.startswith(TRANSPORT_PREFIXES)
     }
 
 
 def rank_variables(job: Job) -> list[dict[str, str]]:
-    """Return the variables of each process of this node: its rank and the common address.
+    """Return the variables of each process on this node: its rank and the common address.
 
-    For a single process, they are empty.
+    They are empty for a single process.
     """
     ranks = job.ranks
     if ranks is None:
@@ -57,7 +57,7 @@ def rank_variables(job: Job) -> list[dict[str, str]]:
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nothing listens."""
+    """Return a port on this machine on which nothing is listening."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

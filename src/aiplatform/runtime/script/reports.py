@@ -1,4 +1,4 @@
-"""The reports of a script on its own pipe: metrics, progress, events and checkpoints."""
+"""A script's reports on a pipe of their own: metrics, progress, events and checkpoints."""
 
 import os
 import select
@@ -45,11 +45,11 @@ class Reports:
         self._warnings = 0
 
     def close_write_end(self) -> None:
-        """Close our copy of the writing end, after the script was started."""
+        """Close our copy of the writing end after the script has started."""
         os.close(self.descriptor)
 
     def listen(self, seconds: float) -> None:
-        """Wait for reports, at most ``seconds``, and handle them."""
+        """Wait up to ``seconds`` for reports and handle them."""
         if not self._open:
             select.select([], [], [], seconds)
             return
@@ -87,7 +87,7 @@ class Reports:
         try:
             self._forward(message)
         except (JobError, ValueError, TypeError, RecursionError) as error:
-            # A bad report must not end the task.
+            # An invalid report must not end the task.
             self._warn(str(error))
 
     def _forward(self, message: ScriptMessage) -> None:
@@ -103,8 +103,8 @@ class Reports:
                     seconds_left=message.seconds_left,
                 )
             case Event():
-                # The field `event` is renamed, so that a script's event can't look like one of the
-                # platform's.
+                # The field `event` is renamed, so that a script's event can't impersonate the
+                # platform's events.
                 own = {f"{key}_" if key == "event" else key: value
                        for key, value in message.data.items()}  # fmt: skip
                 self.report.event("script_event", {**own, "event": message.name})

@@ -1,4 +1,4 @@
-"""Jobs of type script: run a user's command with its limits, and handle its reports and end."""
+"""Jobs of type script: run a user's command within its limits and handle its reports and end."""
 
 import ctypes
 import os
@@ -32,17 +32,17 @@ from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
 SHARED_MEMORY_MB = 1024
-"""Shared memory, in MiB, of a script without a memory limit."""
+"""Shared memory, in MiB, for a script without a memory limit."""
 
 INHERITED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 def run_script(job: Job, report: Reporter) -> dict[str, Any]:
-    """Run the job's command until it ends; keep its output directory as the result of the task.
+    """Run the job's command to its end; keep its output directory as the task's result.
 
     Raises:
-        JobError: If it can't be started, has an exit code other than 0, or exceeds a limit.
-        JobStopped: If a stop was requested and the command has ended.
+        JobError: The command can't be started, has a non-zero exit code, or exceeds a limit.
+        JobStopped: A stop was requested and the command has ended.
     """
     spec = job.spec
     assert isinstance(spec, ScriptSpec)
@@ -74,7 +74,7 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
             for command in script.commands:
                 command.wait()
             output.finish()
-            # Reports that were sent before the end count, whatever the exit code.
+            # Reports that were sent before the end count, whatever the exit code is.
             reports.drain()
         if not report.stop.requested:
             usage.require_memory()
@@ -93,13 +93,13 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def disk_limit_bytes(spec: ScriptSpec) -> int | None:
-    """Return the number of bytes that the script may write; None if there is no limit."""
+    """Return the number of bytes that the script may write, or None if there is no limit."""
     return None if spec.max_disk_mb is None else spec.max_disk_mb * MIB
 
 
 @contextmanager
 def control_group(spec: ScriptSpec, directories: ScriptDirectories) -> Iterator[Group]:
-    """Yield a control group for the script, and remove it afterwards.
+    """Yield a control group for the script and remove it afterwards.
 
     If the script has no user of its own, the group has no effect.
     """
@@ -116,17 +116,17 @@ def control_group(spec: ScriptSpec, directories: ScriptDirectories) -> Iterator[
 
 
 def require_isolation(job: Job, directories: ScriptDirectories) -> None:
-    """Raise an error if the script would run as the worker's user but must be isolated.
+    """Raise an error if the script must be isolated but would run as the worker's user.
 
     Raises:
-        JobError: If that is the case: the administrator has not allowed scripts without isolation.
+        JobError: The administrator has not allowed scripts without isolation.
     """
     if directories.uid is None and job.isolation_required:
         raise JobError(isolation_refusal("it runs as an ordinary user"))
 
 
 def isolation_refusal(reason: str) -> str:
-    """Return a message that says why a worker runs no scripts, and what to do about it."""
+    """Return a message that says why a worker doesn't run scripts and what to do about it."""
     return (
         f"This worker can't isolate scripts from each other: {reason}. Run it as root with the "
         "right to make namespaces (`aiplatform doctor` says what is missing), or allow scripts to "
@@ -148,10 +148,10 @@ class Script:
         self.commands: list[Command] = []
 
     def start(self, reports: Reports, output: OutputForwarder) -> None:
-        """Start all processes; only the reports of the first one are read.
+        """Start all processes; only the first one's reports are read.
 
         Raises:
-            JobError: If a process can't be started.
+            JobError: A process can't be started.
         """
         silent = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -174,7 +174,8 @@ class Script:
     def stop(self) -> None:
         """Send SIGTERM to the commands in a sandbox.
 
-        Without a sandbox, nothing is done: the commands get the signal to this process's group.
+        Without a sandbox, nothing is done, because the commands receive the signal sent to this
+        process's group.
         """
         if self.sandbox is not None:
             self.sandbox.stop()
@@ -183,7 +184,7 @@ class Script:
         """Raise an error if a command could not be started.
 
         Raises:
-            JobError: If so; the text says why.
+            JobError: A command could not be started; the text says why.
         """
         for command, code in zip(self.commands, codes, strict=True):
             if (
@@ -219,7 +220,7 @@ class Script:
 
     def _start_without_sandbox(self, one: Start) -> Command:
         own = self.directories.uid is not None
-        # Opened now, as root: the new process joins the groups as the script's user.
+        # Opened now, as root, because the new process joins the groups as the script's user.
         paths = self.group.join_files
         join_files = [os.open(path, os.O_WRONLY) for path in paths]
         failures, failures_writer = os.pipe()
@@ -258,7 +259,7 @@ class Script:
         Otherwise the system would silently run another program of the same name.
 
         Raises:
-            JobError: If a directory above the program is closed to other users.
+            JobError: A directory above the program is closed to other users.
         """
         name = self.spec.command[0]
         program = Path(self.job.prefix or sys.prefix, "bin", name)
@@ -288,7 +289,7 @@ class Script:
 def environment(
     spec: ScriptSpec, job: Job, directories: ScriptDirectories, descriptor: int
 ) -> dict[str, str]:
-    """Return the environment variables of the script."""
+    """Return the script's environment variables."""
     prefix = job.prefix or sys.prefix
     found = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     found |= {
@@ -314,7 +315,7 @@ def environment(
 
 
 def process_limits(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
-    """Return the limits of each process, as pairs of a ``resource.RLIMIT_*`` and a value."""
+    """Return the limits for each process, as pairs of a ``resource.RLIMIT_*`` and a value."""
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, spec.max_file_mb * MIB),
@@ -330,7 +331,8 @@ def make_preexec(
 ) -> Callable[[], None]:
     """Return the function that a new process without a sandbox calls before the command.
 
-    For each control group that it can't join, it writes the index of its file to ``failures``.
+    For each control group that the process can't join, it writes the index of the group's file to
+    ``failures``.
     """
     # Loaded now, because the new process may not be able to read the library as its own user.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
@@ -353,12 +355,12 @@ def make_preexec(
 
 
 def watch(script: Script, usage: Usage, reports: Reports) -> None:
-    """Handle the command's reports until all its processes have ended, or one has failed.
+    """Handle the command's reports until all its processes have ended or one has failed.
 
     A stop is passed on once; the processes may take their time to end.
 
     Raises:
-        JobError: If it exceeds its limit for memory or disk.
+        JobError: The command exceeds its memory or disk limit.
     """
     wait = POLL_SECONDS / len(script.commands)
     stop_sent = False
@@ -376,7 +378,8 @@ def raise_for_exit_codes(codes: Sequence[int | None], spec: ScriptSpec, job: Job
     """Raise an error if an exit code is not 0; None stands for a process that was still running.
 
     Raises:
-        JobError: If so. It is retryable with several nodes, because another one may have been lost.
+        JobError: An exit code is not 0. This is retryable with several nodes, because another node
+            may have been lost.
     """
     failed = [(code >= 0, rank, code) for rank, code in enumerate(codes) if code]
     if not failed:

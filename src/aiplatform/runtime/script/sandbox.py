@@ -1,6 +1,6 @@
-"""The sandbox of a script: a user, processes, a file system and shared memory of its own.
+"""The sandbox of a script: its own user, processes, file system and shared memory.
 
-A sandbox is a tree of processes below a first process, see :mod:`init`. This module starts it. Its
+A sandbox is a process tree below a first process, see :mod:`init`, which this module starts. Its
 commands can be used like a :class:`subprocess.Popen`.
 """
 
@@ -21,11 +21,11 @@ from aiplatform.runtime.channel import JobError
 
 INIT = Path(__file__).with_name("init.py")
 START_SECONDS = 60.0
-"""Seconds that the start of a sandbox may take on a busy machine."""
+"""Seconds that starting a sandbox may take on a busy machine."""
 
 
 class SandboxRefused(JobError):
-    """The system does not allow a sandbox; the text says which part is not allowed."""
+    """A system that does not allow a sandbox; the text says what is not allowed."""
 
 
 class Command(Protocol):
@@ -33,13 +33,13 @@ class Command(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, negative for a signal; None while the command runs."""
+        """The exit code, negative for a signal; None while the command is running."""
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the command runs."""
+        """Return the exit code, or None while the command is running."""
 
     def wait(self) -> int:
-        """Wait until the command ends, and return the exit code."""
+        """Wait until the command ends and return the exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class SandboxedCommand:
         self.error: OSError | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the command runs."""
+        """Return the exit code, or None while the command is running."""
         self._sandbox.listen(0)
         return self.returncode
 
     def wait(self) -> int:
-        """Wait until the command ends, and return the exit code."""
+        """Wait until the command ends and return the exit code."""
         while self.poll() is None:
             self._sandbox.listen(1.0)
         assert self.returncode is not None
@@ -75,15 +75,15 @@ class SandboxedCommand:
 
 
 class Sandbox:
-    """The sandbox of one script, whose processes all end when it is closed.
+    """The sandbox of one script; closing it ends all of the script's processes.
 
     Args:
-        root: Directory of the script, see :mod:`directories`.
-        uid: User of the commands.
+        root: Directory of the script; see :mod:`directories`.
+        uid: User id of the commands.
         directory: Working directory of the commands.
         limits: Pairs of a ``resource.RLIMIT_*`` and a value, for each process.
-        join_files: Files by which commands join their control groups.
-        on_join_failure: Called with each of these files by which a command could not join.
+        join_files: Files through which commands join their control groups.
+        on_join_failure: Called with each of these files through which a command could not join.
         visible_paths: Paths that stay visible even if the script's own directories would hide them.
         shared_memory_mb: MiB of shared memory.
     """
@@ -116,7 +116,7 @@ class Sandbox:
         }
         self._on_join_failure = on_join_failure
         self.facts: dict[str, bool] = {}
-        """Features of the kernel that the sandbox has, by name; empty until it is ready."""
+        """Kernel features that the sandbox uses, by name; empty until it is ready."""
         self.commands: list[SandboxedCommand] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -126,7 +126,7 @@ class Sandbox:
         """Create the sandbox and start the commands in it.
 
         Raises:
-            SandboxRefused: If the system does not allow it.
+            SandboxRefused: The system does not allow it.
         """
         self._channel, theirs = socket.socketpair()
         passed = {theirs.fileno()}
@@ -175,10 +175,10 @@ class Sandbox:
                 return
 
     def listen(self, seconds: float) -> None:
-        """Wait for messages of the first process, at most ``seconds``, and handle them.
+        """Wait up to ``seconds`` for messages from the first process and handle them.
 
         Raises:
-            SandboxRefused: If the system did not allow the sandbox.
+            SandboxRefused: The system did not allow the sandbox.
         """
         channel = self._channel
         if channel is None or channel.fileno() < 0:
@@ -198,14 +198,14 @@ class Sandbox:
             self._handle_message(json.loads(line))
 
     def close(self) -> None:
-        """End all processes of the sandbox, without waiting for them."""
+        """End all processes in the sandbox, without waiting for them."""
         if self._channel is not None:
             self._channel.close()
         self._mark_ended()
 
     @property
     def has_ended(self) -> bool:
-        """True if all processes of the sandbox have ended."""
+        """True if all processes in the sandbox have ended."""
         return self._process is None or self._process.poll() is not None
 
     def _handle_message(self, message: dict[str, Any]) -> None:
@@ -232,9 +232,9 @@ class Sandbox:
 
 
 def first_closed_directory(path: Path) -> Path | None:
-    """Return the first directory on the way to ``path`` that not all users may enter, or None.
+    """Return the first directory on the way to ``path`` that not everyone may enter, or None.
 
-    Links are followed: for a link to an interpreter, the directories of its target count as well.
+    Links are followed: for a link to an interpreter, the directories above its target count, too.
     """
     for found in (Path(os.path.abspath(path)), path.resolve()):  # noqa: PTH100  (keeps links)
         for parent in [*reversed(found.parents), found]:

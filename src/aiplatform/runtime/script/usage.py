@@ -1,4 +1,4 @@
-"""Measurement of the memory and disk space of all processes of a script, and their termination."""
+"""Measurement of the memory and disk usage of all processes of a script, and their termination."""
 
 import os
 import stat
@@ -19,31 +19,31 @@ from aiplatform.runtime.script.sandbox import Sandbox
 
 MIB = 1 << 20
 END_SECONDS = 30.0
-"""Seconds for killed processes to end; each needs time on a CPU for that, which may be busy."""
+"""Seconds for killed processes to end; each needs CPU time for that, and the CPU may be busy."""
 
 INTERVAL_SECONDS = 1.0
 """Seconds between two measurements of memory."""
 
 DISK_PAUSE_FACTOR = 20
-"""Pause after a measurement of the disk, as a multiple of the time that it took."""
+"""Pause after a disk measurement, as a multiple of the time that it took."""
 
 MORE_MEMORY = "Ask for more in resources.memory_mb."
 
 ENTRY_BYTES = 4096
-"""Bytes that even an empty file counts, because the number of files on a disk is limited, too."""
+"""Bytes that even an empty file counts as, because the number of files is limited, too."""
 
 MAX_DEPTH = 100
-"""Largest depth of directories; each is kept open while it is counted."""
+"""Largest directory depth; each level is kept open while it is counted."""
 
 OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Processes:
-    """The processes of a script, including those that are no longer children of their starter.
+    """A script's processes, including those that are no longer children of their starter.
 
-    If the script has a user of its own, these are all processes of that user. Otherwise they are
-    the descendants of this process, and orphans, which the launcher adopts. Create the object
-    before the script starts, because children that exist then don't count.
+    If the script has its own user, these are all processes of that user. Otherwise they are the
+    descendants of this process, and orphans, which the launcher adopts. Create the object before
+    the script starts, because children that already exist at that time don't count.
     """
 
     def __init__(self, uid: int | None) -> None:
@@ -53,8 +53,8 @@ class Processes:
     def memory_mb(self, limit: int) -> int:
         """Return the resident memory in MiB.
 
-        Shared pages count for each process. Only if the sum is above ``limit`` are they counted
-        once, which takes longer.
+        Shared pages are counted for each process. Only if the sum exceeds ``limit`` are they
+        counted once, which takes longer.
         """
         members = self.members()
         resident = sum(map(resident_bytes, members)) // MIB
@@ -63,12 +63,12 @@ class Processes:
         return sum(map(proportional_bytes, members)) // MIB
 
     def end(self, group: Group, sandbox: Sandbox | None) -> None:
-        """Kill all processes, including those that they start meanwhile.
+        """Kill all processes, including those that they start in the meantime.
 
-        Control group and sandbox each kill all at once; the rest is killed one by one.
+        The control group and the sandbox each kill all at once; the rest are killed one by one.
 
         Raises:
-            JobError: If some have not ended after a while, for instance because they wait for a
+            JobError: Some have not ended after a while, for instance because they are waiting for a
                 disk.
         """
         deadline = time.monotonic() + END_SECONDS
@@ -91,7 +91,7 @@ class Processes:
             time.sleep(0.005)
 
     def members(self) -> list[psutil.Process]:
-        """Return the present processes, zombies included."""
+        """Return the current processes, including zombies."""
         if self.uid is not None:
             return [process for process in psutil.process_iter() if self._owns(process)]
         found = []
@@ -117,21 +117,21 @@ def children() -> list[psutil.Process]:
 
 
 def resident_bytes(process: psutil.Process) -> int:
-    """Return the resident memory of a process in bytes, with all shared pages."""
+    """Return a process's resident memory in bytes, including all shared pages."""
     with suppress(psutil.Error):
         return int(process.memory_info().rss)
     return 0
 
 
 def proportional_bytes(process: psutil.Process) -> int:
-    """Return the memory in bytes with a part of the shared pages, if the system knows that."""
+    """Return the memory in bytes with a proportional share of shared pages, if known."""
     with suppress(psutil.Error):
         return int(process.memory_full_info().pss)
     return resident_bytes(process)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Return True if a process still runs; a zombie does not."""
+    """Return True if a process is still running; a zombie is not."""
     with suppress(psutil.Error):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False
@@ -157,10 +157,10 @@ class Usage:
         self._pause = INTERVAL_SECONDS
 
     def check(self) -> None:
-        """Measure memory and disk, unless the last measurement was just before.
+        """Measure memory and disk, unless they were measured only a moment ago.
 
         Raises:
-            JobError: If the script exceeds its limit for memory or disk.
+            JobError: The script exceeds its memory or disk limit.
         """
         now = time.monotonic()
         if now - self._memory_checked_at >= INTERVAL_SECONDS:
@@ -172,10 +172,10 @@ class Usage:
             self._pause = max(INTERVAL_SECONDS, DISK_PAUSE_FACTOR * (self._disk_checked_at - now))
 
     def require_memory(self) -> None:
-        """Raise an error if the script uses, or used, more memory than it asked for.
+        """Raise an error if the script uses, or has used, more memory than it requested.
 
         Raises:
-            JobError: If the script exceeds its memory limit.
+            JobError: The script exceeds its memory limit.
         """
         if not self.memory_limit:
             return
@@ -199,7 +199,7 @@ class Usage:
         Deleted files count while its processes have them open or mapped.
 
         Raises:
-            JobError: If it has written more than ``max_disk_mb``.
+            JobError: The script has written more than ``max_disk_mb``.
         """
         if self.disk_limit is None:
             return
@@ -222,7 +222,7 @@ def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
     Below ``copied``, holes in files count, because a copy may take up space for them.
 
     Raises:
-        JobError: If directories are nested too deeply.
+        JobError: Directories are nested too deeply.
     """
     count = ByteCount()
     for holes, directories in ((True, copied), (False, others)):
@@ -242,7 +242,7 @@ class ByteCount:
         self._seen: set[tuple[int, int]] = set()
 
     def add_directory(self, directory: int, depth: int) -> None:
-        """Count the entries of an open directory, and close it. Links are not followed."""
+        """Count the entries of an open directory and close it. Links are not followed."""
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:

@@ -1,4 +1,4 @@
-"""The HTTP server of a model: OpenAI's routes, called only by the platform's API."""
+"""The HTTP server for a model: OpenAI's routes, called only by the platform's API."""
 
 import asyncio
 import contextlib
@@ -26,18 +26,18 @@ MODEL, BASE = "model", "base"
 MAX_REQUESTS = 512
 """Largest number of simultaneous requests.
 
-Further requests are rejected at once, instead of waiting for minutes.
+Further requests are rejected at once instead of waiting for minutes.
 """
 
 
 def public_name(request: Request) -> str | None:
-    """Return the client's name of the model, which is percent-encoded in a header."""
+    """Return the client's name for the model, which is percent-encoded in a header."""
     name = request.headers.get("x-model-name")
     return None if name is None else unquote(name)
 
 
 class Refusal(Exception):
-    """An error that the client gets in the format of OpenAI's API."""
+    """An error that the client receives in the format of OpenAI's API."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None
@@ -48,7 +48,7 @@ class Refusal(Exception):
         self.param = param
 
     def response(self) -> JSONResponse:
-        """Return the HTTP response with this error."""
+        """Return this error as an HTTP response."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         error = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
         return JSONResponse({"error": error}, status_code=self.status)
@@ -57,7 +57,7 @@ class Refusal(Exception):
 class ChatServer:
     """The HTTP routes of a model server.
 
-    ``names`` are the model names that it accepts: the served model and, if it is tuned, its base.
+    ``names`` are the accepted model names: the served model and, if it is tuned, its base.
     """
 
     def __init__(self, engine: Engine, token: str, names: list[str]) -> None:
@@ -78,7 +78,7 @@ class ChatServer:
         )
 
     async def health(self, request: Request) -> Response:
-        """Return the number of answers that are being generated."""
+        """Return the number of answers currently being generated."""
         return self._refused(request) or JSONResponse({"running": len(self.running)})
 
     async def models(self, request: Request) -> Response:
@@ -150,7 +150,7 @@ class Answer:
         """Encode the prompt and submit it to the engine.
 
         Raises:
-            Refusal: If the prompt is too long, or the template does not accept the messages.
+            Refusal: The prompt is too long, or the template does not accept the messages.
         """
         engine, wanted = self.server.engine, self.wanted
         messages = [message.as_template_input() for message in wanted.messages]
@@ -172,7 +172,7 @@ class Answer:
         loop = asyncio.get_running_loop()
 
         def deliver(piece: Piece) -> None:
-            # The loop is closed if the server has stopped before the engine.
+            # The loop is closed if the server stopped before the engine.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
@@ -242,7 +242,7 @@ class Answer:
         return JSONResponse(body)
 
     async def _cancel_on_disconnect(self, request: Request) -> None:
-        # The body has been read, so the next message says that the client has disconnected.
+        # The body has been read, so the next message is that the client has disconnected.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         if self.generation is not None:

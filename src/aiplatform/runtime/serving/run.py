@@ -20,7 +20,7 @@ from aiplatform.runtime.serving.engines import start_engine
 from aiplatform.runtime.serving.engines.base import Server
 
 SHUTDOWN_SECONDS = 5
-"""Seconds that running answers may take after a stop was requested."""
+"""Seconds that running answers may take after a stop has been requested."""
 
 IDLE_SECONDS = 2.0
 """Seconds without a request after which a replaced server ends.
@@ -29,15 +29,15 @@ Some requests may have been sent to it just before it was replaced.
 """
 
 MAX_SOCKET_PATH = 103
-"""Bytes of the longest path of a unix socket on macOS; Linux allows 107."""
+"""Longest path of a Unix socket on macOS, in bytes; Linux allows 107."""
 
 
 def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     """Load the model, report that the server is ready, and serve until a stop is requested.
 
     Raises:
-        JobError: If the model can't be served, or the engine has failed.
-        JobStopped: If a stop was requested; running answers had a few seconds to end.
+        JobError: The model can't be served, or the engine has failed.
+        JobStopped: A stop was requested; running answers had a few seconds to end.
     """
     spec = job.spec
     assert isinstance(spec, InferenceSpec)
@@ -46,7 +46,8 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     if len(os.fsencode(job.serving.socket or "")) > MAX_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
-    # Not delayed: while the model loads, which may take long, a stop must end the job at once.
+    # Not delayed: loading a model may take long, and a stop during that time must end the job at
+    # once.
     app, engine = start_engine(job, spec, job.serving.token, report.stop)
     with report.stop.delay():
         try:
@@ -60,9 +61,9 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
-    """Yield a socket that is bound to ``address``, and the endpoint to announce.
+    """Yield a socket bound to ``address``, and the endpoint to announce.
 
-    A unix socket is removed afterwards.
+    A Unix socket is removed afterwards.
     """
     if address.socket is not None:
         path = Path(address.socket)
@@ -91,7 +92,7 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
 class _Uvicorn(uvicorn.Server):
     """A Uvicorn server without signal handlers, because :class:`StopRequest` handles SIGTERM.
 
-    The event ``listens`` is set when it accepts connections.
+    The event ``listens`` is set once it accepts connections.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -100,11 +101,11 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing, so that the handlers of the job stay installed."""
+        """Do nothing, so that the job's handlers stay installed."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and set ``listens``."""
+        """Start listening and set ``listens``."""
         await super().startup(sockets)
         self.listens.set()
 
@@ -118,7 +119,7 @@ class InProgress:
         self.changed = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle a request, which is in progress until the last byte of its answer."""
+        """Handle a request, which counts as in progress until the last byte of its answer."""
         self.count += 1
         try:
             await self._app(scope, receive, send)
@@ -161,7 +162,7 @@ async def _serve(
     failure = None
     draining_since: float | None = None
     while not serving.done() and not server.should_exit:
-        # Neither a signal handler nor an engine can wake the event loop, so it polls.
+        # Neither a signal handler nor an engine can wake the event loop, so poll.
         await asyncio.wait({serving}, timeout=0.1)
         if report.stop.draining:
             draining_since = draining_since or time.monotonic()

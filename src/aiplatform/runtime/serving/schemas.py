@@ -1,7 +1,7 @@
-"""The supported part of OpenAI's chat completion request.
+"""The supported subset of OpenAI's chat completion request.
 
 Unsupported parameters that would change the answer are refused, so that no client gets an answer
-that ignores them. Those that don't (``user``, ``metadata`` and so on) are ignored.
+that silently ignores them. Those that would not (``user``, ``metadata`` and so on) are ignored.
 """
 
 from typing import Any, Literal
@@ -21,11 +21,11 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "tools": ([],),
     "top_logprobs": (0,),
 }
-"""Unsupported parameters, each with the values that have no effect and so are accepted."""
+"""Unsupported parameters, each with the values that are accepted because they have no effect."""
 
 
 class ChatMessage(BaseModel):
-    """One message. Its content may consist of parts, which must be of type text."""
+    """A message. Its content may consist of parts, all of which must be text."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,13 +42,13 @@ class ChatMessage(BaseModel):
         return "".join(str(part.get("text", "")) for part in value)
 
     def as_template_input(self) -> dict[str, object]:
-        """Return the message for a chat template, where developer messages are system messages."""
+        """Return the message for a chat template, with the developer role renamed to system."""
         role = "system" if self.role == "developer" else self.role
         return {"role": role, "content": self.content}
 
 
 class StreamOptions(BaseModel):
-    """Options of a streamed answer."""
+    """Options for a streamed answer."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Checkpoints of trainings, which are written atomically and contain no pickles.
+"""Training checkpoints, which are written atomically and contain no pickles.
 
 A checkpoint directory contains
 
@@ -8,8 +8,8 @@ A checkpoint directory contains
   scheduler and the states of all random number generators;
 - ``complete.json``: the size of each file, written last.
 
-It is written under a temporary name, synced to the disk and renamed. A checkpoint with a missing
-file, or with a file of another size than in ``complete.json``, is not used.
+It is written under a temporary name, flushed to disk and renamed. A checkpoint is not used if a
+file is missing or its size differs from ``complete.json``.
 """
 
 import json
@@ -24,7 +24,7 @@ PARTIAL = ".partial-"
 MANIFEST = "complete.json"
 STATE = "training_state"
 KEPT_CHECKPOINTS = 2
-"""Number of checkpoints to keep: the newest, and the one before, which may still be in use."""
+"""Number of checkpoints to keep: the newest, and the previous one, which may still be in use."""
 
 
 def partial_directory(parent: Path, step: int) -> Path:
@@ -36,7 +36,7 @@ def partial_directory(parent: Path, step: int) -> Path:
 
 
 def commit(partial: Path) -> Path:
-    """Complete a written checkpoint, rename it, and return its final directory."""
+    """Complete a checkpoint that has been written, rename it, and return its final directory."""
     step = partial.name.removeprefix(PARTIAL)
     final = partial.with_name(f"{PREFIX}{step}")
     files = sorted(path for path in partial.rglob("*") if path.is_file())
@@ -61,9 +61,9 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def find_usable(checkpoint: Path) -> Path | None:
-    """Return ``checkpoint`` if it is complete, else the newest complete one beside it.
+    """Return ``checkpoint`` if it is complete, otherwise the newest complete one beside it.
 
-    Returns None if there is no complete one.
+    The result is None if there is no complete one.
     """
     if is_complete(checkpoint):
         return checkpoint
@@ -87,7 +87,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def prune(parent: Path) -> None:
-    """Remove all checkpoints except for the newest ``KEPT_CHECKPOINTS``."""
+    """Remove all checkpoints but the newest ``KEPT_CHECKPOINTS``."""
     for checkpoint in list_checkpoints(parent)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
@@ -104,7 +104,7 @@ def write_state(directory: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    """Return the state that :func:`write_state` wrote, with tensors on the CPU."""
+    """Return the state written by :func:`write_state`, with tensors on the CPU."""
     from safetensors.torch import load_file
 
     tensors = load_file(directory / f"{STATE}.safetensors")
@@ -114,10 +114,10 @@ def read_state(directory: Path) -> dict[str, Any]:
 
 
 def pack(value: Any, tensors: dict[str, Any]) -> Any:
-    """Return ``value`` as JSON that refers to its tensors by name; add these to ``tensors``.
+    """Return ``value`` as JSON that refers to its tensors by name; add them to ``tensors``.
 
     Raises:
-        TypeError: If a value has an unsupported type.
+        TypeError: A value has an unsupported type.
     """
     import numpy as np
     import torch
@@ -131,7 +131,7 @@ def pack(value: Any, tensors: dict[str, Any]) -> Any:
             return {"tensor": name}
         case np.ndarray():
             name = f"t{len(tensors)}"
-            # Stored as bytes, so that all types of numbers can be saved.
+            # Stored as bytes, so that every numeric type can be saved.
             tensors[name] = torch.from_numpy(value.view(np.uint8).copy())
             return {"array": name, "dtype": str(value.dtype), "shape": list(value.shape)}
         case tuple():
@@ -144,7 +144,7 @@ def pack(value: Any, tensors: dict[str, Any]) -> Any:
 
 
 def unpack(value: Any, tensors: dict[str, Any]) -> Any:
-    """Return the value from which :func:`pack` made this one."""
+    """Return the value that :func:`pack` converted to this one."""
     import numpy as np
 
     match value:

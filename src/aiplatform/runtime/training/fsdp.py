@@ -1,4 +1,4 @@
-"""Sharding of weights among ranks by torch's FSDP2."""
+"""Sharding of weights among ranks with torch's FSDP2."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ class Fsdp(ShardedWeights):
     needs_equal_steps = True
 
     def adapter(self) -> dict[str, Any]:
-        """Return the trained weights, see :class:`ReplicatedWeights`."""
+        """Return the trained weights; see :class:`ReplicatedWeights`."""
         from torch.distributed.tensor import DTensor
 
         found = {}
@@ -25,7 +25,7 @@ class Fsdp(ShardedWeights):
         return found
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Load the weights of an adapter, see :class:`ReplicatedWeights`."""
+        """Load an adapter's weights; see :class:`ReplicatedWeights`."""
         import torch
         from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -40,7 +40,7 @@ class Fsdp(ShardedWeights):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state by names of weights, see :class:`ReplicatedWeights`.
+        """Return the optimizer's state by weight name; see :class:`ReplicatedWeights`.
 
         It is empty on all ranks except rank 0.
         """
@@ -55,7 +55,7 @@ class Fsdp(ShardedWeights):
         )
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Load the state of an optimizer, see :class:`ReplicatedWeights`."""
+        """Load an optimizer state; see :class:`ReplicatedWeights`."""
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             set_optimizer_state_dict,
@@ -84,10 +84,10 @@ def trainer_options(fsdp: FsdpOptions) -> dict[str, Any]:
 
 
 def require_shardable(model: Any, fsdp: FsdpOptions) -> None:
-    """Raise an error unless the model has all the given classes of layers.
+    """Raise an error unless the model has all of the named layer classes.
 
     Raises:
-        JobError: If it lacks one.
+        JobError: The model lacks one of them.
     """
     known = {type(module).__name__ for module in model.modules()}
     if missing := sorted(set(fsdp.layers or []) - known):

@@ -1,4 +1,4 @@
-"""The result of a training: adapter, merged weights and model card."""
+"""The result of a training run: adapter, merged weights and model card."""
 
 import json
 import shutil
@@ -14,13 +14,13 @@ from aiplatform.runtime.model_cards import license_of, write_card
 def save_tuned_model(
     model: Any, tokenizer: Any, turn_ends: list[int], job: Job, result: dict[str, Any]
 ) -> None:
-    """Write the tuned model's directory.
+    """Write the directory of the tuned model.
 
     Args:
         model: The trained PEFT model. It is merged in place and can't be used afterwards.
         tokenizer: Saved with the weights, including its chat template.
         turn_ends: Additional tokens at which the model must stop.
-        job: The training's job.
+        job: The training job.
         result: Figures for the model card.
     """
     output = Path(job.output_dir)
@@ -29,7 +29,7 @@ def save_tuned_model(
     assert isinstance(spec, TrainingSpec)
     for name in (ADAPTER, WEIGHTS):
         shutil.rmtree(output / name, ignore_errors=True)
-    # The base model's path on this machine is useless on others.
+    # The base model's path on this machine is meaningless on other machines.
     for config in model.peft_config.values():
         config.base_model_name_or_path = str(spec.base_model)
     model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
@@ -57,10 +57,10 @@ def add_stop_tokens(model: Any, turn_ends: list[int]) -> None:
 
 
 def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -> None:
-    """Write the model card: base, licence, data version, figures and the whole configuration.
+    """Write the model card: base, licence, data version, figures and the full configuration.
 
-    The base model and the data have their usual names. Their uuids follow the names in the text,
-    and are in the configuration.
+    The base model and the data appear under their usual names. Their uuids follow the names in the
+    text and are also in the configuration.
     """
     spec = job.spec
     assert isinstance(spec, TrainingSpec)

@@ -1,6 +1,6 @@
-"""Communication among the ranks of one training: stop requests, sums and random states.
+"""Communication among the ranks of a training job: stop requests, sums and random states.
 
-In a training with a single process, nothing is sent.
+With a single process, nothing is sent.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return the rank of this process. Rank 0 reports and writes for all."""
+    """Return the rank of this process. Rank 0 reports and writes for all ranks."""
     import torch.distributed as dist
 
     return dist.get_rank() if world_size() > 1 else 0
@@ -23,7 +23,7 @@ def rank() -> int:
 
 @cache
 def _group() -> Any:
-    """Return a process group for small messages on the CPU, which doesn't wait for GPUs."""
+    """Return a process group for small CPU messages, which doesn't wait for GPUs."""
     import torch.distributed as dist
 
     return dist.new_group(backend="gloo")
@@ -47,7 +47,7 @@ def sum_over_ranks(values: list[float]) -> list[float]:
 
 
 def gather(value: Any) -> list[Any] | None:
-    """Return the values of all ranks, in order, on rank 0; return None on the others."""
+    """Return the values of all ranks in order on rank 0, and None on the others."""
     if world_size() == 1:
         return [value]
     import torch.distributed as dist

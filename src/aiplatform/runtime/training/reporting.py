@@ -1,4 +1,4 @@
-"""Reports of a running training (metrics and progress), and its reaction to a stop request."""
+"""Reports from a running training job (metrics, progress), and its reaction to a stop."""
 
 import math
 import sys
@@ -11,10 +11,10 @@ from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.training import ranks
 
 PROGRESS_INTERVAL = 0.5
-"""Least number of seconds between two reports of the progress."""
+"""Minimum number of seconds between two progress reports."""
 
 PROGRESS_AFTER_TRAINING = 0.95
-"""Progress, from 0 to 1, that is reported after the last step; merging and saving follow."""
+"""Progress (0 to 1) reported after the last step; merging and saving follow."""
 
 
 class ReportingCallback(TrainerCallback):  # type: ignore[misc]
@@ -23,7 +23,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, report: Reporter) -> None:
         self.report = report
         self.seconds = 0.0
-        """Seconds spent in steps of this attempt."""
+        """Seconds spent in this attempt's steps."""
         self.steps = 0
         self._since = 0.0
         self._logged = (0.0, 0, 0)
@@ -36,12 +36,12 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         return self.seconds / self.steps if self.steps else 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Start the clock, at step 0 or at the step of the checkpoint."""
+        """Start the clock, at step 0 or at the checkpoint's step."""
         self._since = time.monotonic()
         self._logged = (0.0, 0, state.num_input_tokens_seen)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Report the progress. After a stop request, save a checkpoint and end the training."""
+        """Report progress. After a stop request, save a checkpoint and end training."""
         now = time.monotonic()
         self.steps += 1
         self.seconds += now - self._since
@@ -54,7 +54,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
                 total_steps=state.max_steps,
                 seconds_left=(state.max_steps - state.global_step) * self.seconds_per_step,
             )
-        # All ranks must stop at the same step, or those that go on would wait forever.
+        # All ranks must stop at the same step, or those that continue would wait forever.
         if ranks.any_rank(self.report.stop.requested):
             self.report.stop.requested = True
             control.should_save = True
@@ -62,7 +62,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
-        """Report the values that the trainer logs at a step, with the speed."""
+        """Report the values that the trainer logs at a step, together with the speed."""
         logs = logs or {}
         if "eval_loss" in logs:
             self._since = time.monotonic()
@@ -72,7 +72,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             self._report_steps(state, logs)
 
     def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Restart the clock, so that the time of a checkpoint doesn't count for the next step."""
+        """Restart the clock, so that the time of a checkpoint isn't attributed to the next step."""
         self._since = time.monotonic()
 
     def _report_steps(self, state: Any, logs: dict[str, Any]) -> None:

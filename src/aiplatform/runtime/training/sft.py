@@ -29,11 +29,11 @@ REPORTED_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate")
 
 
 def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
-    """Fine-tune the job's base model; write adapter, merged weights and card to its output.
+    """Fine-tune the job's base model; write the adapter, merged weights and card to its output.
 
     Raises:
-        JobError: If no row can be used, the model lacks a target module, or the loss diverged.
-        JobStopped: If a stop was requested. The checkpoint of the last step has been announced.
+        JobError: No row can be used, the model lacks a target module, or the loss diverged.
+        JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
     assert isinstance(spec, TrainingSpec)
@@ -70,7 +70,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     model = load_weights(base, precision)
     sharding.require_shardable(model, spec.accelerator)
     reporting = ReportingCallback(report)
-    # These warnings are about how the libraries use each other; a reader of the log can't act on
+    # These warnings concern how the libraries use each other; a reader of the log can't act on
     # them.
     warnings.simplefilter("ignore", FutureWarning)
     try:
@@ -149,7 +149,7 @@ def use_one_gpu() -> None:
 
 
 def checkpoint_to_resume(job: Job, report: Reporter) -> str | None:
-    """Return the checkpoint to continue from, or None, and report it as an event."""
+    """Return the checkpoint to resume from, or None, and report it as an event."""
     if job.resume_from is None:
         return None
     found = find_usable(Path(job.resume_from))
@@ -161,12 +161,12 @@ def checkpoint_to_resume(job: Job, report: Reporter) -> str | None:
 
 
 def describe(rows: EncodedRows) -> dict[str, Any]:
-    """Return counts of a dataset's rows and tokens, for the timeline."""
+    """Return counts of a dataset's rows and tokens for the timeline."""
     return {
         "total": rows.total,
         "used": len(rows.rows),
         "truncated": rows.truncated,
-        # A template's reasons may quote the rows, so there may be a different one for each row.
+        # A template's reasons may quote the rows, so there may be a different reason for each row.
         "dropped": dict(rows.dropped.most_common(10)),
         "tokens": rows.tokens,
         "learned_tokens": rows.learned_tokens,
@@ -174,7 +174,7 @@ def describe(rows: EncodedRows) -> dict[str, Any]:
 
 
 def as_dataset(rows: EncodedRows) -> Any:
-    """Return the rows as a dataset for the trainer: an Arrow table in memory, without a cache."""
+    """Return the rows as a dataset for the trainer: an in-memory Arrow table without a cache."""
     import numpy as np
     import pyarrow as pa
     from datasets import Dataset
@@ -205,7 +205,7 @@ def lora_config(spec: TrainingSpec) -> Any:
 
 
 def training_arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> Any:
-    """Return the trainer's arguments that follow from the spec."""
+    """Return the trainer's arguments, as derived from the spec."""
     import torch
     from trl import SFTConfig
 
@@ -247,10 +247,10 @@ def training_arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bo
 
 
 def needs_gradient_checkpointing(model: Any, spec: TrainingSpec) -> bool:
-    """Return True if activations must be recomputed, because the GPU has too little memory.
+    """Return True if activations must be recomputed because the GPU has too little memory.
 
-    This makes a training a third slower. The estimate counts for each token about 16 vectors of the
-    hidden size and 6 of the feed-forward size in each decoder layer, and three copies of the
+    Recomputing makes training a third slower. For each token, the estimate counts about 16 vectors
+    of the hidden size and 6 of the feed-forward size per decoder layer, plus three copies of the
     logits.
     """
     import torch
@@ -268,7 +268,7 @@ def needs_gradient_checkpointing(model: Any, spec: TrainingSpec) -> bool:
 
 
 def last_evaluation(trainer: Any) -> dict[str, float]:
-    """Return held-out loss and perplexity after the last step; evaluate if that was not done."""
+    """Return held-out loss and perplexity after the last step, evaluating now if necessary."""
     values: dict[str, float] = {}
     for entry in trainer.state.log_history:
         if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
@@ -278,7 +278,7 @@ def last_evaluation(trainer: Any) -> dict[str, float]:
 
 
 def turn_ends(rows: EncodedRows) -> list[int]:
-    """Return the tokens at which the tuned model must stop: the one that ends most learned answers.
+    """Return the tokens at which the tuned model must stop: those that end most learned answers.
 
     The list is empty if no token ends at least half of the answers.
 

@@ -1,6 +1,6 @@
-"""Choice of how the ranks of a training hold its weights: all of them, or shards by FSDP2 or ZeRO.
+"""Selection of how training ranks hold the weights: in full, or in shards with FSDP2 or ZeRO.
 
-Only the adapter is trained. Checkpoints and results always contain the whole adapter, see
+Only the adapter is trained. Checkpoints and results always contain the whole adapter; see
 :class:`.weights.ReplicatedWeights`.
 """
 
@@ -32,17 +32,17 @@ def prepare(accelerator: AcceleratorOptions | None) -> None:
     """Import the packages that sharding needs.
 
     Raises:
-        ModuleNotFoundError: If DeepSpeed is needed and not installed.
+        ModuleNotFoundError: DeepSpeed is needed but not installed.
     """
     if accelerator is not None and accelerator.deepspeed is not None:
         zero.prepare()
 
 
 def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> None:
-    """Raise an error if the model's weights are to be sharded but can't be.
+    """Raise an error if the model's weights should be sharded but can't be.
 
     Raises:
-        JobError: If they are quantized, or the model lacks one of the given classes of layers.
+        JobError: They are quantized, or the model lacks one of the named layer classes.
     """
     if accelerator is None:
         return
@@ -60,7 +60,7 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
 
 
 def weights_of(trainer: Any) -> ReplicatedWeights:
-    """Return the object for the way in which the ranks of this trainer hold its weights."""
+    """Return the object that matches how this trainer's ranks hold its weights."""
     if trainer.is_fsdp_enabled:
         return fsdp.Fsdp(trainer)
     if trainer.is_deepspeed_enabled:
@@ -69,10 +69,10 @@ def weights_of(trainer: Any) -> ReplicatedWeights:
 
 
 def equal_share(rows: list[Encoded], rank: int, world_size: int) -> list[Encoded]:
-    """Return the rows of one rank, the same number for each rank.
+    """Return one rank's rows, the same number for every rank.
 
-    This is needed if all ranks must compute the layers equally often. A row that is added for this
-    has no tokens to learn, so it doesn't count.
+    This is needed if all ranks must compute the layers equally often. Rows that are added to
+    achieve this have no tokens to learn, so they don't affect the loss.
     """
     share = rows[rank::world_size]
     if rows and len(share) < -(-len(rows) // world_size):

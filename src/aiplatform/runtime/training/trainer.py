@@ -25,7 +25,7 @@ TRAINER_STATE = "trainer_state.json"
 class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     """A trainer for SFT on encoded rows.
 
-    It differs from TRL's trainer:
+    It differs from TRL's trainer as follows:
 
     - The loss is computed only from the logits of learned positions. TRL also computes entropy and
       accuracy, which takes a third of each step's time.
@@ -47,7 +47,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         self.selects_logits = selects_logits(self.model)
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Create the accelerator, and enable FSDP on CPUs, where accelerate disables it silently.
+        """Create the accelerator, and enable FSDP on CPUs, where accelerate silently disables it.
 
         torch supports it there.
         """
@@ -61,7 +61,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Prepare as transformers does. With DeepSpeed, load the checkpoint here.
 
-        transformers would search for a checkpoint in DeepSpeed's format.
+        transformers itself would look for a checkpoint in DeepSpeed's format.
         """
         own = resume_from_checkpoint if self.is_deepspeed_enabled else None
         theirs = None if own else resume_from_checkpoint
@@ -80,10 +80,10 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the mean cross entropy of the learned tokens, over all batches of the step."""
+        """Return the mean cross-entropy of the learned tokens over all batches of the step."""
         if self.aux_loss_enabled or return_outputs or not self.selects_logits:
-            # Mixtures of experts have an additional loss, and not all models can compute the logits
-            # of chosen positions.
+            # Mixture-of-experts models have an additional loss, and not all models can compute the
+            # logits of selected positions.
             inputs["use_cache"] = False
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"][:, 1:]
@@ -101,8 +101,8 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         )
         if num_items_in_batch is None:
             return loss / learned.sum()
-        # num_items_in_batch counts the tokens of all ranks, but the gradients of the ranks are
-        # averaged, not summed.
+        # num_items_in_batch counts the tokens of all ranks, but the ranks' gradients are averaged,
+        # not summed.
         return loss * ranks.world_size() / num_items_in_batch
 
     # -- evaluation
@@ -119,7 +119,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
-            # Several ranks only stop after a step, when all have agreed to.
+            # Several ranks stop only after a step, when all have agreed to.
             stop=None if together else self.report.stop,
         )
         if together and mean is not None:
@@ -141,7 +141,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     # -- checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
-        # Only the random states differ between the ranks.
+        # Only the random states differ between ranks.
         states = ranks.gather(random_state())
         weights, optimizer = self.trained_weights.adapter(), self.trained_weights.optimizer_state()
         if states is not None:
@@ -192,7 +192,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def random_state() -> dict[str, Any]:
-    """Return the states of all random number generators that a training uses."""
+    """Return the states of all random number generators used in training."""
     state = {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
@@ -204,7 +204,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Set all random number generators to the states that :func:`random_state` returned."""
+    """Restore all random number generators to the states returned by :func:`random_state`."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
@@ -213,7 +213,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> dict[str, Any]:
-    """Return a batch, padded on the right. The mask is by position, not by padding token."""
+    """Return a right-padded batch. The mask goes by position, not by padding token."""
     longest = max(len(row["input_ids"]) for row in rows)
     length = -(-longest // multiple) * multiple
     input_ids = torch.full((len(rows), length), pad, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""The interface to a training's weights, for ranks that hold all weights and for sharded ones."""
+"""The interface to the trained weights, for ranks that hold all of them and for sharded ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class ReplicatedWeights:
-    """The weights of a training of which each rank holds the whole adapter and optimizer state.
+    """The trained weights if each rank holds the whole adapter and optimizer state.
 
-    Subclasses for sharded weights override its methods. All ranks call them at the same step.
+    Subclasses for sharded weights override the methods. All ranks call them at the same step.
     """
 
     needs_equal_steps: bool = False
@@ -18,17 +18,17 @@ class ReplicatedWeights:
         self.trainer = trainer
 
     def adapter(self) -> dict[str, Any] | None:
-        """Return the whole trained weights on the CPU, by the model's names.
+        """Return all trained weights on the CPU, keyed by the model's names for them.
 
-        Returns None if the model of this rank contains the whole weights itself.
+        The result is None if this rank's model itself contains all the weights.
         """
         return None
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Load an adapter that PEFT has stored.
+        """Load an adapter stored by PEFT.
 
         Raises:
-            ValueError: If it belongs to another model.
+            ValueError: The adapter belongs to another model.
         """
         from peft import set_peft_model_state_dict
 
@@ -37,12 +37,12 @@ class ReplicatedWeights:
             raise ValueError(f"the checkpoint is of another model: {outcome.unexpected_keys[:3]}")
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the whole state of the optimizer; only the result on rank 0 is used."""
+        """Return the complete state of the optimizer; only the result on rank 0 is used."""
         state: dict[str, Any] = self.trainer.optimizer.state_dict()
         return state
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Load a state that :meth:`optimizer_state` returned."""
+        """Load a state returned by :meth:`optimizer_state`."""
         self.trainer.optimizer.load_state_dict(state)
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:  # noqa: ARG002
@@ -54,9 +54,9 @@ class ShardedWeights(ReplicatedWeights):
     """Sharded weights; no rank can merge the adapter into its model, which is only a shard."""
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """Load the base model again, and return it with the trained adapter.
+        """Load the base model again and return it with the trained adapter.
 
-        Returns None on all ranks except rank 0.
+        The result is None on all ranks except rank 0.
         """
         from peft import get_peft_model
 
@@ -78,5 +78,5 @@ def trained_parameters(model: Any) -> list[tuple[str, Any]]:
 
 
 def stored_name(name: str) -> str:
-    """Return the name under which PEFT stores a weight: without the name of the adapter."""
+    """Return the name under which PEFT stores a weight, without the name of the adapter."""
     return name.replace(".default.", ".")

@@ -1,6 +1,6 @@
-"""Sharding of weights, gradients and AdamW's state among ranks by DeepSpeed's ZeRO.
+"""Sharding of weights, gradients and AdamW's state among ranks with DeepSpeed's ZeRO.
 
-DeepSpeed's own checkpoints are pickles of shards. Ours contain whole tensors by names of weights.
+DeepSpeed's own checkpoints are pickles of shards. Ours contain whole tensors, keyed by weight name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Zero(ShardedWeights):
-    """The weights of a training with ZeRO of any stage; only stage 3 shards the weights themselves.
+    """The trained weights with ZeRO of any stage; only stage 3 shards the weights themselves.
 
-    ZeRO's optimizer keeps the trained weights in fp32. Those in the model may be copies in bf16.
+    ZeRO's optimizer keeps the trained weights in fp32; those in the model may be bf16 copies.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -25,7 +25,7 @@ class Zero(ShardedWeights):
         self.needs_equal_steps = trainer.accelerator.state.deepspeed_plugin.zero_stage == 3
 
     def adapter(self) -> dict[str, Any]:
-        """Return the trained weights in fp32, see :class:`ReplicatedWeights`."""
+        """Return the trained weights in fp32; see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_get_full_fp32_param
 
         return {
@@ -34,7 +34,7 @@ class Zero(ShardedWeights):
         }
 
     def set_adapter(self, weights: Mapping[str, Any]) -> None:
-        """Load the weights of an adapter, see :class:`ReplicatedWeights`."""
+        """Load an adapter's weights; see :class:`ReplicatedWeights`."""
         import deepspeed
         import torch
         from deepspeed.utils import safe_set_full_fp32_param
@@ -49,7 +49,7 @@ class Zero(ShardedWeights):
                 parameter.copy_(value)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state by names of weights, see :class:`ReplicatedWeights`."""
+        """Return the optimizer's state by weight name; see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         torch_optimizer = self._zero_optimizer().optimizer
@@ -69,7 +69,7 @@ class Zero(ShardedWeights):
         }
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Load the state of an optimizer, see :class:`ReplicatedWeights`."""
+        """Load an optimizer state; see :class:`ReplicatedWeights`."""
         from deepspeed.utils import safe_set_full_optimizer_state
 
         self._initialize_state(state["step"])
@@ -83,15 +83,15 @@ class Zero(ShardedWeights):
             group["lr"] = rate
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
-        """Return the trained model, see :class:`ShardedWeights`."""
-        # Otherwise, transformers would shard the model that is loaded next.
+        """Return the trained model; see :class:`ShardedWeights`."""
+        # Otherwise transformers would shard the next model that is loaded.
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
         return super().model(base, precision, adapter)
 
     def _initialize_state(self, step: float) -> None:
-        """Create AdamW's state, as its first step would, with the step number ``step``."""
+        """Create AdamW's state as its first step would, with the step number ``step``."""
         import torch
         from deepspeed.utils.mixed_precision_linkage import lazy_init_hp_params_optimizer_state
 
@@ -107,7 +107,7 @@ class Zero(ShardedWeights):
                 lazy_init_hp_params_optimizer_state(weights, flat, zero.optimizer.state)
 
     def _zero_optimizer(self) -> Any:
-        """Return ZeRO's optimizer, which accelerate wraps, and which wraps that of torch."""
+        """Return ZeRO's optimizer, which accelerate wraps and which in turn wraps torch's."""
         return self.trainer.deepspeed.optimizer
 
 
@@ -140,10 +140,11 @@ def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
     """Return the configuration as arguments for transformers' ``TrainingArguments``.
 
     Options that it doesn't set are the same as without DeepSpeed. The optimizer is always torch's
-    AdamW, because DeepSpeed compiles its own ones on the worker at their first use.
+    AdamW, because DeepSpeed compiles its own optimizers on the worker when they are first used.
     """
-    # transformers replaces "auto" by the numbers of the spec. But it would compute train_batch_size
-    # before it knows the number of ranks. So that is left out here, and DeepSpeed computes it.
+    # transformers replaces "auto" with the numbers from the spec. But it would compute
+    # train_batch_size before it knows the number of ranks, so this is left out here and computed by
+    # DeepSpeed.
     elsewhere = {"bf16", "fp16", "optimizer", "scheduler", "train_batch_size"}
     given = config.model_dump(mode="json", exclude=elsewhere)
     given["train_micro_batch_size_per_gpu"] = given["gradient_accumulation_steps"] = AUTO
@@ -165,10 +166,10 @@ def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Import DeepSpeed, and prevent it from compiling code that only inference on CPUs uses.
+    """Import DeepSpeed and keep it from compiling code that only CPU inference uses.
 
     Raises:
-        ModuleNotFoundError: If it is not installed.
+        ModuleNotFoundError: DeepSpeed is not installed.
     """
     import deepspeed
     from deepspeed.ops.op_builder import cpu as builders

@@ -1,7 +1,7 @@
 """Engines that generate tokens: transformers in this process, or vLLM in a child process.
 
-Each engine is a module with a ``start`` function, has a case in :func:`start_engine`, and its name
-is in :data:`aiplatform.protocol.specs.EngineName`.
+Each engine is a module with a ``start`` function. It has a case in :func:`start_engine`, and its
+name is listed in :data:`aiplatform.protocol.specs.EngineName`.
 """
 
 from pathlib import Path

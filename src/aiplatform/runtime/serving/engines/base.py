@@ -1,4 +1,4 @@
-"""The interface of engines: their methods, the requests and the pieces of an answer."""
+"""The interface of engines: their methods, their requests and the pieces of an answer."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 class Piece:
     """A part of an answer's text.
 
-    ``tokens`` is the number of tokens of the answer up to the end of this part. The last part has a
+    ``tokens`` is the number of the answer's tokens up to the end of this part. The last part has a
     ``finish_reason``.
     """
 
@@ -26,7 +26,7 @@ class Generation:
     """A request for one answer.
 
     The engine's thread calls ``deliver`` with each piece. Any thread may set ``cancelled`` if the
-    answer is not needed any more. ``adapted`` is False if the base of a tuned model is to answer.
+    answer is no longer needed. ``adapted`` is False if the base of a tuned model should answer.
     """
 
     prompt: list[int]
@@ -44,24 +44,24 @@ class Server(Protocol):
     """A model server, in this process or in a child process."""
 
     def failure(self) -> str | None:
-        """Return why the server can't answer any more; None while it can."""
+        """Return why the server can no longer answer, or None while it can."""
         ...
 
     def close(self) -> None:
-        """Stop the server; answers that are being generated end as cancelled."""
+        """Stop the server; answers being generated end as cancelled."""
         ...
 
 
 class Engine(Server, Protocol):
-    """A generator of answers with its own thread. All threads may call its methods."""
+    """A generator of answers with its own thread. Any thread may call its methods."""
 
     context_length: int
 
     def encode(self, messages: list[dict[str, object]]) -> list[int]:
-        """Return the token ids of the prompt that ``messages`` make.
+        """Return the token ids of the prompt made from ``messages``.
 
         Raises:
-            TemplateRefusal: If the model's chat template does not accept the messages.
+            TemplateRefusal: The model's chat template does not accept the messages.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Sampling of tokens from logits, and decoding of tokens to text that can be sent to the client."""
+"""Sampling of tokens from logits, and decoding of tokens to text that is ready to be sent."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def make_generator(seed: int | None, device: Any) -> Any:
 
 
 def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int:
-    """Choose the next token of one row.
+    """Choose the next token of a row.
 
     Args:
         logits: Logits of shape (vocabulary,).
-        temperature: If it is 0, or so small that a division would overflow, the most likely token
-            is chosen.
+        temperature: If it is 0, or so small that dividing by it would overflow, the most likely
+            token is chosen.
         top_p: Sample from the smallest set of tokens with this total probability
             (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751).
         generator: See :func:`make_generator`.
@@ -33,8 +33,8 @@ def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int
         return int(logits.argmax())
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
     if top_p < 1:
-        # Sorting the whole vocabulary is slow. The most likely few tokens nearly always contain the
-        # set; only if they don't, all are sorted.
+        # Sorting the whole vocabulary is slow. The few most likely tokens nearly always contain the
+        # set; only if they don't is everything sorted.
         ordered, order = probabilities.topk(min(MAX_CANDIDATES, len(probabilities)))
         if ordered.sum() < top_p:
             ordered, order = probabilities.sort(descending=True)
@@ -45,9 +45,9 @@ def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int
 
 
 class Text:
-    """The text of a growing answer: only complete characters, cut before a stop string.
+    """The text of a growing answer: complete characters only, cut before a stop string.
 
-    Text that may be the beginning of a stop string is kept until the next tokens decide.
+    Text that may be the beginning of a stop string is held back until the next tokens decide.
     """
 
     def __init__(self, tokenizer: Any, stop: list[str]) -> None:
@@ -73,13 +73,13 @@ class Text:
         return shown
 
     def rest(self) -> str:
-        """Return the text that is still kept; call this at the end of an answer."""
+        """Return the text that is still held back; call this at the end of an answer."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of ``text`` that is a beginning of ``stop``."""
+    """Return the length of the longest suffix of ``text`` that is a prefix of ``stop``."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:length]):
             return length

@@ -1,9 +1,9 @@
-"""The engine that uses transformers in this process, with continuous batching.
+"""The engine that runs transformers in this process, with continuous batching.
 
 A tuned model is served with its merged weights, not as an adapter on its base. An adapter adds two
-products and a sum to each of the seven matrix products of a layer, which costs a fifth to a third
-of the tokens per second if kernels are small. The base is a second model, which is loaded at the
-first request for it.
+products and a sum to each of the seven matrix products in a layer, which costs a fifth to a third
+of the throughput if kernels are small. The base is a second model, which is loaded at the first
+request for it.
 """
 
 import queue
@@ -33,13 +33,13 @@ from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
 
 PROMPT_TOKENS = 512
-"""Largest number of prompt tokens, padding included, of one prefill step.
+"""Largest number of prompt tokens, including padding, in one prefill step.
 
 Running answers wait during a prefill step, so this limits the pause between two of their tokens.
 """
 
 GENERATION_ERRORS = (RuntimeError, ValueError, IndexError)
-"""Exceptions of a forward pass, such as out of memory; they end only the answers concerned."""
+"""Exceptions of a forward pass, such as out of memory; they end only the affected answers."""
 
 
 def start(
@@ -62,7 +62,7 @@ def warm_up(engine: Engine) -> None:
     """Generate one answer, so that the first client does not wait for one-time initialization.
 
     Raises:
-        JobError: If this fails.
+        JobError: The answer can't be generated.
     """
     pieces: queue.Queue[Piece] = queue.Queue()
     prompt = engine.encode([{"role": "user", "content": "Hello"}])
@@ -85,7 +85,7 @@ def warm_up(engine: Engine) -> None:
 
 
 class Variant:
-    """One model of the server, which may be the base, with its running and waiting answers."""
+    """A model of the server (the served one or its base), with running and waiting answers."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -129,7 +129,7 @@ class TransformersEngine:
         self._thread.start()
 
     def encode(self, messages: list[dict[str, object]]) -> list[int]:
-        """Return the tokens of the prompt; the template contains the special tokens already."""
+        """Return the tokens of the prompt; the template already contains the special tokens."""
         text = render(self.tokenizer, messages, answer_next=True)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -138,7 +138,7 @@ class TransformersEngine:
         self._inbox.put(generation)
 
     def failure(self) -> str | None:
-        """Return why the engine can't answer any more; None while it can."""
+        """Return why the engine can no longer answer, or None while it can."""
         if self._closing or self._thread.is_alive():
             return None
         return "The engine ended by an error of its own; the log has the cause."
@@ -223,11 +223,11 @@ class TransformersEngine:
             self._start_rows(batch, chosen)
 
     def _ensure_loaded(self, variant: Variant) -> bool:
-        """Return True if the model is loaded; if not, start to load it in a thread."""
+        """Return True if the model is loaded; otherwise start loading it in a thread."""
         if variant.batch is not None:
             return True
         if variant.failed:
-            # The log has the error. The next request starts another attempt to load.
+            # The error is in the log. The next request starts another attempt to load the model.
             variant.failed = False
             _end_unstarted(list(variant.waiting), "error")
             variant.waiting.clear()
@@ -261,7 +261,7 @@ class TransformersEngine:
             cache = batch.new_cache()
             prompts = [generation.prompt for generation in chosen]
             if len(prompts) == 1 and batch.can_join:
-                # A long prompt is computed in parts, with a token of all other rows in between.
+                # A long prompt is computed in parts, with one token for all other rows in between.
                 (prompt,) = prompts
                 while len(prompt) > PROMPT_TOKENS:
                     batch.compute(rows, [prompt[:PROMPT_TOKENS]], cache)
@@ -300,7 +300,7 @@ class TransformersEngine:
             batch.clear()
 
     def _choose_token(self, row: Row, logits: Any) -> bool:
-        """Choose the next token of an answer and send its text; return True at the answer's end."""
+        """Choose an answer's next token and send its text; return True at the answer's end."""
         wanted = row.generation
         if wanted.cancelled.is_set():
             row.deliver("", "cancelled")

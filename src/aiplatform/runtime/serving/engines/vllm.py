@@ -1,7 +1,7 @@
-"""The engine that runs vLLM's server as a child process, with the adapter on the base.
+"""The engine that runs vLLM's server as a child process, with the adapter on its base.
 
-vLLM implements OpenAI's API itself, so requests are forwarded to it. Only the model's name in the
-response is replaced by the name that the client used.
+vLLM implements OpenAI's API itself, so requests are forwarded to it. Only the model's name in
+responses is replaced by the name that the client used.
 """
 
 import json
@@ -28,16 +28,16 @@ from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, pub
 from aiplatform.runtime.stop import StopRequest
 
 ANSWERED_NAME = re.compile(rf'"model":\s*"(?:{MODEL}|{BASE})"'.encode())
-"""Pattern of the model's name in a response: one of the names that vLLM was started with."""
+"""Pattern for the model's name in a response: one of the names that vLLM was started with."""
 
 START_SECONDS = 1800.0
-"""Seconds that the start of vLLM may take; large models take many minutes to load and compile."""
+"""Seconds that vLLM may take to start; large models take many minutes to load and compile."""
 
 
 def start(
     model: Path, base: Path | None, spec: InferenceSpec, token: str, stop: StopRequest
 ) -> tuple[Starlette, "VllmEngine"]:
-    """Start vLLM in a child process; return the application that forwards to it, and the engine."""
+    """Start vLLM in a child process; return the forwarding application and the engine."""
     engine = VllmEngine(model, base, spec, stop)
     return VllmProxy(engine, token).app(), engine
 
@@ -64,7 +64,7 @@ class VllmEngine:
         self._wait(stop)
 
     def failure(self) -> str | None:
-        """Return why the engine can't answer any more; None while it can."""
+        """Return why the engine can no longer answer, or None while it can."""
         code = self.process.poll()
         return None if code is None else f"vLLM ended with exit code {code}; the log has the cause."
 
@@ -86,8 +86,8 @@ class VllmEngine:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             failure = self.failure()
-            # The signal that requests a stop also ends vLLM, which is not a failure then. The
-            # stop is checked after vLLM, because the signal may arrive between the two checks.
+            # The signal that requests a stop also ends vLLM, which is not a failure in that case.
+            # The stop is checked after vLLM, because the signal may arrive between the two checks.
             stop.raise_if_requested()
             if failure is not None:
                 raise JobError(failure)
@@ -102,7 +102,7 @@ class VllmEngine:
 
 
 def vllm_arguments(model: Path, base: Path | None, spec: InferenceSpec, port: int) -> list[str]:
-    """Return the arguments of ``vllm``; with a base, the tuned model is an adapter on it."""
+    """Return the arguments for ``vllm``; with a base, the tuned model is an adapter on it."""
     dtype = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16"}[spec.precision]
     arguments = [
         "serve",
@@ -136,7 +136,7 @@ def _free_port() -> int:
 
 
 class VllmProxy(ChatServer):
-    """A server with the same routes as its base class that forwards chat requests to vLLM."""
+    """A server with the routes of its base class that forwards chat requests to vLLM."""
 
     def __init__(self, engine: VllmEngine, token: str) -> None:
         self.token = token
@@ -156,7 +156,7 @@ class VllmProxy(ChatServer):
         )
 
     async def chat(self, request: Request) -> Response:
-        """Forward a chat request to vLLM, and return its response with the client's model name."""
+        """Forward a chat request to vLLM and return its response with the client's model name."""
         refused = self._refused(request)
         if refused is not None:
             return refused
@@ -183,7 +183,7 @@ class VllmProxy(ChatServer):
 
     @staticmethod
     async def _events(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
-        """Yield vLLM's bytes as they arrive, cut after a line so that no name is split."""
+        """Yield vLLM's bytes as they arrive, cut after line ends so that no name is split."""
         rest = b""
         try:
             async for piece in answer.aiter_bytes():
@@ -197,9 +197,9 @@ class VllmProxy(ChatServer):
 
 
 def with_public_name(answer: bytes, public: str | None) -> bytes:
-    """Return a response with the name of its model replaced, without parsing it.
+    """Return a response with its model name replaced, without parsing it.
 
-    In the text of an answer, quotation marks are escaped, so the pattern can't match there.
+    Inside an answer's text, quotation marks are escaped, so the pattern can't match there.
     """
     if public is None:
         return answer
