@@ -1,17 +1,17 @@
-"""Requests of 64 simultaneous clients for a small resource, and the share of permission checks.
+"""Requests from 64 simultaneous clients for a small resource, and the cost of permission checks.
 
 A member of a project reads the project, ``GET /api/v1/projects/{project}``, over 64 open
 connections to one API process. Client, API and database share the machine.
 
 The share of authentication and permission checks is measured by leaving them out. Two processes
-serve the same application with the same database. In one of them, the guard of this route is
-replaced by a constant (``common/api_process.py``). They take turns. The CPU time of API and
-database per request is compared, because other work on the machine doesn't change it, and also the
-requests per second.
+serve the same application from the same database. In one of them, this route's guard is replaced by
+a constant (``common/api_process.py``). They take turns. The main comparison is of CPU time per
+request in the API and the database, which other work on the machine doesn't affect; requests per
+second are compared, too.
 
-The guard takes the token from the header and hashes it; it reads session or key, account, global
-role, project and membership in one statement, and computes the permissions. The thread that this
-needs counts, too.
+The guard takes the token from the header and hashes it, reads session or key, account, global role,
+project and membership in one statement, and computes the permissions. The thread that it needs is
+included.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ HERE = Path(__file__).parent
 
 @dataclass
 class ApiProcess:
-    """One API process and its measurements."""
+    """An API process and its measurements."""
 
     url: str
     pid: int
@@ -55,12 +55,12 @@ class ApiProcess:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds of API and database per request, of the median turn."""
+        """CPU seconds per request in the API and the database, from the median turn."""
         return statistics.median(self.api_cpu) + statistics.median(self.database_cpu)
 
 
 async def send_requests(url: str, path: str, token: str, until: float) -> list[float]:
-    """Send requests on all connections, one after the other on each; return their seconds."""
+    """Send requests on all connections, one at a time on each; return their seconds."""
     where = urlsplit(url)
     head = (
         f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -85,7 +85,7 @@ async def send_requests(url: str, path: str, token: str, until: float) -> list[f
 
 
 def load(url: str, path: str, token: str, seconds: float) -> list[float]:
-    """Run :func:`send_requests` for some seconds; called in a process of its own."""
+    """Run :func:`send_requests` for some seconds in a process of its own."""
     return uvloop.run(send_requests(url, path, token, time.monotonic() + seconds))
 
 
@@ -113,7 +113,7 @@ def measure(api: ApiProcess, database: int, path: str, token: str) -> None:
 
 @contextmanager
 def running_api(kind: str, started: Started) -> Iterator[ApiProcess]:
-    """Start an additional API process of the platform, and end it afterwards."""
+    """Start an additional API process of the platform and end it afterwards."""
     state = started.state
     port = claim_port("127.0.0.1", 0)
     environment = os.environ | {
@@ -139,7 +139,7 @@ def running_api(kind: str, started: Started) -> Iterator[ApiProcess]:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the API process answers."""
+    """Wait until the API process responds."""
     deadline = time.monotonic() + 60
     while True:
         if process.poll() is not None or time.monotonic() > deadline:

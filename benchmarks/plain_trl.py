@@ -2,10 +2,10 @@
 
     python benchmarks/plain_trl.py MODEL_DIRECTORY ROWS.parquet STEPS OUTPUT [--lean]
 
-With ``--lean``, only the loss is computed as on the platform. The platform's loss is faster than
-TRL's, which would hide the cost of the rest of the platform.
+With ``--lean``, the loss (and only the loss) is computed as on the platform. The platform's loss is
+faster than TRL's, which would hide the cost of the rest of the platform.
 
-Prints a JSON object on stdout, with time and loss of each step.
+Prints a JSON object on stdout with the time and loss of each step.
 """
 
 import json
@@ -24,7 +24,7 @@ from aiplatform.runtime.training.trainer import PlatformTrainer
 
 
 class StepTimes(TrainerCallback):
-    """A callback that measures the seconds of each step, from the end of the previous one."""
+    """A callback that measures the seconds of each step from the end of the previous one."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -43,7 +43,7 @@ class StepTimes(TrainerCallback):
 
 
 class LeanTrainer(SFTTrainer):
-    """A trainer of TRL with the platform's loss."""
+    """A TRL trainer with the platform's loss."""
 
     compute_loss = PlatformTrainer.compute_loss
 
@@ -57,7 +57,8 @@ def main() -> None:
     chosen = LeanTrainer if "--lean" in sys.argv[5:] else SFTTrainer
     tokenizer = AutoTokenizer.from_pretrained(model_directory)
     model = AutoModelForCausalLM.from_pretrained(model_directory, dtype=torch.bfloat16)
-    # With prompt and completion, the loss is on the assistant's tokens, like on the platform.
+    # With prompt and completion columns, the loss covers the assistant's tokens, as on the
+    # platform.
     dataset = Dataset.from_parquet(rows, keep_in_memory=True).map(
         lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
         remove_columns=["messages"],
@@ -94,7 +95,7 @@ def main() -> None:
         ),
         callbacks=[times],
     )
-    # The trainer's output goes to stderr, because stdout is for the figures.
+    # The trainer's output goes to stderr, because stdout is reserved for the figures.
     stdout, sys.stdout = sys.stdout, sys.stderr
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -1,8 +1,8 @@
 """Precision, recall and F1 of the quality checks on planted faults, and the cost of a report.
 
-The rows are conversations of real sentences: the English, German, French, Spanish and Chinese parts
-of chatterbot-corpus, shuffled with a fixed seed. Each fault is planted into its own rows at a known
-rate. The other rows are clean, and show false alarms.
+The rows are conversations made of real sentences from the English, German, French, Spanish and
+Chinese parts of chatterbot-corpus, shuffled with a fixed seed. Each kind of fault is planted into
+its own rows at a known rate. The other rows are clean and reveal false alarms.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from aiplatform.protocol.enums import DataShape
 ROWS = 20_000
 MIXED_ROWS = 5_000
 MAX_LENGTH = 450
-"""Limit in tokens; clean rows have about 200, planted long ones more than 500."""
+"""Limit in tokens; clean rows have about 200, planted long rows more than 500."""
 
 
 def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:
-    """Return the rows of each finding by its code."""
+    """Return the rows of each finding, keyed by its code."""
     context = Context(DataShape.CHAT, pq.read_schema(path), canonical.row_count(path), references)
     run = CheckRun(context, CHECKS, weights, MAX_LENGTH)
     run.execute(path, lambda _: None)
@@ -74,7 +74,7 @@ def print_accuracy(found: dict[str, set[int]], truth: dict[str, set[int]]) -> No
 
 
 UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
-"""Checks without a target, because the corpus itself has such faults, which count as wrong here."""
+"""Checks without a target: the corpus itself has such faults, which would count as errors."""
 
 
 def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
@@ -101,7 +101,7 @@ def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
 
 
 def measure_cost(path: Path) -> None:
-    """Print time and memory of a whole report without token counts."""
+    """Print time and memory of a full report without token counts."""
     started = time.monotonic()
     report: dict[str, Any] = make_report(
         path, tokenizer=None, max_length=2048, progress=lambda _: None
@@ -113,7 +113,7 @@ def measure_cost(path: Path) -> None:
 
 
 def main() -> int:
-    """Measure the checks on rows with planted faults, then a report of 100,000 rows."""
+    """Measure the checks on rows with planted faults, then a report on 100,000 rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=20, help="of the sentences and the faults")
     writer = ConversationGenerator(parser.parse_args().seed)

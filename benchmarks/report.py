@@ -1,12 +1,12 @@
 """Time and memory of a quality report, with and without exact token counts.
 
 The conversations are those of ``quality``. Each report is made in its own process. Its memory is
-the sum of the peaks of this process and its children, even if they were at different times. With
-token counts, the baseline is the tokenizer alone on the same texts in batches, in the same process.
-``tokens_add`` is the time that counting adds to a report, as a multiple of this baseline.
+the sum of the peaks of this process and its children, even if they occurred at different times.
+With token counts, the baseline is the tokenizer alone on the same texts in batches, in the same
+process. ``tokens_add`` is the time that counting adds to a report, as a multiple of this baseline.
 
-``--large`` adds a report of a million rows. ``--short N`` adds one of N million rows of twelve
-words, some of them copies. It shows that memory doesn't grow with the number of rows.
+``--large`` adds a report on a million rows. ``--short N`` adds one on N million rows of twelve
+words, some of them copies, which shows that memory doesn't grow with the number of rows.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from aiplatform.runtime.launcher import children_of
 
 ROWS = 100_000
 LARGE = 10
-"""Factor of the number of rows with ``--large``."""
+"""Factor by which ``--large`` multiplies the number of rows."""
 
 BATCH = 1000
 
 
 def main() -> int:
-    """Create the rows, and measure each report in its own process."""
+    """Create the rows and measure each report in its own process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", action="store_true", help="a million rows as well")
     parser.add_argument("--short", type=int, default=0, help="so many million short rows as well")
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def write_short(path: Path, rows: int) -> None:
-    """Write texts of twelve words; of 100 rows, two are copies, and two differ in one word."""
+    """Write texts of twelve words; in each 100 rows, two are copies and two differ in one word."""
     schema = pa.schema(
         [("text", pa.string())], metadata={"aiplatform.shape": "text", "aiplatform.json": "[]"}
     )
@@ -143,7 +143,7 @@ def measure(rows: Path, weights: Path | None) -> dict[str, float]:
 
 
 class MemoryMonitor:
-    """A measurement of the memory of this process and its children, ten times a second."""
+    """A monitor of the memory of this process and its children, sampled ten times a second."""
 
     def __init__(self) -> None:
         self._peaks: dict[int, float] = {}
@@ -163,13 +163,14 @@ class MemoryMonitor:
                 memory = memory_of(pid)
             except OSError:
                 continue  # it has ended meanwhile
-            # The peak so far. That of `getrusage` would begin with the memory of the parent.
+            # The peak so far. The peak reported by `getrusage` would start from the parent's
+            # memory.
             self._peaks[pid] = memory.get("VmHWM", self._peaks.get(pid, 0.0))
             own += memory.get("RssAnon", 0.0)
         self._peak_own = max(self._peak_own, own)
 
     def stop(self) -> dict[str, float]:
-        """Stop, and return in MiB the sum of all peaks, and the peak without mapped files."""
+        """Stop; return, in MiB, the sum of all peaks and the peak without mapped files."""
         self._stopped.set()
         self._thread.join()
         self._sample()
@@ -177,14 +178,14 @@ class MemoryMonitor:
 
 
 def memory_of(pid: int) -> dict[str, float]:
-    """Return the memory figures of a process in MiB, from /proc; empty if it has ended."""
+    """Return a process's memory figures in MiB, from /proc; empty if it has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     memory = (line.split() for line in lines if line.endswith(" kB"))
     return {name.rstrip(":"): int(value) / 1024 for name, value, _ in memory}
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:
-    """Return the seconds that the tokenizer takes for all texts or contents of messages."""
+    """Return the seconds that the tokenizer takes for all texts or message contents."""
     from tokenizers import Tokenizer
 
     alone = Tokenizer.from_file(str(weights / "tokenizer.json"))

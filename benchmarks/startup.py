@@ -1,8 +1,8 @@
 """Time until `aiplatform up` is ready, and memory of an API process.
 
 Ready means that the command has returned: the database is migrated, the broker works, and a worker
-has sent a heartbeat. The time includes the start of the interpreter. The memory of the API is
-measured after it has done some work.
+has sent a heartbeat. The time includes the start of the interpreter. The API's memory is measured
+after it has done some work.
 """
 
 import statistics
@@ -24,11 +24,11 @@ MIB = 2**20
 ROWS = [{"prompt": f"What is {n} plus one?", "completion": str(n + 1)} for n in range(2000)]
 RUNTIME = "aiplatform.runtime"
 HEAVY = ("torch", "libtorch", "transformers")
-"""Names of libraries that API and worker must never load, as in the paths of mapped files."""
+"""Names of libraries that the API and worker must never load, as in paths of mapped files."""
 
 
 def main() -> int:
-    """Start and stop platforms, and measure them."""
+    """Start and stop platforms and measure them."""
     fresh: list[float] = []
     existing: list[float] = []
     for number in range(1, ROUNDS + 1):

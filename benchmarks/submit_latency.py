@@ -1,16 +1,16 @@
 """Time from the submission of a task to the child's first message, with an idle worker.
 
-The clock starts before the HTTP request, and stops when the child's first message is in the task's
-timeline as the event ``started``. This includes the request, the row, the wake-up by the broker,
-the claim, the start of an interpreter and the write of the event. The time until the event
-``claimed`` is another figure. Both times come from the same machine. The first tasks have figures
-of their own, because PostgreSQL plans each statement again on each new connection.
+The clock starts before the HTTP request and stops when the child's first message is in the task's
+timeline as the event ``started``. This includes the request, the row, the wake-up through the
+broker, the claim, the start of an interpreter and the writing of the event. The time until the
+event ``claimed`` is a separate figure. Both times come from the same machine. The first tasks have
+their own figures, because PostgreSQL plans each statement again on each new connection.
 
-Baseline: a Celery task that does nothing, from `delay()` to its first line, on the same Valkey. It
-has no row, no claim and no process of its own.
+Baseline: a no-op Celery task, from `delay()` to its first line, on the same Valkey. It has no row,
+no claim and no process of its own.
 
-For a training, the time until its first step is measured, on a model of two layers, so that the
-model takes little of the time: with a spare and, as the baseline, without one.
+For training, the time until the first step is measured on a model of two layers, so that the model
+itself takes little of the time: with a spare and, as the baseline, without one.
 """
 
 import importlib
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def first_steps(*, warm: bool) -> list[float]:
-    """Return the seconds from submission to first step, for some trainings."""
+    """Return the seconds from submission to first step for some training tasks."""
     seconds: list[float] = []
     mode = "on" if warm else "off"
     with (
@@ -124,7 +124,7 @@ def first_steps(*, warm: bool) -> list[float]:
 
 
 def wait_for_spare(started: Started) -> None:
-    """Wait until the worker's spare has imported everything, so that it uses no more CPU time."""
+    """Wait until the worker's spare has finished importing, so that it uses no more CPU time."""
     deadline = time.monotonic() + SPARE_SECONDS
     quiet, before = 0, 0.0
     while quiet < 4 and time.monotonic() < deadline:
@@ -144,7 +144,7 @@ def is_spare(pid: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process."""
+    """Return a process's CPU seconds."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -153,7 +153,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def tiny_model(directory: Path) -> Path:
-    """Create the tiny model of the tests, and return the directory of its weights."""
+    """Create the tests' tiny model and return the directory of its weights."""
     sys.path.append(str(Path(__file__).parents[1]))
     made: Path = importlib.import_module("tests.tiny_model").make_tiny_model(directory)
     return made / "weights"

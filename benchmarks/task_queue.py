@@ -1,16 +1,16 @@
 """Claims among 100,000 waiting tasks, submissions over HTTP, and pages of long lists.
 
-Claims: 50 workers, each a process with its own connection, claim a task every second, in a queue
-with 20 projects and 10 priorities. The time of a claim is that of its whole transaction with
-commit. Tasks that were claimed twice are counted from the results of the claims. Then the same 50
-claim without pauses, which shows the maximum of this machine. They begin after the audit entries of
-the submissions have been sealed.
+Claims: 50 workers, each a process with its own connection, claim a task every second from a queue
+with 20 projects and 10 priorities. The time of a claim is that of its whole transaction including
+the commit. Tasks claimed twice are counted from the results of the claims. Then the same 50 workers
+claim without pauses, which shows this machine's maximum. They start after the audit entries of the
+submissions have been sealed.
 
-Submissions: eight clients in this process submit quality reports, each on its own small dataset,
-first one per request and then 50 per request. The platform has two API processes, no rate limits,
-and no spare, which would import torch meanwhile.
+Submissions: eight clients in this process submit quality report tasks, each on its own small
+dataset, first one per request and then 50 per request. The platform has two API processes, no rate
+limits, and no spare, which would import torch in the meantime.
 
-Lists: pages of 50 tasks, in a project with 100,000 of 1,000,000 tasks, filtered by status and type,
+Lists: pages of 50 tasks in a project with 100,000 of 1,000,000 tasks, filtered by status and type,
 as measured by a client.
 
 Client, API, workers and PostgreSQL share the machine's cores. ``--quick`` does a tenth of the work.
@@ -39,7 +39,7 @@ BATCH = 50
 SUBMITTERS = 8
 WARM = 8
 WARM_SECONDS = 2.0
-"""Seconds before a measurement, in which connections are opened and statements are prepared."""
+"""Seconds before a measurement for opening connections and preparing statements."""
 SETTLE_SECONDS = 300
 FILL = """
 WITH fresh AS (
@@ -88,7 +88,7 @@ def main() -> int:
 def fill(
     connection: psycopg.Connection, projects: list[int], rows: int, status: str, queue: str
 ) -> None:
-    """Insert tasks, as submissions would."""
+    """Insert tasks as submissions would."""
     began = time.perf_counter()
     values = {
         "projects": projects,
@@ -104,7 +104,7 @@ def fill(
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Wait until all audit entries of the submissions are sealed, which is not a part of claims."""
+    """Wait until all audit entries of the submissions are sealed, which is not part of claiming."""
     began = time.perf_counter()
     while connection.execute("SELECT FROM audit_unsealed LIMIT 1").fetchone() is not None:
         if time.perf_counter() - began > SETTLE_SECONDS:
@@ -114,10 +114,10 @@ def settle(connection: psycopg.Connection) -> None:
 
 
 def claims(database: str, seconds: float) -> None:
-    """Measure the claims of 50 workers, first with one claim a second each, then without pauses."""
+    """Measure the claims of 50 workers, first at one claim a second each, then without pauses."""
     os.environ["AIPLATFORM_DATABASE_URL"] = database
-    # Imported after the variable is set, because settings are read once, and before the workers are
-    # forked.
+    # Imported after the variable is set, because settings are read only once, and before the
+    # workers are forked.
     from aiplatform.server.composition import compose
 
     compose()
@@ -134,7 +134,7 @@ def claims(database: str, seconds: float) -> None:
 
 
 def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
-    """Run all workers; return the ids of the claimed tasks, and the seconds of each claim."""
+    """Run all workers; return the ids of the claimed tasks and the seconds of each claim."""
     forks = multiprocessing.get_context("fork")
     ready = forks.Barrier(CLAIMERS)
     answers: Any = forks.SimpleQueue()
@@ -156,7 +156,7 @@ def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
 
 
 def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) -> None:
-    """Claim tasks as one worker, in its own process. The time of a claim includes its commit."""
+    """Claim tasks as one worker in its own process. The time of a claim includes its commit."""
     from aiplatform.server.core.database import transaction
     from aiplatform.server.execution.service import workers
     from aiplatform.server.queue.rules import Device
@@ -190,7 +190,7 @@ def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) ->
 
 
 def submissions(client: Client, started: Started, seconds: float) -> None:
-    """Measure how fast eight clients can submit quality reports, to a queue without workers."""
+    """Measure how fast eight clients can submit quality report tasks to a queue without workers."""
     project = client.projects.create("submissions")
     datasets = [
         client.datasets.upload(
@@ -223,7 +223,7 @@ def submissions(client: Client, started: Started, seconds: float) -> None:
 def _posted(
     client: Client, started: Started, path: str, bodies: list[dict[str, Any]], seconds: float
 ) -> list[float]:
-    """Let one client per body send it repeatedly; return the seconds of each request."""
+    """Make one client per body send it repeatedly; return the seconds of each request."""
     headers = {
         "Authorization": f"Bearer {client.transport.tokens.current()}",
         "Content-Type": "application/json",

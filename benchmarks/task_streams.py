@@ -1,8 +1,9 @@
-"""Five hundred people who watch one task; a task that prints 10 MB a second.
+"""Five hundred people watching one task, and a task that prints 10 MB a second.
 
-The watched task reports like a training: progress, three metrics and a line of log twice a second.
+The watched task reports like a training run: progress, three metrics and a log line twice a second.
 The CPU time is that of the API process alone; all watchers are in another process. For the second
-task, the CPU time of API, worker and database is measured, and that no line is lost.
+task, the CPU time of API, worker and database is measured, and the benchmark checks that no line is
+lost.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ for tenth in range({FLOOD_SECONDS} * {MEGABYTES} * 10):
 
 
 class Watcher:
-    """One open event stream, read from a plain socket, so that the client is fast enough."""
+    """An open event stream, read from a plain socket so that the client is fast enough."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()
@@ -69,7 +70,7 @@ class Watcher:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """Return the CPU seconds of those processes that still run."""
+    """Return the CPU seconds of those processes that are still running."""
     total = 0.0
     for pid in pids:
         try:
@@ -110,7 +111,7 @@ async def watch(started: Started, path: str, token: str, pid: int) -> None:
 
 
 def watching() -> None:
-    """Measure the watchers of one task."""
+    """Measure a task with many watchers."""
     with (
         fake_job_variables(TRAINING) as variables,
         running_platform(**variables) as (client, started),
@@ -124,7 +125,7 @@ def watching() -> None:
 
 
 def running_task(client: Client) -> Task:
-    """Wait until the quality report of the upload sends reports, and return its task."""
+    """Wait until the upload's quality report sends reports, and return its task."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = client.tasks.list(status="running", project="watched").first()
@@ -135,7 +136,7 @@ def running_task(client: Client) -> Task:
 
 
 def poll_task(client: Client, task: Task, until: float) -> list[float]:
-    """Read the task repeatedly until a time, and return the seconds of each request."""
+    """Read the task repeatedly until a given time; return the seconds of each request."""
     times = []
     while time.monotonic() < until:
         began = time.perf_counter()
@@ -156,7 +157,7 @@ def flood() -> None:
                 raise RuntimeError("the task did not start")
             time.sleep(0.05)
         pids = {name: started.pids(name) for name in ("api", "worker", "postgres")}
-        # Children of PostgreSQL and the worker may start and end; only the present ones count.
+        # Children of PostgreSQL and the worker may start and end; only those that exist now count.
         before = {name: cpu_seconds(known) for name, known in pids.items()}
         began = time.monotonic()
         times = poll_task(client, task, began + FLOOD_SECONDS - 3)

@@ -1,12 +1,12 @@
 """Overhead of the platform in a training step, compared with a plain TRL program.
 
 The platform is complete: API, database, broker, worker, launcher, metrics after each step, and
-checkpoints in the blob store. The plain program has none of that. They run one after the other,
-each alone on the machine. The medians of the steps are compared, so that the first steps, a
-checkpoint or a short disturbance of the machine don't matter.
+checkpoints in the blob store. The plain program has none of these. The two run one after the other,
+each alone on the machine. Medians of the steps are compared, so that the first steps, a checkpoint
+or a short disturbance of the machine don't matter.
 
-The platform's loss is faster than TRL's. So that this doesn't hide the platform's cost, the program
-runs twice: with TRL's loss, and with the platform's.
+The platform's loss is faster than TRL's. To keep this from hiding the platform's cost, the program
+runs twice: with TRL's loss and with the platform's.
 """
 
 import json
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def train_on_platform(directory: Path) -> tuple[list[float], list[float]]:
-    """Train on the platform; return seconds and loss of each step.
+    """Train on the platform; return the seconds and the loss of each step.
 
     Weights and rows are written to ``directory`` for the plain program.
     """
@@ -99,7 +99,7 @@ def train_on_platform(directory: Path) -> tuple[list[float], list[float]]:
 
 
 def run_plain_script(directory: Path, *options: str) -> dict[str, list[float]]:
-    """Train with the plain program, and return seconds and loss of each step."""
+    """Train with the plain program; return the seconds and the loss of each step."""
     done = subprocess.run(
         [
             sys.executable,

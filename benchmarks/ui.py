@@ -1,7 +1,7 @@
-"""The web interface in a real Chromium: loading, navigation, live pages, large things, size.
+"""The web interface in real Chromium: loading, navigation, live pages, large data and size.
 
-Browser, API, worker and database share the machine. A cold page is loaded by a new window without
-a cache; it counts as loaded when its content is there, not only its frame.
+Browser, API, worker and database share the machine. A cold page is loaded by a new window without a
+cache; it counts as loaded when its content is visible, not only its frame.
 """
 
 import gzip
@@ -112,7 +112,7 @@ class Site:
 
     @contextmanager
     def window(self) -> "Iterator[Page]":
-        """Yield a page of a new window, without a cache."""
+        """Yield a page in a new window without a cache."""
         context = self.browser.new_context(
             base_url=self.started.url,
             storage_state=self.state,
@@ -145,7 +145,7 @@ def measure_size() -> None:
     first = next(key for key, entry in manifest.items() if entry.get("isEntry"))
     loaded: set[str] = set()
     figure("ui.entry.size", kilobytes(files_of(first, loaded)), "kB", target="<= 250")
-    # Pages stand within the shell, which is a route of its own and loaded before them.
+    # Pages are displayed within the shell, which is a route of its own and loaded first.
     shell = next(key for key in manifest if key.startswith("src/routes/_app.tsx?"))
     inside = set(loaded)
     files_of(shell, inside)
@@ -160,7 +160,7 @@ def measure_size() -> None:
 
 
 def measure_loading(site: Site) -> None:
-    """Measure cold pages, and clicks from page to page."""
+    """Measure cold pages and clicks from page to page."""
     for name, address, content in (
         ("home", "/", "main section h2"),
         ("tasks", f"/p/{site.project}/tasks", "main table tbody tr"),
@@ -181,7 +181,7 @@ def measure_loading(site: Site) -> None:
         page.wait_for_selector(list_link)
         clicks = []
         for _ in range(ROUNDS):
-            # As people do: the pointer rests on the link before it clicks.
+            # As people do: the pointer rests on the link before the click.
             page.hover(list_link)
             page.wait_for_timeout(150)
             clicks.append(page.evaluate(CLICK, [list_link, "main [role=tablist]"]))
@@ -213,7 +213,7 @@ def measure_live_pages(site: Site) -> None:
 
 
 def used_cores(pids: list[int], seconds: float) -> float:
-    """Return the CPU time per second that processes use for a while."""
+    """Return the CPU time per second that processes use over a while."""
     processes = [psutil.Process(pid) for pid in pids]
     before = [process.cpu_times() for process in processes]
     began = time.perf_counter()
@@ -230,7 +230,7 @@ def used_cores(pids: list[int], seconds: float) -> float:
 
 
 def measure_log(site: Site) -> None:
-    """Scroll a log of a million lines, and count the lines that are missing on the screen."""
+    """Scroll through a log of a million lines and count the lines missing on the screen."""
     with site.client.run("a long log", project=site.project, end_timeout=600) as run:
         for first in range(0, LINES, BATCH):
             numbers = range(first, first + BATCH)
@@ -246,7 +246,7 @@ def measure_log(site: Site) -> None:
 
 
 def measure_grid(site: Site) -> None:
-    """Jump to places in a dataset of ten million rows, and wait until the rows are shown."""
+    """Jump to places in a dataset of ten million rows and wait until the rows are shown."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "rows.parquet"
         numbers = pl.int_range(GRID_ROWS, eager=True).alias("number")
@@ -324,13 +324,13 @@ def running_site() -> Iterator[Site]:
 
 
 def without_limits() -> dict[str, str]:
-    """Return settings that let one address ask as often as the measurement needs."""
+    """Return settings that let one address send as many requests as the measurement needs."""
     names = ("LOGIN", "ANONYMOUS", "NORMAL")
     return {f"AIPLATFORM_RATE_LIMIT_{name}": "off" for name in names}
 
 
 def running_task(client: Client) -> Task:
-    """Wait until the quality report of the upload sends reports, and return its task."""
+    """Wait until the upload's quality report sends reports, and return its task."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = client.tasks.list(status="running", project="watched").first()

@@ -1,8 +1,8 @@
-"""Throughput of a large upload until it is a version, and the memory of the API meanwhile.
+"""Throughput of a large upload until it has become a version, and the API's memory meanwhile.
 
-The time begins with the first byte and ends when the version exists: the file was received and
-hashed, all rows were parsed and checked, written as canonical Parquet and stored. Baseline: reading
-and hashing the file, which any content-addressed store has to do.
+The time starts with the first byte and ends when the version exists: the file has been received and
+hashed, and all rows have been parsed, checked, written as canonical Parquet and stored. Baseline:
+reading and hashing the file, which any content-addressed store has to do.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def main() -> int:
         if memory.reason:
             progress(f"memory not measured: {memory.reason}")
             return 0
-        # PSS: memory of the API alone, plus its part of memory shared with others.
+        # PSS: the API's own memory plus its share of memory shared with other processes.
         figure("upload.api_memory", memory.proportional / MIB, "MiB PSS", target="< 300")
         figure("upload.api_peak_memory", memory.api / MIB, "MiB RSS")
         figure("upload.parser_peak_memory", memory.children / MIB, "MiB RSS")
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def write_rows(path: Path) -> int:
-    """Write a JSONL file of different chats, and return the number of rows."""
+    """Write a JSONL file of distinct chats and return the number of rows."""
     answer = "The quick brown fox jumps over the lazy dog, and nobody asks the dog. " * 6
     rows = 0
     with path.open("w", encoding="utf-8", buffering=MIB) as file:
@@ -86,10 +86,10 @@ def hash_seconds(path: Path) -> float:
 
 
 class Memory:
-    """The peak memory of the API process, and of the largest process that it starts meanwhile.
+    """The peak memory of the API process and of the largest process that it starts meanwhile.
 
-    Linux records the peak of resident memory. The proportional size (PSS) is read twenty times a
-    second, and the largest value is kept.
+    Linux records the peak of the resident memory. The proportional size (PSS) is read twenty times
+    a second, and the largest value is kept.
     """
 
     def __init__(self, started: Started) -> None:
@@ -102,7 +102,7 @@ class Memory:
         self.reason = ""
 
     def __enter__(self) -> Self:
-        """Start to measure."""
+        """Start measuring."""
         try:
             forget_peak(self._pid)
         except NotMeasurable as reason:
@@ -112,7 +112,7 @@ class Memory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop, and read the last value."""
+        """Stop measuring and read the last value."""
         if self.reason:
             return
         self._done.set()

@@ -1,8 +1,8 @@
-"""Reading a file, committing the next version, comparing and browsing versions of datasets.
+"""Reading a file, committing the next version, and comparing and browsing dataset versions.
 
-Baselines run between our own measurements, in the same process unless ours needs another one. Oxen
-and DVC, for comparison, are installed into their own directories; if that is not possible, the
-figures have no comparison.
+Baselines run between our own measurements, in the same process unless ours needs another one. For
+comparison, Oxen and DVC are installed into their own directories; if that is not possible, there is
+no comparison.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ PAGES = 60
 
 
 def main() -> int:
-    """Measure everything, in a directory that is deleted at the end."""
+    """Measure everything in a directory that is deleted at the end."""
     with fresh_home() as home:
         directory = home.directory.parent / "rows"
         directory.mkdir(parents=True)
@@ -64,7 +64,7 @@ def seconds_of(work: Callable[[], Any]) -> float:
 def compare_with_floor(
     name: str, ours: list[float], floor: list[float], most: float, what: str
 ) -> None:
-    """Print a figure with a target of ``most`` times its baseline, from the median of all turns."""
+    """Print a figure with a target of ``most`` times its baseline, as the median of all turns."""
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     seconds = statistics.median(floor)
     figure(
@@ -78,7 +78,7 @@ def compare_with_floor(
 
 
 def measure_reading(directory: Path, before: Path, after: Path) -> None:
-    """Measure how a file is hashed and converted to canonical Parquet, in its own process."""
+    """Measure how fast a file is hashed and converted to canonical Parquet in its own process."""
     files = [
         ("100k_chats", directory / "chats.jsonl", chats(100_000), 3),
         ("1m_chats", directory / "many.jsonl", chats(MILLION), 2),
@@ -90,7 +90,7 @@ def measure_reading(directory: Path, before: Path, after: Path) -> None:
         ours, floor = [], []
         for _ in range(turns):
             floor.append(seconds_of(lambda path=path: hash_and_scan(path)))
-            # An upload replaces no file, and freeing the pages of an old one would take time.
+            # An upload doesn't replace a file, and freeing an old file's pages would take time.
             path.with_suffix(".parquet").unlink(missing_ok=True)
             ours.append(seconds_of(lambda path=path: ingest(path)))
         compare_with_floor(f"versions.ingest_{name}", ours, floor, 2.5, "SHA-256 and a Polars scan")
@@ -102,7 +102,7 @@ def measure_reading(directory: Path, before: Path, after: Path) -> None:
 
 
 def hash_and_scan(path: Path) -> None:
-    """Hash a file and scan it with Polars: the minimum that reading rows costs."""
+    """Hash a file and scan it with Polars: the minimum cost of reading rows."""
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
     pl.scan_ndjson(path).collect(engine="streaming")
@@ -121,7 +121,7 @@ def ingest(path: Path) -> None:
 def run_other_program(
     package: str, program: str, directory: Path, versions: list[Path]
 ) -> dict[str, Any] | None:
-    """Measure how another program commits the second version: seconds, and share of disk space."""
+    """Measure how another program commits the second version: seconds and share of disk space."""
     directory.mkdir()
     found = other_programs.run_program(
         package, program, directory, *map(str, versions), str(directory)
@@ -134,7 +134,7 @@ def run_other_program(
 
 
 def measure_commits(directory: Path, before: Path, after: Path, results: dict[str, Any]) -> None:
-    """Measure how the second version is cut and packed, and its new parts are stored and synced."""
+    """Measure splitting and packing the second version, and storing and syncing its new parts."""
     seconds, shares = [], []
     for turn in range(3):
         store = LocalBlobStore(directory / f"store{turn}")
@@ -166,7 +166,7 @@ def measure_commits(directory: Path, before: Path, after: Path, results: dict[st
 def commit(
     path: Path, store: LocalBlobStore, known: tuple[Part, ...] | list[Part]
 ) -> tuple[Packed, int]:
-    """Store a file in parts; return them, and the number of new bytes in the store."""
+    """Store a file in parts; return them and the number of new bytes in the store."""
     ends = row_group_ends(row_group_starts(path), path.stat().st_size)
     prefix = path.with_suffix(".pack")
     packed = pack(path, ends, prefix, known=known, read=blob_reader(store))
@@ -176,7 +176,7 @@ def commit(
 
 
 def measure_comparison(directory: Path, before: Path, after: Path, oxen: float | None) -> None:
-    """Measure the comparison of two versions, by key and by content."""
+    """Measure the comparison of two versions by key and by content."""
 
     def ours(key: str | None) -> None:
         job = diff.Job(before=before, after=after, output=directory / "index", key=key)
@@ -217,7 +217,7 @@ def measure_over_http(home: Home, directory: Path, before: Path, after: Path) ->
     started = home.up()
     with home.client(started) as client:
         project = client.projects.create("versions")
-        # No quality reports must run meanwhile and compete with the requests.
+        # No quality report may run in the meantime and compete with the requests.
         client.projects.set_quota(project, concurrent_tasks=0)
         client.datasets.upload("rows", before, project=project)
         rows = client.datasets.get("rows", project=project)
@@ -239,7 +239,7 @@ def measure_over_http(home: Home, directory: Path, before: Path, after: Path) ->
 
 
 def measure_pull(client: Client, project: Project, directory: Path) -> None:
-    """Measure the download of a version when the previous one is in the cache."""
+    """Measure the download of a version when the previous version is in the cache."""
     from aiplatform.client import DataCache
 
     cache = DataCache(directory / "cache")

@@ -1,9 +1,9 @@
 """Two thousand open inboxes on one API process: memory per inbox, and delays.
 
-A hundred users have twenty open inboxes each. Then each user gets another role in a project, one
-after the other. The delay is measured from before this request until each of the twenty inboxes has
-received the event, so it includes the request, its commit and the wake-up. Client, API, worker and
-database share the machine.
+A hundred users have twenty open inboxes each. Then the users get another role in a project, one
+after the other. The delay is measured from before the request until each of the user's twenty
+inboxes has received the event, so it includes the request, its commit and the wake-up. Client, API,
+worker and database share the machine.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ PASSWORD = "a password for watchers"
 
 
 class Watcher:
-    """One open event stream, read from a plain socket, so that the client is fast enough."""
+    """An open event stream, read from a plain socket so that the client is fast enough."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()

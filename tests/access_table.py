@@ -30,9 +30,9 @@ class Access:
     Attributes:
         method: HTTP method.
         short_path: path below ``/api/v1``, or the whole path if it begins with a slash.
-        kind: who may call the route: ``public``: everybody. ``not_found``: everybody, and the
-            response is always 404. ``signed in``: everybody with a valid token. ``inbox``: the
-            same, for their own objects; objects of others are 404, even for admin. ``platform``:
+        kind: who may call the route: ``public``: everyone. ``not_found``: everyone, and the
+            response is always 404. ``signed in``: everyone with a valid token. ``inbox``: the same,
+            for their own objects; objects of others are 404, even for admin. ``platform``:
             users with ``permission`` globally; of the test users, only admin. ``project``: owner
             and admin, and the members named by ``viewer`` and ``developer``.
         permission: permission that the guard requires.
@@ -40,7 +40,7 @@ class Access:
         developer: True if developers are allowed.
         send: arguments of the request. By default none: a route that needs a body then rejects the
             request, but only after its guard has admitted it.
-        named_permission: permission that the response to a refused developer names, if it is not
+        named_permission: permission named in the response to a refused developer, if it is not
             ``permission``.
         refused_when_archived: True if an archived project refuses the request. By default True for
             permissions that end in ``:write``.
@@ -73,7 +73,7 @@ class Access:
 
     @property
     def removes_object(self) -> bool:
-        """True if a request that succeeds removes the object from this path."""
+        """True if a successful request removes the object from this path."""
         return self.method == "DELETE" or self.path.endswith("/restore")
 
     @property
@@ -92,12 +92,12 @@ class Access:
 
 
 def reads(path: str, permission: Permission, **options: Any) -> Access:
-    """Return the entry of a GET route in a project that viewers and developers may call."""
+    """Return the entry of a GET route in a project, for viewers and developers."""
     return Access("GET", path, "project", permission, viewer=True, developer=True, **options)
 
 
 def writes(method: str, path: str, permission: Permission, **options: Any) -> Access:
-    """Return the entry of a changing route in a project: for developers, not for viewers."""
+    """Return the entry of a changing route in a project, for developers but not viewers."""
     return Access(method, path, "project", permission, developer=True, **options)
 
 
@@ -171,7 +171,7 @@ TABLE = [
     Access("DELETE", "users/me/keys/{key}", "inbox"),
     Access("GET", "users/{user}/keys", "platform", Permission.USERS_READ),
     Access("DELETE", "users/{user}/keys/{key}", "platform", Permission.USERS_WRITE),
-    # Roles: everybody may see which roles and permissions exist
+    # Roles: everyone may see which roles and permissions exist
     Access("GET", "permissions", "signed in", allow_keys=True),
     Access("GET", "roles", "signed in", allow_keys=True),
     Access("GET", "roles/{role}", "signed in", allow_keys=True),
@@ -211,7 +211,7 @@ TABLE = [
     reads("projects/{project}/retention", Permission.PROJECTS_READ),
     Access("PUT", "projects/{project}/quota", "platform", Permission.SETTINGS_WRITE,
            send={"json": {}}),
-    # The bin: at the top are deleted projects, for those who may restore them; the bin of a project
+    # The bin: the top level shows deleted projects to those who may restore them; a project's bin
     # has the datasets and models that were deleted from it
     Access("GET", "bin", "signed in", allow_keys=True),
     Access("POST", "bin/{binned}/restore", "project", Permission.PROJECTS_WRITE,
@@ -236,7 +236,7 @@ TABLE = [
     reads("projects/{project}/secrets", Permission.TASKS_READ),
     writes("PUT", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
     writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
-    # Webhooks send data out of the project, so they need the permission to manage members
+    # Webhooks send data out of the project, so they require the permission to manage members
     *(
         Access(method, path, "project", Permission.MEMBERS_WRITE,
                refused_when_archived=method != "GET")
@@ -340,7 +340,7 @@ TABLE = [
     reads("tasks/{task}/usage", Permission.TASKS_READ),
     reads("projects/{project}/metrics", Permission.TASKS_READ),
     reads("projects/{project}/metrics/summary", Permission.TASKS_READ),
-    # Runs that execute elsewhere
+    # Runs that execute outside the platform
     writes("POST", "projects/{project}/runs", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/metrics", Permission.TASKS_WRITE),
     writes("POST", "tasks/{task}/logs", Permission.TASKS_WRITE),
@@ -383,7 +383,7 @@ TABLE = [
     writes("PATCH", "schedules/{schedule}", Permission.TASKS_WRITE),
     writes("DELETE", "schedules/{schedule}", Permission.TASKS_WRITE),
     reads("schedules/{schedule}/firings", Permission.TASKS_READ),
-    # Models; everybody may read those that belong to no project, see the tests of the registry
+    # Models; everyone may read those that belong to no project, see the tests of the registry
     Access("GET", "models", "signed in", allow_keys=True),
     reads("projects/{project}/models", Permission.MODELS_READ),
     writes("POST", "projects/{project}/models", Permission.MODELS_WRITE),

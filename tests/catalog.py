@@ -1,4 +1,4 @@
-"""Definitions of the contract's twelve tables, read from a database to compare two databases."""
+"""Definitions of the contract's twelve tables, read from a database for comparison."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,8 +31,8 @@ LEFT JOIN pg_collation coll ON coll.oid = a.attcollation
 WHERE c.relname = ANY(%s) AND c.relnamespace = 'public'::regnamespace
 """
 
-# From PostgreSQL 18 on, NOT NULL is a constraint of its own (type 'n'). It is left out here, since
-# the columns are compared with it.
+# In PostgreSQL 18, NOT NULL became a constraint of its own (type 'n'). It is left out here, because
+# the comparison of columns covers it.
 _CONSTRAINTS = """
 SELECT c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid), k.condeferrable,
        k.condeferred, k.convalidated
@@ -53,7 +53,7 @@ Rows = frozenset[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Catalog:
-    """Definitions of tables as sets of rows; the SELECT statements above name their columns."""
+    """Table definitions as sets of rows; the SELECT statements above name their columns."""
 
     tables: Rows
     columns: Rows
@@ -63,7 +63,7 @@ class Catalog:
 
 
 def read_catalog(connection: "psycopg.Connection[Any]") -> Catalog:
-    """Return the definitions of the tables, as the connection's transaction sees them."""
+    """Return the table definitions, as seen by the connection's transaction."""
 
     def rows(statement: str, *params: Any) -> Rows:
         return frozenset(connection.execute(statement, params or None).fetchall())

@@ -1,4 +1,4 @@
-"""An OTLP collector for tests: receives spans over HTTP on loopback and keeps them."""
+"""An OTLP collector for tests: it receives spans over HTTP on loopback and keeps them."""
 
 import gzip
 import threading
@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass
 class Collected:
-    """A span that the collector has received; times are seconds since the epoch."""
+    """A span received by the collector; times are in seconds since the epoch."""
 
     service: str
     name: str
@@ -32,13 +32,13 @@ class Collected:
 
 @dataclass
 class Collector:
-    """An OTLP endpoint and the spans that it has received."""
+    """An OTLP endpoint and the spans it has received."""
 
     endpoint: str = ""
     spans: list[Collected] = field(default_factory=list)
 
     def take(self, body: bytes) -> None:
-        """Read the spans of one export request."""
+        """Read the spans in one export request."""
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _plain(resource.resource.attributes)["service.name"]

@@ -1,7 +1,7 @@
-"""Fixtures of all tests: a real PostgreSQL, a real Valkey, the application, and its users.
+"""Fixtures for all tests: a real PostgreSQL, a real Valkey, the application, and its users.
 
 Each test module gets its own database, which is a copy of a database that was migrated once.
-Factories commit all rows that they create, since the application uses its own connections.
+Factories commit all rows that they create, because the application uses its own connections.
 """
 
 import gc
@@ -38,29 +38,29 @@ NO_LIMITS = {
     f"AIPLATFORM_RATE_LIMIT_{bucket}": "off"
     for bucket in ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
 }
-"""Settings that turn rate limits off: tests send many requests.
+"""Settings that turn rate limits off, because tests send many requests.
 
 Tests of the rate limits set their own.
 """
 
-# No deadlines: the duration of an example depends on how busy the machine is.
+# No deadlines: how long an example takes depends on how busy the machine is.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
 
-# Collecting the tests creates a million objects that stay. Examining them again and again would
+# Collecting the tests creates a million long-lived objects. Examining them again and again would
 # take a quarter of that time.
 gc.disable()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A background job of a shell ignores SIGINT, and so would its children, to which some tests
-    # send it.
+    # A shell's background jobs ignore SIGINT, and so would their children, to which some tests send
+    # it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Exclude modules and collected tests from garbage collection, and switch it on.
+    """Exclude modules and collected tests from garbage collection, and turn it on.
 
     Without the exclusion, each full collection during the tests would examine a million objects.
     """
@@ -78,7 +78,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_testnodedown(node: Any) -> None:
-    """Add the counts of a pytest-xdist worker that has ended; one that crashed sent none."""
+    """Add the counts of a pytest-xdist worker that has ended; a crashed one sent none."""
     if "tally" in getattr(node, "workeroutput", {}):
         TALLY.add(node.workeroutput["tally"])
         SURFACE.add(node.workeroutput["surface"])
@@ -137,9 +137,9 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def forget_caches() -> None:
-    """Drop the cached settings, engine, broker, store and notifier of this process.
+    """Drop this process's cached settings, engine, broker, store and notifier.
 
-    Modules that were not imported are left alone, since tests of the client need no server.
+    Modules that were not imported are left alone, because tests of the client need no server.
     """
     core = "aiplatform.server.core."
     database = sys.modules.get(core + "database")
@@ -167,7 +167,7 @@ def _isolated_home() -> Iterator[None]:
     before = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
     directory = tempfile.mkdtemp(prefix="aip-home-")
     os.environ["AIPLATFORM_HOME"] = directory
-    # Workers live for seconds here. Tests that need a spare process turn it on.
+    # Workers live only for seconds here. Tests that need a spare process turn it on.
     os.environ["AIPLATFORM_WARM_RUNTIME"] = "off"
     yield
     shutil.rmtree(directory, ignore_errors=True)
@@ -178,7 +178,7 @@ def _isolated_home() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _check_settings_restored() -> Iterator[None]:
-    """Fail if a test module leaves changed settings behind: the next modules would use them."""
+    """Fail if a test module leaves changed settings behind, which the next modules would use."""
     before = _settings()
     yield
     after = _settings()
@@ -199,7 +199,7 @@ def _check_openapi_differences() -> Iterator[None]:
     """Fail a test in which a response contradicted the OpenAPI document.
 
     Most differences raise an error where the response is read. Differences behind a socket or in a
-    thread are only recorded, and fail the test here.
+    thread are only recorded and fail the test here.
     """
     yield
     checks = sys.modules.get("tests.openapi_checks")
@@ -216,7 +216,7 @@ def _is_setting(name: str) -> bool:
 
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[PostgresServer]":
-    """Start the PostgreSQL of this test run, or use the one that the environment names."""
+    """Start the PostgreSQL server for this test run, or use the one named by the environment."""
     from tests.servers import postgres_server
 
     with postgres_server() as server:
@@ -225,7 +225,7 @@ def postgres() -> "Iterator[PostgresServer]":
 
 @pytest.fixture(scope="session")
 def template_database(postgres: "PostgresServer") -> Iterator[str]:
-    """Create a migrated, otherwise empty database to copy from, and return its name."""
+    """Create a migrated but otherwise empty database to copy from, and return its name."""
     from aiplatform.server.core import migrate
 
     url = postgres.create_database(TEMPLATE)
@@ -295,20 +295,20 @@ def database_url(postgres: "PostgresServer", template_database: str, home: Path)
 
 @pytest.fixture(scope="module")
 def owner_url(database_url: str) -> str:
-    """Return the URL of the module's database for the role that owns it and migrates it."""
+    """Return the URL of the module's database for the role that owns and migrates it."""
     return os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]
 
 
 @pytest.fixture
 def fresh_database(postgres: "PostgresServer", template_database: str, home: Path) -> Iterator[str]:
-    """Create a migrated database for one test, in place of the module's."""
+    """Create a migrated database for one test, replacing the module's."""
     with scratch_database(postgres, template_database, home) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def broker(database_url: str, broker_url: str) -> Iterator[str]:
-    """Make this process use the real broker, emptied; list it before ``app`` or ``client``."""
+    """Make this process use the real, emptied broker; list it before ``app`` or ``client``."""
     import redis
 
     path = broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -320,7 +320,7 @@ def broker(database_url: str, broker_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def session(database_url: str) -> "Iterator[Session]":
-    """Open a session on the module's database; what it does not commit is rolled back."""
+    """Open a session on the module's database; uncommitted changes are rolled back."""
     from aiplatform.server.core.database import session_factory
 
     with session_factory()() as session:
@@ -337,7 +337,7 @@ def app(database_url: str) -> "FastAPI":
 
 @pytest.fixture(scope="module")
 def client(app: "FastAPI") -> "Iterator[CheckedClient]":
-    """Start the application and return a client for it that is not signed in."""
+    """Start the application and return a client that is not signed in."""
     from tests.openapi_checks import CheckedClient
 
     with CheckedClient(
@@ -347,7 +347,7 @@ def client(app: "FastAPI") -> "Iterator[CheckedClient]":
 
 
 class Api:
-    """A client of the API that sends the token of one user; with ``token`` None, no token."""
+    """An API client that sends one user's token, or no token if it is None."""
 
     def __init__(self, client: "CheckedClient", token: str | None, prefix: str = "/api/v1") -> None:
         self.client = client
@@ -395,7 +395,7 @@ def api(client: "CheckedClient", session: "Session") -> "Callable[[User | None],
 
 @pytest.fixture
 def admin_user(client: "CheckedClient", session: "Session") -> "User":
-    """Return the administrator that the first start of the application created."""
+    """Return the administrator created by the application's first start."""
     from sqlalchemy import select
 
     from aiplatform.server.identity.models import User
@@ -405,7 +405,7 @@ def admin_user(client: "CheckedClient", session: "Session") -> "User":
 
 @pytest.fixture
 def admin(api: "Callable[[User | None], Api]", admin_user: "User") -> Api:
-    """Return a client of the API that is signed in as the administrator."""
+    """Return an API client that is signed in as the administrator."""
     return api(admin_user)
 
 
@@ -413,8 +413,8 @@ def admin(api: "Callable[[User | None], Api]", admin_user: "User") -> Api:
 def server_url(app: "FastAPI") -> Iterator[str]:
     """Serve the application on a real socket and return its URL.
 
-    Use this for streams and for clients of other libraries: the test client returns a response only
-    after it has read it to its end.
+    Use this for streams and for clients from other libraries: the test client returns a response
+    only after reading it to its end.
     """
     import uvicorn
 
@@ -443,7 +443,7 @@ def server_url(app: "FastAPI") -> Iterator[str]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Return a list that receives each SQL statement of this process, on one line.
+    """Return a list that receives each SQL statement sent by this process, on one line.
 
     The second item is True if the statement was sent in a pipeline.
     """

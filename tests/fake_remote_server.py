@@ -1,7 +1,7 @@
 """A fake of the servers that files are imported from: websites, S3, Hugging Face and ModelScope.
 
 It listens on loopback and implements as much of their protocols as imports need: ranges with
-validators, redirects, signed addresses, and the file lists of the hubs. It can break connections.
+validators, redirects, signed URLs, and the hubs' file lists. It can also break connections.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ class FakeRemoteServer(ThreadingHTTPServer):
     """A fake server: its files, its faults, and the requests that it has received.
 
     Attributes:
-        files: content by path.
-        repositories: repositories of the hubs, each with its files by path.
-        redirects: target by path.
-        cuts: numbers of bytes after which the next responses end, one number for each response.
-        statuses: status codes of the next responses, which are then empty.
+        files: file contents, keyed by path.
+        repositories: the hubs' repositories, each with its files by path.
+        redirects: redirect targets, keyed by path.
+        cuts: numbers of bytes after which the next responses break off, one number per response.
+        statuses: status codes of the next responses, which have no body.
         stalls: paths whose response stops after one block, until :attr:`released` is set.
     """
 
@@ -52,7 +52,7 @@ class FakeRemoteServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def range_starts(self) -> list[int]:
-        """Return, for each request, the offset of the first byte that it asked for."""
+        """Return, for each request, the offset of the first byte that it requested."""
         found = []
         for _, headers in self.requests:
             span = re.match(r"bytes=(\d+)-", headers.get("range", ""))

@@ -1,7 +1,7 @@
-"""Checks of responses against the OpenAPI document of the application.
+"""Checks of responses against the application's OpenAPI document.
 
-:class:`CheckedClient` is the test client of the application and checks every response. Fakes of the
-application check the responses that tests prepare with the same :class:`Description`.
+:class:`CheckedClient` is the application's test client and checks every response. Fakes of the
+application use the same :class:`Description` to check responses prepared by tests.
 """
 
 import json
@@ -24,16 +24,16 @@ from aiplatform.client.transport import Transport
 UNDOCUMENTED_PATHS = {
     "/api/v1/openapi.json": "the document itself",
 }
-"""Paths that are left out of the document on purpose, each with the reason."""
+"""Paths deliberately left out of the document, each with the reason."""
 
 UNROUTED_STATUSES = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
-"""Statuses that middleware and router may return for a path that has no route.
+"""Statuses that middleware and router may return for a path without a route.
 
-307 redirects from a path with a trailing slash to the one without.
+307 redirects from a path with a trailing slash to the path without it.
 """
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status of a response that nobody reads, because the client has closed the connection."""
+"""Status of a response that nobody reads because the client has closed the connection."""
 
 COMMON_HEADERS = frozenset({
     "cache-control", "connection", "content-encoding", "content-language", "content-length",
@@ -46,11 +46,11 @@ COMMON_HEADERS = frozenset({
     "access-control-expose-headers", "access-control-max-age",
     "ratelimit", "ratelimit-policy",
 })  # fmt: skip
-"""Headers that any response may have, and that no operation declares."""
+"""Headers that any response may have and that no operation declares."""
 
 
 class AnswerDiffers(AssertionError):
-    """A response differs from what the OpenAPI document declares for its route."""
+    """A response that differs from what the OpenAPI document declares for its route."""
 
     def __init__(self, about: str, faults: list[str]) -> None:
         super().__init__("\n  ".join([f"{about} is not as described:", *faults]))
@@ -62,7 +62,7 @@ SAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
 
 class Partial(dict[str, Any]):
-    """A JSON object with only the members that matter to a test.
+    """A JSON object with only those members that matter to a test.
 
     The fake server fills in the other required members with minimal values.
     """
@@ -74,7 +74,7 @@ class Partial(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the document: a method and a path template, with their declaration."""
+    """An operation in the document: a method and a path template, with their declaration."""
 
     method: str
     template: str
@@ -84,9 +84,9 @@ class Operation:
         return f"{self.method} {self.template}"
 
     def response(self, status: int) -> dict[str, Any] | None:
-        """Return the declaration of a status: its own, the one of its range, or the default.
+        """Return the declaration of a status: its own, the one for its range, or the default.
 
-        Returns None if there is none.
+        The result is None if there is none.
         """
         responses: dict[str, Any] = self.declared["responses"]
         for key in (str(status), f"{status // 100}XX", "default"):
@@ -97,10 +97,10 @@ class Operation:
 
 
 class Description:
-    """An OpenAPI document with which responses and requests are checked.
+    """An OpenAPI document against which responses and requests are checked.
 
-    A property that a schema does not name is a fault, unless the schema explicitly allows
-    additional properties.
+    A property that a schema does not name is a fault unless the schema explicitly allows additional
+    properties.
     """
 
     def __init__(self, document: dict[str, Any], spanning: Collection[str] = ()) -> None:
@@ -121,13 +121,13 @@ class Description:
 
     @lru_cache(maxsize=4096)  # noqa: B019  (a description is kept as long as the process runs)
     def templates(self, path: str) -> list[str]:
-        """Return the path templates that match a path, those with fewest parameters first."""
+        """Return the path templates that match a path, those with the fewest parameters first."""
         return [template for pattern, template in self._paths if pattern.fullmatch(path)]
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """Return the operation of a request; None if the document has none.
+        """Return the operation for a request, or None if the document has none.
 
-        A path without a HEAD operation uses its GET operation for HEAD requests.
+        If a path has no HEAD operation, its GET operation is used for HEAD requests.
         """
         for template in self.templates(path):
             operations = self.document["paths"][template]
@@ -234,7 +234,7 @@ class Description:
         return schema
 
     def sample(self, schema: dict[str, Any], *, minimal: bool = False) -> Any:
-        """Return the example of a schema, or a valid value if the schema has no example.
+        """Return a schema's example, or a valid value if it has no example.
 
         With ``minimal``, null and empty lists are preferred to examples.
         """
@@ -272,13 +272,13 @@ class Description:
         return None
 
     def sample_header(self, schema: dict[str, Any]) -> str:
-        """Return a valid value of a header with this schema."""
+        """Return a valid value for a header with this schema."""
         if "format" in schema:
             return str(self.sample(schema))
         return next(text for text in ("1", '"1"') if not self.faults_of(schema, text))
 
     def sample_headers(self, operation: Operation, status: int) -> dict[str, str]:
-        """Return the required headers of a declared response, with valid values."""
+        """Return a declared response's required headers, with valid values."""
         response = operation.response(status) or {}
         declared = {
             name: self._resolved(item) for name, item in response.get("headers", {}).items()
@@ -353,7 +353,7 @@ def _message(error: Any) -> str:
 
 
 def _closed(schema: Any) -> Any:
-    """Return a copy of the schema that forbids properties that it does not name."""
+    """Return a copy of the schema that forbids properties it does not name."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -379,8 +379,8 @@ _descriptions: dict[tuple[Any, ...], Description] = {}
 
 
 def describe(app: FastAPI) -> Description:
-    """Return the description of an application; applications with the same routes share one."""
-    # Each application serves the document by a function of its own, which is no APIRoute.
+    """Return an application's description; applications with the same routes share one."""
+    # Each application serves the document through its own function, which is not an APIRoute.
     key = tuple((r.path, r.endpoint) for r in app.routes if isinstance(r, APIRoute))
     if key not in _descriptions:
         spanning = [
@@ -401,11 +401,11 @@ def platform() -> Description:
 
 
 def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Return the response of a fake platform, completed and checked.
+    """Return a fake platform's response, completed and checked.
 
     Raises:
         AnswerDiffers: the platform never sends such a response. The error is also recorded and
-            fails the running test, since clients may send in a thread or retry after an error.
+            fails the running test, because clients may send from a thread or retry after an error.
     """
     if "malformed" in response.extensions:
         return response
@@ -432,9 +432,9 @@ def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Re
 
 
 class CheckedClient(TestClient):
-    """A test client that checks every response against the OpenAPI document of its application.
+    """A test client that checks every response against its application's OpenAPI document.
 
-    Of streams, only status, headers and media type are checked.
+    For streams, only status, headers and media type are checked.
     """
 
     __test__ = False
@@ -506,7 +506,7 @@ def collect_differences() -> Iterator[None]:
 
 @contextmanager
 def checked_sdk() -> Iterator[None]:
-    """Check every response that the SDK and CLI in this process get from a real platform."""
+    """Check every response that this process's SDK and CLI get from a real platform."""
     original = Transport.__init__
     description = platform()
 

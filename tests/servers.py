@@ -74,7 +74,7 @@ class PostgresServer:
         """Create a database, as a copy of ``template`` if given, and return its URL."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
-            # Copying files takes less time than logging each page, as no statement waits for the
+            # Copying files is faster than logging each page, because no statement waits for the
             # disk.
             statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
         with self.connect() as connection:
@@ -82,7 +82,7 @@ class PostgresServer:
         return self.url_of(name)
 
     def protect_table_names(self, name: str) -> None:
-        """Set a database so that no other schema can shadow its tables, as ``db upgrade`` does.
+        """Keep other schemas from shadowing a database's tables, as ``db upgrade`` does.
 
         These settings belong to the template database itself, so a copy does not have them.
         """
@@ -93,9 +93,9 @@ class PostgresServer:
                 connection.execute(sql.SQL(statement).format(database=sql.Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, and end the connections to it.
+        """Drop a database, ending the connections to it.
 
-        This uses the superuser if possible: only a superuser may end an autovacuum that runs in it.
+        This uses the superuser if possible, because only a superuser may end an autovacuum in it.
         """
         url = self.superuser_url or self.url
         with psycopg.connect(url, autocommit=True) as connection:
@@ -106,7 +106,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """Yield the server for the tests: the one that the environment names, or a private one."""
+    """Yield the server for the tests: the one named by the environment, or a private one."""
     given = os.environ.get(TEST_DATABASE_URL)
     if given:
         password = secrets.token_hex(8)
@@ -125,7 +125,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def private_postgres(
     found: PostgresBinaries, *, extensions: bool = True
 ) -> Iterator[PostgresServer]:
-    """Run a new PostgreSQL server that listens only on a unix socket."""
+    """Run a new PostgreSQL server that listens only on a Unix socket."""
     with scratch_directory() as directory:
         data, sockets = directory / "data", directory / "sockets"
         account = server_account(data)
@@ -171,8 +171,8 @@ def private_postgres(
             with psycopg.connect(superuser, autocommit=True) as connection:
                 connection.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER CREATEDB")
                 connection.execute(f"CREATE ROLE {RUNTIME} LOGIN NOSUPERUSER")
-                # The owner must be able to end sessions of the runtime role when it drops a
-                # database. The runtime role must not get the rights of the owner.
+                # The owner must be able to end the runtime role's sessions when it drops a
+                # database. The runtime role must not get the owner's rights.
                 connection.execute(f"GRANT {RUNTIME} TO {OWNER}")
             yield PostgresServer(f"postgresql://{OWNER}@/postgres?{query}", superuser)
         finally:
@@ -181,7 +181,7 @@ def private_postgres(
 
 @contextmanager
 def private_valkey() -> Iterator[str]:
-    """Run a new Valkey on a unix socket, and yield its URL for Celery."""
+    """Run a new Valkey on a Unix socket and yield its URL for Celery."""
     binary = find_valkey()
     with scratch_directory() as directory:
         path, log = directory / "valkey.sock", directory / "valkey.log"
@@ -253,7 +253,7 @@ def _wait_for(
 
 
 def stop(process: "subprocess.Popen[bytes]", number: int) -> None:
-    """Stop a server by signal ``number``, and kill it if it still runs after 10 seconds."""
+    """Stop a server with signal ``number``, and kill it if it is still running after 10 seconds."""
     process.send_signal(number)
     try:
         process.wait(10)

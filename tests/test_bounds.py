@@ -1,4 +1,4 @@
-"""Tests that every number in a request or spec has bounds, so that typing errors are rejected."""
+"""Tests that every number in a request or spec has bounds, so that typos are rejected."""
 
 import importlib
 import math
@@ -53,7 +53,7 @@ def unbounded(schema: Any, place: str, known: dict[str, Any]) -> Iterator[str]:
 
 
 def strict_models() -> list[type[BaseModel]]:
-    """Return the models of the protocol that refuse unknown fields: specs and their parts."""
+    """Return the protocol's models that refuse unknown fields: specs and their parts."""
     for module in pkgutil.iter_modules(aiplatform.protocol.__path__, "aiplatform.protocol."):
         importlib.import_module(module.name)
     found, waiting = set(), [Strict]

@@ -27,7 +27,7 @@ FUNCTION = (
 
 
 def debian() -> list[PostgresBinaries]:
-    """Return the PostgreSQL servers that were installed by packages of the operating system."""
+    """Return the PostgreSQL servers installed by the operating system's packages."""
     found = []
     for directory in debian_directories():
         version = postgres_version(directory)

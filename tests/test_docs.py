@@ -43,7 +43,7 @@ def fences(page: Path, *languages: str) -> list[str]:
 
 
 def shell_commands(text: str) -> Iterator[list[str]]:
-    """Yield the commands of a shell script as lists of words.
+    """Yield the commands in a shell script as lists of words.
 
     Comments and variables set before a command are left out.
     """
@@ -77,7 +77,7 @@ def command_line() -> Any:
 
 
 def resolve(root: Any, words: list[str]) -> tuple[Any, list[str]]:
-    """Return the command that ``words`` name, and the words after it."""
+    """Return the command that ``words`` name, and the remaining words."""
     command, rest = root, words[1:]
     while rest and (children := getattr(command, "commands", None)) is not None:
         if rest[0].startswith("-"):
@@ -90,7 +90,7 @@ def resolve(root: Any, words: list[str]) -> tuple[Any, list[str]]:
 def parse(command: Any, arguments: list[str]) -> None:
     """Parse ``arguments`` as the command does, without running it.
 
-    Raises the error of the command line for an unknown option or a missing argument.
+    An unknown option or a missing argument raises the command line's error.
     """
     command.make_context("aiplatform", list(arguments))
 
@@ -312,7 +312,7 @@ def test_navigation_lists_every_page() -> None:
 
 
 class Loads(HTMLParser):
-    """A parser that collects the addresses that a browser loads for a page by itself."""
+    """A parser that collects the addresses that a browser loads automatically for a page."""
 
     def __init__(self) -> None:
         super().__init__()

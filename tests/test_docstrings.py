@@ -1,4 +1,4 @@
-"""Docstrings begin as the writing rules say: functions with a verb, all others with a noun."""
+"""Tests that docstrings of functions begin with a verb and all others with a noun."""
 
 import ast
 import re
@@ -23,10 +23,10 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """Yield line and text of each docstring, and True if it belongs to a function, not a property.
+    """Yield the line and text of each docstring, and True if it belongs to a called function.
 
-    Strings below attributes and constants count as docstrings, too. Docstrings of tests are left
-    out: they are sentences about the case.
+    Properties are not called. Strings below attributes and constants count as docstrings, too.
+    Docstrings of tests are left out, because they are sentences about the case.
     """
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not isinstance(node, Documented) or getattr(node, "name", "").startswith("test_"):

@@ -1,7 +1,7 @@
 """Tests of the application against its own OpenAPI document, with generated requests.
 
 Each role sends valid and invalid requests. No response may be a 5xx, have a status that the
-operation does not declare, or have a body that differs from the one declared for the status.
+operation does not declare, or have a body that differs from the declaration for its status.
 """
 
 import os
@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "2"))
 """Number of requests that each role sends to each operation."""
 
 ENDLESS = ("/events", "/stream")
-"""Endings of paths that stream until the client disconnects; tests of streams cover them."""
+"""Endings of paths that stream until the client disconnects, which other tests cover."""
 
 CHECKS = (
     not_a_server_error,
@@ -64,10 +64,10 @@ _worlds: dict[str, tuple[World, dict[str, str | None]]] = {}
 
 
 def world_with_tokens(worlds: WorldFactory, name: str) -> tuple[World, dict[str, str | None]]:
-    """Return the world (a project with objects and users) of this name, and the users' tokens.
+    """Return the world of this name (a project with objects and users) and the users' tokens.
 
     A world is created on first use. All operations that only read share one world. Each operation
-    that changes something has a world of its own.
+    that changes something has its own world.
     """
     if name not in _worlds:
         world = worlds.create()
@@ -120,7 +120,7 @@ def test_operation_answers_generated_requests_as_declared(
 
 
 def find(api_schema: Any, access: Access) -> Any:
-    """Return the operation of the document for a route; None if there is none.
+    """Return the document's operation for a route, or None if there is none.
 
     Routes under /v1 call a deployment a model.
     """

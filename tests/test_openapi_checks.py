@@ -29,7 +29,7 @@ OTHER_TEST_CLIENTS = {
     "server/core/test_problems.py": "an application whose routes fail in each way",
     "server/ui/test_pages.py": "the files of the web interface, which the API does not describe",
 }
-"""Test modules that use Starlette's client, with the reason: they don't test the platform's API."""
+"""Test modules that use Starlette's client because they don't test the platform's API."""
 
 OPTIONAL = {
     "ChatCompletion": "the model's server writes it",
@@ -161,7 +161,7 @@ def test_each_example_of_the_document_is_valid() -> None:
 
 
 def test_answer_schemas_have_only_required_fields() -> None:
-    """Otherwise a field that is missing in an answer would go unnoticed."""
+    """Otherwise a field missing from a response would go unnoticed."""
     description = platform()
     operations = [
         operation

@@ -46,7 +46,7 @@ def comparable(key: str) -> str:
 
 
 def _methods(route: Any) -> set[str]:
-    """Return the methods of a route; a HEAD that comes with a GET does not count."""
+    """Return a route's methods; a HEAD that comes with a GET does not count."""
     methods: set[str] = set(route.methods)
     return methods - {"HEAD"} if "GET" in methods else methods
 
@@ -104,7 +104,7 @@ class TestGuards:
 
 @pytest.fixture
 def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
-    """Return the factory of worlds: projects with their objects and users."""
+    """Return the factory for worlds: projects with their objects and users."""
     return WorldFactory(session, home)
 
 
@@ -112,14 +112,14 @@ def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
 def test_route_lets_in_exactly_the_people_of_the_table(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Each user requests an object of their own or their project, and one of another project."""
+    """Let each user request an object of their own or their project, and one of another project."""
     if access.method in READING:
         own, foreign = worlds.share("own"), worlds.share("foreign")
     else:
         own, foreign = worlds.create(), worlds.create()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)
     targets = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
-    # Those who are refused come first, since the others may change or delete the object.
+    # Those who are refused come first, because the others may change or delete the object.
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
         if access.removes_object and admits(access, person):
             worlds.refill(own)
@@ -136,7 +136,7 @@ def test_route_lets_in_exactly_the_people_of_the_table(
 
 
 def test_path_parameters_are_declared(app: FastAPI) -> None:
-    """Check this, since a document whose paths have undeclared parameters is invalid."""
+    """A document whose paths have undeclared parameters is invalid."""
     for path, item in app.openapi()["paths"].items():
         for method, operation in item.items():
             declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}

@@ -1,4 +1,4 @@
-"""A tiny language model for tests: created in a second, without download, always the same.
+"""A tiny language model for tests, created reproducibly in a second without a download.
 
 It has two Llama layers with random weights, a byte-level BPE tokenizer of a few hundred tokens, and
 a ChatML template. As in SmolLM2, ``pad == eos``: code that masks padding by token instead of by
@@ -27,7 +27,7 @@ CORPUS = [
 def make_tiny_model(
     directory: Path, *, seed: int = 0, chat_template: str | None = "chatml"
 ) -> Path:
-    """Write a base model in the platform's layout (``weights/`` and a card), return ``directory``.
+    """Write a base model in the platform's layout (``weights/`` and a card); return ``directory``.
 
     Args:
         directory: directory of the model; created if it does not exist.
@@ -79,7 +79,7 @@ def make_tiny_model(
                 bos_token_id=fast.bos_token_id,
                 eos_token_id=fast.eos_token_id,
                 pad_token_id=fast.pad_token_id,
-                # As wide as in a trained model, so that greedy decoding meets no ties.
+                # As wide as in a trained model, so that greedy decoding has no ties.
                 initializer_range=0.2,
             )
         )

@@ -1,1 +1,1 @@
-"""Modules that the benchmarks share."""
+"""Modules shared by the benchmarks."""

@@ -1,4 +1,4 @@
-"""An API process for ``access.py``, unchanged or with one guard replaced by a constant.
+"""An API process for ``access.py``, either unchanged or with one guard replaced by a constant.
 
 Usage: ``python -m common.api_process real|constant PORT``, with the settings of a running platform
 in the environment.
@@ -24,15 +24,16 @@ cached_context: list[ProjectContext] = []
 
 
 async def cached_project_context(request: Request) -> ProjectContext:
-    """Return the context of the first request, without a check and without parsing the token.
+    """Return the first request's context, without a check and without parsing the token.
 
-    It is asynchronous, so that it needs no thread: the cost of the real guard's thread is measured.
+    It is asynchronous, so that it needs no thread: the cost of the real guard's thread is part of
+    the measurement.
     """
     if not cached_context:
         token = request.headers["authorization"].removeprefix("Bearer ")
         with transaction() as session:
             cached_context.append(GUARD.authorize(request, session, token))
-    # The rate limits need the user. They are not measured, so both processes have them.
+    # The rate limits need the user. They are not what is measured, so both processes have them.
     request.state.user_id = cached_context[0].principal.user_id
     return cached_context[0]
 
@@ -42,12 +43,12 @@ def read(
     session: SessionDep,
     response: Response,
 ) -> ProjectOut:
-    """Return the same as the original route."""
+    """Return the same response as the original route."""
     return read_project(context, session, response)
 
 
 def replace_guard(app: FastAPI) -> FastAPI:
-    """Replace the route by one without a guard, and return the application."""
+    """Replace the route with one that has no guard, and return the application."""
     routes = app.router.routes
     for index, route in enumerate(routes):
         if isinstance(route, APIRoute) and route.endpoint is read_project:

@@ -31,7 +31,7 @@ def chromium() -> "Iterator[Browser]":
     """Yield a browser.
 
     Raises:
-        NotMeasurable: If no Chromium is installed, nor named by ``TEST_BROWSER``.
+        NotMeasurable: No Chromium is installed or named by ``TEST_BROWSER``.
     """
     named = os.environ.get("TEST_BROWSER", "")
     found = named if "/" in named else next(filter(None, map(shutil.which, NAMES)), None)

@@ -1,4 +1,4 @@
-"""Latency of plain Celery: from `delay()` until a task that does nothing begins."""
+"""Latency of plain Celery: the time from `delay()` until a no-op task starts."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def connection(broker_url: str) -> Redis:
 
 @app.task  # type: ignore[untyped-decorator]  # Celery ships no types
 def noop(key: str) -> None:
-    """Send the time at which it began."""
+    """Send the time at which the task started."""
     began = time.time()
     with connection(os.environ[BROKER]) as server:
         server.lpush(key, repr(began))

@@ -1,7 +1,8 @@
 """Generated conversations with planted faults.
 
 They consist of real sentences: the English, German, French, Spanish and Chinese parts of
-chatterbot-corpus, shuffled with a seed. Each fault is planted into its own rows at a known rate.
+chatterbot-corpus, shuffled with a seed. Each kind of fault is planted into its own rows at a known
+rate.
 """
 
 import random
@@ -16,19 +17,19 @@ Row = list[dict[str, str]]
 
 
 def sentences(language: str) -> list[str]:
-    """Return the sentences of the corpus in a language, without very short and long texts."""
+    """Return the corpus's sentences in a language, without very short and very long texts."""
     found: set[str] = set()
     for file in files("chatterbot-corpus") or []:
         if f"/{language}/" in str(file) and file.suffix == ".yml":
             loaded = yaml.safe_load(Path(str(file.locate())).read_text("utf-8"))
             for turn in loaded["conversations"]:
                 found.update(str(text).strip() for text in turn)
-    # The same long piece of code in two rows would make them near duplicates by accident.
+    # The same long piece of code in two rows would accidentally make them near duplicates.
     return sorted(text for text in found if 6 <= len(text) <= 160 and "\n" not in text)
 
 
 class ConversationGenerator:
-    """A generator of conversations in a language."""
+    """A generator of conversations in one language."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -36,7 +37,7 @@ class ConversationGenerator:
             language: sentences(language)
             for language in ("english", "german", "french", "spanish", "chinese")
         }
-        # The sentences of the benchmark data must not be in other rows.
+        # The sentences of the benchmark data must not occur in other rows.
         english = self.sentences["english"]
         self.rng.shuffle(english)
         self.sentences["benchmark"] = [s for s in english[:600] if len(s.split()) >= 8]
@@ -55,7 +56,7 @@ class ConversationGenerator:
         ]
 
     def chinese_with_terms(self) -> Row:
-        """Return a Chinese conversation with a few English words, as is common."""
+        """Return a Chinese conversation with a few English words, which is common."""
         row = self.row("chinese")
         text, terms = row[-1]["content"], self.rng.randint(2, 6)
         for position in sorted(self.rng.sample(range(len(text)), terms), reverse=True):
@@ -83,7 +84,7 @@ class ConversationGenerator:
         return "".join(self.rng.choices("0123456789", k=count))
 
     def edit(self, row: Row, share: float) -> Row:
-        """Return the row with a share of its answer's words replaced by others."""
+        """Return the row with a share of its answer's words replaced."""
         vocabulary = self.rng.choice(self.sentences["english"]).split()
         words = row[-1]["content"].split(" ")
         for index in self.rng.sample(range(len(words)), max(int(len(words) * share), 1)):
@@ -93,7 +94,7 @@ class ConversationGenerator:
 
 
 def luhn(digits: str) -> str:
-    """Return ``digits`` with the check digit of Luhn's algorithm."""
+    """Return ``digits`` followed by the check digit of Luhn's algorithm."""
     total = 0
     for position, digit in enumerate(reversed(digits)):
         value = int(digit) * (2 - position % 2)
@@ -116,7 +117,7 @@ def in_groups_of_four(digits: str) -> str:
 
 
 def mojibake(w: ConversationGenerator, row: Row) -> Row:
-    """Insert wrongly decoded text of one of the usual kinds."""
+    """Insert incorrectly decoded text of one of the usual kinds."""
     kind = w.rng.randrange(3)
     if kind == 0:
         accented = [s for s in w.sentences["french"] if any("à" <= c <= "ÿ" for c in s)]
@@ -132,7 +133,7 @@ def mojibake(w: ConversationGenerator, row: Row) -> Row:
 def inserter(
     make: Callable[[ConversationGenerator], str],
 ) -> Callable[[ConversationGenerator, Row], Row]:
-    """Return a function that inserts the text of ``make`` into an answer."""
+    """Return a function that inserts text from ``make`` into an answer."""
     return lambda w, row: w.insert_text(row, make(w))
 
 
@@ -175,7 +176,8 @@ FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
         )
     ),
     "damaged_text": mojibake,
-    # Put in front of the answer: some answers of the corpus contain code, where markup is no fault.
+    # Inserted at the start of the answer: some answers in the corpus contain code, where markup is
+    # not a fault.
     "markup": lambda w, row: [
         row[0],
         {
@@ -199,7 +201,7 @@ FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
             + row[-1]["content"],
         },
     ],
-    # As long as an answer, because two short questions may be the same sentence by accident.
+    # As long as an answer, because two short questions may be the same sentence by chance.
     "no_answer": lambda w, _: [{"role": "user", "content": w.text(6, 14)}],
     "unanswered": lambda w, row: [*row, {"role": "user", "content": w.text(1, 1)}],
     "role_order": lambda _, row: [row[0], row[0], row[1]],
@@ -226,10 +228,10 @@ FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
 
 
 def with_faults(w: ConversationGenerator, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
-    """Return conversations, and the rows with each fault."""
+    """Return conversations, and for each fault the rows that have it."""
     conversations = [w.row() for _ in range(rows)]
     each = int(rows * RATE)
-    # The first half stays clean. It has the originals of copies, which are later rows.
+    # The first half stays clean. It contains the originals of the copies, which are later rows.
     positions = iter(w.rng.sample(range(rows // 2, rows), each * (len(FAULTS) + 2)))
     truth: dict[str, set[int]] = {}
     for code, add_fault in FAULTS.items():
@@ -261,7 +263,7 @@ def add_overlaps(
     evaluation = [w.row() for _ in range(4 * each)]
     sources = iter(evaluation)
     passages = [[{"role": "user", "content": w.text(3, 4, "benchmark")}] for _ in range(each)]
-    # Short questions are the same everywhere, so those of the evaluation data are longer.
+    # Short questions are the same everywhere, so the questions in the evaluation data are longer.
     for row in evaluation:
         row[0]["content"] = w.text(3, 5)
     for code in ("leakage_exact", "leakage_question", "leakage_near", "contamination"):
@@ -272,7 +274,7 @@ def add_overlaps(
         conversations[index] = [next(sources)[0], conversations[index][1]]
     for index in truth["leakage_near"]:
         source = w.edit(next(sources), w.rng.uniform(0.02, 0.10))
-        # The question gets another word, or the row would be found by its equal question.
+        # The question gets an extra word, or the row would be found by its identical question.
         conversations[index] = [{**source[0], "content": f"So: {source[0]['content']}"}, source[1]]
     for index in truth["contamination"]:
         words = w.rng.choice(passages)[0]["content"].split(" ")

@@ -1,4 +1,4 @@
-"""Files with generated conversations, and a tokenizer for them."""
+"""Files of generated conversations, and a tokenizer for them."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -11,7 +11,7 @@ from common.conversation_generator import ConversationGenerator, Row
 
 
 def tokenizer(directory: Path, w: ConversationGenerator) -> Path:
-    """Create a model's directory with a byte-level tokenizer that is trained on the sentences."""
+    """Create a model directory with a byte-level tokenizer trained on the sentences."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     directory.mkdir()
@@ -30,7 +30,7 @@ def tokenizer(directory: Path, w: ConversationGenerator) -> Path:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write conversations as canonical Parquet, some thousands at a time."""
+    """Write conversations as canonical Parquet, a few thousand at a time."""
     kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     schema = pa.schema(
         [("messages", kind)], metadata={"aiplatform.shape": "chat", "aiplatform.json": "[]"}

@@ -1,6 +1,6 @@
 """A platform whose quality reports run a program of the benchmark instead.
 
-Launcher, pipes, runner and database are the real ones, but the child does only what is measured.
+The launcher, pipes, runner and database are real, but the child does only what is measured.
 """
 
 import tempfile
@@ -25,10 +25,10 @@ if "aiplatform.runtime" in sys.orig_argv:
 
 @contextmanager
 def fake_job_variables(script: str) -> Iterator[dict[str, str]]:
-    """Yield environment variables with which a platform's children run the code ``script``.
+    """Yield environment variables that make a platform's children run the code ``script``.
 
-    The code has the variables ``job`` and ``report``. This works because Python imports a module
-    ``sitecustomize`` from the path by itself.
+    The code has the variables ``job`` and ``report``. This works because Python automatically
+    imports a module ``sitecustomize`` from the path.
     """
     with tempfile.TemporaryDirectory(prefix="aip-script-") as directory:
         customize = Path(directory, "sitecustomize.py")

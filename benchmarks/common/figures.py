@@ -1,4 +1,4 @@
-"""Output of a benchmark: figures as lines of JSON on stdout, and progress on stderr."""
+"""Output of a benchmark: figures as JSON lines on stdout, and progress on stderr."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def figure(
         value: Measured value in ``unit``.
         unit: Unit, such as ``s`` or ``ms``.
         target: An operator and a number in ``unit``, such as ``"<= 250"``.
-        baseline: Value to compare with, normally measured on this machine in this run.
+        baseline: Value to compare with, normally measured on this machine in the same run.
         baseline_name: Name of the baseline.
     """
     line = {

@@ -1,4 +1,4 @@
-"""Other programs to compare with, each install into its own directory."""
+"""Other programs to compare with, each installed into its own directory."""
 
 import json
 import os
@@ -17,11 +17,11 @@ RUN_SECONDS = 240
 
 
 def install(package: str, *requirements: str) -> Path | None:
-    """Install a package if needed, and return its directory; None if it can't be installed.
+    """Install a package if needed and return its directory, or None if it can't be installed.
 
     Args:
         package: name of the directory, and of the package if there are no ``requirements``.
-        requirements: what pip installs.
+        requirements: requirements passed to pip.
     """
     target = HOME / package
     if not (target / ".complete").exists():
@@ -104,5 +104,5 @@ print(json.dumps({"commit": commits[1]}))
 
 
 def size_of(directory: Path) -> int:
-    """Return the bytes of all files below a directory."""
+    """Return the total size in bytes of all files below a directory."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -22,12 +22,12 @@ STOP_SECONDS = 180
 
 
 class NotMeasurable(Exception):
-    """This machine lacks something that the measurement needs."""
+    """A machine that lacks something that the measurement needs."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A running platform. ``seconds`` is the time that ``aiplatform up`` took, in total."""
+    """A running platform. ``seconds`` is the total time that ``aiplatform up`` took."""
 
     seconds: float
     state: dict[str, Any]
@@ -39,16 +39,16 @@ class Started:
 
     @property
     def owner_url(self) -> str:
-        """The database URL of the owner, who may run VACUUM on new rows, like autovacuum."""
+        """The database URL of the owner, who may run VACUUM on new rows like autovacuum."""
         return str(self.state["migration_database_url"])
 
     @property
     def broker_url(self) -> str:
-        """The URL of the private Valkey."""
+        """The URL of the private Valkey server."""
         return str(self.state["broker_url"])
 
     def pids(self, service: str) -> list[int]:
-        """Return the process ids of one service: the started process and its descendants."""
+        """Return the process ids of a service: the started process and its descendants."""
         first = next(
             record["pid"] for record in self.state["services"] if record["name"] == service
         )
@@ -56,7 +56,7 @@ class Started:
 
 
 class Home:
-    """A home, with functions that start and stop the platform in it."""
+    """A home, with methods that start and stop the platform in it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,7 +64,7 @@ class Home:
         self.password = secrets.token_urlsafe(16)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, independent of the caller's own settings and logins."""
+        """Return the environment, independent of the caller's settings and logins."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AIPLATFORM_")}
         for name in ("AIPLATFORM_POSTGRES_BIN", "AIPLATFORM_VALKEY_BIN"):
             if name in os.environ:
@@ -84,11 +84,11 @@ class Home:
         return Started(seconds, json.loads(answer.splitlines()[-1]))
 
     def down(self) -> None:
-        """Stop the platform; do nothing if it doesn't run."""
+        """Stop the platform; do nothing if it isn't running."""
         self._aiplatform("down", limit=STOP_SECONDS)
 
     def client(self, started: Started) -> Client:
-        """Return a client that is logged in as the administrator."""
+        """Return a client logged in as the administrator."""
         return Client(started.url, credentials=self.directory.parent / "credentials.json").login(
             "admin", self.password
         )
@@ -110,10 +110,11 @@ class Home:
 @contextmanager
 def fresh_home() -> Iterator[Home]:
     """Yield a home that doesn't exist yet; stop its platform and delete it afterwards."""
-    # A benchmark that gets a SIGTERM must still stop its platform.
+    # A benchmark that receives a SIGTERM must still stop its platform.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     directory = Path(tempfile.mkdtemp(prefix="aip-bench-"))
-    # If this process is root, PostgreSQL runs as another user, who must be able to enter it.
+    # If this process is root, PostgreSQL runs as another user, who must be able to enter the
+    # directory.
     directory.chmod(0o755)
     home = Home(directory / "home")
     try:
@@ -127,7 +128,7 @@ def fresh_home() -> Iterator[Home]:
 
 @contextmanager
 def running_platform(**settings: str) -> Iterator[tuple[Client, Started]]:
-    """Yield a client that is logged in, and a new platform with these ``AIPLATFORM_…`` settings."""
+    """Yield a logged-in client and a new platform with these ``AIPLATFORM_…`` settings."""
     with fresh_home() as home:
         home.settings = settings
         started = home.up()
@@ -145,10 +146,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Return the memory of a process in bytes as PSS: shared pages are divided among processes.
+    """Return a process's memory in bytes as PSS: shared pages are divided among processes.
 
     Raises:
-        NotMeasurable: If the system has no smaps_rollup, which only Linux has.
+        NotMeasurable: The system has no smaps_rollup, which only Linux provides.
     """
     path = Path(f"/proc/{pid}/smaps_rollup")
     if not path.exists():
@@ -160,7 +161,7 @@ def peak_bytes(pid: int) -> int:
     """Return a process's largest resident memory since :func:`forget_peak` or its start.
 
     Raises:
-        NotMeasurable: If the system is not Linux.
+        NotMeasurable: The system is not Linux.
     """
     path = Path(f"/proc/{pid}/status")
     if not path.exists():
@@ -172,7 +173,7 @@ def forget_peak(pid: int) -> None:
     """Reset the peak memory of a process.
 
     Raises:
-        NotMeasurable: If the system is not Linux.
+        NotMeasurable: The system is not Linux.
     """
     path = Path(f"/proc/{pid}/clear_refs")
     if not path.exists():
@@ -188,10 +189,10 @@ def _kibibytes(path: Path, key: str) -> int:
 
 
 def mapped_files(pid: int) -> set[str]:
-    """Return the files that a process has mapped, which includes libraries.
+    """Return the files that a process has mapped, including libraries.
 
     Raises:
-        NotMeasurable: If the system is not Linux.
+        NotMeasurable: The system is not Linux.
     """
     path = Path(f"/proc/{pid}/maps")
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Rows for benchmarks, from real sentences that are shuffled with a fixed seed."""
+"""Rows for benchmarks, made from real sentences shuffled with a fixed seed."""
 
 import random
 from collections.abc import Iterator
@@ -26,19 +26,19 @@ def sentences() -> list[str]:
 
 @cache
 def words() -> list[str]:
-    """Return all words of those sentences, with repetitions."""
+    """Return all words of those sentences, including repetitions."""
     return " ".join(sentences()).split()
 
 
 @cache
 def phrases(length: int) -> list[str]:
-    """Return 100,000 texts, each of ``length`` words."""
+    """Return 100,000 texts of ``length`` words each."""
     rng = random.Random(SEED)
     return [" ".join(rng.choices(words(), k=length)) for _ in range(100_000)]
 
 
 def chats(count: int) -> Iterator[bytes]:
-    """Yield conversations of about 930 bytes, as lines of JSON."""
+    """Yield conversations of about 930 bytes, as JSON lines."""
     rng = random.Random(SEED)
     known = phrases(24)
     for number in range(count):
@@ -54,11 +54,11 @@ def chats(count: int) -> Iterator[bytes]:
 
 
 def texts(count: int, changed: float = 0.0) -> Iterator[bytes]:
-    """Yield rows with id, text, label and score, of about 180 bytes, as lines of JSON.
+    """Yield rows with id, text, label and score, of about 180 bytes, as JSON lines.
 
     Args:
         count: Number of rows.
-        changed: Share of the rows (scattered) that have another text than without this argument.
+        changed: Share of scattered rows whose text differs from the text without this argument.
     """
     rng = random.Random(SEED)
     edits = random.Random(SEED + 1)
@@ -81,7 +81,7 @@ def short_texts(count: int) -> Iterator[bytes]:
 
 
 def write_lines(path: Path, lines: Iterator[bytes]) -> int:
-    """Write lines to a file, and return its size in bytes."""
+    """Write lines to a file and return its size in bytes."""
     with path.open("wb", buffering=1 << 20) as file:
         for line in lines:
             file.write(line + b"\n")

@@ -22,5 +22,5 @@ def world(worlds: WorldFactory) -> World:
 
 @pytest.fixture
 def owner(client: CheckedClient, world: World) -> Api:
-    """Return a client of the API that is signed in as the owner of the project."""
+    """Return an API client that is signed in as the project's owner."""
     return Api(client, world.tokens["owner"])

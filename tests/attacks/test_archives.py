@@ -1,4 +1,4 @@
-"""Attack: archives that are larger than they look, or contain other things than rows."""
+"""Attack: archives that are larger than they look, or contain something other than rows."""
 
 import gzip
 import io

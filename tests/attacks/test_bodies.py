@@ -45,7 +45,7 @@ class TestMassAssignment:
     def test_undeclared_fields_are_refused(
         self, client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
     ) -> None:
-        """Undeclared fields are not ignored, so the sender learns that they have no effect."""
+        """Check that undeclared fields are refused instead of silently ignored."""
         world = _shared_world(worlds)
         if access.path.startswith("/v1/"):
             pytest.skip("OpenAI's clients send fields that are passed over")
@@ -60,7 +60,7 @@ class TestMassAssignment:
             answer = send(client, access, world.tokens[person], world, json=hostile,
                           headers={"If-Match": '"0"'})  # fmt: skip
             about = (access.key, name, answer.status_code, answer.text)
-            # Some requests are refused earlier, for other reasons: permissions, a stale ETag.
+            # Some requests are refused earlier for other reasons: permissions or a stale ETag.
             assert answer.status_code in {401, 403, 404, 409, 412, 422}, about
 
     def test_user_cannot_give_themselves_a_role_or_project(

@@ -71,7 +71,7 @@ def parquet_dictionary_in_lists(path: Path) -> None:
 
 
 def parquet_prefixes(path: Path) -> None:
-    """Write texts that are encoded as repetitions of the text before them."""
+    """Write texts that are encoded as repetitions of the preceding text."""
     table = pa.table({"text": pa.array(["x" * 500_000] * 100)})
     with pq.ParquetWriter(
         path, table.schema, compression="zstd", use_dictionary=False, write_statistics=False,
@@ -197,7 +197,7 @@ print(json.dumps({"answer": json.loads(done.stdout), "peak": peak // 1024}))
 
 
 def refused(path: Path, name: str, *options: str) -> tuple[dict[str, Any], int]:
-    """Return the answer of the program and its peak memory in MiB.
+    """Return the program's answer and its peak memory in MiB.
 
     A small intermediate process starts the program: on Linux, the peak memory of a child includes
     the memory that its parent had when it started the child. The process that runs the tests may
@@ -238,7 +238,7 @@ def test_list_with_too_many_values_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rows_with_missing_columns_take_little_memory(tmp_path: Path) -> None:
-    """Each row of two bytes lacks 1999 columns."""
+    """Write rows of two bytes, each of which lacks 1999 columns."""
     path = tmp_path / "upload"
     wide = json.dumps({f"c{n}": "x" for n in range(1999)}).encode()
     path.write_bytes(wide + b"\n" + b"{}\n" * 120_000)

@@ -2,7 +2,7 @@
 
 The database's clock decides what expires. To simulate a jump, the tests move the stored times in
 the other direction, which has the same effect on every comparison. The clock of an API process or a
-worker decides nothing that is stored; the last test checks this.
+worker never affects stored data; the last test checks this.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def test_totp_code_is_accepted_once_and_only_at_its_time(
     client: CheckedClient, session: Session, api: Callable[..., Api],
     monkeypatch: pytest.MonkeyPatch, hours: float,
 ) -> None:  # fmt: skip
-    """Codes depend on the API's clock. A used code stays used when the clock returns."""
+    """Codes depend on the API's clock. A used code remains used when the clock is set back."""
     now = [1_800_000_000.0]
     monkeypatch.setattr(second_factor.time, "time", lambda: now[0])
     user = make_user(session)
@@ -206,11 +206,11 @@ CLOCK_READERS = {
     "telemetry/service/ingest.py": "times of metrics that come without",
     "execution/service/external.py": "fills the allowance of a log; never from the future",
 }
-"""Modules that read the clock of their machine, and why a jump of it does no harm."""
+"""Modules that read their machine's clock, with the reasons why a jump does no harm."""
 
 
 def clock_readers() -> Iterator[str]:
-    """Yield the paths of the server's modules that read the clock of their machine."""
+    """Yield the paths of the server's modules that read their machine's clock."""
     root = Path(aiplatform.server.__file__).parent
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Attack: content of users that the server sends to others: markup and log lines."""
+"""Attack: user content that the server sends to other users: markup and log lines."""
 
 import io
 import json
@@ -28,7 +28,7 @@ MARKUP = (
 
 
 def assert_inert(answer: Any) -> None:
-    """Check that a browser that opens the answer runs none of its content."""
+    """Check that a browser that opens the response runs none of its content."""
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]

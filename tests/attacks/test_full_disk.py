@@ -1,4 +1,4 @@
-"""Attack: a user fills the disk, while the health report still says that all is well."""
+"""Attack: a user fills the disk while the health report still says that all is well."""
 
 import shutil
 import subprocess

@@ -140,7 +140,7 @@ def test_file_cut_at_any_byte_is_refused(good: Path, tmp_path: Path) -> None:
 
 
 def test_file_with_any_flipped_byte_is_refused_or_read(good: Path, tmp_path: Path) -> None:
-    """Accept only that the file is read, or refused with :class:`JobError`."""
+    """Accept only two outcomes: the file is read, or it is refused with :class:`JobError`."""
     content = good.read_bytes()
     flipped = tmp_path / "flipped.gguf"
     for at in range(0, 480, 3):

@@ -1,7 +1,7 @@
-"""Attack: a stranger tries wrong passwords from many addresses to lock the account's owner out.
+"""Attack: a stranger tries wrong passwords from many addresses to lock out an account's owner.
 
-A few failures from each of many addresses reach the limit of an account for all addresses together.
-Then even the right password is answered with 429.
+A few failures from each of many addresses add up to an account's limit for all addresses. After
+that, even the right password gets a 429.
 """
 
 from datetime import timedelta
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lower the limit of attempts, and make waits longer than the test."""
+    """Lower the limit on attempts, and make waits longer than the test."""
     monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 12)
     monkeypatch.setattr(
         rules, "wait_after", lambda failures, free: timedelta(hours=failures >= free)

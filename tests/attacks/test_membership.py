@@ -1,4 +1,4 @@
-"""Attack: a user is added to another user's project without consent.
+"""Attack: a user is added to someone else's project without consenting.
 
 Their requests could then reach the deployments of that project.
 """
@@ -162,7 +162,7 @@ class TestConsent:
     def test_transfer_to_user_who_is_no_member_is_refused(
         self, session: Session, api: Act, project: Project, owner: User
     ) -> None:
-        """Otherwise the deployments in it would count as the victim's own."""
+        """Otherwise the project's deployments would count as the victim's own."""
         victim = make_user(session)
         place, body = f"projects/{project.uuid}/transfer", {"user": victim.username}
         answer = api(owner).post(place, json=body)
@@ -252,7 +252,7 @@ class TestConsent:
 
 
 class TestUserEnumeration:
-    """Attempts of a project's owner to find out which user names exist."""
+    """Attempts by a project's owner to find out which user names exist."""
 
     def test_invitation_does_not_reveal_whether_user_exists(
         self, session: Session, api: Act, invite: Any, owner: User

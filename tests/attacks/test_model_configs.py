@@ -1,4 +1,4 @@
-"""Attack: a model whose config.json has absurd sizes, to exhaust the machine that loads it.
+"""Attack: a model's config.json has absurd sizes, to exhaust the machine that loads it.
 
 Such a model must not become ready. The error of its import names the wrong field.
 """

@@ -76,7 +76,7 @@ REFUSED = {
     "quotes": '"config".json',
     "template": "{{config}}.json",
 }
-"""File names that are refused on every operating system, by description."""
+"""File names that are refused on every operating system, keyed by description."""
 
 COLLIDING = [
     ("Config.json", "config.json"), ("a/b.json", "A/b.json"), ("a/b.json", "a/B.JSON"),
@@ -100,7 +100,7 @@ def kept(owner: Api, model: str) -> list[str]:
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_hostile_name_is_refused(what: str) -> None:
-    """Every upload passes this rule. Its message must not contain the name's unusual characters."""
+    """Check the rule for every upload. Its message must not contain the unusual characters."""
     fault = path_error(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()
@@ -146,7 +146,7 @@ LISTED = [
 
 @pytest.mark.parametrize("name", LISTED, ids=lambda name: repr(name[:20]))
 def test_hub_listing_with_hostile_name_is_refused(name: str) -> None:
-    """Only plain names at the top level of a hub's listing become files."""
+    """Check that only plain names at the top level of a hub's listing become files."""
     listing: Any = {"Data": {"Files": [{"Path": name, "Size": 4, "Type": "blob"}]}}
     with pytest.raises(JobError):
         choose(parse_modelscope_listing(listing, "a/b"), "a/b")

@@ -35,7 +35,7 @@ WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.ki
 
 @pytest.fixture(autouse=True)
 def closed(world: World) -> Iterator[None]:
-    """Set ``AIPLATFORM_OUTGOING_NETWORKS`` to allow no internal network."""
+    """Set ``AIPLATFORM_OUTGOING_NETWORKS`` so that no internal network is allowed."""
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
 
@@ -54,7 +54,7 @@ class TestServerSideRequests:
     def test_body_with_internal_address_is_refused(
         self, client: CheckedClient, app: FastAPI, world: World, inside: Inside
     ) -> None:
-        """Every URL field of every route is tried; the OpenAPI document names them."""
+        """Try every URL field of every route, as named by the OpenAPI document."""
         asked = set()
         for access in WITH_BODIES:
             person = "owner" if admits(access, "owner") else "admin"
@@ -99,7 +99,7 @@ class TestServerSideRequests:
     def test_webhook_whose_name_becomes_internal_is_not_called(
         self, owner: Api, world: World, inside: Inside, names: dict[str, list[list[str]]]
     ) -> None:
-        """Give the name a public address while the webhook is created."""
+        """Give the host name a public address while the webhook is created."""
         name = "rebind.test"
         from tests.server.notifications.deliveries import drain
 

@@ -1,4 +1,4 @@
-"""Attack: DNS rebinding. A host name is public when checked, and private when called."""
+"""Attack: DNS rebinding. A host name is public when checked but private when called."""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ PRIVATE = [
 
 @pytest.fixture(autouse=True)
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set ``AIPLATFORM_OUTGOING_NETWORKS`` to allow no internal network, and shorten waits."""
+    """Allow no internal network in ``AIPLATFORM_OUTGOING_NETWORKS``, and shorten waits."""
     monkeypatch.setattr(downloader_module, "FIRST_WAIT_SECONDS", 0.001)
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
@@ -66,7 +66,7 @@ def import_file(url: str, tmp_path: Path) -> None:
 def test_webhook_sso_and_import_refuse_name_that_became_private(
     names: Names, connected: list[str], tmp_path: Path, address: str
 ) -> None:
-    """Check the name while it is public, then make it private before the calls."""
+    """Check the host name while it is public, and make it private before the calls."""
     url = "http://rebind.test/x"
     require_open_url(url)
     names["rebind.test"] = [[address]]

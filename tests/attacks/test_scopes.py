@@ -1,4 +1,4 @@
-"""Attack: an API key uses a task to read what its scopes don't let it read."""
+"""Attack: an API key uses a task to read data that its scopes don't cover."""
 
 import io
 import tarfile
@@ -39,7 +39,7 @@ from tests.factories import (
 from tests.openapi_checks import CheckedClient
 
 WORK = ("tasks:*", "training:*", "inference:*", "datasets:write", "models:write")
-"""Scopes that allow starting tasks of all kinds, but not reading their inputs."""
+"""Scopes that allow starting tasks of all kinds but not reading their inputs."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def owner(session: Session, project: Project) -> User:
 
 @pytest.fixture
 def key(client: CheckedClient, session: Session, owner: User) -> Callable[..., Api]:
-    """Return a function that creates a key of the owner with given scopes, and a client for it."""
+    """Return a function that creates a key of the owner with given scopes, and its client."""
 
     def show(*scopes: str) -> Api:
         token = f"aip_key_{uuid4().hex}"
@@ -130,7 +130,7 @@ def test_task_with_input_needs_the_scope_to_read_it(
             assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
             assert missing in answer.json()["detail"]
         answer = key(*WORK, *needed).post(place, json=body)
-        # No worker here offers the environment of scripts; this is checked after the inputs.
+        # No worker here offers the scripts' environment, which is checked after the inputs.
         allowed = (
             answer.status_code in {201, 202} or answer.json()["code"] == "task.no_worker_can_run"
         )
@@ -185,7 +185,7 @@ def test_retry_needs_the_scope_of_the_inputs(
 def test_schedule_keeps_the_limits_of_the_key_that_created_it(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
-    """Guard against later changes of the experiment by a user with more permissions."""
+    """Change the experiment later, as a user with more permissions than the key."""
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
     experiment = make_experiment(session, project, config=config)
     reader = key(*WORK, "datasets:read", "models:read")
@@ -268,7 +268,7 @@ class TestPersonalSecrets:
         answers = [
             thief.post(self.place(project), json=self.body(name)) for name in ("mine", "nowhere")
         ]
-        # The answers don't reveal which secrets the owner has.
+        # The responses don't reveal which secrets the owner has.
         assert {answer.status_code for answer in answers} == {403}
         assert {answer.json()["detail"] for answer in answers} == {answers[0].json()["detail"]}
         assert "secrets:use" in answers[0].json()["detail"]
@@ -285,7 +285,7 @@ class TestPersonalSecrets:
     def test_personal_secret_does_not_replace_project_secret_of_same_name(
         self, key: Callable[..., Api], session: Session, project: Project, owner: User
     ) -> None:
-        """Apply the key's limits also when the task starts, which is after the request."""
+        """Check that the key's limits also apply when the task starts, after the request."""
         make_secret(session, project, "of the project", name="same")
         make_secret(session, owner, "of the owner", name="same")
         answer = key(*self.SCOPES).post(self.place(project), json=self.body("same"))

@@ -41,7 +41,7 @@ def tasks(session: Session, project: Project) -> list[Task]:
 
 
 def stopped(session: Session, project: Project) -> Deployment:
-    """Create a stopped deployment in the queue, as from before it became the script queue."""
+    """Create a stopped deployment in the queue, as if from before it became the script queue."""
     model = make_model(session, project)
     spec = {"type": "inference", "model": str(model.uuid), "queue": QUEUE}
     return make_deployment(session, project, model, spec=spec)
@@ -76,7 +76,7 @@ class TestRefused:
         assert tasks(session, project) == []
 
     def test_new_task_in_script_queue_is_refused(self, session: Session, project: Project) -> None:
-        """Tasks that the platform itself queues pass the same check."""
+        """Check that tasks queued by the platform itself are refused, too."""
         spec = InferenceSpec(model=make_model(session, project).uuid, queue=QUEUE)
         facts: dict[str, Any] = {"project_id": project.id, "project_uuid": project.uuid}
         with pytest.raises(NoWorkerCanRun):
@@ -101,7 +101,7 @@ def test_task_queued_before_is_failed_by_the_worker(
 def test_crashed_model_server_in_script_queue_is_not_restarted(
     session: Session, admin: Api, project: Project
 ) -> None:
-    """Ending its task must not fail either."""
+    """Check also that ending the deployment's task does not fail."""
     worker = ManualWorker(f"queue{number()}")
     body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": worker.queue}
     place = f"projects/{project.uuid}/deployments"

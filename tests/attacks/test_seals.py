@@ -1,4 +1,4 @@
-"""Attack: forged and truncated seals. A verification must report them without crashing."""
+"""Attack: forged and truncated seals. Verification must report them without crashing."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def forge_seal(change: Change) -> Callable[[list[str]], None]:
-    """Return a function that changes the first seal in the lines of a file."""
+    """Return a function that changes the first seal among the lines of a file."""
 
     def apply(found: list[str]) -> None:
         at = next(i for i, line in enumerate(found) if line.startswith('{"seal"'))
@@ -107,7 +107,7 @@ def test_forged_proof_is_reported(tmp_path: Path, field: dict[str, Any]) -> None
 
 
 def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
-    """Remove the proof, so that the row looks unsealed; the seal still covers its number."""
+    """Remove the proof, so that the row looks unsealed although the seal covers its number."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f", action="dataset:")
@@ -123,7 +123,7 @@ def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("filters", [None, 1, "drop"], ids=str)
 def test_selection_without_valid_filters_is_reported(tmp_path: Path, filters: Any) -> None:
-    """Forge the filters, so that a selection without some rows could pass for the whole trail."""
+    """Forge the filters, so that an incomplete selection could pass for the whole trail."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f")
@@ -166,7 +166,7 @@ def test_file_cut_at_any_byte_is_reported(tmp_path: Path) -> None:
 
 
 def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
-    """Insert a seal that is valid by itself, but does not fit after a seal of this trail."""
+    """Insert a seal that is valid by itself but does not follow a seal of this trail."""
     write(4)
     seal(max_rows=2)
     path = write_seals(tmp_path / "f", 1, 2)

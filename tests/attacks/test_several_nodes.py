@@ -1,7 +1,7 @@
-"""Attack: a worker writes after it lost its lease, and clients play off API replicas.
+"""Attack: a worker writes after losing its lease, and clients exploit delays between replicas.
 
-There are two workers: the first counts as lost, but still runs the task that the second has claimed
-since. And there are two API processes with the same database and broker.
+There are two workers: the first is considered lost but still runs the task, which the second has
+claimed since. And there are two API processes with the same database and broker.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ WRITES: dict[str, Write] = {
     "end of a node": nodes.leave,
     "renewal of a node": nodes.renew,
 }
-"""Writes of a worker about a task whose lease it has, by name."""
+"""Writes of a worker about a task that it has leased, by name."""
 
 
 def traces(session: Session, task: Task) -> dict[str, Any]:
-    """Return everything that the database has about a task."""
+    """Return everything that the database has stored about a task."""
     session.rollback()
     of_task = {"task": task.id}
     found: dict[str, Any] = {}
@@ -102,7 +102,7 @@ def traces(session: Session, task: Task) -> dict[str, Any]:
 def stale(session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]) -> Any:
     """Create a task whose lease expired and that a second worker claimed.
 
-    Returns the task and the claims of the first and the second worker.
+    The result is the task and the claims of the first and the second worker.
     """
     task = submit()
     first = attempts.claim_next(session, make_worker("w1"), ["default"])

@@ -1,4 +1,4 @@
-"""Attack: references and secrets as values of a sweep, in a quality gate, or in a fix."""
+"""Attack: references and secrets used as values of a sweep, a quality gate or a fix."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ __all__ = [
 
 @pytest.fixture
 def foreign(session: Session, tmp_path: Any) -> dict[str, str]:
-    """Create a dataset and a model in another user's project, and return their uuids."""
+    """Create a dataset and a model in another user's project and return their uuids."""
     theirs = make_project(session)
     row = make_dataset(session, theirs)
     make_version(session, row, file=make_rows(session, tmp_path))
@@ -213,7 +213,7 @@ def test_fix_of_dataset_of_another_project_gets_404(
 def test_fix_with_further_reference_is_refused(
     owner_api: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
 ) -> None:
-    """Expect a fix to use the comparison data of the report; a request can't choose other data."""
+    """Check that a fix uses the report's comparison data: a request can't choose other data."""
     ((field, kind),) = more.items()
     value: Any = foreign[kind]
     if field == "against":

@@ -30,7 +30,7 @@ def cells(text: str) -> list[str]:
 
 
 def is_formula(cell: str) -> bool:
-    """Return True if a spreadsheet would run the cell as a formula; some remove leading spaces."""
+    """Return True if a spreadsheet would run the cell as a formula; some ignore leading spaces."""
     return cell.lstrip(" ").startswith(FORMULA_STARTS) and not is_number(cell)
 
 

@@ -1,8 +1,8 @@
-"""Attack: a user who manages accounts takes over an account with more permissions.
+"""Attack: an account manager takes over an account with more permissions.
 
-With a link that sets a password, a changed e-mail address or a removed second factor, they could
-sign in as the account's owner. By ending its sessions or deactivating it, they could lock out users
-with more permissions than their own.
+With a password reset link, a changed email address or a removed second factor, they could sign in
+as the account's owner. By ending its sessions or deactivating it, they could lock out users who
+have more permissions than they do.
 """
 
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def member_above(session: Session, clerk: User) -> User:
 
 
 def invited_elsewhere(session: Session, clerk: User) -> User:
-    """Create a user with an open invitation, which a thief of the account could accept."""
+    """Create a user with an open invitation, which whoever stole the account could accept."""
     return make_invited(session, make_project(session), "viewer")
 
 
@@ -101,7 +101,7 @@ def invited_above(session: Session, clerk: User) -> User:
 
 
 def make_invited(session: Session, project: Project, role: str) -> User:
-    """Create a user with an open invitation into the project."""
+    """Create a user with an open invitation to the project."""
     user = make_user(session)
     role_id = session.scalars(select(Role.id).where(Role.name == role)).one()
     session.add(
@@ -203,7 +203,7 @@ def test_administrator_can_manage_any_account(admin: Api, session: Session, acti
 def test_key_of_administrator_cannot_manage_account_beyond_its_scopes(
     client: Any, session: Session, admin_user: User
 ) -> None:
-    """Use a key whose scopes contain no permissions in projects: any member has more than it."""
+    """Use a key whose scopes include no project permissions, so that any member has more."""
     token = f"aip_key_{number()}-of-accounts"
     make_key(session, admin_user, "users:write", "users:read", token=token)
     project: Project = make_project(session)

@@ -17,7 +17,7 @@ from tests.openapi_checks import CheckedClient
 
 WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
 WITHOUT_USER_TEXT = {"GET /metrics"}
-"""Routes whose plain text contains only methods, routes and numbers, and no text of users."""
+"""Routes whose plain text contains only methods, routes and numbers, but no user text."""
 
 READ_ROUTES = [
     a
@@ -76,7 +76,7 @@ def test_markup_in_request_body_is_answered_as_inert_text(
 def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
-    """Read what the requests of the test before have stored."""
+    """Read what the requests of the previous test have stored."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = send_declared(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:

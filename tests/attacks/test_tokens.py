@@ -1,4 +1,4 @@
-"""Attack: tokens that are replayed, planted, or used after they should have ended."""
+"""Attack: tokens that are replayed, planted, or used after they should have expired."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class TestReplay:
     def test_refresh_by_thief_within_grace_ends_session_at_next_refresh_of_owner(
         self, client: CheckedClient, session: Session, renewals: int
     ) -> None:
-        """Let a thief repeat the owner's refresh at once, like a client that lost the answer.
+        """Let a thief repeat the owner's refresh at once, like a client that lost the response.
 
         Then the thief keeps refreshing the new tokens.
         """
@@ -123,7 +123,7 @@ class TestReplay:
 
 class TestFixation:
     def test_sign_in_creates_new_session(self, client: CheckedClient, session: Session) -> None:
-        """Send a token that an attacker planted; the new session must not use it."""
+        """Send a token planted by an attacker, which the new session must not use."""
         user = make_user(session)
         planted = sign_in(client, make_user(session))["access_token"]
         headers = {"Authorization": f"Bearer {planted}", "Cookie": f"session={planted}"}

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the command line, with a server of scripted answers on a real port."""
+"""Fixtures for tests of the command line, with a server of scripted responses on a real port."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def url(server: FakeServer) -> Iterator[str]:
-    """Start the scripted server on a port of this machine, and return its address."""
+    """Start the scripted server on a port of this machine and return its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,7 +83,7 @@ def url(server: FakeServer) -> Iterator[str]:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the environment of commands, without any setting of this machine."""
+    """Set the environment of commands, without any of this machine's settings."""
     for name in [name for name in os.environ if name.startswith("AIPLATFORM_")]:
         monkeypatch.delenv(name)
     variables = {
@@ -104,7 +104,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Ran]:
-    """Return a function that runs a command in this process, up to its exit."""
+    """Return a function that runs a command in this process until it exits."""
     original = Transport.__init__
 
     def scripted(self: Transport, url: str, **options: Any) -> None:

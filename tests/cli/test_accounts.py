@@ -1,4 +1,4 @@
-"""Tests of the account commands: your own account, and those of others for administrators."""
+"""Tests of the account commands: for your own account, and for administrators of others."""
 
 import io
 import json

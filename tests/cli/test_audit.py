@@ -60,7 +60,7 @@ def test_audit_ls_sends_filters(run: Run, server: FakeServer) -> None:
 
 
 def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None:
-    """Names come from the entry, other entries, or the server; JSON contains the stored entries."""
+    """Check that names come from the entry, other entries or the server, but not in JSON."""
     first, second, gone, user, session = (
         f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
     )
@@ -150,7 +150,8 @@ def test_audit_prune_without_owner_role_names_the_setting(run: Run, database: st
     write(1)
     assert run("audit", "seal").code == 0
     assert run("audit", "archive", "--days", "0").code == 0
-    # A MonkeyPatch of its own: that of `run` would restore this setting after the database is gone.
+    # Use a separate MonkeyPatch: that of `run` would restore this setting after the database is
+    # gone.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIPLATFORM_MIGRATION_DATABASE_URL", database)
         get_settings.cache_clear()

@@ -17,7 +17,7 @@ DEPLOYMENT = Partial({"uuid": OTHER, "name": "tuned", "status": "starting", "mod
 
 @pytest.fixture
 def chain(world: FakeServer) -> FakeServer:
-    """Return the scripted server with a running training, ready to accept tasks that follow it."""
+    """Return the scripted server with a running training task, ready to accept follow-up tasks."""
     world.on(f"GET tasks/{T}", answer(TRAINING)).on(f"GET tasks/{OTHER}", answer(EVALUATION))
     world.on(f"POST projects/{P}/tasks", answer(EVALUATION, 202))
     world.on(f"POST projects/{P}/deployments", answer(DEPLOYMENT, 201))

@@ -26,7 +26,7 @@ NEEDLESS = {
     "aiplatform projects decline {invitation}": "a uuid",
     "aiplatform secrets set {name}": "letters, digits and '._-', see SecretName",
 }
-"""Commands whose unquoted values can't contain special characters of a shell, with the reasons."""
+"""Commands whose unquoted values can't contain shell metacharacters, with the reasons."""
 
 SOURCES = sorted(
     path
@@ -36,7 +36,7 @@ SOURCES = sorted(
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Yield the texts of a program; values of f-strings are ``{}`` unless they are quoted."""
+    """Yield a program's texts; values in f-strings become ``{}`` unless they are quoted."""
     parts: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

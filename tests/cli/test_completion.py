@@ -1,4 +1,4 @@
-"""Tests of shell completion: the offered names, and names that must not be offered."""
+"""Tests of shell completion: names that are offered, and names that must not be."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ NAMED = {
 
 @pytest.fixture
 def ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
-    """Return a function that requests completions as a shell does; the last word is completed."""
+    """Return a function that requests completions like a shell; the last word is completed."""
     monkeypatch.setenv(completion.TIMEOUT_VARIABLE, "60")
 
     def ask(*words: str, shell: str = "bash") -> Ran:
@@ -166,7 +166,7 @@ def test_completion_does_not_wait_for_a_slow_platform(
 
 
 def test_completion_without_credentials_prints_nothing() -> None:
-    """Run the program in a process without credentials, as a shell does."""
+    """Run the program in a process without credentials, like a shell."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -184,7 +184,7 @@ def test_completion_without_credentials_prints_nothing() -> None:
 
 
 def parameters() -> dict[str, dict[str, bool]]:
-    """Return the parameters of each command, and True for those that complete."""
+    """Return the parameters of each command, with True for those that complete."""
     completion.attach(app)
     found: dict[str, dict[str, bool]] = {}
 
@@ -207,7 +207,7 @@ def test_first_argument_of_show_commands_completes(metavar: str) -> None:
 
 
 def test_parameters_named_after_a_resource_complete() -> None:
-    """If this fails, give the new parameter the metavar of the others, or list it in MEANINGS."""
+    """If this fails, give the new parameter the metavar of the others or list it in MEANINGS."""
     kinds = {"project", "dataset", "model", "experiment", "deployment", "sweep", "task", "run",
              "base_model", "eval_dataset", "tasks", "runs", "experiments"}  # fmt: skip
     counts = {"projects quota:tasks"}

@@ -103,7 +103,7 @@ def test_report_examples_are_cut_to_the_width_of_the_terminal(
     [example] = [line for line in ran.out.splitlines() if "row 17" in line]
     assert example.startswith("    row 17, a copy of row 3: 一句")
     assert example.endswith("…")
-    # A wide character that would not fit is left out, so one column may stay empty.
+    # A wide character that would not fit is left out, so one column may remain empty.
     assert 59 <= cell_len(example) <= 60
 
 
@@ -131,7 +131,7 @@ class TestOlderReports:
         ran = run("datasets", "report", "faq", "--made", E)
         assert ran.code == 0, ran.err
         assert reported.requests[-1].url.params["made"] == E
-        # The gate judges by the newest report only.
+        # The gate considers only the newest report.
         assert "Gate" not in ran.out
         assert reported.count(f"GET datasets/{D}/versions/v1/gate") == 0
 

@@ -70,7 +70,7 @@ class TestDatasetChanges:
     })  # fmt: skip
 
     def made(self, change: str, *parts: Partial) -> httpx.Response:
-        """Return the answer to a change: a version, or the parts of a split."""
+        """Return the response to a change: a version, or the parts of a split."""
         return answer(Partial({"datasets": list(parts)}) if change == "split" else self.MADE, 201)
 
     def test_patch_sends_changes_by_row_number(

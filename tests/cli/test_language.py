@@ -43,7 +43,7 @@ THIRD_PARTY = re.compile("aiplatform.protocol.(deepspeed|distributed|parallelism
 
 
 def trees(*areas: str) -> Iterator[tuple[Path, ast.Module]]:
-    """Yield the parsed modules of ``areas``."""
+    """Yield the parsed modules in ``areas``."""
     for area in areas:
         for path in sorted((SOURCE / area).rglob("*.py")):
             yield path, ast.parse(path.read_text("utf-8"))
@@ -76,7 +76,7 @@ def constants(node: ast.AST | None) -> Iterator[str]:
 
 
 def texts_of_messages() -> Iterator[str]:
-    """Yield the literal first arguments of ``tr()``, and the hints of exception classes."""
+    """Yield the literal first arguments of ``tr()`` and the hints of exception classes."""
     for _, call, name in calls(*AREAS):
         if name == "tr" and call.args:
             yield from constants(call.args[0])
@@ -86,7 +86,7 @@ def texts_of_messages() -> Iterator[str]:
 
 
 def texts_of_help() -> Iterator[str]:
-    """Yield all texts of the help pages of all commands."""
+    """Yield all texts on the help pages of all commands."""
 
     def visit(command: Any) -> Iterator[str]:
         yield from (command.help, command.short_help, command.epilog, command.rich_help_panel)
@@ -116,7 +116,7 @@ def headings() -> Iterator[str]:
 
 @cache
 def labels() -> frozenset[str]:
-    """Return the names of the fields of all resources, as ``print_record`` shows them."""
+    """Return the names of all resources' fields, as shown by ``print_record``."""
     seen: set[type] = set()
     found: set[str] = set()
 
@@ -156,7 +156,7 @@ def test_catalogue_contains_no_unused_text() -> None:
 
 
 def placeholders(text: str) -> set[str]:
-    """Return the placeholders of a template with their formats; numbers for positional ones."""
+    """Return a template's placeholders with their formats; numbers for positional ones."""
     return {
         f"{name}!{conversion}:{layout}"
         for _, name, layout, conversion in string.Formatter().parse(text)

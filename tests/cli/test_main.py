@@ -1,4 +1,4 @@
-"""Tests of all commands: start time, help, errors and exit codes."""
+"""Tests of all commands: startup time, help, errors and exit codes."""
 
 import json
 import signal
@@ -57,7 +57,7 @@ def test_every_command_has_help_and_a_json_option() -> None:
 
 BY_NAME = ("account", "audit", "bin", "invitations", "keys", "notifications", "projects", "roles",
            "secrets", "users", "webhooks")  # fmt: skip
-"""Groups of the SDK for administrators and auditors, whose functions all have commands."""
+"""SDK groups for administrators and auditors, all of whose functions have commands."""
 
 FOR_PROGRAMS = {"get_or_create", "path"}
 

@@ -16,7 +16,7 @@ NOW = "2026-11-27T12:00:00Z"
 
 @pytest.fixture(autouse=True)
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands print to a terminal of 80 columns."""
+    """Make commands print to a terminal of 80 columns."""
 
     def console(*, stderr: bool = False) -> Console:
         return Console(stderr=stderr, width=80, force_terminal=True, color_system=None)
@@ -26,7 +26,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def full(world: FakeServer) -> FakeServer:
-    """Return the scripted server with long names and references by uuid."""
+    """Return the scripted server with long names and with references by uuid."""
     config = {
         "type": "training",
         "base_model": M,

@@ -1,4 +1,4 @@
-"""Tests of ``aiplatform db``, with a named database and with that of the local platform."""
+"""Tests of ``aiplatform db``, with a given database and with the local platform's."""
 
 import json
 import os
@@ -28,11 +28,11 @@ def embedded(run: Run, fresh_database: str, home: Path) -> Iterator[SimpleNamesp
         migration_database_url=fresh_database,
         owner_url=os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"],
     )
-    # A MonkeyPatch of its own: that of `run` would restore settings of a database that is gone.
+    # Use a separate MonkeyPatch: that of `run` would restore settings of a database that is gone.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aiplatform.embedded.state.read_state", lambda _: state)
         for name in TAKEN:
-            # Set it first, so that the patch restores a setting that a command makes.
+            # Set it first, so that the patch undoes a setting made by a command.
             patch.setenv(f"AIPLATFORM_{name}", "")
             patch.delenv(f"AIPLATFORM_{name}")
         get_settings.cache_clear()

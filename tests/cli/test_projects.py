@@ -79,7 +79,7 @@ def test_archive_unarchive_usage_and_quota(run: Run, world: FakeServer) -> None:
 class TestUse:
     @pytest.fixture
     def two(self, world: FakeServer) -> FakeServer:
-        """Return the scripted server with two projects, of which commands must name one."""
+        """Return the scripted server with two projects, so that commands must name one."""
         other = PROJECT | {"uuid": E, "name": "other"}
         world.on("GET projects", page(PROJECT, other))
         world.on(f"GET projects/{P}", answer(PROJECT)).on(f"GET projects/{E}", answer(other))
@@ -96,7 +96,7 @@ class TestUse:
         assert "now use the project other" in used.err
         assert "of other" in run("tasks", "ls").out
         assert json.loads(run("projects", "show", "--json").out)["name"] == "other"
-        # Option and environment take precedence over the stored project.
+        # The option and the environment take precedence over the stored project.
         assert "of demo" in run("tasks", "ls", "-p", "demo").out
         monkeypatch.setenv("AIPLATFORM_PROJECT", "demo")
         assert "of demo" in run("tasks", "ls").out

@@ -1,4 +1,4 @@
-"""Check the options of commands that queue a task: ``--detach`` and ``--set``."""
+"""Tests of the options ``--detach`` and ``--set`` of commands that queue a task."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -59,14 +59,14 @@ OF_A_SPEC = frozenset(
         "train",
     }
 )
-"""Commands that make a spec from their options."""
+"""Commands that build a spec from their options."""
 
 SETS_OTHER = frozenset({"datasets patch"})
 """Commands whose ``--set`` changes something other than a spec."""
 
 
 def options() -> dict[str, set[str]]:
-    """Return the options of every command."""
+    """Return every command's options."""
 
     def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
         if hasattr(command, "commands"):

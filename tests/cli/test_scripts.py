@@ -67,7 +67,7 @@ def state(status: str, kind: str = "status") -> tuple[None, str, dict[str, Any]]
 
 @pytest.fixture
 def ended(scripts: FakeServer) -> FakeServer:
-    """Return the scripted server with a completed script on two nodes, and its output."""
+    """Return the scripted server with a completed script that ran on two nodes, and its output."""
     result = {"exit_code": 0, "seconds": 62.4, "metrics": {"loss": 0.18999999999999997}}
     scripts.on(f"GET tasks/{T}", answer(TASK | {"status": "completed", "result": result}))
     events = [

@@ -19,7 +19,7 @@ TRIAL = Partial(
 
 @pytest.fixture
 def searching(world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
-    """Return the scripted server with a sweep that has ended at the third request."""
+    """Return the scripted server with a sweep that ends at the third request."""
     monkeypatch.setattr(sweeps, "_POLL_SECONDS", 0.01)
     world.on(f"GET projects/{P}/experiments", page(Partial({"uuid": E, "name": "faq"})))
     world.on(f"GET projects/{P}/sweeps", page(SWEEP))

@@ -1,4 +1,4 @@
-"""Tests of ``aiplatform tasks top``: once without a terminal, live in a terminal."""
+"""Tests of ``aiplatform tasks top``: once without a terminal, and live in a terminal."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def task(created_at: datetime, **fields: Any) -> Task:
 
 
 class FakeClient:
-    """A client with two tasks and a worker."""
+    """A client with two tasks and one worker."""
 
     url = "http://platform.test"
 

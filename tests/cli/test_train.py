@@ -1,4 +1,4 @@
-"""Tests of ``aiplatform train``: specs from options and files, and following the training."""
+"""Tests of ``aiplatform train``: specs from options and files, and following the task."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.openapi_checks import Partial
 
 
 def unfolded(text: str) -> str:
-    """Return an error message of the command line without its frame."""
+    """Return a command line error message without its frame."""
     return " ".join(text.replace("│", " ").split())
 
 

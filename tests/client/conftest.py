@@ -18,7 +18,7 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Record the pauses instead of sleeping, and return them."""
+    """Record pauses instead of sleeping and return them."""
     noted: list[float] = []
     monkeypatch.setattr("time.sleep", noted.append)
     return noted
@@ -36,5 +36,5 @@ def client(server: FakeServer) -> Client:
 
 @pytest.fixture
 def connect(server: FakeServer) -> Callable[..., Client]:
-    """Return a function that creates clients without a token of their own."""
+    """Return a function that creates clients without a token."""
     return lambda **options: Client(URL, transport=server, **options)

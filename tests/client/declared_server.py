@@ -1,4 +1,4 @@
-"""A server that is generated from the API's description."""
+"""A server generated from the API's description."""
 
 import json
 
@@ -13,7 +13,7 @@ __all__ = ["DeclaredServer", "U"]
 
 
 class DeclaredServer(httpx.BaseTransport):
-    """A server that fails the test for undeclared requests, and sends the declared answers."""
+    """A server that fails the test on undeclared requests and sends the declared responses."""
 
     def __init__(self, description: Description) -> None:
         self.description = description
@@ -46,7 +46,7 @@ class DeclaredServer(httpx.BaseTransport):
             assert not faults, f"{operation}: {faults}"
 
     def answer(self, operation: Operation) -> httpx.Response:
-        """Return a successful answer as it is declared."""
+        """Return a successful response as declared."""
         status, declared = next(
             (int(code), item)
             for code, item in operation.declared["responses"].items()

@@ -1,7 +1,7 @@
-"""A server of scripted answers, in the process of the test.
+"""A server of scripted responses, in the test's process.
 
-Each answer is checked against the OpenAPI document of the application, so that tests can't use
-answers that the application would never send. Tests mark deliberate exceptions with
+Each response is checked against the application's OpenAPI document, so that tests can't use
+responses that the application would never send. Tests mark deliberate exceptions with
 :func:`malformed`.
 """
 
@@ -18,7 +18,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 class Broken(httpx.SyncByteStream):
-    """A response body that breaks off after some bytes, as if the server was killed."""
+    """A response body that breaks off after some bytes, as if the server had been killed."""
 
     def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
         self._chunks = chunks
@@ -31,7 +31,7 @@ class Broken(httpx.SyncByteStream):
 
 
 def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Response:
-    """Return an answer; the server adds headers, and members that a :class:`Partial` lacks."""
+    """Return a response; the server adds headers and the members that a :class:`Partial` lacks."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
 
     if data is None:
@@ -51,7 +51,7 @@ def page(*items: Any, next_cursor: str | None = None) -> httpx.Response:
 
 
 def malformed(reason: str, response: httpx.Response) -> httpx.Response:
-    """Return an answer that the application never sends, with the reason to test it."""
+    """Return a response that the application never sends, with the reason for testing it."""
     assert reason
     response.extensions["malformed"] = reason
     return response
@@ -71,7 +71,7 @@ def sse(*events: tuple[str | None, str, Any], error: Exception | None = None) ->
 
 
 class FakeServer(httpx.BaseTransport):
-    """A server with a script of answers for each ``METHOD /path``; the last one is repeated.
+    """A server with a script of responses for each ``METHOD /path``; the last one is repeated.
 
     Request bodies are read in chunks, as over a network.
     """

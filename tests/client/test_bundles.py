@@ -1,4 +1,4 @@
-"""Tests of code bundles: which files are packed, and that equal code gives equal bytes."""
+"""Tests of code bundles: which files are packed, and that the same code gives the same bytes."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""Check the SDK against the API's description: its requests, and the answers that it reads."""
+"""Tests of the SDK against the API's description: its requests and the responses it reads."""
 
 import io
 import re
@@ -208,13 +208,13 @@ ADMINISTERED = re.compile(
     "|unarchive|usage|webhooks)|projects(/{project})?$)"
 )
 SPOKEN = {"GET /api/v1/notifications/stream"}
-"""Routes that tests of streams call."""
+"""Routes called by tests of streams."""
 
 
 def test_all_administrative_routes_can_be_called(
     client: Client, declared: DeclaredServer, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Call them all by the SDK, with declared parameters and bodies."""
+    """Call them all through the SDK, with declared parameters and bodies."""
     test_projects_people_and_audit(client)
     test_keys_roles_and_ownership(client)
     test_accounts_and_invitations(client)
@@ -273,7 +273,7 @@ def test_datasets(client: Client) -> None:
 
 
 def test_reading_options_of_uploads_changes_and_imports(client: Client) -> None:
-    """Uploads, changes by a file, and imports have the same options."""
+    """Check that uploads, changes by file and imports have the same options."""
     told: dict[str, Any] = Partial({
         "map": {"q": "prompt"}, "bad_rows": "quarantine", "encoding": "gb18030",
         "delimiter": ";", "quote": "none", "header": False,
@@ -377,14 +377,14 @@ def test_models_and_deployments(client: Client, tmp_path: Path) -> None:
 
 
 def test_every_route_of_the_api_has_an_sdk_method(document: dict[str, Any]) -> None:
-    """If this fails, add a method, or list the route here on purpose."""
+    """If this fails, add a method or list the route here on purpose."""
     source = "\n".join(
         path.read_text("utf-8")
         for path in (Path(__file__).parents[2] / "src/aiplatform/client").glob("*.py")
     )
     left_out = {
         "/api/v1/auth/oidc/callback",
-        # The web interface's own: they set and read the cookie of a browser.
+        # Used only by the web interface: these routes set and read a browser's cookie.
         "/api/v1/browser-session",
         "/api/v1/browser-session/sso",
         "/api/v1/stream",

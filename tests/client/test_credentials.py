@@ -1,4 +1,4 @@
-"""Tests of stored logins, and of sessions that several processes share."""
+"""Tests of stored logins and of sessions shared by several processes."""
 
 import json
 import stat

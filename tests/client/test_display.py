@@ -1,4 +1,4 @@
-"""Tests of the representation of resources and lists in shells and notebooks."""
+"""Tests of how resources and lists are represented in shells and notebooks."""
 
 import re
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ SECRET = re.compile("secret|token|link|uri|password|codes|^key$")
 
 
 class Tags(HTMLParser):
-    """A parser that collects the tags and the text of a page."""
+    """A parser that collects a page's tags and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -43,14 +43,14 @@ TABLE = {"table", "caption", "thead", "tr", "th", "td", "i"}
 
 
 def sample(kind: type[Resource]) -> Resource:
-    """Return a resource whose texts are all hostile."""
+    """Return a resource all of whose texts are hostile."""
     schema = kind.model_json_schema()
     document = {"paths": {}, "components": {"schemas": _referring(schema.get("$defs", {}))}}
     return kind.model_validate(_hostile(Description(document).sample(_referring(schema))))
 
 
 def _referring(schema: Any) -> Any:
-    """Return a schema whose references have the form of an API document."""
+    """Return a schema whose references have the form used in an API document."""
     if isinstance(schema, dict):
         return {
             name: value.replace("#/$defs/", "#/components/schemas/")

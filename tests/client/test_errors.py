@@ -1,4 +1,4 @@
-"""Tests of the exceptions of the SDK and their texts."""
+"""Tests of the SDK's exceptions and their texts."""
 
 import httpx
 import pytest

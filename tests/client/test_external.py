@@ -35,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 class Platform(FakeServer):
-    """A server that stores numbered records like the real one, and can lose requests or answers."""
+    """A server that stores numbered records like the real one, and can lose messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def test_offline_run_is_sent_once_by_sync(client: Client, server: Platform) -> N
         run.log({"loss": 1.0})
         directory = run.journal.directory
     assert server.requests == []
-    # The sync fails after the points were stored, but before their answer arrives.
+    # The sync fails after the points were stored but before the response arrives.
     server.faults = iter(["answer lost"])
     with pytest.raises(Exception, match="cut off"):
         client.external.sync(directory)

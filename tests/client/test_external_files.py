@@ -27,7 +27,7 @@ PREFIX = f"PUT tasks/{RUN}/artifacts/"
 
 
 class Keeping(Platform):
-    """A server that stores files, too; ``answers`` replace its next answers."""
+    """A server that stores files, too; ``answers`` replace its next responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ def test_ended_run_writes_nothing_to_files_opened_later(
     kept = logging.StreamHandler(sys.stdout)
     print("before")
     assert run.end()
-    # The new files get the descriptors that the files of the run had.
+    # The new files get the descriptors that the run's files had.
     opened = [(tmp_path / f"{number}.txt").open("w") for number in range(8)]
     run.log({"loss": 1.0})
     run.write("late")

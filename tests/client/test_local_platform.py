@@ -1,4 +1,4 @@
-"""Tests of the search for the server's address."""
+"""Tests of finding the server's address."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from aiplatform.protocol.platform_home import STATE_FILE
 
 REMOTE = "https://platform.example.com"
 GONE = 2**22 + 1
-"""A process id above the largest one of the kernel."""
+"""A process id above the kernel's maximum."""
 
 
 @pytest.fixture

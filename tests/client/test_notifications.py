@@ -24,7 +24,7 @@ def told(number: int) -> str:
 
 
 class Streams(httpx.BaseTransport):
-    """A server that sends one scripted stream per request, and then closes the connection."""
+    """A server that sends one scripted stream per request and then closes the connection."""
 
     def __init__(self, *scripts: str) -> None:
         self.scripts = list(scripts)

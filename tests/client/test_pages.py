@@ -38,7 +38,7 @@ def test_sdk_has_lists() -> None:
 
 
 def numbers(asked: list[int], total: int = 250) -> Pages[int]:
-    """Return a list of numbers in pages, and record the requested page sizes in ``asked``."""
+    """Return a paged list of numbers, recording the requested page sizes in ``asked``."""
 
     def fetch(cursor: str | None, size: int) -> dict[str, Any]:
         asked.append(size)

@@ -1,4 +1,4 @@
-"""Tests of uploading tables of other libraries."""
+"""Tests of uploading tables from other libraries."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ TABLES = {
 
 
 def written(data: Any) -> pa.Table:
-    """Return the table that an upload of ``data`` sends."""
+    """Return the table that is sent when ``data`` is uploaded."""
     body = body_of(data)
     assert body.filename == "table.parquet"
     content = b"".join(body.chunks())

@@ -147,7 +147,7 @@ FILE = {
     "ETag": '"e"',
     "Accept-Ranges": "bytes",
 }
-"""Headers of every file."""
+"""Headers of every file response."""
 
 TUS = {
     "Tus-Resumable": "1.0.0",
@@ -155,7 +155,7 @@ TUS = {
     "Upload-Length": "8",
     "Upload-Expires": "Wed, 25 Nov 2026 08:00:00 GMT",
 }
-"""Headers of every answer about a resumable upload."""
+"""Headers of every response about a resumable upload."""
 
 
 def file_answer(content: bytes, **headers: str) -> httpx.Response:

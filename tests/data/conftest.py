@@ -79,7 +79,7 @@ class Upload:
         claimed: DataFormat | None = None,
         **options: Any,
     ) -> MalformedData:
-        """Return the error of a file, and check that the failed upload leaves no files."""
+        """Return the error of a file, checking that the failed upload leaves no files."""
         source = data if isinstance(data, Path) else self.directory / "upload"
         before = {*self.directory.iterdir(), source}
         with pytest.raises(MalformedData) as caught:
@@ -98,7 +98,7 @@ def lines(rows: Iterable[bytes]) -> list[Any]:
 
 
 def peak_of(command: list[str]) -> int:
-    """Return the peak memory of a command in MiB, measured by a separate process."""
+    """Return a command's peak memory in MiB, measured by a separate process."""
     program = (
         "import resource, subprocess, sys;"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
@@ -133,7 +133,7 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
-    """Return a function that reworks rows, and returns the answer with the rows of all outputs."""
+    """Return a function that reworks rows and returns the answer with the rows of all outputs."""
 
     def do(base: Rows, operation: str, rows: Rows | None = None, **facts: Any) -> Any:
         if rows is not None:

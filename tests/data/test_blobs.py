@@ -184,7 +184,7 @@ def test_fetch_copies_if_links_are_not_allowed(
 def test_put_file_failing_at_any_step_leaves_no_partial_blob(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: bool
 ) -> None:
-    """The n-th call of the operating system fails, for every n."""
+    """Make the n-th operating system call fail, for every n."""
     content = os.urandom(100_000)
     step = 0
     while True:
@@ -234,7 +234,7 @@ def test_put_file_syncs_content_before_the_rename(
     )
     put(store, tmp_path, b"content")
     assert happened[:2] == ["fsync", "rename"]
-    # The directories ab/cd, ab and the root contain one new name each.
+    # The directories ab/cd, ab and the root each contain one new name.
     assert happened[2:] == ["fsync"] * 3
 
 

@@ -105,7 +105,7 @@ def test_inspect_truncated_bundle_is_rejected(tmp_path: Path) -> None:
 def test_inspect_decompression_bomb_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Covers too many files, a file that is too long, and a header that would fill the memory."""
+    """Cover too many files, a file that is too long, and a header that would fill the memory."""
     monkeypatch.setattr(bundles, "MAX_FILES", 10)
     monkeypatch.setattr(bundles, "MAX_UNPACKED_BYTES", 1 << 20)
     many = pack(tmp_path / "many", *((f"{n}.py", b"", None) for n in range(11)))

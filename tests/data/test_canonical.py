@@ -67,7 +67,7 @@ def some_rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def write(path: Path, rows: list[dict[str, Any]], cuts: list[int]) -> bytes:
-    """Write ``rows`` in batches that end at ``cuts``, and return the bytes."""
+    """Write ``rows`` in batches that end at ``cuts`` and return the bytes."""
     with CanonicalWriter(path, SCHEMA) as writer:
         start = 0
         for cut in [*cuts, len(rows)]:
@@ -108,7 +108,7 @@ def test_file_does_not_depend_on_slicing_of_a_large_batch(tmp_path: Path) -> Non
 
 
 def test_file_with_full_size_row_groups_does_not_depend_on_batch_sizes(tmp_path: Path) -> None:
-    """Only large row groups have several pages of 1 MiB, whose ends could depend on batches."""
+    """Use large row groups: only these have several 1 MiB pages, which could depend on batches."""
     rng = random.Random(4)
     words = [f"w{rng.randrange(10**6)}" for _ in range(2000)]
     rows = [
@@ -160,7 +160,7 @@ def test_file_written_by_another_process_is_identical(tmp_path: Path) -> None:
 
 
 def test_files_that_share_rows_share_bytes(tmp_path: Path) -> None:
-    """The content decides where row groups end, so an inserted row changes few bytes."""
+    """Check that the content decides where row groups end: an inserted row changes few bytes."""
     rng = random.Random(3)
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [
@@ -314,7 +314,7 @@ def test_ingest_on_a_full_disk_raises_os_error_and_leaves_no_output(
 
 
 def test_row_group_ends_are_stable_across_releases(tmp_path: Path) -> None:
-    """Stored versions share row groups with later ones only if these ends never change."""
+    """Check that the ends never change: otherwise, new versions would not share row groups."""
     path = tmp_path / "rows.parquet"
     write(path, some_rows(30_000, seed=3), [7, 12_345, 12_346, 29_000])
     with pq.ParquetFile(path) as file:

@@ -77,7 +77,7 @@ def test_kind_does_not_depend_on_chunks(values: list[Any], data: st.DataObject) 
     parts = unify(kind_of(values[:cut]), kind_of(values[cut:]))
     assert parts is kind_of(values)
     if parts is not Kind.JSON:
-        # Both parts keep their values in the kind of the whole column.
+        # Both parts keep their values when converted to the whole column's kind.
         for part in (values[:cut], values[cut:], values):
             assert build(part, parts).to_pylist() == part
 

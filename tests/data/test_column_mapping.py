@@ -1,4 +1,4 @@
-"""Tests of column mappings that a user gives."""
+"""Tests of column mappings given by a user."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tests of the types of CSV columns: inferred, kept from version to version, or set by users."""
+"""Tests of CSV column types: inferred, kept from version to version, or set by users."""
 
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def test_text_that_training_reads_stays_text(upload: Upload) -> None:
 def test_type_counts_the_last_row_like_the_first(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
-    """Neither the type nor the bytes of the output depend on how rows were cut into chunks."""
+    """Check that neither the type nor the output bytes depend on how rows were cut into chunks."""
     data = column(*(str(number) for number in range(300)), last)
     whole = upload(data, "x.csv")
     content = upload.output.read_bytes()
@@ -177,7 +177,7 @@ class TestUploaderTypes:
 
 
 class TestPreviousTypes:
-    """Tests of types of the previous version."""
+    """Tests of types from the previous version."""
 
     def read(self, upload: Upload, data: bytes, held: dict[str, str], name: str = "x.csv") -> Any:
         source = upload.directory / "given"

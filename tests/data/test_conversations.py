@@ -1,4 +1,4 @@
-"""Tests of columns of conversations."""
+"""Tests of columns that contain conversations."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ from tests.data.conftest import Make, Rows, numbers
 
 @pytest.fixture
 def differ(tmp_path: Path, make: Make) -> Callable[..., Any]:
-    """Return a function that compares rows, and returns the summary and all entries."""
+    """Return a function that compares rows and returns the summary and all entries."""
 
     def differ(a: Rows, b: Rows, key: str | None = None) -> tuple[dict[str, Any], Rows]:
         before, after, index = make(a), make(b), tmp_path / f"{next(numbers)}.index"

@@ -1,4 +1,4 @@
-"""Tests of exports: rows that are downloaded and uploaded again are the same."""
+"""Tests of exports: rows that are downloaded and uploaded again are unchanged."""
 
 import hashlib
 from pathlib import Path
@@ -42,7 +42,7 @@ row = st.fixed_dictionaries(
 
 
 def read(directory: Path, content: bytes, filename: str) -> tuple[str, Rows]:
-    """Ingest ``content``, and return the hash of its canonical Parquet file and its rows."""
+    """Ingest ``content``; return the hash of its canonical Parquet file and its rows."""
     (directory / "upload").write_bytes(content)
     ingest(directory / "upload", directory / "rows", filename=filename)
     return hash_file(directory / "rows")[0], list(iter_rows(directory / "rows"))
@@ -57,7 +57,7 @@ def test_export_as_json_lines_or_parquet_and_upload_restores_rows(
     sha256, found = read(directory, jsonl(*rows), "rows.jsonl")
     exported = b"".join(EXPORTS["jsonl"](directory / "rows"))
     assert read(directory, exported, "rows.jsonl") == (sha256, found)
-    # Nested values, mixed types in a column, and extras of messages are restored as well.
+    # Nested values, mixed types in a column, and extra message fields are restored as well.
     read(directory, jsonl(*rows), "rows.jsonl")
     parquet = (directory / "rows").read_bytes()
     assert hashlib.sha256(parquet).hexdigest() == sha256
@@ -80,7 +80,7 @@ def test_parquet_with_false_metadata_keeps_invalid_json_text(tmp_path: Path, tex
     rows=st.lists(
         st.fixed_dictionaries(
             {
-                # CSV reads an empty text as missing, and can't contain NUL bytes.
+                # CSV reads an empty text as missing and can't contain NUL bytes.
                 "text": texts.map(lambda text: "t" + text.replace("\x00", "")),
                 "n": st.integers(-(2**31), 2**31),
                 "yes": st.booleans(),
@@ -97,7 +97,8 @@ def test_export_as_csv_and_upload_restores_rows_except_types_and_formulas(
     read(directory, jsonl(*rows), "rows.jsonl")
     exported = b"".join(EXPORTS["csv"](directory / "rows"))
     _, found = read(directory, exported, "rows.csv")
-    # CSV does not tell if digits are a number or text, and the export disarms formulas.
+    # CSV does not distinguish digits as a number from digits as text, and the export disarms
+    # formulas.
     assert [{**row, "n": int(row["n"]), "yes": str(row["yes"]).lower()} for row in found] == [
         {**row, "text": neutralise_formulas(row["text"]), "yes": str(row["yes"]).lower()}
         for row in rows

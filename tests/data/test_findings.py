@@ -1,4 +1,4 @@
-"""Tests of the index of rows by finding."""
+"""Tests of the index from findings to rows."""
 
 from pathlib import Path
 

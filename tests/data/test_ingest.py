@@ -121,7 +121,7 @@ def test_program_stopped_by_a_signal_leaves_no_output(
     assert process.returncode == (143 if number == signal.SIGTERM else -9)
     assert not output.exists()
     assert partial.exists() is (number == signal.SIGKILL)
-    # Files left by a killed process do not disturb the next one.
+    # Files left behind by a killed process do not disturb the next one.
     source.write_bytes(jsonl({"a": 1}))
     assert run(source, output, "--filename", "x.jsonl")["rows"] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.parquet", "upload"]
@@ -129,7 +129,7 @@ def test_program_stopped_by_a_signal_leaves_no_output(
 
 @pytest.mark.slow
 def test_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    """The file decodes to 40 GB of text through its dictionary; the reader may use 4 GiB."""
+    """Check a file that decodes to 40 GB of text through its dictionary, with 4 GiB of memory."""
     value = pa.array(["x" * 10_000_000])
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 4096, pa.int32()), value)
     source = tmp_path / "upload"
@@ -165,7 +165,7 @@ def test_late_columns_give_the_same_file_as_early_ones(
 
 
 def test_file_is_read_at_most_twice(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every chunk adds a column and a type, but the file is still read at most twice."""
+    """Let every chunk add a column and a type, which must not cause further passes."""
     monkeypatch.setattr(
         "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (500,)
     )
@@ -237,7 +237,7 @@ def test_value_nested_too_deeply_is_refused_with_its_line(upload: Upload) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", [False, True])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, odd: bool) -> None:
-    """A file of 200 MB needs no more memory than one of 50 MB, on the fast and the slow path."""
+    """Check that 200 MB need no more memory than 50 MB, on the fast and the slow path."""
     rng = random.Random(1)
     words = ["lorem", "ipsum", "好的", "dolor", "sit", "amet"]
     rows = [chat("u: " + " ".join(rng.choices(words, k=40)), f"a: {n}") for n in range(20_000)]

@@ -1,4 +1,4 @@
-"""Tests of JSON text, which must keep nested values exactly."""
+"""Tests of JSON text, which must preserve nested values exactly."""
 
 import json
 import math

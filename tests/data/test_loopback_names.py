@@ -1,4 +1,4 @@
-"""Tests of names and spellings of this machine, which users must not be able to call."""
+"""Tests of this machine's names and their spellings, which users must not be able to call."""
 
 import pytest
 

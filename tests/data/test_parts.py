@@ -117,7 +117,7 @@ class TestRows:
         assert more < 0.06 * whole
 
     def test_mixed_changes_in_many_columns_store_little(self, store: Store, tmp_path: Path) -> None:
-        """Rows change as in tables of measurements: each change concerns every column."""
+        """Change rows as in tables of measurements, where each change affects every column."""
         rng = random.Random(4)
 
         def row(number: int) -> dict[str, object]:
@@ -156,7 +156,7 @@ class TestRows:
     def test_row_group_longer_than_a_part_is_restored(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A single row may be longer than the largest part."""
+        """Check a single row that is longer than the largest part."""
         path = tmp_path / "rows"
         rows: list[dict[str, object]] = [{"id": 1, "text": "long" * 100_000}, *texts(100)]
         whole = write(path, rows)

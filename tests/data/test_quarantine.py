@@ -1,4 +1,4 @@
-"""Tests of setting bad rows aside, with their reasons and texts, and of the limit for them."""
+"""Tests of setting aside bad rows, with their reasons and texts, and of the limit for them."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Tests of the comparison of reports, and of the HTML page."""
+"""Tests of the comparison of reports and of the HTML page."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -43,7 +43,7 @@ REPORT: dict[str, Any] = {
 
 
 class Page(HTMLParser):
-    """The tags and attributes of an HTML page, in which every tag must be closed."""
+    """The tags and attributes of an HTML page in which every tag must be closed."""
 
     VOID = {"meta", "br"}
 

@@ -136,7 +136,7 @@ class TestByKey:
         assert answer["deleted"] == 1
 
     def test_delete_with_text_keys_finds_integers(self, do: Do) -> None:
-        """Keys from a CSV file are text, because CSV has no types."""
+        """Use keys from a CSV file, which are text because CSV has no types."""
         answer = do(BASE, "delete", [{"id": "1"}], key="id")
         assert answer["deleted"] == 1
 
@@ -159,7 +159,7 @@ class TestByKey:
 
     @pytest.mark.parametrize("operation", ["upsert", "delete"])
     def test_keys_of_several_types_are_refused(self, do: Do, operation: str) -> None:
-        """In a column of mixed types, text is quoted as JSON, so that it would match nothing."""
+        """Use a column of mixed types, where text is quoted as JSON and so would match nothing."""
         mixed: Rows = [{"id": 1, "text": "a"}, {"id": "b", "text": "b"}]
         texts: Rows = [{"id": "b", "text": "new"}]
         with pytest.raises(MalformedData, match="can't be a key"):
@@ -281,7 +281,7 @@ TYPED: Rows = [
 
 @pytest.fixture
 def by_csv(tmp_path: Path, make: Make) -> Any:
-    """Return a function that reworks rows with those of a CSV, and returns the answer and rows."""
+    """Return a function that reworks rows with those of a CSV file and returns answer and rows."""
 
     def by_csv(
         base: Rows, operation: str, content: str, reading: Reading | None = None, **facts: Any
@@ -300,7 +300,7 @@ def by_csv(tmp_path: Path, make: Make) -> Any:
 
 
 class TestCsvRows:
-    """Tests of adding rows of CSV, whose values are typed by the column to which they are added."""
+    """Tests of adding rows from CSV, whose values get the types of the column they are added to."""
 
     KINDS = ("integer", "text", "number", "boolean", "json")
 
@@ -353,7 +353,7 @@ class TestCsvRows:
         self, by_csv: Any, upload: Any, operation: str, held: Any, values: list[str],
         read: list[Any], kind: str,
     ) -> None:  # fmt: skip
-        """Added rows keep their values exactly, with the types that a new version would have."""
+        """Check that added rows keep their values exactly, with the types of a new version."""
         content = "\n".join(["id,text,n", *(f"{n},b,{v}" for n, v in enumerate(values, 10)), ""])
         key = {"key": "id"} if operation == "upsert" else {}
         made = by_csv([{"id": 1, "text": "a", "n": held}], operation, content, **key)
@@ -390,7 +390,7 @@ class TestCsvRows:
             by_csv([{"id": 7, "text": "a"}], operation, f"id,text\n{key},b\n", key="id")
 
     def test_key_keeps_the_type_of_the_base(self, by_csv: Any, do: Do) -> None:
-        """This also holds if the base came from CSV and the added rows did not."""
+        """Check a base that came from CSV, with added rows that did not."""
         base: Rows = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
         made = do(base, "upsert", [{"id": 2, "text": "B"}, {"id": 3, "text": "C"}], key="id")
         assert made["rows"][0] == [

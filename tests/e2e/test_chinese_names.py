@@ -30,7 +30,7 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def client(platform: Platform) -> Iterator[Client]:
-    """Return a client of the user, signed in with a password by the SDK."""
+    """Return a client of the user, signed in through the SDK with a password."""
     with platform.client() as admin:
         admin.users.create(USER, "wang@example.com", USER_PASSWORD)
         assert admin.users.get(USER).username == USER
@@ -44,7 +44,7 @@ def client(platform: Platform) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def tuned(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Train a model with Chinese names for base model, dataset, experiment and result."""
+    """Train a model with Chinese names for its base model, dataset, experiment and result."""
     directory = make_tiny_model(tmp_path_factory.mktemp("小模型"))
     base = client.models.import_path(directory / "weights", name="小模型").wait_ready(120)
     client.datasets.upload("问答集", chats(4)).wait_ready(120)

@@ -1,4 +1,4 @@
-"""Tests of crashes during training: it continues from a checkpoint, and no data is lost."""
+"""Tests of crashes during training: it resumes from a checkpoint, and no data is lost."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Tests of the main job on a tiny model: data, training, evaluation, registry, deployment."""
+"""Tests of the main workflow on a tiny model: data, training, evaluation, registry, deployment."""
 
 import httpx
 import openai
@@ -20,7 +20,7 @@ TABLES = (
 
 @pytest.fixture(scope="module")
 def tuned(client: Client, base_model: Model) -> Model:
-    """Train and evaluate a model, and return it."""
+    """Train and evaluate a model and return it."""
     train = client.datasets.upload("train", chats(8), base_model=base_model.uuid)
     held_out = client.datasets.upload("held-out", chats(2, tag="held out "))
     for dataset in (train, held_out):
@@ -97,7 +97,7 @@ def test_contract_tables_contain_the_whole_job(platform: Platform, tuned: Model)
         "SELECT count(*) FROM celery_tasks WHERE status NOT IN ('SUCCESS', 'STARTED')"
     )
     assert unsuccessful == 0
-    # A wake-up is recorded when it has claimed a task, not only when the task has ended.
+    # A wake-up is recorded once it has claimed a task, not only when the task has ended.
     ((claimed, timed),) = platform.sql(
         "SELECT count(*), count(*) FILTER (WHERE started_at <= completed_at AND runtime >= 0)"
         " FROM celery_tasks WHERE status = 'SUCCESS' AND result ? 'task'"

@@ -1,4 +1,4 @@
-"""Test of a training on two workers, one of which is killed and starts again."""
+"""Test of a training run on two workers, one of which is killed and starts again."""
 
 import os
 import signal
@@ -133,9 +133,9 @@ def train_and_kill_second_worker(
 
 
 def kill_a_rank(client: Client, platform: Platform, second: SecondWorker) -> None:
-    """Kill one process of the training on the second worker.
+    """Kill one of the training processes on the second worker.
 
-    No lease expires. The training fails as a whole, exactly once, and the error names the rank.
+    No lease expires. Training fails as a whole, exactly once, and the error names the rank.
     """
     base = client.models.list(name="tiny").first()
     dataset = client.datasets.list(name="rows").first()
@@ -173,7 +173,7 @@ def kill_a_rank(client: Client, platform: Platform, second: SecondWorker) -> Non
 
 
 def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
-    """Return the training processes of a worker."""
+    """Return a worker's training processes."""
     return [
         process
         for process in worker.children(recursive=True)
@@ -182,7 +182,7 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
 
 
 def check_attempts(platform: Platform, task: Task) -> None:
-    """Check that a later attempt continued the failed one, and that each step was reported once."""
+    """Check that a later attempt resumed the failed one and each step was reported once."""
     outcomes = [
         row[0]
         for row in platform.sql(

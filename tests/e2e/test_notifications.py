@@ -1,4 +1,4 @@
-"""Tests of webhooks, mail and streams, also with the worker killed during a call."""
+"""Tests of webhooks, mail and streams, including a worker killed during a call."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 class Inbox:
-    """A mail server that keeps all messages."""
+    """A mail server that keeps all messages it receives."""
 
     def __init__(self) -> None:
         self.got: list[str] = []
@@ -113,7 +113,7 @@ def test_webhook_call_is_repeated_after_its_worker_was_killed(
     receiver.until(lambda: len(receiver.got) == 1)
     os.kill(worker, signal.SIGKILL)
     receiver.wait = 0.0
-    # This takes until the lease of the killed worker expires and a new worker has started.
+    # This takes until the killed worker's lease expires and a new worker has started.
     receiver.until(lambda: len(receiver.got) == 2, seconds=240)
     assert len(set(receiver.ids())) == 1
     within(10, lambda: hook.deliveries().first().status == "delivered")  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """Tests of a platform run by an ordinary user: training works, scripts are refused with advice.
 
-Root changes to the user nobody, but keeps one capability: to read all files, because the Python
-interpreter of a test machine may not be readable for others. It does not allow changing users or
+Root switches to the user nobody but keeps one capability: reading all files, because the Python
+interpreter of a test machine may not be readable by others. It does not allow changing users or
 isolating processes.
 """
 

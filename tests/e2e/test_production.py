@@ -19,12 +19,12 @@ from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
 MANY = 100_000
-"""Number of steps of a training that no test waits for."""
+"""Number of steps of a training task that no test waits for."""
 
 
 @dataclass
 class Site:
-    """A running platform with a client that is signed in."""
+    """A running platform with a signed-in client."""
 
     client: Client
     server: PostgresServer
@@ -70,7 +70,7 @@ def base_model(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def train(site: Site, base_model: Model) -> Callable[..., Task]:
-    """Return a function that starts a training; the worker can run only one at a time."""
+    """Return a function that starts a training task; the worker can run only one at a time."""
     data = site.client.datasets.upload("train", chats(4), base_model=base_model.uuid)
     data.wait_ready(120)
 
@@ -102,7 +102,7 @@ def last_step(task: Task) -> int:
 
 
 def test_uploaded_dataset_gets_a_quality_report(site: Site) -> None:
-    """This covers upload, wake-up over the broker, task and report, and Celery's result table."""
+    """Cover the upload, the wake-up over the broker, task and report, and Celery's result table."""
     dataset = site.client.datasets.upload("chats", chats(20)).wait_ready(60)
     report = site.client.datasets.get(dataset.uuid).quality_report
     assert report is not None

@@ -1,4 +1,4 @@
-"""Test of the spare: a training runs in it, and it ends with its worker."""
+"""Test of the spare: a training task runs in it, and it ends with its worker."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def spares(worker: int) -> list[psutil.Process]:
-    """Return the launcher of a worker's spare and its children; an empty list without a spare."""
+    """Return the launcher of a worker's spare and its children; empty if there is no spare."""
     for launcher in psutil.Process(worker).children():
         if "--spare" in command_of(launcher):
             return [launcher, *launcher.children()]
@@ -38,7 +38,7 @@ def spares(worker: int) -> list[psutil.Process]:
 
 
 def is_warm(worker: int) -> bool:
-    """Return True if the spare of a worker has loaded its libraries."""
+    """Return True if a worker's spare has loaded its libraries."""
     family = spares(worker)
     return any("libarrow" in m.path for m in family[1].memory_maps()) if len(family) == 3 else False
 
@@ -60,7 +60,7 @@ def test_training_runs_in_a_spare_that_ends_with_its_worker(
         options = {"base_model": base, "dataset": data, "max_steps": 2, "max_length": 64}
         experiment = client.experiments.create("spare", **options)
         losses = []
-        # After its last library is loaded, a spare takes some moments until it is ready.
+        # After its last library is loaded, a spare takes a few moments until it is ready.
         for _ in range(6):
             until(lambda: is_warm(warm.pid("worker")))
             time.sleep(3)
@@ -79,7 +79,7 @@ def test_training_runs_in_a_spare_that_ends_with_its_worker(
         os.kill(worker, signal.SIGKILL)
         _, alive = psutil.wait_procs(family, timeout=10)
         assert [one for one in alive if one.is_running()] == []
-        # The next worker creates its own spare, and runs tasks as before.
+        # The next worker creates its own spare and runs tasks as before.
         assert experiment.run().wait(120).status == "completed"
         until(lambda: spares(warm.pid("worker")) not in ([], family))
         last = spares(warm.pid("worker"))

@@ -1,4 +1,4 @@
-"""Tests of sweeps with real trainings."""
+"""Tests of sweeps with real training runs."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.e2e.conftest import Platform, chats
 pytestmark = pytest.mark.slow
 
 STEPS = 300
-"""Steps of a training that takes some seconds, so that it can be stopped before its end."""
+"""Steps of a training run that takes some seconds, so that it can be stopped before its end."""
 
 
 def test_sweep_finds_the_better_learning_rate(client: Client, base_model: Model) -> None:

@@ -45,7 +45,7 @@ def deployment(client: Client, models: list[Model]) -> Deployment:
 
 
 class Load:
-    """Threads that send requests without a pause, alternately with and without streaming."""
+    """Threads that send requests without pause, alternating between streaming and not."""
 
     def __init__(self, platform: Platform, deployment: Deployment, askers: int = 4) -> None:
         self.platform = platform
@@ -128,7 +128,7 @@ def test_failed_update_under_load_fails_no_request(
 
 
 def pid_of(client: Client, task: Any) -> int:
-    """Wait until the runtime of a task has started, and return its process id."""
+    """Wait until a task's runtime has started and return its process id."""
     found: list[int] = []
 
     def look() -> bool:
@@ -143,7 +143,7 @@ def pid_of(client: Client, task: Any) -> int:
 def test_stream_begun_before_an_update_is_not_cut(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
-    """A stream this short may be sent completely before the update ends, but it must not be cut."""
+    """Allow that a stream this short is sent completely before the update ends."""
     before = deployment.refresh()
     stream = before.chat("Who are you?", stream=True, max_tokens=200)
     pieces = iter(stream)

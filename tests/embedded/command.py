@@ -1,4 +1,4 @@
-"""The command line of embedded mode, with fake programs in place of the platform's own."""
+"""A command line for embedded mode that runs fake programs in place of the platform's own."""
 
 import sys
 from pathlib import Path

@@ -48,13 +48,13 @@ class Platform:
         )
 
     def up(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> State:
-        """Start it in the background, and check that it becomes ready."""
+        """Start the platform in the background and check that it becomes ready."""
         done = self.command("up", "--detach", "--port", "0", *arguments, env=env, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.state
 
     def up_attached(self, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start it in the foreground and wait until it is ready."""
+        """Start the platform in the foreground and wait until it is ready."""
         process = subprocess.Popen(
             [sys.executable, COMMAND, "up", "--json", "--port", "0", "--home", self.home.root],
             stdout=subprocess.PIPE,
@@ -88,7 +88,7 @@ class Platform:
         return pid
 
     def kill(self, *names: str) -> list[tuple[int, str]]:
-        """Send SIGKILL to these processes, and return pid and identity of each."""
+        """Send SIGKILL to these processes; return the pid and identity of each."""
         victims = [self.service(name) for name in names]
         for victim in victims:
             assert victim.pid is not None
@@ -130,7 +130,7 @@ class Platform:
             return [row[0] for row in connection.execute("SELECT n FROM ledger ORDER BY n")]
 
     def broker(self, command: str) -> str:
-        """Send an inline command to Valkey, and return its answer."""
+        """Send an inline command to Valkey and return its response."""
         import socket
 
         path = self.state.broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -164,7 +164,7 @@ def all_gone(state: State) -> bool:
 def new_platform() -> Iterator[Callable[..., Platform]]:
     """Return a function that creates platforms; they are ended and removed afterwards.
 
-    They are not in pytest's own directories, because only root may enter those.
+    They are not in pytest's own directories, which only root may enter.
     """
     made: list[Platform] = []
 

@@ -1,7 +1,7 @@
 """Small fake programs in place of ``db upgrade``, ``server`` and ``worker``.
 
-They use the database, the broker's socket and the address that the supervisor gives them, like the
-real ones. The environment variable ``FAULT_<NAME>`` makes one of them fail.
+Like the real ones, they use the database, the broker's socket and the address that the supervisor
+gives them. The environment variable ``FAULT_<NAME>`` makes one of them fail.
 """
 
 import http.server
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def health(checks: dict[str, str]) -> tuple[int, dict[str, object]]:
-    """Return status and body of an answer like that of the API's health route."""
+    """Return the status and body of a response like that of the API's health route."""
     word = "ok" if set(checks.values()) == {"ok"} else "degraded"
     if checks["database"] != "ok":
         word = "down"
@@ -73,8 +73,8 @@ class Health(http.server.BaseHTTPRequestHandler):
 def server() -> None:
     address = (os.environ["AIPLATFORM_HOST"], int(os.environ["AIPLATFORM_PORT"]))
     listener = http.server.ThreadingHTTPServer(address, Health)
-    # A second process with the same socket, like in servers with several workers. When the first
-    # one is killed, it must not keep the port.
+    # A second process with the same socket, as in servers with several workers. When the first one
+    # is killed, it must not keep the port.
     if os.fork() == 0:
         time.sleep(3600)
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))

@@ -140,7 +140,7 @@ def test_setting_selects_postgres_of_the_system(
 
 
 def test_another_user_cannot_enter_the_socket_directory(start: Callable[..., Postgres]) -> None:
-    """The directory of the socket is closed, so ``trust`` is safe."""
+    """Check that the socket's directory is closed, so that ``trust`` is safe."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become somebody else")
     import subprocess

@@ -51,7 +51,7 @@ def test_identity_of_a_zombie_is_none() -> None:
 
 
 def test_identity_works_with_a_misleading_program_name(tmp_path: Path) -> None:
-    """The second field of /proc/PID/stat is the program's name, with any characters."""
+    """Check names with any characters: the second field of /proc/PID/stat is the program's name."""
     script = tmp_path / ") Z 1 2 3"
     script.symlink_to("/bin/sleep")
     process = subprocess.Popen([script, "60"])

@@ -1,4 +1,4 @@
-"""Tests of the recovery after kills of processes: no committed data is lost."""
+"""Tests of recovery after processes are killed: no committed data is lost."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
     row = platform.write_row()
     assert platform.broker("SET wake-up now") == "+OK\r\n"
     time.sleep(1.2)  # Valkey syncs to the disk once a second
-    # Stopped, so that the supervisor restarts nothing while the others are killed.
+    # Stopped, so that the supervisor restarts nothing while the other processes are killed.
     os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
         os.kill(platform.pid(name), signal.SIGKILL)
@@ -68,7 +68,7 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
 
 
 def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> None:
-    """This happens on systems without a death signal, or if a child doesn't react to it."""
+    """Simulate a system without a death signal, or a child that doesn't react to it."""
     state = platform.up(env={"FAULT_WORKER_SLOW_STOP": "60"})
     for record in state.services:
         assert record.pid is not None
@@ -83,7 +83,7 @@ def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> No
 
 
 def test_killed_api_leaves_no_process_with_its_port(platform: Platform) -> None:
-    """The fake server has a second process with the listening socket, like real servers."""
+    """Use a fake server with a second process that has the listening socket, like real servers."""
     state = platform.up()
     second = psutil.Process(platform.pid("api")).children()
     assert second
@@ -106,7 +106,7 @@ def test_up_ends_descendants_of_a_killed_api_by_their_environment(platform: Plat
 
 
 def test_up_ignores_a_stale_pid_file_with_a_reused_pid(platform: Platform) -> None:
-    """After a reboot, another process often has the pid, and PostgreSQL would refuse to start."""
+    """Give the pid to another process, as after a reboot; PostgreSQL would refuse to start."""
     platform.up()
     row = platform.write_row()
     platform.kill_supervisor()

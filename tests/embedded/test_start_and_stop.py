@@ -226,7 +226,7 @@ def test_one_of_several_simultaneous_ups_succeeds(platform: Platform) -> None:
 
 @pytest.mark.slow
 def test_removed_home_ends_its_platform(platform: Platform) -> None:
-    """Otherwise, its processes would be restarted forever without any data."""
+    """Expect that the processes end: otherwise they would be restarted forever without data."""
     state = platform.up()
     shutil.rmtree(platform.home.root)
     assert wait_until_gone(state.pid, state.identity, 30)

@@ -90,5 +90,5 @@ def test_tail_returns_the_last_lines(tmp_path: Path) -> None:
     path.write_bytes(b"one\ntwo\n\xff three\n")
     assert tail(path, lines=2) == "two\n\ufffd three"
     assert tail(path, since=4) == "two\n\ufffd three"
-    # A position behind the end means that the log was renamed meanwhile.
+    # A position beyond the end means that the log was renamed in the meantime.
     assert tail(path, since=10_000) == "one\ntwo\n\ufffd three"

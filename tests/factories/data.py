@@ -1,4 +1,4 @@
-"""Factories of blobs, datasets and their versions."""
+"""Factories for blobs, datasets and their versions."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def make_blob(session: Session, content: bytes, path: str, home: Path) -> Stored
 
 
 def make_rows(session: Session, home: Path, *, rows: int = 3) -> StoredFile:
-    """Put chats into the blob store, as the canonical Parquet of a dataset version."""
+    """Put chats into the blob store, as the canonical Parquet file of a dataset version."""
     source, output = home / f"rows{number()}.jsonl", home / f"rows{number()}.parquet"
     with source.open("w", encoding="utf-8") as lines:
         for row in range(rows):

@@ -1,4 +1,4 @@
-"""Factories of users, roles, invitations, and what users sign in with."""
+"""Factories for users, roles, invitations, and the credentials that users sign in with."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def make_role(session: Session, *permissions: str, name: str | None = None) -> R
 
 
 def make_token(session: Session, user: User, *, lifetime: timedelta = timedelta(hours=1)) -> str:
-    """Create an access token in a login session of its own, and return the token."""
+    """Create an access token in its own login session and return the token."""
     login = AuthSession(user_id=user.id)
     session.add(login)
     session.flush()
@@ -88,7 +88,7 @@ def make_session(session: Session, user: User) -> AuthSession:
 
 
 def make_invitation(session: Session, maker: User, **columns: Any) -> Invitation:
-    """Create an invitation with a random token hash, so that no link to it exists."""
+    """Create an invitation with a random token hash, so that no link matches it."""
     values: dict[str, Any] = {
         "token_hash": secrets.token_bytes(32),
         "email": f"invited{number()}@example.com",

@@ -1,4 +1,4 @@
-"""Factories of projects, members, notifications, secrets and webhooks."""
+"""Factories for projects, members, notifications, secrets and webhooks."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ from tests.factories.people import make_user
 def make_project(
     session: Session, owner: User | None = None, *, name: str | None = None, **columns: Any
 ) -> Project:
-    """Create a project; without ``owner``, a new user owns it."""
+    """Create a project, owned by a new user unless ``owner`` is given."""
     owner = owner or make_user(session)
     project = Project(name=name or f"project{number()}", owner_id=owner.id, **columns)
     session.add(project)
@@ -49,7 +49,7 @@ def make_project(
 def make_member(
     session: Session, project: Project, role: str | Role, user: User | None = None
 ) -> User:
-    """Give a user (by default a new one) a role in the project, and return the user."""
+    """Give a user (by default a new one) a role in the project and return the user."""
     user = user or make_user(session)
     if isinstance(role, str):
         role = session.scalars(select(Role).where(Role.name == role)).one()
@@ -59,7 +59,7 @@ def make_member(
 
 
 def make_project_invitation(session: Session, user: User) -> ProjectInvitation:
-    """Create a new project of another user, and an open invitation of ``user`` into it."""
+    """Create another user's project and an open invitation of ``user`` to it."""
     role = session.scalars(select(Role).where(Role.name == "viewer")).one()
     invitation = ProjectInvitation(
         project_id=make_project(session).id,
@@ -76,7 +76,7 @@ def make_project_invitation(session: Session, user: User) -> ProjectInvitation:
 def make_context(
     session: Session, project: Project, user: User | None = None, *held: Permission | str
 ) -> ProjectContext:
-    """Return the evidence that a project guard returns.
+    """Return the evidence that a project guard would return.
 
     By default the user is the owner, and ``held`` is all permissions.
     """
@@ -103,7 +103,7 @@ def make_context(
 
 
 def make_binned_project(session: Session, like: Project, **columns: Any) -> Project:
-    """Create a project that is in the bin, with the owner and the members of ``like``."""
+    """Create a project that is in the bin, with the owner and members of ``like``."""
     project = Project(name=f"project{number()}", owner_id=like.owner_id, status="deleted")
     session.add(project)
     session.flush()
@@ -128,7 +128,7 @@ def make_binned_project(session: Session, like: Project, **columns: Any) -> Proj
 
 
 def make_notification(session: Session, user: User, **columns: Any) -> NotificationDetails:
-    """Put a notification into a user's inbox, and return the row that has its uuid."""
+    """Put a notification into a user's inbox and return the row that has its uuid."""
     values = {"type": "task", "title": f"notification{number()}", "message": "text", **columns}
     row = Notification(user_id=user.id, **values)
     session.add(row)
@@ -147,7 +147,7 @@ def make_secret(
     *,
     name: str | None = None,
 ) -> Secret:
-    """Create a secret of a user or a project, encrypted as the application does it."""
+    """Create a secret of a user or a project, encrypted as the application does."""
     row = Secret(uuid=uuid4(), name=name or f"secret{number()}", kind="generic")
     row.user_id = owner.id if isinstance(owner, User) else None
     row.project_id = owner.id if isinstance(owner, Project) else None
@@ -187,7 +187,7 @@ def make_webhook(
 def make_delivery(
     session: Session, webhook: Webhook, *, body: str = "{}", **columns: Any
 ) -> WebhookDelivery:
-    """Create a delivery that waits to be sent to a webhook."""
+    """Create a delivery that is waiting to be sent to a webhook."""
     values = {"type": "task:failed", "uuid": uuid4(), **columns}
     row = WebhookDelivery(webhook_id=webhook.id, body=body, **values)
     session.add(row)

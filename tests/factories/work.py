@@ -1,4 +1,4 @@
-"""Factories of experiments, models, tasks, code bundles, workers and deployments."""
+"""Factories for experiments, models, tasks, code bundles, workers and deployments."""
 
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from tests.factories.numbers import number
 def make_experiment(
     session: Session, project: Project, *, config: dict[str, Any] | None = None, **columns: Any
 ) -> Experiment:
-    """Create an experiment without runs; by default its model and dataset do not exist."""
+    """Create an experiment without runs; by default, its model and dataset do not exist."""
     spec = {"type": "training", "base_model": str(uuid4()), "dataset": {"dataset": str(uuid4())}}
     values = {"name": f"experiment{number()}", "status": ExperimentStatus.PENDING, **columns}
     row = Experiment(
@@ -49,7 +49,7 @@ def make_model(
     files: list[StoredFile] | None = None,
     **details: Any,
 ) -> Model:
-    """Create a registered model; without a project, it is shared by all.
+    """Create a registered model; without a project, it is shared by all projects.
 
     ``files`` must be in the store.
     """
@@ -79,7 +79,7 @@ def make_task(
     scheduling: dict[str, Any] | None = None,
     **columns: Any,
 ) -> Task:
-    """Create a task and its scheduling row; ``scheduling`` overrides columns of the latter."""
+    """Create a task and its scheduling row; ``scheduling`` overrides columns of that row."""
     values = {"name": f"task{number()}", "priority": 5, **columns}
     row = Task(
         project_id=None if project is None else project.id, type=type, status=status, **values

@@ -1,8 +1,8 @@
-"""A runtime with a short fake job that keeps a journal in a file outside of the platform.
+"""A runtime with a short fake job that keeps a journal in a file outside the platform.
 
-Launcher, channel and stop requests are the real ones. Each line of the journal is one write to a
-file of the task, with the time of the monotonic clock. So the journal shows what ran when, without
-any data of the platform.
+The launcher, channel and stop requests are the real ones. Each line of the journal is one write to
+a file of the task, with the time on the monotonic clock. The journal thus shows what ran when,
+independently of the platform's data.
 """
 
 import json
@@ -53,7 +53,7 @@ def work(job, report):
     return {"attempt": job.attempt}
 
 
-# Replaces the module with the real jobs, which the child would import after `hello`.
+# Replace the module with the real jobs, which the child would import after `hello`.
 jobs = ModuleType("aiplatform.runtime.jobs")
 jobs.run = work  # type: ignore[attr-defined]
 sys.modules[jobs.__name__] = jobs

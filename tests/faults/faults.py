@@ -1,4 +1,4 @@
-"""The faults by name. Each is a function that returns what it broke, or None if it couldn't."""
+"""The faults, by name. Each is a function that returns what it broke, or None if it couldn't."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def kill_worker(site: Site, choose: random.Random) -> str | None:
 
 
 def freeze_worker(site: Site, choose: random.Random) -> str | None:
-    """Freeze a worker, for a moment or until its leases have expired."""
+    """Freeze a worker, either briefly or until its leases have expired."""
     worker = _some_worker(site, choose)
     if worker is None or len(site.frozen) + 1 >= len(site.workers):
         return None
@@ -65,7 +65,7 @@ def freeze_worker(site: Site, choose: random.Random) -> str | None:
 
 
 def cut_network(site: Site, choose: random.Random) -> str | None:
-    """Reset or stall the connections of one worker to the database."""
+    """Reset or stall one worker's connections to the database."""
     name = choose.choice([worker.name for worker in site.workers])
     network = site.networks[name]
     seconds = choose.choice([1.0, DEADLINE + 1, LEASE + 3])
@@ -89,7 +89,7 @@ def kill_broker(site: Site, choose: random.Random) -> str | None:
 
 
 def flush_broker(site: Site, choose: random.Random) -> str | None:
-    """Delete all messages of the broker."""
+    """Delete all of the broker's messages."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
@@ -101,7 +101,7 @@ def flush_broker(site: Site, choose: random.Random) -> str | None:
 
 
 def kill_postgres(site: Site, choose: random.Random) -> str | None:
-    """Kill all processes of PostgreSQL, or one of them, after which it restarts all others."""
+    """Kill all PostgreSQL processes, or one of them, after which it restarts all others."""
     pid = site.postgres.pid
     if pid is None:
         return None
@@ -122,7 +122,7 @@ def kill_postgres(site: Site, choose: random.Random) -> str | None:
 
 
 def step_clock(site: Site, choose: random.Random) -> str | None:
-    """Set the clock of database, API and workers forward or back, by up to 15 minutes."""
+    """Set the clock of the database, API and workers forward or back by up to 15 minutes."""
     if not site.fakes_time:
         return None
     offset = choose.choice([-900, -120, -10, 0, 10, 120, 900])

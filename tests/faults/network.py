@@ -9,9 +9,9 @@ CHUNK = 65536
 
 
 class Network:
-    """A proxy that forwards connections from a port to a unix socket.
+    """A proxy that forwards connections from a port to a Unix socket.
 
-    ``cut`` resets open connections and refuses new ones. ``stall`` silently holds all data back,
+    ``cut`` resets open connections and refuses new ones. ``stall`` silently holds back all data,
     like a network that drops packets. ``heal`` ends both, and the data that was held back arrives.
     """
 
@@ -27,7 +27,7 @@ class Network:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Reset all connections, and refuse new ones."""
+        """Reset all connections and refuse new ones."""
         with self._lock:
             self._connected = False
             victims, self._open = self._open, set()
@@ -35,11 +35,11 @@ class Network:
             _end(connection)
 
     def stall(self) -> None:
-        """Hold all data back."""
+        """Hold back all data."""
         self._passes.clear()
 
     def heal(self) -> None:
-        """Forward again."""
+        """Forward data again."""
         with self._lock:
             self._connected = True
         self._passes.set()
@@ -91,7 +91,7 @@ class Network:
 
 
 def _end(connection: socket.socket) -> None:
-    # A close alone doesn't wake a thread that reads from the connection; a shutdown does.
+    # Closing alone doesn't wake a thread that is reading from the connection; shutting down does.
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()

@@ -1,4 +1,4 @@
-"""The main loop: cause faults one after the other while tasks run, then check the outcome."""
+"""The main loop: cause one fault after another while tasks run, then check the outcome."""
 
 import contextlib
 import queue
@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'fail
 
 
 class Users:
-    """Users that submit tasks and sometimes cancel one. They repeat requests until they succeed."""
+    """Users who submit tasks and sometimes cancel one. They repeat requests until they succeed."""
 
     def __init__(self, site: Site, seed: int) -> None:
         self.site = site
@@ -107,7 +107,7 @@ class Users:
 
 @dataclass
 class Outcome:
-    """The number of each fault, and the verdict."""
+    """The number of each kind of fault, and the verdict."""
 
     faults: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
@@ -172,7 +172,7 @@ def run_faults(
 
 
 def maintain(site: Site, users: Users, in_flight: int) -> None:
-    """Restart what is down, and submit tasks so that ``in_flight`` are unfinished."""
+    """Restart what is down, and submit tasks so that ``in_flight`` tasks are unfinished."""
     site.maintain()
     if time.monotonic() < users.next_count:
         return
@@ -183,7 +183,7 @@ def maintain(site: Site, users: Users, in_flight: int) -> None:
 
 
 def settle(site: Site, users: Users, seconds: float) -> None:
-    """Wait until all tasks have ended, at most ``seconds``; the verdict shows unfinished ones."""
+    """Wait up to ``seconds`` until all tasks have ended; the verdict shows unfinished ones."""
     stopper = threading.Thread(target=users.stop)
     stopper.start()
     deadline = time.monotonic() + seconds
@@ -191,7 +191,7 @@ def settle(site: Site, users: Users, seconds: float) -> None:
         site.maintain()
         with contextlib.suppress(psycopg.Error):
             if not stopper.is_alive() and site.sql(UNFINISHED) == [(0,)]:
-                # The last child may have reported its result but not have ended yet.
+                # The last child may have reported its result but not yet have ended.
                 time.sleep(1)
                 return
         time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""A platform with several workers, like on several machines, in which all parts can be broken."""
+"""A platform with several workers, as on several machines, all of whose parts can be broken."""
 
 import contextlib
 import os
@@ -27,16 +27,16 @@ from tests.servers import EXTENSIONS, OWNER, RUNTIME
 
 PASSWORD = "a long enough passphrase"
 LEASE, DEADLINE, RENEW, REAPER_SECONDS = 6.0, 4.0, 1.0, 0.5
-"""Intervals in seconds, in the same proportion as the defaults, but for tasks of a few seconds."""
+"""Intervals in seconds, proportional to the defaults, but for tasks of a few seconds."""
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-"""Debian's libfaketime, from the package `faketime`, by which a process's clock can be set."""
+"""Debian's libfaketime, from the package `faketime`, which can set a process's clock."""
 
 ROOT = Path(__file__).parents[2]
 
 
 class Program:
-    """A process that :meth:`keep_running` restarts when it has ended."""
+    """A process that :meth:`keep_running` restarts after it has ended."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Program:
             self.process = None
 
     def keep_running(self) -> None:
-        """Restart it if it has ended, like a service manager."""
+        """Restart the process if it has ended, like a service manager."""
         if self.process is not None and self.process.poll() is not None:
             self.ended_by_itself += 1
             self.process = None
@@ -106,7 +106,7 @@ class Program:
 
 
 class Site:
-    """PostgreSQL, Valkey, one API and some workers, each worker with its own network."""
+    """PostgreSQL, Valkey, one API and several workers, each worker with its own network."""
 
     def __init__(self, directory: Path, workers: int) -> None:
         self.directory = directory
@@ -159,7 +159,7 @@ class Site:
         self.wait_until_healthy(60)
 
     def maintain(self) -> None:
-        """Restart what has ended, thaw what was frozen long enough, and run due actions."""
+        """Restart what has ended, thaw what has been frozen long enough, and run due actions."""
         for name, until in list(self.frozen.items()):
             if time.monotonic() >= until:
                 self.thaw(name)
@@ -172,7 +172,7 @@ class Site:
                 program.keep_running()
 
     def schedule(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let :meth:`maintain` call ``action`` after ``seconds``."""
+        """Make :meth:`maintain` call ``action`` after ``seconds``."""
         self._due.append((time.monotonic() + seconds, action))
 
     def freeze(self, worker: Program, seconds: float) -> None:
@@ -205,10 +205,10 @@ class Site:
             program.end()
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Run a query on the database, and return its rows.
+        """Run a query on the database and return its rows.
 
         Raises:
-            psycopg.Error: If the query fails or the database is down.
+            psycopg.Error: The query fails or the database is down.
         """
         url = self.database_url("postgres")
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
@@ -230,7 +230,7 @@ class Site:
         return found
 
     def wait_until_healthy(self, seconds: float) -> None:
-        """Wait until the API reports database, broker and a worker as healthy."""
+        """Wait until the API reports the database, broker and a worker as healthy."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.maintain()
@@ -329,7 +329,7 @@ class Site:
             **self._faketime_variables(),
         }
         if program == "worker":
-            # Shorter than a lease, so that a connection over a cut network is tried again in time.
+            # Shorter than a lease, so that a connection over a cut network is retried in time.
             env["PGCONNECT_TIMEOUT"] = "2"
         return Program(name, [sys.executable, "-m", "tests.faults.program", program], env, home)
 
@@ -360,7 +360,7 @@ class Site:
 
 @contextmanager
 def running_site(workers: int, *, keep: bool = False) -> Iterator[Site]:
-    """Yield a new running site, and remove it afterwards; with ``keep``, keep its directory."""
+    """Yield a new running site and remove it afterwards; with ``keep``, keep its directory."""
     directory = Path(tempfile.mkdtemp(prefix="aip-faults-"))
     directory.chmod(0o755)
     site = Site(directory, workers)

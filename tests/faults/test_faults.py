@@ -17,7 +17,7 @@ def test_faults_lose_no_task_and_double_none():
 
 
 def test_overlaps_finds_processes_that_ran_at_the_same_time(tmp_path):
-    """The verdict depends on this check."""
+    """Check the function on which the verdict depends."""
     journal = tmp_path / "task.jsonl"
 
     def write(*notes: tuple[int, int, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verdict about a run with faults, from the database and the journals of the children."""
+"""The verdict on a run with faults, from the database and the children's journals."""
 
 import json
 from collections import defaultdict
@@ -23,7 +23,7 @@ class Verdict:
 
 
 def compute_verdict(site: Site, submitted: dict[str, list[str]]) -> Verdict:
-    """Return the verdict. ``submitted`` has the uuids that the API returned, for each task name."""
+    """Return the verdict. ``submitted`` maps task names to the uuids that the API returned."""
     found = Verdict()
     rows = site.sql("SELECT id, uuid::text, name, status FROM tasks ORDER BY id")
     found.tasks = len(rows)
@@ -46,7 +46,7 @@ def compute_verdict(site: Site, submitted: dict[str, list[str]]) -> Verdict:
 
 
 def _check_ends(site: Site, found: Verdict) -> None:
-    """Check that each task has ended once in its timeline and in the audit trail."""
+    """Check that each task has ended exactly once in its timeline and in the audit trail."""
     for name, events, audited in site.sql(
         """
         SELECT t.name,
@@ -94,7 +94,7 @@ def _check_writes(site: Site, found: Verdict) -> None:
 
 
 def overlaps(journal: Path) -> list[str]:
-    """Return the cases in which two processes of a task ran at the same time, by their journal."""
+    """Return the cases in which, by the journal, two processes of a task ran at the same time."""
     if not journal.exists():
         return []
     spans: dict[tuple[int, int], list[float]] = {}

@@ -1,1 +1,1 @@
-"""The access matrix: tests that ask every route as every role, and check who gets which answer."""
+"""The access matrix: tests that call every route as every role and check the responses."""

@@ -27,12 +27,12 @@ AUDITED_AFTER_ANSWER = {
     "POST /api/v1/auth/forgot-password": "its time would tell whether there is such an account",
     "POST /v1/chat/completions": "changes nothing; its record waits until the database takes it",
 }
-"""Routes that write their audit entry after the answer, each with the reason."""
+"""Routes that write their audit entry after the response, each with the reason."""
 
 
 @contextmanager
 def refuse_audit_entries(session: Session, owner_url: str) -> Iterator[None]:
-    """Make ``audit_logs`` refuse new rows inside the ``with`` block, as on a full disk."""
+    """Make ``audit_logs`` refuse new rows inside the ``with`` block, as if the disk were full."""
     session.rollback()
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute(REFUSE)
@@ -44,7 +44,7 @@ def refuse_audit_entries(session: Session, owner_url: str) -> Iterator[None]:
 
 
 def table_checksums(session: Session) -> dict[str, tuple[int, int]]:
-    """Return for each table its number of rows and a checksum of their values."""
+    """Return each table's number of rows and a checksum of their values."""
     session.rollback()
     names = session.scalars(
         text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace ="

@@ -1,4 +1,4 @@
-"""Request bodies that are generated from the OpenAPI document, with ids of existing objects."""
+"""Request bodies generated from the OpenAPI document, with ids of existing objects."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -52,7 +52,7 @@ def _values(
     schema = _resolve(app, schema)
     choices = schema.get("oneOf") or schema.get("anyOf")
     if choices is not None:
-        # Null is left out, since it refers to no object.
+        # Null is left out, because it refers to no object.
         for choice in choices:
             if choice.get("type") != "null":
                 yield from _values(app, choice, name, params, depth)

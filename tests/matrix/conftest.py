@@ -1,4 +1,4 @@
-"""Fixtures of the access matrix."""
+"""Fixtures for the access matrix."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ from tests.openapi_checks import CheckedClient
 
 @pytest.fixture
 def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
-    """Start the application, which creates its administrator, and return the factory of worlds."""
+    """Start the application, which creates its administrator, and return the factory for worlds."""
     return WorldFactory(session, home)

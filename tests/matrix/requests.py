@@ -1,4 +1,4 @@
-"""Requests that the access table declares, and checks of the answers, which are counted."""
+"""Requests declared by the access table, and checks of the responses, which are counted."""
 
 import re
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ ADMITTED_STATUSES = {200, 201, 202, 204, 409, 412, 422, 428}
 def send_declared(
     client: CheckedClient, access: Access, token: str | None, params: dict[str, str]
 ) -> Any:
-    """Send the request that the table declares, with the resources of ``params`` in its path."""
-    # Many requests lack a body: after the guard has let them in, they are refused as invalid.
+    """Send the request that the table declares, with the resources in ``params`` in its path."""
+    # Many requests lack a body: once the guard has admitted them, they are refused as invalid.
     # Deletions are carried out.
     path = re.sub(r"{([^}]+)}", lambda found: params[found[1]], access.path)
     send = {
@@ -36,7 +36,7 @@ def parameter_names(access: Access) -> list[str]:
 
 
 def admits(access: Access, person: str) -> bool:
-    """Return True if the table lets the person in, in their own project."""
+    """Return True if the table admits the person in their own project."""
     if person in ("anonymous", "deactivated"):
         return access.kind == "public"
     if access.kind == "project":
@@ -62,7 +62,7 @@ def case(access: Access, person: str) -> Iterator[None]:
 
 
 def check(answer: Any, access: Access, person: str, *, foreign: bool = False) -> None:
-    """Check an answer against the table; ``foreign``: the object is another project's or user's."""
+    """Check a response against the table; ``foreign``: the object belongs to someone else."""
     with case(access, person):
         _check(answer, access, person, foreign=foreign)
 
@@ -96,7 +96,7 @@ def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
 
 
 def request_text(answer: Any) -> str:
-    """Return the URL and body of the answer's request, which the answer may repeat."""
+    """Return the URL and body of the response's request, which the response may repeat."""
     request = answer.request
     return f"{unquote(str(request.url))} {request.content.decode(errors='replace')}"
 
@@ -104,7 +104,7 @@ def request_text(answer: Any) -> str:
 def check_reveals_nothing(
     answer: Any, access: Access, person: str, world: World, sent: str = ""
 ) -> None:
-    """Fail if the answer reveals anything of ``world`` that is not in ``sent``."""
+    """Fail if the response reveals anything about ``world`` that is not in ``sent``."""
     text = answer.text + str(answer.headers)
     revealed = [word for word in (world.mark, *world.known) if word in text and word not in sent]
     about = f"{access.key} by {person} with {sent!r}: {answer.status_code} {text[:300]}"

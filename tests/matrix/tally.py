@@ -1,4 +1,4 @@
-"""Counts of the access matrix, over all processes of a test run."""
+"""Counts for the access matrix, across all processes of a test run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Tally:
-    """Counts of a test run; a leak is an answer that the person should not have got."""
+    """Counts of a test run; a leak is a response that the person should not have received."""
 
     routes: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Tally:
         return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts as a process sends them to the one that started it."""
+        """Return the counts in the form in which a process sends them to its parent."""
         return {
             "routes": sorted(self.routes),
             "roles": sorted(self.roles),

@@ -34,13 +34,13 @@ EXCEPTIONS: dict[str, str] = {
 }
 """Routes that change something and write no audit entry, each with the reason.
 
-Programs send metric points, log lines and pieces of uploads by the thousand; these are not acts of
-a user. The results (a run that has ended, a version) do have audit entries.
+Programs send metric points, log lines and upload pieces by the thousand; these are not actions of a
+user. The results (a run that has ended, a version) do have audit entries.
 """
 
 
 def prepare(client: CheckedClient, worlds: WorldFactory, access: Access, world: World) -> None:
-    """Bring the world into the state in which the route can change something."""
+    """Bring the world into a state in which the route can change something."""
     admin = Api(client, world.tokens["admin"])
     if access.path.endswith("/unarchive"):
         admin.post(f"projects/{world.params['project']}/archive")
@@ -53,7 +53,7 @@ def prepare(client: CheckedClient, worlds: WorldFactory, access: Access, world: 
 
 
 def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
-    """Return the example bodies of the OpenAPI document, with unique names."""
+    """Return the OpenAPI document's example bodies, with unique names."""
     content = operation_of(app, access).get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     if "$ref" in schema:
@@ -73,7 +73,7 @@ def attempts(
 ) -> Iterator[Callable[[], Any]]:
     """Yield functions that send the plain request, or one with a body from the document.
 
-    The bodies are the examples in the document, and bodies that are generated from its schemas.
+    The bodies are the document's examples, and bodies generated from its schemas.
     """
     path = access.path
     for name, value in world.params.items():
@@ -92,7 +92,7 @@ SECRET_FIELDS = {"password", "new_password", "current_password", "token", "acces
 
 
 def secrets_in(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the values of a request or an answer that must not be stored in the clear."""
+    """Yield the values in a request or response that must not be stored in the clear."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from secrets_in(item, key)
@@ -156,7 +156,7 @@ def test_successful_change_writes_audit_entry(
     worlds: WorldFactory,
     access: Access,
 ) -> None:
-    """Fail also if a route never succeeds, since then nothing was checked."""
+    """Fail also if a route never succeeds, because then nothing was checked."""
     if access.key in EXCEPTIONS:
         pytest.skip(EXCEPTIONS[access.key])
     world = worlds.create()

@@ -1,4 +1,4 @@
-"""Tests of API keys at every route: wrong scope, wrong project, and routes that refuse keys."""
+"""Tests of API keys on every route: wrong scope, wrong project, and routes that refuse keys."""
 
 import secrets
 from typing import Any
@@ -29,7 +29,7 @@ _worlds: dict[str, World] = {}
 
 @pytest.fixture
 def world(worlds: WorldFactory) -> World:
-    """Return a world that all tests here share: the refused requests don't change it."""
+    """Return a world that all tests here share, because refused requests don't change it."""
     if "own" not in _worlds:
         _worlds["own"] = worlds.create()
     return _worlds["own"]
@@ -134,7 +134,7 @@ def test_key_is_refused_where_a_session_is_required(
 def test_key_is_accepted_by_all_other_signed_in_routes(
     client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
-    """So the table declares every route that refuses API keys."""
+    """Check that the table declares every route that refuses API keys."""
     token = token_for(session, world.people["owner"], "*")
     assert send_declared(client, access, token, world.params).status_code in ADMITTED_STATUSES | {
         404

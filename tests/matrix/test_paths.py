@@ -1,6 +1,6 @@
 """Tests of archived projects, missing objects, invalid ids, and paths with ids of two projects.
 
-``tests/test_routes.py`` covers the plain cases: each person's own objects and those of others.
+``tests/test_routes.py`` covers the simple cases: each person's own objects and those of others.
 """
 
 from uuid import uuid4
@@ -29,7 +29,7 @@ INVALID_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 def test_archived_project_is_read_only(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Only those who would be let in learn that it is archived; others are refused as usual."""
+    """Check that only those who would be admitted learn that it is archived; others are refused."""
     if access.method in READING or access.is_refused_when_archived:
         world = worlds.share("archived", status="archived")
     else:
@@ -53,7 +53,7 @@ def test_archived_project_is_read_only(
 def test_missing_or_invalid_id_gets_404_or_422(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """People without a valid token get 401, so they don't learn what exists."""
+    """Check that people without a valid token get 401, so that they don't learn what exists."""
     world = worlds.share("own")
     name = parameter_names(access)[0]
     for value in (str(uuid4()), *INVALID_UUIDS):
@@ -74,7 +74,7 @@ def test_object_of_another_project_below_own_project_is_refused(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
     """Combine a first parameter that gives access with others that belong to another project."""
-    # A request with a wrong id may delete an object of the own project.
+    # A request with a wrong id may delete an object of the caller's own project.
     own = worlds.share("own") if access.method in READING else worlds.create()
     foreign = worlds.share("foreign")
     for name in parameter_names(access)[1:]:

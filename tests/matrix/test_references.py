@@ -1,6 +1,6 @@
-"""Tests of ids of another project in bodies, filters, sorts, searches and cursors.
+"""Tests of another project's ids in bodies, filters, sorts, searches and cursors.
 
-Bodies are generated from the OpenAPI document, so new fields are tested without a change here.
+Bodies are generated from the OpenAPI document, so new fields are tested without changes here.
 """
 
 import copy
@@ -24,7 +24,7 @@ STATE_DEPENDENT = {
     "POST /api/v1/tasks/{task}/metrics",
     "POST /api/v1/tasks/{task}/move",
 }
-"""Routes that refuse even valid references, unless the task is in a certain state."""
+"""Routes that refuse even valid references unless the task is in a certain state."""
 JsonPath = tuple[str | int, ...]
 
 
@@ -74,7 +74,7 @@ def send(
 def test_body_with_id_of_another_project_is_refused(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
-    """Not even admin, who may see both projects, can use objects of one in the other."""
+    """Check that not even admin, who may see both projects, can use objects of one in the other."""
     own, foreign = worlds.create(), worlds.share("foreign", objects=2)
     foreign_ids = {
         name: foreign.params[name]
@@ -137,7 +137,7 @@ def test_cursor_of_another_project_reveals_nothing(
 
 
 def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
-    """Return two worlds that requests share that change nothing.
+    """Return two worlds shared by all requests that change nothing.
 
     The second one has two objects of each kind.
     """
@@ -147,7 +147,7 @@ def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
 def test_body_with_own_ids_is_accepted_by_most_routes(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory
 ) -> None:
-    """If generated bodies were always refused, the refusals above would prove nothing."""
+    """The refusals above would prove nothing if generated bodies were always refused."""
     taken, asked = set(), set()
     for access in BY_KEY.values():
         if access.kind != "project" or access.method not in {"POST", "PUT"}:

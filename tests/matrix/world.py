@@ -58,16 +58,16 @@ _rows: dict[Path, Any] = {}
 
 @dataclass
 class World:
-    """A project with its objects, and people with a token each.
+    """A project with its objects, and people with one token each.
 
     Attributes:
-        people: users by the names in :data:`PEOPLE`.
-        tokens: access tokens by the same names.
-        params: values of path parameters that lead to the objects.
+        people: users, keyed by the names in :data:`PEOPLE`.
+        tokens: access tokens, keyed by the same names.
+        params: path parameters that lead to the objects.
         project: the project.
-        mark: word that is in every name of the project. An answer to somebody without access must
-            not contain it.
-        known: further values that must not appear in such an answer.
+        mark: word contained in every name in the project. A response to somebody without access
+            must not contain it.
+        known: further values that must not appear in such a response.
     """
 
     people: dict[str, User | None]
@@ -79,7 +79,7 @@ class World:
 
 
 def resources(session: Session, project: Project, home: Path, mark: str) -> dict[str, str]:
-    """Create one object of each kind in the project, and return them as path parameters.
+    """Create one object of each kind in the project and return them as path parameters.
 
     Add new kinds of objects here.
     """
@@ -203,7 +203,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
 def _secrets(params: dict[str, str]) -> set[str]:
     """Return the values that only members may see.
 
-    Roles are visible to everybody; versions, findings and file paths are the same in all projects.
+    Roles are visible to everyone; versions, findings and file paths are the same in all projects.
     """
     return {
         value
@@ -214,7 +214,7 @@ def _secrets(params: dict[str, str]) -> set[str]:
 
 @contextmanager
 def one_commit(session: Session) -> Iterator[None]:
-    """Turn the commits of factories into flushes, and commit once at the end.
+    """Turn the factories' commits into flushes, and commit once at the end.
 
     Nothing is refreshed: an INSERT returns the values that the database set.
     """
@@ -235,13 +235,13 @@ _shared: dict[tuple[Path, str], World] = {}
 
 @dataclass
 class WorldFactory:
-    """A factory of worlds."""
+    """A factory for worlds."""
 
     session: Session
     home: Path
 
     def share(self, name: str, *, objects: int = 1, **columns: Any) -> World:
-        """Return the world with this name, for requests that change nothing; create it once.
+        """Return the world with this name, for requests that change nothing; create it only once.
 
         It has ``objects`` objects of each kind; the parameters lead to the last ones. Callers get
         copies: they may add parameters, and objects that belong to a person.
@@ -259,7 +259,7 @@ class WorldFactory:
         return replace(world, tokens=tokens, params=dict(world.params), known=set(world.known))
 
     def create(self, **columns: Any) -> World:
-        """Create a project with one object of each kind, and people with a token each."""
+        """Create a project with one object of each kind, and people with one token each."""
         session = self.session
         mark = uuid4().hex[:10]
         with one_commit(session):
@@ -286,14 +286,14 @@ class WorldFactory:
         return world
 
     def refill(self, world: World) -> None:
-        """Create all objects anew, since a request may have deleted some."""
+        """Recreate all objects, because a request may have deleted some of them."""
         with one_commit(self.session):
             fresh = resources(self.session, world.project, self.home, world.mark)
         world.params |= fresh
         world.known |= _secrets(fresh) - {"prod"}
 
     def replace_project(self, world: World) -> None:
-        """Replace the project, which a request may have deleted, by an empty one."""
+        """Replace the project, which a request may have deleted, with an empty one."""
         owner = world.people["owner"]
         world.params["project"] = str(make_project(self.session, owner).uuid)
 

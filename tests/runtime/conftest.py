@@ -1,4 +1,4 @@
-"""Fixtures of the runtime's tests: a tiny model, a real one if it is installed, and datasets."""
+"""Fixtures for the runtime's tests: a tiny model, a real one if it is installed, and datasets."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.tiny_model import make_tiny_model
 if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
-# With tiny models, threads spend their time waiting for each other, above all on a busy machine.
+# With tiny models, threads spend their time waiting for each other, especially on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(name, "1")
@@ -33,7 +33,7 @@ SHAPES = {
     "text": "text",
     "x": "table",
 }
-"""Shape of a dataset by one of its columns."""
+"""Shape of a dataset, keyed by one of its columns."""
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
 
 
 def write_dataset(target: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write rows of one shape as canonical Parquet, and return the file."""
+    """Write rows of one shape as canonical Parquet and return the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,7 +86,7 @@ def write_dataset(target: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
-    """Return a chat row with alternating messages of user and assistant."""
+    """Return a chat row in which user and assistant alternate."""
     messages = [{"role": "system", "content": system}] if system is not None else []
     for index, turn in enumerate(turns):
         messages.append({"role": "assistant" if index % 2 else "user", "content": turn})
@@ -94,7 +94,7 @@ def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
 
 
 class RecordedReporter:
-    """The reporter of a job that runs in this process, and the messages that it got."""
+    """The reporter of a job that runs in this process, and the messages it received."""
 
     def __init__(self, report: "Reporter", path: Path) -> None:
         self.report = report
@@ -127,7 +127,7 @@ def make_recorded_reporter(tmp_path: Path) -> Iterator[Callable[[], RecordedRepo
 
 @pytest.fixture
 def recorded(make_recorded_reporter: Callable[[], RecordedReporter]) -> RecordedReporter:
-    """Create a reporter for a job in this process, see :class:`RecordedReporter`."""
+    """Create a reporter for a job in this process; see :class:`RecordedReporter`."""
     return make_recorded_reporter()
 
 
@@ -146,7 +146,7 @@ def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **m
 
 
 def training_spec(**options: Any) -> dict[str, Any]:
-    """Return the spec of a short training, with made-up uuids."""
+    """Return the spec of a short training task, with made-up uuids."""
     return {
         "type": "training",
         "base_model": BASE_MODEL,

@@ -1,4 +1,4 @@
-"""A runner for tests: starts the runtime like the worker, and exchanges messages with it."""
+"""A runner for tests that starts the runtime like the worker and exchanges messages with it."""
 
 import json
 import os
@@ -96,7 +96,7 @@ class Runner:
             self.control = -1
 
     def wait_for(self, type_: str, timeout: float = 60, *, renew: bool = True) -> dict[str, Any]:
-        """Return the next message of this type; renew the lease meanwhile."""
+        """Return the next message of this type, renewing the lease in the meantime."""
         seen = len([message for message in self.received if message["type"] == type_])
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -164,7 +164,7 @@ class Runner:
 
 
 def is_alive(pid: int) -> bool:
-    """Return True if a process runs; a zombie does not."""
+    """Return True if a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:

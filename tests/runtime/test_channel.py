@@ -19,7 +19,7 @@ Read = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Read]]:
-    """Create a pipe; return its writing end, and a function that closes it and returns messages."""
+    """Create a pipe; return its writing end and a function that closes it and returns messages."""
     read_end, write_end = os.pipe()
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(os.fdopen(read_end, "rb")))
@@ -78,7 +78,7 @@ def test_progress_outside_of_0_to_1_is_clamped(
 def test_messages_of_many_threads_are_complete_and_in_order(pipe: tuple[int, Read]) -> None:
     fd, read = pipe
     report = Reporter(fd)
-    # Longer than PIPE_BUF, so that without a lock writes would be mixed.
+    # Longer than PIPE_BUF, so that writes would be mixed without a lock.
     text = "x" * 20_000
 
     def speak(thread: int) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the child under the real launcher: how jobs end, and what they report."""
+"""Tests of the child under the real launcher: how jobs end and what they report."""
 
 import errno
 import os
@@ -166,7 +166,7 @@ def test_stop_during_imports_ends_the_job(
 def test_stop_during_the_import_of_messages_is_reported(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """The signal arrives just before the module with the classes of messages is imported."""
+    """Send the signal just before the module with the message classes is imported."""
     (tmp_path / "sitecustomize.py").write_text(
         """
 import os, signal, sys
@@ -226,7 +226,7 @@ def test_stopped_training_resumes_from_its_checkpoint(
 def test_killed_training_resumes_from_its_newest_checkpoint(
     tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """The loss curve is the same as without the kill, even if a checkpoint was half written."""
+    """Expect the same loss curve as without the kill, even with a half-written checkpoint."""
     inputs = {
         "base_model": tiny_model,
         "dataset": make_dataset([chat(f"What is {i} plus 1?", f"{i + 1}.") for i in range(40)]),
@@ -246,7 +246,7 @@ def test_killed_training_resumes_from_its_newest_checkpoint(
         wait_until_dead(pid)
         runner.finish()
         newest = runner.of_type("checkpoint")[-1]
-    # As if the process had been killed while it wrote the next checkpoint.
+    # As if the process had been killed while writing the next checkpoint.
     partial = Path(newest["path"]).with_name(".partial-99")
     partial.mkdir()
     (partial / "adapter_model.safetensors").write_bytes(b"half")
@@ -299,7 +299,7 @@ def test_killed_and_resumed_training_of_smollm2_has_the_same_losses(
 
 
 class OutOfMemoryError(RuntimeError):
-    """An error with the same name as that of torch."""
+    """An error with the same name as torch's."""
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ import pytest
 from aiplatform.protocol.messages import PROTOCOL_VERSION, Hello, parse_runtime_message
 from tests.runtime.harness import SOURCE, Runner, is_alive, wait_until_dead
 
-# Runs the launcher with a job of the test instead of the real one. ``out`` is the descriptor for
-# messages.
+# Runs the launcher with a test job instead of the real one. ``out`` is the descriptor for messages.
 DRIVER = """
 import json, os, signal, subprocess, sys, time
 from aiplatform.runtime import child, launcher
@@ -63,7 +62,7 @@ def test_hello_is_the_first_message_and_has_the_protocol_version(start: Start) -
 
 
 def test_hello_arrives_within_its_time_limit(tmp_path: Path) -> None:
-    """A submission may take 250 ms until the child's ``hello``; the launcher may use half of it."""
+    """Allow the launcher half of the 250 ms that a submission may take until ``hello``."""
     times = []
     for _ in range(5):
         with Runner(["-m", "aiplatform.runtime", "--job", str(tmp_path / "none")]) as runner:
@@ -177,7 +176,7 @@ def test_killing_the_launcher_kills_the_childs_group(start: Start) -> None:
 
 def test_killing_the_launchers_group_kills_the_childs_group(start: Start) -> None:
     driver = DRIVER.replace("{body}", f"{SPAWN_FAMILY}\n    time.sleep(600)")
-    # The launcher is the leader of a process group, as if a service manager had started it.
+    # The launcher leads a process group, as if a service manager had started it.
     with Runner(["-c", f"import os; os.setpgid(0, 0)\n{driver}"]) as runner:
         message = runner.wait_for("pids")
         os.killpg(message["launcher"], signal.SIGKILL)

@@ -19,7 +19,7 @@ def tokenizer(tiny_model: Path) -> Any:
 
 
 def learned(tokenizer: Any, row: Encoded) -> str:
-    """Return the text of the labels."""
+    """Return the text that the labels mark."""
     return str(tokenizer.decode([label for label in row.labels if label != IGNORED]))
 
 
@@ -119,7 +119,7 @@ WRAPS_QUESTIONS = (
     "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
     "{% else %} {{ m.content | trim }}<|im_end|>{% endif %}{% endfor %}"
 )
-# The prompt for an answer contains more text than is before an answer in a conversation.
+# The generation prompt contains more text than precedes an answer in a conversation.
 OPENS_A_THOUGHT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
@@ -271,7 +271,7 @@ def test_slow_tokenizer_gives_the_same_labels(
 def test_tokenizer_that_trims_spaces_from_offsets_gives_the_same_labels(
     tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """The tokenizers of GPT-2 and Llama 3 do this: a space gets an empty range at its end."""
+    """Check tokenizers like GPT-2's and Llama 3's: a space gets an empty range at its end."""
     from tokenizers import processors
 
     tokenizer = load_tokenizer(tiny_model / "weights")

@@ -17,7 +17,7 @@ from aiplatform.runtime import spare
 from tests.runtime.conftest import MakeDataset, chat, make_job, training_spec
 from tests.runtime.harness import SOURCE, Runner, wait_until_dead
 
-# A spare that imports nothing large, with a job of the test.
+# A spare that imports nothing large, with a test job.
 DRIVER = """
 import json, os, sys, tempfile, time
 from aiplatform.runtime import child, launcher, spare
@@ -43,8 +43,8 @@ tempfile.gettempdir()
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 
-# The real spare, but with a niceness of only 1: with its usual one, it may wait for a busy
-# processor for minutes.
+# The real spare, but with a niceness of only 1: with its usual one, it may wait minutes for a busy
+# processor.
 REAL = """
 import sys
 from aiplatform.runtime import launcher, spare
@@ -224,7 +224,7 @@ def test_threads_of_a_warm_spare_have_the_usual_priority() -> None:
                     found[thread.name] = os.getpriority(os.PRIO_PROCESS, int(thread.name))
             return set(found.values()) == usual
 
-        # The thread that has imported has a low priority, so it may take a while to end.
+        # The importing thread has a low priority, so it may take a while to end.
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not all_are_usual():
             assert time.monotonic() < deadline, found

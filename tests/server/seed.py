@@ -1,4 +1,4 @@
-"""SQL files of the contract: schema, data and database."""
+"""The contract's SQL files: schema, data and database."""
 
 from pathlib import Path
 

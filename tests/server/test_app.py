@@ -1,4 +1,4 @@
-"""Tests of the composed application: the rate limit of each route."""
+"""Tests of the composed application: each route's rate limit."""
 
 import re
 from typing import Any

@@ -47,7 +47,7 @@ class shared_property(cached_property[T]):  # noqa: N801  (used as a decorator)
 def run_here(
     words: tuple[str, ...], environment: dict[str, str], out: io.StringIO, err: io.StringIO
 ) -> str:
-    """Run a command in this process; fail if it fails, else return what it wrote to ``out``."""
+    """Run a command in this process and return what it wrote to ``out``; fail if it fails."""
     with (
         patch.dict("os.environ", environment),
         patch.object(sys, "argv", ["aiplatform", *words]),
@@ -107,7 +107,7 @@ class LivePlatform:
         return name, client.login(name, PASSWORD)
 
     def environment(self, token: str | None = None) -> dict[str, str]:
-        """Return the environment variables of a command, by default for the administrator.
+        """Return a command's environment variables, by default for the administrator.
 
         With an empty token, a command uses the credentials that ``aiplatform login`` stored.
         """
@@ -124,7 +124,7 @@ class LivePlatform:
         }
 
     def cli(self, *arguments: object, stdin: str = "", token: str | None = None) -> str:
-        """Run a command in this process against the platform, and return its output.
+        """Run a command in this process against the platform and return its output.
 
         Use :meth:`process` for commands that run the platform or read its database (``up``, ``db``,
         ``audit seal``).
@@ -143,7 +143,7 @@ class LivePlatform:
         return json.loads(self.cli(*arguments, "--json", **options))
 
     def process(self, *arguments: str) -> str:
-        """Run a command in a process of its own that finds the platform by ``AIPLATFORM_HOME``."""
+        """Run a command in a separate process that finds the platform by ``AIPLATFORM_HOME``."""
         done = self.platform.command(*arguments)
         self.recorder.note(command_in(arguments))
         return done.stdout
@@ -176,12 +176,12 @@ class LivePlatform:
 
     @shared_property
     def training(self) -> Task:
-        """Run a training until it has completed."""
+        """Run a training task until it has completed."""
         return self.experiment.run(name="first").wait(500)
 
     @shared_property
     def tuned(self) -> Model:
-        """Return the model that :attr:`training` has created."""
+        """Return the model that :attr:`training` created."""
         assert self.training.model is not None
         return self.client.models.get(self.training.model)
 
@@ -216,7 +216,7 @@ class LivePlatform:
 
 @contextmanager
 def start_platform(tmp: Path) -> Iterator[LivePlatform]:
-    """Run the platform of all scenarios, and record the calls of the SDK while it runs."""
+    """Run the platform for all scenarios, and record the SDK's calls while it runs."""
     provider = FakeProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {
@@ -242,7 +242,7 @@ SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {}
 """Scenarios by name, each with the methods and commands that it declares to call."""
 
 LAST: list[str] = []
-"""Names of the scenarios that run last, since they stop the platform."""
+"""Names of the scenarios that run last, because they stop the platform."""
 
 
 def scenario(*calls: str, last: bool = False) -> Callable[[Scenario], Scenario]:

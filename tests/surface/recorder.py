@@ -42,7 +42,7 @@ def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield each public method and property of a class with its name.
 
     Methods that a resource inherits from :class:`Resource` count once, as methods of ``Resource``.
-    Methods of pydantic don't count.
+    Pydantic's methods don't count.
     """
     for name in dir(kind):
         if name.startswith("_") or (issubclass(kind, BaseModel) and name in dir(BaseModel)):
@@ -61,7 +61,7 @@ def sdk_methods() -> set[str]:
 
 @functools.cache
 def command_tree(of: typer.Typer = app) -> Any:
-    """Return the Click commands; cached, since building them takes a tenth of a second."""
+    """Return the Click commands; cached, because building them takes a tenth of a second."""
     return build(of)
 
 
@@ -79,7 +79,7 @@ def commands() -> set[str]:
 
 
 def command_in(arguments: tuple[str, ...]) -> str:
-    """Return the name of the command that the arguments of ``aiplatform`` call."""
+    """Return the name of the command called by the arguments of ``aiplatform``."""
     command: Any = command_tree()
     path: list[str] = []
     for word in arguments:
@@ -102,7 +102,7 @@ class Recorder:
         self.called.add(name)
 
     def _noting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that notes its call once it has returned, or yielded something."""
+        """Return a function that records its call once it has returned or yielded something."""
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Counts of SDK methods and commands that were called, over all processes of a test run."""
+"""Counts of SDK methods and commands that were called, across all processes of a test run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class SurfaceTally:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts as a process sends them to the one that started it."""
+        """Return the counts in the form in which a process sends them to its parent."""
         return {
             "methods": sorted(self.methods),
             "commands": sorted(self.commands),

@@ -1,6 +1,6 @@
-"""Tests of command completion against a real platform, also in real shells.
+"""Tests of command completion against a real platform, including in real shells.
 
-The shell tests type a line and a tab, and let the shell print the words that it then reads.
+The shell tests type a line and a tab, and make the shell print the words that it then reads.
 """
 
 import os
@@ -23,7 +23,7 @@ Ask = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def live(unrecorded_platform: LivePlatform) -> LivePlatform:
-    """Create objects of all kinds; a shell would misread some names unless they are quoted."""
+    """Create objects of all kinds; a shell would misread some of their names unless quoted."""
     client = unrecorded_platform.client
     for name in ("questions", "my data; touch broken", "$(touch broken)", "客户 数据"):
         client.datasets.upload(name, unrecorded_platform.rows(1))
@@ -136,7 +136,7 @@ class Shell:
         self._process.expect_exact(READY)
 
     def completed(self, line: str) -> list[str]:
-        """Type a line and a tab, and return the words that the shell then reads."""
+        """Type a line and a tab; return the words that the shell then reads."""
         self._process.send(f"{line}\t\x01words \x05\r")
         self._process.expect("\r?\nEND")
         assert self._process.before is not None

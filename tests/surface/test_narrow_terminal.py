@@ -1,7 +1,7 @@
 """Tests of the output of all lists and records in a terminal of 80 columns, in both languages.
 
 Each command runs against a real platform and prints to a simulated terminal. No line may be wider
-than the terminal, and no uuid may be split over two lines, since it could not be copied.
+than the terminal, and no uuid may be split across two lines, because it could not be copied.
 """
 
 import io
@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 
 def shown(live: LivePlatform, *words: str, language: str = "en", token: str | None = None) -> str:
-    """Run a command in a terminal of 80 columns, and return its output without colours."""
+    """Run a command in a terminal of 80 columns; return its output without colours."""
     environment = {
         **live.environment(token),
         "COLUMNS": str(COLUMNS),
@@ -119,12 +119,12 @@ ROWS = {"datasets diff", "datasets rows"}
 """Commands that print each row of data on one line, however long it is."""
 
 SHOWING = {"ls", "show", "versions", "members", "sessions", "access", "usage", "log", "compare"}
-"""Last words of commands that show something: such a command must be in :data:`CASES`."""
+"""Last words of commands that show something; each such command must be in :data:`CASES`."""
 
 
 @pytest.fixture(scope="module")
 def names(unrecorded_platform: LivePlatform) -> dict[str, str]:
-    """Fill the platform of this module, and return the names of its objects."""
+    """Fill this module's platform and return the names of its objects."""
     return fill(unrecorded_platform)
 
 

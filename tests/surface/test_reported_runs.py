@@ -29,7 +29,7 @@ def project(session: Session, client: object) -> Project:
 
 @pytest.fixture
 def sdk(server_url: str, session: Session, project: Project) -> Iterator[Client]:
-    """Return an SDK client that is signed in as the owner of the project."""
+    """Return an SDK client signed in as the project's owner."""
     token = make_token(session, session.get_one(User, project.owner_id))
     with Client(server_url, token=token, project=project.uuid) as sdk:
         yield sdk
@@ -99,7 +99,7 @@ def test_sync_of_offline_run_sends_everything_once(sdk: Client, tmp_path: Path) 
 
 
 def report(sdk: Client, name: str, loss: float, **config: Any) -> UUID:
-    """Report a run without an experiment from beginning to end, and return its uuid."""
+    """Report a run without an experiment from beginning to end and return its uuid."""
     with sdk.run(name, config=config) as run:
         run.log({"loss": 2 * loss}, step=1)
         run.log({"loss": loss}, step=2)

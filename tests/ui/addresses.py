@@ -1,4 +1,4 @@
-"""The addresses of all pages, from the files of their routes, with parameters filled in."""
+"""The addresses of all pages, taken from their route files, with parameters filled in."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROUTES = Path(__file__).parents[2] / "ui" / "src" / "routes"
 ENTRY = ("sign-in", "forgot-password", "reset-password", "invitation")
 """Pages for people who are not signed in."""
 LEFT_OUT = frozenset({"sso", "password"})
-"""Pages that only exist on the way to another page."""
+"""Pages that exist only on the way to another page."""
 
 LISTS = {
     "dataset": "projects/{project}/datasets",
@@ -24,7 +24,7 @@ LISTS = {
     "user": "users",
     "worker": "workers",
 }
-"""Where the value of a parameter comes from: the first item of a list."""
+"""Sources of parameter values: the first item of a list."""
 
 
 def route_patterns() -> list[str]:
@@ -45,7 +45,7 @@ def page_patterns() -> list[str]:
 
 
 def values(api: httpx.Client, project: str) -> dict[str, str]:
-    """Return a value for each parameter of addresses of which the project has a thing."""
+    """Return a value for each address parameter for which the project has an object."""
     found = {"project": project}
     for name, path in LISTS.items():
         answer = api.get(path.format(project=project))
@@ -53,7 +53,7 @@ def values(api: httpx.Client, project: str) -> dict[str, str]:
         if items:
             found[name] = items[0]["uuid"]
     tasks = api.get(f"projects/{project}/tasks").json()["items"]
-    # A training shows most.
+    # A training task shows the most.
     tasks.sort(key=lambda task: task["type"] not in {"training", "external"})
     if tasks:
         found["task"] = tasks[0]["uuid"]
@@ -61,7 +61,7 @@ def values(api: httpx.Client, project: str) -> dict[str, str]:
 
 
 def fill(pattern: str, known: dict[str, str]) -> str | None:
-    """Return the address of a pattern, or None if one of its parameters has no value."""
+    """Return the address for a pattern, or None if one of its parameters has no value."""
     parts = pattern.split("/")
     if any(part.startswith("$") and part[1:] not in known for part in parts):
         return None

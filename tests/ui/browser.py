@@ -1,4 +1,4 @@
-"""A real browser for the tests: where it is found, and what it reports of a page."""
+"""A real browser for the tests: where it is found, and what it reports about a page."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 PROMISED = "TEST_BROWSER"
-"""Environment variable: the path of a Chromium, or ``required`` where one must be installed."""
+"""Environment variable: the path of a Chromium, or ``required`` if one must be installed."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
-    # Chromium's sandbox does not work for root, as which continuous integration runs.
+    # Chromium's sandbox does not work for root, the user of continuous integration.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -31,7 +31,7 @@ ARGUMENTS = [
 ]
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 EXPECTED = ("the server responded with a status of 401", "net::ERR_ABORTED")
-"""Parts of messages that a sound page causes: it asks for a session that may not exist."""
+"""Parts of messages that a healthy page causes: it asks for a session that may not exist."""
 
 
 def missing(what: str) -> NoReturn:
@@ -60,7 +60,7 @@ def require_page() -> None:
 
 @dataclass
 class Watched:
-    """A page, and all that must not happen in it."""
+    """A page, with everything that must not happen in it."""
 
     page: "Page"
     url: str
@@ -84,12 +84,12 @@ class Watched:
             self.faults.append(f"request to elsewhere: {request.url}")
 
     def check(self) -> None:
-        """Fail if the page wrote errors to the console, or asked another server."""
+        """Fail if the page wrote errors to the console or sent requests to another server."""
         found, self.faults = self.faults, []
         assert not found, "\n".join(found)
 
     def violations(self) -> list[str]:
-        """Return what axe finds against WCAG 2.2 AA in the page as it is now."""
+        """Return the violations of WCAG 2.2 AA that axe finds in the page in its current state."""
         if not AXE.is_file():
             missing("axe-core is not installed (make setup)")
         self.page.evaluate(AXE.read_text("utf-8"))
@@ -114,16 +114,17 @@ def window(
     width: int = 1440,
     for_axe: bool = False,
 ) -> Iterator[Watched]:
-    """Open a window with cookies of its own, and check it at the end.
+    """Open a window with its own cookies, and check it at the end.
 
     Args:
         browser: the browser.
         url: address of the platform.
-        state: cookies of somebody who is signed in, from ``context.storage_state()``.
+        state: cookies of a signed-in user, from ``context.storage_state()``.
         language: preferred language of the browser.
         theme: ``light`` or ``dark``, as the device prefers.
-        width: in CSS pixels.
-        for_axe: allow scripts that the test adds. The policy stays as strict for the page's own.
+        width: width in CSS pixels.
+        for_axe: True to allow scripts that the test adds. The policy for the page's own scripts
+            remains as strict.
     """
     context = browser.new_context(
         base_url=url,

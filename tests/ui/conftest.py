@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the web interface: one real platform and one browser per process."""
+"""Fixtures for the tests of the web interface: one real platform and one browser per process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ FROM_PAGE = {"X-AIPlatform-UI": "1", "Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
-    """Start the browser of this process."""
+    """Start this process's browser."""
     require_page()
     executable = find_chromium()
     from playwright.sync_api import sync_playwright
@@ -33,7 +33,7 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture(scope="session")
 def platform(browser: "Browser") -> Iterator[Platform]:
-    """Run the platform of this process; nothing is started if there is no browser."""
+    """Run this process's platform; nothing is started if there is no browser."""
     with running_platform(
         AIPLATFORM_RATE_LIMIT_LOGIN="off",
         AIPLATFORM_RATE_LIMIT_ANONYMOUS="off",
@@ -44,7 +44,7 @@ def platform(browser: "Browser") -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def admin_state(platform: Platform) -> dict[str, Any]:
-    """Return the cookie of the administrator, as a browser keeps it."""
+    """Return the administrator's cookie, as a browser keeps it."""
     return signed_in_state(platform, "admin", PASSWORD)
 
 
@@ -81,7 +81,7 @@ def signed_in_state(platform: HasUrl, username: str, password: str) -> dict[str,
 
 @pytest.fixture
 def open_window(browser: "Browser", platform: Platform) -> Window:
-    """Return a function that opens a window of the browser, see :func:`window`."""
+    """Return a function that opens a window of the browser; see :func:`window`."""
 
     def open_one(**options: Any) -> AbstractContextManager[Watched]:
         return window(browser, platform.url, **options)
@@ -91,7 +91,7 @@ def open_window(browser: "Browser", platform: Platform) -> Window:
 
 @pytest.fixture(scope="session")
 def api(platform: Platform) -> Iterator[httpx.Client]:
-    """Return a client of the API that is signed in as the administrator."""
+    """Return an API client that is signed in as the administrator."""
     with httpx.Client(base_url=f"{platform.url}/api/v1/", timeout=30) as client:
         answer = client.post("auth/token", data={"username": "admin", "password": PASSWORD})
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -100,7 +100,7 @@ def api(platform: Platform) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def make_user(api: httpx.Client) -> Callable[..., str]:
-    """Return a function that creates an account with :data:`PASSWORD`, and returns its name."""
+    """Return a function that creates an account with :data:`PASSWORD` and returns its name."""
 
     def make(**fields: Any) -> str:
         name = f"user{number()}"

@@ -1,4 +1,4 @@
-"""A project with something of everything, for pictures and for tests that visit every page."""
+"""A project with some of everything, for pictures and for tests that visit every page."""
 
 import math
 import tempfile
@@ -14,7 +14,7 @@ STEPS = 200
 
 
 def make_sample(client: Client, name: str = "support") -> str:
-    """Make the project, and return its uuid: data with fixes, runs, a model and its deployment."""
+    """Create the project: data with fixes, runs, a model and its deployment; return its uuid."""
     project = client.projects.create(name, description="Answers for the shop's customers")
     client.project = project
     shop = client.datasets.upload("shop", EXAMPLES / "messy.jsonl").wait_ready()
@@ -32,7 +32,7 @@ def make_sample(client: Client, name: str = "support") -> str:
 
 
 def report_run(client: Client, title: str, rate: float) -> None:
-    """Report a run that executes here, with a curve and a log."""
+    """Report a run that executes in this process, with a curve and a log."""
     with client.run(title, config={"learning_rate": rate, "rank": title}) as run:
         for step in range(1, STEPS + 1):
             noise = math.sin(step * 12.9898 + rate * 78.233) * 0.08

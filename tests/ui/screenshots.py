@@ -1,7 +1,7 @@
 """``make screenshots``: every page in both languages, both themes and two widths.
 
-Without ``--url``, a platform is started and filled: a dataset with faults and its fixes, runs with
-curves and logs, members. The pictures of a page are in a folder of its own, and ``index.html``
+Without ``--url``, a platform is started and filled with a dataset with faults and its fixes, runs
+with curves and logs, and members. Each page's pictures are in their own folder, and ``index.html``
 shows them side by side.
 """
 
@@ -50,7 +50,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def site(url: str | None, username: str, password: str) -> Iterator[Site]:
-    """Yield the platform at ``url``, or a new one that is filled."""
+    """Yield the platform at ``url``, or a new platform with sample data."""
     if url is not None:
         yield Site(url, username, password)
         return
@@ -63,7 +63,7 @@ def site(url: str | None, username: str, password: str) -> Iterator[Site]:
 
 
 def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, str]:
-    """Return the addresses of the pages by the names of their folders."""
+    """Return the addresses of the pages, keyed by the names of their folders."""
     with httpx.Client(base_url=f"{place.url}/api/v1/", timeout=30) as api:
         form = {"username": place.username, "password": place.password}
         token = api.post("auth/token", data=form).raise_for_status().json()["access_token"]
@@ -94,7 +94,7 @@ def settle(page: "Page") -> None:
 
 
 def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
-    """Take pictures of a page and of each of its tabs, and return what it did wrong."""
+    """Take pictures of a page and each of its tabs; return the faults that it had."""
     page = watched.page
     folder.mkdir(parents=True, exist_ok=True)
     page.goto(address)
@@ -112,7 +112,7 @@ def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
 
 
 def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str]) -> list[str]:
-    """Take all pictures, and return the faults."""
+    """Take all pictures and return the faults."""
     faults: list[str] = []
     state = signed_in_state(place, place.username, place.password)
     looks = itertools.product(("en", "zh"), ("light", "dark"), WIDTHS)
@@ -134,7 +134,7 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
 
 
 def write_index(out: Path) -> None:
-    """Write a page that shows all pictures, a row for each page."""
+    """Write a page that shows all pictures, with one row per page."""
     rows = []
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
         pictures = "".join(

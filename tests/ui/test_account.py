@@ -16,7 +16,7 @@ MakeUser = Callable[..., str]
 
 @pytest.fixture
 def person(platform: Platform, make_user: MakeUser) -> tuple[str, Any]:
-    """Create an account, and return its name and its cookies."""
+    """Create an account; return its name and cookies."""
     name = make_user()
     return name, signed_in_state(platform, name, PASSWORD)
 

@@ -1,4 +1,4 @@
-"""Tests of the pages of administrators: users, roles, workers, audit, health."""
+"""Tests of the administrators' pages: users, roles, workers, audit, health."""
 
 from collections.abc import Callable
 from typing import Any
@@ -126,7 +126,7 @@ class TestAudit:
             window.page.goto("/audit?filter=colour+%3D+%22red%22")
             window.page.get_by_text("colour").first.wait_for()
             assert not window.page.get_by_role("alert").count()
-            # The refusal of the filter is what the test asks for.
+            # The test provokes the refusal of the filter.
             window.faults.clear()
 
 

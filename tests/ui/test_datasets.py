@@ -1,4 +1,4 @@
-"""Tests of the pages of datasets: uploads, rows, versions, reports and fixes."""
+"""Tests of the dataset pages: uploads, rows, versions, reports and fixes."""
 
 import base64
 import json
@@ -29,14 +29,14 @@ def lines(rows: list[dict[str, Any]]) -> bytes:
 
 @pytest.fixture(scope="module")
 def project(api: httpx.Client) -> str:
-    """Create a project, and return its uuid."""
+    """Create a project and return its uuid."""
     uuid: str = api.post("projects", json={"name": f"data{number()}"}).json()["uuid"]
     return uuid
 
 
 @pytest.fixture(scope="module")
 def upload(api: httpx.Client, project: str) -> Upload:
-    """Return a function that uploads rows as a new dataset, and returns its uuid."""
+    """Return a function that uploads rows as a new dataset and returns its uuid."""
 
     def upload(rows: list[dict[str, Any]]) -> str:
         params = {"name": f"rows{number()}", "filename": "rows.jsonl"}
@@ -172,7 +172,7 @@ class TestUpload:
             page.get_by_label("Split of the data").fill("train")
             page.get_by_label("Name of the dataset").fill("faq")
             page.get_by_text("aiplatform datasets import hub:someone/faq").wait_for()
-            # What was typed survives a reload.
+            # Typed text survives a reload.
             page.reload()
             page.get_by_text("--split train").wait_for()
 
@@ -195,7 +195,7 @@ class TestRows:
             box = page.get_by_role("region", name="Rows")
             box.evaluate("element => { element.scrollTop = element.scrollHeight }")
             grid(page).get_by_text("row number 299999", exact=True).wait_for()
-            # Only what is in sight is in the page.
+            # Only visible rows are in the page.
             assert grid(page).get_by_role("row").count() < 100
 
     def test_rows_are_found_by_text_and_by_filter(
@@ -300,7 +300,7 @@ class TestVersions:
             assert changed.locator("del").inner_text() == "red"
             assert changed.locator("ins").inner_text() == "blue"
             page.get_by_role("region", name="Removed Row 4").wait_for()
-            # The address leads others to the same comparison.
+            # The address leads other people to the same comparison.
             page.reload()
             page.get_by_role("region", name="Changed Row 2").wait_for()
 

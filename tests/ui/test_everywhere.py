@@ -21,7 +21,7 @@ MARK = "window.kept = 'yes'"
 
 @pytest.fixture(scope="module")
 def project(api: httpx.Client) -> str:
-    """Create a project, and return its uuid."""
+    """Create a project and return its uuid."""
     answer = api.post("projects", json={"name": f"everywhere{number()}"})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["uuid"])
@@ -29,7 +29,7 @@ def project(api: httpx.Client) -> str:
 
 @pytest.fixture
 def run(api: httpx.Client, project: str) -> str:
-    """Begin a run that reports a curve and three lines of log, and return its uuid."""
+    """Begin a run that reports a curve and three log lines; return its uuid."""
     uuid = begin_run(api, project, f"run{number()}")
     points = [{"key": "loss", "step": step, "value": 1 / step} for step in range(1, 20)]
     api.post(f"tasks/{uuid}/metrics", json={"points": points}).raise_for_status()
@@ -131,7 +131,7 @@ class TestLive:
         project: str,
         make_user: MakeUser,
     ) -> None:
-        """A developer and an administrator look at the same project, neither reloads."""
+        """Let a developer and an administrator look at the same project; neither reloads."""
         name = make_user()
         found = api.get("users", params={"q": name}).json()["items"]
         uuid = next(user["uuid"] for user in found if user["username"] == name)
@@ -162,7 +162,7 @@ class TestRestart:
     def test_half_filled_form_survives_a_restart_of_the_server(
         self, open_window: Window, platform: Platform, admin_state: Any
     ) -> None:
-        """The API is killed while somebody types; the supervisor starts it again."""
+        """Kill the API while somebody types; the supervisor starts it again."""
         name = f"typed{number()}"
         with open_window(state=admin_state) as window:
             page = window.page
@@ -177,7 +177,7 @@ class TestRestart:
             page.get_by_role("dialog").get_by_role("button", name="Create project").click()
             page.wait_for_url(f"**/p/{name}")
             page.get_by_text("typed while nobody answered").wait_for()
-            # What failed while the server was away is written to the console by the browser.
+            # The browser writes to the console what failed while the server was unreachable.
             window.faults.clear()
 
     def test_draft_survives_a_reload(self, open_window: Window, admin_state: Any) -> None:
@@ -192,7 +192,7 @@ class TestRestart:
 
 
 def wait_until_it_answers(url: str) -> None:
-    """Wait until the API is gone and back."""
+    """Wait until the API has gone and come back."""
     gone = threading.Event()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

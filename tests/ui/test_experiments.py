@@ -1,4 +1,4 @@
-"""Tests of experiments, trainings, sweeps, evaluations and schedules in a browser."""
+"""Tests of experiments, training, sweeps, evaluations and schedules in a browser."""
 
 import re
 from collections.abc import Iterator

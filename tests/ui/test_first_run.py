@@ -1,4 +1,4 @@
-"""Tests of the first run: from signing in to a chat with the tuned model, and of the home page."""
+"""Tests of the first run, from signing in to a chat with the tuned model, and of the home page."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_newcomer_goes_from_signing_in_to_a_chat(
 
         page.get_by_role("button", name="Start training").click(timeout=STEP_MS)
         page.get_by_role("figure", name="Loss").wait_for(timeout=STEP_MS)
-        # The page may be left at any time: the address and the home page lead back.
+        # The page may be left at any time: the address and the home page lead back to it.
         page.goto("/")
         page.get_by_role("link", name="Go on", exact=True).click()
 
@@ -92,7 +92,7 @@ def test_home_tells_what_ended_since_the_last_visit(
 
 
 def test_sample_is_a_file_of_the_page() -> None:
-    """The rows come from the examples by the build, and the package carries them."""
+    """Check that the build takes the rows from the examples and the package contains them."""
     from aiplatform.server.ui.pages import STATIC
 
     if not (STATIC / "index.html").is_file():

@@ -1,4 +1,4 @@
-"""Tests of the registry, the deployments and the playground in a browser, with a real model."""
+"""Tests of the registry, deployments and the playground in a browser, with a real model."""
 
 import json
 import re
@@ -53,7 +53,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a tiny model, and return its directory."""
+    """Write a tiny model and return its directory."""
     return make_tiny_model(tmp_path_factory.mktemp("ui-tiny")) / "weights"
 
 
@@ -64,7 +64,7 @@ def served(platform: Platform, weights: Path) -> Iterator[Served]:
         client.project = project
         model = client.models.import_path(weights, name="tiny").wait_ready(120)
         other = client.models.import_path(weights, name="tiny").wait_ready(120)
-        # No import makes such a card, but files that were made elsewhere may bring one.
+        # No import creates such a card, but files made elsewhere may contain one.
         platform.sql(
             "UPDATE model_details SET card = jsonb_set(card::jsonb, '{text}', to_jsonb(%s::text))"
             " FROM models WHERE models.id = model_details.model_id AND models.uuid = %s"

@@ -1,4 +1,4 @@
-"""Tests of every page: no errors, no requests to elsewhere, accessible in both themes."""
+"""Tests of every page: no errors, no requests to other servers, accessible in both themes."""
 
 import json
 from typing import Any
@@ -70,7 +70,7 @@ PAGES = [
     "/p/{project}/settings?tab=retention",
     "/p/{project}/settings?tab=bin",
 ]
-"""Addresses of pages for people who are signed in. A new page is added here."""
+"""Addresses of pages for signed-in users. Add new pages here."""
 
 HOSTILE = [
     "<img src=x onerror=\"window.harmed='image'\">",
@@ -87,7 +87,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="session")
 def project(api: httpx.Client) -> str:
-    """Create a project with hostile texts, and return its uuid."""
+    """Create a project with hostile texts and return its uuid."""
     answer = api.post(
         "projects", json={"name": f"pages{number()}", "description": "\n".join(HOSTILE)[:10_000]}
     )
@@ -113,7 +113,7 @@ def project(api: httpx.Client) -> str:
 def test_pages_are_sound_and_accessible(
     open_window: Window, admin_state: Any, project: str, language: str, theme: str
 ) -> None:
-    """One window for all pages: starting each anew would cost most of the time."""
+    """Use one window for all pages, because starting each anew would take most of the time."""
     found: dict[str, list[str]] = {}
     options = {"language": language, "theme": theme, "for_axe": True}
     with open_window(**options) as window:
@@ -140,7 +140,7 @@ def test_hostile_texts_are_shown_as_text(
             window.page.get_by_role("main").get_by_role("heading").first.wait_for()
             window.page.wait_for_timeout(300)
             assert window.page.evaluate("window.harmed") is None, path
-            # The page must not be wider than the window because of a long word.
+            # A long word must not make the page wider than the window.
             wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, path
 

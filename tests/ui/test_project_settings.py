@@ -12,7 +12,7 @@ from tests.ui.conftest import Window
 
 @pytest.fixture
 def project(api: httpx.Client) -> str:
-    """Create a project, and return its uuid."""
+    """Create a project and return its uuid."""
     answer = api.post("projects", json={"name": f"settings{number()}"})
     assert answer.status_code == 201, answer.text
     uuid: str = answer.json()["uuid"]

@@ -1,7 +1,7 @@
-"""Every control of every page, as each role: nothing is offered that the API would refuse.
+"""Tests of every control on every page, as each role: nothing is offered that the API would refuse.
 
-Each visible control is pressed. Requests that would change something are not sent: what the table
-of all routes says of them is compared with the role.
+Each visible control is pressed. Requests that would change something are not sent; instead, the
+access table is consulted to check that the role may send them.
 """
 
 import re
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROLES = ("viewer", "developer", "owner", "administrator")
 CONTROLS = "main button, header button, main [role=tab], main [role=switch]"
 MOST = 40
-"""Controls that are pressed on one page; long lists repeat the same ones."""
+"""Maximum number of controls pressed on one page; long lists repeat the same ones."""
 REFUSAL = {
     "type": "about:blank",
     "title": "Not sent",
@@ -37,7 +37,7 @@ REFUSAL = {
 
 
 def pattern_of(entry: Access) -> re.Pattern[str]:
-    """Return the pattern of the paths of a route."""
+    """Return the pattern for a route's paths."""
     parts = re.split(r"(\{[^}]+\})", entry.path)
     return re.compile(
         "".join(
@@ -51,12 +51,12 @@ ROUTES = [(entry, pattern_of(entry)) for entry in TABLE]
 
 
 def is_allowed(method: str, path: str, role: str) -> bool:
-    """Return True if the table of all routes lets the role make this request."""
+    """Return True if the access table allows the role to make this request."""
     found = [
         entry for entry, pattern in ROUTES if entry.method == method and pattern.fullmatch(path)
     ]
     assert found, f"no such route: {method} {path}"
-    # Fixed paths such as users/me stand beside those with a parameter, and go before them.
+    # Fixed paths such as users/me exist beside those with a parameter, and take precedence.
     entry = min(found, key=lambda one: one.path.count("{"))
     match entry.kind:
         case "public" | "signed in" | "inbox":
@@ -74,7 +74,7 @@ def is_allowed(method: str, path: str, role: str) -> bool:
 
 
 class Presser:
-    """Presses the controls of pages and keeps what the API refused or would refuse."""
+    """A robot that presses the controls of pages and records what was or would be refused."""
 
     def __init__(self, page: "Page", role: str) -> None:
         self.page = page
@@ -142,7 +142,7 @@ class Presser:
         self.page.keyboard.press("Escape")
 
     def _press_entries(self, index: int) -> None:
-        """Press the entries of the open menu, and open it again after each."""
+        """Press the entries of the open menu, reopening it after each."""
         before = self.page.url
         for place in range(self.page.get_by_role("menuitem").count()):
             entries = self.page.get_by_role("menuitem")
@@ -201,13 +201,13 @@ def test_no_control_is_refused(
             if is_for_others(role, address):
                 continue
             presser.visit(address)
-        # Refused changes are errors of the console, and here they are wanted.
+        # Refused changes are console errors, and here they are expected.
         window.faults.clear()
         assert presser.refused == set()
 
 
 def is_for_others(role: str, address: str) -> bool:
-    """Return True for pages of the platform to which nothing leads this role."""
+    """Return True for platform pages to which nothing leads this role."""
     first = address.strip("/").partition("/")[0]
     return role != "administrator" and first in {"audit", "bin", "roles", "users", "workers"}
 

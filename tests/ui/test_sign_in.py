@@ -1,4 +1,4 @@
-"""Tests of signing in and out with a browser, and of pages of others that use its cookie."""
+"""Tests of signing in and out with a browser, and of other sites' pages that use its cookie."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ FRESH = "input[autocomplete=new-password]"
 
 
 def sign_in(page: "Page", username: str, password: str = PASSWORD) -> None:
-    """Fill in the form and send it."""
+    """Fill in the form and submit it."""
     page.fill(USERNAME, username)
     page.fill(CURRENT, password)
     page.press(CURRENT, "Enter")
@@ -67,7 +67,8 @@ class TestSignIn:
             page.goto("/")
             sign_in(page, username)
             page.wait_for_url("**/password**")
-            # The address changes before the page does, and the sign-in has a field like CURRENT.
+            # The address changes before the page does, and the sign-in page has a field like
+            # CURRENT.
             page.locator(FRESH).wait_for()
             page.fill(CURRENT, PASSWORD)
             page.fill(FRESH, "four unusual words together")
@@ -127,7 +128,7 @@ class TestSignIn:
 
 @pytest.fixture
 def foreign_page() -> Iterator[str]:
-    """Serve a page on another port of this machine, which is the same site for cookies."""
+    """Serve a page on another port of this machine, which counts as the same site for cookies."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

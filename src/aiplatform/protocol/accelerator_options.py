@@ -1,4 +1,4 @@
-"""Options for distributing the rows and weights of a training over several processes."""
+"""Options for distributing a training job's rows and weights over several processes."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ LayerClass = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9
 
 
 class FsdpOptions(Strict):
-    """Options of fully sharded data parallelism: each process holds a share of the weights.
+    """Options for fully sharded data parallelism: each process holds a share of the weights.
 
     This is torch's FSDP2, configured by transformers' ``fsdp_config`` of version 2.
     """

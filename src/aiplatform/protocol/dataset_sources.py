@@ -39,7 +39,7 @@ class DataHubSource(Strict):
     """Data files of a dataset on a hub: Hugging Face, a mirror of it, or ModelScope, by setting.
 
     The secret ``HF_TOKEN`` (or ``MODELSCOPE_API_TOKEN``) gives access to private and gated
-    datasets. Files are downloaded as they are; scripts among them are never run.
+    datasets. Files are downloaded unchanged; scripts among them are never run.
     """
 
     kind: Literal["hub"] = "hub"
@@ -63,7 +63,7 @@ DataSource = Annotated[
 
 
 def describe_source(source: DataSource) -> str:
-    """Return a short description of a source, without the query string of an address."""
+    """Return a short description of a source, without the query string of its address."""
     match source:
         case UrlSource(url=url):
             return url.partition("?")[0]

@@ -1,8 +1,8 @@
-"""DeepSpeed configs: the subset that a training accepts.
+"""DeepSpeed configs: the subset that training accepts.
 
-Configs can be used as they are published, with ``"auto"`` values. Options of ZeRO are accepted.
-Values that the spec has fields of its own for must be the same as in the spec. Options that write
-files, send data or compile code are refused.
+Published configs can be used unchanged, including ``"auto"`` values. ZeRO options are accepted.
+Values for which the spec has its own fields must agree with the spec. Options that write files,
+send data or compile code are refused.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ UNSUPPORTED = {
     "tensorboard": _MONITOR,
     "wandb": _MONITOR,
 }
-"""Common fields of configs that a training refuses, with the reasons."""
+"""Common config fields that training refuses, with the reasons."""
 
 UNSUPPORTED_ZERO_OPTIONS = {
     "elastic_checkpoint": _CHECKPOINTS,
@@ -59,7 +59,7 @@ UNSUPPORTED_ZERO_OPTIONS = {
 
 
 class PartialConfig(Strict):
-    """A part of a config; serialised with only the fields that were given."""
+    """A part of a config, serialised with only those fields that were given."""
 
     @model_serializer(mode="wrap")
     def _serialize_given_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def refuse_fields(config: Any, reasons: dict[str, str]) -> None:
     """Raise an error for the first field that is known but refused.
 
     Raises:
-        ValueError: with the reason, if there is such a field.
+        ValueError: There is such a field; the error gives the reason.
     """
     for name in config if isinstance(config, dict) else ():
         if name in reasons:
@@ -78,7 +78,7 @@ def refuse_fields(config: Any, reasons: dict[str, str]) -> None:
 
 
 class Offload(PartialConfig):
-    """A place outside the GPUs where data is kept to save their memory."""
+    """A place outside the GPUs where data is kept to save GPU memory."""
 
     device: Literal["none", "cpu"]
     pin_memory: bool | None = None
@@ -95,14 +95,14 @@ class Offload(PartialConfig):
 
 
 class OffloadOptimizer(Offload):
-    """Offload of AdamW's state to the CPU's memory; AdamW then runs on the CPU."""
+    """Offloading of AdamW's state to CPU memory; AdamW then runs on the CPU."""
 
     buffer_count: Count | None = None
     fast_init: bool | None = None
 
 
 class OffloadParam(Offload):
-    """Offload of weights to the CPU's memory until they are needed."""
+    """Offloading of weights to CPU memory until they are needed."""
 
     buffer_count: Count | None = None
     buffer_size: Count | None = None
@@ -110,10 +110,10 @@ class OffloadParam(Offload):
 
 
 class ZeroOptimization(PartialConfig):
-    """Options of ZeRO, Rajbhandari et al. 2019 (arXiv:1910.02054).
+    """ZeRO options, Rajbhandari et al. 2019 (arXiv:1910.02054).
 
-    The stage says what is split among the processes. Stage 1: AdamW's state; 2: gradients, too; 3:
-    weights, too.
+    The stage says what is split among the processes. Stage 1: AdamW's state; stage 2: also
+    gradients; stage 3: also weights.
     """
 
     stage: Literal[1, 2, 3]
@@ -160,7 +160,7 @@ class Bf16(PartialConfig):
 
 
 class Fp16(PartialConfig):
-    """The options for fp16, which must be off: trainings don't use it."""
+    """The fp16 options, which must be off because training doesn't use fp16."""
 
     enabled: Literal[False] | Auto = AUTO
     auto_cast: bool | None = None
@@ -181,7 +181,7 @@ class Fp16(PartialConfig):
 
 
 class AdamWParams(PartialConfig):
-    """The parameters of AdamW; learning rate and weight decay must agree with the spec."""
+    """AdamW's parameters; learning rate and weight decay must agree with the spec."""
 
     lr: Rate | Auto | None = None
     weight_decay: Amount | Auto | None = None
@@ -209,11 +209,11 @@ class SchedulerParams(PartialConfig):
 
 
 SCHEDULES = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
-"""DeepSpeed's names of schedules, and the spec's values of ``lr_scheduler``."""
+"""DeepSpeed's names for schedules, and the corresponding values of ``lr_scheduler`` in the spec."""
 
 
 class Scheduler(PartialConfig):
-    """A learning rate schedule that the spec's ``lr_scheduler`` has, too."""
+    """A learning rate schedule that the spec's ``lr_scheduler`` also offers."""
 
     type: Literal["WarmupDecayLR", "WarmupCosineLR"]
     params: SchedulerParams = Field(default_factory=SchedulerParams)
@@ -230,10 +230,10 @@ class Scheduler(PartialConfig):
 
 
 class DeepspeedConfig(PartialConfig):
-    """A DeepSpeed config: the subset that trainings accept.
+    """A DeepSpeed config: the subset that training accepts.
 
-    The processes share AdamW's state and gradients, and from stage 3 on also weights. Values that
-    the spec has fields of its own for must be `"auto"` or the same as in the spec.
+    The processes share AdamW's state and gradients, and from stage 3 also the weights. Values for
+    which the spec has its own fields must be `"auto"` or agree with the spec.
     """
 
     zero_optimization: ZeroOptimization

@@ -10,9 +10,9 @@ from pydantic_core import PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class KindErrors:
-    """An annotation that lists the valid kinds in errors; follows ``Field(discriminator=...)``.
+    """An annotation that makes errors list the valid kinds; follows ``Field(discriminator=...)``.
 
-    Pydantic itself only says that it can't extract the tag if the field is missing.
+    If the field is missing, Pydantic itself only says that it can't extract the tag.
 
     Attributes:
         field: the field that distinguishes the members of the union.

@@ -1,8 +1,9 @@
-"""The JSON encoder of the platform.
+"""The platform's JSON encoder.
 
 PostgreSQL's JSONB supports neither NaN nor U+0000, and JSON has no infinities. But losses do become
-NaN, and texts do contain NUL. Therefore NaN and infinities are written as the strings ``"NaN"``,
-``"Infinity"`` and ``"-Infinity"``, which ``float()`` and pydantic can read, and NUL as U+FFFD.
+NaN, and texts do contain NUL. Therefore NaN and the infinities are written as the strings
+``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which ``float()`` and pydantic can read, and NUL as
+U+FFFD.
 """
 
 import json
@@ -24,16 +25,16 @@ ESCAPED_NUL = "\\u0000"
 
 
 PLAIN = (str, int, bool, NoneType)
-"""Types whose values are JSON as they are, except for NUL in texts."""
+"""Types whose values can be written as JSON directly, except for NUL in texts."""
 
 
 def jsonable(value: Any) -> Any:
-    """Convert ``value`` to a form that both JSON and JSONB support; keys become texts.
+    """Convert ``value`` to a form that both JSON and JSONB support; keys become strings.
 
     Raises:
-        TypeError: for a type that has no JSON form.
+        TypeError: A value has a type without a JSON form.
     """
-    # Compare exact types first for speed: the patterns below check abstract classes.
+    # Compare exact types first for speed, because the patterns below check abstract classes.
     kind = type(value)
     if kind in PLAIN:
         return value if kind is not str or NUL not in value else value.replace(NUL, REPLACEMENT)
@@ -62,7 +63,7 @@ def jsonable(value: Any) -> Any:
             return value.isoformat()
         case UUID() | PurePath():
             return str(value)
-    # Metrics and reports contain scalars of numpy and torch; both have item().
+    # Metrics and reports contain numpy and torch scalars; both have item().
     item = getattr(value, "item", None)
     if callable(item):
         return jsonable(item())
@@ -90,7 +91,7 @@ _REDUCED = json.JSONEncoder(**_COMPACT)
 
 
 def dumps(value: Any) -> str:
-    """Encode ``value`` as compact JSON text, by the rules of this module."""
+    """Encode ``value`` as compact JSON text, by this module's rules."""
     try:
         # Most values need no conversion, and this encoder is written in C.
         text = _AS_IT_IS.encode(value)
@@ -103,12 +104,12 @@ def loads(text: str | bytes) -> Any:
     """Decode JSON, several times faster than the standard library.
 
     Raises:
-        ValueError: for invalid JSON.
+        ValueError: The text is not valid JSON.
     """
     try:
         return from_json(text)
     except ValueError:
-        # It is invalid, or nested more deeply than that parser supports.
+        # The text is invalid or nested more deeply than the fast parser supports.
         return json.loads(text)
 
 

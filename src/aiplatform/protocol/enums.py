@@ -1,4 +1,4 @@
-"""Types and states that all processes share, as stored in the database and sent in requests."""
+"""Types and states shared by all processes, as stored in the database and sent in requests."""
 
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class TaskType(StrEnum):
 
 
 class SecretKind(StrEnum):
-    """The purpose of a secret. It is only information for people; all kinds work alike."""
+    """The purpose of a secret. It is only information for people; all kinds behave alike."""
 
     GENERIC = "generic"
     HUB_TOKEN = "hub_token"  # noqa: S105
@@ -41,7 +41,7 @@ class TaskStatus(StrEnum):
         """True if the task has ended.
 
         One final status can change once more: an external run that failed because its heartbeats
-        stopped may still report its own end.
+        stopped may still report how it really ended.
         """
         return self in {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
@@ -54,7 +54,7 @@ class ProjectStatus(StrEnum):
 
 
 class DatasetStatus(StrEnum):
-    """The state of a dataset: ``processing`` while its current version's report is being made."""
+    """The state of a dataset: ``processing`` while its current version's report is created."""
 
     UPLOADED = "uploaded"
     PROCESSING = "processing"
@@ -84,7 +84,7 @@ class DeploymentStatus(StrEnum):
 
 
 class ModelStatus(StrEnum):
-    """The state of a model; ``pending`` until its files are imported."""
+    """The state of a model: ``pending`` until its files are imported."""
 
     PENDING = "pending"
     READY = "ready"
@@ -104,7 +104,7 @@ class DataFormat(StrEnum):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The endings of names of such files, in lower case and before that of a compression."""
+        """The suffixes of such files, in lower case and without that of a compression."""
         return (f".{self.value}", *_OTHER_SUFFIXES.get(self, ()))
 
 

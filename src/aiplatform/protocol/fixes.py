@@ -11,7 +11,7 @@ DROPPED = frozenset(
     "mixed_languages near_duplicates no_answer over_length rare_languages refusals "
     "repeated_answers role_order same_sides template_refuses unanswered".split()
 )
-"""Findings whose rows can be dropped, because they name all of their rows."""
+"""Findings whose rows can be dropped, because they list all of their rows."""
 
 UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable"})
 """Findings that only a person can fix."""
@@ -37,10 +37,10 @@ PERSONAL = frozenset(
 )
 
 OURS = DROPPED | GENTLE.keys() | PERSONAL | UNFIXABLE
-"""The platform's own codes; all others belong to checks of other Python distributions."""
+"""The platform's own codes; all others belong to checks from other Python distributions."""
 
 CHECKS_GROUP = "aiplatform.quality_checks"
-"""The entry point group by which other Python distributions add checks."""
+"""The entry point group through which other Python distributions add checks."""
 
 
 def tokens_counted(report: Mapping[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def tokens_counted(report: Mapping[str, Any]) -> bool:
 
 
 def fixes_of(code: str) -> tuple[FixAction, ...]:
-    """Return the possible fixes of a finding, the gentlest first."""
+    """Return the possible fixes of a finding, the least destructive first."""
     if code in PERSONAL:
         return ("mask", "drop")
     fixes: list[FixAction] = [GENTLE[code]] if code in GENTLE else []

@@ -1,4 +1,4 @@
-"""The quality gate of a project: rules that a version's report must meet before training."""
+"""A project's quality gate: rules that a version's report must meet before training."""
 
 from typing import Annotated
 
@@ -14,7 +14,8 @@ OverrideReason = Annotated[str, Field(min_length=10, max_length=1000)]
 class GateLimit(Strict):
     """The largest share of rows (0 to 1) that may have a finding.
 
-    ``finding`` is a code of the report, or the start of several codes with ``*``: ``personal_*``.
+    ``finding`` is a code in the report, or a prefix of several codes followed by ``*``, such as
+    ``personal_*``.
     """
 
     finding: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,98}\*?$")]
@@ -28,8 +29,8 @@ class Gate(Strict):
         min_score: the lowest score, 0 to 100.
         forbid_errors: True if findings of severity ``error`` are not allowed.
         limits: limits for single findings.
-        evaluation: data of the project that every report is compared with: none of its rows may be
-            trained on. Without a version, the current one is used.
+        evaluation: project data that every report is compared with: none of its rows may be trained
+            on. Without a version, the current one is used.
         benchmarks: the same for benchmarks, of which not even a passage may be trained on.
     """
 

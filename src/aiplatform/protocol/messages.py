@@ -1,8 +1,8 @@
-"""The protocol between a runner and the runtime that it started: one JSON message per line.
+"""The protocol between a runner and the runtime it started: one JSON message per line.
 
-The runtime writes :data:`RuntimeMessage` to a file descriptor of its own. Its stdout and stderr are
-only log, so printed text can't forge a message. The runner writes :data:`ControlMessage` to the
-launcher that surrounds the child process.
+The runtime writes :data:`RuntimeMessage` to its own file descriptor. Its stdout and stderr are only
+logged, so printed text can't forge a message. The runner writes :data:`ControlMessage` to the
+launcher that supervises the child process.
 """
 
 import time
@@ -19,7 +19,7 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest line in bytes. A longer one fails the attempt, to protect the runner's memory."""
 
 SCRIPT_USER_FILE = "script-user"
-"""A file in the attempt's directory with the user id of its script, if it has one of its own."""
+"""A file in the attempt's directory with the user id of its script, if it has its own user."""
 
 Finite = Annotated[float, Field(allow_inf_nan=True)]
 Step = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
@@ -44,7 +44,7 @@ class Hello(Message):
 
 
 class Warm(Message):
-    """A spare process has imported its packages and waits for a job; ``hello`` follows then."""
+    """A spare process has imported its packages and waits for a job; ``hello`` follows later."""
 
     type: Literal["warm"] = "warm"
 
@@ -77,7 +77,7 @@ class Checkpoint(Message):
 
 
 class Ready(Message):
-    """The server that the runtime started accepts requests."""
+    """The server that the runtime started now accepts requests."""
 
     type: Literal["ready"] = "ready"
     endpoint: str = Field(description="unix:/path or http://host:port")
@@ -107,7 +107,7 @@ class Result(Message):
 
 
 class Failure(Message):
-    """The reason why a task failed, for its user."""
+    """The reason why a task failed, as shown to its user."""
 
     type: Literal["failure"] = "failure"
     error: str
@@ -115,7 +115,7 @@ class Failure(Message):
 
 
 class Stopped(Message):
-    """The runtime has stopped after a cancellation; its last checkpoint was reported before."""
+    """The runtime has stopped after a cancellation, having reported its last checkpoint."""
 
     type: Literal["stopped"] = "stopped"
 
@@ -152,7 +152,7 @@ class Renew(Message):
 
 
 class Cancel(Message):
-    """Ask the child to save a checkpoint and end (SIGTERM); SIGKILL follows later.
+    """A request for the child to save a checkpoint and end (SIGTERM); SIGKILL follows later.
 
     ``grace_seconds`` is the time between the two signals.
     """
@@ -162,13 +162,13 @@ class Cancel(Message):
 
 
 class Drain(Message):
-    """Tell a model server that it gets no new requests: it ends after its current answers."""
+    """A message to a model server that gets no new requests: it ends after its current answers."""
 
     type: Literal["drain"] = "drain"
 
 
 class Begin(Message):
-    """Give a spare process its job: the job's file, its directory, and its whole environment."""
+    """A spare process's job: the job's file, its directory, and its complete environment."""
 
     type: Literal["begin"] = "begin"
     job: str
@@ -203,7 +203,7 @@ class Ranks(Message):
 
 
 class Job(Message):
-    """The whole input of a runtime, in one file: a spec and local paths, without credentials.
+    """The complete input of a runtime, in one file: a spec and local paths, without credentials.
 
     ``inputs`` maps roles to local paths: ``dataset``, ``eval_dataset`` (canonical Parquet files),
     ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
@@ -232,19 +232,19 @@ class Job(Message):
 
 
 def parse_runtime_message(line: bytes) -> RuntimeMessage:
-    """Parse one line of the runtime.
+    """Parse one line from the runtime.
 
     Raises:
-        pydantic.ValidationError: if the line is not a message of this protocol.
+        pydantic.ValidationError: The line is not a message of this protocol.
     """
     return _runtime_message.validate_json(line)
 
 
 def parse_script_message(line: bytes) -> ScriptMessage:
-    """Parse one line of a user's own program.
+    """Parse one line from a user's own program.
 
     Raises:
-        pydantic.ValidationError: if the line is not a message that such a program may send.
+        pydantic.ValidationError: The line is not a message that such a program may send.
     """
     return _script_message.validate_json(line)
 

@@ -9,7 +9,7 @@ from aiplatform.protocol.strict import Strict
 
 
 class HubSource(Strict):
-    """A repository of a model hub: Hugging Face, a mirror of it, or ModelScope, by setting."""
+    """A repository on a model hub: Hugging Face, a mirror of it, or ModelScope, by setting."""
 
     kind: Literal["hub"] = "hub"
     repository: str = Field(

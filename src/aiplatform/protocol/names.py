@@ -1,4 +1,4 @@
-"""Names that are used in addresses, in the OpenAI ``model`` field and as file names.
+"""Names that are used in URLs, in the OpenAI ``model`` field and as file names.
 
 They consist of ASCII letters, digits, ``.``, ``_``, ``-`` and Chinese characters. Each name has
 only one spelling: variants that look the same are normalised or refused.
@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 IDEOGRAPHS = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
-"""Unicode ranges of ideographs for a character class.
+"""Unicode ranges of ideographs, for use in a character class.
 
-They are the digit zero, extension A and the main block of the unified ideographs. Kana and Hangul
+They are the ideographic zero, extension A and the main block of unified ideographs. Kana and Hangul
 are left out, because some of them look like ideographs.
 """
 
@@ -23,8 +23,8 @@ NAME_PATTERN = rf"^[A-Za-z0-9{IDEOGRAPHS}][A-Za-z0-9{IDEOGRAPHS}._-]*$"
 MAX_NAME_BYTES = 180
 """Longest name, in bytes of UTF-8.
 
-A file name has at most 255 bytes. The difference leaves room for a version (up to 50 characters), a
-suffix, and additions while the file is incomplete.
+A file name is at most 255 bytes long. The difference leaves room for a version (up to 50
+characters), a suffix, and additions while the file is incomplete.
 """
 
 LOOKALIKES = frozenset("\u3007\u4e00\u4e28\u4e36")
@@ -32,11 +32,11 @@ LOOKALIKES = frozenset("\u3007\u4e00\u4e28\u4e36")
 
 
 def single_spelling(name: object) -> object:
-    """Return a name in Unicode's normal form C.
+    """Return a name in Unicode normalization form C.
 
     Raises:
-        PydanticCustomError: for full-width letters and other compatibility characters. They look
-            like other characters, so two different names would look the same.
+        PydanticCustomError: The name contains full-width letters or other compatibility characters,
+            which would make two different names look the same.
     """
     if not isinstance(name, str):
         return name
@@ -55,7 +55,7 @@ def not_deceptive(name: str) -> str:
     """Return the name unless it is deceptive.
 
     Raises:
-        PydanticCustomError: if all of its ideographs look like ASCII characters.
+        PydanticCustomError: All of its ideographs look like ASCII characters.
     """
     if is_deceptive(name):
         found = "".join(sorted(LOOKALIKES.intersection(name)))
@@ -82,7 +82,7 @@ def short_enough(name: str) -> str:
     """Return the name unless it is too long.
 
     Raises:
-        PydanticCustomError: if its UTF-8 form does not fit into a file name.
+        PydanticCustomError: Its UTF-8 form does not fit into a file name.
     """
     size = len(name.encode("utf-8", "replace"))
     if size > MAX_NAME_BYTES:
@@ -102,9 +102,9 @@ def short_enough(name: str) -> str:
 
 
 def nearest_name(text: str, *, longest: int) -> str:
-    """Return a valid name similar to ``text``; empty if there is none.
+    """Return a valid name similar to ``text``, or an empty string if there is none.
 
-    ``longest`` is the largest number of characters.
+    ``longest`` is the maximum number of characters.
     """
     plain = unicodedata.normalize("NFKC", text)
     plain = re.sub(rf"[^A-Za-z0-9{IDEOGRAPHS}._-]+", "-", plain).strip("-._")[:longest]

@@ -42,12 +42,12 @@ class NotificationType(StrEnum):
 
     @property
     def is_personal(self) -> bool:
-        """True if the notification concerns only an account, so that no webhook receives it."""
+        """True if the notification only concerns an account, so that no webhook receives it."""
         return self.partition(":")[0] == "security"
 
 
 class EmailMode(StrEnum):
-    """The time at which a user's notifications are sent by email."""
+    """The time at which a user's notifications are emailed."""
 
     OFF = "off"
     IMMEDIATE = "immediate"

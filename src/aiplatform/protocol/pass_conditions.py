@@ -1,4 +1,4 @@
-"""Conditions on the metrics of an evaluation, which must be met for it to pass."""
+"""Conditions on an evaluation's metrics that must be met for it to pass."""
 
 import operator
 import re
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from aiplatform.protocol.strict import Strict
 
 Metric = Literal["loss", "perplexity"]
-"""A metric of the evaluated model, as in the result of its evaluation."""
+"""A metric of the evaluated model, as in the evaluation's result."""
 
 Comparison = Literal["<", "<=", ">", ">="]
 

@@ -1,4 +1,4 @@
-"""Descriptions of the patterns that texts in requests and specs must match."""
+"""Descriptions of the patterns that strings in requests and specs must match."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from aiplatform.protocol.names import NAME_PATTERN
 
 
 class Expectation(NamedTuple):
-    """The description of an expected value, after "must be" in English and 应为 in Chinese."""
+    """The description of an expected value, following "must be" in English and 应为 in Chinese."""
 
     en: str
     zh: str
@@ -109,7 +109,7 @@ PATTERN_DESCRIPTIONS: dict[str, Expectation] = {
         "capital letters, digits and '_', as in MY_SETTING", "大写字母、数字和“_”，如 MY_SETTING"
     ),
 }
-"""Descriptions by pattern, as the models contain it. A test fails if one is missing."""
+"""Descriptions keyed by pattern, as written in the models. A test fails if one is missing."""
 
 UNKNOWN_PATTERN = Expectation(
     "written in another way; see the API's reference", "其他写法，请参阅 API 参考"

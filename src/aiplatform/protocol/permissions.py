@@ -2,8 +2,8 @@
 
 A role contains permissions, ``resource:*`` for all actions on a resource, or ``*`` for all
 permissions. Some permissions concern projects; the others concern the administration of the
-platform. A role granted in a project only gives permissions of the first kind, even if it contains
-``*``.
+platform. A role granted in a project only confers permissions of the first kind, even if it
+contains ``*``.
 """
 
 from collections.abc import Iterable
@@ -67,7 +67,7 @@ _KNOWN = frozenset(Permission) | {WILDCARD} | {f"{name}:{WILDCARD}" for name in 
 
 
 def is_permission(text: str) -> bool:
-    """Return True if a role or key may contain this: a permission, ``resource:*``, or ``*``."""
+    """Return True if a role or key may contain the text: a permission, ``resource:*``, or ``*``."""
     return text in _KNOWN
 
 
@@ -78,7 +78,7 @@ def grants(held: Iterable[str], wanted: Permission) -> bool:
 
 
 def covers(held: Iterable[str], wanted: str) -> bool:
-    """Return True if ``held`` includes everything in ``wanted``, which may end in ``*`` itself."""
+    """Return True if ``held`` includes everything in ``wanted``, which may itself end in ``*``."""
     return not {WILDCARD, f"{wanted.partition(':')[0]}:{WILDCARD}", wanted}.isdisjoint(held)
 
 

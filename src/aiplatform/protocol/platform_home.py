@@ -16,9 +16,9 @@ STATE_FILE = Path("run") / "state.json"
 
 
 def default_home() -> Path:
-    """Return the data directory that is used if no other is named.
+    """Return the data directory that is used if none is specified.
 
-    PostgreSQL refuses to run as root, and other users can't read root's own directories. Therefore
+    PostgreSQL refuses to run as root, and other users can't read root's home directory. Therefore
     root's data is stored where system services store theirs.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
@@ -27,6 +27,6 @@ def default_home() -> Path:
 
 
 def home_directory(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return ``given``, else ``AIPLATFORM_HOME``, else the default directory, not yet resolved."""
+    """Return ``given``, or else ``AIPLATFORM_HOME``, or else the default directory, unresolved."""
     named = given or (Path(text) if (text := environ.get("AIPLATFORM_HOME")) else None)
     return named.expanduser() if named is not None else default_home()

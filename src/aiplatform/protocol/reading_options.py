@@ -16,20 +16,20 @@ ShapeColumn = Literal[
 """The names of the columns that shapes consist of."""
 
 ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=13)]
-"""Columns of the file by name, and the columns of a shape that they become."""
+"""Columns of the file by name, with the shape columns that they become."""
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
 """The types that a column of a CSV file can have."""
 
 ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
-"""Columns of the file by name, and the types of their values."""
+"""Columns of the file by name, with the types of their values."""
 
 
 class PreviousColumnTypes(Strict):
-    """The column types of the version before the one that is uploaded.
+    """The column types of the version before the uploaded one.
 
     ``named`` are types that a user has chosen: they are kept, and a value that does not fit is
-    refused. The other types are kept if all values fit.
+    refused. The other types are kept only if all values fit.
     """
 
     types: dict[str, str] = Field(default_factory=dict)
@@ -60,8 +60,8 @@ NO_QUOTE = "none"
 class Reading(Strict):
     """A user's options for reading rows.
 
-    ``delimiter``, ``quote``, ``header`` and ``types`` are for CSV and TSV, ``encoding`` is for any
-    text.
+    ``delimiter``, ``quote``, ``header`` and ``types`` apply to CSV and TSV, ``encoding`` applies to
+    any text format.
     """
 
     encoding: EncodingName | None = Field(None, description="of text; else it is recognised")
@@ -91,7 +91,7 @@ class Reading(Strict):
     @field_validator("map", "types", mode="before")
     @classmethod
     def _decode_json(cls, value: object) -> object:
-        """Decode JSON, the form of a mapping in a query string or in tus metadata."""
+        """Decode JSON, the form that a mapping has in a query string or in tus metadata."""
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("delimiter")
@@ -121,6 +121,6 @@ class Reading(Strict):
 
     @property
     def csv_options(self) -> list[str]:
-        """The given options that only CSV has."""
+        """The given options that apply only to CSV."""
         given = [n for n in ("delimiter", "quote", "header") if getattr(self, n) is not None]
         return given + (["types"] if self.types else [])

@@ -1,7 +1,7 @@
-"""References in specs to datasets, models and other tasks, and the permissions for them.
+"""References in specs to datasets, models and other tasks, and the permissions they require.
 
 Each reference in a task's spec is annotated: :class:`Reads` names the permission that the task
-needs to read it, :class:`Changes` says that the task does not read it. :func:`permissions_to_read`
+needs to read it; :class:`Changes` says that the task does not read it. :func:`permissions_to_read`
 collects the permissions.
 """
 
@@ -19,14 +19,14 @@ from aiplatform.protocol.strict import Strict
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The annotation of a reference that the task reads, with the permission that this needs."""
+    """The annotation of a reference that the task reads, with the permission required for that."""
 
     permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The annotation of a reference that the task writes to, which other checks cover."""
+    """The annotation of a reference that the task writes to, which is checked elsewhere."""
 
 
 DatasetId = Annotated[UUID, Reads(Permission.DATASETS_READ)]
@@ -38,7 +38,7 @@ VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
 
 
 class After(Strict):
-    """A task that must end before: with success (``ok``), or with any result (``any``)."""
+    """A task that must end first: with success (``ok``), or with any outcome (``any``)."""
 
     task: UUID
     condition: Literal["ok", "any"] = "ok"
@@ -47,7 +47,8 @@ class After(Strict):
 class DatasetRef(Strict):
     """A dataset and one of its versions; without a version, the current one at submission.
 
-    A tag can be used instead of a version. It means the version that it points to at submission.
+    A tag can be used instead of a version. It stands for the version that it points to at
+    submission.
     """
 
     dataset: DatasetId
@@ -55,7 +56,7 @@ class DatasetRef(Strict):
 
 
 class FromTask(Strict):
-    """The model that a training will create. The task waits until the training has succeeded."""
+    """The model that a training task will produce. The task waits until training has succeeded."""
 
     from_task: ModelId = Field(description="a training of the project")
 
@@ -78,7 +79,7 @@ class ModelReference(Strict):
 
 
 def permissions_to_read(spec: BaseModel) -> frozenset[Permission]:
-    """Return the permissions that the references in a spec need, at any depth."""
+    """Return the permissions required by the references in a spec, at any depth."""
     return frozenset(_permissions(spec))
 
 

@@ -1,4 +1,4 @@
-"""Selections and changes of a dataset's rows: request bodies, and jobs for the subprocess."""
+"""Selections of and changes to a dataset's rows: request bodies, and jobs for the subprocess."""
 
 from typing import Annotated, Literal
 
@@ -18,10 +18,10 @@ Comparison = Literal[
 
 
 class Condition(Strict):
-    """A condition on the values of a column.
+    """A condition on a column's values.
 
-    ``contains`` also searches conversations and nested values, and ignores case. Lengths are
-    numbers of characters in a text, or of messages in a conversation.
+    ``contains`` also searches conversations and nested values, and ignores case. Lengths count
+    characters in a text, or messages in a conversation.
     """
 
     column: ColumnName
@@ -34,7 +34,7 @@ FilterText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class RowChange(Strict):
-    """New values for some cells of a row, given by its position in the version, from 0."""
+    """New values for some cells of a row, which is given by its position in the version, from 0."""
 
     row: RowNumber
     values: dict[ColumnName, JsonValue] = Field(min_length=1)
@@ -58,16 +58,16 @@ class RowPatch(Strict):
 
 
 class RowFilter(Strict):
-    """A selection of the rows that meet all conditions, or with ``drop`` of the others."""
+    """A selection of the rows that meet all conditions, or with ``drop`` of all other rows."""
 
     where: list[Condition | FilterText] = Field(min_length=1, max_length=50)
     drop: bool = False
 
 
 class RowFix(Strict):
-    """The fixes to apply to findings of the quality report, by their codes.
+    """The fixes to apply to the quality report's findings, keyed by their codes.
 
-    The report lists the possible fixes of each finding.
+    The report lists the possible fixes for each finding.
     """
 
     fixes: Fixes
@@ -78,8 +78,8 @@ class RowSplit(Strict):
 
     Attributes:
         fractions: fractions of the rows, by the name of the part; they add up to 1.
-        seed: the same seed splits in the same way.
-        stratify: a column whose values shall be equally frequent in each part.
+        seed: the seed; the same seed always gives the same split.
+        stratify: a column whose values should be equally frequent in each part.
         group: a column; rows with equal values in it stay together. Rows without a value are split
             by the other rules.
         by: ``question`` keeps all rows with the same question together, whatever the answer. Case,

@@ -14,7 +14,7 @@ Priority = Annotated[int, Field(ge=1, le=10, description="higher first")]
 
 
 class TaskAction(Strict):
-    """Submit a task. A dataset without a version means the version that is current at that time."""
+    """Submit a task. A dataset without a version means the version current at that time."""
 
     kind: Literal["task"] = "task"
     name: Title
@@ -23,7 +23,7 @@ class TaskAction(Strict):
 
 
 class RunAction(Strict):
-    """Start a run of an experiment, with its config at that time."""
+    """Start a run of an experiment, using its config at that time."""
 
     kind: Literal["run"] = "run"
     experiment: UUID
@@ -35,14 +35,14 @@ Action = Annotated[TaskAction | RunAction, Field(discriminator="kind"), KindErro
 
 
 class Missed(StrEnum):
-    """The policy for times at which the platform was not running."""
+    """The policy for scheduled times at which the platform was not running."""
 
     RUN_ONCE = "run_once"
     SKIP = "skip"
 
 
 class Overlap(StrEnum):
-    """The policy for times at which the schedule's last task has not ended."""
+    """The policy for scheduled times at which the schedule's last task has not ended."""
 
     SKIP = "skip"
     ALLOW = "allow"

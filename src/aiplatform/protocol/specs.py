@@ -1,4 +1,4 @@
-"""Task specs: the input of each type of task, from request body to runtime.
+"""Task specs: the input of each task type, from request body to runtime.
 
 References are uuids. On submission, the server checks that the caller may use them and pins dataset
 versions, so that a stored spec names exactly the data that was read.
@@ -35,14 +35,14 @@ from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (other
 
 MAX_STEPS = 10_000_000
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-"""A number of optimizer steps. The bound is far above any real run, and catches typing errors."""
+"""A number of optimizer steps. The bound is far above any real run and catches typos."""
 
 MAX_ROWS = 1_000_000_000
 
 QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
-"""A property of a worker other than an amount, such as ``gpu:a100`` or ``team-x``."""
+"""A qualitative property of a worker, such as ``gpu:a100`` or ``team-x``."""
 
 
 class Resources(Strict):
@@ -59,7 +59,7 @@ class Resources(Strict):
 class ServingResources(Resources):
     """The resources that a model server occupies.
 
-    It reserves little by default, because an idle server computes nothing. While it answers, it may
+    It reserves little by default, because an idle server computes nothing. While answering, it may
     use whatever the machine has.
     """
 
@@ -69,8 +69,8 @@ class ServingResources(Resources):
 class ReportResources(Resources):
     """The resources that a quality report or a fix occupies.
 
-    The default is half a core, so that on a machine with two cores the report of an upload can run
-    beside a training.
+    The default is half a core, so that on a machine with two cores an upload's report can run
+    beside a training task.
     """
 
     cpus: float = Field(0.5, ge=0, le=1024, description="CPU cores")
@@ -80,8 +80,8 @@ FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip
 """A fix for a finding.
 
 ``deduplicate`` keeps the first of equal rows; ``drop`` removes the rows; ``mask`` replaces personal
-data by its kind in brackets; ``rebalance`` keeps, of each label, at most ten times the rows of the
-rarest one; ``repair`` decodes wrongly decoded text again; ``strip`` removes markup; ``trim``
+data with its kind in brackets; ``rebalance`` keeps at most ten times as many rows of each label as
+of the rarest one; ``repair`` decodes wrongly decoded text again; ``strip`` removes markup; ``trim``
 removes white space around texts, or everything after the last answer.
 """
 
@@ -89,14 +89,14 @@ Fixes = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=100)], FixAction],
     Field(min_length=1, max_length=50),
 ]
-"""Fixes by the codes of the findings."""
+"""Fixes, keyed by the codes of the findings."""
 
 
 class ComparedRef(DatasetRef):
-    """A dataset version that another one is compared with.
+    """A dataset version with which another one is compared.
 
-    ``evaluation``: none of its rows may be trained on, nor nearly equal ones or their questions;
-    ``benchmark``: no passage of it may be, either.
+    ``evaluation`` means that its rows, near duplicates of them and their questions must not be
+    trained on; ``benchmark`` means that no passage of it may be, either.
     """
 
     role: Literal["evaluation", "benchmark"] = "evaluation"
@@ -110,7 +110,8 @@ SecretVariable = Annotated[
     str,
     Field(
         max_length=64,
-        # Only variables for credentials: setting PYTHONPATH or a proxy would be an attack.
+        # Only variables for credentials are allowed: setting PYTHONPATH or a proxy would be an
+        # attack.
         pattern=r"^([A-Z][A-Z0-9_]*_(TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)"
         r"|AWS_ACCESS_KEY_ID)$",
     ),
@@ -119,11 +120,11 @@ SecretName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
 SecretsByVariable = Annotated[dict[SecretVariable, SecretName], Field(max_length=16)]
-"""Environment variables of a task's process, and the names of the secrets that fill them."""
+"""Environment variables of a task's process, and the secrets that fill them."""
 
 
 class TaskOptions(Strict):
-    """The options that all specs have."""
+    """The options common to all specs."""
 
     secrets: SecretsByVariable = Field(
         default_factory=dict,
@@ -232,14 +233,14 @@ class TrainingSpec(TaskOptions):
 
     @property
     def all_processes(self) -> int:
-        """The number of processes that train together, on all nodes."""
+        """The total number of processes that train together, on all nodes."""
         return self.nodes * (self.processes or self.resources.gpus or 1)
 
 
 ModelSpec = ModelId | FromTask
-"""An existing model, or the model of a training.
+"""An existing model, or the model of a training task.
 
-As soon as the training's model exists, the server replaces the reference by the model.
+As soon as the training task's model exists, the server replaces the reference with it.
 """
 
 
@@ -263,7 +264,7 @@ class EvaluationSpec(TaskOptions):
 
 
 class QualitySpec(TaskOptions):
-    """Make the quality report of one dataset version."""
+    """Create the quality report of a dataset version."""
 
     type: Literal[TaskType.DATA_QUALITY] = TaskType.DATA_QUALITY
     resources: ReportResources = Field(default_factory=ReportResources)
@@ -307,7 +308,7 @@ class ImportSpec(TaskOptions):
 class DatasetImportSpec(TaskOptions):
     """Import rows for a new dataset ``name``, or for a new version of ``dataset``.
 
-    ``mode`` says how they change the rows of ``parent``, or of the version that is current when the
+    ``mode`` says how they change the rows of ``parent``, or of the version that is current once the
     rows have been fetched.
     """
 
@@ -374,7 +375,7 @@ Variable = Annotated[
 class ScriptSpec(TaskOptions):
     """Run a user's own command on a code bundle, with datasets and models as local files.
 
-    A ``memory_mb`` of 0 in ``resources`` means the default of the platform's settings. The amounts
+    A ``memory_mb`` of 0 in ``resources`` means the default in the platform's settings. The amounts
     in ``resources`` are reserved on every node; ``max_disk_mb`` applies to each node, too.
     """
 
@@ -452,6 +453,6 @@ def nodes_of(spec: TaskSpec) -> int:
 
 
 def source_training(spec: TaskSpec) -> UUID | None:
-    """Return the training whose model the task waits for, or None."""
+    """Return the training task whose model the task waits for, or None."""
     model = spec.model if isinstance(spec, EvaluationSpec | InferenceSpec) else None
     return model.from_task if isinstance(model, FromTask) else None

@@ -1,4 +1,4 @@
-"""Storage of dataset versions: their parts, their cost, and garbage collection; in bytes."""
+"""Storage of dataset versions: their parts, their cost, and garbage collection; sizes in bytes."""
 
 from typing import Any
 from uuid import UUID
@@ -24,9 +24,9 @@ class VersionPart(BaseModel):
 
 
 class VersionParts(BaseModel):
-    """The canonical Parquet file of a version, divided into parts without gaps.
+    """A version's canonical Parquet file, divided into parts without gaps.
 
-    Versions that share rows share parts. A client that has one version therefore only needs the new
+    Versions that share rows share parts. A client that has one version therefore needs only the new
     parts of another. Each part is a byte range of the version's ``content``.
     """
 
@@ -52,9 +52,9 @@ class VersionStorage(BaseModel):
 
     Attributes:
         version: the label.
-        logical: the files as they are downloaded: rows and uploaded bytes.
-        charged: the amount that counts towards the quota: all data of the version, compressed.
-        alone: the part of ``charged`` that no other version of the project uses.
+        logical: the size of the files as downloaded: rows and uploaded bytes.
+        charged: the amount that counts towards the quota: all of the version's data, compressed.
+        alone: the part of ``charged`` that no other version in the project uses.
     """
 
     version: str
@@ -64,14 +64,14 @@ class VersionStorage(BaseModel):
 
 
 class DatasetStorage(BaseModel):
-    """The storage that the versions of a dataset use.
+    """The storage used by a dataset's versions.
 
     Attributes:
         dataset: the uuid of the dataset.
         name: the name of the dataset.
-        logical: the files as they are downloaded.
+        logical: the size of the files as downloaded.
         charged: the amount that counts towards the quota; shared data counts for each version.
-        stored: the same, but shared data counts once.
+        stored: the same, but with shared data counted once.
         version_count: the number of versions.
         versions: each version, newest first; only in the answer for a single dataset.
     """
@@ -101,10 +101,10 @@ class DatasetStorage(BaseModel):
 
 
 class StorageReport(BaseModel):
-    """The storage that the datasets of a project use, largest first.
+    """The storage used by a project's datasets, largest first.
 
-    Only the project's own versions are considered, so the report does not reveal if other projects
-    have the same content.
+    Only the project's own versions are considered, so the report does not reveal whether other
+    projects have the same content.
     """
 
     logical: int
@@ -132,7 +132,7 @@ class StorageReport(BaseModel):
 
 
 class CollectRequest(Strict):
-    """A request to run the garbage collection."""
+    """A request to run garbage collection."""
 
     dry_run: bool = Field(False, description="tell what it would do, and do nothing")
 
@@ -150,11 +150,11 @@ class Collected(BaseModel):
     """The result of a garbage collection of the blob store.
 
     Attributes:
-        marked: files that nothing has referred to for a day; they can be deleted in an hour.
-        deleted: files that were marked at least an hour ago, and are deleted now.
-        waiting: files that nothing refers to, but for a shorter time.
+        marked: files that nothing has referred to for a day; they may be deleted in an hour.
+        deleted: files that were marked at least an hour ago and are now deleted.
+        waiting: files that have been unreferenced for a shorter time.
         dry_run: True if nothing was changed.
-        complete: False if more is left to do than fits in one request; send it again.
+        complete: False if there is more to do than fits in one request; send it again.
     """
 
     marked: Amount

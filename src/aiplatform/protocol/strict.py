@@ -14,13 +14,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 BUILT_IN = frozenset(get_args(ErrorType))
-"""Types of errors whose texts pydantic provides; other types have texts of their own."""
+"""Error types whose messages pydantic provides; other types have their own messages."""
 
 MAX_ERRORS = 20
-"""Largest number of errors that are reported for a value with unknown fields."""
+"""Maximum number of errors reported for a value with unknown fields."""
 
 MAX_LISTED = 12
-"""Largest number of fields that are listed for a name that resembles none of them."""
+"""Maximum number of fields listed for a name that resembles none of them."""
 
 
 class Strict(BaseModel):
@@ -48,11 +48,11 @@ def _is_unknown_field(error: Any) -> bool:
 
 
 def _with_suggestion(error: Any, model: type[BaseModel]) -> InitErrorDetails:
-    """Return an error in pydantic's input format, with a suggestion if it is an unknown field."""
+    """Return an error in pydantic's input format, with a suggestion if a field is unknown."""
     kind: str | PydanticCustomError = error["type"]
     if _is_unknown_field(error):
-        # Limit length and number: comparing long names or many errors would take too long, and
-        # nobody makes such mistakes by accident.
+        # Limit length and number: comparing long names or many errors would take too long, and such
+        # mistakes are never accidental.
         advice, advice_zh = suggestion(str(error["loc"][0])[:100], list(model.model_fields))
         context = {"advice": advice, "advice_zh": advice_zh}
         kind = PydanticCustomError("unknown_field", "there is no such field. {advice}", context)

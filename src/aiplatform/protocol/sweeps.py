@@ -13,7 +13,7 @@ from aiplatform.protocol.specs import Steps, Strict
 
 MAX_NUMBER = 1e15
 MAX_INTEGER = 2**53
-"""Larger numbers lose digits in samplers and in JSON."""
+"""Largest integer that keeps all its digits in samplers and in JSON."""
 
 Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
@@ -22,7 +22,7 @@ PATH = re.compile(r"^[a-z_][a-z0-9_]{0,60}(\.[a-z_][a-z0-9_]{0,60}){0,4}$")
 
 
 class Choice(Strict):
-    """A parameter that has one of several values."""
+    """A parameter that takes one of several values."""
 
     kind: Literal["choice"] = "choice"
     values: list[bool | Integer | Number | str] = Field(min_length=1, max_length=100)
@@ -47,7 +47,7 @@ class FloatRange(Strict):
 
 
 class IntRange(Strict):
-    """A whole number from ``low`` to ``high``, both included."""
+    """A whole number from ``low`` to ``high``, inclusive."""
 
     kind: Literal["int"] = "int"
     low: Integer
@@ -72,7 +72,7 @@ class Asha(Strict):
 
     A trial that reaches step ``min_steps * reduction ** n`` continues if it is among the best ``1 /
     reduction`` of the trials that have reached it so far. With ``pause``, the others pause at a
-    checkpoint, and continue if they later turn out to be among the best and there is room. With
+    checkpoint and resume if they later turn out to be among the best and there is room. With
     ``stop``, they are stopped.
     """
 
@@ -118,7 +118,7 @@ class SweepSpec(Strict):
 
 
 class SweepStatus(StrEnum):
-    """The state of a sweep; ``failed`` if no more trials could be started, or none succeeded."""
+    """The state of a sweep: ``failed`` if no more trials could be started or none succeeded."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -127,7 +127,7 @@ class SweepStatus(StrEnum):
 
 
 class TrialState(StrEnum):
-    """The state of a trial. ``pruned``: stopped because others were better."""
+    """The state of a trial: ``pruned`` if it was stopped because others were better."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -139,9 +139,9 @@ class TrialState(StrEnum):
 
     @property
     def is_active(self) -> bool:
-        """True if the trial's task may still run."""
+        """True if the trial's task may still be running."""
         return self in {TrialState.RUNNING, TrialState.PAUSED, TrialState.RESUMING}
 
 
 Params = dict[str, Any]
-"""Values by the paths in the config that they replace."""
+"""Values keyed by the config paths that they replace."""

@@ -1,4 +1,4 @@
-"""Texts for pydantic's validation errors, for the person who sent the value.
+"""Texts for pydantic's validation errors, addressed to the person who sent the value.
 
 No text contains a regular expression or a name from the platform's code.
 """
@@ -42,7 +42,7 @@ _JSON_KINDS: dict[str, Expectation] = {
     "url": Expectation("an address such as https://example.com", "地址，如 https://example.com"),
     "uuid": Expectation("a uuid", "uuid"),
 }
-"""Expected values, by the first part of the types of pydantic's errors."""
+"""Expected values, keyed by the first part of pydantic's error types."""
 
 _KIND_ENDINGS = ("_parsing", "_type", "_from_date_parsing", "_from_float", "_parsing_size")
 
@@ -139,7 +139,7 @@ def message_zh_of(error: Any) -> str:
 def place_of(error: Any, given: Any = None) -> str:
     """Return the place of a validation error as the sender wrote it; empty for the whole value.
 
-    The place consists of field names, separated by dots.
+    The place consists of field names separated by dots.
 
     Args:
         error: one of a ``ValidationError``'s ``errors()``.
@@ -183,6 +183,6 @@ def _is_internal(part: Any) -> bool:
 
 
 def error_text(error: Any, given: Any = None) -> str:
-    """Return the description of a validation error, after its place."""
+    """Return the description of a validation error, preceded by its place."""
     place = place_of(error, given)
     return f"{place}: {message_of(error)}" if place else message_of(error)

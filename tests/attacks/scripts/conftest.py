@@ -1,4 +1,4 @@
-"""Fixtures of a platform that allows scripts, from ``tests/server/scripts``."""
+"""Fixtures for a platform that allows scripts, taken from ``tests/server/scripts``."""
 
 from tests.server.scripts.conftest import allowed, bundle, mine, project, run, submit
 

@@ -1,7 +1,7 @@
 """Attack: scripts attack each other, their worker, and the limits of both.
 
-The real runtime runs every script, as root. ``aiplatform doctor`` tells which isolation a machine
-offers. If the kernel lacks a part, the tests of this part are skipped.
+The real runtime runs every script, as root. ``aiplatform doctor`` says which isolation a machine
+offers. If the kernel lacks a feature, the tests of that feature are skipped.
 """
 
 import json
@@ -493,7 +493,7 @@ def test_script_that_exceeds_its_memory_fails(
     submit(bundle(main_py=code).json()["uuid"], resources={"memory_mb": 256, "cpus": 1})
     done = run()
     assert done.status == "failed", done.logs
-    # Writing a file in shared memory may fail before the memory limit is reached. And a sandbox may
+    # Writing a file in shared memory may fail before the memory limit is reached, and a sandbox may
     # not allow mounting.
     expected = ["had asked for 256"]
     if "file" in how or "tmpfs" in how:

@@ -90,7 +90,7 @@ def test_invalid_file_is_refused_with_its_line(
 
 @pytest.mark.parametrize("filler", [b"x" * 99 + b"\n", b'x\n","', b"x" * 99])
 def test_endless_record_is_refused(upload: Upload, filler: bytes) -> None:
-    """An unclosed quote, or an endless number of quoted fields, must not fill the memory."""
+    """Check that an unclosed quote, or endless quoted fields, does not fill the memory."""
     data = b'a,b\n1,"' + filler * (MAX_ROW_BYTES // len(filler) + 2)
     error = upload.error(data, "x.csv")
     assert error.reason in {"csv_quote", "line_too_long"}

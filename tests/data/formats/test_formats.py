@@ -1,4 +1,4 @@
-"""Tests of choosing the reader of a file by the claimed format, the content and the name."""
+"""Tests of choosing a file's reader by the claimed format, the content and the name."""
 
 import gzip
 from importlib import import_module
@@ -62,7 +62,7 @@ def test_file_of_another_format_than_claimed_is_refused(
 
 
 def test_equal_rows_give_equal_columns_in_every_format(upload: Upload) -> None:
-    """The files differ only in the name of their format."""
+    """Check files that differ only in the name of their format."""
     contents = set()
     for data, name in ((LINES, "x.jsonl"), (ARRAY, "x.json"), (gzip.compress(LINES), "x.jsonl")):
         upload(data, name)

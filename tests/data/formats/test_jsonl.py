@@ -1,4 +1,4 @@
-"""Tests of the reader of JSON Lines, on its slow and its fast path."""
+"""Tests of the JSON Lines reader, on its slow and its fast path."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ from aiplatform.data.limits import MAX_ROW_BYTES
 from tests.data.conftest import Upload, chat, jsonl
 
 BLOCK = "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__"
-"""Setting for the size of blocks."""
+"""Attribute that determines the size of blocks."""
 
 
 def test_blank_lines_are_skipped(upload: Upload) -> None:
@@ -86,7 +86,7 @@ def test_invalid_file_is_refused_with_its_line(
 def test_invalid_line_far_into_the_file_is_refused_with_its_line(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the fast path has read many blocks, the slow path still knows the line."""
+    """Check that after the fast path has read many blocks, the slow path still knows the line."""
     monkeypatch.setattr(BLOCK, (100_000,))
     good = jsonl(*(chat("u: hi", f"a: {n}") for n in range(60_000)))
     for bad, reason in (
@@ -120,7 +120,7 @@ ENDLESS = b'{"a":"' + b"x" * 9000 + b'","n":1}\n'
 def test_first_of_two_errors_is_reported(
     upload: Upload, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next block is read in advance, and may contain a line that is too long."""
+    """Check an error that is followed by a too long line in the next block, which is read ahead."""
     monkeypatch.setattr(BLOCK, (2000,))
     monkeypatch.setattr(text_source, "MAX_ROW_BYTES", 5000)
     error = upload.error(data, "x.jsonl")
@@ -163,7 +163,7 @@ def test_threads_end_with_the_reading(
 
 
 def readers() -> set[threading.Thread]:
-    """Return the threads that parse blocks; an exception of an earlier test may keep some alive."""
+    """Return the threads that parse blocks; an earlier test's exception may keep some alive."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("json")}
 
 
@@ -280,7 +280,7 @@ def filled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_round_trip_is_the_same_by_both_paths(
     tmp_path_factory, rows, ascii_only: bool, block: int
 ) -> None:
-    """The rows do not depend on the blocks or on the path that reads them."""
+    """Check that the rows do not depend on the blocks or on the path that reads them."""
     data = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows).encode()
     if not any(rows):
         return

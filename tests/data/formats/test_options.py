@@ -10,7 +10,7 @@ from tests.data.conftest import Upload, jsonl
 @pytest.mark.parametrize(
     ("data", "options", "rows", "dialect"),
     [
-        # Without the option, the comma would be detected, as it gives a table, too.
+        # Without the option, the comma would be detected, because it gives a table, too.
         (b"a;b,c\n1;2,3\n", {"delimiter": ";"}, [{"a": 1, "b,c": "2,3"}], (";", '"', True)),
         (b"a~b\n1~2\n", {"delimiter": "~"}, [{"a": 1, "b": 2}], ("~", '"', True)),
         (b"a\tb\n1\t2\n", {"delimiter": "tab"}, [{"a": 1, "b": 2}], ("\t", '"', True)),

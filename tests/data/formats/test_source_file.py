@@ -114,7 +114,7 @@ def test_archive_or_document_is_refused_by_its_name(tmp_path: Path, data: bytes,
 
 
 def test_chunks_of_a_bomb_are_never_larger_than_requested(tmp_path: Path) -> None:
-    """A long run of zeros is unpacked in pieces, never as a whole."""
+    """Check that a long run of zeros is unpacked in pieces, never as a whole."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = packer.compress(bytes(64 << 20))
     data = block + packer.flush()
@@ -124,7 +124,7 @@ def test_chunks_of_a_bomb_are_never_larger_than_requested(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("byte", [b"\x00", b"\n"])
 def test_ten_gigabytes_of_blank_data_are_refused(upload: Upload, byte: bytes) -> None:
-    """The file consists of many gzip members, and is refused long before 10 GB are unpacked."""
+    """Check a file of many gzip members, which is refused long before 10 GB are unpacked."""
     member = gzip.compress(byte * (64 << 20))
     path = upload.directory / "upload"
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Fixtures for quality reports of a few rows, and a small tokenizer."""
+"""Fixtures for quality reports on a few rows, and a small tokenizer."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Report = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def report(upload: Upload) -> Report:
-    """Return a function that makes the quality report of rows, see :func:`make_report`."""
+    """Return a function that makes the quality report of rows; see :func:`make_report`."""
 
     def make(
         rows: list[dict[str, Any]], tokenizer: Path | None = None, max_length: int = 100
@@ -46,7 +46,7 @@ def codes(report: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a model's directory with a byte-level tokenizer and a ChatML template."""
+    """Create a model directory with a byte-level tokenizer and a ChatML template."""
     directory = tmp_path_factory.mktemp("weights")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

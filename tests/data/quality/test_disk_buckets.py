@@ -23,7 +23,7 @@ from tests.data.quality.conftest import Report
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reduce the limits, so that a few hundred rows need as many buckets as millions."""
+    """Lower the limits, so that a few hundred rows need as many buckets as millions would."""
     for module in (disk_buckets, clusters_module, repeated_answers):
         monkeypatch.setattr(module, "BUCKET_RECORDS", 32)
     monkeypatch.setattr(disk_buckets, "MOST_RECORDS", 64)

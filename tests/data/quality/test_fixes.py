@@ -25,7 +25,7 @@ Fixed = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def fixed(upload: Upload, tmp_path: Path) -> Fixed:
-    """Return a function that fixes rows, and returns the answer, the rows and the codes left."""
+    """Return a function that fixes rows; it returns the answer, rows and remaining codes."""
 
     def fix(rows: list[dict[str, Any]], **fixes: str) -> dict[str, Any]:
         upload(jsonl(*rows), "x.jsonl")
@@ -163,7 +163,7 @@ EVERY_TEXT_FIX = {
 
 
 class TestNestedValues:
-    """Tests of fixes inside nested values, of which only the strings are changed."""
+    """Tests of fixes inside nested values, where only strings are changed."""
 
     ROWS: list[dict[str, Any]] = [
         {"id": 1, "meta": {"html": "<p>say &quot;x&quot;</p>", "n": [1, 2**70, 0.5, None, True]}},
@@ -244,7 +244,7 @@ class TestNestedValues:
 
 
 def bare(value: Any) -> Any:
-    """Return a nested value with all strings replaced by empty ones."""
+    """Return a nested value with all its strings replaced by empty ones."""
     match value:
         case str():
             return ""

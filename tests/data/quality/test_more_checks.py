@@ -1,4 +1,4 @@
-"""Tests of checks for labels, mixed types and writing systems, spaces, phrases; and of fixes."""
+"""Tests of checks for labels, mixed types, writing systems, spaces and phrases; and of fixes."""
 
 import random
 from typing import Any
@@ -50,7 +50,7 @@ def test_correct_or_random_labels_have_no_finding(report: Report) -> None:
 def test_off_diagonal_finds_rows_with_another_confident_label() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
     labels = np.array([0, 0, 1, 1, 1])
-    # Rows of label 0 have an average probability of 0.8 for it. The last row has 0.95 for label 0.
+    # Rows of label 0 have an average probability of 0.8 for that label. The last row has 0.95.
     wrong, meant = off_diagonal(probabilities, labels)
     assert (wrong.tolist(), meant.tolist()) == ([4], [0])
 
@@ -61,7 +61,7 @@ def test_rebalance_drops_rows_of_frequent_labels(fixed: Fixed) -> None:  # noqa:
     rows = [{"text": f"{label} {n}", "label": label} for n, label in enumerate(labels)]
     answer = fixed(rows, label_imbalance="rebalance")
     left = [row["label"] for row in answer["rows"]]
-    # Ten times the 20 rows of b; c has too few rows to count as the scarcest.
+    # Ten times the 20 rows of b; c has too few rows to count as the rarest.
     assert {label: left.count(label) for label in "abc"} == {"a": 200, "b": 20, "c": 3}
     assert answer["deleted"] == 500
     assert fixed(rows, label_imbalance="rebalance")["rows"] == answer["rows"]

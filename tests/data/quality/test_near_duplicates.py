@@ -72,7 +72,7 @@ def test_rows_without_words_are_not_near_duplicates(report: Report, rows: int) -
 
 
 def test_shingles_do_not_depend_on_batches() -> None:
-    """The shingles of a row are the same in any batch."""
+    """Check that a row's shingles are the same in any batch."""
     rng = random.Random(5)
     table = pa.table({"text": ["".join(latin(rng, 40)) for _ in range(30)] + [None, "", "好"]})
     whole, bounds = shingles_of(table.to_batches()[0], ["text"])
@@ -86,7 +86,7 @@ def test_shingles_do_not_depend_on_batches() -> None:
 
 
 def test_thousands_of_similar_rows_are_found_quickly() -> None:
-    """All rows are in one bucket, in which each row is compared only with its neighbours."""
+    """Put all rows in one bucket, in which each row is compared only with its neighbours."""
     rng = random.Random(6)
     words = latin(rng, 40)
     texts = ["".join([*words[:-1], f"number{n} "]) for n in range(5000)]

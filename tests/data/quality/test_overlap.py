@@ -1,4 +1,4 @@
-"""Tests of the checks for leaked evaluation data and passages of benchmarks."""
+"""Tests of the checks for leaked evaluation data and benchmark passages."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ HAN = [chr(0x4E00 + n) for n in range(3000)]
 
 @pytest.fixture
 def compared(tmp_path: Path) -> Compared:
-    """Return a function that makes the report of rows with other rows as reference."""
+    """Return a function that makes a report on rows, with other rows as the reference."""
 
     def stored(name: str, rows: list[dict[str, Any]]) -> Path:
         source = tmp_path / f"{name}.jsonl"
@@ -62,7 +62,7 @@ def test_leaked_rows_questions_and_similar_rows_are_found(compared: Compared) ->
         chat("u: Hello?", f"a: {told(4)}"),
         chat("u: Hello?", f"a: {told(5)}"),
     ]
-    # Names of columns, capitals and punctuation make no difference.
+    # Column names, capitals and punctuation make no difference.
     held = [
         {"instruction": told(6, 8), "output": told(66)},
         {"instruction": told(1, 8).upper(), "output": f"{told(11)}."},

@@ -115,7 +115,7 @@ def test_other_digits_after_a_plus_are_no_phone_numbers() -> None:
         for span in spans(text)
         if span.kind == "phone"
     ]
-    # By chance, some are valid numbers in the plan of a country; these do not count.
+    # By chance, some are valid numbers in a country's numbering plan; these don't count.
     by_form = [
         each for each in found if not phonenumbers.is_valid_number(phonenumbers.parse(each, None))
     ]
@@ -148,7 +148,7 @@ def test_personal_data_in_messages_is_found(report: Report) -> None:
 
 
 def test_examples_of_other_findings_mask_personal_data(report: Report) -> None:
-    """Examples of other findings, and of copies, do not show personal data of the same rows."""
+    """Check that examples of other findings, and of copies, hide personal data in the same rows."""
     text = "Write to bob@gmail.com or 13812345678, <b>please</b>. "
     made = report([{"text": f"{text}{'It is so. ' * 5}{n // 2}"} for n in range(6)])
     codes = {finding["code"] for finding in made["findings"]}
@@ -163,7 +163,7 @@ LINES = wrap(b64encode(KEY).decode(), 64)
 
 
 class TestPrivateKeys:
-    """Tests of masking private keys with their body, which is the secret."""
+    """Tests of masking private keys including their body, which is the secret."""
 
     @pytest.mark.parametrize("name", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])
     @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
@@ -210,7 +210,7 @@ class TestPrivateKeys:
         ],
     )
     def test_spans_of_hostile_text_takes_linear_time(self, junk: str) -> None:
-        """Eight times the text must not take nearly 64 times as long."""
+        """Check that eight times the text does not take nearly 64 times as long."""
 
         def seconds(size: int) -> float:
             text = junk * (size // len(junk))

@@ -94,7 +94,7 @@ def test_progress_goes_from_0_to_1(upload: Upload, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
-    """A report of 240 MB needs at most 40 MiB more memory than one of 30 MB."""
+    """Check that a 240 MB report needs at most 40 MiB more memory than a 30 MB one."""
     program = (
         "import sys, pathlib; from aiplatform.data.quality.report import make_report;"
         "make_report(pathlib.Path(sys.argv[1]), tokenizer=None, max_length=8,"

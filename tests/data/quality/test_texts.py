@@ -1,4 +1,4 @@
-"""Tests of checks for damaged text, markup, refusals, repeated answers and scarce labels."""
+"""Tests of checks for damaged text, markup, refusals, repeated answers and rare labels."""
 
 from typing import Any
 

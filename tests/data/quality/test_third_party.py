@@ -1,4 +1,4 @@
-"""Tests of checks of other distributions, which are installed in a separate directory."""
+"""Tests of checks from other distributions, which are installed in a separate directory."""
 
 import sys
 from pathlib import Path
@@ -53,7 +53,7 @@ POINTS = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a distribution with checks, with the files that pip would create."""
+    """Install a distribution with checks, including the files that pip would create."""
     site = tmp_path / "site"
     info = site / "shouting_check-1.2.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Tests that counting tokens by words gives the counts of the tokenizer."""
+"""Tests that counting tokens word by word gives the tokenizer's counts."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of counting tokens in another process, with the same results, and of its end."""
+"""Tests of counting tokens in another process: equal results, and its end."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ def always_beside(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow(
     upload: Upload, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
-    """Create rows and a model with which only the first row group is ever counted."""
+    """Create rows and a model for which only the first row group is ever counted."""
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
     rows = [chat("u: hi", f"a: {n}") for n in range(10)] + [chat("u: slow", "a: x")] * 30
     upload(jsonl(*rows), "x.jsonl")
@@ -143,9 +143,9 @@ class Enough(Exception):
 
 @pytest.fixture
 def counters() -> Callable[[], set[int]]:
-    """Return a function that returns the child processes started since.
+    """Return a function that returns the child processes started since this fixture.
 
-    Servers of other tests are children of this process, too.
+    Servers from other tests are children of this process, too.
     """
     before = set(children_of(os.getpid()))
     return lambda: set(children_of(os.getpid())) - before

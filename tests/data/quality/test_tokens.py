@@ -1,4 +1,4 @@
-"""Tests of token counts, which must equal those in training."""
+"""Tests of token counts, which must equal those used in training."""
 
 import json
 import shutil
@@ -122,7 +122,7 @@ def test_rows_that_the_template_refuses_are_found(
     assert finding["count"] == 1
     assert "users go first" in finding["message"]
     assert made["tokens"]["rows"] == 1
-    # As in training, a system message that the template refuses is put before the first turn.
+    # As in training, a system message that the template refuses is prepended to the first turn.
     assert "template_refuses" not in codes(report([chat("s: be", "u: hi", "a: x")], strict))
 
 

@@ -22,7 +22,7 @@ LONG = "".join(f"Sentence number {n} is here. " for n in range(40))
 
 @pytest.fixture
 def trimmed(upload: Upload, tmp_path: Path, weights: Path) -> Trimmed:
-    """Return a function that trims rows, and returns the rows that are left."""
+    """Return a function that trims rows and returns the remaining rows."""
 
     def trim(*rows: dict[str, Any], changed: int, stay: int = 0, most: int = 120) -> Any:
         upload(jsonl(*rows), "x.jsonl")
@@ -96,7 +96,7 @@ def test_trim_cuts_the_answer_of_each_shape(
 
 
 def test_trim_keeps_everything_else(trimmed: Trimmed) -> None:
-    """Trimming keeps other columns, other keys of messages, and rows that fit."""
+    """Check that other columns, other message keys, and rows that fit are kept."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"x": [1, None]}}}]
     talk = chat("s: be brief", "u: Tell me.", "a: Yes.", f"u: {LONG}", "a: No.")["messages"]
     talk[1]["name"] = "Lin"
@@ -120,11 +120,11 @@ def test_trim_keeps_everything_else(trimmed: Trimmed) -> None:
 def test_trim_uses_tokenizer_and_template_of_the_model(
     trimmed: Trimmed, weights: Path, tmp_path: Path, upload: Upload
 ) -> None:
-    """A token of a known word has many characters, a token of an unknown word only a few."""
+    """Use words with different token lengths: known words have long tokens, unknown ones short."""
     known, strange = "hello world, this. " * 30, "qzxjk vwyqp, zqxj. " * 30
     short, shorter = (trimmed({"text": text}, changed=1)[0]["text"] for text in (known, strange))
     assert len(short) > 2 * len(shorter)
-    # Another template adds more text to each turn, so that less of the answer fits.
+    # Another template adds more text to each turn, so less of the answer fits.
     own = trimmed(chat("u: Hi.", f"a: {LONG}"), changed=1)[0]["messages"][1]["content"]
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -1,4 +1,4 @@
-"""Write a small chat dataset for the prepare programs: `python chats.py FILE COUNT [FIRST]`."""
+"""A program that writes a small chat dataset: `python chats.py FILE COUNT [FIRST]`."""
 
 import json
 import sys

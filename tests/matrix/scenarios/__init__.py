@@ -1,7 +1,7 @@
-"""Scenarios: the preparation of routes whose plain request can't succeed.
+"""Scenarios: preparations for routes whose plain request can't succeed.
 
-A scenario prepares its world and returns a function that sends the request once. Routes need a
-scenario if they change something and no successful request can be generated from the OpenAPI
+A scenario prepares its world and returns a function that sends the request once. A route needs a
+scenario if it changes something and no successful request can be generated from the OpenAPI
 document.
 """
 

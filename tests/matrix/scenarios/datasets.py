@@ -1,4 +1,4 @@
-"""Scenarios of datasets."""
+"""Scenarios for datasets."""
 
 import json
 from base64 import b64encode
@@ -31,7 +31,7 @@ def uploading_a_version(s: Scenario) -> Act:
 
 @scenario("PATCH uploads/{upload}")
 def the_last_piece(s: Scenario) -> Act:
-    """Send the piece that completes an upload; pieces before it have no audit entry."""
+    """Send the piece that completes an upload; earlier pieces have no audit entry."""
     content = ROWS.encode()
     names = {"name": f"rows{number()}", "filename": "rows.jsonl"}
     begun = done(
@@ -50,7 +50,7 @@ def the_last_piece(s: Scenario) -> Act:
     tus = {"Tus-Resumable": "1.0.0"}
 
     def act() -> Any:
-        """Send the missing bytes: none, if only the audit entry of the end failed before."""
+        """Send the missing bytes: none, if only the final audit entry failed before."""
         offset = int(done(s.owner.request("HEAD", where, headers=tus)).headers["upload-offset"])
         headers = {
             **tus,

@@ -1,4 +1,4 @@
-"""Scenarios of identity, projects, secrets and notifications."""
+"""Scenarios for identity, projects, secrets and notifications."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +102,7 @@ def exchanging(s: Scenario) -> Act:
 
 
 def without_cookie(s: Scenario, act: Act) -> Any:
-    """Return the answer, and let the client forget its cookie, which counts where no token is."""
+    """Return the response; let the client forget its cookie, which is used without a token."""
     answer = act()
     s.client.cookies.clear()
     return answer

@@ -1,4 +1,4 @@
-"""The base of scenarios, and the registry of all scenarios."""
+"""The base class of scenarios, and the registry of all scenarios."""
 
 import json
 import time
@@ -51,11 +51,11 @@ class Scenario:
         return self.api("admin")
 
     def path(self, name: str) -> str:
-        """Return the path of the world's object of this kind."""
+        """Return the path of the world's object of the given kind."""
         return f"{name}s/{self.world.params[name]}"
 
     def fresh(self) -> tuple[Any, Api]:
-        """Create a user, sign them in, and return the user and their client."""
+        """Create a user and sign them in; return the user and their client."""
         user = make_user(self.session)
         answer = Api(self.client, None).post(
             "auth/token", data={"username": user.username, "password": PASSWORD}
@@ -63,7 +63,7 @@ class Scenario:
         return user, Api(self.client, answer.json()["access_token"])
 
     def dataset(self) -> str:
-        """Create a dataset with two versions through the API, and return its path."""
+        """Create a dataset with two versions through the API and return its path."""
         made = done(
             self.owner.post(
                 f"{self.path('project')}/datasets",
@@ -82,13 +82,13 @@ class Scenario:
         return where
 
     def task(self, status: str = "pending") -> str:
-        """Create a task in this state and return its path."""
+        """Create a task in the given state and return its path."""
         task = make_task(self.session, self.world.project, status=status)  # type: ignore[arg-type]
         return f"tasks/{task.uuid}"
 
 
 def done(answer: Any) -> Any:
-    """Return the answer of a request that prepares a scenario; fail if it was not successful."""
+    """Return the response to a preparatory request; fail if it was not successful."""
     assert answer.is_success, (str(answer.request.url), answer.status_code, answer.text)
     return answer
 

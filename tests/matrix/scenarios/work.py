@@ -1,4 +1,4 @@
-"""Scenarios of tasks, models, deployments, schedules, sweeps and experiments."""
+"""Scenarios for tasks, models, deployments, schedules, sweeps and experiments."""
 
 import json
 from functools import partial
@@ -100,7 +100,7 @@ def starting(s: Scenario) -> Act:
 
 @scenario("POST /v1/chat/completions")
 def chatting(s: Scenario) -> Act:
-    """Send a chat; audit entries of chats are written after the answer, in batches."""
+    """Send a chat; audit entries of chats are written after the response, in batches."""
     model_server = s.until.enter_context(FakeModelServer())
     served = {"endpoint": model_server.endpoint, "endpoint_token": model_server.token}
     deployment = make_deployment(s.session, s.world.project, status="ready", **served)

@@ -1,4 +1,4 @@
-"""Tests of trainings with DeepSpeed: allowed configurations, and their results."""
+"""Tests of training with DeepSpeed: allowed configurations, and their results."""
 
 import json
 import sys
@@ -70,7 +70,7 @@ needs_deepspeed = pytest.mark.skipif(
 
 
 def by(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a spec with a DeepSpeed configuration."""
+    """Return the part of a spec that contains a DeepSpeed configuration."""
     return {"accelerator": {"deepspeed": config}}
 
 
@@ -101,7 +101,7 @@ def steps(runner: Runner) -> dict[int, dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def inputs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the inputs of a training. Two ranks can't share the five held-out rows evenly."""
+    """Return training inputs. Two ranks can't share the five held-out rows evenly."""
     directory = tmp_path_factory.mktemp("inputs")
     return {
         "base_model": tiny_model,
@@ -114,7 +114,7 @@ def inputs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def unsharded(
     inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Runner, Path]:
-    """Return a training without DeepSpeed that has ended, and the directory of its output."""
+    """Return a completed training run without DeepSpeed, and the directory of its output."""
     directory = tmp_path_factory.mktemp("whole")
     return run(directory, SPEC, inputs), directory / "output"
 
@@ -128,7 +128,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     unsharded: tuple[Runner, Path],
     tmp_path: Path,
 ) -> None:
-    """The metrics of each step agree, also after resuming from a checkpoint."""
+    """Check that the metrics of each step agree, also after resuming from a checkpoint."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
@@ -160,7 +160,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
         for key, value in merged[1].items():
             torch.testing.assert_close(merged[0][key], value, rtol=1e-2, atol=1e-4)
         AutoModelForCausalLM.from_pretrained(output / "weights")
-    # There are no pickles, and the optimizer's state is whole, by names of weights.
+    # There are no pickles, and the optimizer's state is complete and keyed by weight name.
     directory = Path(checkpoint["path"])
     assert {path.suffix for path in directory.iterdir()} <= {".json", ".safetensors", ".md"}
     state = dict(json.loads((directory / "training_state.json").read_text())["dict"])
@@ -179,7 +179,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
 def test_stopped_training_with_typical_config_resumes_in_one_process(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """First in bf16 with weights and optimizer on the CPU, then in one process by another stage."""
+    """Train in bf16 with weights and optimizer on the CPU, then in one process at another stage."""
     import torch
 
     spec = {**SPEC, "precision": "bf16", "max_steps": 400, "checkpoint_steps": 400}
@@ -302,7 +302,7 @@ def test_fsdp_and_deepspeed_together_are_refused() -> None:
 
 
 def test_trainer_options_contain_the_deepspeed_config() -> None:
-    """Options that the configuration doesn't set are the same as without DeepSpeed."""
+    """Expect that options not set by the configuration are the same as without DeepSpeed."""
     plain = AcceleratorOptions.model_validate({"even_batches": False, **zero(2)["accelerator"]})
     options = sharding.trainer_options(plain)
     assert options["accelerator_config"]["even_batches"] is False

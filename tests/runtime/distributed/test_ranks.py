@@ -1,4 +1,4 @@
-"""Tests of trainings with two processes: reports, stop requests and failures."""
+"""Tests of training with two processes: reports, stop requests and failures."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def ranks_of(runner: Runner) -> list[psutil.Process]:
 def test_training_with_two_processes_stops_and_resumes(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """They stop together, write one checkpoint, and resume from it."""
+    """Check that they stop together, write one checkpoint, and resume from it."""
     data = make_dataset(ROWS)
     inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=40), inputs, ranks={"processes": 2})
@@ -86,7 +86,7 @@ def test_killed_rank_ends_all_ranks_and_is_named(
 def test_ranks_end_when_the_launcher_is_killed(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Ranks have sessions of their own, so a kill of the agent's group doesn't reach them."""
+    """Kill the agent's process group, which excludes the ranks: they have their own sessions."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=400), inputs, ranks={"processes": 2})
     with Runner.of_job(job, tmp_path) as runner:

@@ -1,4 +1,4 @@
-"""Tests of trainings by FSDP, in which each of two processes holds half of the model."""
+"""Tests of training with FSDP, in which each of two processes holds half of the model."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def adapter(directory: Path) -> dict[str, Any]:
 def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """This also holds after resuming, and with five held-out rows, an uneven share for two."""
+    """Check this after resuming, too, and with five held-out rows, an uneven share for two."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -74,7 +74,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
         model = AutoModelForCausalLM.from_pretrained(output / "weights")
         base = AutoModelForCausalLM.from_pretrained(tiny_model / "weights")
         assert model.num_parameters() == base.num_parameters()
-    # The optimizer's state of sharded weights is saved by their names.
+    # The optimizer state of sharded weights is saved under their names.
     state = dict(json.loads((Path(checkpoint["path"]) / "training_state.json").read_text())["dict"])
     assert "random_of_others" in state
     names = {name for name, _ in dict(state["optimizer"]["dict"])["state"]["dict"]}

@@ -43,7 +43,7 @@ def evaluation_spec(**options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a tuned model, and return its directory."""
+    """Train a tuned model and return its directory."""
     import os
 
     import pyarrow as pa

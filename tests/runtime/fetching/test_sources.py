@@ -1,4 +1,4 @@
-"""Tests of the sources of datasets: choice of a hub's files, and URLs of S3 objects."""
+"""Tests of dataset sources: which of a hub's files are chosen, and URLs of S3 objects."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of imports of uploaded models: accepted ones, and messages for refused ones."""
+"""Tests of imports of uploaded models: accepted ones, and error messages for refused ones."""
 
 import json
 import shutil

@@ -13,7 +13,7 @@ from aiplatform.runtime.importing.gguf import parsed_once
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the files that the package gguf parses, one entry each time."""
+    """Return the files that the package gguf parses, with one entry per parse."""
     files: list[str] = []
     original = GGUFReader.__init__
 
@@ -27,7 +27,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Write a GGUF file with a configuration and a vocabulary, and one weight."""
+    """Write a GGUF file with a configuration, a vocabulary, and one weight."""
     import numpy as np
 
     path = tmp_path / "model.gguf"
@@ -67,7 +67,7 @@ def test_gguf_file_is_parsed_once_for_all_that_transformers_reads(
 
 
 def test_gguf_file_is_parsed_anew_for_the_next_import(file: Path, parsed: list[str]) -> None:
-    """A file of the same name may have another content then."""
+    """By then, a file of the same name may have different content."""
     with parsed_once():
         read(file)
     with parsed_once():

@@ -1,4 +1,4 @@
-"""Tests of downloads from hubs, with a small local server that answers like the real ones."""
+"""Tests of downloads from hubs, with a small local server that responds like the real ones."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ REPOSITORY = "someone/tiny-model"
 
 
 class FakeHub(ThreadingHTTPServer):
-    """A server that offers the files of one repository by the API of both hubs."""
+    """A server that offers the files of one repository through the APIs of both hubs."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -151,7 +151,7 @@ def environment(fake: FakeHub, kind: str, home: Path) -> dict[str, str]:
 def test_import_from_a_hub_downloads_only_the_model(
     kind: str, fake: FakeHub, tmp_path: Path
 ) -> None:
-    """The import runs in a real child, because the child decides whether it may use a network."""
+    """Run the import in a real child, because the child decides whether it may use the network."""
     job = make_job(tmp_path, import_spec(), {})
     with Runner.of_job(job, tmp_path, **environment(fake, kind, tmp_path)) as runner:
         assert runner.finish(timeout=120) == 0, runner.log
@@ -251,7 +251,7 @@ except JobError as error:
 def test_download_from_hugging_face_explains_errors(
     repository: str, status: int, words: str, fake: FakeHub, tmp_path: Path
 ) -> None:
-    """Its client reads the environment at import, so this test needs a new process."""
+    """Use a new process, because the hub's client reads the environment at import."""
     fake.status = status
     process = subprocess.run(
         [sys.executable, "-c", HUGGINGFACE, repository, str(tmp_path / "incoming")],

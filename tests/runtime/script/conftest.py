@@ -36,7 +36,7 @@ def report(**message):
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """Return a function that creates jobs with a bundle of ``main.py``, like the runner."""
+    """Return a function that creates jobs with a bundle of ``main.py``, as the runner does."""
 
     def make_job(
         code: str,

@@ -1,6 +1,6 @@
-"""Tests of control groups of version 2: where they are created, and failures to join them.
+"""Tests of version 2 control groups: where they are created, and failures to join them.
 
-Most tests use directories with plain files instead of those of the kernel.
+Most tests use directories with plain files instead of the kernel's.
 """
 
 import os
@@ -24,7 +24,7 @@ BOTH = frozenset({"memory", "pids"})
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """Create the directories of a group ``slice/service/worker``, and return it."""
+    """Create the directories of a group ``slice/service/worker`` and return it."""
     path = tmp_path / "slice/service/worker"
     path.mkdir(parents=True)
     for group in (path, *path.parents[:3]):

@@ -1,4 +1,4 @@
-"""Tests of a worker that really runs as an ordinary user, and so can't isolate scripts."""
+"""Tests of a worker that really runs as an ordinary user and so can't isolate scripts."""
 
 import json
 import os
@@ -23,7 +23,7 @@ os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 """
 
-# The modules are imported before the user changes, who may not be allowed to read them.
+# The modules are imported before switching to the user, who may not be allowed to read them.
 OFFER = f"""
 import json, os
 from aiplatform.runtime.script.isolation import try_isolation
@@ -43,14 +43,14 @@ sys.exit(launch(parse_arguments(sys.argv[1:])))
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """Create a directory that all users may enter, unlike those of pytest."""
+    """Create a directory that all users may enter, unlike pytest's directories."""
     with tempfile.TemporaryDirectory(prefix="aiplatform-test-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def offered(**variables: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the result of the trial of isolation as ``nobody``, and such a worker's labels."""
+    """Return the result of the isolation trial as ``nobody``, and such a worker's labels."""
     kept = {name: value for name, value in os.environ.items() if "AIPLATFORM" not in name}
     done = subprocess.run(
         [sys.executable, "-c", OFFER],

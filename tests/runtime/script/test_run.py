@@ -152,7 +152,7 @@ time.sleep(120)
 """
     with start(code, max_disk_mb=4, max_file_mb=2) as runner:
         assert runner.finish() == 1
-        # The usage may be measured while the script still writes.
+        # The usage may be measured while the script is still writing.
         assert re.fullmatch(
             r"The script has written [5-8] MiB to its directories and may write 4; max_disk_mb "
             r"allows more\.",

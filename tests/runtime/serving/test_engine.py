@@ -46,7 +46,7 @@ def engine(tuned_model: Path, tiny_model: Path) -> Iterator[TransformersEngine]:
 
 
 class Request:
-    """A request for an answer, and its pieces."""
+    """A request for an answer, with its pieces."""
 
     def __init__(self, engine: TransformersEngine, text: str, **options: object) -> None:
         self.pieces: queue.Queue[Piece] = queue.Queue()
@@ -67,7 +67,7 @@ class Request:
         engine.submit(self.generation)
 
     def result(self) -> tuple[str, str, int]:
-        """Return text, finish reason and number of tokens."""
+        """Return the text, finish reason and number of tokens."""
         text = ""
         while True:
             piece = self.pieces.get(timeout=60)
@@ -138,7 +138,7 @@ def test_end_token_ends_the_answer(engine: TransformersEngine) -> None:
 def test_long_prompt_in_parts_gives_the_same_answer(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other answers that are running meanwhile don't change."""
+    """Check also that other answers generated in the meantime don't change."""
     long = "one two three " * 40
     expected = Request(engine, long).result()
     beside = Request(engine, PROMPTS[1], max_tokens=60).result()
@@ -174,7 +174,7 @@ def test_batched_answers_equal_single_ones_for_other_architectures(
 
 
 def other_model(kind: str, tiny_model: Path, directory: Path) -> Path:
-    """Create a random model of another architecture, with the tiny model's tokenizer."""
+    """Create a random model of another architecture with the tiny model's tokenizer."""
     torch.manual_seed(5)
     sizes = {"vocab_size": 384, "hidden_size": 64, "initializer_range": 0.2, "pad_token_id": None}
     common = {

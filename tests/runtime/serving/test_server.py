@@ -40,7 +40,7 @@ def make_job(directory: Path, model: Path, base: Path | None, **spec: object) ->
 
 
 class Served:
-    """A running server and a client of it."""
+    """A running server and a client for it."""
 
     def __init__(self, runner: Runner, endpoint: str) -> None:
         self.runner = runner
@@ -246,7 +246,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
             lines = response.iter_lines()
             next(lines)
             runner.send(Drain())
-            # A request that arrives a little later, on another connection.
+            # A request that arrives a little later on another connection.
             transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
             late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)
             told = late.post(
@@ -304,7 +304,7 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """The real vLLM needs a GPU or takes minutes, so a fake one on the PATH takes its place."""
+    """Use a fake vLLM on the PATH, because the real one needs a GPU or takes minutes."""
     program = tmp_path / "bin" / "vllm"
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\n{FAKE_VLLM}")
@@ -323,7 +323,7 @@ def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_pa
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None:
-    """However the network cuts it. A text that looks like the name of a model stays."""
+    """Check any split by the network, and that text that looks like a model name is kept."""
     text = json.dumps({"model": "model", "delta": 'say "model":"base" 中'}, ensure_ascii=False)
     sent = f"data: {text}\n\n: comment\n\ndata: [DONE]\n\ndata: cut".encode()
 

@@ -1,4 +1,4 @@
-"""Rows and helpers of the tests of trainings."""
+"""Rows and helpers for the training tests."""
 
 import pytest
 

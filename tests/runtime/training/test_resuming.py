@@ -1,4 +1,4 @@
-"""Tests of stopped or killed trainings, which resume from their newest complete checkpoint."""
+"""Tests of stopped or killed training, which resumes from its newest complete checkpoint."""
 
 import signal
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.runtime.training.conftest import ROWS, losses
 def test_resumed_training_equals_an_uninterrupted_one(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    """Losses agree to six digits: data order, dropout, optimizer and schedule all continue."""
+    """Check that losses agree to six digits: data order, dropout, optimizer and schedule."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     spec = training_spec(epochs=3, gradient_accumulation=2, checkpoint_steps=2)
     whole = make_job(tmp_path / "whole", spec, inputs)
@@ -33,7 +33,7 @@ def test_resumed_training_equals_an_uninterrupted_one(
     assert [path.name for path in announced] == [f"checkpoint-{s}" for s in (2, 4, 6, 8, 9)]
     assert not announced[0].exists(), "only the newest are kept"
 
-    # Step 8 is within the third epoch, and step 9 is its end.
+    # Step 8 lies within the third epoch, and step 9 is its end.
     for step, remaining in ((8, [9]), (9, [])):
         again = make_job(
             tmp_path / f"resumed-{step}",

@@ -1,4 +1,4 @@
-"""Tests of whole trainings on a tiny model in this process: results, files and reports."""
+"""Tests of complete training runs with a tiny model in this process: results, files and reports."""
 
 import json
 import math
@@ -162,7 +162,7 @@ def test_tuned_model_gives_the_learned_answer_and_stops(
 def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    """Compares with a simple computation. Rows of very different lengths reveal wrong means."""
+    """Compare with a simple computation. Rows of very different lengths reveal wrong means."""
     rows = [chat("Hi", "yes " * n) for n in (1, 2, 30, 3, 1, 20, 2, 5)]
     data = make_dataset(rows)
     spec = training_spec(

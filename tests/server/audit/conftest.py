@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the audit trail."""
+"""Fixtures for the tests of the audit trail."""
 
 import os
 import time
@@ -23,14 +23,15 @@ def owner(fresh_database: str) -> str:
 
 @pytest.fixture
 def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connection[Any]"]:
-    """Connect as a superuser who can do anything, in a session with triggers switched off."""
+    """Connect as a superuser who can do anything, in a session with triggers disabled."""
     if postgres.superuser_url is None:
         pytest.skip("needs a superuser")
     name = psycopg.connect(url).info.dbname
     with psycopg.connect(postgres.url_of(name, role="postgres"), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         yield connection
-    # Wait until the superuser's session has ended: whoever drops the database may not end it.
+    # Wait until the superuser's session has ended: whoever drops the database may not be allowed to
+    # end it.
     with postgres.connect() as connection:
         while connection.execute(
             "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND usename = 'postgres'", [name]

@@ -1,4 +1,4 @@
-"""Tests of the audit trail: its writing, reading and export."""
+"""Tests of the audit trail: writing, reading and exporting it."""
 
 import csv
 import io
@@ -238,7 +238,7 @@ class TestReading:
         self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
         rare: bool, window: int, more: dict[str, str],
     ) -> None:  # fmt: skip
-        """The index of words is searched in parts of the trail, or the newest rows are read."""
+        """Search the index of words in parts of the trail, or read the newest rows."""
         word = f"zeta{uuid4().hex}"
         monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_WINDOW", window)
         monkeypatch.setattr("aiplatform.server.audit.rules.filters.MAX_FETCHED", 0)
@@ -286,7 +286,7 @@ class TestReading:
     def test_pages_have_no_gap_or_overlap_for_any_times(
         self, session: Session, owner_url: str, admin: Any
     ) -> None:
-        """Some rows have the same time, and for some, the order of numbers and times differs."""
+        """Use rows with equal times, and rows whose numbers and times differ in order."""
         with psycopg.connect(owner_url, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO audit_logs (action, created_at)"

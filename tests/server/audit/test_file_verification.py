@@ -1,4 +1,4 @@
-"""Tests of the verification of exported audit files, both intact and manipulated."""
+"""Tests of the verification of exported audit files, both intact and tampered with."""
 
 import gzip
 from pathlib import Path
@@ -85,7 +85,7 @@ class TestFiles:
         assert first(added) == (Kind.INSERTED, 99999)
 
     def test_row_missing_from_a_complete_export_is_reported(self, tmp_path: Path) -> None:
-        """This also holds if its proof was removed, and the count at the end was reduced."""
+        """Check this also for a row whose proof was removed, with a reduced count at the end."""
         rows = write(25)
         seal(max_rows=10)
 

@@ -1,4 +1,4 @@
-"""Tests of the jobs by which workers maintain the audit trail."""
+"""Tests of the jobs with which workers maintain the audit trail."""
 
 import threading
 from pathlib import Path

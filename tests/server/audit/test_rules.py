@@ -1,4 +1,4 @@
-"""Tests of hash trees, hash chains and export lines, against a second implementation."""
+"""Tests of hash trees, hash chains and export lines against a second implementation."""
 
 import random
 from hashlib import sha256
@@ -36,7 +36,7 @@ from aiplatform.server.audit.rules.signatures import (
 
 
 def by_definition(contents: list[bytes]) -> bytes:
-    """Return the root hash of a tree as RFC 6962, section 2.1, defines it."""
+    """Return the root hash of a tree as defined in RFC 6962, section 2.1."""
     if not contents:
         return sha256(b"").digest()
     if len(contents) == 1:

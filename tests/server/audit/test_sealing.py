@@ -1,4 +1,4 @@
-"""Tests of the sealing of the audit trail: which rows are sealed, and when."""
+"""Tests of sealing the audit trail: which rows are sealed, and when."""
 
 import threading
 
@@ -71,7 +71,7 @@ class TestSealing:
     def test_backlog_of_old_rows_is_not_a_forgery(
         self, url: str, owner: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A database from before sealing has one, or one whose workers were down for long."""
+        """Use a database from before sealing, or one whose workers were down for a long time."""
         monkeypatch.setattr(verification, "BATCH", 10)
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of ``server/core``."""
+"""Fixtures for the tests of ``server/core``."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.server.core.blobs import StoreBlob
 
 @pytest.fixture
 def store_blob(session: Session, tmp_path: Path) -> StoreBlob:
-    """Return a function that stores a blob, by default of new content, and commits."""
+    """Return a function that stores a blob, by default with new content, and commits."""
 
     def store_blob(content: bytes | None = None, path: str = "file") -> StoredFile:
         content = f"content {number()}".encode() if content is None else content
@@ -35,7 +35,7 @@ FailAtCommit = Callable[[Session], None]
 
 @pytest.fixture
 def fail_at_commit(owner_url: str) -> FailAtCommit:
-    """Return a function that writes rows whose constraint is violated only at the commit."""
+    """Return a function that writes rows that violate a constraint only at the commit."""
     with psycopg.connect(owner_url) as owner:
         owner.execute(
             "CREATE TABLE IF NOT EXISTS late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"

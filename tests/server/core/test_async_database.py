@@ -30,7 +30,7 @@ REQUESTS = 60
 
 @pytest.fixture
 def network(database_url: str) -> Iterator[Network]:
-    """Start a proxy between this process and the database whose connections tests can interrupt."""
+    """Start a proxy to the database whose connections tests can interrupt."""
     parts = urlsplit(database_url)
     query = parse_qs(parts.query)
     if "host" not in query:
@@ -74,7 +74,7 @@ class TestConnections:
     def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Retries by the pool itself would come after 1, 3 and 7 seconds."""
+        """The pool's own retries would come only after 1, 3 and 7 seconds."""
         monkeypatch.setattr(async_database, "WAIT_SECONDS", 1.5)
 
         async def around(database: AsyncDatabase) -> Any:
@@ -104,7 +104,7 @@ class TestConnections:
 
 
 def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
-    """Otherwise each of a hundred requests would wait for the timeout, one after the other."""
+    """Otherwise each of a hundred requests would wait for the timeout in turn."""
     calls: list[int] = []
 
     async def away(asked: list[int]) -> list[int | Exception]:
@@ -122,7 +122,7 @@ def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
 
 
 def test_batch_runs_in_an_empty_context() -> None:
-    """Otherwise the trace and log of the first caller would contain the other requests."""
+    """Otherwise the first caller's trace and log would contain the other requests."""
     asking = ContextVar("asking", default="nobody")
 
     async def handle(asked: list[str]) -> list[str | Exception]:
@@ -217,7 +217,7 @@ class TestRequests:
     def test_requests_during_interruptions_are_answered(
         self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
-        """Requests before, during and after an interruption get their answer or a 503."""
+        """Check that requests before, during and after an interruption get a response or a 503."""
         over = threading.Event()
 
         def keep_asking(number: int) -> list[int]:
@@ -243,7 +243,7 @@ class TestRequests:
 def test_metrics_without_database_are_answered_with_503(
     session: Session, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """These are written without a session, so no SQLAlchemy error is raised."""
+    """Metrics are written without a session, so SQLAlchemy raises no error."""
     owner = make_user(session)
     project = make_project(session, owner=owner)
     api = Api(client, make_token(session, owner))

@@ -55,24 +55,24 @@ class TestBehindProxies:
     @pytest.mark.parametrize(
         ("host", "forwarded", "expected"),
         [
-            # The nearest proxy appends the address that it saw. A client's own entries are left of
-            # it.
+            # The nearest proxy appends the address that it saw. A client's own entries are to its
+            # left.
             ("10.0.0.1", ["192.0.2.7"], "192.0.2.7"),
             ("10.0.0.1", ["203.0.113.9, 192.0.2.7"], "192.0.2.7"),
             ("10.0.0.1", ["127.0.0.1, 10.9.9.9, 192.0.2.7"], "192.0.2.7"),
             # A chain of trusted proxies is followed to its end.
             ("127.0.0.1", ["203.0.113.9, 192.0.2.7, 10.0.0.3, 10.0.0.2"], "192.0.2.7"),
             ("2001:db8:1::5", ["2001:DB8:0:0::7"], "2001:db8::7"),
-            # Several header lines are one list.
+            # Several header lines form one list.
             ("10.0.0.1", ["203.0.113.9", "192.0.2.7", "10.0.0.2"], "192.0.2.7"),
             # Only trusted proxies: a request from the proxies' own network.
             ("10.0.0.1", ["10.0.0.8"], "10.0.0.8"),
             ("10.0.0.1", [], "10.0.0.1"),
             ("10.0.0.1", [""], "10.0.0.1"),
-            # A peer that is not trusted: its header is ignored.
+            # An untrusted peer: its header is ignored.
             ("192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
             ("11.0.0.1", ["10.0.0.1"], "11.0.0.1"),
-            # An invalid entry ends the chain, and entries left of it are not used.
+            # An invalid entry ends the chain, and entries to its left are not used.
             ("10.0.0.1", ["192.0.2.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", ["192.0.2.7, _hidden, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", ["192.0.2.7,"], "10.0.0.1"),

@@ -227,7 +227,7 @@ class TestSimultaneousRequests:
             yield app
 
     def test_more_requests_than_connections_are_all_answered(self, crowded: FastAPI) -> None:
-        """No request may hold a connection while it waits for a thread that needs one."""
+        """Check that no request holds a connection while it waits for a thread that needs one."""
 
         async def ask() -> list[tuple[int, str]]:
             transport = httpx.ASGITransport(crowded)

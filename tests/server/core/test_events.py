@@ -1,4 +1,4 @@
-"""Tests of wake-ups between processes, by notifications of the database and broker messages."""
+"""Tests of wake-ups between processes through database notifications and broker messages."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Tests of the garbage collection of blobs."""
+"""Tests of garbage collection of blobs."""
 
 import hashlib
 import signal
@@ -300,7 +300,7 @@ class TestCollect:
     def test_referenced_blob_never_loses_its_file(
         self, session: Session, store_blob: StoreBlob
     ) -> None:
-        """References are added and deleted while a collector runs all the time."""
+        """Add and delete references while a collector runs continuously."""
         stop, model = threading.Event(), make_model(session, make_project(session))
         content = b"contended"
         file = store_blob(content)

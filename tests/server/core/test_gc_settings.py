@@ -1,4 +1,4 @@
-"""Tests that Python's garbage collection skips the objects that exist since start-up."""
+"""Tests that Python's garbage collection skips objects that exist since startup."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ assert gc.collect() > 0, "what comes later is still collected"
 
 
 def test_freeze_startup_objects_excludes_existing_objects_only() -> None:
-    # In a process of its own, because the freeze would last for the other tests, too.
+    # Run in a separate process, because the freeze would otherwise affect the other tests.
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 

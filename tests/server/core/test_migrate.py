@@ -15,7 +15,7 @@ VERSIONS = sorted((migrate.migrations_dir() / "versions").glob("*.py"))
 
 @pytest.mark.parametrize("path", VERSIONS, ids=[path.stem for path in VERSIONS])
 def test_downgrade_of_each_migration_is_refused(path: Path) -> None:
-    """It would delete what the tables hold; a backup is the way back."""
+    """A downgrade would delete the tables' contents; a backup is the way back."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -27,7 +27,7 @@ def test_downgrade_of_each_migration_is_refused(path: Path) -> None:
 
 @pytest.fixture
 def foreign_database(fresh_database: str) -> str:
-    """Return the URL of a database at a revision that is unknown to this program."""
+    """Return the URL of a database at a revision unknown to this program."""
     with psycopg.connect(os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0038'")
     return fresh_database

@@ -1,4 +1,4 @@
-"""Tests that calls to addresses of users reach only public hosts, despite odd URLs or DNS."""
+"""Tests that calls to users' addresses reach only public hosts, despite odd URLs or DNS."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Inside(ThreadingHTTPServer):
-    """A server on this machine that calls to addresses of users must not reach."""
+    """A server on this machine that calls to users' addresses must not reach."""
 
     daemon_threads = True
 
@@ -93,16 +93,16 @@ def inside() -> Iterator[Inside]:
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """Allow calls to the loopback addresses of this machine."""
+    """Allow calls to this machine's loopback addresses."""
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
         yield
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Replace DNS look-ups by a table, and return the table.
+    """Replace DNS look-ups with a table and return the table.
 
-    It contains, per name, the results of successive look-ups; the last result repeats.
+    It contains the results of successive look-ups of each name; the last result repeats.
     """
     table: dict[str, list[list[str]]] = {}
     asked: dict[str, int] = {}
@@ -204,7 +204,7 @@ class TestRebinding:
     def test_checked_address_is_the_one_that_is_connected(
         self, inside: Inside, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Let the name resolve to a public address first and to loopback next."""
+        """Let the name resolve first to a public address and then to loopback."""
         names["rebind.test"] = [[PUBLIC], ["127.0.0.1"]]
         tried: list[str] = []
 

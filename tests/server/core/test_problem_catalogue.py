@@ -1,4 +1,4 @@
-"""Tests of the catalogue of errors: each code has texts in both languages, and one class."""
+"""Tests of the error catalogue: each code has texts in both languages, and one class."""
 
 import ast
 import importlib

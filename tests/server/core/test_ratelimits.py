@@ -23,7 +23,7 @@ FEW = {
 
 @pytest.fixture
 def middle_of_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clock so that no rate window ends during a test, and no two tests share a window."""
+    """Set the clock so that no rate window ends during a test and no two tests share a window."""
     at = int(time.time_ns() // 1000 % 10**9) * 3600 + 60
     monkeypatch.setattr(ratelimits.time, "time", lambda: at)
 
@@ -108,7 +108,7 @@ class TestLimits:
         assert answer.status_code == 429
 
     def test_ipv6_network_counts_as_one_address(self, limited: CheckedClient) -> None:
-        """Customers have 2^64 addresses in such a network."""
+        """Send from a network in which a customer has 2^64 addresses."""
         with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.1"):
 
             def sign_in(address: str) -> int:

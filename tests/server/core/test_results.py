@@ -1,4 +1,4 @@
-"""Tests of the results that Celery stores in a table of the contract."""
+"""Tests of the results that Celery stores in a contract table."""
 
 import time
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ class TestBackend:
         assert row(session, done).status == "SUCCESS"
         with pytest.raises(WorkerLostError, match=worker):
             AsyncResult(theirs, backend=backend).get(timeout=5)
-        # A worker that was only disconnected reports the real result later.
+        # A worker that had only been disconnected reports the real result later.
         backend.store_result(theirs, 2, states.SUCCESS)
         assert row(session, theirs).status == "SUCCESS"
 

@@ -43,7 +43,7 @@ CHANGES = [
         "ON CONFLICT (audit_id) DO UPDATE SET outcome = 'success'"
     ),
 ]
-"""Changes of audit rows that the triggers reject, even for the owner of the tables."""
+"""Changes to audit rows that the triggers reject, even for the owner of the tables."""
 
 WAYS_AROUND = [
     "ALTER TABLE audit_logs DISABLE TRIGGER ALL",
@@ -115,7 +115,7 @@ SEALED = [
         " AS 'BEGIN RETURN NULL; END'"
     ),
 ]
-"""Changes of seals that the runtime role must not be able to make."""
+"""Changes to seals that the runtime role must not be able to make."""
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator
 
 
 def spooled(directory: Path, chunks: AsyncIterator[bytes], **options: Any) -> tuple[Spooled, bytes]:
-    """Receive a stream into a spooled file; return the result and the content of the file."""
+    """Receive a stream into a spooled file; return the result and the file's content."""
 
     async def run() -> tuple[Spooled, bytes]:
         async with upload_prefix(directory) as prefix:

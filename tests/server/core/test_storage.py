@@ -1,4 +1,4 @@
-"""Tests of blobs and the references to them, with several writers at once as well."""
+"""Tests of blobs and the references to them, including several simultaneous writers."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

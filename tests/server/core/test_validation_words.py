@@ -38,7 +38,7 @@ def dependants(dependant: Any) -> Iterator[Any]:
 
 
 def patterns_of(node: Any) -> Iterator[str]:
-    """Yield all regular expressions in a JSON document, except those of response headers."""
+    """Yield all regular expressions in a JSON document, except those for response headers."""
     if isinstance(node, dict):
         if isinstance(node.get("pattern"), str):
             yield node["pattern"]

@@ -1,4 +1,4 @@
-"""Tests of views, by which a domain reads columns of a higher one without importing it."""
+"""Tests of views, through which a domain reads a higher domain's columns without importing it."""
 
 import ast
 from pathlib import Path
@@ -31,7 +31,7 @@ def table_stubs() -> dict[str, str]:
 
 
 def test_no_code_describes_a_table_again() -> None:
-    # Views of the database, such as held_leases, have no class and may be described.
+    # Database views, such as held_leases, have no class and may be declared.
     stubs = table_stubs().items()
     assert {place: name for place, name in stubs if name in Base.metadata.tables} == {}
 

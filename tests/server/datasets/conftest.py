@@ -1,4 +1,4 @@
-"""Fixtures of a project whose owner uploads datasets."""
+"""Fixtures for a project whose owner uploads datasets."""
 
 import json
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def upload(mine: Api, project: Project) -> Callable[..., Any]:
 
 
 def make_upload(directory: Path, content: bytes = jsonl(CHAT)) -> Upload:
-    """Return an upload as the service gets it, without HTTP and without a child process."""
+    """Return an upload as the service receives it, without HTTP and without a child process."""
     directory.mkdir(exist_ok=True)
     source, output = directory / "upload", directory / "rows.parquet"
     source.write_bytes(content)
@@ -95,14 +95,14 @@ def stored(session: Session, project: Project, tmp_path: Path) -> Callable[..., 
 
 @pytest.fixture
 def dataset(stored: Callable[..., Dataset], mine: Api) -> dict[str, Any]:
-    """Create a dataset with five chats, and return its description by the API."""
+    """Create a dataset with five chats and return its description from the API."""
     shown: dict[str, Any] = mine.get(f"datasets/{stored().uuid}").json()
     return shown
 
 
 @pytest.fixture
 def stored_state(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
-    """Return a function that reads the state that uploads change: row counts, and stored files."""
+    """Return a function that reads the state that uploads change: row counts and stored files."""
 
     def stored_state() -> dict[str, Any]:
         session.rollback()

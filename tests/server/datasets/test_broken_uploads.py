@@ -156,7 +156,7 @@ def test_file_with_invalid_content_is_refused(
 def test_compression_bomb_of_ten_gigabytes_is_refused(
     send: Upload, byte: bytes, reasons: set[str]
 ) -> None:
-    """The file consists of many gzip members in sequence."""
+    """Upload a file of many consecutive gzip members."""
     bomb = gzip.compress(byte * (64 << 20)) * 160
     assert len(bomb) < 12 << 20
     answer = send(bomb, filename="x.jsonl.gz")
@@ -231,7 +231,7 @@ def test_expired_uploads_are_deleted(mine: Api, project: Project, session: Sessi
 def test_failure_before_the_commit_leaves_no_version(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last step before the commit fails; rows, versions and files are all undone."""
+    """Make the last step before the commit fail; rows, versions and files must all be undone."""
 
     def die(*_: Any, **__: Any) -> None:
         raise IngestFailed(ending="signal SIGKILL")

@@ -25,7 +25,7 @@ ROWS = [{"text": f"A text about the number {n}."} for n in range(6)]
 
 @pytest.fixture
 def gated(mine: Api, project: Project, stored: Stored) -> Dataset:
-    """Create evaluation data that the project's gate names without a version; return it."""
+    """Create evaluation data that the project's gate names without a version, and return it."""
     held = stored(jsonl(ROWS[:1]))
     gate = {"evaluation": [{"dataset": str(held.uuid)}]}
     assert mine.put(f"projects/{project.uuid}/dataset-gate", json=gate).status_code == 200
@@ -56,7 +56,7 @@ def test_new_version_of_the_gates_evaluation_data_replaces_the_old(
 def test_report_compares_with_the_newest_version_of_each_dataset(
     mine: Api, stored: Stored, gated: Dataset
 ) -> None:
-    """The gate's data comes first, then the other data in the order of the requests."""
+    """Check that the gate's data comes first, then the other data in the order of the requests."""
     other = stored(jsonl(ROWS[:1]))
     add_version(mine, other, 2)
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"

@@ -24,7 +24,7 @@ COUNTED = {"findings": [{"code": "boilerplate", "count": 9}, {"code": "empty", "
 
 
 def give_report(session: Session) -> None:
-    """Store a quality report for the dataset that was uploaded last."""
+    """Store a quality report for the most recently uploaded dataset."""
     version = session.scalar(select(func.max(DatasetVersion.id)))
     session.add(QualityReport(version_id=version, report=COUNTED))
     session.commit()

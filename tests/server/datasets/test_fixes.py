@@ -35,7 +35,7 @@ ROWS[4] = ROWS[2]
 
 @pytest.fixture
 def perform(session: Session, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    """Return a function that runs a queued task as a worker would, but in this process."""
+    """Return a function that runs a queued task like a worker, but in this process."""
 
     def run(uuid: str) -> dict[str, Any]:
         task = session.scalars(select(Task).where(Task.uuid == uuid)).one()

@@ -1,4 +1,4 @@
-"""Tests of the quality gate: who may set it, which trainings it refuses, and its override."""
+"""Tests of the quality gate: who may set it, which training tasks it refuses, and its override."""
 
 from typing import Any
 from uuid import UUID

@@ -98,7 +98,7 @@ def test_program_failure_is_not_blamed_on_the_file(
 def test_excessive_cpu_time_is_blamed_on_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel kills the real program in the middle of its work."""
+    """Let the kernel kill the real program in the middle of its work."""
     monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
     source = tmp_path / "upload"
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
@@ -124,7 +124,7 @@ def test_full_disk_is_reported(tmp_path: Path, program: Any) -> None:
 
 @pytest.fixture
 def pid_of(tmp_path: Path, program: Any) -> Any:
-    """Replace the program by one that never ends and has a child.
+    """Replace the program with one that never ends and has a child.
 
     Return a function that waits for the process ids of both.
     """

@@ -1,4 +1,4 @@
-"""Tests of the versions that the submission of a task looks up and locks."""
+"""Tests of the versions that submitting a task looks up and locks."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -110,7 +110,7 @@ def test_task_that_waits_for_others_locks_tasks_before_datasets(
     datasets: list[Dataset],
     sent: list[tuple[str, bool]],
 ) -> None:
-    """Tasks end with the same order of locks, so the two can't deadlock."""
+    """Check that tasks end with the same order of locks, so that the two can't deadlock."""
     first = make_task(session, project)
     uuid = str(datasets[0].uuid)
     body = {

@@ -53,7 +53,7 @@ def sdk(
 
 @pytest.fixture
 def faq(upload: Callable[..., Any], mine: Api, sdk: Client) -> Any:
-    """Create a dataset with two versions, of which the second changes the last row."""
+    """Create a dataset with two versions, the second of which changes the last row."""
     made = upload(jsonl(ROWS), name="faq").json()
     changed = [*ROWS[:-1], {"id": 3999, "text": "another", "more": None}]
     answer = mine.post(
@@ -66,7 +66,7 @@ def faq(upload: Callable[..., Any], mine: Api, sdk: Client) -> Any:
 
 
 class Wire:
-    """A wrapper of the SDK's transport that records requests, and cuts or corrupts responses."""
+    """A wrapper around the SDK's transport that records requests and cuts or corrupts responses."""
 
     def __init__(self, sdk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []

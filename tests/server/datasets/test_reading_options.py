@@ -295,7 +295,7 @@ class TestMapping:
 
 
 def test_downloaded_parquet_uploads_to_the_same_rows(upload: Upload, mine: Api) -> None:
-    """Nested values, mixed types in a column, and further fields of messages are preserved."""
+    """Check that nested values, mixed types in a column, and extra message fields are preserved."""
     called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "f": {"x": [1]}}]}
     asked = {"role": "user", "content": "Look.", "name": "Lin"}
     rows = [

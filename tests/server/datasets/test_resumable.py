@@ -1,4 +1,4 @@
-"""Tests of resumable uploads by tus 1.0, with all errors that can happen on the way."""
+"""Tests of resumable uploads with tus 1.0, including all errors that can happen on the way."""
 
 import base64
 import fcntl

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("app", "empty_spool")
 def test_tuspy_resumes_an_upload(
     server_url: str, session: Session, owner: User, project: Project, tmp_path: Path
 ) -> None:
-    """The client is that of the tus project for Python."""
+    """Use the tus project's own Python client."""
     from tusclient.client import TusClient
 
     path = tmp_path / "rows.jsonl"

@@ -40,7 +40,7 @@ def tus(mine: Api, project: Project) -> Tus:
 def test_second_writer_is_refused_while_a_piece_arrives(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """One client sends half a piece over a socket before others try; only its bytes are kept."""
+    """Send half a piece over a socket before others try; only the first client's bytes are kept."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -87,7 +87,7 @@ def connected(url: str, place: str, token: str, length: int) -> socket.socket:
 def test_broken_connection_keeps_what_arrived(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Half a piece is sent over a real socket before it is closed."""
+    """Send half a piece over a real socket and close it."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     half = len(content) // 2
@@ -115,7 +115,7 @@ def test_one_of_many_concurrent_uploads_is_stored(
     owner: User,
     stored_state: Callable[[], dict[str, Any]],
 ) -> None:
-    """Each client sends a different file to the same upload."""
+    """Let each client send a different file to the same upload."""
     contents = [jsonl([{"text": who * 200, "n": n} for n in range(1000, 2000)]) for who in "abcdef"]
     assert len({len(content) for content in contents}) == 1
     before = stored_state()
@@ -154,7 +154,7 @@ def answer_of(raw: socket.socket) -> int:
 def test_concurrent_pieces_of_one_file_give_the_whole_file(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Three clients continue the same upload, each as if it were alone."""
+    """Let three clients continue the same upload, each as if it were alone."""
     content = jsonl([{"text": "x" * 200, "n": n} for n in range(400)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -196,7 +196,7 @@ def test_upload_after_a_crash_is_committed_once(
     monkeypatch: pytest.MonkeyPatch,
     stored_state: Callable[[], dict[str, Any]],
 ) -> None:
-    """After all bytes arrived without a commit, several clients repeat the last request."""
+    """Let several clients repeat the last request after all bytes arrived without a commit."""
     place = tus.begin(len(CONTENT), name="made up for")
 
     async def die(*_: Any, **__: Any) -> None:
@@ -242,7 +242,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """The upload ends after the request read its row, and before or after it opens the file."""
+    """End the upload after the request read its row, before or after it opens the file."""
     place = tus.begin()
     real = resumable.open_locked
 

@@ -1,4 +1,4 @@
-"""Tests of the rules of file names and of a dataset's status."""
+"""Tests of the rules for file names and for a dataset's status."""
 
 import unicodedata
 

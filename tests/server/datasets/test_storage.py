@@ -20,7 +20,7 @@ ROWS = [{"id": n, "text": hashlib.sha256(str(n).encode()).hexdigest() * 40} for 
 
 @pytest.fixture
 def versions(upload: Callable[..., Any], mine: Api) -> Any:
-    """Create a dataset with two versions, of which the second changes the last row; return it."""
+    """Create and return a dataset with two versions, the second of which changes the last row."""
     dataset = upload(jsonl(ROWS)).json()
     changed = [*ROWS[:-1], {"id": 3999, "text": f"nobody else's {number()}"}]
     answer = mine.post(
@@ -132,8 +132,7 @@ class TestGarbageCollection:
         clean(dry=False)
         path = f"datasets/{versions['uuid']}"
         alone = mine.get(f"{path}/storage").json()["versions"][0]["alone"]
-        # The report of this version is never made in this test, and its task would prevent the
-        # deletion.
+        # This version's report is never made in this test, and its task would prevent the deletion.
         session.execute(text("UPDATE tasks SET status = 'completed'"))
         session.commit()
         assert mine.delete(f"{path}/versions/v2").status_code == 204

@@ -1,4 +1,4 @@
-"""Tests of versions: commits, also concurrent ones; pages of rows; downloads."""
+"""Tests of versions: commits, including concurrent ones, pages of rows, and downloads."""
 
 import base64
 import hashlib
@@ -322,7 +322,7 @@ class TestContent:
         tmp_path: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Older versions have no parts. They are read from a local store, and from a remote one."""
+        """Check older versions, which have no parts, from a local store and from a remote one."""
         dataset = make_dataset(session, project)
         make_version(session, dataset, file=make_rows(session, tmp_path))
         path = f"datasets/{dataset.uuid}/versions/v1"

@@ -1,4 +1,4 @@
-"""A runtime program that executes a script of the test, with the real launcher and protocol.
+"""A runtime program that executes a test's script with the real launcher and protocol.
 
 The script is at ``HOME/scripts/<task uuid>.py`` and can use ``job`` and ``report``.
 """
@@ -23,7 +23,7 @@ def run_script(job, report):
 
 
 def run_ranks(job_file, job, ranks, report):
-    """Run the script once per node, instead of starting ``torchrun``."""
+    """Run the script once per node instead of starting ``torchrun``."""
     report.result(run_script(job, report))
     return 0
 

@@ -48,7 +48,7 @@ def train(
     session: Session, project: Project, kind: ScriptedKind, home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Submit:  # fmt: skip
-    """Return a function that queues a training; each node executes ``script`` with its ranks."""
+    """Return a function that queues a training task whose nodes execute ``script`` as ranks."""
     monkeypatch.setitem(kinds._KINDS, TaskType.TRAINING, kind)
     monkeypatch.setattr(kind, "processes", Training().processes)
 
@@ -70,7 +70,7 @@ def claim(session: Session, worker: int) -> Claim | None:
 
 
 class Running:
-    """Attempts that run beside the test, each on a thread of its own, as in a worker."""
+    """Attempts that run beside the test, each in its own thread, as in a worker."""
 
     def __init__(self, *claims: Claim | None) -> None:
         self.threads = []
@@ -274,7 +274,7 @@ def test_failure_of_one_node_fails_the_task(session, train: Submit, make_worker)
 
 
 def test_node_that_lost_contact_waits_for_the_cause(session, train: Submit, make_worker) -> None:
-    """Node 0 notices first that the other node is gone; the other one reports the reason later."""
+    """Let node 0 notice first that the other node is gone, which reports the reason later."""
     first, second = make_worker("w1"), make_worker("w2")
     script = """
         import time
@@ -341,7 +341,7 @@ def test_task_is_requeued_when_the_worker_of_a_node_stops(
 
 
 def test_lost_node_ends_the_attempt_on_all_nodes(session, train: Submit, make_worker) -> None:
-    """The reaper ends the lease for all nodes, and the task is requeued."""
+    """Check that the reaper ends the lease for all nodes and the task is requeued."""
     first, second = make_worker("w1"), make_worker("w2")
     task = train("import time; time.sleep(60)")
     leader, member = claim(session, first), claim(session, second)

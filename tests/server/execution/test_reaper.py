@@ -1,4 +1,4 @@
-"""Tests of the reaper, which judges leases by its own clock and sends lost wake-ups again."""
+"""Tests of the reaper, which judges leases by its own clock and resends lost wake-ups."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -76,7 +76,7 @@ def test_lease_expires_after_a_whole_lease_without_renewal(session, held, make_w
 
 @pytest.fixture
 def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function that makes the end of one task's attempts raise an error."""
+    """Return a function that makes ending one task's attempts raise an error."""
 
     def cannot_end(task_id: int) -> None:
         close = attempts.close
@@ -146,7 +146,7 @@ def test_renewed_lease_stays(session, held, clock, sent):
 
 
 def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
-    """A clock step on the database's machine expires no lease."""
+    """Simulate a clock step on the database's machine, which must not expire a lease."""
     session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
     session.commit()
     assert run_for(Reaper(LEASE, clock), clock, LEASE / 2) == []
@@ -177,7 +177,7 @@ def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
 
 
 def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clock, sent):
-    """Some workers fall silent, start again or sign off; no wake-up keeps the status started."""
+    """Let workers fall silent, restart or sign off; no wake-up must keep the status started."""
     began = {}
     for name in ("silent", "again", "off"):
         make_worker(name)
@@ -269,7 +269,7 @@ def test_error_does_not_end_the_reaper_thread(
 def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """The reaper must keep its memory: else it never sees a lease long enough to expire it."""
+    """Check that the reaper keeps its memory: otherwise no lease would be seen for long enough."""
     reapers: list[Reaper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
@@ -287,7 +287,7 @@ def test_failing_hourly_work_does_not_keep_leases_from_expiring(
         monkeypatch.setattr(Reaper, "run_round", round_)
         monkeypatch.setattr(jobs, place, fail)
         process._run_reaper()
-    # An error outside of the chores makes the reaper start again once, not at each round.
+    # An error outside the chores makes the reaper restart once, not in each round.
     assert len(set(map(id, reapers))) <= (1 if place == "adopt_orphans" else 2)
 
 

@@ -77,7 +77,7 @@ class TestRetries:
 class TestRetriesOfDependentTasks:
     @pytest.fixture
     def chained(self, session: Session, project: Project, submit: Submit) -> Submit:
-        """Return a function that submits a task that waits for others."""
+        """Return a function that submits a task that waits for other tasks."""
 
         def chained(*needs: Task, condition: str = "ok") -> Task:
             task = queue.submit(

@@ -1,4 +1,4 @@
-"""Tests of the end of external runs: silent runs, late reports, and the time of the end."""
+"""Tests of how external runs end: silent runs, late reports, and the time of the end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Tests of external runs whose output is beyond the rate limit of logs.
+"""Tests of external runs whose output exceeds the rate limit for logs.
 
 The limit in these tests is 10 kB at once and 1 kB/s.
 """

@@ -213,7 +213,7 @@ def test_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worker)
                   "name": pathlib.Path(job.resume_from).name, "attempt": job.attempt}
     """)
     held = claim(session, worker)
-    # The attempt is lost after it has written its checkpoints, before it ends itself.
+    # The attempt is lost after it has written its checkpoints and before it ends.
     monkey = threading.Thread(target=lambda: runner.run_attempt(held))
     monkey.start()
     until(lambda: kinds_of_events(task).count("checkpoint") == 3)
@@ -290,7 +290,7 @@ def test_large_output_is_stored_completely_and_in_order(session, submit, worker)
 
 
 def test_child_of_a_killed_worker_is_killed(session, submit, worker, tmp_path):
-    """The worker runs in a process of its own; its launcher sees the end of the pipe."""
+    """Run the worker in a separate process, whose launcher notices that the pipe was closed."""
     import subprocess
     import sys
 

@@ -299,7 +299,7 @@ def test_repeated_numbered_log_lines_are_stored_once(owner: Api, run: str) -> No
 def test_simultaneous_reports_of_several_users_are_answered_separately(
     api: Apis, client: Any, session: Session, owner: Api, project: Project
 ) -> None:
-    """The requests share a batch: valid and rejected ones, of several users and runs."""
+    """Put valid and rejected requests of several users and runs into one batch."""
     from concurrent.futures import ThreadPoolExecutor
 
     runs = [begin(owner, project)["uuid"] for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Tests that secrets reach the process of a task, and nothing else."""
+"""Tests that secrets reach a task's process and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def run(session: Session, make_worker: Callable[..., int]) -> None:
 
 
 def everything(session: Session, *, but: str = "secrets") -> str:
-    """Return all rows of all tables of the database as text."""
+    """Return all rows of all tables in the database as text."""
     tables = session.scalars(
         text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     ).all()

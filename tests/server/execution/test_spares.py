@@ -43,7 +43,7 @@ while os.read(control, 4096):
 
 
 class World:
-    """The conditions that the spare depends on and that a test sets: time and available memory."""
+    """The conditions for a spare that a test controls: time and available memory."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,7 +57,7 @@ def world() -> World:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
-    """Let the worker's spares run scripts; only the test calls ``maintain``."""
+    """Make the worker's spares run scripts; only the test calls ``maintain``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
     found = Spares(
         settings, gpus=False, clock=lambda: world.now, available_mb=lambda: world.available
@@ -250,7 +250,7 @@ def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypat
 
 @pytest.mark.parametrize("how", ["stopping", "SIGKILL"])
 def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
-    """The worker runs in a process of its own."""
+    """Run the worker in a separate process."""
     program = dedent(f"""
         import time
         from aiplatform.server.core.settings import get_settings
@@ -293,7 +293,7 @@ def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
 def test_starting_worker_keeps_the_children_of_another_worker_in_its_home(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Workers with the same home directory recognise leftover processes by their parent."""
+    """Check that workers with the same home recognise leftover processes by their parent."""
     monkeypatch.setattr(process, "RUNTIME", [sys.executable, "-m", "aiplatform.runtime"])
     directory = get_settings().work_dir / f"{process.SPARE}other"
     directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Tests of traces: a trace reaches from the request to the phases of the task's runtime."""
+"""Tests of traces: a trace extends from the request to the phases of the task's runtime."""
 
 import io
 import json
@@ -36,7 +36,7 @@ CALLER = "b7ad6b7169203331"
 
 @pytest.fixture
 def collected(database_url: str) -> Iterator[Collector]:
-    """Start a collector of traces, and send the traces of this process to it."""
+    """Start a trace collector and send this process's traces to it."""
     with collector() as found:
         with environment(
             AIPLATFORM_TRACES="true", AIPLATFORM_LOG_JSON="true",
@@ -159,7 +159,7 @@ def test_log_line_of_the_request_names_the_trace(
 def test_traces_are_off_by_default(
     client: CheckedClient, submit: Callable[..., Task], session: Session, make_worker: Any
 ) -> None:
-    """No span is created or sent, and the exporter is not even imported."""
+    """Check that no span is created or sent, and that the exporter is not even imported."""
     client.get("/api/v1/health", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
     task = submit('report.phase("load"); result = {"traceparent": job.traceparent}')
     run(session, make_worker())

@@ -1,4 +1,4 @@
-"""Fixtures of a project with a base model and datasets, and of a worker that tests control."""
+"""Fixtures for a project with a base model and datasets, and a worker controlled by tests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
 
 @pytest.fixture
 def made(session: Session, tmp_path: Any) -> list[StoredFile]:
-    """Return the files that a training writes to its output."""
+    """Return the files that a training task writes to its output."""
     contents = {
         "adapter/adapter_model.safetensors": b"adapter",
         "weights/model.safetensors": b"merged",

@@ -1,4 +1,4 @@
-"""A worker that tests control: it claims real tasks and ends them as the test demands."""
+"""A worker controlled by tests: it claims real tasks and ends them as the test demands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ManualWorker:
         return claim
 
     def ready(self, claim: Claim, endpoint: str = "unix:/nowhere", token: str = "t") -> None:
-        """Report that the model server of the task is ready."""
+        """Report that the task's model server is ready."""
         with transaction() as session:
             attempts.set_ready(session, claim, endpoint, token)
 
@@ -68,7 +68,7 @@ class ManualWorker:
         self._end(claim, Outcome(TaskStatus.CANCELLED))
 
     def give_back(self, claim: Claim) -> None:
-        """Release an attempt as a stopping worker does, so that another worker may run the task."""
+        """Release an attempt like a stopping worker, so that another worker may run the task."""
         with transaction() as session:
             attempts.release(session, claim, "the worker was stopped")
 
@@ -99,7 +99,7 @@ def fresh(session: Session, row: Any) -> Any:
 
 
 def until_it_waits(session: Session) -> None:
-    """Wait until a transaction of another connection waits for a lock."""
+    """Wait until another connection's transaction is waiting for a lock."""
     held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     deadline = time.monotonic() + 20
     while not session.scalar(held):

@@ -1,4 +1,4 @@
-"""Tests of evaluations that wait for a training's model, and of their pass conditions."""
+"""Tests of evaluations that wait for a training task's model, and of their pass conditions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def experiment(session: Session, create: Submit) -> Experiment:
 
 @pytest.fixture
 def train(owner_api: Api, experiment: Experiment) -> Submit:
-    """Return a function that queues a training over HTTP."""
+    """Return a function that queues a training task over HTTP."""
 
     def start(**body: Any) -> Any:
         answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
@@ -53,7 +53,7 @@ def train(owner_api: Api, experiment: Experiment) -> Submit:
 def evaluate(
     owner_api: Api, project: Project, held_out: Dataset, manual_worker: ManualWorker
 ) -> Submit:
-    """Return a function that requests an evaluation of a training's or a named model."""
+    """Return a function that requests an evaluation of a training task's model or a named one."""
 
     def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
         if "config" in model:
@@ -128,7 +128,7 @@ class TestRuns:
         made: list[StoredFile],
         experiment: Experiment,
     ) -> None:
-        """Both transactions lock the first run before the experiment, so there is no deadlock."""
+        """Both lock the first run before the experiment, so that there is no deadlock."""
         first, claim = train(), manual_worker.take()
         with ThreadPoolExecutor() as pool, transaction() as ending:
             attempts.hold(ending, claim)

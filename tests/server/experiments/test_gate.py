@@ -1,4 +1,4 @@
-"""Tests of the quality gate before a training: refusal with reasons, and overriding."""
+"""Tests of the quality gate before training: refusal with reasons, and overriding."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of the rules of runs: the best run, and the stored figures."""
+"""Tests of the rules for runs: the best run and the stored figures."""
 
 from typing import Any
 

@@ -47,7 +47,7 @@ def experiment(session: Session, create: Create) -> Experiment:
 
 @pytest.fixture
 def run(owner_api: Api, experiment: Experiment) -> Callable[..., Any]:
-    """Return a function that queues a training over HTTP."""
+    """Return a function that queues a training task over HTTP."""
 
     def start(**body: Any) -> Any:
         answer = owner_api.post(f"experiments/{experiment.uuid}/runs", json=body)
@@ -170,7 +170,7 @@ class TestStatus:
         run: Any,
         manual_worker: ManualWorker,
     ) -> None:
-        """The submission learns which run is the newest only after it has locked the experiment."""
+        """The submission learns which run is the newest only after locking the experiment."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
             queries.lock_experiment_by_id(submitting, experiment.id)

@@ -1,4 +1,4 @@
-"""Helpers and fixtures of the tests of accounts and sign-ins."""
+"""Helpers and fixtures for the tests of accounts and sign-ins."""
 
 from collections.abc import Iterator
 from datetime import timedelta

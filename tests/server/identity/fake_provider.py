@@ -1,4 +1,4 @@
-"""A fake OpenID Connect provider whose responses tests can falsify, and a client of it."""
+"""A fake OpenID Connect provider whose responses tests can falsify, and a client for it."""
 
 import json
 import secrets
@@ -110,7 +110,7 @@ class Flow:
         return self.client.get(url, follow_redirects=False)
 
     def back(self, url: str | None = None) -> dict[str, str]:
-        """Sign in, and return the query parameters of the final redirect to the program."""
+        """Sign in and return the query parameters of the final redirect to the program."""
         begun = self.begin()
         assert begun.status_code == 303, begun.text
         answer = self.finish(url or self.provider.authorize(begun.headers["location"]))

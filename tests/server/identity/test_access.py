@@ -41,7 +41,7 @@ def test_actor_of_request_keeps_only_addresses_that_the_database_accepts(
 
 
 def denied(session: Session, user: User) -> tuple[AuditLog, AuditEntry]:
-    """Return the audit entry of the user; the test fails unless there is exactly one."""
+    """Return the user's audit entry; the test fails unless there is exactly one."""
     row = session.execute(
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)

@@ -1,4 +1,4 @@
-"""Tests of the first administrator, the creation of accounts, and passwords."""
+"""Tests of the first administrator, creating accounts, and passwords."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

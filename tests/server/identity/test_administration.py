@@ -116,7 +116,7 @@ class TestChange:
         assert change(admin, user, role="no such role").status_code == 404
         assert change(admin, user, password_hash="x").status_code == 422
         assert change(admin, user, is_active=False).status_code == 422
-        # Another case of its own name is not a conflict.
+        # Another capitalisation of its own name is not a conflict.
         assert change(admin, user, username=user.username.upper()).status_code == 200
 
     def test_own_role_can_not_be_changed(
@@ -129,7 +129,7 @@ class TestChange:
     def test_own_account_can_not_be_changed_without_the_password(
         self, admin: Api, admin_user: User, session: Session
     ) -> None:
-        """The routes for administrators must not bypass the password that ``users/me`` asks for."""
+        """Check that administration routes don't bypass the password that ``users/me`` asks for."""
         path = f"users/{admin_user.username}"
         for answer in (
             change(admin, admin_user, email=f"mine{number()}@example.com"),

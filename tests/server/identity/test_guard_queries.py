@@ -32,7 +32,7 @@ Admit = Callable[..., Any]
 
 @pytest.fixture
 def with_database(database_url: str) -> Callable[[Callable[[AsyncDatabase], Awaitable[Any]]], Any]:
-    """Return a function that runs an action with a connection pool, in an event loop of its own."""
+    """Return a function that runs an action with a connection pool, in its own event loop."""
 
     def run(action: Callable[[AsyncDatabase], Awaitable[Any]]) -> Any:
         async def main() -> Any:
@@ -103,7 +103,7 @@ READ_BY_VIEWERS = {f"{resource}:read" for resource in (
 def test_access_revoked_before_a_request_is_refused(
     session: Session, with_database: Any, how: str
 ) -> None:
-    """This also holds while the query of an earlier request is running."""
+    """Check this also while the query of an earlier request is running."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -136,7 +136,7 @@ def test_access_revoked_before_a_request_is_refused(
 def test_deactivation_during_many_requests_admits_none_afterwards(
     session: Session, with_database: Any
 ) -> None:
-    """Of hundreds of concurrent requests, none that began after the commit is admitted."""
+    """Check that no request that began after the commit is admitted, among hundreds of them."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -174,7 +174,7 @@ def test_deactivation_during_many_requests_admits_none_afterwards(
 
 
 def test_cancelled_requests_do_not_affect_others(session: Session, with_database: Any) -> None:
-    """Half of the requests are cancelled; the others and later ones are answered."""
+    """Cancel half of the requests; the others and later ones must be answered."""
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(20)]
 
@@ -252,7 +252,7 @@ def test_lost_connection_is_retried(session: Session, with_database: Any, monkey
 def test_timeout_of_the_pool_is_not_retried(
     session: Session, with_database: Any, monkeypatch: Any
 ) -> None:
-    """Threads that wait for the database one after the other would block other requests."""
+    """Threads that waited for the database in turn would block other requests."""
     token = make_token(session, make_user(session))
 
     async def away(*_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Tests that hostile input to the routes of accounts is rejected without a server error."""
+"""Tests that hostile input to the account routes is rejected without a server error."""
 
 from typing import Any
 

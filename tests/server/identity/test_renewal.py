@@ -1,4 +1,4 @@
-"""Tests of the renewal of tokens: a refresh token can be used once."""
+"""Tests of renewing tokens: a refresh token can be used once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +63,7 @@ class TestRefresh:
         assert again.status_code == 200
         pair = again.json()
         assert me(client, pair["access_token"]) == 200
-        # Only one pair is valid: the pair of the first answer is not.
+        # Only one pair is valid: the pair in the first response is not.
         assert me(client, lost["access_token"]) == 401
         assert renew(client, pair["refresh_token"]).status_code == 200
 
@@ -80,7 +80,7 @@ class TestRefresh:
     def test_thief_and_owner_never_both_stay_signed_in(
         self, client: CheckedClient, session: Session
     ) -> None:
-        """Both have the same refresh token, and renew their tokens several times in parallel."""
+        """Give both the same refresh token; both renew their tokens several times in parallel."""
         for _ in range(6):
             _, first = self.pair(client, session)
 

@@ -242,7 +242,7 @@ class TestChange:
         own = manager.user.role
         answer = manager.patch(f"roles/{own}", json={"permissions": ["*"]}, headers=ANY)
         assert answer.json()["code"] == "role.held"
-        # They hold this permission globally, but not in a project of others.
+        # They hold this permission globally, but not in someone else's project.
         inside = make_role(session, "datasets:read")
         make_member(session, make_project(session), inside, manager.user)
         answer = manager.patch(
@@ -307,7 +307,7 @@ class TestDelete:
     def test_concurrent_grant_and_deletion_refuse_one_of_them(
         self, session: Session, admin: Any
     ) -> None:
-        """A deletion never takes a role from a member."""
+        """Check that a deletion never takes a role away from a member."""
         project = make_project(session)
         for _ in range(8):
             name = make_role(session, "datasets:read").name

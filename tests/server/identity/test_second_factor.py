@@ -20,7 +20,7 @@ Act = Callable[[User | None], Api]
 
 
 class Phone:
-    """An authenticator app that can generate codes of other time steps."""
+    """An authenticator app that can generate codes for other time steps."""
 
     def __init__(self, secret: str) -> None:
         self.app = pyotp.TOTP(secret)
@@ -122,7 +122,7 @@ class TestSignIn:
     ) -> None:
         user = make_user(session)
         phone, _ = enrol(api(user))
-        # The code that confirmed the second factor, and older ones, are not accepted either.
+        # The code that confirmed the second factor, and older codes, are not accepted either.
         assert sign_in(client, user, phone.code()).json()["code"] == "auth.wrong_totp"
         clock(30)
         code = phone.code()

@@ -1,4 +1,4 @@
-"""Tests of signing out, and of the sessions of an account."""
+"""Tests of signing out and of an account's sessions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +68,7 @@ class TestOwnSessions:
         uuid = theirs.get("users/me/sessions").json()["items"][0]["uuid"]
         assert api(user).delete(f"users/me/sessions/{uuid}").status_code == 404
         assert theirs.get("users/me").status_code == 200
-        # An administrator can end them all, but does not see devices and addresses.
+        # An administrator can end them all but does not see devices and addresses.
         assert admin.delete(f"users/{other.username}/sessions").json() == {"ended": 1}
         assert theirs.get("users/me").status_code == 401
 

@@ -134,7 +134,7 @@ class TestSignIn:
     def test_unknown_account_costs_the_same_work(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The test compares the calls, because measured times would be unreliable."""
+        """Compare the calls, because measured times would be unreliable."""
         verified: list[str] = []
         original = PasswordHash.verify
 
@@ -156,7 +156,7 @@ class TestSignIn:
     def test_password_changed_during_sign_in_is_refused(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Otherwise a session with the old password would outlive the change."""
+        """Otherwise a session opened with the old password would outlive the change."""
         user = make_user(session)
         original = passwords.verify
 

@@ -37,7 +37,7 @@ class TestSignIn:
         assert user.password_hash == "!"
         form = {"username": name, "password": "!", "grant_type": "password"}
         assert flow.client.post("/api/v1/auth/token", data=form).status_code == 401
-        # E-mail does not bypass the provider, either.
+        # Email does not bypass the provider, either.
         asked = flow.client.post("/api/v1/auth/forgot-password", json={"email": user.email})
         assert asked.status_code == 202
         assert not session.scalars(
@@ -78,7 +78,7 @@ class TestSignIn:
     def test_account_with_unconfirmed_address_is_not_linked(
         self, session: Session, flow: Flow, api: Callable[..., Any], how: str
     ) -> None:
-        """Otherwise, whoever took the address first would have a password to that account."""
+        """Otherwise whoever took the address first would have a password to that account."""
         email = f"chief{number()}@example.com"
         if how == "changed":
             thief = make_user(session)
@@ -191,7 +191,7 @@ def test_provider_on_a_forbidden_network_is_not_called(provider: FakeProvider, c
 
 
 def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
-    """All steps are real: the program's port, the browser, the provider's form, the redirect."""
+    """Use real parts only: the program's port, the browser, the provider's form, the redirect."""
     from oidc_provider_mock import User as Person
     from oidc_provider_mock import run_server_in_thread
 

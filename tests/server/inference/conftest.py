@@ -1,4 +1,4 @@
-"""Fixtures of a project with a tuned model, and of a worker that tests control."""
+"""Fixtures for a project with a tuned model, and a worker controlled by tests."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def deployment(session: Session, deploy: Callable[..., Any]) -> Deployment:
 
 
 def actions(session: Session, uuid: UUID) -> list[str]:
-    """Return the actions in the audit entries about a deployment, oldest first."""
+    """Return the actions in a deployment's audit entries, oldest first."""
     statement = select(AuditLog.action).where(AuditLog.resource_id == str(uuid))
     return list(session.scalars(statement.order_by(AuditLog.id)))
 

@@ -33,7 +33,7 @@ def training(
     tuned: Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Task:
-    """Create a training that ``manual_worker`` can claim.
+    """Create a training task that ``manual_worker`` can claim.
 
     When it completes, its model is ``tuned``.
     """
@@ -60,7 +60,7 @@ def dependency(session: Session, project: Project, manual_worker: ManualWorker) 
 
 @pytest.fixture
 def waiting(deploy: Deploy, training: Task, dependency: Task, session: Session) -> Deployment:
-    """Create a deployment of the training's model that also waits for ``dependency``."""
+    """Create a deployment of the training task's model that also waits for ``dependency``."""
     answer = deploy(
         model={"from_task": str(training.uuid)},
         after=[{"task": str(dependency.uuid)}],

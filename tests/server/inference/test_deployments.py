@@ -1,4 +1,4 @@
-"""Tests of creating and listing deployments, and of the permissions for them."""
+"""Tests of creating and listing deployments, and of the permissions required."""
 
 from __future__ import annotations
 

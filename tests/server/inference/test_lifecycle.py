@@ -1,4 +1,4 @@
-"""Tests of the states of a deployment: ready, stopped, restarted, deleted, crashed."""
+"""Tests of a deployment's states: ready, stopped, restarted, deleted, crashed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the states of deployments, and of the delays before restarts."""
+"""Tests of the states of deployments and the delays before restarts."""
 
 from datetime import timedelta
 

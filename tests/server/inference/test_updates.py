@@ -1,4 +1,4 @@
-"""Tests of updates of deployments: the new server takes over, or the current one continues."""
+"""Tests of updating deployments: the new server takes over, or the current one continues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 @pytest.fixture
 def served(deployment: Deployment, manual_worker: ManualWorker) -> Any:
-    """Return the claim of the task whose server answers requests to the deployment."""
+    """Return the claim of the task whose server answers the deployment's requests."""
     claim = manual_worker.take()
     manual_worker.ready(claim, "unix:/old", "old")
     return claim

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of notifications."""
+"""Fixtures for the tests of notifications."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from tests.server.notifications.stream_client import StreamClient
 
 @pytest.fixture
 def loopback_open(session: Session) -> Iterator[None]:
-    """Allow webhook calls to this machine, and mark the deliveries of other tests as failed."""
+    """Allow webhook calls to this machine, and mark other tests' deliveries as failed."""
     session.execute(update(WebhookDelivery).values(status="failed"))
     session.commit()
     with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):

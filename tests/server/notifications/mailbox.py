@@ -1,4 +1,4 @@
-"""An SMTP server that collects the e-mails sent to it, and helpers that queue e-mails."""
+"""An SMTP server that collects the emails sent to it, and helpers that queue emails."""
 
 import email
 import socket
@@ -16,7 +16,7 @@ from aiplatform.server.core.mail import OutgoingMail, send_mail
 
 
 class Mailbox:
-    """A handler of an SMTP server that collects the received e-mails."""
+    """An SMTP server handler that collects the received emails."""
 
     def __init__(self) -> None:
         self.got: list[tuple[list[str], EmailMessage]] = []

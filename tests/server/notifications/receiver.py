@@ -1,4 +1,4 @@
-"""A receiver of webhooks that verifies signatures as a user's own program would."""
+"""A webhook receiver that verifies signatures as a user's own program would."""
 
 import contextlib
 import threading

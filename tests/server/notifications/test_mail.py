@@ -1,4 +1,4 @@
-"""Tests of e-mail with a real SMTP server: encryption, rejection, loss, header injection."""
+"""Tests of email with a real SMTP server: encryption, rejection, loss, header injection."""
 
 import os
 import signal
@@ -84,7 +84,7 @@ class TestSending:
         }
         try:
             with environment(**settings):
-                # A server whose certificate is not trusted gets neither password nor mail.
+                # A server whose certificate is not trusted gets neither the password nor the mail.
                 queue(session)
                 mail.send_next()
                 assert (last(session).status, last(session).error) == (

@@ -1,4 +1,4 @@
-"""Tests of notifications by e-mail: at once, in digests, or later if they can't be encrypted."""
+"""Tests of notifications by email: immediate, in digests, or later if they can't be encrypted."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -127,7 +127,7 @@ class TestNotifications:
 
 
 class TestWithoutAKey:
-    """Tests with an unusable key file: users must be notified of events all the same."""
+    """Tests with an unusable key file: users must still be notified of events."""
 
     @pytest.fixture
     def nowhere(self, tmp_path: Path) -> str:

@@ -19,7 +19,7 @@ class TestOrder:
     def test_notification_of_a_slow_transaction_is_not_skipped(
         self, session: Session, watch: Any, database_url: str
     ) -> None:
-        """Ids are given before commits: the transaction that began first commits last."""
+        """Let the transaction that began first commit last: ids are assigned before commits."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -57,7 +57,7 @@ class TestOrder:
     def test_late_number_of_an_early_transaction_is_sent(
         self, session: Session, watch: Any
     ) -> None:
-        """The transaction that began first writes last: higher id, lower transaction number."""
+        """Let the transaction that began first write last: higher id, lower transaction number."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -99,7 +99,8 @@ class TestOrder:
         while any(thread.is_alive() for thread in threads):
             time.sleep(0.15)
             watcher.close()
-            # Only complete events count. The stream continues after the id of the last of them.
+            # Only complete events count. The stream continues after the id of the last complete
+            # one.
             events = list(watcher.events)
             seen += [d["data"]["name"] for kind, d, _ in events if kind == "notification"]
             last = next(id_ for _, _, id_ in reversed(events) if id_ is not None)

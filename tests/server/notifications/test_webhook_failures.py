@@ -1,4 +1,4 @@
-"""Tests of failing webhooks: they are called again, and switched off in the end."""
+"""Tests of failing webhooks: they are called again, and eventually switched off."""
 
 import gzip
 import time

@@ -1,4 +1,4 @@
-"""Tests of creating, changing and testing the webhooks of a project."""
+"""Tests of creating, changing and testing a project's webhooks."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fixtures of a deployment served by a fake model server, and of the ``openai`` client."""
+"""Fixtures for a deployment served by a fake model server, and for the ``openai`` client."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A fake model server. The last message of a request is JSON that says how to respond.
+"""A fake model server. A request's last message is JSON that says how to respond.
 
 ``{"tokens": 5, "delay": 0.01, "die_after": 3}`` means five tokens, one every 10 ms, and a broken
-connection after the third. ``{"status": 400}`` is an error response, ``{"silent": true}`` means no
+connection after the third. ``{"status": 400}`` means an error response, ``{"silent": true}`` no
 response.
 """
 
@@ -28,7 +28,7 @@ class Seen:
 
 
 class FakeModelServer:
-    """A fake model server on a Unix socket, in a thread and event loop of its own."""
+    """A fake model server on a Unix socket, in its own thread and event loop."""
 
     def __init__(self, token: str = "engine-token") -> None:
         self.token = token
@@ -62,7 +62,7 @@ class FakeModelServer:
         self._call(self._die())
 
     def hang_up_idle(self) -> None:
-        """Drop all connections but continue to listen, as servers do with idle connections."""
+        """Drop all connections but keep listening, as servers do with idle connections."""
         self._call(self._drop())
 
     def _call(self, work: Any) -> None:
@@ -98,7 +98,7 @@ class FakeModelServer:
                 try:
                     await self._answer(reader, writer, seen)
                 except ConnectionError:
-                    # Between two checks of _sleep, a write is the first to notice.
+                    # Between two checks in _sleep, a write is the first to notice.
                     seen.hung_up.set()
                     raise
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,4 +1,4 @@
-"""Tests of the audit entries of chats."""
+"""Tests of the audit entries for chats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.server.openai.fake_model_server import FakeModelServer
 
 
 def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
-    """Return the audit entry of a chat with the deployment; it is written after the answer."""
+    """Return the audit entry of a chat with the deployment; it is written after the response."""
     statement: Any = (
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)

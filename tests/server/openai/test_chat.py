@@ -126,7 +126,7 @@ def test_chat_over_a_stale_connection_succeeds(
 
 
 def collect(stream: Any, into: list[Any]) -> None:
-    """Add the chunks of a stream to ``into``, also those before an error."""
+    """Add the chunks of a stream to ``into``, including those received before an error."""
     into.extend(chunk for chunk in stream)
 
 
@@ -218,7 +218,7 @@ class TestWho:
 
 
 class TestNames:
-    """Tests of the names of deployments, and of the deployment that a name stands for."""
+    """Tests of deployment names, and of the deployment that a name stands for."""
 
     def test_name_in_two_own_projects_is_ambiguous(
         self, session: Session, sign_in: SignIn, project: Project, owner: User, deploy: Deploy

@@ -1,4 +1,4 @@
-"""Tests that a name of the caller's own deployment never reaches deployments of others."""
+"""Tests that the name of a caller's own deployment never reaches someone else's deployment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def asked(client: openai.OpenAI, model: str) -> str:
 
 @pytest.fixture
 def foreign(session: Session, owner: User) -> Project:
-    """Create a project of another user, in which the owner is a member."""
+    """Create another user's project in which the owner is a member."""
     project = make_project(session, name=f"their project {number()}")
     make_member(session, project, "viewer", owner)
     return project

@@ -25,7 +25,7 @@ from tests.server.openai.fake_model_server import FakeModelServer
 from tests.server.openai.test_audit import audited
 
 SOON = 2.5
-"""Seconds within which a response must end: one, and a reserve for a busy machine."""
+"""Seconds within which a response must end: one, plus a margin for a busy machine."""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_stream_ends_when_the_right_to_it_ends(
 
 
 def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
-    """Record that the server with this token was replaced and only completes its responses."""
+    """Record that the server with this token was replaced and is only completing its responses."""
     former = make_task(session, project)
     session.add(
         DeploymentRetirement(task_id=former.id, deployment_id=deployment.id, endpoint_token=token)
@@ -129,7 +129,7 @@ def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
     session: Session, chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer,
     monkeypatch: pytest.MonkeyPatch, stream: bool,
 ) -> None:  # fmt: skip
-    """An update replaces the server, and the old server ends, after the request was routed."""
+    """Replace the server, and let the old one end, after the request was routed."""
     with FakeModelServer("new") as newer:
         routed = routing.choose_target
 

@@ -1,4 +1,4 @@
-"""Fixtures and helpers of the tests of ``server/projects``."""
+"""Fixtures and helpers for the tests of ``server/projects``."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of the permission guards of projects, and of the evidence that they return."""
+"""Tests of the projects' permission guards and of the evidence that they return."""
 
 from collections.abc import Callable
 from types import SimpleNamespace

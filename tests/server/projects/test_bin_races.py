@@ -95,7 +95,7 @@ class TestRaces:
     def test_concurrent_uploads_are_in_the_deleted_project_or_refused(
         self, session: Session, api: Act, owner: User
     ) -> None:
-        """No upload remains outside the deleted project."""
+        """Check that no upload remains outside the deleted project."""
         project = make_project(session, owner)
         me = api(owner)
         line = b'{"messages": [{"role": "user", "content": "Hi"}]}\n'

@@ -1,4 +1,4 @@
-"""Tests of the deletion of projects: what is deleted with them, and who may do it."""
+"""Tests of deleting projects: what is deleted with them, and who may do it."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +134,7 @@ class TestDelete:
     def test_deletion_stops_the_projects_tasks(
         self, session: Session, api: Act, before: TaskStatus, after: TaskStatus
     ) -> None:
-        """The handler is the one that the composition root registers."""
+        """Use the handler that the composition root registers."""
         owner = make_user(session)
         project = make_project(session, owner)
         task = make_task(session, project, status=before)

@@ -95,7 +95,7 @@ class TestTransfer:
         assert "project:transferred" in kinds.all()
 
     def test_transfer_by_others_is_refused(self, session: Session, api: Act, client: Any) -> None:
-        """Members with ``*`` and API keys are refused, too."""
+        """Check that members with ``*`` and API keys are refused, too."""
         project = make_project(session)
         everything = make_member(session, project, "admin")
         place = f"projects/{project.uuid}/transfer"
@@ -148,7 +148,7 @@ class TestTransfer:
 
 class TestRaces:
     def test_grant_by_a_user_removed_meanwhile_is_refused(self, session: Session, api: Act) -> None:
-        """The granting user is removed while the grant waits for the lock of the project's row."""
+        """Remove the granting user while the grant waits for the lock on the project's row."""
         project = make_project(session)
         giver = make_member(session, project, "admin")
         friend = make_user(session)
@@ -172,7 +172,7 @@ class TestRaces:
     def test_change_by_a_user_who_lost_the_project_meanwhile_is_refused(
         self, session: Session, api: Act, what: str, lost: str
     ) -> None:
-        """The user loses the permission while the request waits to lock the project's row."""
+        """Take the permission away while the request waits for the lock on the project's row."""
         admin = lost == "role"
         who = make_user(session, role="admin" if admin else "user")
         heir = make_user(session)
@@ -275,7 +275,7 @@ class TestExplain:
         assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
 
     def test_own_access_is_explained_to_every_member(self, session: Session, api: Act) -> None:
-        """The web interface needs it, in order to offer nothing that would be refused."""
+        """The web interface needs this in order to offer only what would not be refused."""
         project = make_project(session)
         viewer = make_member(session, project, "viewer")
         found = api(viewer).get(f"projects/{project.uuid}/access/me")
@@ -297,7 +297,7 @@ class TestExplain:
         reader = make_member(session, project, make_role(session, "members:read"))
         assert self.explain(api(reader), project, viewer).status_code == 200
         place = f"projects/{project.uuid}/access"
-        # The answer does not tell who has an account, either.
+        # The response does not tell who has an account, either.
         for name in ("nobody-here", make_user(session).username):
             answer = api(reader).get(place, params={"user": name})
             assert (answer.status_code, answer.json()["detail"]) == (

@@ -75,7 +75,7 @@ class TestProjects:
             assert task.status == status
         listed = mine.get("bin").json()["items"]
         assert [item["name"] for item in listed] == [project.name]
-        # The name can be used by another project meanwhile.
+        # In the meantime, another project can use the name.
         assert mine.post("projects", json={"name": project.name}).status_code == 201
         restored = mine.post(f"bin/{project.uuid}/restore").json()
         assert restored["name"] == f"{project.name}-restored"

@@ -1,4 +1,4 @@
-"""Tests of the purge of overdue resources in the bin, even if processes die or collide."""
+"""Tests of purging overdue resources in the bin, even if processes die or collide."""
 
 import signal
 import subprocess
@@ -125,7 +125,7 @@ class TestOverdue:
     def test_concurrent_restore_and_purge_have_one_winner(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        """Each dataset is either restored or purged, and the other operation changes nothing."""
+        """Each dataset is either restored or purged, and the other operation does nothing."""
         datasets = [make_binned_dataset(session, project) for _ in range(12)]
         make_overdue(session, *(dataset.uuid for dataset in datasets))
         bin_of = f"projects/{project.uuid}/bin"

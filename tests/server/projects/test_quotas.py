@@ -174,7 +174,7 @@ class TestStorage:
     def test_content_of_another_project_is_charged_in_full(
         self, session: Session, mine: Api, api: Act, project: Project, limit: Callable[..., Any]
     ) -> None:
-        """The charge does not reveal whether another project has the same content."""
+        """Check that the charge does not reveal whether another project has the same content."""
         other = make_project(session)
         them = api(session.get_one(User, other.owner_id))
         assert upload(them, other, "d").status_code == 201

@@ -1,4 +1,4 @@
-"""Tests of quotas of running tasks and GPUs: concurrent claims count each other."""
+"""Tests of quotas on running tasks and GPUs: concurrent claims count each other."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Fixtures of a task kind whose runtime executes a script of the test, and of a worker."""
+"""Fixtures for a task kind whose runtime executes a script from the test, and for a worker."""
 
 import sys
 import time
@@ -74,10 +74,10 @@ def project(session: Session) -> Project:
 def submit(
     session: Session, project: Project, kind: ScriptedKind, home: Path
 ) -> Callable[..., Task]:
-    """Return a function that queues a task; its runtime executes ``script``."""
+    """Return a function that queues a task whose runtime executes ``script``."""
 
     def submit(script: str = "", *, priority: int = 5, **options: object) -> Task:
-        # A whole core per task, so that tests can count cores like tasks.
+        # A whole core per task, so that tests can count cores instead of tasks.
         spec = QualitySpec(dataset=NOWHERE, **{"resources": {"cpus": 1}, **options})
         task = queue.submit(
             session, make_context(session, project), spec, name="scripted", priority=priority

@@ -79,7 +79,7 @@ def test_batch_queues_each_task_like_a_single_submission(
         assert logged.details["inputs"] == [f"seed {100 + number}"]
     order = [claim(session, worker) for _ in range(3)]
     started = [session.get_one(Task, claimed.task_id).name for claimed in order]
-    # by priority, then in the order of the request
+    # By priority, then in the order of the request.
     assert started == ["task 2", "task 0", "task 1"]
     assert claim(session, worker) is None  # the last task waits for the first
 

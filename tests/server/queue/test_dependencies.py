@@ -42,7 +42,7 @@ WITH link AS (
 INSERT INTO task_dependencies (task_id, needs_id, condition)
 SELECT id, COALESCE(lag(id) OVER (ORDER BY id), :first), 'ok' FROM link
 """)
-"""Statement that inserts a chain of tasks, each waiting for the one before."""
+"""Statement that inserts a chain of tasks, each waiting for the previous one."""
 
 
 def after(task: Task, condition: str = "ok") -> list[After]:
@@ -104,7 +104,7 @@ class TestDependencies:
         assert [one.status for one in (first, second, third)] == ["failed"] * 3
 
     def test_failure_of_a_long_chain_needs_no_recursion(self, session, submit, make_worker):
-        """The recursion limit is lower than the number of tasks in the chain."""
+        """Set the recursion limit below the number of tasks in the chain."""
         first, worker = submit(), make_worker()
         length = 250
         session.execute(CHAIN, {"first": first.id, "length": length})
@@ -154,7 +154,7 @@ class TestDependencies:
     def test_dependent_changed_while_it_is_settled_does_not_deadlock(
         self, session, submit, chained, make_worker, project, settled_at_once
     ):
-        """Both transactions lock the task first, and its scheduling row after that."""
+        """Check that both transactions lock the task first and its scheduling row after that."""
         first = submit()
         waiting = chained(after(first))
         claimed = claim(session, make_worker())
@@ -167,7 +167,7 @@ class TestDependencies:
 
     @pytest.fixture
     def settled_at_once(self, session: Session) -> Any:
-        """Return a context manager that holds a lock which the end of an attempt must wait for."""
+        """Return a context manager that holds a lock for which the end of an attempt must wait."""
 
         @contextmanager
         def settled_at_once(claimed: Any) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Tests of the routes of tasks: lists, errors, and the live stream, which can be resumed."""
+"""Tests of the task routes: lists, errors, and the live stream, which can be resumed."""
 
 import json
 import threading
@@ -75,7 +75,7 @@ def test_run_with_an_end_is_shown_with_its_attempts_and_inputs(
 
 
 def tell(session: Session, held: Any, step: int, **more: Any) -> None:
-    """Write the telemetry of one training step, as a child process reports it."""
+    """Write the telemetry of one training step, as reported by a child process."""
     attempts.write_telemetry(
         session,
         held,
@@ -96,14 +96,14 @@ def end(session: Session, held: Any) -> None:
 def watch(
     url: str, token: str, task: Task, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield event, id and data of each message in a task's live stream."""
+    """Yield the event, id and data of each message in a task's live stream."""
     return stream(f"{url}/api/v1/tasks/{task.uuid}/events", token, last_event_id)
 
 
 def stream(
     url: str, token: str, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield event, id and data of each message in a stream."""
+    """Yield the event, id and data of each message in a stream."""
     headers = {"Authorization": f"Bearer {token}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id

@@ -12,7 +12,7 @@ from aiplatform.server.queue.service.kinds import kind_of
 
 SERVER = Path(aiplatform.server.__file__).parent
 WORDS = "queue/rules/reasons.py"
-"""Path of the module with the names of task types that reasons for waiting contain."""
+"""Path of the module with the names of task types used in reasons for waiting."""
 
 
 def test_queue_execution_and_telemetry_distinguish_no_types_of_tasks() -> None:

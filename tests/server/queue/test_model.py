@@ -2,10 +2,10 @@
 
 Hypothesis chooses what happens to a few tasks on two workers, with the real database. The model
 checks which worker holds which task, which states may follow, that no task is lost, and that no
-write of an attempt that lost its task is accepted.
+write is accepted from an attempt that has lost its task.
 
-Some rules start threads that race, so their results vary. Everything else is determined by the
-choices of Hypothesis, so that it can repeat them.
+Some rules start threads that race, so their results vary. Everything else is determined by
+Hypothesis's choices, so that it can repeat them.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ MAX_ATTEMPTS = 3
 
 
 def together(*actions: Callable[[], object]) -> None:
-    """Run each action on a thread of its own; raise an error that one of them raised."""
+    """Run each action in its own thread; raise an error that one of them raised."""
     with ThreadPoolExecutor(len(actions)) as pool:
         for done in [pool.submit(action) for action in actions]:
             done.result()
@@ -195,7 +195,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9), how=st.sampled_from(["completed", "release", "pause"]))
     def the_reaper_comes_in_between(self, number: int, how: str) -> None:
-        """End an attempt while the reaper expires its lease: exactly one of the two must count."""
+        """End an attempt while the reaper expires its lease: exactly one must take effect."""
         if not self.claims:
             return
         claim = self.attempt(number)

@@ -1,4 +1,4 @@
-"""Tests of the formula for the order of the queue, which is the same in SQL and Python."""
+"""Tests of the formula for the queue's order, which is the same in SQL and Python."""
 
 import re
 from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_level_is_the_same_in_sql_and_python(database_engine, priority, seconds)
     ],
 )
 def test_functions_of_the_order_are_inlined_by_postgresql(session: Session, call, inside):
-    """The query plan shows this: a function call per row would take a fifth of a claim's time."""
+    """Check the query plan: a function call per row would take a fifth of a claim's time."""
     plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE SELECT {call}")))
     assert inside in plan
     assert not re.search("usage_share|decayed_usage|usage_left|task_level", plan)
@@ -159,7 +159,7 @@ def projects(session: Session) -> list[Project]:
 def test_pick_follows_the_formula_until_the_queue_is_empty(
     session: Session, kind, projects: list[Project], tasks, usages, free
 ):
-    """Each pick must return the first task by the formula that may start."""
+    """Check that each pick returns the first task, by the formula, that may start."""
     for table in ("tasks", "project_usage"):
         session.execute(text(f"DELETE FROM {table}"))
     for project, usage in zip(projects, usages, strict=True):
@@ -219,7 +219,7 @@ def test_pick_follows_the_formula_until_the_queue_is_empty(
 def test_pick_reads_all_lines_when_the_first_ones_do_not_suit(
     session: Session, kind, submit: Callable[..., object]
 ):
-    """There are more projects than the first query reads; only a task of the last one may start."""
+    """Use more projects than the first query reads; only a task of the last one may start."""
     projects = [make_project(session) for _ in range(40)]
     for place, project in enumerate(projects):
         last = place == len(projects) - 1

@@ -151,9 +151,9 @@ demands = st.builds(
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
 def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
-    """The task with the reservation fits beside all tasks that started since.
+    """Check that the task with the reservation fits beside all tasks started since then.
 
-    The tasks that ran before the reservation have ended then.
+    The tasks that were running before the reservation have ended by then.
     """
     if not total.holds(promised):
         return

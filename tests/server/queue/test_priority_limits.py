@@ -1,6 +1,6 @@
 """Tests of the limit on priorities in a project.
 
-Tasks of priority 9 and 10 preempt those of other projects.
+Tasks with priority 9 or 10 preempt those of other projects.
 """
 
 from collections.abc import Callable

@@ -75,7 +75,7 @@ def test_gpus_are_leased_by_index_and_freed(
 def test_leases_of_a_worker_are_read_under_its_lock(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """The GPU that the first claim leased is not free for a claim in another thread."""
+    """Check that a GPU leased by the first claim is not free for a claim in another thread."""
     worker = make_worker(cpus=8, gpus=1)
     for _ in range(2):
         submit(resources={"gpus": 1, "cpus": 1})
@@ -124,7 +124,7 @@ def test_start_is_sent_together_with_its_pick_unless_a_check_is_needed(
 
 
 def test_start_writes_each_row_once(session: Session, submit: Submit, make_worker: MakeWorker):
-    """The trigger that copies a task's status to its scheduling row must change nothing."""
+    """Check that the trigger that copies a task's status to its scheduling row changes nothing."""
     submit()
     worker = make_worker()
     written = text(

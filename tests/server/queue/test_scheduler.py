@@ -43,7 +43,7 @@ def owner(api: Callable[[User | None], Api], session: Session, project: Project)
 
 
 def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
-    """The project that used least goes first, however many tasks the other one has queued."""
+    """Check that the project that used least goes first, however many tasks others have queued."""
     busy, modest = make_project(session), make_project(session)
     for _ in range(3):
         make_task(session, busy)
@@ -79,7 +79,7 @@ def test_project_usage_follows_its_leases(
 def test_large_task_reserves_the_next_room(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Small tasks later in the queue can't keep the large one waiting, however many there are."""
+    """Check that small tasks behind it can't keep the large one waiting, however many there are."""
     worker = make_worker(cpus=4)
     running = [submit(resources={"cpus": 2}) for _ in range(2)]
     held = [claim(session, worker) for _ in running]
@@ -122,7 +122,8 @@ def test_one_worker_reserves_room_while_the_others_work_on(
     small = [submit(resources={"cpus": 1}) for _ in range(3)]
     assert claim(session, far) is None
     assert session.scalars(select(TaskReservation.worker_id)).all() == [far]
-    # The other worker lacks less, so the reservation moves to it; a third worker keeps working.
+    # The other worker is closer to fitting the task, so the reservation moves there; a third worker
+    # keeps working.
     assert claim(session, near) is None
     assert session.scalars(select(TaskReservation.worker_id)).all() == [near]
     third = make_worker("third", cpus=2)
@@ -149,7 +150,7 @@ def test_reservation_moves_when_its_worker_has_stopped(
 def test_reservation_locked_by_another_claim_does_not_block(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Two claims that each move a reservation must not deadlock."""
+    """Check that two claims that each move a reservation do not deadlock."""
     worker, other = make_worker("worker", cpus=4), make_worker("other", cpus=4)
     submit(resources={"cpus": 1})
     claim(session, other)

@@ -1,4 +1,4 @@
-"""Tests of the reasons shown for waiting tasks, and of who may read task names in them."""
+"""Tests of the reasons shown for waiting tasks, and of who may see task names in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def waiting(
     submit: Callable[..., Task],
     make_worker: Callable[..., int],
 ) -> Task:
-    """Return a waiting task. Both CPU cores are held: by its own and by another project."""
+    """Return a waiting task. Both CPU cores are held: by its own project and by another."""
     worker_id = make_worker("w1", cpus=2)
     make_task(session, project, name="mine")
     make_task(session, make_project(session), name="secret")

@@ -1,4 +1,4 @@
-"""Fixtures of a project whose owner imports models."""
+"""Fixtures for a project whose owner imports models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +48,7 @@ def create(owner_api: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def model(create: Callable[..., Any]) -> dict[str, Any]:
-    """Create a model that waits for its files."""
+    """Create a model that is waiting for its files."""
     created: dict[str, Any] = create().json()
     return created
 

@@ -1,4 +1,4 @@
-"""Tests of imports: upload of files, import, failure and repetition."""
+"""Tests of imports: uploading files, importing, failing and repeating."""
 
 import hashlib
 from collections.abc import Callable
@@ -39,7 +39,7 @@ RESULT = {
 
 @pytest.fixture
 def put(owner_api: Api, model: Model) -> Callable[..., Any]:
-    """Return a function that uploads a file of ``model`` and returns the answer."""
+    """Return a function that uploads a file of ``model`` and returns the response."""
 
     def put(path: str, content: bytes = b"{}", **headers: str) -> Any:
         return owner_api.put(
@@ -51,7 +51,7 @@ def put(owner_api: Api, model: Model) -> Callable[..., Any]:
 
 @pytest.fixture
 def start(owner_api: Api, model: Model) -> Callable[[], Any]:
-    """Return a function that starts the import of ``model`` and returns the answer."""
+    """Return a function that starts the import of ``model`` and returns the response."""
     return lambda: owner_api.post(f"models/{model['uuid']}/import")
 
 
@@ -278,7 +278,7 @@ class TestImporting:
         assert again.json()["version"] == "2"
         assert owner_api.get(f"models/{failed['uuid']}").status_code == 404
         assert owner_api.get(f"models/{good['uuid']}").json()["status"] == "ready"
-        # A running import is not replaced by the next version.
+        # The next version does not replace a running import.
         assert create(name="base", source=source).json()["version"] == "3"
         session.rollback()
         (row,) = session.scalars(

@@ -1,4 +1,4 @@
-"""Tests of the use of models by tasks, the registration of tuned models, and downloads."""
+"""Tests of how tasks use models, how tuned models are registered, and downloads."""
 
 import hashlib
 from collections.abc import Callable

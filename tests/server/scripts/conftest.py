@@ -1,4 +1,4 @@
-"""Fixtures of a platform that allows scripts, and of a worker with the real runtime."""
+"""Fixtures for a platform that allows scripts, and for a worker with the real runtime."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def submit(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session) -> Callable[[], Task]:
-    """Return a function that runs the next script to its end, and returns its task."""
+    """Return a function that runs the next script to its end and returns its task."""
 
     def run() -> Task:
         offers = Capacity(4, 8192, (), ("script:plain",))

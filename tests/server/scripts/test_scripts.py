@@ -1,4 +1,4 @@
-"""Tests of scripts, from the upload of code to artifacts, and of the permissions for them."""
+"""Tests of scripts, from uploading code to artifacts, and of the permissions required."""
 
 import hashlib
 import json
@@ -216,7 +216,7 @@ def test_invalid_spec_is_refused(submit: Any, change: dict[str, Any]) -> None:
 
 
 class TestLimits:
-    """Tests of the limits of scripts; limits that a script does not set come from the settings."""
+    """Tests of script limits; limits that a script does not set come from the settings."""
 
     @pytest.fixture(autouse=True)
     def _settings(self, allowed: None) -> Any:

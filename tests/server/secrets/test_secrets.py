@@ -96,7 +96,7 @@ class TestProjectSecrets:
         assert owner.get("users/me/secrets").json()["items"] == []
 
     def test_viewer_can_not_use_project_secrets_in_a_task(self, api: Act, session: Session) -> None:
-        """The response is the same for secrets that exist and for others."""
+        """Check that the response is the same whether or not the secret exists."""
         project = make_project(session)
         make_secret(session, project, name="there")
         viewer = api(make_member(session, project, "viewer"))

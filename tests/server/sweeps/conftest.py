@@ -1,4 +1,4 @@
-"""Fixtures of experiments, and of a function that creates sweeps."""
+"""Fixtures for experiments, and a function that creates sweeps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GRID = {
 
 @pytest.fixture
 def begin(owner_api: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that creates an experiment and a sweep of it.
+    """Return a function that creates an experiment and a sweep over it.
 
     Its argument ``config`` changes the experiment's config.
     """

@@ -1,4 +1,4 @@
-"""Tests of grids, of sampling, and of the decisions which trials continue at a rung."""
+"""Tests of grids, of sampling, and of deciding which trials continue at a rung."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_tpe_is_better_than_random() -> None:
 
 @pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.PAUSED])
 def test_tpe_learns_from_halted_trials(state: TrialState) -> None:
-    """ASHA prunes or pauses most trials: here those above 0.4; seven below completed."""
+    """Let ASHA prune or pause most trials: here those above 0.4; seven below it completed."""
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
         PastTrial({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Tests of sweeps from their creation to their end, with a worker that the tests control."""
+"""Tests of sweeps from creation to end, with a worker controlled by the tests."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
     say(third, loss={2: 5.0})
     manual_worker.complete(first, {"eval_loss": 1.0}, made)
     advance_all()
-    # Two of three trials are paused. A fourth, worse one moves the second among the best half.
+    # Two of three trials are paused. A fourth, worse one moves the second into the better half.
     fourth = manual_worker.take()
     say(fourth, loss={2: 6.0})
     advance_all()
@@ -172,7 +172,7 @@ def test_trial_that_may_continue_before_it_paused_continues(
         attempts.pause(own, third)
     advance_all()
     assert states(owner_api, uuid)[1] in {"resuming", "running"}
-    # The task was asked to pause, had not paused yet, and the request was withdrawn.
+    # The task was asked to pause and had not paused yet when the request was withdrawn.
     session.expire_all()
     assert session.get_one(Task, second.task_id).scheduling.stop_wanted is None
     advance_all()
@@ -247,7 +247,7 @@ def test_sweep_advances_after_events_of_its_tasks(
     made: list[StoredFile],
     advanced: list[int],
 ) -> None:
-    """No periodic job runs here; only events of the sweep's own tasks advance it."""
+    """Run no periodic job, so that only events of the sweep's own tasks advance it."""
     asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
     uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
     heed(advanced)

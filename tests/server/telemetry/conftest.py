@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the queue, which the tests of telemetry share."""
+"""Fixtures from the tests of the queue, which the tests of telemetry share."""
 
 from tests.server.queue.conftest import _empty_queue, kind, make_worker, owner, project, submit
 

@@ -1,4 +1,4 @@
-"""Tests of metric series of several tasks in one chart, and of their summaries."""
+"""Tests of several tasks' metric series in one chart, and of their summaries."""
 
 from sqlalchemy.orm import Session
 

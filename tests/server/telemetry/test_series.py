@@ -1,4 +1,4 @@
-"""Tests of metric series (all points, charts, summaries), against a plain computation."""
+"""Tests of metric series (all points, charts, summaries) against a plain computation."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def write(
 
 
 def drawn(session: Session, task: Task, points: int, **window: int) -> Any:
-    """Return the points of a chart, and the number of points of the whole series."""
+    """Return the points of a chart, and the number of points in the full series."""
     rollups.update_levels(task.id)
     session.rollback()
     chart = queries.chart(session, task.id, "loss", points=points, **window)
@@ -108,7 +108,7 @@ def test_chart_of_a_window_shows_only_its_points(session: Session, task: Task) -
 
 
 def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> None:
-    """Points come late, repeated and overwritten; levels are updated in between.
+    """Let points come late, repeated and overwritten, and update levels in between.
 
     A level is a precomputed summary of the series.
     """

@@ -1,6 +1,6 @@
 """Tests of resource usage by tasks and machines: measurement, summaries, alerts and cost.
 
-NVML is replaced by a fake at the boundary of the library, so the tests need no GPU.
+NVML is replaced with a fake at the library's boundary, so the tests need no GPU.
 """
 
 import sys
@@ -33,7 +33,7 @@ from tests.server.queue.conftest import claim, end, events
 
 
 class FakeNvml:
-    """A fake of the library NVML with one A100 and a MIG instance (a part) of another GPU."""
+    """A fake of the NVML library with one A100 and a MIG instance (a part) of another GPU."""
 
     NVML_TEMPERATURE_GPU = 0
 
@@ -188,7 +188,7 @@ class TestEstimate:
 def sampler(
     nvml: FakeNvml, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Sampler:
-    """Return a sampler of resource usage without a thread: the test itself calls its methods."""
+    """Return a resource usage sampler without a thread: the test itself calls its methods."""
     made = Sampler(home)
     monkeypatch.setattr(made, "_begin", lambda: None)
     return made

@@ -1,4 +1,4 @@
-"""Helpers of the tests of the web interface's routes."""
+"""Helpers for the tests of the web interface's routes."""
 
 from typing import Any
 
@@ -21,18 +21,18 @@ class Browser:
 
     @property
     def tokens(self) -> CookieTokens:
-        """The tokens that the cookie contains."""
+        """The tokens contained in the cookie."""
         assert self.cookie is not None
         access, _, refresh = self.cookie.partition(".")
         return CookieTokens(access, refresh)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request with the cookie, and keep a new cookie of the response."""
+        """Send a request with the cookie, and keep a new cookie from the response."""
         headers = {**FROM_PAGE, **options.pop("headers", {})}
         if self.cookie is not None:
             headers["Cookie"] = f"{NAME}={self.cookie}"
         answer = self.client.request(method, path, headers=headers, **options)
-        # The test client would send the cookie of one browser for all others.
+        # The test client would send one browser's cookie for all others.
         kept = answer.cookies.get(NAME)
         self.client.cookies.clear()
         if kept is not None:

@@ -37,7 +37,7 @@ class StreamClient:
                 for line in answer.iter_lines():
                     self.opened.set()
                     if line.startswith("data: "):
-                        # The page's types are made from this schema.
+                        # The page's types are generated from this schema.
                         StreamEvent.model_validate_json(line[6:])
                         self.events.append(json.loads(line[6:]))
                     elif line.startswith("id: "):

@@ -18,7 +18,7 @@ SCRIPT = "console.log('page');" * 200
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a directory like the one that the build of the web interface creates."""
+    """Create a directory like the one created by the build of the web interface."""
     directory = tmp_path_factory.mktemp("static")
     (directory / "assets").mkdir()
     (directory / "assets" / "main-1a2b3c4d.js").write_text(SCRIPT)
@@ -31,7 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(app: FastAPI, built: Path) -> Iterator[TestClient]:
-    """Return a client of an application that serves a built web interface."""
+    """Return a client for an application that serves a built web interface."""
     with TestClient(
         _with_page(app, built), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 50000)
     ) as client:

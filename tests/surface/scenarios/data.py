@@ -1,4 +1,4 @@
-"""Scenarios of datasets: uploads, changes, reading, quality reports, quality gates, imports."""
+"""Scenarios for datasets: uploads, changes, reading, quality reports, quality gates, imports."""
 
 import base64
 import http.server
@@ -19,7 +19,7 @@ WHERE = [{"column": "n", "op": ">", "value": 1}]
 
 @contextmanager
 def serving(directory: Path) -> Iterator[str]:
-    """Serve the files of a directory over HTTP, and yield their base URL."""
+    """Serve a directory's files over HTTP and yield their base URL."""
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -195,7 +195,7 @@ def unfinished_uploads(live: LivePlatform) -> None:
     project = live.client.projects.get(PROJECT).uuid
 
     def begin() -> str:
-        """Begin a resumable upload by the tus protocol, and leave it unfinished."""
+        """Begin a resumable upload with the tus protocol and leave it unfinished."""
         name = live.name("partial").encode()
         pairs = {"name": name, "filename": b"a.jsonl"}
         metadata = ",".join(f"{k} {base64.b64encode(v).decode()}" for k, v in pairs.items())

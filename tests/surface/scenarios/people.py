@@ -1,4 +1,4 @@
-"""Scenarios of accounts, sessions, second factors, API keys, roles, invitations and secrets."""
+"""Scenarios for accounts, sessions, second factors, API keys, roles, invitations and secrets."""
 
 import httpx
 import pyotp
@@ -11,7 +11,7 @@ from tests.surface.live_platform import NEW_PASSWORD, PROJECT, LivePlatform, sce
 
 
 def token_in(link: str | None) -> str:
-    """Return the token of a link: the part after ``#``."""
+    """Return the token in a link: the part after ``#``."""
     assert link is not None
     return link.partition("#")[2]
 
@@ -119,7 +119,7 @@ def second_factor(live: LivePlatform) -> None:
 
 
 def with_second_factor(client: Client) -> Client:
-    """Turn the second factor on for the account of a client, and return the client."""
+    """Turn on the second factor for a client's account and return the client."""
     secret = pyotp.TOTP(client.account.enrol_second_factor(PASSWORD).secret)
     assert client.account.confirm_second_factor(secret.now())
     return client

@@ -1,4 +1,4 @@
-"""Scenarios of commands that run the platform or read its database, in their own processes."""
+"""Scenarios for commands that run the platform or read its database, in their own processes."""
 
 import json
 import os

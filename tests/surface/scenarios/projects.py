@@ -1,4 +1,4 @@
-"""Scenarios of projects, members, quotas, the bin, the audit trail, notifications and webhooks."""
+"""Scenarios for projects, members, quotas, the bin, the audit trail, notifications and webhooks."""
 
 import os
 import signal
@@ -282,7 +282,7 @@ def notifications(live: LivePlatform) -> None:
     live.client.projects.create(project := live.name("shared"))
 
     def notify() -> None:
-        """Cause a notification for the person, by an invitation into a project."""
+        """Cause a notification for the person by inviting them to a project."""
         live.client.projects.set_member(project, user, "viewer")
         live.client.projects.remove_member(project, user)
 
@@ -313,7 +313,7 @@ def notifications(live: LivePlatform) -> None:
     seen: list[object] = []
 
     def see(read: Callable[[], object]) -> None:
-        """Read until a notification arrives, and cause notifications until then."""
+        """Read until a notification arrives, causing notifications until then."""
         watching = threading.Thread(target=lambda: seen.append(read()))
         watching.start()
         while watching.is_alive():

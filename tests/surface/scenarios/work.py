@@ -1,4 +1,4 @@
-"""Scenarios of models, experiments, runs, tasks, sweeps, schedules, scripts and deployments."""
+"""Scenarios for models, experiments, runs, tasks, sweeps, schedules, scripts and deployments."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shapes of the server's answers, one module for each area.
+"""The shapes of the server's responses, one module per area.
 
-The server builds its answers from these classes, and the classes of the SDK inherit from them.
+The server builds its responses from these classes, and the SDK's classes inherit from them.
 """

@@ -10,14 +10,17 @@ from aiplatform.protocol.shapes.shape import Shape
 
 
 class AuditUser(Shape):
-    """The actor, by their user name at that time. ``uuid`` is null for the platform itself."""
+    """The actor, with the user name they had at that time.
+
+    ``uuid`` is null for the platform itself.
+    """
 
     uuid: UUID | None
     username: str | None
 
 
 class AuditOut(Shape):
-    """An audit entry: actor, action, resource, outcome, and the address of the client."""
+    """An audit entry: actor, action, resource, outcome, and the client's address."""
 
     uuid: UUID | None
     created_at: datetime

@@ -19,7 +19,7 @@ EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 class DatasetOut(Shape):
     """A dataset with its current version.
 
-    ``size`` is that of the canonical Parquet file, in bytes.
+    ``size`` is the size of the canonical Parquet file in bytes.
     """
 
     uuid: UUID
@@ -65,7 +65,7 @@ COLUMNS: dict[str, Any] = {
         "required": ["name", "type"],
     },
 }
-"""JSON schema of the columns of a version."""
+"""JSON schema of a version's columns."""
 
 
 class DatasetVersionOut(Shape):
@@ -130,7 +130,7 @@ class DatasetVersionOut(Shape):
 
 
 class TagOut(Shape):
-    """A tag with its version, and the user and time of its last move."""
+    """A tag and its version, with the user and time of its last move."""
 
     name: str
     version: str
@@ -139,7 +139,7 @@ class TagOut(Shape):
 
 
 class ReportOut(Shape):
-    """One of the quality reports that were made of a version."""
+    """One of the quality reports created for a version."""
 
     uuid: UUID
     score: float | None
@@ -165,10 +165,10 @@ class ReportOut(Shape):
 
 
 class UploadOut(Shape):
-    """A resumable upload; sizes in bytes.
+    """A resumable upload; sizes are in bytes.
 
-    ``name`` is the name of the dataset to be created, or ``dataset`` the existing one that gets a
-    version. ``result`` names the version, or says why the file was refused.
+    ``name`` is the name of the dataset to create; ``dataset`` is the existing dataset that gets a
+    new version. ``result`` names the version or says why the file was refused.
     """
 
     uuid: UUID

@@ -26,7 +26,7 @@ EXAMPLE_CONFIG: Any = {
 
 
 class ExperimentOut(Shape):
-    """An experiment. ``metrics`` has the figures of its best run, and of each run in ``runs``."""
+    """An experiment. ``metrics`` has the figures of its best run and of each run in ``runs``."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -104,7 +104,7 @@ EXAMPLE_RUN: Any = {
 
 
 class RunOut(Shape):
-    """A training or an external run. The task with the same uuid has its logs and series."""
+    """A training run or an external run. The task with the same uuid has its logs and series."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RUN]})
 
@@ -128,7 +128,7 @@ class RunOut(Shape):
 
 
 class RecordedInput(Shape):
-    """An input of a run: a label for people, and the hash of its content."""
+    """An input of a run: a human-readable label and the hash of its content."""
 
     role: str
     label: str
@@ -136,7 +136,7 @@ class RecordedInput(Shape):
 
 
 class Record(Shape):
-    """Everything that is needed to repeat a run, and to explain differences between runs."""
+    """Everything needed to repeat a run and to explain differences between runs."""
 
     seed: int | None
     config: dict[str, Any]
@@ -181,7 +181,7 @@ class ComparedOut(Shape):
 
 
 class ComparisonOut(Shape):
-    """A comparison of experiments and runs; lists are in the order of ``items``."""
+    """A comparison of experiments and runs; its lists follow the order of ``items``."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -242,7 +242,7 @@ EXAMPLE_TRIAL: Any = {
 
 
 class TrialOut(Shape):
-    """One choice of parameters, and its result. ``number`` counts from 1."""
+    """One choice of parameters and its result. ``number`` counts from 1."""
 
     number: int
     state: Annotated[TrialState, Extensible()]
@@ -286,7 +286,7 @@ class SweepOut(Shape):
 
 
 class SweepDetailOut(SweepOut):
-    """A sweep with its trials by number, and the best of them."""
+    """A sweep with its trials by number, and the best trial."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -305,7 +305,7 @@ EXAMPLE_ACTION: Any = {"kind": "run", "experiment": EXAMPLE_SCHEDULE_UUID, "prio
 
 
 class FiringOut(Shape):
-    """A time at which a schedule was due, and the result."""
+    """A time at which a schedule was due, and the outcome."""
 
     due_at: datetime
     fired_at: datetime

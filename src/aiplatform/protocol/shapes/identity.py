@@ -43,7 +43,7 @@ EXAMPLE_DETAILS: dict[str, Any] = EXAMPLE_USER | {
 
 
 class UserOut(Shape):
-    """An account. ``created_at`` is null only for rows that other programs wrote."""
+    """An account. ``created_at`` is null only for rows written by other programs."""
 
     uuid: UUID
     username: str
@@ -58,7 +58,7 @@ class UserOut(Shape):
 
 
 class UserDetails(UserOut):
-    """An account, with the state of its password and second factor."""
+    """An account with the state of its password and second factor."""
 
     must_change_password: bool
     totp_enabled: bool
@@ -67,7 +67,7 @@ class UserDetails(UserOut):
 
 
 class MeOut(UserDetails):
-    """The caller's own account, with the permissions of its global role outside projects."""
+    """The caller's own account, with its global role's permissions outside projects."""
 
     permissions: list[str]
 
@@ -77,7 +77,7 @@ class MeOut(UserDetails):
 
 
 class InvitedProject(Shape):
-    """The project of an invitation, and the role in it."""
+    """The project of an invitation, and the role offered in it."""
 
     uuid: UUID
     name: str
@@ -115,7 +115,7 @@ class InvitationOut(Shape):
 
 
 class NewInvitationOut(InvitationOut):
-    """A new invitation, with the token and link, which are shown only this once."""
+    """A new invitation, with its token and link, which are shown only once."""
 
     token: str = Field(repr=False)
     link: str = Field(repr=False)
@@ -151,7 +151,7 @@ class PermissionOut(Shape):
 
 
 class RoleUses(Shape):
-    """The number of uses of a role. ``sso`` counts the single sign-on groups that get the role."""
+    """The numbers of uses of a role. ``sso`` counts the single sign-on groups that get the role."""
 
     users: int
     members: int
@@ -160,7 +160,7 @@ class RoleUses(Shape):
 
 
 class RoleOut(Shape):
-    """A role. ``uses`` is null in lists, and for callers without ``roles:read``."""
+    """A role. ``uses`` is null in lists and for callers without ``roles:read``."""
 
     uuid: UUID
     name: str
@@ -189,7 +189,7 @@ class RoleOut(Shape):
 
 
 class SessionOut(Shape):
-    """A session of the caller. ``last_seen_at`` may be some seconds old."""
+    """A session of the caller. ``last_seen_at`` may be a few seconds old."""
 
     uuid: UUID
     current: bool
@@ -222,7 +222,7 @@ class TotpOut(Shape):
 
 
 class EnrolmentOut(Shape):
-    """The secret for an authenticator app, shown only this once. ``uri`` is shown as a QR code."""
+    """The secret for an authenticator app, shown only once. ``uri`` is meant for a QR code."""
 
     secret: str = Field(repr=False)
     uri: str = Field(repr=False)
@@ -253,7 +253,7 @@ EXAMPLE_KEY: dict[str, Any] = {
 
 
 class KeyOut(Shape):
-    """An API key. Only ``prefix`` is stored in readable form."""
+    """An API key. Only its ``prefix`` is stored in readable form."""
 
     uuid: UUID
     name: str

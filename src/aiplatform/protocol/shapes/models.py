@@ -19,7 +19,7 @@ EXAMPLE_MODEL = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
 
 
 class BaseModelOut(Shape):
-    """The model that another one was tuned from."""
+    """The model from which another model was tuned."""
 
     uuid: UUID
     name: str
@@ -27,7 +27,7 @@ class BaseModelOut(Shape):
 
 
 class ModelOut(Shape):
-    """A model version. ``size`` in bytes. If ``project`` is null, it is shared by all projects."""
+    """A model version. ``size`` is in bytes. If ``project`` is null, all projects share it."""
 
     uuid: UUID
     project: UUID | None
@@ -107,7 +107,7 @@ class DeploymentOptions(Strict):
 
 
 class DeploymentUpdateOut(Shape):
-    """An update that is under way. Its server starts, and takes over when it is ready."""
+    """An update in progress. Its server is starting, and takes over when it is ready."""
 
     model: UUID | None = Field(description="null when it was deleted since")
     model_name: str | None

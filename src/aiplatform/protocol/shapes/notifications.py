@@ -22,7 +22,7 @@ EXAMPLE_NOTIFICATION: dict[str, Any] = {
 
 
 class NotificationOut(Shape):
-    """A message to a user. ``type`` is stable; ``data`` contains the values for programs."""
+    """A message to a user. ``type`` is stable; ``data`` contains values for programs."""
 
     uuid: UUID
     type: str
@@ -37,7 +37,7 @@ class NotificationOut(Shape):
 
 
 class TypeOut(Shape):
-    """A type of notification and its channels. If ``mandatory`` is true, it stays in the inbox."""
+    """A notification type and its channels. A ``mandatory`` type is always sent to the inbox."""
 
     type: Annotated[NotificationType, Extensible()]
     label: str
@@ -47,7 +47,7 @@ class TypeOut(Shape):
 
 
 class PreferencesOut(Shape):
-    """A user's preferences. ``email`` is when e-mails are sent, ``language`` is their language."""
+    """A user's preferences. ``email`` says when emails are sent; ``language`` is their language."""
 
     email: EmailMode
     language: Annotated[Literal["en", "zh"], Extensible()]
@@ -90,7 +90,7 @@ EXAMPLE_WEBHOOK: dict[str, Any] = {
 
 
 class WebhookOut(Shape):
-    """A webhook: an address that a project's events are sent to. Its secret is not included."""
+    """A webhook: an address to which a project's events are sent. Its secret is not included."""
 
     uuid: UUID
     project: UUID
@@ -120,7 +120,8 @@ class NewWebhookOut(WebhookOut):
 class WebhookAttemptOut(Shape):
     """One call of a webhook.
 
-    Without status code and error, the call is in progress or its worker died meanwhile.
+    If there is neither a status code nor an error, the call is in progress or its worker died
+    during it.
     """
 
     attempt: int

@@ -50,7 +50,7 @@ class ProjectOut(Shape):
 
 
 class ProjectInvitationOut(Shape):
-    """An invitation to a project that is neither accepted nor declined yet."""
+    """An invitation to a project that has been neither accepted nor declined."""
 
     uuid: UUID
     project: UUID
@@ -113,7 +113,7 @@ class HeldOut(Shape):
 
 
 class KeyAccessOut(Shape):
-    """An API key of the user that can be used in the project, and its permissions there."""
+    """An API key of the user that works in the project, and its permissions there."""
 
     uuid: UUID
     name: str
@@ -163,7 +163,7 @@ class AccessOut(Shape):
 
 
 class StorageUsage(Shape):
-    """Stored bytes by kind; ``limit`` is null if there is none."""
+    """Stored bytes by kind; ``limit`` is null if there is no limit."""
 
     datasets: int
     models: int
@@ -175,7 +175,7 @@ class StorageUsage(Shape):
 
 
 class CountUsage(Shape):
-    """The number in use now; ``limit`` is null if there is none."""
+    """The number currently in use; ``limit`` is null if there is no limit."""
 
     used: int
     limit: int | None
@@ -212,7 +212,7 @@ class ProjectUsageOut(Shape):
 
 
 class BinItemOut(Shape):
-    """A deleted resource that can be restored until ``purge_after``; ``bytes`` count for quotas."""
+    """A deleted resource, restorable until ``purge_after``; ``bytes`` count towards quotas."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]
@@ -244,7 +244,7 @@ class BinItemOut(Shape):
 
 
 class RestoredOut(Shape):
-    """A resource that was restored from the bin, with its present name."""
+    """A resource restored from the bin, with its current name."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]

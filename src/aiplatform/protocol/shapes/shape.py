@@ -1,4 +1,4 @@
-"""The base class of all answers, and the differences that an SDK accepts between versions."""
+"""The base class of all responses, and the differences between versions that an SDK accepts."""
 
 from types import NoneType
 from typing import Any, Self, get_args, get_origin
@@ -17,22 +17,22 @@ EMPTY_TYPES = (list, dict, bool, int, float)
 
 
 class Shape(BaseModel):
-    """An object in an answer of the server.
+    """An object in a response from the server.
 
-    The server gives every field. A program that reads an answer with :meth:`read_answer` may be
+    The server sends every field. A program that reads a response with :meth:`read_answer` may be
     older or newer than the server.
     """
 
     @classmethod
     def read_answer(cls, data: Any) -> Self:
-        """Read an answer, or a part of it, from a server that may have another version.
+        """Read a response, or a part of it, from a server that may have another version.
 
         Fields that a newer server adds are kept as attributes, and so are unknown values of
         :class:`Extensible` fields. A field that an older server does not send is None if it may be
         null, and otherwise empty, zero or False. Text, times and uuids have no such value.
 
         Raises:
-            pydantic.ValidationError: if ``data`` can't be read as this shape.
+            pydantic.ValidationError: ``data`` can't be read as this shape.
         """
         return cls.model_validate(data, extra="allow", context=OTHER_VERSION)
 
@@ -50,13 +50,13 @@ class Shape(BaseModel):
 
 
 OTHER_VERSION = {"other_version": True}
-"""The validation context of :meth:`Shape.read_answer`."""
+"""The validation context for :meth:`Shape.read_answer`."""
 
 
 class Extensible:
-    """An annotation for a set of values to which later versions may add.
+    """An annotation for a set of values that later versions may extend.
 
-    A program that reads an answer keeps a text that it does not know; see
+    A program that reads a response keeps values that it does not know; see
     :meth:`Shape.read_answer`.
     """
 
@@ -66,7 +66,7 @@ class Extensible:
         return core_schema.with_info_wrap_validator_function(
             _accept_unknown_text,
             handler(source),
-            # The serializer of an enumeration warns about values that are not its members.
+            # The serializer of an enumeration would warn about values that are not its members.
             serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
         )
 

@@ -12,10 +12,10 @@ from aiplatform.protocol.shapes.shape import Extensible, Shape
 
 
 class WaitingOut(Shape):
-    """The reason why a task waits. ``ahead`` is null in lists of very long queues.
+    """The reason why a task is waiting. ``ahead`` is null in lists of very long queues.
 
-    ``reason`` names the tasks of the project that hold the missing resources, if the caller may
-    read tasks. Tasks of other projects are never named.
+    ``reason`` names the project's tasks that hold the missing resources, if the caller may read
+    tasks. Tasks of other projects are never named.
     """
 
     ahead: int | None
@@ -39,8 +39,8 @@ class AttemptOut(Shape):
 class NodeOut(Shape):
     """A worker that runs a task together with other workers. Node 0 holds the lease.
 
-    `state` of node 0: `gathering` until all nodes are there, `gathered` while they prepare,
-    `running`; of the others: `joined`, `ready`, `leaving` or `failed`.
+    The `state` of node 0 is `gathering` until all nodes have joined, `gathered` while they prepare,
+    then `running`; that of the others is `joined`, `ready`, `leaving` or `failed`.
     """
 
     node: int
@@ -50,7 +50,7 @@ class NodeOut(Shape):
 
 
 class TaskInputOut(Shape):
-    """The lineage of a task: one thing that it reads."""
+    """The lineage of a task: one of its inputs."""
 
     role: str
     label: str
@@ -58,7 +58,7 @@ class TaskInputOut(Shape):
 
 
 class TaskOut(Shape):
-    """A task. ``progress`` runs from 0 to 1; ``position`` is its place in the queue."""
+    """A task. ``progress`` runs from 0 to 1; ``position`` is its position in the queue."""
 
     uuid: UUID
     project: UUID | None
@@ -100,7 +100,7 @@ class NeedOut(Shape):
 
 
 class TaskDetailOut(TaskOut):
-    """A task with its attempts, its inputs and the tasks that it waits for.
+    """A task with its attempts, its inputs and the tasks that it is waiting for.
 
     `nodes` are the workers that run it now, if there are several.
     """
@@ -121,7 +121,7 @@ class TaskEventOut(Shape):
 
 
 class TelemetryOut(Shape):
-    """Curves as ``[seconds since the epoch, mean, least, most]``, by key.
+    """Curves as ``[seconds since the epoch, mean, least, most]``, grouped by key.
 
     Keys of a task: ``cpu_percent`` (of one core), ``memory_mb`` (MiB), ``processes``, ``read_mb_s``
     and ``write_mb_s``; of its n-th GPU ``gpuN.percent``, ``.memory_mb``, ``.memory_mb_total``,
@@ -136,7 +136,7 @@ class TelemetryOut(Shape):
 
 
 class AttemptUsageOut(Shape):
-    """The resources that an attempt held and for how long. A running attempt counts until now."""
+    """The resources that an attempt held, and for how long. A running attempt counts until now."""
 
     attempt: int
     running: bool
@@ -147,7 +147,7 @@ class AttemptUsageOut(Shape):
 
 
 class TaskUsageOut(Shape):
-    """The resources that a task has used; ``cost`` is null if the settings name no prices."""
+    """The resources that a task has used; ``cost`` is null if the settings contain no prices."""
 
     seconds: float
     gpu_hours: float
@@ -158,7 +158,7 @@ class TaskUsageOut(Shape):
 
 
 class LineOut(Shape):
-    """One task's series in a chart. The whole series has `total` points."""
+    """One task's series in a chart. The full series has `total` points."""
 
     task: UUID
     name: str
@@ -167,7 +167,7 @@ class LineOut(Shape):
 
 
 class SummaryOut(Shape):
-    """The summary of a series. `best` is set if the key tells which direction is better."""
+    """The summary of a series. `best` is set if the key implies which direction is better."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -201,8 +201,8 @@ class TaskSummaryOut(Shape):
 class LogChunkOut(Shape):
     """Consecutive lines of one stream; ``level`` is the highest level among them.
 
-    ``kept_bytes``: the size of the lines that this chunk replaces; only downloads and searches
-    contain these lines.
+    ``kept_bytes`` is the size of the lines that this chunk replaces; only downloads and searches
+    include these lines.
     """
 
     seq: int
@@ -229,7 +229,7 @@ class LogLineOut(Shape):
 class AcceptedOut(Shape):
     """The number of stored records and the status of the run; `cancelling` asks it to stop.
 
-    The writer's records up to the number `taken` are stored.
+    The writer's records up to number `taken` are stored.
     """
 
     accepted: int
@@ -259,7 +259,7 @@ class ArtifactOut(Shape):
 
 
 class DeviceOut(Shape):
-    """A slot for GPU work; ``memory_mb`` is 0 if it is not known."""
+    """A slot for GPU work; ``memory_mb`` is 0 if unknown."""
 
     id: str
     name: str
@@ -280,7 +280,7 @@ class RunningOut(Shape):
 
 
 class WorkerOut(Shape):
-    """A worker. ``alive``: its last heartbeat is at most 30 s old. Memory is in MiB."""
+    """A worker. It is ``alive`` if its last heartbeat is at most 30 s old. Memory is in MiB."""
 
     uuid: UUID
     name: str
@@ -303,7 +303,7 @@ class WorkerOut(Shape):
 
 
 class FreedOut(Shape):
-    """The tasks, checkpoints and bytes that the next clean-up would delete."""
+    """The tasks, checkpoints and bytes that the next clean-up will delete."""
 
     log_tasks: int
     log_bytes: int
@@ -314,10 +314,10 @@ class FreedOut(Shape):
 
 
 class RetentionOut(Shape):
-    """The retention policy of a project, and what the next clean-up would delete.
+    """The retention policy of a project, and what the next clean-up will delete.
 
-    The days count from a task's end; null keeps the data for good. ``checkpoints_last`` and
-    ``checkpoints_best`` are the numbers of checkpoints that are kept.
+    Days are counted from a task's end; null keeps the data forever. ``checkpoints_last`` and
+    ``checkpoints_best`` are the numbers of checkpoints to keep.
     """
 
     log_days: int | None

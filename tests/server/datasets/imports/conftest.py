@@ -61,7 +61,7 @@ def ask(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session, mine: Api, home: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs a requested task on a worker, and returns the task after its end.
+    """Return a function that runs a requested task on a worker and returns the ended task.
 
     The request may come from the API or the SDK.
     """
@@ -93,6 +93,6 @@ def url(there: FakeRemoteServer, path: str = "/rows.jsonl") -> dict[str, Any]:
 
 
 def delete_quality_reports() -> None:
-    """Delete the quality reports of other datasets, so that the import is next in the queue."""
+    """Delete other datasets' quality reports, so that the import is next in the queue."""
     with transaction() as session:
         session.execute(text("DELETE FROM tasks WHERE type = 'data_quality'"))

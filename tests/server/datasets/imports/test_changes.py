@@ -51,7 +51,7 @@ def test_import_appends_or_upserts_rows_of_current_version(
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """The rows change the version that is current after fetching, unless a parent is named."""
+    """Check that they change the version current after fetching, unless a parent is named."""
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")
@@ -110,7 +110,7 @@ def test_import_in_each_mode_applies_reading_options(
     upload: Callable[..., Any],
     mode: str,
 ) -> None:
-    """Mapped columns, rows set aside and the CSV dialect work as for an uploaded file."""
+    """Check mapped columns, rows set aside and the CSV dialect, as for an uploaded file."""
     first = [{"text": f"t{n}", "label": "a"} for n in range(30)]
     uuid = upload(jsonl(first)).json()["uuid"]
     delete_quality_reports()

@@ -1,4 +1,4 @@
-"""Tests of requests for imports that are rejected before anything is fetched."""
+"""Tests of import requests that are rejected before anything is fetched."""
 
 from collections.abc import Callable
 from typing import Any
