@@ -1,1 +1,1 @@
-"""Infrastructure of all domains: settings, database, errors, audit, events, storage, broker."""
+"""Infrastructure for all domains: settings, database, errors, audit, events, storage, broker."""

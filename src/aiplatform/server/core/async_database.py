@@ -27,9 +27,9 @@ WAIT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 """Seconds for which the pool itself retries a failed connection.
 
-The pool doubles its pause after each failure. So after an outage of the database, it could wait as
-long as the outage took before it tries again. After this time, :class:`AsyncDatabase` requests a
-new connection instead.
+The pool doubles its pause after each failure. After a database outage, it could therefore wait for
+as long as the outage lasted before retrying. After this time, :class:`AsyncDatabase` requests a new
+connection instead.
 """
 
 QUERY_SECONDS = 10.0
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class AsyncDatabase:
-    """The connections of an API process for short statements, each a transaction of its own."""
+    """An API process's connections for short statements, each a transaction of its own."""
 
     def __init__(self, url: str) -> None:
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -94,8 +94,8 @@ class AsyncDatabase:
     async def _connection(self) -> AsyncIterator[Any]:
         """Yield a connection of the pool.
 
-        While the database is unreachable, this requests one repeatedly for up to ``WAIT_SECONDS``:
-        the pool only connects when a connection is requested.
+        While the database is unreachable, this keeps requesting one for up to ``WAIT_SECONDS``,
+        because the pool connects only when a connection is requested.
         """
         until = time.monotonic() + WAIT_SECONDS
         while True:
@@ -114,7 +114,8 @@ class AsyncDatabase:
         """Run a statement and return its rows; columns are attributes.
 
         Raises:
-            psycopg.Error: see :meth:`run`. PoolTimeout is also raised if no answer came in time.
+            psycopg.Error: see :meth:`run`. PoolTimeout is also raised if no response arrives in
+                time.
         """
         try:
             async with asyncio.timeout(QUERY_SECONDS):
@@ -136,12 +137,12 @@ async def _configure(connection: Any) -> None:
 
 
 class Batcher(Generic[Argument, Result]):
-    """A batcher, which handles concurrent calls together.
+    """A batcher that handles concurrent calls together.
 
-    ``handle`` gets the arguments of a batch, and returns a result or an exception for each; if it
-    raises, all calls of the batch fail. Up to ``lanes`` batches run at the same time; further calls
-    wait for the next batch. So a single call does not wait, and a hundred concurrent calls share a
-    round trip.
+    ``handle`` gets the arguments of a batch and returns a result or an exception for each; if it
+    raises, all calls in the batch fail. Up to ``lanes`` batches run at the same time; further calls
+    wait for the next batch. A single call therefore does not wait, and a hundred concurrent calls
+    share a round trip.
     """
 
     def __init__(

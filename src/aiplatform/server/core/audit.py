@@ -1,4 +1,4 @@
-"""Writer of the audit trail.
+"""The writer of the audit trail.
 
 Each mutation adds one audit entry, in the same transaction as the change that it records.
 """
@@ -21,7 +21,7 @@ Outcome = Literal["success", "denied", "failure"]
 
 
 class AuditLog(Created, Base):
-    """An entry of the audit trail, a table of the contract. A trigger makes it append-only."""
+    """An entry in the audit trail; a contract table. A trigger makes it append-only."""
 
     __tablename__ = "audit_logs"
 
@@ -55,7 +55,7 @@ class AuditEntry(Base):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The user who acts, and the client that was used.
+    """The acting user and the client that was used.
 
     ``user_id`` is None for the platform itself and for unknown users.
     """
@@ -157,7 +157,7 @@ def record(
 
 
 def record_many(session: Session, events: Sequence[Event]) -> list[int]:
-    """Add an entry for each event with one statement, and return their numbers."""
+    """Add an entry for each event with one statement and return their numbers."""
     if not events:
         return []
     rows = dumps([_row(place, event) for place, event in enumerate(events, start=1)])

@@ -23,10 +23,10 @@ from aiplatform.server.core.settings import get_settings
 log = structlog.get_logger(__name__)
 
 CHORES = "chores"
-"""Queue for short work that needs no resources."""
+"""Queue for short jobs that need no resources."""
 
 WAKE = "aiplatform.tasks.wake"
-"""Name of the Celery task that lets a worker look for queued tasks; see ``execution/jobs.py``."""
+"""Name of the Celery task that makes a worker look for queued tasks; see ``execution/jobs.py``."""
 
 
 COALESCE_SECONDS = 0.05
@@ -41,7 +41,7 @@ then, the workers are already awake or busy.
 
 
 def task_queue(name: str) -> str:
-    """Return the name of the broker queue for tasks of the queue ``name``."""
+    """Return the name of the broker queue for tasks in the queue ``name``."""
     return f"tasks.{name}"
 
 
@@ -72,17 +72,17 @@ def get_celery() -> Celery:
         task_track_started=True,
         task_default_queue=CHORES,
         task_create_missing_queues=True,
-        # The reaper sends a wake-up again that was lost with its worker. If a message were
-        # acknowledged only after the work, it would be delivered a second time while the work still
-        # runs.
+        # The reaper resends wake-ups that were lost with their worker. If a message were
+        # acknowledged only after the work, it would be delivered a second time while the work is
+        # still running.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
-        # Messages are not kept until they are acknowledged, see _NonRestoringChannel. There are few
-        # and quick attempts, because the sender is answering a request, and the reaper repeats lost
-        # messages.
+        # Messages are not kept until they are acknowledged; see _NonRestoringChannel. There are
+        # only a few quick attempts, because the sender is handling a request and the reaper repeats
+        # lost messages.
         broker_transport_options={"ack_emulation": False, "socket_timeout": 5,
                                   "socket_connect_timeout": 2, "max_retries": 1,
                                   "interval_start": 0.1, "interval_step": 0.1},
@@ -97,7 +97,7 @@ _messages: dict[str, Callable[..., Any]] = {}
 
 
 def on_message(name: str, act: Callable[..., Any]) -> None:
-    """Register ``act`` as the worker's handler for messages that :func:`send` sends as ``name``.
+    """Register ``act`` as the worker's handler for messages sent by :func:`send` as ``name``.
 
     A higher domain (see docs/architecture.md) uses this to handle messages of a lower one.
     """
@@ -111,7 +111,7 @@ def install_messages(app: Celery) -> None:
 
 
 def send(name: str, broker_queue: str, **kwargs: Any) -> None:
-    """Send a message now. If the broker is unavailable, only log it; the reaper sends it again."""
+    """Send a message now. If the broker is unavailable, only log this; the reaper resends it."""
     try:
         get_celery().send_task(
             name,
@@ -126,7 +126,7 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
 
 
 class Waker:
-    """A sender of wake-ups that combines those that follow each other quickly.
+    """A sender of wake-ups that combines those in quick succession.
 
     The first wake-up of a quiet queue is sent at once. Later ones are delayed and combined. A
     worker that claims a task wakes the next worker itself, so a message for each of a thousand
@@ -162,7 +162,7 @@ class Waker:
         send(WAKE, task_queue(queue), queue=queue)
 
     def flush(self) -> None:
-        """Send all delayed wake-ups now, because this process ends."""
+        """Send all delayed wake-ups now, because this process is ending."""
         with self._lock:
             queues = list(self._due)
             self._due.clear()
@@ -195,7 +195,7 @@ def get_waker() -> Waker:
 
 
 def wake(session: Session, queue: str) -> None:
-    """Wake a worker of ``queue`` after the commit of the session."""
+    """Wake a worker of ``queue`` after the session commits."""
     after_commit(session, lambda: get_waker().wake(queue))
 
 

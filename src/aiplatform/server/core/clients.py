@@ -1,13 +1,12 @@
-"""Addresses of clients, also behind proxies.
+"""Client addresses, including behind proxies.
 
 Only the address of the connection's peer is certain. ``X-Forwarded-For`` is read from its right
-end, where proxies append. An entry counts only if the address that added it is a proxy of
-``AIPLATFORM_TRUSTED_PROXIES``. Reading stops at the first address that is not trusted. Entries that
-the client wrote itself are further left, so they are never read.
+end, where proxies append. An entry counts only if it was added by a proxy listed in
+``AIPLATFORM_TRUSTED_PROXIES``. Reading stops at the first address that is not trusted. Entries
+written by the client itself are further left, so they are never read.
 
 The header ``Forwarded`` (RFC 7239) is not read. A proxy that is configured for one of the two
-headers passes the other one on as the client sent it, so reading both would let clients forge their
-address.
+headers passes on the other one unchanged, so reading both would let clients forge their address.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from starlette.requests import HTTPConnection
 from aiplatform.server.core.settings import get_settings
 
 UNIX = "unix"
-"""Word for the peers of a unix socket, which have no address."""
+"""Name for the peers of a Unix socket, which have no address."""
 
 MAX_HOPS = 32
 """Largest number of entries that are read. Real chains of proxies are shorter."""
@@ -33,7 +32,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Proxies whose ``X-Forwarded-For`` is believed; ``unix`` means peers of a unix socket."""
+    """Proxies whose ``X-Forwarded-For`` is trusted; ``unix`` means peers of a Unix socket."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
@@ -61,8 +60,8 @@ def _parse(parts: tuple[str, ...]) -> TrustedProxies:
 def client_address(request: HTTPConnection) -> str | None:
     """Return the client's address in canonical form, without zone or port.
 
-    PostgreSQL's type ``inet`` accepts it. The result is None if the address is unknown: on a unix
-    socket, unless a trusted proxy reports one.
+    PostgreSQL's type ``inet`` accepts it. The result is None if the address is unknown, as on a
+    Unix socket unless a trusted proxy reports one.
     """
     trusted = TrustedProxies.parse(get_settings().trusted_proxies)
     peer: Address | None = None
@@ -75,7 +74,7 @@ def client_address(request: HTTPConnection) -> str | None:
     nearest = peer
     for hop, text in enumerate(_from_the_right(request.headers.getlist("x-forwarded-for"))):
         address = parse_address(text)
-        # An invalid entry ends the chain; the last trusted proxy is then the best answer.
+        # An invalid entry ends the chain; the last trusted proxy is then the best result.
         if address is None or hop == MAX_HOPS:
             break
         nearest = address
@@ -86,9 +85,9 @@ def client_address(request: HTTPConnection) -> str | None:
 
 @lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
-    """Parse an address as proxies write it: ``1.2.3.4``, ``1.2.3.4:80``, ``::1``, ``[::1]:80``.
+    """Parse an address in any form that proxies write: ``1.2.3.4``, ``1.2.3.4:80``, ``[::1]:80``.
 
-    Returns None if it is invalid. An IPv4-mapped IPv6 address (``::ffff:1.2.3.4``), as a dual-stack
+    Return None if it is invalid. An IPv4-mapped IPv6 address (``::ffff:1.2.3.4``), as a dual-stack
     socket reports it, becomes the IPv4 address. Otherwise it would match no IPv4 network.
     """
     text = text.strip()
@@ -131,6 +130,6 @@ def neighbourhood_of(address: str | None) -> str | None:
 
 
 def _from_the_right(values: list[str]) -> Iterator[str]:
-    """Yield the entries of ``X-Forwarded-For``, the last one first; ``values`` are its lines."""
+    """Yield the entries of ``X-Forwarded-For``, last one first; ``values`` are its lines."""
     for value in reversed(values):
         yield from reversed(value.split(","))

@@ -53,16 +53,16 @@ KEEPALIVE_OPTIONS: dict[str, Any] = {
 }
 """Options of libpq that give up a dead connection within half a minute.
 
-A network that drops packets reports nothing. With TCP's defaults it takes a quarter of an hour
-until a failed write is noticed, and two hours on a connection that only listens.
+A network that drops packets reports nothing. With TCP's defaults, a failed write is noticed after a
+quarter of an hour, and a dead connection that only listens after two hours.
 """
 
 SERVER_KEEPALIVE_STATEMENTS = """
 SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 """
-"""Statements that set the same options as ``KEEPALIVE_OPTIONS`` for the server's end.
+"""Statements that set the same options as ``KEEPALIVE_OPTIONS`` at the server's end.
 
-Otherwise a dead connection could keep its advisory locks there.
+Otherwise a dead connection could hold its advisory locks.
 """
 
 
@@ -104,10 +104,10 @@ BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
 
 
 PING_AFTER_SECONDS = 5.0
-"""Seconds of idle time after which a connection is tested before it is used again.
+"""Idle seconds after which a connection is tested before it is used again.
 
 A test before every use would make a small request a tenth slower. A connection that the server
-closed is recognised without a test. A broken network is not: in a connection that was used within
+closed is recognised without a test. A broken network is not: on a connection that was used within
 these seconds, the next statement fails.
 """
 _IDLE_SINCE = "aiplatform.idle_since"
@@ -122,7 +122,7 @@ statements, so work that happens for every task or request should not end with o
 
 
 def _has_unread_data(connection: psycopg.Connection) -> bool:
-    """Return True if the server sent data that was not requested.
+    """Return True if the server has sent data that was not requested.
 
     Usually this means that it has closed the connection.
     """
@@ -140,7 +140,7 @@ def get_engine() -> Engine:
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         pool_timeout=WAIT_SECONDS,
-        # The connection that was used last has warm plans and caches.
+        # The most recently used connection has warm plans and caches.
         pool_use_lifo=True,
         json_serializer=dumps,
         json_deserializer=loads,
@@ -182,7 +182,7 @@ def get_engine() -> Engine:
 
 @cache
 def session_factory() -> sessionmaker[Session]:
-    """Return this process's factory of sessions. Their objects stay readable after the commit."""
+    """Return this process's session factory. Objects remain readable after the commit."""
     return sessionmaker(get_engine(), expire_on_commit=False)
 
 
@@ -225,8 +225,8 @@ def max_sessions(pool_size: int) -> int:
     """Return how many requests may hold a session at once; the pool has ``2 * pool_size``.
 
     A request keeps its connection while it waits for a thread. If other requests occupied all
-    threads and waited there for a connection, both would wait for ever. So requests wait for a
-    session outside of threads, and some connections are reserved for code that takes and returns
+    threads and waited there for a connection, both would wait forever. Requests therefore wait for
+    a session outside of threads, and some connections are reserved for code that takes and returns
     one within a single thread.
     """
     return pool_size + pool_size // 2
@@ -239,7 +239,7 @@ _limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("aiplatform_
 async def session_slot() -> AsyncIterator[CapacityLimiter]:
     """Hold one of the limited number of sessions during the block.
 
-    Yields the limiter for the threads that end sessions, see :func:`get_session`.
+    Yield the limiter for the threads that end sessions; see :func:`get_session`.
 
     Raises:
         Unavailable: no session became free within :data:`WAIT_SECONDS`.
@@ -263,10 +263,11 @@ async def session_slot() -> AsyncIterator[CapacityLimiter]:
 
 
 async def get_session() -> AsyncIterator[Session]:
-    """Yield a session to an endpoint, and commit before the answer is sent.
+    """Yield a session to an endpoint, and commit before the response is sent.
 
     This is a FastAPI dependency. Use it with ``scope="function"``: with FastAPI's default scope the
-    commit would follow the answer, and a failed commit would have been reported as success.
+    commit would follow the response, and a failed commit would already have been reported as a
+    success.
     """
     async with session_slot() as endings:
         session = session_factory()()
@@ -278,15 +279,15 @@ async def get_session() -> AsyncIterator[Session]:
             if _is_over(session):
                 session.close()
             else:
-                # If the client disconnects meanwhile, the transaction must still be ended.
+                # If the client disconnects in the meantime, the transaction must still be ended.
                 with CancelScope(shield=True):
                     await run_sync(_end, session, done, limiter=endings)
 
 
 def _is_over(session: Session) -> bool:
-    """Return True if the session has no open transaction and no action to run after a commit.
+    """Return True if the session has no open transaction and no pending after-commit actions.
 
-    Then closing it does not block.
+    Closing such a session does not block.
     """
     return not session.in_transaction() and _AFTER_COMMIT not in session.info
 

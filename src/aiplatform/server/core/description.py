@@ -1,4 +1,4 @@
-"""The OpenAPI document with all responses of the application, and routes in one flat list.
+"""The OpenAPI document with all of the application's responses, and routes in one flat list.
 
 FastAPI describes only what each route declares. This module adds the errors of the middleware and
 the media type of problem documents.
@@ -53,7 +53,7 @@ HEADERS = {
     "Upload-Offset": "Number of bytes that have arrived",
     "WWW-Authenticate": "`Bearer`: send a token",
 }
-"""Headers that some responses have, with a description of each."""
+"""Headers that some responses have, each with a description."""
 
 NUMBER = {"pattern": "^[0-9]+$"}
 HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
@@ -65,11 +65,11 @@ HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
     "Upload-Length": NUMBER,
     "Upload-Offset": NUMBER,
 }
-"""JSON schemas of header values that are more than plain text."""
+"""JSON schemas for header values that are more than plain text."""
 
 ERROR_HEADERS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
-"""For each status, the header of its errors and True if every such error has it."""
+"""The header of the errors with each status, and True if every such error has it."""
 
 BODY_ERRORS = {
     "403": "Permission denied, or sent by a page of another site",
@@ -87,7 +87,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 def sends_headers(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
     """Declare the headers of an endpoint's successful responses.
 
-    Place this decorator below that of the route.
+    Place this decorator below the route's decorator.
 
     Args:
         headers: names from :data:`HEADERS` that every successful response has.
@@ -115,7 +115,8 @@ class DescribedApp(FastAPI):
         """Add all routes of ``routers``, and of routers that they include, to one flat list.
 
         FastAPI matches a request against nested routers level by level, twice, and checks each time
-        if routes were added. With two hundred routes, that takes longer than the rest of a request.
+        whether routes were added. With two hundred routes, that takes longer than the rest of a
+        request.
 
         Raises:
             NestedRouterOptions: a router was included with a prefix or dependencies of its own.

@@ -1,4 +1,4 @@
-"""Checks that the directories of this process accept more data."""
+"""Checks that this process's directories accept more data."""
 
 import tempfile
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import disk_usage
 
 PROBE_BYTES = 1 << 16
-"""Bytes of the test file. A few bytes may still fit on a disk that is otherwise full."""
+"""Size of the test file in bytes. A few bytes may still fit on a disk that is otherwise full."""
 CACHE_SECONDS = 5.0
 
 
@@ -23,7 +23,7 @@ class DirectoryStatus:
 class DiskChecks:
     """Checks of directories, each repeated at most every :data:`CACHE_SECONDS`.
 
-    Anybody may request them without signing in, so they are cheap and reveal no paths of the
+    Anyone may request them without signing in, so they are cheap and reveal no paths on the
     machine.
     """
 

@@ -1,4 +1,4 @@
-"""Downloads of users' files, as attachments with ranges and a digest. Browsers never run them."""
+"""Downloads of users' files as attachments, with ranges and a digest. Browsers never run them."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ UNTRUSTED = {
 """Headers that keep a browser from treating a user's file as a page of this site."""
 
 HEADERS = ("ETag", "Content-Disposition", "Repr-Digest", "Accept-Ranges")
-"""Headers of answers that :func:`send_blob` sends."""
+"""Headers of the responses that :func:`send_blob` returns."""
 
 BYTES: dict[str, object] = {"application/octet-stream": {}}
 RANGE = {"Content-Range": header("Content-Range")}
@@ -46,7 +46,7 @@ class RangeNotSatisfiable(Problem):
 
 
 class ContentMissing(Problem):
-    """A fault of the storage: a blob has a row, but no content."""
+    """A storage fault: a blob has a row but no content."""
 
     status = 500
     code = "server.content_missing"
@@ -58,7 +58,7 @@ CONTENT_STATUSES = frozenset({200, 206})
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The bytes from ``start`` to before ``stop`` of a file of ``size`` bytes."""
+    """The bytes of a file of ``size`` bytes from ``start`` up to but excluding ``stop``."""
 
     start: int
     stop: int
@@ -73,7 +73,7 @@ class Range:
 def requested_range(request: Request, size: int, etag: str) -> Range | None:
     """Return the range that a request asks for; None if it asks for the whole file.
 
-    Several ranges, other units and malformed ranges are answered with the whole file, as RFC 9110
+    Multiple ranges, other units and malformed ranges are answered with the whole file, as RFC 9110
     allows. The same holds if ``If-Range`` names another version of the file.
 
     Raises:
@@ -98,7 +98,7 @@ def requested_range(request: Request, size: int, etag: str) -> Range | None:
 
 
 def content_disposition(filename: str) -> str:
-    """Return the header that names an attachment (RFC 6266): in ASCII, and in UTF-8 if needed."""
+    """Return the header that names an attachment (RFC 6266) in ASCII, and in UTF-8 if needed."""
     plain = re.sub(r'[^ -~]|["\\%/]', "_", filename)
     header = f'attachment; filename="{plain}"'
     if plain != filename:
@@ -115,7 +115,7 @@ def is_unchanged(request: Request, etag: str) -> bool:
 
 @contextmanager
 def content_expected(file: StoredFile) -> Iterator[None]:
-    """Raise :class:`ContentMissing` if the block can't find the content of a blob in the store."""
+    """Raise :class:`ContentMissing` if the block can't find a blob's content in the store."""
     try:
         yield
     except BlobNotFoundError as error:
@@ -123,7 +123,7 @@ def content_expected(file: StoredFile) -> Iterator[None]:
 
 
 def send_blob(request: Request, file: StoredFile, filename: str, media_type: str) -> Response:
-    """Return an answer that streams a blob, or the requested range of it."""
+    """Return a response that streams a blob, or the requested range of it."""
     etag = f'"{file.sha256}"'
     headers = {
         **UNTRUSTED,
@@ -159,8 +159,8 @@ def send_stream(
     filename: str,
     media_type: str,
 ) -> Response:
-    """Return an answer that streams content generated from a blob, of unknown length."""
-    # A weak ETag: another version of the program may generate the same text with other bytes.
+    """Return a response of unknown length that streams content generated from a blob."""
+    # A weak ETag: another version of the program may generate the same text with different bytes.
     etag = f'W/"{made_from.sha256}"'
     disposition = content_disposition(filename)
     headers = {**UNTRUSTED, "ETag": etag, "Content-Disposition": disposition}

@@ -7,7 +7,7 @@ encrypts, and all keys decrypt. To replace a key, add a new one at the top and r
 A sealed value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the remaining
 bytes. The id of a key is part of its hash, so the file needs to contain only keys.
 
-Declare columns for sealed values with :func:`sealed_column`; key rotation finds them by it.
+Declare columns for sealed values with :func:`sealed_column`, so that key rotation finds them.
 """
 
 import base64
@@ -34,17 +34,17 @@ KEY_BYTES = 32
 ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
-"""Length of version and key id, which identify the key that a value is sealed with."""
+"""Length of the version and key id, which identify the key that sealed a value."""
 MAX_FILE_BYTES = 1 << 16
 SEALED = "sealed"
-"""Key of a column's ``info`` that contains the template of its context."""
+"""Key in a column's ``info`` under which the template of its context is stored."""
 
 
 class KeyFileUnusable(Problem):
     """A missing or invalid key file.
 
-    ``reason`` is for the operator, in the log and on the command line. Users do not see it, because
-    it contains paths.
+    ``reason`` is shown to the operator, in the log and on the command line. Users do not see it,
+    because it contains paths.
     """
 
     status = 503
@@ -68,7 +68,7 @@ class SecretUnreadable(Problem):
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the key file."""
+    """A key in the key file."""
 
     material: bytes
 
@@ -79,7 +79,7 @@ class Key:
 
     @property
     def header(self) -> bytes:
-        """The first bytes of all values that are sealed with this key."""
+        """The first bytes of all values sealed with this key."""
         return VERSION + self.id
 
 
@@ -126,7 +126,7 @@ def _bound(key: Key, context: str) -> bytes:
 def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
     """Declare a column of sealed values, for ``Mapped[bytes]``.
 
-    ``context`` names the row by columns of its own table, such as ``"totp:{user_id}"``. Their
+    ``context`` identifies the row by columns of its own table, such as ``"totp:{user_id}"``. Their
     values must never change. :func:`context_of` fills them in.
     """
     return mapped_column(LargeBinary, nullable=nullable, info={SEALED: context})
@@ -148,10 +148,10 @@ def key_path() -> Path:
 
 
 def load_keys(*, create: bool = False) -> tuple[Key, ...]:
-    """Return the keys of the key file, first the one that encrypts.
+    """Return the keys in the key file, starting with the one that encrypts.
 
-    With ``create``, a missing default file is created. A file that ``AIPLATFORM_KEY_FILE`` names
-    must exist: if each machine created its own, none could decrypt the values of another one.
+    With ``create``, a missing default file is created. A file named by ``AIPLATFORM_KEY_FILE`` must
+    exist: if each machine created its own, none could decrypt the others' values.
 
     Raises:
         KeyFileUnusable: the file is missing or invalid; the message says why.
@@ -170,7 +170,7 @@ def load_keys(*, create: bool = False) -> tuple[Key, ...]:
         return load_keys()
     except OSError as error:
         raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
-    # The file's status is part of the cache key, so a rotated file is used without a restart.
+    # The file's status is part of the cache key, so a changed file takes effect without a restart.
     return _read(path, found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode)
 
 
@@ -179,7 +179,7 @@ def _read(path: Path, _changed: int, _inode: int, size: int, mode: int) -> tuple
     if not stat.S_ISREG(mode):
         raise KeyFileUnusable(f"the key file {path} is not a regular file")
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        # The group may read the file: that is how orchestrators pass secrets to a process.
+        # The group may read the file, because that is how orchestrators pass secrets to a process.
         raise KeyFileUnusable(
             f"the key file {path} is open to other users (mode {stat.S_IMODE(mode):04o}); "
             f"run `chmod 600 {path}`"
@@ -216,7 +216,7 @@ def _new_line() -> str:
 
 
 def make_key_file(path: Path) -> None:
-    """Create a file with one new key, unless another process does at the same moment.
+    """Create a file with one new key, unless another process does so at the same moment.
 
     Raises:
         KeyFileUnusable: the file can't be written.
@@ -237,7 +237,7 @@ def make_key_file(path: Path) -> None:
 
 
 def add_key() -> None:
-    """Add a new key at the top of the key file. The other keys stay, to decrypt.
+    """Add a new key at the top of the key file. The other keys stay and can still decrypt.
 
     A missing file is created.
 

@@ -1,4 +1,4 @@
-"""Base classes of errors that users see, with a status, a stable code, and texts in two languages.
+"""Base classes for errors that users see, with a status, a stable code, and texts in two languages.
 
 The texts say what is wrong and what to do; they are in ``server/problems.toml``. Each domain's
 ``errors.py`` derives from :class:`Problem`; :mod:`aiplatform.server.core.problems` renders them as
@@ -79,7 +79,7 @@ class Problem(Exception):
     detail: ClassVar[Texts]
     headers: ClassVar[dict[str, str]] = {}
     also: Mapping[Language, str] | None = None
-    """Sentence that is appended to the detail, by language."""
+    """Sentence appended to the detail, by language."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -103,13 +103,13 @@ class Problem(Exception):
 
 
 class InternalError(Problem):
-    """A fault of the server."""
+    """A fault in the server."""
 
     code = "server.internal_error"
 
 
 class NotFound(Problem):
-    """A resource that does not exist, or that the user may not see.
+    """A resource that does not exist or that the user may not see.
 
     Members of other projects get the same response, because even the existence of a resource is
     confidential.
@@ -126,7 +126,7 @@ class Conflict(Problem):
 
 
 class NameTaken(Conflict):
-    """A name that must be unique and is already used."""
+    """A name that must be unique but is already in use."""
 
     code = "resource.name_taken"
 
@@ -158,21 +158,21 @@ class PreconditionFailed(Problem):
 
 
 class TooLarge(Problem):
-    """A request body over the configured limit."""
+    """A request body that exceeds the configured limit."""
 
     status = 413
     code = "request.too_large"
 
 
 class InsufficientStorage(Problem):
-    """A disk of the server that is too full to store the request's data."""
+    """A server disk that is too full to store the request's data."""
 
     status = 507
     code = "server.storage_full"
 
 
 class Unavailable(Problem):
-    """A service that the request needs and that does not answer."""
+    """A service that the request needs and that does not respond."""
 
     status = 503
     code = "server.unavailable"

@@ -1,4 +1,4 @@
-"""ETag and If-Match headers, so that concurrent edits do not overwrite each other."""
+"""ETag and If-Match headers, which keep concurrent edits from overwriting each other."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -18,18 +18,18 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def etag(changed_at: datetime | None) -> str:
     """Return a strong ETag from the time of the last change, in microseconds.
 
-    Rows that other programs wrote may have no such time; their next change sets it.
+    Rows written by other programs may have no such time; their next change sets it.
     """
     return f'"{((changed_at or EPOCH) - EPOCH) // timedelta(microseconds=1):x}"'
 
 
 def set_etag(response: Response, changed_at: datetime | None) -> None:
-    """Set the ETag header of the answer."""
+    """Set the ETag header of the response."""
     response.headers["ETag"] = etag(changed_at)
 
 
 def require_match(if_match: str | None, changed_at: datetime | None, resource: str) -> None:
-    """Refuse an update that does not name the version that it changes. ``*`` names any version.
+    """Refuse an update that does not name the version it changes. ``*`` matches any version.
 
     Raises:
         PreconditionRequired: the header is missing.

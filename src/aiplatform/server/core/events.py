@@ -1,4 +1,4 @@
-"""Wake-ups between processes by LISTEN and NOTIFY. The data is in rows; notifications carry ids.
+"""Wake-ups between processes through LISTEN and NOTIFY. The data is in rows; only ids are sent.
 
 NOTIFY within a transaction serialises all commits, so it is never used there. After the commit, the
 id is passed to a thread with its own connection, which sends each topic at most once per
@@ -26,7 +26,7 @@ POLL_SECONDS = 1.0
 
 
 def libpq_url(url: str) -> str:
-    """Return the URL in the form of libpq, without the name of SQLAlchemy's driver."""
+    """Return the URL in libpq's form, without the name of SQLAlchemy's driver."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
@@ -66,7 +66,7 @@ class Notifier:
                     (CHANNEL, sorted(topics)),
                 )
             except psycopg.Error as error:
-                # These wake-ups may be lost, because listeners poll as well.
+                # These wake-ups may be lost, because listeners also poll.
                 log.warning("notify failed", error=str(error).strip())
                 connection = None
             threading.Event().wait(COALESCE_SECONDS)

@@ -22,7 +22,7 @@ from aiplatform.server.core.storage import (
 
 
 class VersionFile(Base):
-    """A file of a dataset version that is stored in parts; SHA-256 and size are of the whole."""
+    """A file of a dataset version, stored in parts. SHA-256 and size are the whole file's."""
 
     __tablename__ = "version_files"
 
@@ -121,15 +121,15 @@ def version_file(session: Session, version_id: int, path_prefix: str) -> StoredF
 
 
 def read_file(file: StoredFile, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """Return an iterator over a file's bytes, in pieces of 1 MiB.
+    """Return an iterator over a file's bytes, in chunks of 1 MiB.
 
     Args:
         file: the file to read.
-        offset: number of the first byte.
+        offset: position of the first byte.
         length: number of bytes; None reads to the end.
 
     Raises:
-        BlobNotFoundError: a blob is missing. The call itself raises it, not the first piece.
+        BlobNotFoundError: a blob is missing. The call itself raises it, not the first iteration.
     """
     store = get_store()
     if file.parts:
@@ -138,9 +138,9 @@ def read_file(file: StoredFile, offset: int = 0, length: int | None = None) -> I
 
 
 def open_file(file: StoredFile) -> PartsFile | Path | None:
-    """Return a seekable file or a local path, so that the file need not be copied as a whole.
+    """Return a seekable file or a local path, so that the whole file need not be copied.
 
-    Returns None if the store has no local file; then call :func:`fetch_file`.
+    Return None if the store has no local file; call :func:`fetch_file` in that case.
     """
     if file.parts:
         return PartsFile(file.parts, blob_reader(get_store()))
@@ -148,7 +148,7 @@ def open_file(file: StoredFile) -> PartsFile | Path | None:
 
 
 def fetch_file(file: StoredFile, target: Path) -> None:
-    """Copy a file's content to the read-only file ``target``, and verify it.
+    """Copy a file's content to the read-only file ``target`` and verify it.
 
     Raises:
         BlobNotFoundError: a blob is missing.
@@ -161,7 +161,7 @@ def fetch_file(file: StoredFile, target: Path) -> None:
     try:
         size = 0
         with temporary.open("wb") as output:
-            # Each part is verified against its hash, so only the total size is left to check.
+            # Each part is verified against its hash, so only the total size remains to be checked.
             for piece in read_file(file):
                 size += output.write(piece)
         if size != file.size:

@@ -11,7 +11,7 @@ class FilterInvalid(Invalid):
 
 
 def read_filter(text: str | None) -> Node | None:
-    """Return the syntax tree of a request's filter; None if there is no filter.
+    """Return the syntax tree of a request's filter, or None if there is no filter.
 
     Raises:
         FilterInvalid: the filter can't be parsed; the message says why, and at which position.

@@ -1,10 +1,10 @@
 """Garbage collection of blobs that nothing refers to.
 
 Collection takes two transactions. The first deletes the blob's row and inserts a row that marks its
-file for deletion. When a grace period is over, the second locks that row, deletes the file, and
-removes the row. Whoever stores the same content in between removes the mark. Whoever stores it
-while the file is being deleted waits for the lock, finds neither mark nor file, and stores the
-content again. After a crash at any point, the next run continues from the rows.
+file for deletion. After a grace period, the second locks that row, deletes the file, and removes
+the row. Whoever stores the same content in between removes the mark. Whoever stores it while the
+file is being deleted waits for the lock, finds neither mark nor file, and stores the content again.
+After a crash at any point, the next run continues from the rows.
 """
 
 import itertools
@@ -31,18 +31,18 @@ from aiplatform.server.core.views import View
 ADOPTION_BATCH = 1000
 REPORT_LIMIT = 2000
 GRACE = timedelta(days=1)
-"""Time that an unreferenced blob is kept, so that work in progress can still refer to it."""
+"""Time for which an unreferenced blob is kept, so that work in progress can still refer to it."""
 FILE_GRACE = timedelta(hours=1)
-"""Time that the file of a deleted blob is kept, for readers that have just opened it."""
+"""Time for which the file of a deleted blob is kept, for readers that have just opened it."""
 
 ARCHIVES = View("archives", "sha256")
-"""Archives of the audit trail, which refer to their blobs directly; the audit publishes them."""
+"""Archives of the audit trail, which refer to blobs directly; published by the audit domain."""
 
 
 def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
     """Mark blobs that were unreferenced and untouched for ``grace``, and delete marked files.
 
-    Returns the number of deleted files.
+    Return the number of deleted files.
     """
     mark_unreferenced_blobs(grace=grace, limit=limit)
     return delete_marked_files(grace=min(grace, FILE_GRACE), limit=limit)
@@ -82,7 +82,7 @@ def preview_collection() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Select number and bytes of the rows to collect, then of those that ``stays`` matches."""
+    """Select the number and bytes of the rows to collect, then of those matching ``stays``."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)
@@ -97,9 +97,9 @@ def _unreferenced() -> ColumnElement[bool]:
 
 
 def mark_unreferenced_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Replace the rows of unreferenced blobs by rows that mark their files for deletion.
+    """Replace the rows of unreferenced blobs with rows that mark their files for deletion.
 
-    Returns the number of marked files.
+    Return the number of marked files.
     """
     return len(_mark_unreferenced(grace, limit))
 
@@ -118,8 +118,7 @@ def _mark_unreferenced(grace: timedelta, limit: int) -> list[int]:
             if locked is None:
                 continue
             # The condition is repeated in a statement that begins after the row was locked. A
-            # statement that began earlier would not see a reference that was committed while it
-            # waited.
+            # statement that began earlier would not see a reference committed while it was waiting.
             size = session.scalar(
                 delete(Blob).where(Blob.sha256 == sha256, unreferenced).returning(Blob.size)
             )
@@ -137,10 +136,11 @@ def _mark_unreferenced(grace: timedelta, limit: int) -> list[int]:
 
 
 def delete_marked_files(*, grace: timedelta = FILE_GRACE, limit: int = 1000) -> int:
-    """Delete files that have been marked for ``grace``. Returns their number.
+    """Delete files that have been marked for at least ``grace``, and return their number.
 
-    Each file is deleted while its mark is locked. A crash after that leaves the mark, and the next
-    run deletes the file again. This is harmless: if the content was stored again, the mark is gone.
+    Each file is deleted while its mark is locked. A crash after that leaves the mark behind, and
+    the next run deletes the file again. This is harmless: if the content had been stored again, the
+    mark would be gone.
     """
     return len(_delete_marked(grace, limit))
 
@@ -163,8 +163,8 @@ def _delete_marked(grace: timedelta, limit: int) -> list[int]:
             if mark is None:
                 continue
             session.delete(mark)
-            # There is a row if the file was adopted as an orphan meanwhile, or if another program
-            # wrote one.
+            # There is a row if the file was adopted as an orphan in the meantime, or if another
+            # program wrote one.
             if session.get(Blob, sha256) is None:
                 get_store().delete(sha256)
                 sizes.append(mark.size)
@@ -174,9 +174,10 @@ def _delete_marked(grace: timedelta, limit: int) -> list[int]:
 def adopt_orphans(*, grace: timedelta = GRACE) -> None:
     """Add rows for old files in the store that have none, so that garbage collection sees them.
 
-    A commit that fails after its file was stored leaves such a file. If the same content is stored
-    at this moment, the new row is touched and therefore kept. Marked files are skipped. Only the
-    reaper may call this: a file that another collector deletes meanwhile would get a row again.
+    A commit that fails after its file was stored leaves such a file behind. If the same content is
+    being stored at this moment, the new row is touched and therefore kept. Marked files are
+    skipped. Only the reaper may call this: otherwise a file that another collector is deleting
+    would get a row again.
     """
     before = datetime.now(UTC) - grace
     old = (

@@ -4,14 +4,14 @@ from enum import IntEnum
 
 
 class AdvisoryLock(IntEnum):
-    """An advisory lock of PostgreSQL, which only one transaction or session holds at a time."""
+    """A PostgreSQL advisory lock, which only one transaction or session can hold at a time."""
 
     MIGRATION = 0x41495031
-    """Lock for a migration."""
+    """Lock for running a migration."""
     ACCOUNTS = 0x41495032
     """Lock for creating the first administrator: several API processes may start together."""
     REAPER = 0x41495033
-    """Lock for being the reaper. A worker holds it for as long as it runs."""
+    """Lock for being the reaper. A worker holds it for as long as it runs the reaper."""
     EXTERNAL_RUNS = 0x4149503A
     """Lock for starting an external run; its second key is a hash of the run's name."""
     KEYS = 0x41495034

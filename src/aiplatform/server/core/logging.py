@@ -10,7 +10,7 @@ from aiplatform.server.core.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Write the records of structlog and of the standard library to stderr in one format."""
+    """Write log records from structlog and the standard library to stderr in one format."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -1,8 +1,8 @@
-"""E-mail by SMTP. A mail is stored as a row in the caller's transaction, and sent after its commit.
+"""Email over SMTP. A mail is stored as a row in the caller's transaction and sent after its commit.
 
 Its content is stored encrypted and is deleted after sending, because it may contain links that set
-a password. If a worker dies while sending, its lease expires and another worker sends the mail. So
-a mail may arrive twice, but it is not lost.
+a password. If a worker dies while sending, its lease expires and another worker sends the mail. A
+mail may therefore arrive twice, but it is never lost.
 """
 
 import json
@@ -39,7 +39,7 @@ MAX_SUBJECT = 200
 
 
 class OutgoingMail(Created, Base):
-    """A mail to be sent, and afterwards the record of it without its content."""
+    """A mail to be sent, and afterwards a record of it without its content."""
 
     __tablename__ = "outgoing_mail"
 
@@ -79,13 +79,13 @@ def send_mail(
     Args:
         session: the transaction; if it rolls back, nothing is sent.
         to: one address.
-        kind: the kind of mail, which is stored in its record.
+        kind: the kind of mail, which is stored in the record.
         subject: one line; line breaks become spaces.
         text: the content as plain text.
         html: the same content as HTML. The caller must escape what users wrote.
 
     Returns:
-        False if no mail server is configured; then nothing is stored.
+        False if no mail server is configured; nothing is stored in that case.
     """
     if not can_send():
         return False
@@ -257,7 +257,7 @@ def is_due(session: Session) -> bool:
 
 
 def clean_up(session: Session) -> None:
-    """Delete the records of mails that were delivered or failed longer than ``KEEP`` ago."""
+    """Delete the records of mails that were delivered or failed more than ``KEEP`` ago."""
     session.execute(
         delete(OutgoingMail)
         .where(OutgoingMail.ended_at < func.now() - KEEP)

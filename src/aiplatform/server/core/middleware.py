@@ -32,7 +32,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Answers are data. No browser may run them, show them in a frame, or send forms from them.
+    # Responses are data. No browser may run them, show them in a frame, or submit forms from them.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'; sandbox",
     "Cache-Control": "no-store",
@@ -41,7 +41,7 @@ SECURITY_HEADERS = {
 
 HSTS = "max-age=31536000"
 MAX_DEPTH = 200
-"""Largest nesting depth of JSON in requests. It is the limit of pydantic's parser.
+"""Largest nesting depth of JSON in requests, which is the limit of pydantic's parser.
 
 Stored data may be nested up to 254 levels.
 """
@@ -84,8 +84,8 @@ class RequestContext:
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"], route, status).inc()
-                # Requests that programs send a thousand times a second would drown the rest of the
-                # log.
+                # Requests that programs send a thousand times a second would drown out the rest of
+                # the log.
                 quiet = status < 400 and scope.get("state", {}).get("unlogged", False)
                 (log.debug if quiet else log.info)(
                     "request",
@@ -99,8 +99,8 @@ class RequestContext:
 class TraceRequests:
     """ASGI middleware that records a span for each request and continues the caller's trace.
 
-    The instrumentation for FastAPI would also record query strings, and single sign-on puts codes
-    into them.
+    OpenTelemetry's instrumentation of FastAPI would also record query strings, which contain codes
+    during single sign-on.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -129,7 +129,7 @@ class TraceRequests:
             try:
                 await self.app(scope, receive, send_and_note)
             finally:
-                # The route is known only after the request was handled.
+                # The route is known only after the request has been handled.
                 route = getattr(scope.get("route"), "path", None)
                 if span is not None and route is not None:
                     span.update_name(f"{method} {route}")
@@ -141,7 +141,7 @@ class TraceRequests:
 
 
 class CountDenials:
-    """ASGI middleware that reports requests which are refused because they have no valid token.
+    """ASGI middleware that reports requests refused for lack of a valid token.
 
     For each such request, it calls ``note`` with the client's address, its user agent, and the
     route's method and path. Requests for the paths in ``except_for`` are not reported.
@@ -176,7 +176,7 @@ class CountDenials:
 
 
 class TooDeep(Problem):
-    """JSON that is nested more deeply than the parser allows; no real request needs that."""
+    """JSON that is nested more deeply than the parser allows, which no real request needs."""
 
     status = 400
     code = "request.too_deep"
@@ -207,8 +207,7 @@ class BodyLimit:
         if declared.isascii() and declared.isdigit() and int(declared) > self.limit:
             await render(Request(scope), TooLarge(limit=self.limit))(scope, receive, send)
             return
-        # The whole body is read here: the framework, too, would read it before the route's guard
-        # runs.
+        # Read the whole body here: the framework would also read it before the route's guard runs.
         pieces: list[bytes] = []
         size = 0
         more = True
@@ -247,7 +246,7 @@ def is_too_deep(body: bytes) -> bool:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
     try:
-        # The parser stops at that depth by itself, and is fast even on malicious input.
+        # The parser stops at that depth by itself and is fast even on malicious input.
         from_json(body)
     except ValueError as error:
         return "recursion limit" in str(error)

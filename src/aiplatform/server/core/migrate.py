@@ -1,4 +1,4 @@
-"""Migration of the database, and the check of its revision, for ``aiplatform db``."""
+"""Migration of the database and checking its revision, for ``aiplatform db``."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiplatform.server.core.settings import get_settings
 
 
 def migrations_dir() -> Path:
-    """Return the directory of the migrations, in an installed package or in a checkout."""
+    """Return the directory of the migrations, in an installed package or a checkout."""
     package = Path(aiplatform.__file__).parent
     for candidate in (package / "migrations", package.parents[1] / "migrations"):
         if (candidate / "env.py").is_file():
@@ -41,16 +41,16 @@ def expected_revision() -> str:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision of the database; None if it is empty."""
+    """Return the database's revision, or None if the database is empty."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 class WrongRevision(RuntimeError):
-    """A database whose revision is not the one that this program needs."""
+    """A database whose revision differs from the one this program needs."""
 
 
 class UnknownRevision(WrongRevision):
-    """A database whose revision this program does not have."""
+    """A database whose revision is unknown to this program."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(
@@ -65,7 +65,7 @@ def require_known(revision: str | None) -> None:
     """Refuse a database that this program can't migrate.
 
     Raises:
-        UnknownRevision: no migration of this program leads to the revision.
+        UnknownRevision: no migration in this program leads to the revision.
     """
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
@@ -75,12 +75,12 @@ def require_known(revision: str | None) -> None:
 def upgrade() -> tuple[str | None, str]:
     """Migrate to the newest revision. Return the revisions before and after.
 
-    The privileges of the runtime role are granted every time. That costs little, and corrects what
+    The privileges of the runtime role are granted every time. This costs little, and corrects what
     was restored from a dump or granted by hand.
 
     Raises:
         RoleMissing: the runtime role does not exist. The schema is migrated nevertheless.
-        UnknownRevision: the database was made by a newer program, or before the first release.
+        UnknownRevision: the database was created by a newer program, or before the first release.
     """
     config = _config()
     role = roles.runtime_role(get_settings())
@@ -123,7 +123,7 @@ def check() -> tuple[str | None, str]:
 
 
 def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
-    """Wait a few seconds for the database, and refuse to start if its revision is another one.
+    """Wait a few seconds for the database, and refuse to start if its revision differs.
 
     Raises:
         WrongRevision: the database has another revision; the message says what to do.

@@ -31,7 +31,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Traces:
-    """The tracer of this process; not registered globally, so libraries add no spans to it."""
+    """This process's tracer; not registered globally, so libraries add no spans to it."""
 
     def __init__(self, service: str) -> None:
         attributes = {
@@ -81,7 +81,7 @@ class Traces:
 
     @staticmethod
     def ids() -> dict[str, str]:
-        """Return the ids of the current span for the log."""
+        """Return the ids of the current span, for the log."""
         found = trace.get_current_span().get_span_context()
         if not found.is_valid:
             return {}
@@ -94,6 +94,6 @@ class Traces:
 def _context(parent: str | None) -> Context | None:
     """Return the context of a ``traceparent``; None means the current context.
 
-    An invalid ``traceparent`` begins a new trace, as the standard demands.
+    An invalid ``traceparent`` begins a new trace, as the standard requires.
     """
     return None if parent is None else _propagator.extract({"traceparent": parent}, Context())

@@ -1,4 +1,4 @@
-"""HTTP calls to addresses that users typed in, such as webhooks and sign-on providers.
+"""HTTP calls to user-supplied addresses, such as webhooks and sign-on providers.
 
 The settings decide which networks may be called; see :mod:`aiplatform.data.outgoing_http`. By
 default only public networks are allowed; administrators add networks with
@@ -21,20 +21,20 @@ MAX_BYTES = 1 << 20
 
 
 def require_open_url(url: str) -> httpx.URL:
-    """Check a URL that a user typed in, without looking up its host name; return it parsed.
+    """Check a user-supplied URL without looking up its host name; return it parsed.
 
     Raises:
-        OutgoingRefused: when it may not be called; the message says why.
+        OutgoingRefused: it may not be called; the message says why.
     """
     return outgoing_http.require_open_url(url, get_settings().outgoing_networks)
 
 
 def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client:
-    """Return a client for addresses that users typed in. It follows no redirects.
+    """Return a client for user-supplied addresses. It follows no redirects.
 
     Args:
         timeout: seconds for a whole call, from the name look-up to the end of the response.
-        max_bytes: largest body of a response in bytes; more raises :class:`AnswerTooLarge`.
+        max_bytes: largest response body in bytes; more raises :class:`AnswerTooLarge`.
     """
     return httpx.Client(
         transport=CheckedTransport(

@@ -1,4 +1,4 @@
-"""Pagination by cursors. A cursor names a key, so inserted or deleted rows shift nothing."""
+"""Pagination by cursors. A cursor names a key, so insertions and deletions don't shift pages."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ def encode_cursor(*key: Any) -> str:
 
 
 def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
-    """Return the values of the key that ``cursor`` contains.
+    """Return the values of the key contained in ``cursor``.
 
     Raises:
         InvalidCursor: the cursor is malformed, or its values do not have the types ``kinds``.
@@ -68,12 +68,12 @@ def page_by_id(
 ) -> tuple[Sequence[Any], str | None]:
     """Return a page of ``statement``, ordered by its serial ``key``, and the next cursor.
 
-    The statement's first entity must have ``key``. If it selects one entity, the rows are its
+    The statement's first entity must have ``key``. If it selects a single entity, the rows are
     scalars, otherwise tuples.
     """
     if cursor is not None:
-        # BIGINT is wider than the key, so an invented cursor past the end gives an empty page, no
-        # error.
+        # BIGINT is wider than the key, so an invented cursor past the end gives an empty page, not
+        # an error.
         after = literal(decode_cursor(cursor, int)[0], BigInteger)
         condition: ColumnElement[bool] = key < after if newest_first else key > after
         statement = statement.where(condition)
@@ -90,5 +90,5 @@ def page_by_id(
 def render_page(
     rows: Sequence[Any], next_cursor: str | None, render: Callable[[Any], T]
 ) -> Page[T]:
-    """Return the page with its rows rendered for the answer."""
+    """Return the page with its rows rendered for the response."""
     return Page(items=[render(row) for row in rows], next_cursor=next_cursor)

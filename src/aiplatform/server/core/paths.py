@@ -6,8 +6,8 @@ from starlette.convertors import PathConvertor, register_url_convertor
 class AnyPath(PathConvertor):
     """A path that may contain any characters, for the end of a route.
 
-    Starlette's own ``path`` does not match line breaks: a name with one inside matched no route,
-    and one at the end was cut off silently, so that two names meant the same file.
+    Starlette's own ``path`` does not match line breaks: a name containing one matched no route, and
+    a trailing one was silently cut off, so that two names meant the same file.
     """
 
     regex = r"[\s\S]*"

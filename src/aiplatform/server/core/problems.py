@@ -32,7 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457. ``code`` is stable; ``title`` and ``detail`` are for people."""
+    """An RFC 9457 problem. ``code`` is stable; ``title`` and ``detail`` are for people."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -59,7 +59,7 @@ class ProblemDocument(BaseModel):
 
 
 def language_of(request: Request) -> Language:
-    """Return ``zh`` if the client prefers Chinese to English, else ``en``."""
+    """Return ``zh`` if the client prefers Chinese to English, otherwise ``en``."""
     best: tuple[float, Language] = (0.0, "en")
     for part in request.headers.get("accept-language", "").split(","):
         tag, _, params = part.strip().partition(";")
@@ -75,7 +75,7 @@ def language_of(request: Request) -> Language:
 
 
 def document(request: Request, problem: Problem) -> dict[str, Any]:
-    """Return the problem document of ``problem`` for this request."""
+    """Return the problem document for ``problem`` in this request."""
     language = language_of(request)
     extra = {key: value for key, value in problem.params.items() if not key.endswith("_zh")}
     return {
@@ -100,13 +100,13 @@ def set_error_format(prefix: str, error_format: ErrorFormat) -> None:
 def set_denial_action(request: Request, action: Callable[[Problem], None] | None) -> None:
     """Set an action that runs before this request is answered with 403; None removes it.
 
-    It runs after the request's own session was closed, so it may open one.
+    It runs after the request's own session has been closed, so it may open another.
     """
     request.state.denial_action = action
 
 
 def render(request: Request, problem: Problem) -> JSONResponse:
-    """Return the answer that reports ``problem``."""
+    """Return the response that reports ``problem``."""
     language = language_of(request)
     headers = {**problem.headers, "Content-Language": language}
     for prefix, error_format in _formats.items():
@@ -128,21 +128,21 @@ class RequestMalformed(Problem):
 
 
 class NoRoute(Problem):
-    """A request for a path that no route has."""
+    """A request for a path that matches no route."""
 
     status = 404
     code = "request.no_route"
 
 
 class MethodNotAllowed(Problem):
-    """A request for a path that exists, with a method that it does not support."""
+    """A request with a method that its path does not support."""
 
     status = 405
     code = "request.method_not_allowed"
 
 
 class BadRequest(Problem):
-    """A request that the framework could not read."""
+    """A request that the framework could not parse."""
 
     status = 400
     code = "request.unreadable"
@@ -199,7 +199,7 @@ def _validation_problem(error: RequestValidationError) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    """Add handlers for all errors that can leave a route to ``app``."""
+    """Add handlers to ``app`` for all errors that can leave a route."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)

@@ -14,7 +14,7 @@ _CACHE = "aiplatform.query_cache"
 def query_cache(session: Session) -> Iterator[None]:
     """Cache the results of :func:`cached` during the block.
 
-    The transaction must not change the data that it reads this way.
+    The transaction must not change data that it reads this way.
     """
     session.info[_CACHE] = {}
     try:

@@ -1,13 +1,13 @@
 """Rate limits: per address for anonymous requests, per account for authenticated ones.
 
-Requests are counted in fixed windows, in the broker's Redis or Valkey, so that all API processes
-share a count. If the broker is RabbitMQ or can't be reached, each process counts for itself. A
-broken counter then does not stop the platform, and requests are still limited.
+Requests are counted in fixed windows in the broker's Redis or Valkey, so that all API processes
+share a count. If the broker is RabbitMQ or can't be reached, each process counts on its own. A
+broken counter thus does not stop the platform, and requests are still limited.
 
-The owner of a token is only known after the guard (the dependency that checks permissions) has
-checked the token, and has stored the owner in the request's state. The middleware then remembers
-the owner by a digest of the token, only for counting. So the first request with a token counts for
-the client's address.
+The owner of a token is known only after the guard (the dependency that checks permissions) has
+checked the token and stored the owner in the request's state. The middleware then remembers the
+owner by a digest of the token, only for counting. The first request with a token therefore counts
+towards the client's address.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ Bucket = Literal["login", "anonymous", "normal", "ingest"]
 REFUSED = Counter("aiplatform_rate_limited", "Requests refused for their number", ["bucket"])
 REMEMBERED_TOKENS = 20_000
 AWAY_SECONDS = 5.0
-"""Seconds for which Redis is not used after it failed."""
+"""Seconds for which Redis is not used after it has failed."""
 
 TIMEOUT_SECONDS = 0.25
 
 
 class RateLimited(Problem):
-    """A request beyond the limit of requests in a time window."""
+    """A request that exceeds the number of requests allowed in a time window."""
 
     status = 429
     code = "request.rate_limited"
@@ -50,7 +50,7 @@ class RateLimited(Problem):
 
 @dataclass(frozen=True)
 class Count:
-    """The number of requests in the current time window (``used``), and their limit.
+    """The number of requests in the current time window (``used``), and the limit.
 
     ``seconds`` is the length of the window, and ``ends_in`` the time left in it.
     """
@@ -63,7 +63,7 @@ class Count:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the response, as the IETF's draft on rate limit headers defines them."""
+        """The response headers, as defined by the IETF's draft on rate limit headers."""
         left = max(0, self.limit - self.used)
         return {
             "RateLimit-Policy": f'"{self.bucket}";q={self.limit};w={self.seconds}',
@@ -72,7 +72,7 @@ class Count:
 
 
 def storage_url(broker_url: str) -> str | None:
-    """Return the broker's URL in the form of ``limits``; None if it is neither Redis nor Valkey."""
+    """Return the broker's URL in the form ``limits`` uses; None if it is not Redis or Valkey."""
     parts = urlsplit(broker_url)
     match parts.scheme:
         case "redis" | "rediss":
@@ -93,7 +93,7 @@ class Counters:
         self._away_until = 0.0
 
     async def add(self, key: str, seconds: int) -> int:
-        """Add one to the counter of a window, and return its new value."""
+        """Add one to the counter of a window and return its new value."""
         if self.url is not None and time.monotonic() >= self._away_until:
             try:
                 return await self._shared_storage(self.url).incr(key, seconds)
@@ -199,7 +199,7 @@ class RateLimit:
 
 
 def token_digest(scope: Scope) -> bytes | None:
-    """Return a digest of the request's credentials; None if it has none."""
+    """Return a digest of the request's credentials, or None if it has none."""
     credentials = Headers(scope=scope).get("authorization")
     if not credentials:
         return None

@@ -29,9 +29,9 @@ def describe_body(what: str) -> dict[str, Any]:
 
 
 def describe_errors(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI descriptions of the errors of an upload.
+    """Return the OpenAPI descriptions of an upload's errors.
 
-    ``what`` names the file. ``more`` has further errors by status, such as ``s409="Taken"``.
+    ``what`` names the file. ``more`` contains further errors by status, such as ``s409="Taken"``.
     """
     descriptions = {
         400: "Damaged in transit: the digest differs",
@@ -57,7 +57,7 @@ async def _expected(
 
 
 ExpectedDigest = Annotated[str | None, Depends(_expected)]
-"""Dependency for the SHA-256 in hexadecimal that the client announces, or None.
+"""Dependency that returns the SHA-256 announced by the client, in hexadecimal, or None.
 
 In the endpoint, declare it after the guard, so that permissions are checked first.
 """
@@ -74,7 +74,7 @@ async def receive_body(
     """Receive the body into the spool and return the result of ``keep``.
 
     ``check_in_advance`` gets the declared size in bytes and may refuse it before the body is read.
-    Both functions run in threads, with transactions of their own.
+    Both functions run in threads with their own transactions.
 
     Raises:
         RawBodyRequired: the body is a form.

@@ -1,9 +1,9 @@
-"""Middleware that refuses requests for a wrong host, from other sites, or with too large headers.
+"""Middleware that refuses requests with a wrong host, from other sites, or with oversized headers.
 
 - An unknown name in ``Host`` is refused. Otherwise a page elsewhere could make its own name resolve
   to this server and read the answers (DNS rebinding). IP addresses can't be rebound, so they are
   accepted.
-- A changing request that another site makes the browser send is refused. Browsers say so in
+- A state-changing request that another site makes the browser send is refused. Browsers say so in
   ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a cookie
   sends at least one.
 - The number and size of headers and the length of the URL are limited.
@@ -41,14 +41,14 @@ class HostNotAllowed(Problem):
 
 
 class CrossOrigin(Problem):
-    """A request that changes something and was sent by a page of another site."""
+    """A state-changing request sent by another site's page."""
 
     status = 403
     code = "request.cross_origin"
 
 
 class HeadersTooLarge(Problem):
-    """More or longer headers than any ordinary client sends."""
+    """More headers, or longer ones, than any ordinary client sends."""
 
     status = 431
     code = "request.headers_too_large"
@@ -78,14 +78,14 @@ class RequestChecks:
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # The ASGI server answers 403 when a WebSocket is closed before it was accepted.
+            # The ASGI server responds with 403 when a WebSocket is closed before it was accepted.
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
         else:
             log.info("refused", code=refusal.code, path=scope["path"])
             await render(Request(scope), refusal)(scope, receive, send)
 
     def refusal(self, scope: Scope) -> Problem | None:
-        """Return the problem of a request that must be refused; None if it is acceptable."""
+        """Return the problem of a request that must be refused, or None if it is acceptable."""
         raw = scope["headers"]
         size = sum(len(name) + len(value) for name, value in raw)
         if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
@@ -105,7 +105,7 @@ class RequestChecks:
     def knows(self, host: str) -> bool:
         """Return True if the host name belongs to this server.
 
-        Without configured names, every IP address and the names of this machine do.
+        Without configured names, every IP address and this machine's names do.
         """
         if not self.hosts:
             return is_address(host) or host in own_names()
@@ -116,25 +116,25 @@ class RequestChecks:
         )
 
     def is_foreign(self, headers: Headers, host: str) -> bool:
-        """Return True if a browser sent this request for a page of another site."""
+        """Return True if a browser sent this request for another site's page."""
         origin = headers.get("origin")
         if origin is not None and origin in self.origins:
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site not in {"same-origin", "none"}
-        # The scheme is not compared: behind a proxy that ends TLS it differs.
+        # The scheme is not compared, because it differs behind a proxy that terminates TLS.
         return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 
 def host_name(header: str) -> str | None:
-    """Return the name in a ``Host`` header, in lower case and without port; None if invalid."""
+    """Return the name in a ``Host`` header, in lower case and without the port; None if invalid."""
     match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", header.lower())
     return None if match is None else match[1].removesuffix(".")
 
 
 def is_address(host: str) -> bool:
-    """Return True if the host name is an IP address as it is written in URLs."""
+    """Return True if the host name is an IP address as written in URLs."""
     try:
         ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -143,7 +143,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return True if a server that listens on ``host`` can be reached from this machine only."""
+    """Return True if a server listening on ``host`` can be reached only from this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -154,7 +154,7 @@ def is_loopback(host: str) -> bool:
 
 @cache
 def own_names() -> frozenset[str]:
-    """Return the host names of this machine."""
+    """Return this machine's host names."""
     name = socket.gethostname().lower()
     return frozenset({"localhost", name, f"{name}.local", socket.getfqdn().lower()})
 

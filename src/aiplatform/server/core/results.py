@@ -13,11 +13,11 @@ from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.server.core.database import Base, Created, transaction
 
 LOST_RESULT_LIFETIME = timedelta(days=1)
-"""Time that the result of a lost worker's invocation is kept; the same as for other results."""
+"""Time for which a lost worker's result is kept; the same as for other results."""
 
 
 class CeleryTask(Created, Base):
-    """An invocation of a Celery task; a table of the contract. ``runtime`` in seconds."""
+    """An invocation of a Celery task; a contract table. ``runtime`` is in seconds."""
 
     __tablename__ = "celery_tasks"
 
@@ -121,7 +121,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             session.execute(delete(CeleryTask).where(CeleryTask.expires_at < func.now()))
 
     def ensure_chords_allowed(self) -> None:
-        """Refuse chords: they need counters that this table does not have.
+        """Refuse chords, which need counters that this table does not have.
 
         Raises:
             NotImplementedError: always. The platform uses no chords.
@@ -130,7 +130,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
 
 
 def fail_lost_invocations(session: Session, worker: str) -> int:
-    """Mark the unfinished invocations of a lost worker as failed, and return their number.
+    """Mark the unfinished invocations of a lost worker as failed and return their number.
 
     If the worker was only disconnected, its later result replaces this one.
 
@@ -144,7 +144,7 @@ def fail_lost_invocations(session: Session, worker: str) -> int:
         update(CeleryTask)
         .where(
             CeleryTask.status == states.STARTED,
-            # Celery puts "celery@" before a name without a host.
+            # Celery prepends "celery@" to a name without a host.
             CeleryTask.worker.in_([worker, f"celery@{worker}"[:100]]),
         )
         .values(

@@ -1,13 +1,13 @@
-"""Privileges of two database roles: one owns the schema and migrates, the other runs the platform.
+"""Privileges of two database roles: one owns and migrates the schema, the other runs the platform.
 
 The runtime role reads and writes rows. It can't change tables. In the audit trail it can only add
 rows. It can't set their numbers or times, which the database assigns, and can't change existing
-rows. So neither a bug nor injected SQL can rewrite the audit trail.
+rows. Thus neither a bug nor injected SQL can rewrite the audit trail.
 
 The runtime role can't replace the audit trail either. It may not create temporary tables or
 schemas, which would be found before the real tables, and the database's search path is fixed.
 
-One role for both purposes works too, but without this protection; ``aiplatform db check`` says so.
+One role for both purposes also works, but without this protection; ``aiplatform db check`` says so.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ APPEND_ONLY = {
     "audit_signatures": ("seal_id", "key_id", "signature"),
     "audit_archives": ("first_seal", "last_seal", "rows", "sha256", "size"),
 }  # fmt: skip
-"""Tables that the runtime role may read and add rows to, and the columns that it may set."""
+"""Tables that the runtime role may read and append to, and the columns that it may set."""
 
 QUEUE_TABLES = ("audit_unsealed",)
-"""Tables that only triggers fill. The runtime role may read and delete rows."""
+"""Tables filled only by triggers. The runtime role may read and delete rows."""
 
 READ_ONLY = ("alembic_version",)
 
@@ -64,7 +64,7 @@ TABLE_NAME_PROTECTION = (
     "REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC",
     "ALTER DATABASE {database} SET search_path = public, pg_temp",
 )
-"""Statements that prevent a name like ``audit_logs`` from meaning another table.
+"""Statements that keep a name like ``audit_logs`` from referring to another table.
 
 They change properties of the database itself, which neither a dump nor a copy of it contains.
 """
@@ -84,7 +84,8 @@ class RoleMissing(RuntimeError):
 class RunningRole:
     """The role of ``AIPLATFORM_DATABASE_URL``, and the audit tables that it could rewrite.
 
-    ``can_shadow`` is True if it may create tables that would be found before the audit tables.
+    ``can_shadow`` is True if the role may create tables that would be found before the audit
+    tables.
     """
 
     name: str
@@ -109,7 +110,7 @@ def runtime_role(settings: Settings) -> str | None:
 
 
 def protect_table_names(connection: Connection) -> None:
-    """Revoke the right to create temporary tables or schemas from everybody but the owner.
+    """Revoke the right to create temporary tables or schemas from everyone but the owner.
 
     Runs as the migrating role. If that role does not own the database, nothing is changed, and
     ``aiplatform db check`` reports what is missing.
@@ -172,7 +173,7 @@ def grant(connection: Connection, role: str) -> None:
 
 def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
     if sequence:
-        # No UPDATE: setval could then assign numbers again.
+        # No UPDATE: setval could then reassign numbers.
         return ("REVOKE ALL ON SEQUENCE {table} FROM {role}",
                 "GRANT USAGE, SELECT ON SEQUENCE {table} TO {role}")  # fmt: skip
     revoke = "REVOKE ALL ON {table} FROM {role}"

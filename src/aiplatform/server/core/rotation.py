@@ -1,7 +1,7 @@
-"""Re-encryption of all stored secrets with the first key of the key file.
+"""Re-encryption of all stored secrets with the first key in the key file.
 
-It works in batches that commit separately, and selects only values under other keys. So it can
-continue after an interruption, and the platform may run meanwhile.
+It works in batches that commit separately, and selects only values under other keys. It can
+therefore resume after an interruption, and the platform may run in the meantime.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ BATCH = 500
 
 @dataclass
 class Rotated:
-    """The result for one column: counts of re-encrypted and of unreadable, unchanged values."""
+    """The result for one column: numbers of re-encrypted and of unreadable, unchanged values."""
 
     column: str
     sealed_anew: int = 0
@@ -43,7 +43,7 @@ def rotate(*, new_key: bool = False) -> list[Rotated]:
         KeyFileUnusable: the key file is missing or invalid; the message says why.
     """
     with transaction() as session:
-        # Of two commands that add a key at the same time, one would overwrite the other's key.
+        # If two commands added a key at the same time, one would overwrite the other's key.
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(AdvisoryLock.KEYS)})
         if new_key:
             encryption.add_key()
@@ -68,10 +68,10 @@ def _rotate_batch(
     after: tuple[object, ...] | None,
     done: Rotated,
 ) -> tuple[object, ...] | None:
-    """Re-encrypt one batch. Return the key to continue after; None at the end."""
+    """Re-encrypt one batch. Return the key to continue after, or None at the end."""
     header = encryption.load_keys(create=True)[0].header
     keys = list(table.primary_key.columns)
-    # Keeps the time of the last change, so that ETags stay valid.
+    # Keep the time of the last change, so that ETags remain valid.
     stay = {other.name: other for other in table.columns if other.onupdate is not None}
     statement = (
         select(table)

@@ -1,7 +1,7 @@
-"""The session cookie of a browser, and the middleware that turns it into a bearer token.
+"""A browser's session cookie, and the middleware that turns it into a bearer token.
 
-The cookie contains the tokens of a session. A browser sends it automatically, even in requests of
-other sites' pages. So the cookie authenticates a request only if a page of this server sent it. A
+The cookie contains a session's tokens. A browser sends it automatically, even in requests from
+other sites' pages, so the cookie authenticates a request only if a page of this server sent it. A
 request that changes data must also have a header that no HTML form can send.
 """
 
@@ -23,7 +23,7 @@ HEADER = "X-AIPlatform-UI"
 
 
 class NotFromPage(Problem):
-    """A changing request with the session cookie that no page of this server sent."""
+    """A state-changing request with the session cookie that no page of this server sent."""
 
     status = 403
     code = "request.not_from_page"
@@ -38,7 +38,7 @@ class CookieTokens:
 
     @classmethod
     def read(cls, connection: HTTPConnection) -> "CookieTokens | None":
-        """Return the tokens of the request's cookie, or None if it has no usable one."""
+        """Return the tokens in the request's cookie, or None if it has no usable one."""
         access, _, refresh = connection.cookies.get(NAME, "").partition(".")
         return cls(access, refresh) if access and refresh else None
 
@@ -50,7 +50,7 @@ class CookieTokens:
             max_age=int(lifetime.total_seconds()),
             secure=_uses_https(request),
             httponly=True,
-            # Not strict: a browser that comes back from single sign-on must not look signed out.
+            # Not strict: a browser returning from single sign-on must not appear signed out.
             samesite="lax",
         )
 
@@ -61,12 +61,12 @@ def remove(response: Response, request: Request) -> None:
 
 
 def _uses_https(request: Request) -> bool:
-    # The origin is right even if a proxy that ends TLS is not configured as trusted.
+    # The origin is correct even if a proxy that terminates TLS is not configured as trusted.
     return came_by_https(request) or request.headers.get("origin", "").startswith("https://")
 
 
 class SessionCookie:
-    """ASGI middleware that authenticates requests of this server's pages by the cookie.
+    """ASGI middleware that authenticates requests from this server's pages by the cookie.
 
     It adds the access token as the header ``Authorization``, so that all later code handles
     browsers and programs alike. It stores the tokens in the request's state as ``cookie_tokens``. A
@@ -103,16 +103,16 @@ def _is_same_origin(headers: Headers) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    # The scheme is not compared: behind a proxy that ends TLS it differs.
+    # The scheme is not compared, because it differs behind a proxy that terminates TLS.
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _is_embedded_elsewhere(headers: Headers) -> bool:
-    """Return True if a page of another origin loads the address; False if a user follows a link.
+    """Return True if another origin's page loads the address; False if a user follows a link.
 
-    Another port of the same host is another origin. But it is the same site, so browsers send the
-    cookie with its requests.
+    Another port on the same host is another origin but the same site, so browsers send the cookie
+    with its requests.
     """
     elsewhere = headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
     return elsewhere and headers.get("sec-fetch-mode", "") != "navigate"

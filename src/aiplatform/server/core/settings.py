@@ -31,17 +31,17 @@ from pydantic_settings import (
 DEFAULT_ADMIN_PASSWORD = "admin123"  # noqa: S105  (the contract's own; must be replaced at first login)
 
 DEFAULT_QUEUE = "default"
-"""Queue of tasks that name none."""
+"""Queue for tasks that don't name one."""
 
 SCRIPT_LABEL = "script:"
-"""Prefix of the labels that workers offer for their script environments and scripts ask for."""
+"""Prefix of the labels with which workers offer script environments and scripts request them."""
 
 SCRIPTS_REFUSED = "scripts-refused"
 """Label of a worker that is configured to run scripts but can't isolate them."""
 
 
 def _comma_separated(value: object) -> object:
-    """Split a variable into the parts of a list; return other values unchanged."""
+    """Split a variable into the items of a list; return other values unchanged."""
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -151,17 +151,17 @@ class ServerSettings(BaseSettings):
 
     @property
     def link_base(self) -> str:
-        """Base URL of links to the platform, without a slash at the end."""
+        """Base URL of links to the platform, without a trailing slash."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def spool_dir(self) -> Path:
-        """The directory of uploads that are not complete."""
+        """The directory for uploads that are not complete."""
         return self.home / "spool"
 
     @property
     def ingest_locks_dir(self) -> Path:
-        """The directory of lock files that bound how many uploads are read at the same time."""
+        """The directory of lock files that limit how many uploads are parsed at the same time."""
         return self.home / "turns"
 
     @property
@@ -716,7 +716,7 @@ class Settings(
     AuditSettings,
     ObservabilitySettings,
 ):
-    """All settings of one process. A field is the variable ``AIPLATFORM_<FIELD>``.
+    """All settings of a process. A field is the variable ``AIPLATFORM_<FIELD>``.
 
     The bases are the sections of the settings page, in its order.
     """
@@ -732,7 +732,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (there is no such file)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, and the files that it names."""
+        """Read the environment and the files that it names."""
         return init_settings, env_settings, FileSource(settings_cls)
 
     @property
@@ -752,7 +752,7 @@ class FileSource(PydanticBaseSettingsSource):
         field: FieldInfo,  # noqa: ARG002  (the base class's)
         field_name: str,
     ) -> tuple[Any, str, bool]:
-        """Return the content of a field's file without the line break at its end."""
+        """Return the content of a field's file without a trailing line break."""
         variable = f"AIPLATFORM_{field_name.upper()}"
         path = os.environ.get(f"{variable}_FILE")
         if path is None:
@@ -772,10 +772,10 @@ class FileSource(PydanticBaseSettingsSource):
 
 
 def limit_of(text: str) -> RateLimitItem | None:
-    """Return the limit of a setting such as ``60/minute``; None for ``off``.
+    """Return the limit in a setting such as ``60/minute``; None for ``off``.
 
     Raises:
-        ValueError: for any other text.
+        ValueError: the text is anything else.
     """
     if text.strip().lower() == "off":
         return None
@@ -797,5 +797,5 @@ def sqlalchemy_url(url: str) -> str:
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings of this process, which are read once."""
+    """Return this process's settings, which are read only once."""
     return Settings()

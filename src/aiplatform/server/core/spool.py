@@ -1,4 +1,4 @@
-"""Temporary files of uploads. A request's body is hashed while it is written to disk.
+"""Temporary files for uploads. A request's body is hashed while it is written to disk.
 
 The files never outlive their upload. Only one buffer is held in memory, and neither hashing nor
 writing blocks the event loop.
@@ -25,7 +25,7 @@ from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
 log = structlog.get_logger(__name__)
 
 BUFFER_BYTES = 1 << 20
-"""Size in bytes to which network chunks are collected before a thread writes them."""
+"""Number of bytes of network chunks collected before a thread writes them."""
 
 SPOOL_MAX_AGE = timedelta(days=1)
 """Age at which an unchanged file is deleted from the spool."""
@@ -38,7 +38,7 @@ DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class InvalidDigest(Problem):
     """A digest header that can't be parsed.
 
-    If it were ignored, the client would take the upload for verified.
+    If it were ignored, the client would believe the upload to be verified.
     """
 
     status = 400
@@ -46,7 +46,7 @@ class InvalidDigest(Problem):
 
 
 class DigestMismatch(Problem):
-    """Received content whose hash is not the announced one."""
+    """Received content whose hash differs from the announced one."""
 
     status = 400
     code = "upload.digest_mismatch"
@@ -55,7 +55,7 @@ class DigestMismatch(Problem):
 class UploadAborted(Problem):
     """An upload whose client disconnected.
 
-    Nobody reads this answer, but the log should not report an internal error.
+    Nobody reads this response, but the log should not report an internal error.
     """
 
     status = 400
@@ -63,7 +63,7 @@ class UploadAborted(Problem):
 
 
 class RawBodyRequired(Problem):
-    """An upload as an HTML form instead of the file itself.
+    """An upload sent as an HTML form instead of the file itself.
 
     Forms are not accepted: they would have to be parsed while they are received, to separate the
     file from the form's boundaries.
@@ -75,7 +75,7 @@ class RawBodyRequired(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A completely received file: its path, SHA-256 and size in bytes."""
+    """A completely received file, with its path, SHA-256 and size in bytes."""
 
     path: Path
     sha256: str
@@ -83,9 +83,9 @@ class Spooled:
 
 
 def announced_digest(content_digest: str | None, hexadecimal: str | None) -> str | None:
-    """Return the SHA-256 that a client announced, in hexadecimal; None if it announced none.
+    """Return the SHA-256 announced by a client, in hexadecimal, or None if it announced none.
 
-    Other algorithms in ``Content-Digest`` (RFC 9530) are ignored, as the RFC demands.
+    Other algorithms in ``Content-Digest`` (RFC 9530) are ignored, as the RFC requires.
 
     Args:
         content_digest: the header ``Content-Digest``.
@@ -113,7 +113,7 @@ def announced_digest(content_digest: str | None, hexadecimal: str | None) -> str
 
 
 def check_headers(content_type: str | None, content_length: str | None, limit: int) -> None:
-    """Refuse a request by its headers, before the body is read.
+    """Refuse a request because of its headers, before the body is read.
 
     Raises:
         RawBodyRequired: the body is a form.
@@ -126,12 +126,12 @@ def check_headers(content_type: str | None, content_length: str | None, limit: i
 
 
 def declared_size(content_length: str | None) -> int:
-    """Return the number of bytes that the headers announce; 0 if they do not."""
+    """Return the number of bytes announced by the headers, or 0 if they announce none."""
     return int(content_length) if content_length is not None and content_length.isdigit() else 0
 
 
 def clean_directory(directory: Path, age: timedelta) -> int:
-    """Delete the files of ``directory`` that did not change for ``age``. Return how many.
+    """Delete the files in ``directory`` that have not changed for ``age``; return how many.
 
     Such files remain when a process dies.
     """
@@ -153,8 +153,7 @@ def clean_directory(directory: Path, age: timedelta) -> int:
 async def clean_periodically(directory: Path) -> AsyncIterator[None]:
     """Clean ``directory`` now and every hour during the block.
 
-    Workers only clean the spool of their own machine, so an API on another machine must do so
-    itself.
+    Workers clean only their own machine's spool, so an API on another machine must do so itself.
     """
 
     async def clean() -> None:
@@ -188,7 +187,7 @@ def disk_space_required() -> Iterator[None]:
 async def upload_prefix(directory: Path) -> AsyncIterator[Path]:
     """Yield a path prefix for the files of one upload, and delete these files at the end.
 
-    The files lie directly in ``directory``, where :func:`clean_directory` finds those of dead
+    The files are directly in ``directory``, where :func:`clean_directory` finds those of dead
     processes.
     """
     with disk_space_required():
@@ -209,7 +208,7 @@ def _remove(prefix: Path) -> None:
 async def receive(
     chunks: AsyncIterator[bytes], path: Path, *, limit: int, expected: str | None = None
 ) -> Spooled:
-    """Write a stream to the new file ``path``, and hash it meanwhile.
+    """Write a stream to the new file ``path``, hashing it at the same time.
 
     Raises:
         TooLarge: the stream has more than ``limit`` bytes; the rest is not read.

@@ -1,7 +1,7 @@
-"""SQL statements that are compiled once per process and run directly on psycopg.
+"""SQL statements that are compiled once per process and run directly through psycopg.
 
-For a select with many joins, SQLAlchemy needs far longer to build it and to look up its compiled
-form than the database needs to run it. So statements of frequent requests are kept as text.
+For a select with many joins, SQLAlchemy takes far longer to build it and look up its compiled form
+than the database takes to run it. Statements for frequent requests are therefore kept as text.
 """
 
 import re
@@ -27,15 +27,15 @@ class Compiled:
     fixed: dict[str, Any]
 
     def values(self, **parameters: Any) -> dict[str, Any]:
-        """Return the parameters of one execution: fixed ones, and those named by ``bindparam``."""
+        """Return the parameters for one execution: fixed ones, and those named by ``bindparam``."""
         return {**self.fixed, **parameters}
 
     def one(self, session: Session, **parameters: Any) -> Any:
         """Return the only row, in the session's transaction. Columns are attributes, by label.
 
         Raises:
-            NoResultFound: there is no row (an error of SQLAlchemy).
-            MultipleResultsFound: there are several rows (an error of SQLAlchemy).
+            NoResultFound: there is no row (a SQLAlchemy error).
+            MultipleResultsFound: there are several rows (a SQLAlchemy error).
             DBAPIError: the database refused the statement.
         """
         row = self.one_or_none(session, **parameters)
@@ -57,14 +57,14 @@ class Compiled:
 
 
 def fetch_all(session: Session, *given: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
-    """Return the rows of several statements, which run one after the other in the transaction.
+    """Return the rows of several statements, which run one after another in the transaction.
 
     They are sent together, with the statement that begins the transaction, because each round trip
     wakes two processes. Each statement sees what was committed before it runs, not before it is
     sent.
 
     Raises:
-        DBAPIError: a statement failed, as if they were sent one by one; those after it did not run.
+        DBAPIError: a statement failed. As if they were sent one by one, later ones did not run.
     """
     with _driver(session, *(statement for statement, _ in given)) as driver:
         with driver.pipeline():
@@ -79,10 +79,10 @@ def _send(driver: Any, statement: Compiled, parameters: Mapping[str, Any]) -> ps
 
 @contextmanager
 def _driver(session: Session, *given: Compiled) -> Iterator[Any]:
-    """Yield the psycopg connection of the session, within its transaction.
+    """Yield the session's psycopg connection, within its transaction.
 
     SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
-    those of SQLAlchemy, so that callers only handle these.
+    SQLAlchemy errors, so that callers need to handle only these.
     """
     if session.autoflush:  # as before each statement that the session runs itself
         session.flush()
@@ -113,7 +113,7 @@ def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
 
 
 def read_statements(path: Path) -> dict[str, Compiled]:
-    """Return the statements of an SQL file by name; each begins with a line ``-- name: NAME``."""
+    """Return the statements in an SQL file by name; each begins with a line ``-- name: NAME``."""
     _, *parts = re.split(r"^-- name: (\w+)$", path.read_text(), flags=re.MULTILINE)
     named = zip(parts[::2], parts[1::2], strict=True)
     return {name: compiled(text(strip_sql(sql))) for name, sql in named}
@@ -122,7 +122,7 @@ def read_statements(path: Path) -> dict[str, Compiled]:
 def strip_sql(sql: str) -> str:
     """Return SQL without comments and superfluous white space.
 
-    psycopg caches the parsed parameters only of texts of at most 4096 characters. String literals
+    psycopg caches the parsed parameters only of texts with at most 4096 characters. String literals
     in the text must contain neither comment signs nor superfluous white space.
     """
     bare = re.sub(r"--.*", "", sql)

@@ -1,4 +1,4 @@
-"""Blobs and the references to them. The store has their content; the database decides which exist.
+"""Blobs and references to them. The store has their content; the database decides which exist.
 
 References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
 (:mod:`~aiplatform.server.core.garbage_collection`) deletes what nothing refers to.
@@ -34,21 +34,22 @@ from aiplatform.server.core.settings import get_settings
 
 ROWS_AT_ONCE = 1000
 FILES_AT_ONCE = 8
-"""Number of files that are written at the same time.
+"""Number of files written at the same time.
 
-A disk syncs several files in the time of one, and an object store works in parallel anyway.
+A disk syncs several files in the time it takes for one, and an object store works in parallel
+anyway.
 """
 
 
 class BlobGone(Conflict):
-    """A reference to a blob that was deleted by garbage collection before it was referenced."""
+    """A reference to a blob that garbage collection deleted before it was referenced."""
 
     code = "upload.content_gone"
     headers = {"Retry-After": "1"}
 
 
 class Blob(Created, Base):
-    """Immutable content, named by its SHA-256 (64 hexadecimal digits). ``size`` in bytes."""
+    """Immutable content, named by its SHA-256 (64 hexadecimal digits). ``size`` is in bytes."""
 
     __tablename__ = "blobs"
 
@@ -58,7 +59,7 @@ class Blob(Created, Base):
 
 
 class PendingDeletion(Base):
-    """The file of a deleted blob. It will be deleted, unless its content is stored again before."""
+    """The file of a deleted blob, to be deleted unless its content is stored again first."""
 
     __tablename__ = "doomed_blobs"
 
@@ -87,12 +88,12 @@ class BlobRef(Base):
 
 
 PARTS_FOLDER = "parts/"
-"""Folder of a version's references to the blobs that its files are made of."""
+"""Folder of a version's references to the blobs that make up its files."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an owner: its relative path, SHA-256 and size in bytes.
+    """An owner's file: its relative path, SHA-256 and size in bytes.
 
     Its content is the blob with that hash, or consists of ``parts``.
     """
@@ -105,7 +106,7 @@ class StoredFile:
 
 @cache
 def get_store() -> BlobStore:
-    """Return the store of this process."""
+    """Return this process's blob store."""
     return open_store(get_settings().blobs_url)
 
 
@@ -120,7 +121,7 @@ def store_file(session: Session, path: Path, sha256: str, size: int, *, move: bo
             index_elements=[Blob.sha256], set_={"touched_at": func.clock_timestamp()}
         )
     )
-    # Waits for a collector that is deleting the file at the moment. A file that still exists is
+    # This waits for a collector that is currently deleting the file. A file that still exists is
     # kept.
     session.execute(delete(PendingDeletion).where(PendingDeletion.sha256 == sha256))
     get_store().put_file(path, sha256, move=move)
@@ -137,10 +138,10 @@ def store_files(
         used: all hashes that the caller will refer to, new and old.
 
     Raises:
-        BlobGone: a blob that is used and not new was collected.
+        BlobGone: a blob that is used but not new was collected.
     """
-    # First the existing rows are locked, then the missing ones are inserted, each in the order of
-    # their hashes. So writers of the same content wait for each other, but never in a circle.
+    # Existing rows are locked first, then missing ones are inserted, each in the order of their
+    # hashes. Writers of the same content thus wait for each other, but never in a circle.
     locked = _lock_all(session, used)
     for sha256 in sorted(set(used) - set(fresh) - locked):
         _revive(session, sha256)
@@ -150,10 +151,12 @@ def store_files(
             batch = missing[start : start + ROWS_AT_ONCE]
             rows = insert(Blob).values([{"sha256": h, "size": fresh[h][1]} for h in batch])
             session.execute(rows.on_conflict_do_nothing(index_elements=[Blob.sha256]))
-        # A row that another transaction inserted meanwhile may already be deleted again.
+        # A row that another transaction inserted in the meantime may already have been deleted
+        # again.
         locked = _lock_all(session, missing)
         missing = [sha256 for sha256 in missing if sha256 not in locked]
-    # Waits for a collector that is deleting a file at the moment. A file that still exists is kept.
+    # This waits for a collector that is currently deleting a file. A file that still exists is
+    # kept.
     session.execute(delete(PendingDeletion).where(PendingDeletion.sha256 == any_(_array(fresh))))
     store = get_store()
     with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
@@ -165,12 +168,12 @@ def store_files(
 
 
 def _array(hashes: Iterable[str]) -> ColumnElement[list[str]]:
-    """Return the hashes as one array parameter; the statement is then the same for any number."""
+    """Return the hashes as one array parameter, so that any number gives the same statement."""
     return literal(list(hashes), ARRAY(String))
 
 
 def _lock_all(session: Session, hashes: Collection[str]) -> set[str]:
-    """Lock blobs against collection until the transaction ends. Returns those that exist."""
+    """Lock blobs against collection until the transaction ends. Return those that exist."""
     locked = (
         select(Blob.sha256)
         .where(Blob.sha256 == any_(_array(hashes)))
@@ -195,7 +198,7 @@ def add_reference(
     """Add an owner's reference to a blob that :func:`store_file` has stored, now or earlier.
 
     Raises:
-        BlobGone: the blob was collected meanwhile. If you still have the content, store it again.
+        BlobGone: the blob has been collected. If you still have the content, store it again.
     """
     if not _lock(session, file.sha256):
         _revive(session, file.sha256)
@@ -224,14 +227,14 @@ def _revive(session: Session, sha256: str) -> None:
     """Restore the blob of a file marked for deletion that still exists, and lock it.
 
     Raises:
-        BlobGone: the file does not exist any more.
+        BlobGone: the file no longer exists.
     """
     size = session.scalar(
         delete(PendingDeletion)
         .where(PendingDeletion.sha256 == sha256)
         .returning(PendingDeletion.size)
     )
-    # A collector that died may have left the mark of a file that is already deleted.
+    # A collector that died may have left the mark of a file that has already been deleted.
     if size is not None and get_store().exists(sha256):
         row = insert(Blob).values(sha256=sha256, size=size)
         session.execute(row.on_conflict_do_nothing(index_elements=[Blob.sha256]))
@@ -249,7 +252,7 @@ def files_of(
     task_id: int | None = None,
     bundle_id: int | None = None,
 ) -> list[StoredFile]:
-    """Return the files of one owner that are whole blobs, by path."""
+    """Return one owner's files that are whole blobs, sorted by path."""
     statement = select(BlobRef.path, Blob.sha256, Blob.size).join(
         Blob, Blob.sha256 == BlobRef.sha256
     )

@@ -1,4 +1,4 @@
-"""Optional traces (``AIPLATFORM_TRACES``), from the request through its task to the child process.
+"""Optional traces (``AIPLATFORM_TRACES``) from the request through its task to the child process.
 
 Code that should appear in traces calls the functions here. While tracing is off, they only check a
 variable, and OpenTelemetry is not imported; :mod:`.otel` is the part that uses it.
@@ -25,7 +25,7 @@ _traces: "Traces | None" = None
 
 
 class TracesUnavailable(RuntimeError):
-    """A process with tracing switched on, but without the packages that it needs."""
+    """A process with tracing switched on that lacks the required packages."""
 
 
 def start(settings: Settings, service: str) -> None:
@@ -44,7 +44,7 @@ def start(settings: Settings, service: str) -> None:
 
 
 def require_packages(settings: Settings) -> None:
-    """Check that the packages for tracing are installed if it is on. Nothing is imported.
+    """Check that the tracing packages are installed if tracing is on, without importing them.
 
     Raises:
         TracesUnavailable: packages are missing; the message says what to install.
@@ -115,13 +115,13 @@ def begin(name: str, at: float) -> Any:
 
 
 def end(begun: Any, at: float) -> None:
-    """End a span that :func:`begin` returned."""
+    """End a span returned by :func:`begin`."""
     if begun is not None:
         begun.end(round(at * 1e9))
 
 
 def record(name: str, begun: float, ended: float, parent: str | None) -> None:
-    """Record a span that has already ended; times in seconds since the epoch."""
+    """Record a span that has already ended; times are in seconds since the epoch."""
     if _traces is not None:
         end(_traces.begin(name, begun, parent), ended)
 
@@ -132,7 +132,7 @@ def traceparent() -> str | None:
 
 
 def add_ids(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """Add the ids of trace and span to a log line."""
+    """Add the trace and span ids to a log line."""
     if _traces is not None:
         line.update(_traces.ids())
     return line

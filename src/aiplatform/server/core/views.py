@@ -1,6 +1,6 @@
-"""Views: columns that a higher domain publishes for the statements of lower ones.
+"""Views: columns that a higher domain publishes for statements in lower domains.
 
-A higher domain may import a lower one, but not the reverse (see docs/architecture.md). If a lower
+A higher domain may import a lower one, but not vice versa (see docs/architecture.md). If a lower
 domain needs columns of a higher one, it declares a :class:`View` of these columns. The domain that
 owns the table writes the statement, and the composition root connects the two. PostgreSQL plans a
 join with such a view like a join with the table.
@@ -12,10 +12,10 @@ from sqlalchemy import Select, Subquery
 
 
 class View:
-    """A set of columns of another domain's table that statements can join."""
+    """A set of columns from another domain's table that statements can join."""
 
     def __init__(self, name: str, *columns: str) -> None:
-        """Declare a view with its name in SQL and the names of its columns."""
+        """Declare a view with its SQL name and the names of its columns."""
         self.name = name
         self.columns = columns
         self._table: Subquery | None = None
@@ -31,7 +31,7 @@ class View:
         """The subquery to select from or to join.
 
         Raises:
-            RuntimeError: when no domain has published it.
+            RuntimeError: no domain has published it.
         """
         if self._table is None:
             raise RuntimeError(f"nobody publishes {self.name}: call compose() first")
@@ -39,5 +39,5 @@ class View:
 
     @property
     def c(self) -> Any:
-        """The columns of the view, as attributes; see :attr:`table`."""
+        """The view's columns, as attributes; see :attr:`table`."""
         return self.table.c

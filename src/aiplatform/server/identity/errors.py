@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid, Problem
 
 
 class Unauthenticated(Problem):
-    """A request without a valid token, or with the token of a deactivated user."""
+    """A request without a valid token, or with a deactivated user's token."""
 
     status = 401
     code = "auth.unauthenticated"
@@ -64,7 +64,7 @@ class PermissionDenied(Problem):
 
 
 class TotpRequired(Problem):
-    """A sign-in with the right password that lacks the code of the second factor."""
+    """A sign-in with the right password but without the second factor's code."""
 
     status = 401
     code = "auth.totp_required"
@@ -72,7 +72,7 @@ class TotpRequired(Problem):
 
 
 class WrongTotp(Problem):
-    """A sign-in with the right password, and a code that is wrong or was already used."""
+    """A sign-in with the right password but a code that is wrong or already used."""
 
     status = 401
     code = "auth.wrong_totp"
@@ -92,7 +92,7 @@ class TotpActive(Conflict):
 
 
 class TotpInactive(Conflict):
-    """An account without a second factor, or without an enrolment that could be confirmed."""
+    """An account without a second factor, or without an enrolment to confirm."""
 
     code = "account.totp_inactive"
 
@@ -101,7 +101,7 @@ class InvalidLink(Invalid):
     """A link that can't be used.
 
     Its token is unknown, used, revoked or expired, or its creator no longer has the permissions
-    that it would grant.
+    that the link would grant.
     """
 
     code = "auth.invalid_link"
@@ -115,7 +115,7 @@ class RegistrationClosed(Problem):
 
 
 class AccountTaken(Conflict):
-    """A user name or e-mail address that is in use.
+    """A user name or email address that is already in use.
 
     Callers who are not signed in get this error, so it does not reveal which of the two is in use.
     """
@@ -124,7 +124,7 @@ class AccountTaken(Conflict):
 
 
 class OwnRole(Problem):
-    """An attempt of administrators to change their own role."""
+    """An administrator's attempt to change their own role."""
 
     status = 403
     code = "account.own_role"
@@ -141,9 +141,9 @@ class AccountHoldsMore(Problem):
 
 
 class OwnAccount(Problem):
-    """An attempt to change one's own account through the routes for administrators.
+    """An attempt to change one's own account through the administration routes.
 
-    The routes under ``users/me`` ask for the password; the routes for administrators do not.
+    The routes under ``users/me`` ask for the password; the administration routes do not.
     """
 
     status = 403
@@ -217,7 +217,7 @@ class SsoUnavailable(Problem):
 
 
 class RoleNameTooLong(Invalid):
-    """A role whose name does not fit into the column of the account's role."""
+    """A role whose name does not fit into the column for an account's role."""
 
     code = "account.role_name_too_long"
 
@@ -235,6 +235,6 @@ class RedirectRefused(Invalid):
 
 
 class IncompleteMembership(Invalid):
-    """An invitation with a project but no role in it, or the reverse."""
+    """An invitation with a project but no role in it, or vice versa."""
 
     code = "invitation.incomplete_membership"

@@ -14,9 +14,9 @@ from aiplatform.server.identity.rules import Theme
 
 
 class User(Identified, Updated, Base):
-    """An account, in a table of the contract.
+    """A user account; a contract table.
 
-    ``role`` is the name of a row of ``roles``, or ``user`` for accounts without a global role.
+    ``role`` is the name of a row in ``roles``, or ``user`` for accounts without a global role.
     """
 
     __tablename__ = "users"
@@ -30,7 +30,7 @@ class User(Identified, Updated, Base):
 
 
 class UserSecurity(Base):
-    """Data about an account for which the contract's table has no columns."""
+    """Data about an account for which the contract table has no columns."""
 
     __tablename__ = "user_security"
 
@@ -42,7 +42,7 @@ class UserSecurity(Base):
 
 
 class UserPreferences(Base):
-    """An account's preferences for the web interface. Null means that the browser's apply."""
+    """An account's preferences for the web interface. Null means that the browser's are used."""
 
     __tablename__ = "user_preferences"
 
@@ -62,7 +62,7 @@ class UserDevice(Base):
 
 
 class Role(Identified, Created, Base):
-    """A named set of permissions, in a table of the contract."""
+    """A named set of permissions; a contract table."""
 
     __tablename__ = "roles"
 
@@ -73,7 +73,7 @@ class Role(Identified, Created, Base):
 
 
 class AuthSession(Base):
-    """A login session. All tokens that were issued since its sign-in belong to it."""
+    """A login session. All tokens issued since its sign-in belong to it."""
 
     __tablename__ = "auth_sessions"
 
@@ -90,9 +90,10 @@ class AuthSession(Base):
 
 
 class AuthToken(Base):
-    """An access or refresh token. Only its SHA-256 is stored. A refresh token can be used once.
+    """An access or refresh token. Only its SHA-256 is stored. A refresh token works once.
 
-    ``withdrawn_at`` is the time when the token was replaced because its client never received it.
+    ``withdrawn_at`` is the time when the token was replaced because the client had never received
+    it.
     """
 
     __tablename__ = "auth_tokens"
@@ -154,7 +155,7 @@ class PasswordReset(Created, Base):
 
 
 class Totp(Created, Base):
-    """The second factor of an account. It is active once it has been confirmed.
+    """An account's second factor. It is active once it has been confirmed.
 
     ``last_step`` is the time step of the last accepted code, so that no code is accepted twice.
     """
@@ -168,7 +169,7 @@ class Totp(Created, Base):
 
 
 class RecoveryCode(Base):
-    """A single-use code that replaces one of the second factor. Only its SHA-256 is stored."""
+    """A single-use code that replaces a second-factor code. Only its SHA-256 is stored."""
 
     __tablename__ = "recovery_codes"
 
@@ -180,7 +181,7 @@ class ApiKey(Base):
     """A user's key for programs. Only its SHA-256 is stored.
 
     A key may do what both its owner's current permissions and ``scopes`` allow. With a project, it
-    is limited to that project. ``prefix`` is the part of the key that lists show.
+    is limited to that project. ``prefix`` is the part of the key that is shown in lists.
     """
 
     __tablename__ = "api_keys"
@@ -188,7 +189,7 @@ class ApiKey(Base):
     id: Mapped[BigKey]
     uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    # No ForeignKey here, because the domain of projects is above this one. The table has it.
+    # No ForeignKey here, because the domain ``projects`` is above this one. The table has it.
     project_id: Mapped[int | None]
     name: Mapped[str] = mapped_column(String(100))
     prefix: Mapped[str] = mapped_column(String(20))

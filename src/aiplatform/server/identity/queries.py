@@ -32,7 +32,7 @@ _OPEN = (
 )
 
 MEMBERSHIPS = View("memberships", "user_id", "role_id")
-"""Roles of accounts in projects; the domain ``projects`` publishes these columns."""
+"""Roles of accounts in projects; columns published by the domain ``projects``."""
 
 
 def find_user(
@@ -44,7 +44,7 @@ def find_user(
         session: the database session.
         name: uuid or user name.
         lock: read the row again and lock it. Rows that refer to it can still be inserted, so that a
-            task that ends at this moment can notify its author.
+            task that is ending can notify its author.
         for_deletion: also prevent such rows from being inserted.
 
     Raises:
@@ -101,9 +101,9 @@ def user_by_name(session: Session, username: str) -> User | None:
 
 
 def security_of(session: Session, user_id: int) -> UserSecurity:
-    """Return the ``user_security`` row of an account; create it if it is missing.
+    """Return an account's ``user_security`` row, creating it if it is missing.
 
-    Accounts that other programs inserted have no such row.
+    Accounts inserted by other programs have no such row.
     """
     row = session.get(UserSecurity, user_id)
     if row is None:
@@ -143,7 +143,7 @@ def list_invitations(*, open_only: bool) -> Select[*tuple[Any, ...]]:
 
 
 def open_invitation(session: Session, found: ColumnElement[bool]) -> Invitation | None:
-    """Return the invitation that ``found`` selects, locked; None if it is not open."""
+    """Return the invitation selected by ``found``, locked; None if it is not open."""
     return session.scalar(select(Invitation).where(found, *_OPEN).with_for_update())
 
 
@@ -159,7 +159,7 @@ def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
 def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
     """Return True if a reset link was requested for the account within ``pause``.
 
-    Links that administrators issued do not count.
+    Links issued by administrators do not count.
     """
     sent = select(PasswordReset.id).where(
         PasswordReset.user_id == user_id,
@@ -293,7 +293,7 @@ def recent_failures(
     ).one()
     none = timedelta(0)
     # After the clock was set back, failures can lie in the future. Their age then counts as 0, so
-    # that nobody waits until that time is reached.
+    # that nobody has to wait until that time is reached.
     return RecentFailures(
         *(FailureCount(row[at], max(row[at + 1] or none, none)) for at in (0, 2, 4))
     )

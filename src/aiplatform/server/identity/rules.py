@@ -20,7 +20,7 @@ RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
 RESERVED_USERNAMES = frozenset({"system", "anonymous", "me"})
 """User names that nobody may have.
 
-``system`` is the actor of what the platform does by itself; ``me`` is part of a path of the API.
+``system`` is the actor for what the platform does by itself; ``me`` is part of an API path.
 """
 
 ADMIN = "admin"
@@ -52,13 +52,12 @@ FREE_FAILURES_ANYWHERE = 50
 
 The number is higher than :data:`FREE_FAILURES`, because otherwise anyone could lock out anyone.
 Each network from which the account has signed in has its own count, so the account's holder can
-sign in there, whatever strangers try from elsewhere.
+sign in there whatever strangers try from elsewhere.
 """
 FREE_FAILURES_ADDRESS = 100
 """Failed sign-ins from an address for all accounts before the next attempt is delayed.
 
-The number is higher than :data:`FREE_FAILURES`, because the people of an office may share one
-address.
+The number is higher than :data:`FREE_FAILURES` because everyone in an office may share one address.
 """
 
 RESET_PAUSE = timedelta(minutes=5)
@@ -83,7 +82,7 @@ def weakness(
         email: the account's address, which makes a password that contains it weaker.
         current: the password that it replaces.
         min_score: required zxcvbn score, an estimate of how many guesses it takes; 3 means at least
-            about 10^8. Rules about kinds of characters would not measure that.
+            about 10^8. Rules about character classes would not measure that.
     """
     if len(password) < MIN_PASSWORD:
         return {
@@ -100,11 +99,12 @@ def weakness(
             "en": "The new password is the current one. Choose another.",
             "zh": "新密码与当前密码相同，请换一个。",
         }
-    # Imported here because its word lists need memory, which most processes can save.
+    # Imported here because its word lists need memory that most processes can save.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
     known = [username, email, *email.split("@"), "aiplatform", "ai-platform"]
-    # Further characters make a password no weaker, but the library's time grows with their square.
+    # Further characters make a password no weaker, but the library's run time grows with their
+    # square.
     found = zxcvbn(password[:STRENGTH_PREFIX], user_inputs=[word for word in known if word])
     if password != DEFAULT_ADMIN_PASSWORD and found["score"] >= min_score:
         return None
@@ -118,7 +118,7 @@ def weakness(
 def wait_after(failures: int, *, free: int) -> timedelta:
     """Return how long after the last of ``failures`` wrong passwords the next attempt must wait.
 
-    There is no wait for fewer than ``free`` failures. Then it is 1, 2, 4 … seconds, at most
+    There is no wait for fewer than ``free`` failures. After that it is 1, 2, 4 … seconds, at most
     :data:`MAX_WAIT`.
     """
     if failures < free:

@@ -1,4 +1,4 @@
-"""Request bodies of accounts, invitations, roles, sessions and tokens, and short responses."""
+"""Request bodies for accounts, invitations, roles, sessions and tokens, and short responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -22,7 +22,7 @@ from aiplatform.server.identity.rules import PLAIN_USER
 
 
 def no_uuid(name: str) -> str:
-    """Refuse a name that looks like a uuid: paths identify users by either of them."""
+    """Refuse a name that looks like a uuid, because paths identify users by either."""
     try:
         UUID(name)
     except ValueError:
@@ -49,7 +49,7 @@ Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class PasswordIn(Strict):
-    """A change of the caller's password. Other sessions of the account end."""
+    """A change of the caller's password. The account's other sessions end."""
 
     current_password: Password
     new_password: Password
@@ -62,7 +62,7 @@ class PasswordIn(Strict):
 
 
 class EmailIn(Strict):
-    """A change of the caller's e-mail address.
+    """A change of the caller's email address.
 
     It requires the password, because whoever controls the address can reset the password.
     """
@@ -80,7 +80,7 @@ class EmailIn(Strict):
 class UserIn(Strict):
     """A new account.
 
-    Without a global role, it can create projects, and use those that it is a member of.
+    Without a global role, it can create projects and use those of which it is a member.
     """
 
     username: Username
@@ -114,7 +114,7 @@ class UserChanges(Strict):
 
 
 class RegisterIn(Strict):
-    """An account that somebody creates for themselves."""
+    """An account that someone creates for themselves."""
 
     username: Username
     email: Email
@@ -169,7 +169,7 @@ class InvitationIn(Strict):
 
 
 class AcceptIn(Strict):
-    """User name and password of a new account, with the token of the invitation's link."""
+    """User name and password of a new account, with the token from the invitation's link."""
 
     token: str = Field(min_length=1, max_length=200)
     username: Username
@@ -210,7 +210,7 @@ RoleDescription = Annotated[
 
 
 class RoleIn(Strict):
-    """A new role. Its name may have 50 characters, or 20 if it is to be given as a global role."""
+    """A new role. Its name may have 50 characters, or 20 if it will be used as a global role."""
 
     name: RoleName
     description: RoleDescription | None = None
@@ -255,7 +255,7 @@ class EnrolIn(Strict):
 
 
 class CodeIn(Strict):
-    """A code of the authenticator app."""
+    """A code from the authenticator app."""
 
     code: str = Field(max_length=64)
 
@@ -336,7 +336,7 @@ class SsoCodeIn(Strict):
 
 
 class TokenOut(BaseModel):
-    """A pair of tokens, as OAuth2 defines it.
+    """A pair of tokens, as defined by OAuth2.
 
     ``expires_in`` is the lifetime of the access token in seconds. While ``must_change_password`` is
     true, nothing is allowed except changing the password.
@@ -364,7 +364,7 @@ class TokenOut(BaseModel):
 
 
 class RefreshIn(Strict):
-    """The latest refresh token of the session. It is used up."""
+    """The session's latest refresh token, which is used up."""
 
     refresh_token: str = Field(min_length=1, max_length=200)
 

@@ -2,10 +2,10 @@
 
 A guard authenticates the caller and checks the permission in one SQL statement. A bearer token is
 the access token of a session, or an API key. A key grants what both its scopes and its owner's
-current permissions allow, and only guards that accept keys let it in.
+current permissions allow, and only guards that accept keys admit it.
 
 Every route has exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or a guard of
-:mod:`aiplatform.server.projects.access`. The tests of the routes fail for a route without one.
+:mod:`aiplatform.server.projects.access`. A test fails for a route without one.
 """
 
 from aiplatform.server.identity.access.guards import (

@@ -45,7 +45,7 @@ UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = (
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
     FOR NO KEY UPDATE SKIP LOCKED)
 """
-"""Statement that records the use of a key, unless another request is doing so at the moment."""
+"""Statement that records the use of a key, unless another request is currently doing so."""
 
 
 def deny(
@@ -56,7 +56,7 @@ def deny(
     *,
     project: UUID | None = None,
 ) -> PermissionDenied:
-    """Record a denied attempt, and return the error that reports it.
+    """Record a denied attempt and return the error that reports it.
 
     The error will roll back the request's transaction, so the record is committed here. It uses the
     same connection: a second connection, taken while the first is held, could exhaust the pool.
@@ -90,7 +90,7 @@ def _recorder(
 ) -> Callable[[Problem], None]:
     """Return a function that records a service's refusal after its transaction was rolled back.
 
-    A service knows nothing of the request; the record also contains the route.
+    A service knows nothing about the request, but the record also contains the route.
     """
 
     def record(problem: Problem) -> None:
@@ -117,7 +117,7 @@ class Guard(ABC, Generic[Evidence]):
     @property
     @abstractmethod
     def statement(self) -> Compiled:
-        """:func:`principal_statement` with the further columns that the guard's decision needs."""
+        """:func:`principal_statement`, extended by the columns that the guard's decision needs."""
 
     def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002  (some read the path)
         """Return the statement's parameters, except ``token_hash``."""
@@ -125,7 +125,7 @@ class Guard(ABC, Generic[Evidence]):
 
     @abstractmethod
     def evidence(self, principal: Principal, row: Any) -> Evidence:
-        """Return the evidence for a principal, from the row that the statement returned.
+        """Return the evidence for a principal from the row returned by the statement.
 
         Raises:
             PermissionDenied: names the missing permission; the refusal will be recorded.
@@ -150,10 +150,10 @@ class Guard(ABC, Generic[Evidence]):
                 row = next(iter(await database.rows(statement.text, values)), None)
             except PoolTimeout as error:
                 # This request has already waited for a connection. Waiting again in a thread would
-                # keep threads from other requests.
+                # take threads away from other requests.
                 raise Unavailable(service="The database", service_zh="数据库") from error
             except psycopg.Error:
-                # The database may be back. If not, this call raises the error.
+                # The database may be back by now. If not, this call raises the error.
                 return await run_in_threadpool(self._again, request, token)
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         if principal.key is None or (self.accepts_keys and not row.key_use_unrecorded):
@@ -169,7 +169,7 @@ class Guard(ABC, Generic[Evidence]):
             return self.authorize(request, session, token)
 
     def authorize(self, request: Request, session: Session, token: str | None) -> Evidence:
-        """Repeat the check of :meth:`admit` step by step in a session, and record a refusal."""
+        """Repeat the check of :meth:`admit` step by step in a session, recording a refusal."""
         row: Any = None
         if token is not None:
             row = self.statement.one_or_none(
@@ -180,7 +180,7 @@ class Guard(ABC, Generic[Evidence]):
         set_denial_action(request, _recorder(principal, request, project))
         if principal.key is not None:
             if row.key_use_unrecorded:
-                # Committed at once: a request may take long or fail, but the key has been used in
+                # Committed at once: the request may take long or fail, but the key has been used in
                 # any case.
                 session.connection().exec_driver_sql(
                     RECORD_KEY_USE, {"key_id": principal.key.key_id}
@@ -197,12 +197,12 @@ class Guard(ABC, Generic[Evidence]):
 
 
 class PublicGuard:
-    """A guard that lets everyone in."""
+    """A guard that admits everyone."""
 
     permission = None
 
     async def __call__(self) -> None:
-        """Let everyone in."""
+        """Admit everyone."""
 
 
 PUBLIC = PublicGuard()
@@ -227,9 +227,9 @@ def _principals() -> Compiled:
 
 
 class PlatformGuard(Guard[Principal]):
-    """A guard that lets in users who are signed in and, if it names a permission, hold it globally.
+    """A guard that admits signed-in users who, if it names a permission, hold it globally.
 
-    API keys are accepted if the guard names a permission, which their scopes can be compared with,
+    API keys are accepted if the guard names a permission, with which their scopes can be compared,
     or if ``accepts_keys`` is true. A route whose guard names no permission but accepts keys must
     check the scopes itself.
     """
@@ -260,7 +260,7 @@ class PlatformGuard(Guard[Principal]):
         return _principals()
 
     def evidence(self, principal: Principal, row: Any) -> Principal:  # noqa: ARG002
-        """Return the principal if the guard allows them in.
+        """Return the principal if the guard admits them.
 
         Raises:
             PermissionDenied: when they do not hold the permission.
@@ -270,7 +270,7 @@ class PlatformGuard(Guard[Principal]):
         return principal
 
     def allows(self, principal: Principal) -> bool:
-        """Return True if the guard lets the principal in."""
+        """Return True if the guard admits the principal."""
         return self.permission is None or principal.may(self.permission)
 
 

@@ -35,7 +35,7 @@ from aiplatform.server.identity.models import (
 from aiplatform.server.identity.rules import PLAIN_USER
 
 used_sessions: set[int] = set()
-"""Ids of sessions whose use is not written to ``last_seen_at`` yet. They are written in batches."""
+"""Ids of sessions whose use is not yet in ``last_seen_at``, which is written in batches."""
 
 LAST_USED_RESOLUTION = text("interval '1 minute'")
 """Minimum time between two updates of a key's time of last use, because each costs a write."""
@@ -51,13 +51,13 @@ def hash_token(token: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """The limits that an API key sets to its owner's permissions."""
+    """The limits that an API key imposes on its owner's permissions."""
 
     key_id: int
     key_uuid: UUID
     scopes: frozenset[str]
     project_id: int | None
-    """The only project that the key can be used in; None for all projects of the owner."""
+    """The only project in which the key can be used; None for all of the owner's projects."""
     owner_reaches_all_projects: bool
     """True if the owner's global role gives access to every project."""
 
@@ -81,7 +81,7 @@ class Principal:
 
     @property
     def is_superuser(self) -> bool:
-        """True if everything is allowed, outside projects and in every project."""
+        """True if everything is allowed, both outside projects and in every project."""
         return WILDCARD in self.permissions
 
     @property
@@ -103,7 +103,7 @@ class Principal:
         return grants(self.permissions, permission)
 
     def limit_global_permissions(self, held: frozenset[str]) -> frozenset[str]:
-        """Return those of a global role's permissions that this credential may use."""
+        """Return the subset of a global role's permissions that this credential may use."""
         key = self.key
         if key is None:
             return held
@@ -112,7 +112,7 @@ class Principal:
         )[0]
 
     def limit_to_scopes(self, held: frozenset[str]) -> frozenset[str]:
-        """Return those of the permissions ``held`` that this credential may use."""
+        """Return the subset of the permissions ``held`` that this credential may use."""
         return held if self.key is None else intersection(held, self.key.scopes)
 
     def in_scope(self, permission: Permission) -> bool:
@@ -125,14 +125,14 @@ class Principal:
 
 
 def actor_of(request: Request) -> Actor:
-    """Return the address and program of a request whose user is not known."""
+    """Return the address and program behind a request whose user is not known."""
     return Actor(ip_address=client_address(request), user_agent=request.headers.get("user-agent"))
 
 
 def principal_statement() -> Select[*tuple[Any, ...]]:
-    """Select token or API key, user and global role. Guards join the tables that they need as well.
+    """Select token or API key, user and global role. Guards also join the tables that they need.
 
-    The statement's parameter is ``token_hash``, see :func:`hash_token`.
+    The statement's parameter is ``token_hash``; see :func:`hash_token`.
     """
     shown = select(bindparam("token_hash", type_=LargeBinary).label("hash")).subquery("shown")
     now = func.clock_timestamp()
@@ -178,10 +178,11 @@ def key_is_valid() -> ColumnElement[bool]:
 
 
 def principal_from(row: Any, request: Request, *, allow_first_password: bool) -> Principal:
-    """Return the principal that a row of :func:`principal_statement` describes.
+    """Return the principal described by a row of :func:`principal_statement`.
 
     Raises:
-        Unauthenticated: for no row, an expired token or key, an ended session, an inactive user.
+        Unauthenticated: there is no row, the token or key has expired, the session has ended, or
+            the user is inactive.
         PasswordChangeRequired: while the initial password must be replaced.
     """
     if row is None or not row.credential_is_valid or not row.is_active:
@@ -199,7 +200,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         user_id=row.user_id,
         user_uuid=row.user_uuid,
         username=row.username,
-        # The column may be null: then nobody has given the account a role.
+        # The column may be null: then nobody has assigned a role to the account.
         role=row.role or PLAIN_USER,
         permissions=permissions,
         session_id=row.session_id,
@@ -236,7 +237,7 @@ def limit_permissions(
 
 
 def add_validity_columns(statement: Select[Any]) -> Select[Any]:
-    """Add to a select of ``User`` the columns that :func:`refresh_principal` reads.
+    """Add the columns that :func:`refresh_principal` reads to a select of ``User``.
 
     Its parameters are those of :func:`validity_parameters`.
     """
@@ -246,7 +247,7 @@ def add_validity_columns(statement: Select[Any]) -> Select[Any]:
         statement.add_columns(
             User.is_active,
             Role.permissions,
-            # A session without a row has not ended: it was deleted after all of its tokens had
+            # A session without a row has not ended: it was deleted after all its tokens had
             # expired.
             AuthSession.ended_at.is_(None).label("session_is_valid"),
             or_(key_id == 0, key_is_valid()).label("key_is_valid"),

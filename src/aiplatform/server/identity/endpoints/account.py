@@ -156,7 +156,7 @@ def confirm_totp(
 ) -> RecoveryCodesOut:
     """Activate the second factor with a first code.
 
-    Keep the recovery codes: they are shown only this once.
+    Keep the recovery codes: they are shown only once.
     """
     codes = raise_if_refused(session, second_factor.confirm(session, principal, body.code))
     response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""Routes with which administrators manage invitations.
+"""Routes for administrators to manage invitations.
 
 Invitations are accepted at ``auth/accept-invitation``.
 """
@@ -105,7 +105,7 @@ def create_invitation(
 ) -> NewInvitationOut:
     """Create a link that creates one account.
 
-    The link is shown only this once, and sent to the address if e-mail is configured.
+    The link is shown only once, and sent to the address if email is configured.
     """
     invitation, link, sent = service.invite(
         session,

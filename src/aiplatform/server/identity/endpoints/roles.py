@@ -57,8 +57,8 @@ def _render(role: Role, language: Language) -> RoleOut:
 def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
     """List all permissions that a role or an API key can hold.
 
-    `resource:*` stands for all permissions of a resource, `*` for all permissions. In a role that
-    somebody has in a project, only those that apply to projects count.
+    `resource:*` stands for all permissions on a resource, `*` for all permissions. In a project
+    role, only permissions that apply to projects count.
     """
     return Page(
         items=[
@@ -83,7 +83,7 @@ def list_roles(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RoleOut]:
-    """List the roles, system roles first. Everybody may see which roles can be given.
+    """List the roles, system roles first. Everyone may see which roles can be assigned.
 
     System roles are described in English or Chinese, depending on `Accept-Language`; your own roles
     as they were written.

@@ -47,7 +47,7 @@ def raise_if_refused(session: Session, outcome: T | Problem) -> T:
 
 
 def render_tokens(signed_in: service.SignedIn, response: Response) -> TokenOut:
-    """Return the response body of a new pair of tokens, and forbid caches to store the response."""
+    """Return the response body for new tokens, and forbid caches to store the response."""
     response.headers["Cache-Control"] = "no-store"
     return TokenOut(
         access_token=signed_in.access_token,
@@ -68,8 +68,8 @@ def sign_in(
 ) -> TokenOut:
     """Sign in with OAuth2's password form: `username`, `password`, and `grant_type=password`.
 
-    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the form again
-    with `totp`: a code of the authenticator app, or a recovery code.
+    For an account with a second factor, the response is 401 `auth.totp_required`. Send the form
+    again with `totp`: a code from the authenticator app, or a recovery code.
     """
     outcome = service.sign_in(
         session, get_settings(), form.username, form.password, actor_of(request), totp=totp
@@ -101,8 +101,8 @@ def forgot_password(
 ) -> None:
     """Send a link that sets a new password, if there is an account with this address.
 
-    The answer is always the same and is sent before the account is looked up. Nothing is sent where
-    e-mail is not configured; an administrator can issue a link.
+    The response is always the same and is sent before the account is looked up. Nothing is mailed
+    if email is not configured; an administrator can then issue a link.
     """
     background.add_task(_send_reset, body.email, actor_of(request), language_of(request))
 
@@ -116,7 +116,7 @@ def _send_reset(email: str, origin: Actor, language: Language) -> None:
     "/reset-password", summary="Set a new password", status_code=status.HTTP_204_NO_CONTENT
 )
 def reset_password(request: Request, body: ResetIn, session: SessionDep, _: Public) -> None:
-    """Set a new password with the token of a link. All sessions of the account end."""
+    """Set a new password with the token from a link. All of the account's sessions end."""
     service.reset_password(session, body.token, body.new_password, actor_of(request))
 
 
@@ -146,7 +146,7 @@ def register(request: Request, body: RegisterIn, session: SessionDep, _: Public)
     responses=TAKEN,
 )
 def accept_invitation(request: Request, body: AcceptIn, session: SessionDep, _: Public) -> UserOut:
-    """Create the account that an invitation promises. The link works once."""
+    """Create the account for an invitation. The link works once."""
     user = service.accept(
         session,
         body.token,

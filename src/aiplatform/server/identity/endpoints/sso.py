@@ -1,4 +1,4 @@
-"""Routes for single sign-on: to the provider, back from it, and the exchange of code for tokens."""
+"""Routes for single sign-on: to the provider, back from it, and exchanging the code for tokens."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
@@ -42,7 +42,7 @@ def _callback(settings: Settings) -> str:
 
 
 def _cookie(state: str) -> str:
-    # Each sign-in has its own cookie, so that sign-ins in two tabs do not disturb each other.
+    # Each sign-in has its own cookie, so that sign-ins in two tabs do not interfere.
     return f"aip_sso_{sso.challenge_of(state)[:12]}"
 
 
@@ -134,9 +134,9 @@ def finish_sso(
     code: Annotated[str | None, Query(max_length=4000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
 ) -> RedirectResponse:
-    """Finish single sign-on in a browser that comes back from the provider.
+    """Finish single sign-on in a browser that returns from the provider.
 
-    Each sign-in can come back only once.
+    Each sign-in can return only once.
     """
     settings = get_settings()
     provider = _provider(settings)
@@ -153,7 +153,7 @@ def finish_sso(
                 reason=f"the provider said {error or 'nothing'}.",
                 reason_zh=f"身份提供方返回 {error or '空'}。",
             )
-        # No transaction may stay open while the provider is asked.
+        # No transaction may stay open while waiting for the provider.
         claims = provider.redeem(
             code, sign_in_start.verifier, sign_in_start.nonce, _callback(settings)
         )

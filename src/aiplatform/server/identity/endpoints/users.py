@@ -1,4 +1,4 @@
-"""Routes with which administrators manage accounts."""
+"""Routes for administrators to manage accounts."""
 
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ OWNER: dict[int | str, dict[str, Any]] = {
 NameOrUuid = Annotated[str, Path(max_length=100, description="user name or uuid")]
 UsersRead = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_READ))]
 UsersWrite = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_WRITE))]
-# Only people may change how somebody signs in: an API key that could would open any account.
+# Only people may change how somebody signs in: an API key that could do so would open any account.
 SignInsWrite = Annotated[
     Principal, Depends(PlatformGuard(Permission.USERS_WRITE, accepts_keys=False))
 ]
@@ -76,7 +76,7 @@ def list_users(
 
 @router.post("", summary="Create an account", status_code=status.HTTP_201_CREATED, responses=TAKEN)
 def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> UserOut:
-    """Create an account. Nobody can give a role with permissions that they lack themselves."""
+    """Create an account. Nobody can assign a role with permissions that they lack themselves."""
     user = service.create_user(
         session,
         principal,
@@ -108,11 +108,11 @@ def update_user(
     response: Response,
     if_match: IfMatch = None,
 ) -> UserDetails:
-    """Change user name, e-mail address or global role.
+    """Change the user name, email address or global role.
 
-    Nobody can change their own role, give a role with permissions that they lack, or change an
-    account that holds permissions that they lack. API keys can't change an address, because links
-    that set a password are sent there.
+    Nobody can change their own role, assign a role with permissions that they lack, or change an
+    account that holds permissions that they lack. API keys can't change an address, because
+    password reset links are sent there.
     """
     changes = body.model_dump(exclude_unset=True, exclude_none=True)
     found = service.update_user(session, principal, user, changes, if_match)
@@ -136,7 +136,7 @@ def deactivate_user(
 def activate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Let an account sign in again. Its former sessions stay ended."""
+    """Let an account sign in again. Its former sessions remain ended."""
     found = service.set_active(session, principal, user, active=True)
     session.refresh(found)
     return _details(session, found, response)
@@ -156,11 +156,11 @@ def delete_user(
         str | None, Query(max_length=100, description="who gets its projects; name or uuid")
     ] = None,
 ) -> None:
-    """Delete an account permanently. The things it created stay, without an author.
+    """Delete an account permanently. The things it created remain, without an author.
 
-    An account that owns projects is not deleted; the answer lists them. With `transfer_to`, they
-    get a new owner: a member of each of these projects, or anybody where administrators may add
-    members directly.
+    An account that owns projects is not deleted; the response lists them. With `transfer_to`, they
+    get a new owner: a member of each of these projects, or anyone if administrators may add members
+    directly.
     """
     service.delete_user(session, principal, user, transfer_to=transfer_to)
 
@@ -173,7 +173,7 @@ def delete_user(
 def issue_password_reset(
     user: NameOrUuid, principal: SignInsWrite, session: SessionDep, response: Response
 ) -> LinkOut:
-    """Create a link that sets a new password once. It is shown only now; hand it over yourself."""
+    """Create a link that sets a new password once. It is shown only now; deliver it yourself."""
     found = service.lock_manageable_user(session, principal, user, own=False)
     link = service.issue_reset(session, principal, get_settings(), found)
     response.headers["Cache-Control"] = "no-store"
@@ -192,5 +192,5 @@ def end_user_sessions(user: NameOrUuid, principal: UsersWrite, session: SessionD
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def reset_user_totp(user: NameOrUuid, principal: SignInsWrite, session: SessionDep) -> None:
-    """Remove the second factor of somebody who lost both the app and the recovery codes."""
+    """Remove the second factor of someone who lost both the app and the recovery codes."""
     service.reset_second_factor(session, principal, user)

@@ -1,4 +1,4 @@
-"""Use cases of accounts and sign-ins."""
+"""Use cases for accounts and sign-ins."""
 
 from aiplatform.server.identity.service.accounts import bootstrap, create_user, register
 from aiplatform.server.identity.service.administration import (

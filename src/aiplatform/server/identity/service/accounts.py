@@ -1,4 +1,4 @@
-"""Creation of accounts: the first administrator, and accounts made by administrators or users."""
+"""Creating accounts: the first administrator, and accounts made by administrators or users."""
 
 from collections.abc import Collection
 
@@ -30,7 +30,7 @@ MAX_GLOBAL_ROLE = 20
 
 
 def lock_accounts(session: Session) -> None:
-    """Lock all accounts and roles, also for other processes, until the transaction ends.
+    """Lock all accounts and roles, even for other processes, until the transaction ends.
 
     Otherwise two transactions could take the same name, or two administrators could deactivate each
     other.
@@ -39,9 +39,9 @@ def lock_accounts(session: Session) -> None:
 
 
 def bootstrap(session: Session, settings: Settings) -> User | None:
-    """Create the first administrator, or give ``admin`` of the contract's SQL a usable password.
+    """Create the first administrator, or give the contract's ``admin`` a usable password.
 
-    A platform that has an administrator with another name gets no second one: somebody who renamed
+    A platform that has an administrator with another name gets no second one: whoever renamed
     ``admin`` does not want it back with a known password. Return the account that was created or
     repaired, or None.
     """
@@ -169,7 +169,7 @@ def add_user(
 
 
 def refuse_reserved(username: str) -> None:
-    """Refuse user names that have another meaning.
+    """Refuse user names that have a special meaning.
 
     Raises:
         NameTaken: for a reserved name.
@@ -181,7 +181,7 @@ def refuse_reserved(username: str) -> None:
 def refuse_taken(
     session: Session, *, username: str | None, email: str | None, but: int | None = None
 ) -> None:
-    """Refuse a user name or address that is in use, in upper or lower case.
+    """Refuse a user name or address that is already in use, ignoring case.
 
     Call it under :func:`lock_accounts`.
 
@@ -207,10 +207,10 @@ def refuse_taken(
 def lock_and_read_permissions(
     session: Session, who: Principal | int, needed: Permission
 ) -> frozenset[str]:
-    """Lock all accounts, and return the present permissions of a principal or of a user id.
+    """Lock all accounts, and return the current permissions of a principal or of a user id.
 
-    Earlier checks may be outdated: the guard's was before the wait for the lock, and that of an
-    invitation's creator may be days ago.
+    Earlier checks may be outdated: the guard's was before waiting for the lock, and that of an
+    invitation's creator may have been days ago.
 
     Raises:
         Unauthenticated: when the account was deactivated.
@@ -230,7 +230,7 @@ def lock_and_read_permissions(
 
 
 def check_role(session: Session, held: Collection[str], role: str) -> None:
-    """Check that a caller with the permissions ``held`` may give this global role.
+    """Check that a caller with the permissions ``held`` may assign this global role.
 
     Raises:
         NotFound: when there is no such role.

@@ -41,7 +41,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 
 def ensure_administrator_remains(session: Session) -> None:
-    """Check that an active administrator is left after a change of roles or accounts.
+    """Check that an active administrator remains after a change of roles or accounts.
 
     Call it after the change, under the lock of accounts.
 
@@ -67,15 +67,15 @@ def lock_manageable_user(
         session: the database session.
         principal: the caller.
         name: uuid or user name of the account.
-        own: allow the caller's own account. Not allowed for changes that would let a stolen session
-            of an administrator set a password or remove the second factor.
+        own: allow the caller's own account. This must not be set for changes that would let a
+            stolen administrator session set a password or remove the second factor.
         for_deletion: see :func:`queries.find_user`.
 
     Raises:
         OwnAccount: when it is the caller's own account, unless ``own`` is true.
         NotFound: when there is no such account.
         Unauthenticated: when the caller was deactivated while they waited for the lock.
-        PermissionDenied: when the caller lost the permission meanwhile, or the account holds global
+        PermissionDenied: when the caller has lost the permission, or the account holds global
             permissions that they lack.
         AccountHoldsMore: when it owns a project, or has permissions in one, and the caller does
             not.
@@ -101,7 +101,7 @@ def update_user(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> User:
-    """Change user name, e-mail address or global role. Unchanged values are ignored.
+    """Change the user name, email address or global role. Unchanged values are ignored.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
@@ -134,8 +134,8 @@ def update_user(
         refuse_reserved(changed["username"])
     refuse_taken(session, username=changed.get("username"), email=changed.get("email"), but=user.id)
     if "email" in changed:
-        # Before the address changes: a warning must reach the old one, in case somebody else did
-        # this.
+        # Announce this before the address changes: a warning must reach the old address, in case
+        # somebody else made the change.
         hooks.announce_security_event(session, user, "email_changed")
         queries.security_of(session, user.id).email_claimed = False
         withdraw_resets(session, user.id)
@@ -170,7 +170,7 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
         return user
     user.is_active = active
     ensure_administrator_remains(session)
-    # On activation, too: a sign-in that ran beside the deactivation may have left a session.
+    # On activation, too: a sign-in concurrent with the deactivation may have left a session.
     ended = end_sessions(session, user.id, "deactivated")
     withdraw_resets(session, user.id)
     sessions_changed(session)
@@ -193,7 +193,7 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
 def delete_user(
     session: Session, principal: Principal, name: str, *, transfer_to: str | None = None
 ) -> None:
-    """Delete an account. What it created stays without an author; audit entries keep its name.
+    """Delete an account. What it created remains without an author; audit entries keep its name.
 
     Administrators who may add people to projects without asking them may name any successor. For
     everyone else, the successor must be a member of each project.
@@ -229,7 +229,7 @@ def delete_user(
         sessions_ended=ended,
     )
     session.flush()
-    # The foreign keys of the schema decide which rows are deleted and which lose their reference.
+    # The schema's foreign keys decide which rows are deleted and which lose their reference.
     session.execute(
         delete(User).where(User.id == user.id).execution_options(synchronize_session=False)
     )
@@ -252,7 +252,7 @@ def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
 
 
 def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
-    """Remove the second factor of a user who lost both the authenticator app and recovery codes.
+    """Remove the second factor of a user who lost both authenticator app and recovery codes.
 
     The errors of :func:`lock_manageable_user` apply.
     """

@@ -1,8 +1,8 @@
-"""Renewal of the sessions of browsers, whose tokens are in a cookie.
+"""Renewal of browser sessions, whose tokens are in a cookie.
 
 All tabs of a browser share the cookie, and each of them may ask for its renewal. The response to a
-request may be lost, because people close and reload pages at any moment. Therefore two uses of a
-refresh token are no sign of theft here, see :func:`renew_browser_session`.
+request may be lost, because people close and reload pages at any moment. Two uses of a refresh
+token are therefore no sign of theft here; see :func:`renew_browser_session`.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from aiplatform.server.identity.models import AuthToken
 from aiplatform.server.identity.service.sessions import issue_access_token, refresh
 
 ANSWER_LIFETIME = timedelta(minutes=1)
-"""Lifetime of an access token that is used for a single response."""
+"""Lifetime of an access token used for a single response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ def renewal_due(lifetime: timedelta, left: timedelta) -> bool:
 def renew_browser_session(
     session: Session, settings: Settings, shown: CookieTokens, origin: Actor
 ) -> RenewedTokens | Problem:
-    """Renew the tokens of a cookie if half of the access token's life is over.
+    """Renew the tokens in a cookie if half of the access token's lifetime has passed.
 
-    The refresh token is exchanged as :func:`refresh` does it, with two differences:
+    The refresh token is exchanged as in :func:`refresh`, with two differences:
 
     - A token that was used within :data:`rules.REPLAY_GRACE` was used by another tab, whose
       response is on its way. The caller gets an access token for this response, and the cookie
@@ -86,7 +86,7 @@ def renew_browser_session(
 
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
-    """The end of the session unless it is renewed, and the time until it should be renewed."""
+    """The time when the session ends unless renewed, and when it should be renewed."""
 
     expires_at: datetime
     renew_in: timedelta

@@ -1,7 +1,7 @@
-"""Ending of streams when the session or API key that opened them is no longer valid.
+"""Ending streams when the session or API key that opened them is no longer valid.
 
 Code that ends sessions calls :func:`sessions_changed`. After the commit, every API process checks
-all sessions and keys that it watches, with one statement for each kind, however many streams there
+all sessions and keys that it watches, using one statement for each kind, however many streams there
 are. It also checks once a second, so that a lost wake-up costs only a second.
 """
 
@@ -31,7 +31,7 @@ UNCHECKED_SECONDS = 5.0
 
 
 def sessions_changed(session: Session) -> None:
-    """Let all API processes check their streams once this transaction has committed."""
+    """Make all API processes check their streams once this transaction has committed."""
     notify(session, TOPIC)
 
 
@@ -92,7 +92,7 @@ class CredentialWatcher:
     ) -> AsyncIterator[asyncio.Event]:
         """Yield an event that is set once the session or the API key has ended.
 
-        ``wakes`` is set with it, so that a stream that waits for news on its own event need not
+        ``wakes`` is set at the same time, so that a stream that waits on its own event need not
         wait for two events.
         """
         credential = (session_id, key_id)
@@ -121,7 +121,7 @@ class CredentialWatcher:
                     checked = loop.time()
                     continue
                 try:
-                    # A database that froze or was cut off may never answer.
+                    # A database that froze or was cut off may never respond.
                     with fail_after(UNCHECKED_SECONDS):
                         valid = await run_sync(
                             _read_valid_credentials, watched, abandon_on_cancel=True
@@ -157,8 +157,8 @@ def _read_valid_credentials(credentials: set[Credential]) -> set[Credential]:
 
 def _write_last_seen(ids: set[int]) -> None:
     with transaction() as session:
-        # Rows locked by others are skipped: another process may be writing the same ones, and a
-        # client that renews its session must not wait.
+        # Skip rows locked by others: another process may be writing the same ones, and a client
+        # that renews its session must not wait.
         free = (
             select(AuthSession.id)
             .where(AuthSession.id.in_(ids))

@@ -13,9 +13,9 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 
 def replace_default_password(session: Session, settings: Settings) -> bool:
-    """Replace the default password of ``admin`` if the settings name another one.
+    """Replace the default password of ``admin`` if the settings specify another one.
 
-    Sessions that used the default password could do nothing except replace it.
+    Sessions opened with the default password can do nothing but replace it.
 
     Returns:
         True if ``admin`` can still sign in with the default password, now or once it is created.

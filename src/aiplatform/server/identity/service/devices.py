@@ -1,4 +1,4 @@
-"""Notification of users about sign-ins from a program or network that is new for them."""
+"""Notifying users of sign-ins from a program or network that is new for them."""
 
 import hashlib
 from datetime import timedelta
@@ -14,7 +14,7 @@ from aiplatform.server.identity.service import hooks
 
 MAX_AGENT = 200
 DEVICE_LIFETIME = timedelta(days=365)
-"""Time after which a device that was not used to sign in is forgotten."""
+"""Time after which a device that has not been used to sign in is forgotten."""
 
 
 def notify_new_device(session: Session, user: User, origin: Actor) -> None:

@@ -27,14 +27,14 @@ MAX_PRUNED = 100
 def account_key(username: str) -> str:
     """Return the pseudonym of an account that may not exist.
 
-    The entered name is not stored, because people sometimes type their password into the field for
-    the name.
+    The entered name is not stored, because people sometimes type their password into the user name
+    field.
     """
     return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def actor_for(user: User, origin: Actor) -> Actor:
-    """Return the user as an actor, with address and program of the request."""
+    """Return the user as an actor, with the request's address and program."""
     return Actor(
         user_id=user.id,
         user_uuid=user.uuid,
@@ -48,7 +48,8 @@ def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts 
     """Serialise the attempts on an account; return an error if an attempt comes too early.
 
     If the account has signed in from the neighbourhood of the address, only failures from there
-    count against it. So nobody can lock out the holder by trying wrong passwords from elsewhere.
+    count against it. Nobody can therefore lock out the holder by trying wrong passwords from
+    elsewhere.
     """
     key = account_key(username)
     session.execute(select(func.pg_advisory_xact_lock(int(key, 16) - 2**63)))
@@ -100,7 +101,7 @@ def record_failure(
 
 
 def forget_failures(session: Session, username: str, *, around: Actor | None = None) -> None:
-    """Delete the failures of an account, so that its holder need not wait.
+    """Delete an account's failures, so that its holder need not wait.
 
     Args:
         session: the database session.

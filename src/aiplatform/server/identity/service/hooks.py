@@ -1,4 +1,4 @@
-"""Hooks through which changes of accounts trigger actions of higher domains.
+"""Hooks through which changes to accounts trigger actions in higher domains.
 
 The composition root registers the handlers. Each is called in the transaction of the change, so it
 can refuse the change by raising.
@@ -35,7 +35,7 @@ true, it transfers only projects that the successor has agreed to be a member of
 OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
 """Handler with the arguments session, actor and user.
 
-It stops the tasks of the user, and returns counts for the audit entry by their names.
+It stops the user's tasks and returns counts for the audit entry, keyed by name.
 """
 
 HoldsMore = Callable[[Session, Principal, User], bool]
@@ -58,7 +58,7 @@ It makes the user a member, or raises as :data:`OnInvite` does.
 """
 
 DescribeProjects = Callable[[Session, list[int]], dict[int, tuple[UUID, str]]]
-"""Handler that returns the uuids and names of projects by their ids."""
+"""Handler that returns the uuids and names of projects, keyed by id."""
 
 OnSecurityEvent = Callable[[Session, User, str, dict[str, str]], None]
 """Handler with the arguments session, user, kind and facts.
@@ -156,7 +156,7 @@ def join_project(
 
 
 def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID, str]]:
-    """Return the uuids and names of projects by their ids."""
+    """Return the uuids and names of projects, keyed by id."""
     return {
         id_: found for handler in _describe_projects for id_, found in handler(session, ids).items()
     }

@@ -1,7 +1,7 @@
 """Invitations: single-use links that create an account, perhaps with a role and a membership.
 
-When an invitation is accepted, it grants only what its creator may grant at that moment. So an
-administrator who was deactivated or lost a permission leaves no back door.
+When an invitation is accepted, it grants only what its creator may grant at that moment. An
+administrator who was deactivated or lost a permission thus leaves no back door.
 """
 
 from datetime import datetime, timedelta
@@ -50,16 +50,16 @@ def invite(
     days: int | None,
     language: Language,
 ) -> tuple[Invitation, Link, bool]:
-    """Create an invitation, and send its link by e-mail if that is configured.
+    """Create an invitation, and send its link by email if that is configured.
 
     Return the invitation, its link, and True if a message is on its way. The link is shown only
-    this once.
+    once.
 
     Raises:
         NotFound: for a role or project that does not exist, or that the caller may not see.
         PermissionDenied: for permissions that the caller lacks.
         NameTaken: when an account has this address.
-        IncompleteMembership: for a project without a role in it, or the reverse.
+        IncompleteMembership: for a project without a role in it, or vice versa.
     """
     if (project is None) != (project_role is None):
         raise IncompleteMembership
@@ -113,12 +113,12 @@ def revoke(session: Session, principal: Principal, uuid: UUID) -> None:
 
 
 def accept(session: Session, token: str, *, username: str, password: str, origin: Actor) -> User:
-    """Create the account of an invitation, which can be accepted once.
+    """Create the account for an invitation, which can be accepted once.
 
     Raises:
         InvalidLink: when the link is not valid, or its creator may no longer grant its role or
             membership.
-        NameTaken, WeakPassword: when name or password are refused; the link stays valid.
+        NameTaken, WeakPassword: when the name or password is refused; the link remains valid.
     """
     invitation = queries.open_invitation(session, Invitation.token_hash == hash_token(token))
     if invitation is None:

@@ -1,4 +1,4 @@
-"""Password hashes by Argon2id. Hashes by bcrypt are accepted, and replaced on the next sign-in."""
+"""Argon2id password hashes. bcrypt hashes are accepted, and replaced at the next sign-in."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ _hashing_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 def too_weak(
     password: str, *, username: str, email: str, current: str | None = None
 ) -> WeakPassword | None:
-    """Return an error if the password may not be set, see :func:`rules.weakness`."""
+    """Return an error if the password may not be set; see :func:`rules.weakness`."""
     reason = weakness(
         password,
         username=username,
@@ -46,7 +46,7 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
     """Return True if the password matches, and a new hash to store instead of an outdated one.
 
     The new hash is None if the old one is up to date. For an unknown account, ``password_hash`` is
-    None. The check then takes as long as usual and always fails.
+    None; the check then takes as long as usual and always fails.
     """
     known = password_hash if password_hash is not None else _dummy_hash()
     # bcrypt reads only 72 bytes, and the library now refuses more. Older hashes of longer passwords

@@ -19,7 +19,7 @@ def read_preferences(session: Session, user_id: int) -> UserPreferences:
 def update_preferences(
     session: Session, principal: Principal, changes: Mapping[str, str | None]
 ) -> UserPreferences:
-    """Change the given preferences, which may be ``language`` and ``theme``."""
+    """Change the given preferences (``language`` and ``theme``)."""
     session.execute(
         insert(UserPreferences).values(user_id=principal.user_id).on_conflict_do_nothing()
     )

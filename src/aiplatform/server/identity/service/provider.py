@@ -1,4 +1,4 @@
-"""Client of the OpenID Connect provider: its metadata, its keys, and checks of its ID tokens.
+"""Client for the OpenID Connect provider: its metadata, its keys, and checks of its ID tokens.
 
 An ID token is accepted only if the provider signed it with one of its published keys, by an
 asymmetric algorithm, for this platform, recently, and for the current sign-in (OpenID Connect Core
@@ -27,8 +27,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
               "Ed25519", "EdDSA"]  # fmt: skip
 """Accepted signature algorithms.
 
-``none`` and symmetric algorithms are not accepted: an unsigned token proves nothing, and the
-client's secret is not a key of the provider.
+``none`` and symmetric algorithms are not accepted: an unsigned token proves nothing, and the client
+secret is not one of the provider's keys.
 """
 
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -66,7 +66,7 @@ class Provider:
         self._keys: tuple[float, KeySet] | None = None
 
     def login_url(self, redirect_uri: str, **parameters: str) -> str:
-        """Return the address at the provider to which the browser is redirected for a sign-in."""
+        """Return the provider's address to which the browser is redirected to sign in."""
         endpoint = self.metadata().authorization_endpoint
         query = urlencode(
             {
@@ -160,7 +160,7 @@ class Provider:
             if self._keys is None or time.monotonic() - self._keys[0] > CACHE_SECONDS:
                 published = _get(url).get("keys")
                 try:
-                    # Keys of unknown types must not make the import of the others fail.
+                    # Keys of unknown types must not prevent the import of the others.
                     usable = [key for key in published or () if key.get("kty") in KEY_TYPES]
                     found = KeySet.import_key_set({"keys": usable})
                 except (JoseError, ValueError, TypeError, AttributeError) as error:
@@ -261,7 +261,7 @@ _providers: dict[tuple[str, str, str | None], Provider] = {}
 
 
 def provider_of(settings: Settings) -> Provider | None:
-    """Return the cached provider that the settings name; None if they name none."""
+    """Return the cached provider named in the settings, or None if they name none."""
     if settings.oidc_issuer is None or settings.oidc_client_id is None:
         return None
     secret = settings.oidc_client_secret

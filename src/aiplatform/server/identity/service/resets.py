@@ -1,4 +1,4 @@
-"""Changes of passwords and addresses by the account's holder, and links that reset a password."""
+"""Changes of password and address by the account's holder, and password reset links."""
 
 import secrets
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A single-use token and the address that contains it. It is shown only once."""
+    """A single-use token and the URL that contains it. It is shown only once."""
 
     token: str
     link: str
@@ -84,8 +84,8 @@ def change_email(
 ) -> Problem | None:
     """Replace the caller's e-mail address; return the refusal or None.
 
-    It requires the password, because a person who controls the address can reset the password.
-    Links sent to the old address stop working.
+    It requires the password, because whoever controls the address can reset the password. Links
+    sent to the old address stop working.
 
     Raises:
         NameTaken: when another account has the address.
@@ -96,7 +96,7 @@ def change_email(
     user = session.get_one(User, principal.user_id, populate_existing=True)
     shown = user.password_hash
     good, _ = passwords.verify(password, shown)
-    # Locked only now, because the lock blocks all changes of accounts and the verification is slow.
+    # Locked only now, because the lock blocks all changes to accounts and verification is slow.
     lock_accounts(session)
     session.refresh(user, with_for_update={"key_share": True})
     if not good or user.password_hash != shown:
@@ -105,7 +105,8 @@ def change_email(
     if user.email == email:
         return None
     refuse_taken(session, username=None, email=email, but=user.id)
-    # Before the address changes: a warning must reach the old one, in case somebody else did this.
+    # Announce this before the address changes: a warning must reach the old address, in case
+    # somebody else made the change.
     hooks.announce_security_event(session, user, "email_changed")
     before, user.email = user.email, email
     queries.security_of(session, user.id).email_claimed = True
@@ -123,7 +124,7 @@ def change_email(
 
 
 def issue_reset(session: Session, principal: Principal, settings: Settings, user: User) -> Link:
-    """Create a reset link that an administrator hands over. Earlier links stop working.
+    """Create a reset link for an administrator to deliver. Earlier links stop working.
 
     ``user`` must come from :func:`administration.lock_manageable_user`.
     """
@@ -140,15 +141,16 @@ def request_reset(
 ) -> None:
     """Send a reset link to the account with this address.
 
-    Nothing is sent if there is no such account, if it is inactive, or if a link was sent shortly
-    before. The caller does not learn whether one was sent.
+    Nothing is sent if there is no such account, if it is inactive, or if a link was sent recently.
+    The caller does not learn whether one was sent.
     """
     user = session.scalar(
         select(User)
         .where(func.lower(User.email) == email.lower(), User.is_active)
         .with_for_update(key_share=True)
     )
-    # An account without a password signs in through the provider. A reset link must not bypass it.
+    # An account without a password signs in through the provider, which a reset link must not
+    # bypass.
     if user is None or user.password_hash == rules.NO_PASSWORD:
         return
     if queries.reset_sent_since(session, user.id, rules.RESET_PAUSE):
@@ -168,11 +170,11 @@ def request_reset(
 
 
 def reset_password(session: Session, token: str, new: str, origin: Actor) -> None:
-    """Set a new password and end all sessions of the account. The second factor stays.
+    """Set a new password and end all of the account's sessions. The second factor stays.
 
     Raises:
-        InvalidLink: when the link is not valid, or no longer valid.
-        WeakPassword: when the password is refused; the link stays valid.
+        InvalidLink: when the link is not, or no longer, valid.
+        WeakPassword: when the password is refused; the link remains valid.
     """
     reset = queries.usable_reset(session, hash_token(token))
     user = (

@@ -1,9 +1,9 @@
 """Creating, changing and deleting roles.
 
-The caller who creates or changes a role must at that moment hold all permissions that it contains
-before and after the change. Only holders of ``*`` can change a role that they have themselves,
-globally or in a project. All changes run under the lock of accounts, because accounts and roles
-together decide who may administer.
+A caller who creates or changes a role must, at that moment, hold all permissions that the role
+contains before and after the change. Only holders of ``*`` can change a role that they have
+themselves, globally or in a project. All changes run under the accounts lock, because accounts and
+roles together decide who may administer.
 """
 
 import hashlib
@@ -82,7 +82,7 @@ def update_role(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> Role:
-    """Change description or permissions. It applies from the next request of the role's holders.
+    """Change the description or permissions, effective from the next request of the role's holders.
 
     Raises:
         NotFound: when there is no such role.
@@ -90,7 +90,7 @@ def update_role(
         HeldRole: when the caller has the role and does not hold ``*``.
         PreconditionRequired, PreconditionFailed: see :func:`require_tag`.
         PermissionDenied: for a permission, old or new, that the caller lacks.
-        LastAdministrator: when no active user would hold ``*`` any more.
+        LastAdministrator: when no active user would hold ``*`` any longer.
     """
     role, held = _changeable(session, principal, name)
     require_tag(if_match, role_tag(role), "role")
@@ -139,7 +139,8 @@ def delete_role(
     """
     role, held = _changeable(session, principal, name)
     _refuse_beyond(held, role.permissions)
-    # The row is locked. A request that gives the role meanwhile waits, then finds it deleted.
+    # The row is locked. A request that assigns the role in the meantime waits, then finds it
+    # deleted.
     uses = queries.role_uses(session, role, sso_roles)
     if any(uses.values()):
         raise RoleInUse(name=role.name, **uses)

@@ -1,4 +1,4 @@
-"""The second factor: RFC 6238 codes of an authenticator app, or recovery codes.
+"""The second factor: RFC 6238 codes from an authenticator app, or recovery codes.
 
 Each code is accepted once: the time step of the last accepted one is stored, and a recovery code is
 deleted when it is used. A refusal because of a wrong password or code is returned, not raised, so
@@ -50,7 +50,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of an account's second factor, and the number of recovery codes that are left."""
+    """The state of an account's second factor, and the number of remaining recovery codes."""
 
     enabled: bool
     recovery_codes_left: int
@@ -68,10 +68,10 @@ def state_of(session: Session, user_id: int) -> State:
 
 
 def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem | None:
-    """Return the error for a missing or wrong code of the second factor; None if sign-in may go on.
+    """Return the error for a missing or wrong second-factor code; None if sign-in may proceed.
 
-    The password was already verified. The error is TotpRequired for a missing code, and WrongTotp
-    for a wrong one.
+    The password has already been verified. The error is TotpRequired for a missing code and
+    WrongTotp for a wrong one.
     """
     row = _locked(session, user.id)
     if row is None or row.confirmed_at is None:
@@ -87,7 +87,7 @@ def enrol(session: Session, principal: Principal, password: str) -> Enrolment | 
     An unconfirmed secret is replaced.
 
     Raises:
-        TotpActive: when the account has a second factor already.
+        TotpActive: when the account already has a second factor.
     """
     refusal = _check_password(session, principal, password)
     if refusal is not None:
@@ -110,11 +110,11 @@ def enrol(session: Session, principal: Principal, password: str) -> Enrolment | 
 
 
 def confirm(session: Session, principal: Principal, code: str) -> list[str] | Problem:
-    """Activate the second factor and return the recovery codes, which are shown only this once.
+    """Activate the second factor and return the recovery codes, which are shown only once.
 
     Raises:
         TotpInactive: when none was enrolled.
-        TotpActive: when it is active already.
+        TotpActive: when it is already active.
     """
     refusal: Problem | None = throttle(session, principal.username, principal.actor)
     if refusal is not None:

@@ -38,7 +38,7 @@ from aiplatform.server.identity.service.failures import (
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A new pair of tokens, shown only this once. ``expires_in`` is in seconds."""
+    """A new pair of tokens, shown only once. ``expires_in`` is in seconds."""
 
     access_token: str
     refresh_token: str
@@ -57,7 +57,7 @@ def sign_in(
 ) -> SignedIn | Problem:
     """Check the password and create a session, or return the refusal.
 
-    Attempts on the same account run one after the other.
+    Attempts on the same account run one after another.
     """
     refusal: Problem | None = throttle(session, username, origin)
     if refusal is not None:
@@ -66,8 +66,8 @@ def sign_in(
     shown = None if user is None else user.password_hash
     good, new_hash = passwords.verify(password, shown)
     if user is not None and good:
-        # Locked and checked again. A change of the password, which ends all sessions, or a
-        # deactivation must come before this sign-in or see its session.
+        # Locked and checked again: a password change, which ends all sessions, or a deactivation
+        # must come before this sign-in or see its session.
         session.refresh(user, with_for_update={"key_share": True})
         good = user.password_hash == shown
     if user is None or not good or not user.is_active:
@@ -91,7 +91,7 @@ def create_session(
     session.execute(
         update(User)
         .where(User.id == user.id)
-        # A sign-in is not a change of the account, so its ETag must stay.
+        # A sign-in is not a change of the account, so its ETag must not change.
         .values(last_login_at=func.clock_timestamp(), updated_at=User.updated_at)
         .execution_options(synchronize_session=False)
     )
@@ -135,7 +135,7 @@ def refresh(
     if token is None:
         return Unauthenticated()
     login = queries.lock_session(session, token.session_id)
-    # The holder of the lock may have used the token, or deleted the token or the session.
+    # The previous holder of the lock may have used the token, or deleted the token or the session.
     token = queries.refresh_token(session, hash_token(shown))
     if login is None or token is None:
         return Unauthenticated()
@@ -148,7 +148,7 @@ def refresh(
         return _reused(session, login, user, actor, now, withdrawn=True)
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
-        # Absolute value, so that a clock that was set back does not extend the grace period.
+        # The absolute value, so that a clock that was set back does not extend the grace period.
         recent = replay_grace is None or abs(now - token.used_at) <= replay_grace
         lost = recent and not any(successor.used_at for successor in successors)
         if not lost:
@@ -183,7 +183,7 @@ def _reused(
     *,
     withdrawn: bool,
 ) -> Problem:
-    """End a session whose token was used by two parties, and tell the account's holder."""
+    """End a session whose token was used by two parties, and notify the account's holder."""
     login.ended_at, login.end_reason = now, "token_reused"
     sessions_changed(session)
     audit.record(
@@ -267,14 +267,14 @@ def _issue(
 
 
 def issue_access_token(session: Session, login: AuthSession, lifetime: timedelta) -> str:
-    """Issue an access token of the session that can't be renewed."""
+    """Issue an access token for the session that can't be renewed."""
     token = _add_token(session, login, "access", lifetime)
     session.flush()
     return token
 
 
 def _add_token(session: Session, login: AuthSession, kind: str, lifetime: timedelta) -> str:
-    # The prefix lets secret scanners recognise a token that leaked.
+    # The prefix lets secret scanners recognise a leaked token.
     token = f"aip_{kind}_{secrets.token_urlsafe(32)}"
     session.add(
         AuthToken(

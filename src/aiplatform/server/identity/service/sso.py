@@ -1,9 +1,9 @@
 """Signing in through an OpenID Connect provider.
 
-The browser gets a secret in a cookie. Nonce and code verifier are derived from it and from the
-state. So nobody who reads the database can finish a sign-in; only the browser that started it can.
-The client gets a code that can be exchanged for tokens once, and is bound to the client by PKCE
-(RFC 7636; RFC 8252 for native programs).
+The browser gets a secret in a cookie. The nonce and the code verifier are derived from it and from
+the state, so nobody who reads the database can finish a sign-in; only the browser that started it
+can. The client gets a code that can be exchanged for tokens once, and is bound to the client by
+PKCE (RFC 7636; RFC 8252 for native programs).
 """
 
 import base64
@@ -43,7 +43,7 @@ CODE_LIFETIME = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class SignInStart:
-    """The start of a sign-in: state for the provider, and secret for the browser's cookie."""
+    """The start of a sign-in: the state for the provider and the browser cookie's secret."""
 
     state: str
     browser: str
@@ -55,7 +55,7 @@ class SignInStart:
 
     @property
     def verifier(self) -> str:
-        """The PKCE code verifier, a proof for the provider that the platform began the sign-in."""
+        """The PKCE code verifier: proof for the provider that the platform began the sign-in."""
         return _derive(self, "verifier")
 
     @property
@@ -147,7 +147,7 @@ def admit(
 def exchange(
     session: Session, settings: Settings, code: str, verifier: str, origin: Actor
 ) -> SignedIn:
-    """Exchange a code for tokens. It works once, for the program that started the sign-in.
+    """Exchange a code for tokens. This works once, for the program that started the sign-in.
 
     Raises:
         SsoFailed: when the code is unknown, used or expired, or belongs to another program.
@@ -168,7 +168,8 @@ def exchange(
             "this code is unknown, was used, or has expired", "该代码无效、已使用或已过期"
         )
     row.exchanged_at = now
-    # Not a shared lock: two transactions that share the row and then write it would deadlock.
+    # Not a shared lock: two transactions that share a lock on the row and then write it would
+    # deadlock.
     user = session.get_one(
         User, row.user_id, populate_existing=True, with_for_update={"key_share": True}
     )
@@ -212,7 +213,7 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
         raise _failed("an account of this address exists already, and is not linked",
                       "该邮箱已有账号，且未关联单点登录")  # fmt: skip
     if holder is not None and queries.security_of(session, holder.id).email_claimed:
-        # Otherwise, somebody who enters another person's address before that person signs in would
+        # Otherwise, someone who enters another person's address before that person signs in would
         # share the account with them.
         raise _failed("the holder of the account of this address chose it themselves; an "
                       "administrator can confirm that it is yours by setting it",
@@ -251,7 +252,7 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
 def _give_role(
     session: Session, settings: Settings, user: User, claims: dict[str, Any], origin: Actor
 ) -> None:
-    """Give the user the role of the first group that has one.
+    """Give the user the role of their first group that has one.
 
     The settings decide, so no permission is checked.
     """
@@ -300,9 +301,9 @@ def _verified_email(claims: dict[str, Any]) -> str | None:
 
 
 def _free_username(session: Session, wanted: object) -> str:
-    """Return a free user name that is close to the provider's name of the user.
+    """Return a free user name that is close to the provider's name for the user.
 
-    Call it under the lock of accounts.
+    Call it while holding the accounts lock.
     """
     plain = nearest_name(str(wanted or "").partition("@")[0], longest=40) or "user"
     if len(plain) < 2 or plain.casefold() in rules.RESERVED_USERNAMES:
