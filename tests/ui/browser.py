@@ -29,6 +29,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LOADING = "[role=status][aria-label='Loading'], [role=status][aria-label='加载中']"
+SETTLE_MS = 250
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 EXPECTED = ("the server responded with a status of 401", "net::ERR_ABORTED")
 """Parts of messages that a healthy page causes: it asks for a session that may not exist."""
@@ -87,6 +89,12 @@ class Watched:
         """Fail if the page wrote errors to the console or sent requests to another server."""
         found, self.faults = self.faults, []
         assert not found, "\n".join(found)
+
+    def settle(self) -> None:
+        """Wait until nothing is loading any more. The network is never idle: events stream."""
+        self.page.wait_for_timeout(SETTLE_MS)
+        self.page.wait_for_function(f"() => !document.querySelector({LOADING!r})")
+        self.page.wait_for_timeout(SETTLE_MS)
 
     def violations(self) -> list[str]:
         """Return the violations of WCAG 2.2 AA that axe finds in the page in its current state."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1440, 390)
-LOADING = "[role=status][aria-label='Loading'], [role=status][aria-label='加载中']"
-SETTLE_MS = 500
 
 
 @dataclass
@@ -84,13 +82,12 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
     return found
 
 
-def settle(page: "Page") -> None:
-    """Wait until the page shows its content."""
-    page.get_by_role("heading").first.wait_for()
-    for loading in page.locator(LOADING).all():
-        with suppress(Exception):
-            loading.wait_for(state="detached", timeout=5000)
-    page.wait_for_timeout(SETTLE_MS)
+def settle(watched: Watched) -> None:
+    """Wait until the page shows its content; one that loads for ever is worth a picture too."""
+    from playwright.sync_api import TimeoutError as Slow
+
+    with suppress(Slow):
+        watched.settle()
 
 
 def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
@@ -98,12 +95,13 @@ def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
     page = watched.page
     folder.mkdir(parents=True, exist_ok=True)
     page.goto(address)
-    settle(page)
+    page.get_by_role("heading").first.wait_for()
+    settle(watched)
     page.screenshot(path=folder / f"{name}.png")
     for tab in page.get_by_role("main").get_by_role("tab").all()[1:]:
         label = (tab.get_attribute("id") or "").rpartition("-tab-")[2] or "tab"
         tab.click()
-        settle(page)
+        settle(watched)
         page.screenshot(path=folder / f"{label}-{name}.png")
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     faults = [f"{address}: {fault}" for fault in watched.faults]

@@ -92,7 +92,9 @@ def test_worker_is_cordoned_and_resumed(
         page.goto("/workers")
         page.get_by_role("link", name=worker["name"]).click()
         try:
-            page.get_by_role("button", name="Cordon").click()
+            # The page shows the new state before the API has answered.
+            with page.expect_response("**/cordon"):
+                page.get_by_role("button", name="Cordon").click()
             page.get_by_role("button", name="Resume").wait_for()
             assert api.get(f"workers/{worker['uuid']}").json()["state"] == "cordoned"
             page.get_by_role("button", name="Resume").click()

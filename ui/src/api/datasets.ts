@@ -1,5 +1,6 @@
 /** Queries and changes of datasets, their versions, tags and storage. */
 import {
+  type Query,
   type QueryClient,
   queryOptions,
   useInfiniteQuery,
@@ -10,6 +11,7 @@ import { $api, api } from "./client";
 import { ifMatch, type Versioned, versioned } from "./etags";
 import { PAGED } from "./pages";
 import { ProblemError } from "./problem";
+import { allBut } from "./query";
 import type { Dataset, Schema } from "./types";
 
 export type DatasetVersion = Schema<"DatasetVersionOut">;
@@ -110,12 +112,12 @@ export const useDiff = (dataset: string, { before, after, key, kind }: DiffFilte
   );
 
 /** Mark everything of datasets as old, but for rows and differences, which never change. */
+const concerned = ({ queryKey: [method, path] }: Query) =>
+  method === "dataset" ||
+  (String(path).includes("/datasets") && path !== DIFF && !String(path).endsWith("/parts"));
+
 export function refreshDatasets(queries: QueryClient): Promise<void> {
-  return queries.invalidateQueries({
-    predicate: ({ queryKey: [method, path] }) =>
-      method === "dataset" ||
-      (String(path).includes("/datasets") && path !== DIFF && !String(path).endsWith("/parts")),
-  });
+  return queries.invalidateQueries({ predicate: concerned });
 }
 
 /**
@@ -142,10 +144,10 @@ export function useRenameDataset(dataset: string) {
 }
 
 export function useDeleteDataset(dataset: string) {
-  const onSuccess = useRefresh();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: () => api.DELETE(DATASET, { params: { path: { dataset } } }),
-    onSuccess,
+    onSuccess: () => void queries.invalidateQueries({ predicate: allBut(dataset, concerned) }),
   });
 }
 

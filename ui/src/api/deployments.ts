@@ -1,5 +1,6 @@
-import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, type Query, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
+import { allBut } from "./query";
 import type { Deployment, Schema } from "./types";
 
 const DEPLOYMENTS = "/api/v1/projects/{project}/deployments";
@@ -26,10 +27,11 @@ export const deploymentOptions = (deployment: string) =>
   $api.queryOptions("get", DEPLOYMENT, { params: { path: { deployment } } });
 
 /** Mark lists of deployments and single ones as old. */
+const concerned = ({ queryKey }: Query) =>
+  [DEPLOYMENTS, DEPLOYMENT, SERVED].includes(String(queryKey[1]));
+
 export function refreshDeployments(queries: ReturnType<typeof useQueryClient>): Promise<void> {
-  return queries.invalidateQueries({
-    predicate: ({ queryKey }) => [DEPLOYMENTS, DEPLOYMENT, SERVED].includes(String(queryKey[1])),
-  });
+  return queries.invalidateQueries({ predicate: concerned });
 }
 
 export function useCreateDeployment(project: string) {
@@ -98,7 +100,8 @@ export function useDeleteDeployment() {
   return useMutation({
     mutationFn: (deployment: string) =>
       api.DELETE(DEPLOYMENT, { params: { path: { deployment } } }),
-    onSuccess: () => refreshDeployments(queries),
+    onSuccess: (_data, deployment) =>
+      queries.invalidateQueries({ predicate: allBut(deployment, concerned) }),
   });
 }
 

@@ -1,7 +1,8 @@
-import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, type Query, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { ifMatch, versioned } from "./etags";
 import { PAGED } from "./pages";
+import { allBut } from "./query";
 import { refreshTasks } from "./tasks";
 import type { Answer, Experiment, Schema, Task } from "./types";
 
@@ -72,13 +73,13 @@ export const chartsOptions = (project: string, keys: string[], tasks: string[], 
   );
 
 /** Return a function that marks lists, experiments and comparisons as old. */
+const concerned = ({ queryKey }: Query) =>
+  /\/(experiments|runs|comparison|summary)/.test(String(queryKey[1]));
+
 export function useRefreshExperiments(): () => Promise<void> {
   const queries = useQueryClient();
   return async () => {
-    await queries.invalidateQueries({
-      predicate: ({ queryKey }) =>
-        /\/(experiments|runs|comparison|summary)/.test(String(queryKey[1])),
-    });
+    await queries.invalidateQueries({ predicate: concerned });
     await refreshTasks(queries);
   };
 }
@@ -130,10 +131,13 @@ export function useReadExperiment(experiment: string) {
 }
 
 export function useDeleteExperiment(experiment: string) {
-  const refresh = useRefreshExperiments();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: () => api.DELETE(EXPERIMENT, { params: { path: { experiment } } }),
-    onSuccess: refresh,
+    onSuccess: async () => {
+      await queries.invalidateQueries({ predicate: allBut(experiment, concerned) });
+      await refreshTasks(queries);
+    },
   });
 }
 

@@ -1,5 +1,6 @@
-import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, type Query, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
+import { allBut } from "./query";
 import type { Model, Schema } from "./types";
 
 const PROJECT_MODELS = "/api/v1/projects/{project}/models";
@@ -81,14 +82,13 @@ export function modelFileUrl(model: string, path: string): string {
 }
 
 /** Return a function that marks everything about models as old. */
+const concerned = ({ queryKey }: Query) =>
+  [PROJECT_MODELS, ALL_MODELS].includes(String(queryKey[1])) ||
+  String(queryKey[1]).startsWith(MODEL);
+
 export function useRefreshModels(): () => Promise<void> {
   const queries = useQueryClient();
-  return () =>
-    queries.invalidateQueries({
-      predicate: ({ queryKey }) =>
-        [PROJECT_MODELS, ALL_MODELS].includes(String(queryKey[1])) ||
-        String(queryKey[1]).startsWith(MODEL),
-    });
+  return () => queries.invalidateQueries({ predicate: concerned });
 }
 
 export function useCreateModel(project: string) {
@@ -113,10 +113,10 @@ export function useImportModel() {
 }
 
 export function useDeleteModel() {
-  const refresh = useRefreshModels();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: (model: string) => api.DELETE(MODEL, { params: { path: { model } } }),
-    onSuccess: refresh,
+    onSuccess: (_data, model) => queries.invalidateQueries({ predicate: allBut(model, concerned) }),
   });
 }
 

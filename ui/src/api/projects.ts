@@ -10,6 +10,7 @@ import { $api, api } from "./client";
 import { ifMatch } from "./etags";
 import { covers } from "./permissions";
 import { ProblemError } from "./problem";
+import { allBut } from "./query";
 import type { Project, Schema } from "./types";
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
@@ -176,10 +177,10 @@ export function useArchiveProject(project: string) {
 }
 
 export function useDeleteProject(project: string) {
-  const refresh = useRefreshProjects();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: () => api.DELETE("/api/v1/projects/{project}", { params: { path: { project } } }),
-    onSuccess: refresh,
+    onSuccess: () => queries.invalidateQueries({ predicate: allBut(project, () => true) }),
   });
 }
 

@@ -25,6 +25,18 @@ function watchQuery(error: unknown, query: Query<unknown, unknown>): void {
   if (!neverSignedIn) watch(error);
 }
 
+/**
+ * Leave out what was read of a deleted thing from the queries that are read again.
+ *
+ * Its page is still open for a moment, and would only learn that nothing is there.
+ */
+export function allBut(
+  uuid: string,
+  concerned: (query: Query) => boolean,
+): (query: Query) => boolean {
+  return (query) => concerned(query) && !query.queryHash.includes(uuid);
+}
+
 /** The cache of everything that was read. Pages show it at once and refresh it behind. */
 export const queryClient = new QueryClient({
   queryCache: new QueryCache({ onError: watchQuery }),

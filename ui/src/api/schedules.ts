@@ -1,7 +1,8 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type Query, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { ifMatch } from "./etags";
 import { PAGED } from "./pages";
+import { allBut } from "./query";
 import type { Schema } from "./types";
 
 export type Schedule = Schema<"ScheduleOut">;
@@ -35,13 +36,12 @@ export const useFirings = (schedule: string) =>
     { ...PAGED, refetchInterval: 15_000 },
   );
 
+const concerned = ({ queryKey }: Query) =>
+  [SCHEDULES, SCHEDULE, FIRINGS].some((path) => queryKey[1] === path);
+
 function useRefreshSchedules(): () => Promise<void> {
   const queries = useQueryClient();
-  return () =>
-    queries.invalidateQueries({
-      predicate: ({ queryKey }) =>
-        [SCHEDULES, SCHEDULE, FIRINGS].some((path) => queryKey[1] === path),
-    });
+  return () => queries.invalidateQueries({ predicate: concerned });
 }
 
 export function useCreateSchedule(project: string) {
@@ -80,9 +80,9 @@ export function useChangeSchedule(schedule: string) {
 }
 
 export function useDeleteSchedule(schedule: string) {
-  const refresh = useRefreshSchedules();
+  const queries = useQueryClient();
   return useMutation({
     mutationFn: () => api.DELETE(SCHEDULE, { params: { path: { schedule } } }),
-    onSuccess: refresh,
+    onSuccess: () => queries.invalidateQueries({ predicate: allBut(schedule, concerned) }),
   });
 }

@@ -94,12 +94,13 @@ export function Metric({ value }: { value: number | string | null | undefined })
 /** Show the first characters of an identifier; a click copies the whole. */
 export function Id({ value, length = 8 }: { value: string; length?: number }) {
   const { t } = useLingui();
+  const shown = value.slice(0, length);
   return (
     <CopyButton value={value} timeout={1500}>
       {({ copied, copy }) => (
         <Tooltip label={copied ? t`Copied` : t`Copy ${value}`}>
-          <UnstyledButton className="mono" onClick={copy} aria-label={t`Copy ${value}`}>
-            {value.slice(0, length)}
+          <UnstyledButton className="mono" onClick={copy} aria-label={t`Copy ${shown}`}>
+            {shown}
           </UnstyledButton>
         </Tooltip>
       )}

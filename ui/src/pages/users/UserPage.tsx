@@ -39,7 +39,10 @@ export function UserPage({ name }: { name: string }) {
           own ? (
             <Trans>
               This is you. Your password, sessions and keys are on the{" "}
-              <AnchorLink to="/account">page of your account</AnchorLink>.
+              <AnchorLink to="/account" underline="always">
+                page of your account
+              </AnchorLink>
+              .
             </Trans>
           ) : user.is_active ? (
             user.must_change_password && t`Has to choose a password at the next sign-in.`
