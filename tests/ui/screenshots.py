@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -26,7 +26,7 @@ from tests.ui.conftest import signed_in_state
 from tests.ui.sample import make_sample
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1440, 390)
@@ -98,7 +98,8 @@ def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
     page.get_by_role("heading").first.wait_for()
     settle(watched)
     page.screenshot(path=folder / f"{name}.png")
-    for tab in page.get_by_role("main").get_by_role("tab").all()[1:]:
+    # The page's own tabs; a tab may hold others, such as examples in several languages.
+    for tab in page.get_by_role("main").get_by_role("tablist").first.get_by_role("tab").all()[1:]:
         label = (tab.get_attribute("id") or "").rpartition("-tab-")[2] or "tab"
         tab.click()
         settle(watched)
@@ -116,7 +117,7 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
     looks = itertools.product(("en", "zh"), ("light", "dark"), WIDTHS)
     for language, theme, width in looks:
         name = f"{language}-{theme}-{width}"
-        look = {"language": language, "theme": theme, "width": width}
+        look: dict[str, Any] = {"language": language, "theme": theme, "width": width}
         with window(browser, place.url, **look) as watched:
             for entry in ENTRY:
                 if f"/{entry}" in route_patterns():

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "developer", "owner", "administrator")
 CONTROLS = "main button, header button, main [role=tab], main [role=switch]"
-MOST = 40
-"""Maximum number of controls pressed on one page; long lists repeat the same ones."""
+LABELS = """all => all.map((one) =>
+    (one.ariaLabel || one.textContent || '').trim().replace(/[0-9a-f]{8,}/g, '…').slice(0, 40))"""
 REFUSAL = {
     "type": "about:blank",
     "title": "Not sent",
@@ -100,14 +100,14 @@ class Presser:
         route.fulfill(status=422, json=REFUSAL, content_type="application/problem+json")
 
     def visit(self, address: str) -> None:
-        """Press each control of a page once."""
+        """Press each control of a page once; rows of a list repeat the same ones."""
         self.at = address
         self._open(address)
-        controls = self.page.locator(CONTROLS)
-        labels = [self._label(index) for index in range(min(controls.count(), MOST))]
-        for index, label in enumerate(labels):
+        labels: list[str] = self.page.locator(CONTROLS).evaluate_all(LABELS)
+        first = {label: index for index, label in reversed(list(enumerate(labels)))}
+        for label, index in sorted(first.items(), key=lambda item: item[1]):
             self.at = f"{address} “{label}”"
-            if self.page.locator(CONTROLS).count() <= index or self._label(index) != label:
+            if self._label(index) != label:
                 self._open(address)
             self._press(index)
             if urlsplit(self.page.url).path != address:
@@ -119,11 +119,8 @@ class Presser:
         self.page.wait_for_timeout(250)
 
     def _label(self, index: int) -> str:
-        control = self.page.locator(CONTROLS).nth(index)
-        if not control.count():
-            return ""
-        text: str = control.evaluate("one => one.ariaLabel || one.textContent || ''")
-        return text.strip()[:40]
+        labels: list[str] = self.page.locator(CONTROLS).evaluate_all(LABELS)
+        return labels[index] if index < len(labels) else ""
 
     def _press(self, index: int) -> None:
         control = self.page.locator(CONTROLS).nth(index)
