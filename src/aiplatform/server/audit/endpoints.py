@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
 def _render(row: AuditLog, entry: AuditEntry, user: User | None) -> AuditOut:
-    # Rows that other programs wrote may contain any JSON, or NULL.
+    # Rows written by other programs may contain any JSON, or NULL.
     details = dict(row.details) if isinstance(row.details, dict) else {}
     actor = details.pop("actor", None)
     who = None
@@ -127,8 +127,8 @@ def export_audit(
     """Export all matching rows as a file, newest first.
 
     The export is recorded in the audit trail before its first byte is sent. JSON lines contain a
-    proof for each sealed row, and the seals. CSV is for people; cells that look like formulas are
-    made harmless.
+    proof for each sealed row, and the seals. CSV is meant for people; cells that look like formulas
+    are made harmless.
     """
     media_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
     return StreamingResponse(

@@ -1,4 +1,4 @@
-"""Background work of a worker for the audit trail: sealing, and archiving if it is configured."""
+"""A worker's background work for the audit trail: sealing, and archiving if configured."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def _run(settings: Settings) -> None:
 
 
 def seal_and_archive(settings: Settings) -> None:
-    """Seal waiting rows and archive old ones. Errors are logged; the next call tries again."""
+    """Seal waiting rows and archive old ones. Errors are logged, and the next call tries again."""
     try:
         if rows := seal_all(settings.audit_signing_key_file):
             log.debug("sealed", rows=rows)

@@ -27,7 +27,7 @@ class AuditSeal(Base):
 
 
 class AuditSignature(Base):
-    """An operator's signature on a seal, and so on all seals before it."""
+    """An operator's signature on a seal, and thereby on all seals before it."""
 
     __tablename__ = "audit_signatures"
 
@@ -40,7 +40,7 @@ class AuditSignature(Base):
 class AuditArchive(Base):
     """An archive: one blob with consecutive seals and the rows that they cover.
 
-    If ``pruned_at`` is set, the rows were deleted from the table and are only in the archive.
+    If ``pruned_at`` is set, the rows have been deleted from the table and are only in the archive.
     """
 
     __tablename__ = "audit_archives"

@@ -1,9 +1,9 @@
 """SELECT statements for the audit trail. Callers must check that the user may read all of it.
 
 Rows are ordered by time, then number; every index of ``audit_logs`` and ``audit_entries`` ends with
-these columns. So a page with one filter, or with two of user, action, project and outcome, is read
-from an index in its order, and its cost does not grow with the table. For this, an entry repeats
-the action and the user of its row in ``audit_logs``.
+these columns. A page with one filter, or with two of user, action, project and outcome, is
+therefore read from an index in order, and its cost does not grow with the table. For this purpose,
+an entry repeats the action and the user of its row in ``audit_logs``.
 """
 
 import operator
@@ -61,7 +61,7 @@ log = aliased(AuditLog, name="l")
 entry = aliased(AuditEntry, name="e")
 Statement: TypeAlias = Select[*tuple[Any, ...]]
 
-# Must be the expression of the index ix_audit_logs_words.
+# This must equal the expression of the index ix_audit_logs_words.
 _HAS_WORDS = """
 jsonb_to_tsvector('simple', l.details, '["string", "numeric"]') @@ CAST(:words AS tsquery)
 """
@@ -71,8 +71,8 @@ _PARSED_WORDS = text(
     " FROM unnest(CAST(:words AS text[])) word"
 )
 _ESTIMATE = text(f"EXPLAIN (FORMAT JSON) SELECT FROM audit_logs l WHERE {_HAS_WORDS}")
-# This function always returns true and is declared expensive. Otherwise the planner takes computing
-# the words of a row for cheap, and computes them for all rows of a period.
+# This function always returns true and is declared expensive. Otherwise the planner considers
+# computing the words of a row cheap, and computes them for all rows of a period.
 _EXPENSIVE_TRUE: ColumnElement[bool] = literal_column("audit_row_read(l.id)", Boolean())
 FOREVER = datetime.max.replace(tzinfo=UTC)
 _LAST = text("""
@@ -118,9 +118,9 @@ def _newest_with_words(
 ) -> list[int]:
     """Return the numbers of the newest ``wanted`` rows with rare words that meet the conditions.
 
-    The index of words does not return rows in the order of time, and fetching all rows that it
-    finds takes longer than the search. So it is combined with the index of times: only the newest
-    part of the trail is searched, and this part is extended until it contains enough rows.
+    The word index does not return rows in order of time, and fetching all rows that it finds takes
+    longer than the search. It is therefore combined with the time index: only the newest part of
+    the trail is searched, and this part is extended until it contains enough rows.
     """
     time = _key(filters)[0]
     statement = select(log.id, time).select_from(log).where(*conditions)
@@ -168,7 +168,7 @@ def _by_entry(filters: Filters) -> bool:
 
 
 def _key(filters: Filters) -> tuple[Any, Any]:
-    """Return the columns of time and number in the table whose index is used for ``filters``."""
+    """Return the time and number columns of the table whose index is used for ``filters``."""
     if _by_entry(filters):
         return entry.created_at, entry.audit_id
     return log.created_at, log.id
@@ -188,7 +188,7 @@ def _joined(statement: Statement) -> Statement:
 
 
 def _words(session: Session, filters: Filters) -> str | None:
-    """Return the ``tsquery`` for the words in the filter's text; None if it contains no words."""
+    """Return the ``tsquery`` for the words in the filter text; None if it contains no words."""
     words = words_of(clean_text(filters.text or ""))
     if not words:
         return None
@@ -360,7 +360,7 @@ def _by_user(session: Session, name: str, column: Any) -> ColumnElement[bool]:
     if user_id is not None:
         done: ColumnElement[bool] = column == user_id
         return done
-    # When a user is deleted, user_id becomes NULL; the details keep name and uuid.
+    # When a user is deleted, user_id becomes NULL; the details keep the name and uuid.
     key = "{actor,username}" if uuid is None else "{actor,uuid}"
     value = name if uuid is None else str(uuid)
     details: ColumnElement[str] = literal_column(f"(l.details #>> '{key}')")

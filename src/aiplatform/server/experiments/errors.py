@@ -18,31 +18,31 @@ class DatasetNotTrainable(Invalid):
 class PreferencePairsRefused(Invalid):
     """A dataset of preference pairs for supervised fine-tuning.
 
-    The training would learn the chosen answers and ignore the rejected ones.
+    Training would learn the chosen answers and ignore the rejected ones.
     """
 
     code = "dataset.preference_pairs"
 
 
 class ExperimentArchived(Conflict):
-    """An archived experiment, which starts no runs."""
+    """An archived experiment, which can't start runs."""
 
     code = "experiment.archived"
 
 
 class ExternalRunNotRerunnable(Conflict):
-    """A rerun of an external run, of which the platform has neither code nor data."""
+    """A rerun of an external run, for which the platform has neither code nor data."""
 
     code = "run.executes_elsewhere"
 
 
 class NotRepeatable(Conflict):
-    """A rerun whose inputs were changed or deleted since the first run."""
+    """A rerun whose inputs have been changed or deleted since the first run."""
 
     code = "run.not_repeatable"
 
 
 class ConfigInvalid(Invalid):
-    """A config that the requested changes would make invalid."""
+    """A change that would make the config invalid."""
 
     code = "experiment.invalid_config"

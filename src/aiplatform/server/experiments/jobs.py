@@ -1,4 +1,4 @@
-"""Task kinds of experiments: trainings, evaluations and external runs."""
+"""Task kinds for experiments: training, evaluations and external runs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiplatform.server.queue.service.kinds import Inputs, Outcome, Prepared, Tas
 
 
 class Training(TaskKind):
-    """A training, which is a run of an experiment."""
+    """A training task, which is a run of an experiment."""
 
     type = TaskType.TRAINING
     permission = Permission.TRAINING_WRITE
@@ -24,7 +24,7 @@ class Training(TaskKind):
     started_through = "experiments"
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check the training and choose exact versions, see :func:`trainings.prepare`."""
+        """Check the training task and choose exact versions; see :func:`trainings.prepare`."""
         return trainings.prepare(session, context, spec)
 
     def check_retry(
@@ -43,19 +43,19 @@ class Training(TaskKind):
         trainings.copy_to_retry(session, task, again)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:
-        """Return the number of processes that the spec asks for, by default one per GPU."""
+        """Return the number of processes requested in the spec, by default one per GPU."""
         return int(spec.get("processes") or gpus or 1)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return the files of base model, training rows and held-out rows."""
+        """Return the files of the base model, training rows and held-out rows."""
         return task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:
-        """Set the training's experiment to running."""
+        """Set the experiment of the training task to running."""
         trainings.set_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
-        """Set the training's experiment to pending."""
+        """Set the experiment of the training task to pending."""
         trainings.update_status(session, task, ExperimentStatus.PENDING)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
@@ -75,7 +75,7 @@ class Evaluation(TaskKind):
         return evaluations.prepare(session, context, spec)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
-        """Use the model that a training has made, see :func:`evaluations.pin_produced_model`."""
+        """Use the model that a training task made; see :func:`evaluations.pin_produced_model`."""
         evaluations.pin_produced_model(session, task, maker)
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:

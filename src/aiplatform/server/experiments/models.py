@@ -1,4 +1,4 @@
-"""Tables of experiments, their runs, and the config values and metrics to search them by."""
+"""Tables for experiments and their runs, and for the config values and metrics used in searches."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, Identified, Updated
 
 
 class Experiment(Identified, Updated, Base):
-    """A base model and a training spec (``config``); a table of the contract."""
+    """A base model and a training spec (``config``); a contract table."""
 
     __tablename__ = "experiments"
 
@@ -24,7 +24,7 @@ class Experiment(Identified, Updated, Base):
 
 
 class ExperimentDetails(Base):
-    """Columns of an experiment that the contract table lacks. ``note`` is Markdown."""
+    """An experiment's columns that the contract table lacks. ``note`` is Markdown."""
 
     __tablename__ = "experiment_details"
 
@@ -47,7 +47,7 @@ class ExperimentTag(Base):
 
 
 class RunDetails(Base):
-    """Columns of a run that the task tables lack. A trigger inserts the row with the task.
+    """A run's columns that the task tables lack. A trigger inserts the row with the task.
 
     ``metrics`` are the run's figures. ``record`` contains what is needed to repeat the run (see
     ``rules.records``).
@@ -64,7 +64,7 @@ class RunDetails(Base):
 
 
 class ExperimentFact(Base):
-    """A number or text in an experiment's config or metrics, by path; triggers maintain it."""
+    """A number or text in an experiment's config or metrics, by path; maintained by triggers."""
 
     __tablename__ = "experiment_facts"
 
@@ -76,7 +76,7 @@ class ExperimentFact(Base):
 
 
 class RunFact(Base):
-    """A number or text in a run's config or metrics, by path; triggers maintain it."""
+    """A number or text in a run's config or metrics, by path; maintained by triggers."""
 
     __tablename__ = "run_facts"
 

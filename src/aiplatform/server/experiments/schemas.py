@@ -17,7 +17,7 @@ Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class ExperimentIn(Strict):
-    """An experiment to create. If its dataset has no version, each run reads the newest one."""
+    """An experiment to create. If its dataset has no version, each run uses the newest one."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -41,7 +41,7 @@ class ExperimentIn(Strict):
 
 
 class ExperimentChange(Strict):
-    """Changes of an experiment; omitted fields stay. A changed config affects later runs only."""
+    """Changes to an experiment; omitted fields stay. A changed config affects only later runs."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -4,14 +4,14 @@ from aiplatform.server.core.errors import Conflict, Problem
 
 
 class Mandatory(Problem):
-    """An attempt to switch off the inbox for security events."""
+    """An attempt to turn off inbox notifications for security events."""
 
     status = 409
     code = "notification.mandatory"
 
 
 class TooManyStreams(Problem):
-    """A request for another stream by a user who has the maximum number of open streams."""
+    """A request for another stream by a user who already has the maximum number open."""
 
     status = 429
     code = "notification.too_many_streams"
@@ -19,7 +19,7 @@ class TooManyStreams(Problem):
 
 
 class WebhookUrlRefused(Problem):
-    """A webhook whose address the platform does not connect to."""
+    """A webhook with an address that the platform does not connect to."""
 
     status = 422
     code = "webhook.url_refused"

@@ -1,4 +1,4 @@
-"""Worker jobs of notifications: sending due webhook calls, e-mails and digests.
+"""Worker jobs for notifications: sending due webhook calls, emails and digests.
 
 They run on wake-ups and at regular intervals.
 """
@@ -21,16 +21,16 @@ from aiplatform.server.notifications.service import email, webhook_calls
 from aiplatform.server.notifications.service.outbox import DELIVER
 
 AT_ONCE = 4
-"""Maximum number of threads of a worker that send at the same time; the others run tasks."""
+"""Maximum number of a worker's threads that send at the same time; the others run tasks."""
 MAX_RUN_SECONDS = 60.0
 KEEP = timedelta(days=30)
-"""Time after its end for which a webhook delivery stays in the log."""
+"""Time for which an ended webhook delivery stays in the log."""
 
 _slots = threading.BoundedSemaphore(AT_ONCE)
 
 
 def deliver() -> int:
-    """Call webhooks for the due deliveries, one after the other, and return the number of calls."""
+    """Call webhooks for the due deliveries, one after another; return the number of calls."""
     return _drain(DELIVER, webhook_calls.deliver_next)
 
 
@@ -40,7 +40,7 @@ def send_mail() -> int:
 
 
 def _drain(name: str, send_next: Callable[[], bool]) -> int:
-    """Send messages until none is due or :data:`MAX_RUN_SECONDS` are over; return their number.
+    """Send messages until none is due or :data:`MAX_RUN_SECONDS` have passed; return their number.
 
     The first message sent wakes another worker, so that several messages are sent in parallel.
     """
@@ -62,7 +62,7 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
 
 
 def send_due() -> None:
-    """Send due digests, and wake a worker if webhook deliveries or e-mails are due.
+    """Send due digests, and wake a worker if webhook deliveries or emails are due.
 
     This includes retries, and messages whose wake-up was lost.
     """

@@ -1,4 +1,4 @@
-"""Tables of inboxes, preferences, digests, webhooks and webhook deliveries."""
+"""Tables for inboxes, preferences, digests, webhooks and webhook deliveries."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.server.core.encryption import sealed_column
 
 
 class Notification(Created, Base):
-    """A message to a user, in a table of the contract."""
+    """A message to a user; a contract table."""
 
     __tablename__ = "notifications"
 
@@ -26,7 +26,7 @@ class Notification(Created, Base):
 
 
 class NotificationDetails(Base):
-    """The public uuid of a notification, and the project that it is about.
+    """The public uuid of a notification and the project that it concerns.
 
     The table also contains the number of the transaction that created the notification; streams
     send notifications in the order of these numbers.
@@ -117,7 +117,7 @@ class WebhookDelivery(Created, Base):
 
 
 class WebhookAttempt(Base):
-    """A call of a webhook. While a call has no outcome, it is running, or its worker has died."""
+    """A call of a webhook. A call without an outcome is running, or its worker has died."""
 
     __tablename__ = "webhook_attempts"
 

@@ -105,7 +105,7 @@ def delete_read(session: Session, principal: Principal) -> int:
 
 
 def settings_of(session: Session, user_id: int, *, lock: bool = False) -> NotificationSettings:
-    """Return the user's notification settings; create the row if it is missing."""
+    """Return the user's notification settings, creating the row if it is missing."""
     session.execute(insert(NotificationSettings).values(user_id=user_id).on_conflict_do_nothing())
     statement = select(NotificationSettings).where(NotificationSettings.user_id == user_id)
     if lock:
@@ -114,7 +114,7 @@ def settings_of(session: Session, user_id: int, *, lock: bool = False) -> Notifi
 
 
 def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPreference]:
-    """Return the user's preferences by type; for types that are missing, the defaults apply."""
+    """Return the user's preferences by type; the defaults apply to missing types."""
     rows: Sequence[NotificationPreference] = session.scalars(
         select(NotificationPreference).where(NotificationPreference.user_id == user_id)
     ).all()
@@ -133,7 +133,7 @@ class XID8(UserDefinedType[str]):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A user, and the channels on which they want notifications of one type."""
+    """A user, and the channels on which they want notifications of a type."""
 
     user_id: int
     inbox: bool
@@ -144,7 +144,7 @@ class Recipient:
 
 
 def recipients(session: Session, users: Collection[int], kind: NotificationType) -> list[Recipient]:
-    """Return those of ``users`` who exist, with their channels for notifications of ``kind``."""
+    """Return those ``users`` who exist, with their channels for notifications of ``kind``."""
     if not users:
         return []
     rows = session.execute(
@@ -195,7 +195,7 @@ _transaction: ColumnElement[Any] = literal_column("notification_details.transact
 def oldest_running(session: Session) -> int:
     """Return the number of the oldest running transaction. All earlier ones have ended.
 
-    So all notifications of earlier transactions are visible.
+    All notifications from earlier transactions are therefore visible.
     """
     return int(session.scalars(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")).one())
 
@@ -217,7 +217,7 @@ def notifications_between(
     limit: int,
     user_id: int | None = None,
 ) -> Sequence[NotificationRow]:
-    """Return the notifications of one user or all users between two positions, in stream order.
+    """Return one user's or all users' notifications between two positions, in stream order.
 
     A position consists of the numbers of a transaction and a notification. ``before`` must not be
     later than a result of :func:`oldest_running`, because transactions that are still running could
@@ -248,7 +248,7 @@ def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
 def settle_restored(session: Session) -> None:
     """Give notifications that were restored from another database server an early position.
 
-    The transaction numbers of that server may be higher than all numbers of this one; streams would
+    That server's transaction numbers may be higher than all numbers on this one, and streams would
     wait for them.
     """
     session.execute(

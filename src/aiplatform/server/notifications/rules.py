@@ -16,9 +16,9 @@ MAX_MESSAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The texts of a type of notification in one language: its label, and two templates.
+    """The texts of a notification type in one language: its label and two templates.
 
-    The templates, of title and message, contain fields for the notification's data.
+    The templates for title and message contain fields for the notification's data.
     """
 
     label: str
@@ -241,7 +241,7 @@ WORK: dict[TaskType, dict[Language, str]] = {
     TaskType.SCRIPT: {"en": "script", "zh": "脚本"},
     TaskType.TRAINING: {"en": "training", "zh": "训练"},
 }
-"""Names of the task types for people, in English and Chinese."""
+"""Human-readable names of the task types, in English and Chinese."""
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
 """Types that always go to the inbox, so that an intruder with a stolen session can't hide them."""
@@ -250,7 +250,7 @@ EMAILED = MANDATORY | {
     N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
     N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED, N.WORKER_CORDONED,
 }  # fmt: skip
-"""Types that are also sent by e-mail, unless the user chose otherwise."""
+"""Types that are also emailed unless the user chooses otherwise."""
 
 WEBHOOK_EVENTS = tuple(
     kind
@@ -266,7 +266,7 @@ class _Known(dict[str, Any]):
 
 
 def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
-    """Return title and message. A value that is missing in ``data`` is shown as a question mark."""
+    """Return title and message. A value missing from ``data`` is shown as a question mark."""
     text = TEXTS[kind][language]
     # In Chinese, a key ``x_zh`` replaces ``x``, as in the texts of errors.
     known = _Known(data)
@@ -279,9 +279,9 @@ def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, s
 
 
 def known_type(kind: str) -> N | None:
-    """Return the notification type with this name; None if the name is unknown.
+    """Return the notification type with this name, or None if the name is unknown.
 
-    Rows of older versions or other programs may contain unknown names.
+    Rows from older versions or other programs may contain unknown names.
     """
     try:
         return N(kind)
@@ -295,9 +295,9 @@ RETRIES = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 )
-"""Delays before the retries of a webhook call, by the number of failures so far.
+"""Delays before the retries of a webhook call, indexed by the number of failures so far.
 
-Their sum is more than three days, as the Standard Webhooks specification proposes.
+They add up to more than three days, as the Standard Webhooks specification proposes.
 """
 
 JITTER = 0.2
@@ -319,8 +319,8 @@ DISABLED: dict[str, dict[Language, str]] = {
 def retry_delay(failures: int, chance: float) -> timedelta | None:
     """Return the delay before the next call after this many failures; None if there is none.
 
-    ``chance``, a random number from 0 to 1, makes the delay up to :data:`JITTER` (a share of it)
-    shorter or longer, so that deliveries which failed together are not repeated together.
+    ``chance``, a random number from 0 to 1, makes the delay shorter or longer by a share of up to
+    :data:`JITTER`, so that deliveries that failed together are not retried together.
     """
     if failures > len(RETRIES):
         return None

@@ -1,4 +1,4 @@
-"""Permission guards of projects. They return evidence that project queries require.
+"""Permission guards for projects. They return evidence that project queries require.
 
 The path names a project, or a resource that leads to its project. In both cases one statement reads
 token, user, global role, project and membership. A caller who may not see the project gets the same
@@ -41,7 +41,7 @@ from aiplatform.server.projects.models import BinEntry, Project, ProjectPermissi
 from aiplatform.server.projects.rules import DELETED
 
 OWNER = "owner"
-"""Permission that an error names if only the owner is allowed. No role has this name."""
+"""Permission named in errors if only the owner is allowed. No role has this name."""
 
 MemberRole = aliased(Role, name="member_role")
 
@@ -53,7 +53,7 @@ class CreateProjectGuard(PlatformGuard):
         super().__init__(Permission.PROJECTS_WRITE)
 
     def allows(self, principal: Principal) -> bool:
-        """Return True for plain users, too: otherwise they could never get a first project."""
+        """Return True for plain users, too; otherwise they could never get a first project."""
         if not principal.reaches(None) or not principal.in_scope(Permission.PROJECTS_WRITE):
             return False
         return principal.role == PLAIN_USER or super().allows(principal)
@@ -86,7 +86,7 @@ class ProjectContext:
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """The columns and the path parameter by which a resource leads to its project.
+    """The columns and the path parameter through which a resource leads to its project.
 
     ``uuid`` and ``project_id`` are columns of the resource's table. ``noun`` is the name of the
     resource in a 404 response.
@@ -99,7 +99,7 @@ class ResourcePath:
 
 
 def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None:
-    """Return the principal's permissions in the row's project; None if it can't see the project.
+    """Return the principal's permissions in the row's project, or None if it can't see the project.
 
     With an API key, only the permissions in its scopes count, and only in its own project if it has
     one.
@@ -114,7 +114,7 @@ def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None
 
 
 def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
-    """Return those permissions of a role that have an effect in a project."""
+    """Return the subset of a role's permissions that have an effect in a project."""
     return frozenset(
         held
         for held in permissions
@@ -123,9 +123,9 @@ def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
 
 
 def add_membership(statement: Select[Any]) -> Select[Any]:
-    """Add to a statement the columns that decide about access to a project.
+    """Add the columns that decide about access to a project to a statement.
 
-    The statement must have joined ``Project`` and ``User`` already.
+    The statement must already have joined ``Project`` and ``User``.
     """
     return (
         statement.add_columns(
@@ -152,8 +152,8 @@ def _statement(resource: ResourcePath | None, *, binned: bool = False) -> Compil
     else:
         owner = select(resource.project_id).where(resource.uuid == named).scalar_subquery()
         found = Project.id == owner
-    # The project that holds deleted datasets and models has no bin entry, so no guard admits
-    # anybody to it.
+    # The project that holds deleted datasets and models has no bin entry, so no guard admits anyone
+    # to it.
     in_bin = and_(
         Project.status == DELETED,
         exists().where(BinEntry.project_id == Project.id, BinEntry.kind == "project"),
@@ -172,7 +172,7 @@ def _confirmation() -> Compiled:
 def confirm(
     session: Session, context: ProjectContext, permission: Permission, *, writes: bool = True
 ) -> ProjectContext:
-    """Check again that the evidence holds, after work that took long, such as an upload.
+    """Check again that the evidence holds, after lengthy work such as an upload.
 
     Revoked permissions must take effect at once. An access token that has expired meanwhile is
     accepted, so that the upload is not lost. The project's row is locked against archiving and
@@ -201,7 +201,7 @@ def confirm(
 def confirm_author(
     session: Session, user_id: int | None, project_id: int | None, permission: Permission
 ) -> ProjectContext:
-    """Return evidence of the present permissions of a task's author, to store the task's result.
+    """Return evidence of the current permissions of a task's author, to store the task's result.
 
     The session or key that the author used may have ended; the account and its role must still
     exist.
@@ -231,7 +231,8 @@ def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspec
     """Return the signature of a guard's ``__call__`` with the path parameter that it reads.
 
     Guards read the parameter from the request, because its name differs from route to route.
-    FastAPI must still know it, or the OpenAPI document would contain undeclared path parameters.
+    FastAPI must know about it nevertheless, or the OpenAPI document would contain undeclared path
+    parameters.
     """
     signature = inspect.signature(call)
     kept = [
@@ -239,17 +240,17 @@ def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspec
         for parameter in signature.parameters.values()
         if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    # The type is str, not UUID: an invalid uuid is answered like one that does not exist.
+    # The type is str, not UUID, because an invalid uuid is treated like one that does not exist.
     annotation = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
     read = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
     return signature.replace(parameters=[*kept, read])
 
 
 def uuid_or_unknown(text: str) -> UUID:
-    """Return the uuid, or for invalid text one that no resource has.
+    """Return the uuid, or for invalid text a uuid that no resource has.
 
-    Invalid text is not rejected here, because authentication comes first: an anonymous caller
-    learns nothing from the format of an id.
+    Invalid text is not rejected here, because authentication comes first: an anonymous caller must
+    not learn anything from the format of an id.
     """
     try:
         return UUID(text)
@@ -258,10 +259,10 @@ def uuid_or_unknown(text: str) -> UUID:
 
 
 class ProjectGuard(Guard[ProjectContext]):
-    """A guard for callers who hold ``permission`` in the project of the path.
+    """A guard for callers who hold ``permission`` in the path's project.
 
     Args:
-        permission: the permission needed; None admits all members.
+        permission: the required permission; None admits all members.
         resource: the resource that leads to the project, if the path does not name the project
             itself.
         writes: True to refuse archived projects; by default True for permissions that end in
@@ -316,11 +317,11 @@ class ProjectGuard(Guard[ProjectContext]):
         return await self.admit(request, token)
 
     def parameters(self, request: Request) -> dict[str, UUID]:
-        """Return the statement's parameter for the resource that the path names."""
+        """Return the statement's parameter for the resource named in the path."""
         return {"named": uuid_or_unknown(request.path_params[self.parameter])}
 
     def evidence(self, principal: Principal, row: Any) -> ProjectContext:
-        """Return the evidence for a principal, from the row that the statement returned.
+        """Return the evidence for a principal from the row returned by the statement.
 
         Raises:
             NotFound: when the principal can't see the project.
@@ -356,7 +357,7 @@ def require_additional(
     The transaction must not have written anything yet.
 
     Raises:
-        PermissionDenied: without the permission.
+        PermissionDenied: when the caller lacks the permission.
     """
     if not context.may(permission):
         raise deny(session, context.principal, permission, request, project=context.project_uuid)
@@ -365,10 +366,10 @@ def require_additional(
 def find_revocations(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
-    """Return, per context, the error for which it would be rejected now, by one statement.
+    """Return, for each context, the error with which it would now be rejected, by one statement.
 
-    All contexts must be of one project. The error is None where the user still holds
-    ``permission``, and ``hidden`` for users who can sign in but can't use the project any more.
+    All contexts must belong to one project. The error is None where the user still holds
+    ``permission``, and ``hidden`` for users who can sign in but can no longer use the project.
     Sessions and keys are not checked here, see ``identity.service.CredentialWatcher``.
     """
     if not contexts:

@@ -49,7 +49,7 @@ class NewOwnerInactive(Conflict):
 
 
 class NewOwnerNotAMember(Conflict):
-    """A transfer to a user who is not a member, and so has not agreed to be in the project.
+    """A transfer to a user who is not a member and so has not agreed to be in the project.
 
     Unknown names get the same response.
     """
@@ -64,30 +64,30 @@ class InvitationGone(Conflict):
 
 
 class TooManyInvitations(Conflict):
-    """An invitation beyond the maximum number of open invitations of a project."""
+    """An invitation beyond a project's maximum number of open invitations."""
 
     code = "invitation.too_many"
 
 
 class OwnerInactive(Conflict):
-    """Work in the name of a user who is deactivated or deleted."""
+    """Work on behalf of a user who is deactivated or deleted."""
 
     code = "account.inactive"
 
 
 class KeyGone(Conflict):
-    """Work that was requested with an API key which is revoked or expired by now."""
+    """Work that was requested with an API key that has since been revoked or has expired."""
 
     code = "api_key.gone"
 
 
 class ScopeOutsideProject(Invalid):
-    """An API key for one project with a scope that no project grants."""
+    """A project's API key with a scope that can't be granted within a project."""
 
     code = "api_key.scope_outside_project"
 
 
 class TooManyKeys(Invalid):
-    """An API key beyond the maximum number of keys of an account."""
+    """An API key beyond an account's maximum number of keys."""
 
     code = "api_key.too_many"

@@ -1,4 +1,4 @@
-"""Tables of projects, their members, invitations, bin and quotas."""
+"""Tables for projects, their members, invitations, bin and quotas."""
 
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ class Project(Identified, Updated, Base):
 
 
 class ProjectPermission(Base):
-    """A role of a user in a project; a contract table."""
+    """A user's role in a project; a contract table."""
 
     __tablename__ = "project_permissions"
 
@@ -38,7 +38,7 @@ class ProjectPermission(Base):
 class ProjectInvitation(Identified, Base):
     """An invitation to a project, which the invited user accepts or declines.
 
-    ``user_id`` is null if no account has the name; such an invitation is only visible in the
+    ``user_id`` is null if no account has the name; such an invitation is visible only in the
     project.
     """
 
@@ -66,7 +66,7 @@ class BinEntry(Base):
 
     ``project_id`` is the deleted project itself, or the project of the deleted dataset or model.
     ``shared`` marks a model that belonged to no project. ``name`` is the resource's former name,
-    and ``was_status`` the former status of a project.
+    and ``was_status`` is a project's former status.
     """
 
     __tablename__ = "bin_entries"
@@ -104,7 +104,7 @@ class ProjectQuota(Base):
 
 
 class ProjectUsage(Base):
-    """Resources that running tasks of a project hold, and its usage; written by triggers."""
+    """Resources held by a project's running tasks, and its usage; written by triggers."""
 
     __tablename__ = "project_usage"
 
@@ -117,7 +117,7 @@ class ProjectUsage(Base):
 
 
 class ProjectStorage(Base):
-    """A row that is locked before a project stores more. Its usage is counted under this lock."""
+    """A row that is locked before a project stores more, so that its usage is counted safely."""
 
     __tablename__ = "project_storage"
 

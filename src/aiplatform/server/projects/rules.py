@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DELETED = "deleted"
-"""Status of a project in the bin. It is no ``ProjectStatus``: no response contains it."""
+"""Status of a project in the bin. It is not a ``ProjectStatus``: no response contains it."""
 
 MAX_BIN_DAYS = 3650
 BIN_DAYS = "bin_days"
@@ -29,7 +29,7 @@ MAX_CHECKPOINTS = 100
 def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
     """Return the retention policy in a project's ``config``.
 
-    A number of days that is None means that the data is kept forever.
+    None instead of a number of days means that the data is kept forever.
 
     Raises:
         ValueError: for an invalid policy.
@@ -53,7 +53,7 @@ def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
     """Return the retention policy of a stored ``config``.
 
-    An invalid policy, stored before the platform gave the key a meaning, counts as empty.
+    An invalid policy that was stored before the platform used this key counts as empty.
     """
     try:
         return retention_in(config)
@@ -62,6 +62,6 @@ def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 
 
 def restored_name(name: str, attempt: int, limit: int = 255) -> str:
-    """Return a new name for a resource restored from the bin, because its old name is in use."""
+    """Return a new name for a resource restored from the bin whose old name is in use."""
     suffix = "-restored" if attempt == 1 else f"-restored-{attempt}"
     return name[: limit - len(suffix)] + suffix

@@ -60,7 +60,7 @@ Config = Annotated[dict[str, Any], AfterValidator(_valid_config)]
 
 
 class ProjectIn(Strict):
-    """A new project; the caller owns it."""
+    """A new project, which the caller will own."""
 
     name: ProjectName
     description: Description | None = None
@@ -75,7 +75,7 @@ class ProjectIn(Strict):
 
 
 class ProjectPatch(Strict):
-    """The fields to change; fields left out stay. ``archived`` makes the project read-only."""
+    """The fields to change; omitted fields stay. ``archived`` makes the project read-only."""
 
     name: ProjectName | None = None
     description: Description | None = None
@@ -94,7 +94,7 @@ class ProjectPatch(Strict):
 
 
 class MemberIn(Strict):
-    """The role to give: ``viewer``, ``developer``, ``admin`` or a custom one."""
+    """The role to grant: ``viewer``, ``developer``, ``admin`` or a custom one."""
 
     role: str = Field(min_length=1, max_length=50)
 
@@ -154,7 +154,7 @@ KeyName = Annotated[
 class KeyIn(Strict):
     """A new API key.
 
-    Without a project, it can be used in all projects of the user; without days, it never expires.
+    Without a project, it can be used in all of the user's projects; without days, it never expires.
     """
 
     name: KeyName
@@ -223,7 +223,7 @@ class WebhookPatch(BaseModel):
 
 
 class RotateIn(BaseModel):
-    """Hours for which the old secret signs deliveries, too."""
+    """The number of hours for which the old secret continues to sign deliveries."""
 
     overlap_hours: Annotated[float, Field(ge=0, le=720)] = 24
 

@@ -108,7 +108,7 @@ def create_schedule(
     body: ScheduleIn,
     response: Response,
 ) -> ScheduleOut:
-    """Create a schedule, which submits a task or run with the permissions that you have then."""
+    """Create a schedule, which submits a task or run with the permissions that you then have."""
     schedule = service.create_schedule(
         session,
         context,
@@ -172,7 +172,7 @@ def delete_schedule(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Delete a schedule. Tasks that it has submitted stay."""
+    """Delete a schedule. Tasks that it has submitted are kept."""
     service.delete_schedule(session, context, schedule)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 

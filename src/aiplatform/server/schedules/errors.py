@@ -1,4 +1,4 @@
-"""Errors of requests about schedules. The API answers them as problems."""
+"""Errors about schedules, which the API returns as problem documents."""
 
 from aiplatform.server.core.errors import Invalid
 
@@ -10,6 +10,6 @@ class InvalidCronExpression(Invalid):
 
 
 class InvalidTimezone(Invalid):
-    """A name that is not a time zone of the IANA database."""
+    """A name that is not a time zone in the IANA database."""
 
     code = "schedule.invalid_timezone"

@@ -5,7 +5,7 @@ from aiplatform.server.execution.service.periodic import on_round
 from aiplatform.server.schedules.service import fire_next
 
 BATCH_SIZE = 100
-"""Maximum number of schedules that one call fires; the next call fires the others."""
+"""Maximum number of schedules fired by one call; the next call fires the rest."""
 
 
 def fire_due() -> int:

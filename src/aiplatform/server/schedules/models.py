@@ -12,8 +12,8 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 class Schedule(Identified, Updated, Base):
     """A recurring submission. ``next_at`` is null while it is switched off.
 
-    It fires with the permissions of ``created_by``, the user who changed it last. If this user
-    changed it with an API key, the permissions are limited to the scopes of the key.
+    It fires with the permissions of ``created_by``, the user who changed it last. If that user
+    changed it with an API key, the permissions are limited to the key's scopes.
     """
 
     __tablename__ = "schedules"
@@ -28,12 +28,12 @@ class Schedule(Identified, Updated, Base):
     enabled: Mapped[bool]
     next_at: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # There is no foreign key, because deleting a key must not remove the limit of its scopes.
+    # There is no foreign key, because deleting a key must not remove the limit set by its scopes.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ScheduleFiring(Base):
-    """A time at which a schedule was due, and the result."""
+    """A time at which a schedule was due, and the outcome."""
 
     __tablename__ = "schedule_firings"
 

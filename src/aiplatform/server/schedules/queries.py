@@ -16,7 +16,7 @@ from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 
 FIRINGS_KEPT = 1000
-"""Number of firings kept per schedule. If it is due each minute, it has half a million a year."""
+"""Number of firings kept per schedule. One that is due every minute has half a million a year."""
 
 _last = (
     select(func.max(ScheduleFiring.id))
@@ -138,10 +138,10 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
 
 
 def delete_old_firings(session: Session, schedule: Schedule) -> None:
-    """Delete old firings of a schedule; the audit trail keeps all.
+    """Delete a schedule's old firings; the audit trail keeps all of them.
 
-    The last :data:`FIRINGS_KEPT` are kept, and all since that of the last submitted task, because
-    this task may still run.
+    The last :data:`FIRINGS_KEPT` are kept, as are all firings since the last submitted task,
+    because that task may still be running.
     """
     of_it = ScheduleFiring.schedule_id == schedule.id
     newest = select(ScheduleFiring.id).where(of_it).order_by(ScheduleFiring.id.desc())
@@ -175,6 +175,6 @@ def project_of(session: Session, schedule: Schedule) -> Project:
 
 
 def database_time(session: Session) -> datetime:
-    """Return the present time by the database's clock, which all processes share."""
+    """Return the current time on the database's clock, which all processes share."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now

@@ -15,7 +15,7 @@ class CronExpressionError(ValueError):
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone of the IANA database.
+    """Return a time zone from the IANA database.
 
     Raises:
         LookupError: when there is no zone with that name.
@@ -29,9 +29,8 @@ def zone_of(name: str) -> ZoneInfo:
 def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> list[datetime]:
     """Return the next times after ``moment``, in UTC; fewer than ``count`` if there are no more.
 
-    Times are local times of ``timezone``, with Debian's rules for daylight saving changes: a time
-    in the hour that is skipped is due right after it, and a time in the hour that occurs twice is
-    due once.
+    Times are local times in ``timezone``, with Debian's rules for daylight saving changes: a time
+    in the skipped hour is due right after it, and a time in the hour that occurs twice is due once.
 
     Raises:
         CronExpressionError: for an expression without five fields, or one that never matches.
@@ -50,5 +49,5 @@ def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> l
 
 
 def was_missed(due: datetime, now: datetime) -> bool:
-    """Return True if the firing is so late that the platform can't have run at the due time."""
+    """Return True if a firing is so late that the platform must have been down when it was due."""
     return now - due > MISSED_AFTER

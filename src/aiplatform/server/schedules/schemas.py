@@ -45,7 +45,7 @@ class ScheduleIn(Strict):
 
 
 class ScheduleChange(Strict):
-    """The fields of a schedule to change.
+    """The schedule fields to change.
 
     A caller who does more than switch the schedule off becomes its owner.
     """

@@ -97,7 +97,7 @@ def update_schedule(
 ) -> Schedule:
     """Change a locked schedule. A caller who does more than switch it off becomes its owner.
 
-    Otherwise, a caller could make a schedule use the permissions of another user.
+    Otherwise a caller could make a schedule use another user's permissions.
 
     Raises:
         NameTaken, InvalidCronExpression, InvalidTimezone: see :func:`create_schedule`.
@@ -115,7 +115,7 @@ def update_schedule(
         schedule.key_id = context.principal.key_id
     for field, value in changes.items():
         setattr(schedule, field, jsonable(value))
-    # Times that were due before the plan was changed, or while the schedule was off, don't count.
+    # Times that were due before the change, or while the schedule was off, don't count.
     if not changes.keys().isdisjoint({*TIME_FIELDS, "enabled"}):
         schedule.next_at = first if schedule.enabled else None
     _record(session, context, AuditAction.SCHEDULE_UPDATED, schedule, changed=sorted(changes))
@@ -125,7 +125,7 @@ def update_schedule(
 
 
 def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete a schedule. Tasks that it has submitted stay.
+    """Delete a schedule. Tasks that it has submitted are kept.
 
     Raises:
         NotFound: when the project has no such schedule.
@@ -204,9 +204,10 @@ def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -
 
 
 def fire_next(session: Session) -> Schedule | None:
-    """Fire one schedule that is due, in the caller's transaction. Return None if none is due.
+    """Fire one due schedule in the caller's transaction. Return None if none is due.
 
-    If several of its times have passed, it fires once, and is next due at its first time from now.
+    If several of its times have passed, it fires once and is next due at its first time from now
+    on.
     """
     schedule = queries.lock_due(session)
     if schedule is None or schedule.next_at is None:
@@ -241,10 +242,10 @@ def _still_runs(session: Session, schedule: Schedule) -> bool:
 
 
 def _submit(session: Session, schedule: Schedule) -> Task:
-    """Submit the action as the owner, with the owner's present permissions.
+    """Submit the action as the owner, with the owner's current permissions.
 
     Raises:
-        Problem: the same that a request of the owner for this submission would get.
+        Problem: the error that the owner's own request for this submission would get.
     """
     context = context_on_behalf_of(
         session, schedule.created_by, schedule.project_id, key_id=schedule.key_id
@@ -287,7 +288,7 @@ def _report_firing(
         code=firing.code,
         reason=firing.reason,
     )
-    # Notify once, not every minute: the same reason as last time is no news.
+    # Notify only once, not every minute: the same reason as last time is not news.
     if refused and (before is None or before.code != firing.code):
         announce(
             session,

@@ -1,1 +1,1 @@
-"""Scripts: commands of users, run as tasks, with their code in bundles."""
+"""Scripts: users' commands that run as tasks, with their code in bundles."""

@@ -1,4 +1,4 @@
-"""Routes of code bundles. Scripts themselves are tasks, see ``POST …/tasks``."""
+"""Routes for code bundles. Scripts themselves are tasks; see ``POST …/tasks``."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -48,7 +48,7 @@ def render(bundle: CodeBundle, author: str | None) -> BundleOut:
 
 
 def bundle_origin(**source: str | None) -> dict[str, Any] | None:
-    """Return the parts of a bundle's origin that the uploader gave; None if there are none."""
+    """Return the parts of a bundle's origin that the uploader supplied; None if there are none."""
     return {key: clean_text(value) for key, value in source.items() if value is not None} or None
 
 
@@ -70,7 +70,7 @@ async def upload_bundle(
     ] = None,
     directory: Annotated[str | None, Query(max_length=255, description="its name")] = None,
 ) -> BundleOut:
-    """Upload the code that tasks of type `script` run. Refused where scripts are not allowed."""
+    """Upload code for tasks of type `script`. Refused where scripts are not allowed."""
     service.require_allowed()
     source = bundle_origin(commit=commit, remote=remote, directory=directory)
 
@@ -109,7 +109,7 @@ def list_bundles(
 def get_bundle(
     bundle: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> BundleOut:
-    """Return the facts of a bundle, such as its hash and its origin."""
+    """Return the facts about a bundle, such as its hash and origin."""
     return render(*queries.get_bundle(session, context, bundle))
 
 
@@ -126,7 +126,7 @@ def download_bundle(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """Download the archive as it was uploaded: an attachment, with ETag, digest and ranges."""
+    """Download the archive unchanged, as an attachment with ETag and digest. Supports ranges."""
     found, _ = queries.get_bundle(session, context, bundle)
     file = StoredFile(service.BUNDLE_FILE, found.sha256, found.size)
     response = downloads.send_blob(

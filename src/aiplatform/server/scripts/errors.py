@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ScriptsNotAllowed(Conflict):
-    """A script on a platform where no administrator allows users to run commands."""
+    """A script on a platform whose administrator has not allowed users to run commands."""
 
     code = "script.not_allowed"
 
@@ -16,6 +16,6 @@ class InvalidBundle(Invalid):
 
 
 class BundleInUse(Conflict):
-    """A refusal to delete a bundle that an unfinished task needs."""
+    """An attempt to delete a bundle that an unfinished task needs."""
 
     code = "script.bundle_in_use"

@@ -1,4 +1,4 @@
-"""The task kind of scripts."""
+"""The task kind for scripts."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Script(TaskKind):
         service.require_runnable(session, context, task)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:  # noqa: ARG002
-        """Return the number of processes that the script asks for, by default 1."""
+        """Return the number of processes that the script requests, by default 1."""
         return int(spec.get("processes") or 1)
 
     def inputs(self, session: Session, task: Task) -> Inputs:

@@ -1,4 +1,4 @@
-"""Use cases of code bundles, and of the tasks that run them."""
+"""Use cases for code bundles and for the tasks that run them."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def require_allowed() -> None:
 
 
 def inspect_bundle(path: Path) -> BundleFacts:
-    """Return the facts that a check of a bundle's archive found.
+    """Return the facts found by checking a bundle's archive.
 
     Raises:
         InvalidBundle: when the archive is not safe to unpack.
@@ -138,7 +138,7 @@ def delete_bundle(session: Session, context: ProjectContext, uuid: UUID) -> None
 
 
 def require_runnable(session: Session, context: ProjectContext, task: Task) -> None:
-    """Check that a script may still run and has its code, before it is queued again.
+    """Check that a script may still run and has its code before it is queued again.
 
     Raises:
         ScriptsNotAllowed: when administrators no longer allow scripts.
@@ -152,7 +152,7 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     """Check the code and data that a script names, and choose their exact versions.
 
     The label of the script's environment is added. Missing limits are filled in here, so that the
-    scheduler counts with them, too.
+    scheduler takes them into account.
 
     Raises:
         ScriptsNotAllowed: where no administrator has allowed scripts.

@@ -99,7 +99,7 @@ def set_project_secret(
 ) -> SecretOut:
     """Store a value under the name, replacing an earlier one.
 
-    Tasks of all users who may start tasks in the project can use it.
+    Tasks of every user who may start tasks in the project can use it.
     """
     stored, new = service.set_secret(
         session,

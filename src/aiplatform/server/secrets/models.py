@@ -1,4 +1,4 @@
-"""The table of secrets of users and projects; their values are encrypted."""
+"""The table of users' and projects' secrets, whose values are encrypted."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Use cases of secrets: store, replace, delete, and pass to a task. No value is ever shown."""
+"""Use cases for secrets: store, replace, delete, and pass to a task. No value is ever shown."""
 
 from collections.abc import Mapping
 from uuid import UUID, uuid4
@@ -89,7 +89,7 @@ def remove_secret(
 
 
 def may_use_own(context: ProjectContext) -> bool:
-    """Return True if tasks of the caller get the caller's own secrets.
+    """Return True if the caller's tasks get the caller's own secrets.
 
     A user's own secrets belong to no project, so no role grants their use. An API key needs the
     scope ``secrets:use``.
@@ -102,8 +102,8 @@ def require_usable(session: Session, context: ProjectContext, wanted: Mapping[st
 
     Raises:
         NoSuchSecret: for a name that neither the caller nor the project has.
-        PermissionDenied: for a secret of the project, when the caller may not start tasks there.
-            Also for a secret that could only be the caller's own, when the API key lacks the scope
+        PermissionDenied: for a project secret, when the caller may not start tasks there. Also for
+            a secret that could only be the caller's own, when the API key lacks the scope
             ``secrets:use``.
     """
     own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
@@ -129,7 +129,7 @@ def reveal_for_task(
     project: UUID | None,
     task: UUID,
 ) -> dict[str, str]:
-    """Return the values of the secrets that a task names, by environment variable.
+    """Return the values of the secrets that a task names, keyed by environment variable.
 
     The author's own secret takes precedence over the project's. Secrets of a deactivated author are
     not used. If ``author_id`` is None, only secrets of the project are used.
@@ -154,7 +154,7 @@ def reveal_for_task(
         values[variable] = encryption.decrypt(found.sealed, context)
         found.last_used_at = session.scalar(select(func.clock_timestamp()))
         # Using a secret must not change ``updated_at``. Assigning the column keeps its value:
-        # assigning an equal value would be left out of the UPDATE, which then sets the present
+        # assigning an equal value would be left out of the UPDATE, which would then set the current
         # time.
         found.updated_at = Secret.updated_at
         audit.record(

@@ -1,1 +1,1 @@
-"""Rules of the sealed audit trail: hashes, trees, chains, signatures. No database, no files."""
+"""Rules for the sealed audit trail: hashes, trees, chains, signatures. No database, no files."""

@@ -3,7 +3,7 @@
 A seal contains a hash of each row's canonical text: one line of JSON as PostgreSQL prints a
 ``jsonb`` object (:data:`ROW_TEXT`). Exports and archives contain the same line, so it only needs to
 be hashed to verify it. ``user_id`` is not part of the text, because it becomes NULL when the user
-is deleted; ``details.actor`` keeps name and uuid.
+is deleted; ``details.actor`` keeps the name and uuid.
 """
 
 import json
@@ -17,7 +17,7 @@ SEAL = b"\x02"
 """Prefix of the bytes that are hashed for a seal; :mod:`.merkle` uses 0x00 and 0x01."""
 
 GENESIS = bytes(HASH_BYTES)
-"""Value that the first seal has instead of the hash of the seal before it."""
+"""Value that the first seal contains in place of the hash of a previous seal."""
 
 ROW_TEXT = """
 jsonb_build_object(
@@ -27,10 +27,10 @@ jsonb_build_object(
     'created_at', to_char(l.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 )::text
 """
-"""SQL expression for the canonical text of a row of ``audit_logs l`` and ``audit_entries e``."""
+"""SQL expression for the canonical text of a row in ``audit_logs l`` and ``audit_entries e``."""
 
 Ranges = list[tuple[int, int]]
-"""A set of row numbers: ascending runs, each with its first and last number."""
+"""A set of row numbers: runs in ascending order, each with its first and last number."""
 
 
 def row_leaf(text: str) -> bytes:
@@ -72,7 +72,7 @@ class Seal:
         return size_of(self.ranges)
 
     def fault(self) -> str | None:
-        """Return what is wrong if the seal's hashes contradict each other, else None."""
+        """Return what is wrong if the seal's hashes contradict each other, otherwise None."""
         if self.head != head_of(self.id, self.sealed_at, self.ranges, self.root, self.previous):
             return "its own hash is not that of what it says"
         if len(self.leaves) != self.size or self.root != root_of(self.leaves):
@@ -100,7 +100,7 @@ def head_of(
 
 
 def to_ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield ascending numbers as ranges without gaps: first and last number of each."""
+    """Yield ascending numbers as ranges without gaps, each with its first and last number."""
     first = last = None
     for number in numbers:
         if first is None or last is None:
@@ -131,7 +131,7 @@ def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 def parse_ranges(text: str) -> Ranges:
-    """Parse a text that :func:`ranges_text` wrote.
+    """Parse a text written by :func:`ranges_text`.
 
     Raises:
         ValueError: when the text has another form, or its runs are not in ascending order.
@@ -150,7 +150,7 @@ def parse_ranges(text: str) -> Ranges:
 class Head:
     """The number and hash of the newest seal.
 
-    Operators keep it outside the database, to compare the trail with it later.
+    Operators keep it outside the database in order to compare the trail with it later.
     """
 
     id: int
@@ -161,7 +161,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> "Head":
-        """Parse a text that :meth:`__str__` wrote.
+        """Parse a text written by :meth:`__str__`.
 
         Raises:
             ValueError: when the text has another form.

@@ -1,4 +1,4 @@
-"""Filters of the audit trail, and the choice of the faster way to read rows with given words."""
+"""Filters for the audit trail, and choosing the faster way to read rows with given words."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LEXEME = re.compile(r"'((?:[^']|'')*)'")
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters of the audit trail. All that are given must match.
+    """Filters for the audit trail. All filters that are given must match.
 
     ``user`` is a uuid or a user name, which may belong to a deleted user. ``action`` ending in
     ``:`` means all actions of a resource. ``resource`` is a type or a uuid. ``text`` contains
@@ -34,7 +34,7 @@ class Filters:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of ``text``, which spaces separate."""
+    """Return the words in ``text``, which are separated by spaces."""
     return text.replace("\0", " ").split()
 
 
@@ -43,8 +43,8 @@ def prefix_query(word: str, query: str) -> str:
 
     ``query`` is the ``tsquery`` into which PostgreSQL parses the word. It may have several parts:
     ``run-7`` becomes ``run`` followed by ``-7``, and ``run-se`` becomes itself and both halves.
-    Only the part at the end of the word may be followed by other letters. If the earlier parts
-    could, too, all rows with any word that begins like them would have to be read.
+    Only the last part may be followed by other letters. If the earlier parts could be, too, all
+    rows with any word that begins like them would have to be read.
     """
     end = re.sub(r"\W+$", "", word).lower()
     last = max((found.start() for found in LEXEME.finditer(query)), default=-1)
@@ -58,13 +58,13 @@ def prefix_query(word: str, query: str) -> str:
 
 
 WORDS_COST_PER_FETCH = 4.0
-"""Cost of parsing the words of a row, as a multiple of the cost of fetching a row by the index."""
+"""Cost of parsing the words of a row, as a multiple of the cost of fetching a row by index."""
 
 
 def prefer_index(rows: float, found: float, page: int) -> bool:
     """Return True if fetching all rows with the words costs less than reading the newest rows.
 
-    Reading the newest rows until a page is full reads about ``page * rows / found`` of them.
+    Reading the newest rows until a page is full takes about ``page * rows / found`` rows.
 
     Args:
         rows: the number of all rows.
@@ -77,7 +77,7 @@ def prefer_index(rows: float, found: float, page: int) -> bool:
 FIRST_WINDOW = 40_000
 """Number of newest rows that are searched first for rare words."""
 MAX_FETCHED = 4_000
-"""Number of matching rows up to which all are fetched to find the newest of them."""
+"""Largest number of matching rows of which all are fetched to find the newest."""
 
 
 def next_window(length: int, found: int, wanted: int, rows: float) -> int | None:
@@ -89,7 +89,7 @@ def next_window(length: int, found: int, wanted: int, rows: float) -> int | None
     Args:
         length: the number of rows of the last part.
         found: the number of matches in it.
-        wanted: the number of matches that are needed.
+        wanted: the number of matches needed.
         rows: the number of all rows.
     """
     if found * rows <= MAX_FETCHED * length:
@@ -98,5 +98,5 @@ def next_window(length: int, found: int, wanted: int, rows: float) -> int | None
 
 
 def csv_cell(value: object) -> str:
-    """Return the text of a cell, with an apostrophe in front if it looks like a formula."""
+    """Return the text of a cell, preceded by an apostrophe if it looks like a formula."""
     return "" if value is None else neutralise_formulas(str(value))

@@ -1,4 +1,4 @@
-"""Findings and verdict of a verification."""
+"""Findings and the verdict of a verification."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,11 +6,11 @@ from enum import StrEnum
 from aiplatform.server.audit.rules.chain import Head
 
 MAX_FINDINGS = 20
-"""Maximum number of findings that are listed; further ones are only counted."""
+"""Maximum number of findings that are listed; any further ones are only counted."""
 
 
 class Kind(StrEnum):
-    """The kind of a difference between the audit trail and its seals."""
+    """The kind of difference between the audit trail and its seals."""
 
     ALTERED = "altered"
     ARCHIVE_UNREADABLE = "archive unreadable"
@@ -47,7 +47,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     filters: dict[str, str] | None = None
-    """The filters that an exported selection names. Rows that don't match them were not checked."""
+    """The filters named in an exported selection. Rows that don't match them were not checked."""
 
     @property
     def is_intact(self) -> bool:

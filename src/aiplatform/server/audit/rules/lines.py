@@ -1,8 +1,8 @@
-"""The lines of exports and archives: JSON, in which each row is its canonical text.
+"""The lines of exports and archives: JSON in which each row is its canonical text.
 
-The first line names the kind of the file; the last contains the counts, so that a truncated file is
+The first line names the kind of file; the last contains the counts, so that a truncated file is
 recognised. A file of whole seals contains each seal followed by its rows. A selection contains
-rows, each followed by the proof that its seal covers it, and then the seals. Verification needs
+rows, each followed by the proof that its seal covers it, and finally the seals. Verification needs
 nothing else: the hash of a row's line is its leaf.
 """
 
@@ -20,13 +20,13 @@ SEALS, SELECTION = "seals", "selection"
 MAX_ROWS = 1_000_000
 """Maximum number of rows that a seal in a file may claim to cover.
 
-It is a hundred times the size of real seals. Without it, verifying a forged seal that claims every
-possible number would exhaust the memory.
+This is a hundred times the size of real seals. Without a limit, verifying a forged seal that claims
+every possible number would exhaust the memory.
 """
 
 
 class InvalidLineError(ValueError):
-    """A line that no export of the platform contains."""
+    """A line that occurs in no export from the platform."""
 
 
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:
@@ -96,7 +96,7 @@ def parse(line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def parse_seal(content: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
-    """Return a seal with its signatures. It has no leaves if the line contains none.
+    """Parse a seal and its signatures. The seal has no leaves if the line contains none.
 
     Raises:
         InvalidLineError: when a field is missing or malformed.
@@ -124,7 +124,7 @@ def parse_seal(content: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
 
 
 def parse_proof(content: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
-    """Return a proof: number of the row, number of the seal, index in it, and path to the root.
+    """Parse a proof into row number, seal number, index in the seal, and path to the root.
 
     Raises:
         InvalidLineError: when a field is missing or malformed.

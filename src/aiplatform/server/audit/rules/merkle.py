@@ -18,7 +18,7 @@ def leaf_hash(content: bytes) -> bytes:
 
 
 class Tree:
-    """A tree over at least one leaf hash. Its levels are kept to compute paths."""
+    """A Merkle tree over one or more leaf hashes, which keeps all levels to compute paths."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         self._levels = [list(leaves)]

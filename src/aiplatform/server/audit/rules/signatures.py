@@ -1,6 +1,7 @@
 """Signatures on seals with an operator's Ed25519 key (RFC 8032).
 
-A signature on a seal covers all seals before it, because each contains the hash of the one before.
+A signature on a seal covers all seals before it, because each seal contains the previous seal's
+hash.
 """
 
 from hashlib import sha256
@@ -17,11 +18,11 @@ CONTEXT = b"aiplatform audit seal v1\n"
 
 
 class InvalidKeyError(ValueError):
-    """A file that contains no Ed25519 key of the expected kind."""
+    """A file that does not contain an Ed25519 key of the expected kind."""
 
 
 def make_key() -> tuple[bytes, bytes]:
-    """Create a key pair; return the private and the public key, in PEM."""
+    """Create a key pair; return the private and the public key in PEM format."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
         Ed25519PrivateKey,

@@ -1,1 +1,1 @@
-"""Use cases of the audit trail: sealing, verifying, exporting and archiving it."""
+"""Use cases for the audit trail: sealing, verifying, exporting and archiving it."""

@@ -1,7 +1,8 @@
-"""Archives: sealed batches of rows in the blob store, after which the table may drop the rows.
+"""Archives: sealed batches of rows in the blob store, which the table may then drop.
 
 An archive is a compressed file in the format of an export of whole seals. It is verified before its
-rows are pruned. The seals stay in the database: they are small, and the chain must have no gaps.
+rows are pruned. The seals stay in the database, because they are small and the chain must have no
+gaps.
 """
 
 import gzip
@@ -92,12 +93,12 @@ def _archive_next(session: Session, days: int) -> int | None:
 
 
 def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
-    """Yield the numbers and canonical texts of the rows of an archive.
+    """Yield the numbers and canonical texts of the rows in an archive.
 
     Raises:
         OSError: when the blob store can't be read.
-        ValueError: when it does not have the archive, has other content under its hash, or the
-            archive is malformed.
+        ValueError: when the store does not have the archive, has other content under its hash, or
+            the archive is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
         path = _fetch(sha256, Path(directory))
@@ -109,13 +110,13 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
 
 
 def prune(url: str, days: int) -> int:
-    """Delete rows from the table that have been in an archive for ``days``; return their number.
+    """Delete rows from the table that have been archived for ``days``; return their number.
 
     This runs as the database role that owns the tables. Each archive is first fetched and compared
     with the seals in the database.
 
     Raises:
-        ArchiveMismatchError: when an archive differs from what was sealed.
+        ArchiveMismatchError: when an archive differs from the sealed rows.
         psycopg.Error: when the role lacks the privilege, or the database does not answer.
     """
     pruned = 0

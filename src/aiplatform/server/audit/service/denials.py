@@ -1,7 +1,8 @@
-"""Audit entries for requests without a valid token, summed up by address and minute.
+"""Audit entries for requests without a valid token, aggregated by address and minute.
 
 Unknown callers may send a thousand requests a second. With an audit entry for each request, they
-could fill the disk. So requests are counted in memory, and each address gets one entry a minute.
+could fill the disk. Requests are therefore counted in memory, and each address gets one entry per
+minute.
 """
 
 import threading
@@ -32,7 +33,7 @@ class _Counts:
 
 
 class Denials:
-    """The counts by client address of requests that were refused since the last audit entries."""
+    """The number of requests refused since the last audit entries, by client address."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -100,4 +101,4 @@ class Denials:
 
 
 denials = Denials()
-"""The counts of this process. The first denial starts the thread, so it runs after any fork."""
+"""This process's counts. The first denial starts the thread, so it runs after any fork."""

@@ -1,7 +1,7 @@
 """Exports of the audit trail: JSON lines with proofs for programs, or a CSV table for people.
 
-A database cursor reads the rows from one snapshot, and each row is sent at once. So an export of
-any size needs the same memory.
+A database cursor reads the rows from one snapshot, and each row is sent at once, so an export of
+any size needs the same amount of memory.
 """
 
 import io
@@ -47,9 +47,9 @@ _ROWS_OF_SEAL = text(
 def export(
     session: Session, actor: Actor, filters: Filters, form: Literal["jsonl", "csv"]
 ) -> Iterator[bytes]:
-    """Record an export in the audit trail and return its pieces.
+    """Record an export in the audit trail and return its content in pieces.
 
-    Read the pieces only after the record was committed.
+    Read the pieces only after the record has been committed.
     """
     audit.record(
         session,
@@ -64,7 +64,7 @@ def export(
 
 
 def stream(filters: Filters, form: Literal["jsonl", "csv"]) -> Iterator[bytes]:
-    """Yield an export in pieces, read in a session and snapshot of its own."""
+    """Yield an export in pieces, read in its own session and snapshot."""
     with session_factory()() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         if form == "csv":
@@ -101,9 +101,9 @@ def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
 def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
     """Yield matching rows, newest first, each with its proof, then the seals that cover them.
 
-    The seals go from the oldest that covers a matching row to the newest of the trail, so that the
-    chain has no gaps. Rows that are not sealed yet have no proof. Rows that were pruned are only in
-    their archives, and are not in the export.
+    The seals range from the oldest that covers a matching row to the newest in the trail, so that
+    the chain has no gaps. Rows that are not yet sealed have no proof. Rows that were pruned are
+    only in their archives, not in the export.
     """
     yield lines.header_line(lines.SELECTION, _filter_texts(filters))
     proofs = _Proofs(session)
@@ -127,7 +127,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
 
 
 def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """Yield the matching rows as CSV with a header. Spreadsheets take no cell for a formula."""
+    """Yield the matching rows as CSV with a header. Spreadsheets treat no cell as a formula."""
     buffer = io.StringIO(newline="")
     buffer.write(csv_line(COLUMNS))
     statement = queries.in_order(session, filters, queries.TEXT)
@@ -183,7 +183,7 @@ def _seal_from(row: AuditSeal) -> Seal:
 
 
 class _Proofs:
-    """A source of proofs for rows. It caches a few seals, as consecutive rows share their seal."""
+    """A source of proofs for rows. It caches a few seals, because consecutive rows share a seal."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -191,7 +191,7 @@ class _Proofs:
         self.oldest: int | None = None
 
     def of(self, number: int) -> tuple[int, int, list[bytes]] | None:
-        """Return a row's proof: number of its seal, index in it, and path; None if not sealed."""
+        """Return a row's proof (seal number, index in the seal, path); None if it is not sealed."""
         for seal, (places, tree) in reversed(self._kept.items()):
             if number in places:
                 return self._proof(seal, places[number], tree)

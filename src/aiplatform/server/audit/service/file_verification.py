@@ -1,8 +1,8 @@
 """Verification of an exported or archived file, without a database.
 
 The file is read line by line, so a file of any size needs little memory. It may be compressed with
-gzip. In a selection, the seals come after the rows, and the proofs are kept until then: some
-hundred bytes per row.
+gzip. In a selection, the seals come after the rows, and the proofs are kept in memory until then: a
+few hundred bytes per row.
 """
 
 import gzip
@@ -72,7 +72,7 @@ def _read_line(source: IO[bytes]) -> bytes:
 
 
 class _FileVerifier:
-    """The state of the verification of a file, and its verdict so far."""
+    """The state of verifying a file, and the verdict so far."""
 
     def __init__(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> None:
         self.verdict = Verdict()
@@ -89,7 +89,7 @@ class _FileVerifier:
         self._all = False
 
     def check_line(self, line: bytes) -> bool:
-        """Check a line. Return False if the file is no audit trail, or has too many findings."""
+        """Check a line. Return False if the file is not an audit trail or has too many findings."""
         verdict = self.verdict
         try:
             self._check_content(line, *lines.parse(line))
@@ -234,7 +234,7 @@ class _FileVerifier:
         self._row = None
 
     def _check_proofs(self, seal: Seal) -> None:
-        """Check the proofs of this seal's rows; without filters, also that no row is missing.
+        """Check the proofs of this seal's rows and, without filters, also that no row is missing.
 
         A row without a proof counts as unsealed only if no seal in the file covers it.
         """

@@ -1,9 +1,9 @@
-"""Sealing: each seal covers the audit rows that were committed since the seal before it.
+"""Sealing: each seal covers the audit rows that were committed since the previous seal.
 
 Writers do not wait: each row puts its number into a queue within its own transaction, and one
 sealer at a time takes committed numbers from it. A row whose transaction ends late enters the queue
-late and gets into a later seal. No row is skipped, as could happen if rows were read by number or
-time.
+late and is covered by a later seal. No row is skipped, as could happen if rows were read by number
+or time.
 """
 
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.locks import AdvisoryLock
 
 BATCH = 10_000
-"""Maximum number of rows of a seal. A proof then has 14 hashes; sealing takes under a second."""
+"""Maximum number of rows in a seal. A proof then has 14 hashes; sealing takes under a second."""
 
 _UNSEALED = text(
     f"""
@@ -33,11 +33,11 @@ _DELETE_QUEUED = text("DELETE FROM audit_unsealed WHERE audit_id = ANY(:numbers)
 
 
 def seal_all(key_file: Path | None = None, *, max_rows: int = BATCH) -> int:
-    """Seal all waiting rows, with a transaction for each seal, and return their number.
+    """Seal all waiting rows, using one transaction per seal, and return their number.
 
     Raises:
-        OSError: when ``key_file`` can't be read; then nothing is sealed.
-        InvalidKeyError: when it contains no private key; then nothing is sealed.
+        OSError: when ``key_file`` can't be read; nothing is sealed in that case.
+        InvalidKeyError: when it contains no private key; nothing is sealed in that case.
     """
     key = None if key_file is None else read_private(key_file.read_bytes())
     rows = 0
@@ -111,7 +111,7 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
 
 
 def newest(session: Session) -> Head | None:
-    """Return the newest seal's number and hash, to keep elsewhere; None if there is no seal."""
+    """Return the newest seal's number and hash, to keep elsewhere, or None if there is no seal."""
     row = session.execute(
         select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
     ).one_or_none()
@@ -119,5 +119,5 @@ def newest(session: Session) -> Head | None:
 
 
 def time_text(time: datetime) -> str:
-    """Return a seal's time as it is hashed: in UTC, with microseconds."""
+    """Return a seal's time in the form that is hashed: in UTC, with microseconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

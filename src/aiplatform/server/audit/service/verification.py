@@ -1,4 +1,4 @@
-"""Verification of a database: does the audit trail still match its seals?
+"""Verification that a database's audit trail still matches its seals.
 
 All hashes are computed here; the database only supplies its rows. It is read once, in one snapshot,
 so the platform can continue to run.
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 Connection: TypeAlias = "psycopg.Connection[Any]"
 Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
-"""Function that reads the rows of an archive with a given SHA-256: numbers and canonical texts."""
+"""Function that reads the rows of the archive with a given SHA-256: numbers and canonical texts."""
 
 MAX_TRANSACTION_TIME = timedelta(days=1)
-"""Upper limit for the duration of transactions of the platform.
+"""Upper limit for the duration of the platform's transactions.
 
-A row that is in a later seal, but whose time is earlier than that of an older seal by more than
-this limit, was inserted afterwards.
+If a row is in a later seal but its time precedes that of an older seal by more than this limit, it
+was inserted afterwards.
 """
 
 LOWEST_ROW = -(2**31)
@@ -132,7 +132,7 @@ class _DatabaseVerifier:
             self._signatures(seal, signing)
             previous = seal.head
             # Only a seal that is not full took all waiting rows. A row that existed before it but
-            # was sealed after it is suspicious. A backlog fills several seals.
+            # was sealed later is suspicious. A backlog fills several seals.
             if seal.size < BATCH:
                 last_time = sealed_at
             verdict.head = Head(seal.id, seal.head)
@@ -152,7 +152,7 @@ class _DatabaseVerifier:
             number, sealed_at, root, previous, head, leaves, ids, runs = row
             hashes = tuple(leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES))
             ranges = tuple((first, last) for first, last in runs)
-            # Without a time, the seal's hash can't match, and its fault reports that.
+            # Without a time, the seal's hash can't match, which its fault reports.
             said = "" if sealed_at is None else time_text(sealed_at)
             seal = Seal(number, said, ranges, hashes, root, previous, head)
             yield seal, ids, sealed_at
@@ -160,7 +160,7 @@ class _DatabaseVerifier:
     def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
         """Compare each row of a seal with its hash, and collect the numbers of rows between them.
 
-        The collected rows must be in other seals, or wait for one.
+        The collected rows must be in other seals or waiting for one.
         """
         verdict = self._verdict
         found = self._connection.execute(_ROWS, [ids])

@@ -95,7 +95,7 @@ def list_experiments(
 ) -> Page[ExperimentOut]:
     """List the project's experiments, newest first; filter them, or sort them by any figure.
 
-    Archived experiments are included if you give a name, or a filter about `archived`.
+    Archived experiments are included if you give a name or a filter on `archived`.
     """
     node = read_filter(asked)
     about_archive = node is not None and any(
@@ -222,14 +222,14 @@ def start_run(
     session: SessionDep,
     body: RunIn | None = None,
 ) -> TaskOut:
-    """Queue a training with the experiment's config. Its dataset versions are pinned now.
+    """Queue a training run with the experiment's config. Its dataset versions are pinned now.
 
     `override_gate` needs the permission `datasets:override`.
     """
     run = body or RunIn()
     if run.override_gate is not None:
         require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
-    # The end of a run locks the run's task first and then its experiment. The same order here
+    # The end of a run locks the run's task first and then its experiment. Using the same order here
     # prevents a deadlock.
     dependencies.lock_required_tasks(session, context.project_id, run.after)
     found = queries.lock_experiment(session, context, experiment)
@@ -260,7 +260,7 @@ def clone_experiment(
     body: CloneIn,
     response: Response,
 ) -> ExperimentOut:
-    """Copy an experiment with description, note, tags and config, except for `changes`."""
+    """Copy an experiment with its description, note, tags and config, except for `changes`."""
     original = queries.get_experiment(session, context, experiment)
     made = service.clone_experiment(
         session, context, original, name=body.name, changes=body.changes
@@ -276,7 +276,7 @@ def list_runs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[TaskOut]:
-    """List the experiment's trainings and external runs, newest first."""
+    """List the experiment's training runs and external runs, newest first."""
     statement = queries.list_runs(queries.get_experiment(session, context, experiment))
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_tasks(session, context, rows), next_cursor=following)

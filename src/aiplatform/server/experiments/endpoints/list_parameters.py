@@ -1,4 +1,4 @@
-"""Filter and sort parameters of the lists of experiments and runs."""
+"""Filter and sort parameters for the lists of experiments and runs."""
 
 from difflib import get_close_matches
 from typing import Annotated
@@ -24,7 +24,8 @@ Filter = Annotated[
     str | None,
     Query(
         alias="filter",
-        # The limit is high, so that the filter's parser explains what is wrong with a long filter.
+        # The limit is high so that the filter's parser can explain what is wrong with a long
+        # filter.
         max_length=4 * MAX_LENGTH,
         description='such as `metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"`',
     ),
@@ -39,7 +40,7 @@ Sort = Annotated[
 
 
 def read_sort(text: str | None) -> Order:
-    """Return the sort order that a request asks for.
+    """Return the sort order that a request specifies.
 
     Raises:
         FilterInvalid: the text is not a valid order.
@@ -54,8 +55,8 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
     """Return the filter as SQL conditions; without a filter, no conditions.
 
     Raises:
-        FilterInvalid: a value is not a valid time. The returned object raises it for an unknown
-            field, or for a comparison that a field does not support.
+        FilterInvalid: a value is not a valid time. The returned object raises it later for an
+            unknown field, or for a comparison that a field does not support.
     """
     if node is None:
         return search.Conditions(lambda _: [])
@@ -77,7 +78,7 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Reject a filter on figures that no row of the project has. Call it for an empty result.
+    """Reject a filter on figures that no row in the project has. Call this for an empty result.
 
     Raises:
         FilterInvalid: the message names the figure, and existing ones with a similar name.

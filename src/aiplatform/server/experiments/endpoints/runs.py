@@ -77,7 +77,8 @@ def list_runs_of_project(
 ) -> Page[RunOut]:
     """List runs, newest first; select them with a filter, or sort them by any figure.
 
-    A run is a training, or an external run that reports its metrics. It may have no experiment.
+    A run is a training run or an external run that reports its metrics. It need not belong to an
+    experiment.
     """
     node = read_filter(asked)
     rows, following = search.page(
@@ -101,7 +102,7 @@ def get_run(
     context: Annotated[ProjectContext, Depends(access.READ_RUN)],
     session: SessionDep,
 ) -> RunDetailOut:
-    """Return a run and its record, which contains all that is needed to repeat it."""
+    """Return a run and its record, which contains everything needed to repeat it."""
     row = queries.get_run_row(session, context, run)
     record = service.record(session, queries.get_run(session, context, run))
     return RunDetailOut(**_fields(row), record=Record(**record))
@@ -122,7 +123,7 @@ def rerun(
 ) -> TaskOut:
     """Queue a run again, with the same config, dataset versions and seed.
 
-    Later changes of the experiment do not matter. `override_gate` needs the permission
+    Later changes to the experiment have no effect. `override_gate` needs the permission
     `datasets:override`.
     """
     wanted = body or RerunIn()

@@ -1,4 +1,4 @@
-"""SELECT statements of experiments and their inputs, of runs, and of searches over both."""
+"""SELECT statements for experiments and their inputs, for runs, and for searches over both."""
 
 from aiplatform.server.experiments.queries.experiments import (
     columns_of,

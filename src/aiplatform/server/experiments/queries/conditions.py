@@ -7,8 +7,8 @@ the filter (:func:`values`).
 PostgreSQL's planner assumes that the values of each path are distributed like those of all paths
 together, so its estimates are useless here. Therefore the matches of a comparison are collected
 into a set once, whatever the planner expects. The cost of a page then grows linearly with the
-number of runs, and never quadratically. Only among the newest few runs, where most filters find a
-page, each one is checked individually (``Subject.one_by_one``).
+number of runs, never quadratically. Only the newest few runs, where most filters find a page, are
+checked individually (``Subject.one_by_one``).
 """
 
 import math
@@ -61,7 +61,7 @@ PROJECT = bindparam("project", type_=Integer)
 
 
 def shape(node: Node) -> Hashable:
-    """Return the part of a filter that determines its SQL: everything but paths and values."""
+    """Return the part of a filter that determines its SQL: everything except paths and values."""
     found: Hashable = filters.fold(
         node,
         comparison=lambda one: (
@@ -80,7 +80,7 @@ def values(subject: Subject, node: Node) -> dict[str, Any]:
     """Return the parameters of a filter's SQL by name.
 
     Raises:
-        FilterError: a time is expected, and the text is not a valid time.
+        FilterError: a time is expected, but the text is not a valid time.
     """
     found: dict[str, Any] = {}
     for place, one in enumerate(comparisons(node)):
@@ -113,7 +113,7 @@ def condition(subject: Subject, node: Node) -> ColumnElement[bool]:
 
 
 def _is_figure(one: Comparison) -> bool:
-    """Return True if the comparison is about a value in config or metrics."""
+    """Return True if the comparison is on a value in config or metrics."""
     return one.field.root in ROOTS and one.field.path != one.field.root
 
 
@@ -140,7 +140,7 @@ def _bound(one: Comparison, value: Value) -> Value:
 
 
 def _moment(one: Comparison, value: Value) -> datetime | None:
-    """Parse the time that a value states; return None if the comparison is rejected elsewhere.
+    """Parse the time stated by a value; return None if the comparison is rejected elsewhere.
 
     Raises:
         FilterError: the text is not a valid time.
@@ -211,7 +211,7 @@ def _fact_meets(facts: Any, one: Comparison, value: Value, name: str) -> ColumnE
         case "=" | "in":
             return and_(number.is_not(None), number == asked)
         case "!=":
-            # A text is unequal to every number.
+            # A text differs from every number.
             return or_(facts.word.is_not(None), number != asked)
     compare = ORDERED.get(one.operator)
     if compare is None:

@@ -1,4 +1,4 @@
-"""SELECT statements of experiments, and of the inputs of their tasks."""
+"""SELECT statements for experiments and for the inputs of their tasks."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -55,7 +55,7 @@ def experiment_conditions(
 
 
 def _select_experiments() -> Select[Any]:
-    """Select all experiments with the columns that are shown, and their key as ``key``."""
+    """Select all experiments with the columns that are displayed, and their key as ``key``."""
     tags = (
         select(func.array_agg(aggregate_order_by(ExperimentTag.tag, ExperimentTag.tag)))
         .where(ExperimentTag.experiment_id == Experiment.id)
@@ -92,7 +92,7 @@ def _select_experiments() -> Select[Any]:
 
 @cache
 def experiments_by_key() -> Compiled:
-    """Return the statement for experiments with their shown columns, by their keys.
+    """Return the statement for experiments with their displayed columns, by their keys.
 
     Its parameters are ``project`` and ``keys``.
     """
@@ -135,7 +135,7 @@ def get_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Exp
 
 
 def lock_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
-    """Lock an experiment of the project, and return its current state for a change.
+    """Lock one of the project's experiments and return its current state, to change it.
 
     Raises:
         NotFound: the project has no such experiment.
@@ -168,7 +168,7 @@ def lock_experiment_by_id(session: Session, experiment_id: int | None) -> Experi
 
 
 def list_runs(experiment: Experiment) -> Select[Any]:
-    """Select the experiment's runs: trainings and external runs."""
+    """Select the experiment's runs: training runs and external runs."""
     statement: Any = select(Task).where(
         Task.experiment_id == experiment.id, Task.type.in_(RUN_TYPES)
     )
@@ -182,7 +182,7 @@ def count_runs(session: Session, experiment: Experiment) -> int:
 
 
 def latest_run(session: Session, experiment: Experiment) -> int | None:
-    """Return the id of an experiment's newest training; None if it has none."""
+    """Return the id of an experiment's newest training task, or None if it has none."""
     return session.scalar(
         select(func.max(Task.id)).where(
             Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
@@ -193,7 +193,7 @@ def latest_run(session: Session, experiment: Experiment) -> int | None:
 def unfinished_task(session: Session, experiment: Experiment) -> Task | None:
     """Return a task of an experiment that has not ended; None if all have ended.
 
-    It is a training, an evaluation or an external run.
+    It is a training task, an evaluation or an external run.
     """
     return session.scalar(
         select(Task)

@@ -1,4 +1,4 @@
-"""SELECT statements of runs: trainings and external runs."""
+"""SELECT statements for runs: training runs and external runs."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.registry.models import Model
 
-# Reads one index entry per key, however many points a series has.
+# This reads one index entry per key, however many points a series has.
 _LAST = text(
     """
 WITH RECURSIVE keys AS (
@@ -35,7 +35,7 @@ LATERAL (SELECT value FROM metric_points WHERE task_id = :task AND key = k.key
 
 
 def _select_runs() -> Select[Any]:
-    """Select all runs with the columns that are shown, and their key as ``key``."""
+    """Select all runs with the columns that are displayed, and their key as ``key``."""
     original = aliased(Task)
     statement: Any = (
         select(
@@ -74,7 +74,7 @@ def _select_runs() -> Select[Any]:
 
 @cache
 def runs_by_key() -> Compiled:
-    """Return the statement for runs with their shown columns, by their keys.
+    """Return the statement for runs with their displayed columns, by their keys.
 
     Its parameters are ``project`` and ``keys``.
     """
@@ -119,7 +119,7 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:
-    """Return the details of a run; None if its project was deleted before it was queued.
+    """Return the details of a run, or None if its project was deleted before it was queued.
 
     A trigger inserts the row, so it is always read from the database.
     """
@@ -132,7 +132,7 @@ def last_values(session: Session, task_id: int) -> dict[str, float]:
 
 
 def environment_of(session: Session, task_id: int) -> dict[str, Any]:
-    """Return the environment that the task's last attempt reported; empty if it reported none."""
+    """Return the environment reported by the task's last attempt; empty if it reported none."""
     found = session.scalar(
         select(TaskEvent.data)
         .where(TaskEvent.task_id == task_id, TaskEvent.kind == "environment")

@@ -1,8 +1,8 @@
 """Search of experiments and runs: pages that match a filter, sorted as the user chooses.
 
-A page is found in two steps. The first selects only keys, by indexes, with no more tables than the
-filter needs. The second selects the shown columns for these keys. The statements are cached as
-text. Those of the first step are cached for each shape of a filter (:class:`Conditions`).
+A page is found in two steps. The first selects only keys, using indexes and no more tables than the
+filter needs. The second selects the displayed columns for these keys. The statements are cached as
+text, those of the first step separately for each shape of a filter (:class:`Conditions`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -35,24 +35,24 @@ from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.projects.access import ProjectContext
 
 WINDOW = 12
-"""Size of the window of newest rows that are checked one by one, in pages.
+"""Size, in pages, of the window of newest rows that are checked one by one.
 
 If the window does not contain a full page, all matches are collected.
 """
 
 MAX_SCANNED = 1000
-"""Maximum number of rows that are checked one by one. Beyond it, collecting all is cheaper."""
+"""Maximum number of rows checked one by one. Beyond it, collecting all matches is cheaper."""
 
 CACHE_SIZE = 100
 """Number of cached statements per function; users can write any number of filters."""
 
 END = 2**62
-"""Key greater than all others, from which the first page of the newest rows starts."""
+"""Key greater than all others, from which the first page of newest rows starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A sort order. Without ``path``, rows are sorted by key, and so by time of creation."""
+    """A sort order. Without ``path``, rows are sorted by key and therefore by time of creation."""
 
     path: str | None = None
     descending: bool = True
@@ -77,7 +77,7 @@ def read_order(text: str | None) -> Order:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions of a search. ``of_figures`` is True if any is about config or metrics.
+    """The conditions of a search. ``of_figures`` is True if any concerns config or metrics.
 
     ``of`` builds SQL that depends only on ``shape``; ``values`` contains the parameters by name.
     Two objects with the same shape are equal and so share a cached statement, even if their values
@@ -108,20 +108,21 @@ def page(
     """Return a page of matches in ``order``, and the next page's cursor or None.
 
     Rows without a number to sort by come last, newest first. ``shown`` is the statement for the
-    shown columns, with the subject's key as ``key``; its parameters are ``project`` and ``keys``.
+    displayed columns, with the subject's key as ``key``; its parameters are ``project`` and
+    ``keys``.
     """
     asked = {**conditions.values, "project": context.project_id, "path": order.path}
     found, following = _keys(session, subject, conditions, order, asked, limit, cursor)
     keys = [row.key for row in found]
     rows = {row.key: row for row in shown.all(session, project=context.project_id, keys=keys)}
-    # Rows that were deleted meanwhile are missing.
+    # Rows that were deleted in the meantime are missing.
     return [rows[row.key] for row in found if row.key in rows], following
 
 
 def unknown_figure(
     session: Session, subject: Subject, context: ProjectContext, paths: Sequence[str]
 ) -> tuple[str, list[str]] | None:
-    """Return the first of ``paths`` that no row of the project has, and some existing paths.
+    """Return the first of ``paths`` that no row in the project has, and some existing paths.
 
     Return None if all paths exist, or if the project has no figures yet.
     """
@@ -166,8 +167,8 @@ def _keys(
             last = rows[limit - 1]
             return rows[:limit], encode_cursor("n", repr(last.number), last.key)
         after = END
-    # On the first page, ``rows`` has all keys with a number. If they are few, excluding them by key
-    # is fastest.
+    # On the first page, ``rows`` contains all keys with a number. If there are few, excluding them
+    # by key is fastest.
     without = _without_number(subject, conditions, named=numbered and start is None)
     asked |= {"after": after, "limit": limit + 1 - len(rows), "named": [row.key for row in rows]}
     rest = without.all(session, **asked)
@@ -183,8 +184,8 @@ def _keys(
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:
     """Return the position of a page from its cursor.
 
-    It consists of True if the page starts among rows with a number to sort by, the number that it
-    starts after (None for the first page), and the key that it starts after.
+    The position consists of True if the page starts among rows with a number to sort by, the number
+    after which it starts (None for the first page), and the key after which it starts.
     """
     kind, number, key = ("n", "", 0) if cursor is None else decode_cursor(cursor, str, str, int)
     try:
@@ -200,7 +201,7 @@ PATH = bindparam("path", type_=String)
 
 
 def _of_project(subject: Subject) -> Select[Any]:
-    """Select the keys of the project as ``key``; conditions may use any attribute."""
+    """Select the project's keys as ``key``; conditions may use any attribute."""
     return (
         select(subject.key.label("key"))
         .select_from(subject.tables)
@@ -210,7 +211,7 @@ def _of_project(subject: Subject) -> Select[Any]:
 
 @lru_cache(CACHE_SIZE)
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
-    """Compile a search for the keys of a page among the newest rows only, see :data:`WINDOW`.
+    """Compile a search for a page's keys among the newest rows only; see :data:`WINDOW`.
 
     The alternative, collecting all matches of a condition, costs more unless they are few.
     """
@@ -226,7 +227,7 @@ def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> C
 
 @lru_cache(CACHE_SIZE)
 def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later: bool) -> Compiled:
-    """Compile a search for the keys of a page, sorted by the time of creation."""
+    """Compile a search for a page's keys, sorted by time of creation."""
     statement = _of_project(subject).where(*conditions(subject))
     in_order = _in_order(statement, subject, descending=descending, later=later)
     return compiled(in_order.limit(LIMIT))
@@ -264,8 +265,8 @@ def _in_order(
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
-    """Compile a search for the keys of a page, sorted by a figure, the column ``number``."""
-    # The facts contain key and project of their owner, so no other table is read unless the filter
+    """Compile a search for a page's keys, sorted by a figure, the column ``number``."""
+    # The facts contain their owner's key and project, so no other table is read unless the filter
     # needs an attribute.
     facts = aliased(subject.facts, name="sorted")
     table = outerjoin(facts, subject.key.class_, subject.key == facts.owner_id)

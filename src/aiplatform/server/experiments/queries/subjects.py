@@ -29,24 +29,24 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """The experiments or the runs, as rows that can be searched."""
+    """Either experiments or runs, as rows that can be searched."""
 
     key: Any
     project: Any
     """Column with the id of the row's project."""
     tables: Any
-    """Tables with key, project and attributes.
+    """Tables with the key, project and attributes.
 
     They are outer joins by unique keys, so the planner omits tables that a statement does not use.
     """
     around: Callable[[Any, Any], Any]
-    """Function that joins the other tables to the table of the key."""
+    """Function that joins the other tables to the table with the key."""
     facts: type[ExperimentFact] | type[RunFact]
     tagged: ColumnElement[int | None]
     """Column with the id of the experiment whose tags a filter on ``tags`` compares."""
     attributes: Mapping[str, Attribute]
     one_by_one: bool = False
-    """True if figures are looked up row by row, which is fast for a few rows and slow for all."""
+    """True if figures are looked up row by row, which is fast for a few rows but slow for all."""
 
 
 def _text(column: Any) -> Attribute:

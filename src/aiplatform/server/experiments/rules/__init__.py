@@ -1,7 +1,7 @@
 """Pure rules of experiments.
 
-``runs`` decides which data can be trained on and which run is the best, ``comparison`` finds the
-differences between configs, ``records`` builds the record that makes a run repeatable.
+``runs`` decides which data can be used for training and which run is the best, ``comparison`` finds
+the differences between configs, and ``records`` builds the record that makes a run repeatable.
 """
 
 from aiplatform.server.experiments.rules.runs import (

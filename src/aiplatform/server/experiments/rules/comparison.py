@@ -1,11 +1,11 @@
-"""Comparison and changes of configs."""
+"""Comparing and changing configs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a document's values by their paths: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
+    """Return a document's values, keyed by path: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
     found: dict[str, Any] = {}
     for key, value in document.items():
         path = f"{prefix}{key}"
@@ -21,8 +21,8 @@ def compare(
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Return the values that all documents share, and the values that differ.
 
-    Both are by path. Differing values are lists with a value per document, None where a document
-    has none.
+    Both are keyed by path. Differing values are lists with one value per document, None where a
+    document has none.
     """
     leaves = [flatten(document) for document in documents]
     paths = sorted({path for one in leaves for path in one})
@@ -38,7 +38,10 @@ def compare(
 
 
 def merge_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document with ``changes`` merged into it. Its keys may be paths (``a.b``)."""
+    """Return the document with ``changes`` merged into it.
+
+    Keys in ``changes`` may be paths (``a.b``).
+    """
     result = dict(document)
     for key, value in changes.items():
         head, _, rest = key.partition(".")

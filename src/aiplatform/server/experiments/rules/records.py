@@ -1,4 +1,4 @@
-"""Records of runs, which contain what is needed to repeat them."""
+"""Records of runs, which contain everything needed to repeat them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,11 +15,11 @@ def record_of(
     Args:
         config: the whole spec, with exact dataset versions.
         inputs: role, label and SHA-256 of each input.
-        told: stored facts: ``git`` from the caller who queued the run, ``environment`` from the end
-            of the run.
-        environment: the environment that the last attempt reported, in case none is stored yet.
+        told: stored facts: ``git`` from the caller who queued the run, and ``environment`` from the
+            end of the run.
+        environment: the environment reported by the last attempt, in case none is stored yet.
     """
-    # The config of an external run has no fixed shape.
+    # An external run's config has no fixed shape.
     seed = config.get("seed")
     return {
         "seed": seed if type(seed) is int else None,

@@ -1,4 +1,4 @@
-"""Rules of runs: which data can be trained on, which run is the best, which figures are kept."""
+"""Rules for runs: which data can be trained on, which run is best, which figures are kept."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ RUNS_KEPT = 200
 """Number of runs that are summarised in ``experiments.metrics``; ``tasks`` has all of them."""
 
 SERIES_KEPT = 30
-"""Number of metric series per run that ``experiments.metrics`` contains."""
+"""Number of metric series per run that are kept in ``experiments.metrics``."""
 
 SUMMARY = (
     "train_loss_first",
@@ -35,7 +35,7 @@ SUMMARY = (
     "seconds",
     "seconds_per_step",
 )
-"""Fields of a training's result that are copied to its experiment and its model."""
+"""Fields of a training result that are copied to its experiment and model."""
 
 STATUS_AFTER = {
     TaskStatus.COMPLETED: ExperimentStatus.COMPLETED,
@@ -45,12 +45,12 @@ STATUS_AFTER = {
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a training's result that its experiment and model keep."""
+    """Return the figures in a training result that its experiment and model keep."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
 
 
 def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers in the result of an external run."""
+    """Return the numbers in an external run's result."""
     return {
         key: value
         for key, value in result.items()
@@ -59,14 +59,14 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a run. An external run stores it beside facts about its machine."""
+    """Return a run's config. An external run stores it beside facts about its machine."""
     return dict(config["config"] if task_type == TaskType.EXTERNAL else config)
 
 
 def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the run with the lowest held-out loss; if none has one, with the lowest last loss.
+    """Return the run with the lowest held-out loss or, if none has one, the lowest last loss.
 
-    Of several equal runs, the earliest one is returned. A loss that is not finite never counts.
+    If several runs are equal, the earliest one is returned. A loss that is not finite never counts.
     """
     for key in ("eval_loss", "train_loss_last"):
         measured = [run for run in runs if math.isfinite(number_of(run.get(key)))]
@@ -103,7 +103,7 @@ def with_evaluation(
 def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
     """Return the part of an evaluation's result that the registry keeps, without the answers.
 
-    The answers of the models are kept with the task.
+    The models' answers are kept with the task.
     """
     kept = {key: result[key] for key in ("rows", "tokens", "base", "model") if key in result}
     return {**facts, **kept}
@@ -131,7 +131,7 @@ def _summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def number_of(value: Any) -> float:
-    """Convert a stored figure to a float; NaN if it is no number.
+    """Convert a stored figure to a float, or NaN if it is not a number.
 
     NaN and infinities are stored as strings.
     """

@@ -101,7 +101,7 @@ def _run(session: Session, task: Task) -> Compared:
 
 
 def record(session: Session, task: Task) -> dict[str, Any]:
-    """Return the record of a run, which contains what is needed to repeat it.
+    """Return a run's record, which contains everything needed to repeat it.
 
     See ``rules.records``.
     """

@@ -1,4 +1,4 @@
-"""Evaluations: comparison of a model with its base model on held-out rows, and its outcome."""
+"""Evaluations: comparing a model with its base model on held-out rows, and the outcome."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +19,10 @@ from aiplatform.server.registry import service as registry
 
 
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
-    """Check the data and models of an evaluation, and choose their exact versions.
+    """Check an evaluation's data and models, and choose their exact versions.
 
-    If a training has yet to make the model, :func:`pin_produced_model` sets it later.
+    If the model has yet to be produced by a training task, :func:`pin_produced_model` sets it
+    later.
 
     Raises:
         NotFound: the project may not use a model, task or dataset.
@@ -35,7 +36,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
     if model is None:
         return Prepared(spec=pinned, inputs=[rows])
     details = registry_queries.details_of(session, model)
-    # A shared model may belong to an experiment of another project.
+    # A shared model may belong to another project's experiment.
     own = model.project_id == context.project_id
     return Prepared(
         spec=pinned.model_copy(update={"model": model.uuid}),
@@ -46,7 +47,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> None:
-    """Set the model that a training has made as the input of an evaluation that waited for it.
+    """Set the model produced by a training task as input of an evaluation that waited for it.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.
@@ -57,14 +58,14 @@ def pin_produced_model(session: Session, task: Task, training: Task) -> None:
 
 
 def failure_reason(task: Task, result: dict[str, Any]) -> str | None:
-    """Return a sentence with the pass conditions that the model fails; None if it fails none."""
+    """Return a sentence with the pass conditions that the model fails, or None if it fails none."""
     spec = EvaluationSpec.model_validate(task.config)
     found = unmet(spec.pass_if, result)
     return f"It did not pass: {'; '.join(found)}." if found else None
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the result of an evaluation in its model, and in the model's experiment."""
+    """Store an evaluation's result in its model and in the model's experiment."""
     if not outcome.result or task.project_id is None:
         return
     experiment = queries.lock_experiment_by_id(session, task.experiment_id)
@@ -77,7 +78,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     evaluation = _summary(session, task, jsonable(outcome.result))
     if task.config.get("pass_if"):
         evaluation["passed"] = outcome.status is TaskStatus.COMPLETED
-    # Other projects use a shared model, too. Results on one project's data are not for them.
+    # Other projects use a shared model, too, and must not see results on this project's data.
     if model.project_id == task.project_id:
         model.metrics = {**model.metrics, "evaluation": evaluation}
     if experiment is not None:

@@ -29,7 +29,7 @@ OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
 """Callback for the deletion of an experiment.
 
 It is called in the transaction with the locked experiment, before rows are deleted. It returns
-details for the audit entry about what it deletes itself, or raises :class:`ExperimentBusy` to
+details, for the audit entry, about what it deletes itself, or raises :class:`ExperimentBusy` to
 prevent the deletion.
 """
 
@@ -105,7 +105,7 @@ def clone_experiment(
     name: str | None,
     changes: Mapping[str, Any],
 ) -> Experiment:
-    """Create a copy of ``original`` with ``changes`` of its config. Runs are not copied.
+    """Create a copy of ``original`` with ``changes`` to its config. Runs are not copied.
 
     Raises:
         ConfigInvalid: the changed config is invalid.
@@ -147,7 +147,7 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Tra
 def update_experiment(
     session: Session, context: ProjectContext, experiment: Experiment, changes: dict[str, Any]
 ) -> Experiment:
-    """Change a locked experiment. ``changes`` has fields of ``ExperimentChange``.
+    """Change a locked experiment. ``changes`` contains fields of ``ExperimentChange``.
 
     Raises:
         NotFound, ModelNotReady, DatasetNotTrainable: for a config, see :func:`create_experiment`.
@@ -167,7 +167,7 @@ def update_experiment(
         details.archived_at = func.clock_timestamp() if archive else None
         action = AuditAction.EXPERIMENT_ARCHIVED if archive else AuditAction.EXPERIMENT_UNARCHIVED
     if not changes.keys().isdisjoint({"description", "note", "tags", "archived"}):
-        # These are in other tables, but the experiment's ETag comes from its own time.
+        # These values are in other tables, but the experiment's ETag comes from its own time.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
         config: TrainingSpec = changes["config"]
@@ -214,7 +214,7 @@ def _checked(session: Session, context: ProjectContext, config: TrainingSpec) ->
     require_readable(context, config)
     trainings.prepare(session, context, config)
     if config.eval_dataset is not None:
-        # Held-out rows must not be in the training data. A quality report finds such rows.
+        # Held-out rows must not occur in the training data. A quality report finds such rows.
         compare_with_held_out(
             session,
             context,

@@ -1,4 +1,4 @@
-"""The end of external runs."""
+"""Ending external runs."""
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +13,7 @@ from aiplatform.server.telemetry.service.charts import summarise_metrics
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the figures of an ended external run.
+    """Store the figures of an external run that has ended.
 
     They are stored for searches, in the task's result and, if the run succeeded, in its experiment.
     """

@@ -11,7 +11,7 @@ from aiplatform.server.queue.models import Task
 
 
 def store_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
-    """Store the last value of each series of an ended run, and the figures of its result."""
+    """Store the last value of each series of an ended run, and the figures in its result."""
     details = queries.run_details(session, task.id)
     if details is not None:
         details.metrics = {**jsonable(queries.last_values(session, task.id)), **figures}

@@ -1,6 +1,6 @@
-"""Inputs of trainings and evaluations.
+"""Inputs of training tasks and evaluations.
 
-They are checked, and their exact versions chosen, before the task is queued.
+They are checked, and their exact versions are chosen, before the task is queued.
 """
 
 import shlex
@@ -30,7 +30,7 @@ EVAL_DATASET = "eval_dataset"
 def pin_rows(
     session: Session, context: ProjectContext, ref: DatasetRef, role: str
 ) -> tuple[DatasetRef, InputRef]:
-    """Return a dataset reference with an exact version, and the task input for it.
+    """Return a dataset reference with an exact version, and the corresponding task input.
 
     Raises:
         NotFound: the project has no such dataset or version.
@@ -47,12 +47,12 @@ def refuse_preference_pairs(session: Session, item: InputRef, method: str) -> No
     """Refuse preference pairs for supervised fine-tuning, which would ignore half of each pair.
 
     Raises:
-        PreferencePairsRefused: the message tells how to train on the chosen answers.
+        PreferencePairsRefused: the message says how to train on the chosen answers.
     """
     version = item.dataset_version_id
     if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
         return
-    # Without a column for the prompt, both conversations of a pair contain it.
+    # Without a prompt column, both conversations of a pair contain the prompt.
     target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
     name = item.label.partition("@")[0]
     raise PreferencePairsRefused(
@@ -63,7 +63,7 @@ def refuse_preference_pairs(session: Session, item: InputRef, method: str) -> No
 
 
 def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
-    """Return a model to be tuned, and the task input for it.
+    """Return a model to tune, and the corresponding task input.
 
     Raises:
         NotFound, ModelNotReady: see ``registry.service.usable_model``.

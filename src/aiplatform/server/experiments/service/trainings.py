@@ -1,4 +1,4 @@
-"""Use cases of trainings: queue a run, update its experiment's state, and register its model."""
+"""Use cases for training: queue a run, update its experiment's state, and register its model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -45,11 +45,11 @@ WEIGHTS = "weights/"
 
 
 class NoModelProduced(Exception):
-    """A training that reported success but left no model."""
+    """A training task that reported success but left no model."""
 
 
 def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Prepared:
-    """Check the data and models of a training, and choose their exact versions.
+    """Check a training task's data and models, and choose their exact versions.
 
     Raises:
         NotFound: the project may not use a model or dataset.
@@ -100,24 +100,24 @@ def submit_run(
     rerun_of: Task | None = None,
     after: Sequence[After] = (),
 ) -> Task:
-    """Queue a training of a locked experiment with its current config.
+    """Queue a training run of a locked experiment with its current config.
 
     Args:
         session: the caller's session; not committed here.
         context: the project, and what the caller may do in it.
         experiment: the locked experiment.
-        name: name of the run; by default that of the experiment with a number.
+        name: name of the run; by default the experiment's name with a number.
         priority: priority of the task, from 1 to 10; higher ones run first.
         override_gate: reason for training although the data fails the quality gate.
-        config: config to train instead of the experiment's.
+        config: config to use instead of the experiment's.
         git: state of the caller's source code.
-        rerun_of: run that this one repeats.
+        rerun_of: the run that this one repeats.
         after: tasks that must end first. The caller has locked them, because tasks are locked
             before experiments.
 
     Raises:
         ExperimentArchived: the experiment is archived.
-        PermissionDenied: the caller may not read the training's data.
+        PermissionDenied: the caller may not read the training data.
         NotRepeatable: an input of ``rerun_of`` has changed.
         NotFound, ModelNotReady, DatasetNotTrainable: see :func:`prepare`.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
@@ -162,7 +162,7 @@ def rerun(
 ) -> Task:
     """Queue a run again with its own config, dataset versions and seed.
 
-    On the same machine with the same packages, it gives the same loss curve.
+    On the same machine with the same packages, this gives the same loss curve.
 
     Raises:
         ExternalRunNotRerunnable: the run is an external run.
@@ -201,7 +201,7 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
 
 
 def copy_to_retry(session: Session, task: Task, again: Task) -> None:
-    """Copy two facts about a failed run to its retry: the run it repeats, and the git state."""
+    """Copy two facts about a failed run to its retry: the run it repeats and the git state."""
     before, details = (queries.run_details(session, each.id) for each in (task, again))
     if before is None or details is None:
         return
@@ -213,9 +213,9 @@ def copy_to_retry(session: Session, task: Task, again: Task) -> None:
 def prepare_retry(
     session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
 ) -> None:
-    """Prepare a failed training and its experiment for a retry with the same config.
+    """Prepare a failed training task and its experiment for a retry with the same config.
 
-    If the quality gate was overridden for the failed run, the retry needs a reason of its own.
+    If the quality gate was overridden for the failed run, the retry needs its own reason.
 
     Raises:
         ExperimentArchived: the experiment is archived.
@@ -237,12 +237,12 @@ def require_trainable(
     *,
     override_gate: str | None = None,
 ) -> None:
-    """Refuse a training, or its retry, that must not start.
+    """Refuse a training task, or its retry, that must not start.
 
     Raises:
         GateFailed: the data fails the quality gate, and there is no reason to override it.
-        QuotaExceeded: the project has no storage left. The result of a training is stored even
-            beyond the quota, so the training must not start then.
+        QuotaExceeded: the project has no storage left. The result of training is stored even beyond
+            the quota, so the task must not start in that case.
     """
     quotas.check_storage_available(session, context.project_id, 0)
     read = {item.role: item for item in inputs if item.dataset_version_id is not None}
@@ -259,7 +259,7 @@ def require_trainable(
 
 
 def update_status(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
-    """Set the experiment to the status of its latest run. Return the locked experiment."""
+    """Set the experiment's status to that of its latest run. Return the locked experiment."""
     experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None and queries.latest_run(session, experiment) == task.id:
         experiment.status = status.value
@@ -285,10 +285,10 @@ RETURNING e.id
 
 
 def set_running(session: Session, task_id: int) -> None:
-    """Set a training's experiment to running, unless it has a newer training.
+    """Set a training task's experiment to running, unless a newer training task exists.
 
-    Uses plain SQL, because this is part of claiming a task. The second statement runs under the
-    lock of the first, so it sees the newest training.
+    This uses plain SQL, because it is part of claiming a task. The second statement runs under the
+    lock of the first, so it sees the newest training task.
     """
     mine = {"task_id": task_id}
     runs = {"running": ExperimentStatus.RUNNING.value, "training": TaskType.TRAINING.value}
@@ -296,16 +296,16 @@ def set_running(session: Session, task_id: int) -> None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Register the model of an ended training, and summarise the run in its experiment.
+    """Register the model of an ended training task, and summarise the run in its experiment.
 
     Raises:
-        NoModelProduced: the training succeeded but left no weights.
+        NoModelProduced: the task succeeded but left no weights.
     """
     experiment = update_status(session, task, STATUS_AFTER[outcome.status])
     store_figures(session, task, summary_of(jsonable(outcome.result)))
     _store_environment(session, task)
-    # If the project was deleted meanwhile, its result is discarded. A model without a project would
-    # be shared with all projects, although it was tuned on private data.
+    # If the project was deleted in the meantime, its result is discarded. A model without a project
+    # would be shared with all projects, although it was tuned on private data.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
         return
     metrics = summarise_metrics(session, task)
@@ -323,7 +323,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _store_environment(session: Session, task: Task) -> None:
-    """Store the environment that the run's last attempt reported in the record of the run."""
+    """Store the environment reported by the run's last attempt in the run's record."""
     details = queries.run_details(session, task.id)
     environment = queries.environment_of(session, task.id)
     if details is not None and environment:

@@ -97,7 +97,7 @@ def update_preferences(
     response: Response,
     if_match: IfMatch = None,
 ) -> PreferencesOut:
-    """Change the given preferences. Security events stay in the inbox."""
+    """Change the given preferences. Security events always go to the inbox."""
     settings = service.update_preferences(
         session,
         principal,
@@ -115,7 +115,7 @@ def update_preferences(
 def read_notification(
     request: Request, notification: Uuid, principal: SignedIn, session: SessionDep
 ) -> NotificationOut:
-    """Mark a notification as read. Doing it again changes nothing."""
+    """Mark a notification as read. Repeating this changes nothing."""
     row, details = service.mark_read(session, principal, notification)
     return render(row, details, language_of(request))
 

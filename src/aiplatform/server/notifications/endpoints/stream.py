@@ -1,4 +1,4 @@
-"""Route of the caller's inbox as a live stream."""
+"""Route that streams the caller's inbox live."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Notification of users and webhooks about an event, in the transaction of the event."""
+"""Notifying users and webhooks of an event, in the event's transaction."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +27,7 @@ def announce(
     """Notify the users ``to`` through their chosen channels, and the project's webhooks.
 
     Args:
-        session: the transaction of the event; if it rolls back, nobody is notified.
+        session: the event's transaction; if it rolls back, nobody is notified.
         kind: the type of the notification.
         to: ids of users; None and deleted users are skipped.
         project: the project of the event.
@@ -44,7 +44,7 @@ def announce(
 
 
 def announce_security_event(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
-    """Notify an account's holder of a change of its security settings. Called by identity."""
+    """Notify an account's holder of a change to its security settings. Called by identity."""
     data: dict[str, Any] = dict(facts)
     announce(session, NotificationType(f"security:{kind}"), to=[user.id], **data)
 

@@ -63,7 +63,7 @@ def fan_out(session: Session, kind: NotificationType, project: UUID, data: dict[
 def add_delivery(
     session: Session, webhook: Webhook, kind: str, body: str, *, replay_of: UUID | None = None
 ) -> WebhookDelivery:
-    """Add a delivery for one webhook only: a ping, or an event that is sent again."""
+    """Add a delivery for one webhook only: a ping, or an event that is being resent."""
     delivery = WebhookDelivery(
         webhook_id=webhook.id, type=kind, body=body, uuid=uuid4(), replay_of=replay_of
     )

@@ -1,9 +1,9 @@
 """Live streams of inboxes: one task per API process reads new notifications for all watchers.
 
 A position consists of the numbers of a transaction and a notification. Transactions get their
-numbers before they commit. So only notifications of transactions before the oldest running one are
-read: no notification can appear later at an earlier position. A wake-up costs one statement for all
-watchers together, and a watcher needs no thread or connection of its own.
+numbers before they commit. Therefore only notifications from transactions before the oldest running
+one are read: no notification can later appear at an earlier position. A wake-up costs one statement
+for all watchers together, and a watcher needs no thread or connection of its own.
 """
 
 import asyncio
@@ -32,27 +32,27 @@ from aiplatform.server.notifications.schemas import render
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""Seconds until the next read while a running transaction blocks committed notifications."""
+"""Seconds until the next read while a running transaction holds back committed notifications."""
 HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 20
-"""Maximum number of streams of one user on one API process."""
+"""Maximum number of streams per user on one API process."""
 PAGE = 500
 HEARTBEAT = b": still here\n\n"
 
 
 class Position(NamedTuple):
-    """A position in the stream of notifications. Everything up to it was sent."""
+    """A position in the stream of notifications. Everything up to it has been sent."""
 
     transaction: int
     notification: int
 
     def __str__(self) -> str:
-        """Return the position as text, for the ``id`` of a server-sent event."""
+        """Return the position as text for the ``id`` of a server-sent event."""
         return f"{self.transaction}-{self.notification}"
 
     @classmethod
     def read(cls, text: str | None) -> "Position | None":
-        """Return the position in an event's id; None if the text is not such an id."""
+        """Return the position in an event's id, or None if the text is not such an id."""
         match = re.fullmatch(r"(\d{1,19})-(\d{1,10})", text or "")
         return None if match is None else cls(int(match[1]), int(match[2]))
 
@@ -112,7 +112,7 @@ class Hub:
         """Return the stream of the principal's events from now on, or after ``last_event_id``.
 
         Raises:
-            TooManyStreams: when they have :data:`MAX_STREAMS` open already.
+            TooManyStreams: when they already have :data:`MAX_STREAMS` open.
         """
         if len(self._watchers.get(principal.user_id, ())) >= MAX_STREAMS:
             raise TooManyStreams(limit=MAX_STREAMS)
@@ -123,8 +123,8 @@ class Hub:
             if self._tail is None:
                 self._tail = await run_sync(_current_position)
                 self._task = asyncio.create_task(self._run(), name="notifications")
-        # There is no await between reading the tail and adding the watcher. So notifications after
-        # the tail reach the watcher, and those before it can be read for it.
+        # There is no await between reading the tail and adding the watcher. Notifications after the
+        # tail therefore reach the watcher, and those before it can be read for it.
         watcher = Watcher(user_id, language, self._tail)
         self._watchers.setdefault(user_id, set()).add(watcher)
         return watcher
@@ -169,7 +169,7 @@ class Hub:
     def _note_change(self, user: str | None) -> None:
         """Note that a user's inbox changed; None means that changes may have been missed.
 
-        The database listener calls it.
+        The database listener calls this.
         """
         if user is None:
             self._missed = True
@@ -202,7 +202,7 @@ class Hub:
 
     @contextlib.contextmanager
     def _reset_tail_at_end(self) -> Iterator[None]:
-        # However the task ends, the next watcher starts another one at the position of that time.
+        # However the task ends, the next watcher starts another one at the position at that time.
         try:
             yield
         finally:
@@ -246,8 +246,8 @@ class Hub:
 class News:
     """The result of one read of new notifications.
 
-    ``settled`` is True if the read covered all committed notifications. ``unread`` maps the ids of
-    users to their numbers of unread notifications.
+    ``settled`` is True if the read covered all committed notifications. ``unread`` maps user ids to
+    numbers of unread notifications.
     """
 
     tail: Position
@@ -262,7 +262,7 @@ def _current_position() -> Position:
 
 
 def _check_position(after: Position) -> Position | None:
-    """Return the position; None if its transaction number is too high for this database."""
+    """Return the position, or None if its transaction number is too high for this database."""
     with transaction() as session:
         return after if after.transaction <= queries.newest_transaction(session) else None
 

@@ -2,7 +2,8 @@
 
 A worker claims a delivery for :data:`LEASE`, calls the webhook without a transaction, and records
 the outcome. If it dies in between, the lease ends and the event is sent again with the same
-``webhook-id``. So events are delivered at least once, and receivers can recognise duplicates.
+``webhook-id``. Events are therefore delivered at least once, and receivers can recognise
+duplicates.
 """
 
 import contextlib
@@ -37,15 +38,15 @@ LEASE = timedelta(seconds=60)
 AT_ONCE = 2
 """Maximum number of concurrent calls of a webhook.
 
-Without it, a slow receiver would delay the others.
+Without this limit, a slow receiver would delay the others.
 """
 MAX_KEPT_TEXT = 2000
-"""Number of characters of a receiver's response that the log keeps."""
+"""Number of characters of a receiver's response kept in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """A claimed delivery with all data that its call needs."""
+    """A claimed delivery with all the data that its call needs."""
 
     delivery_id: int
     message_id: UUID
@@ -80,11 +81,11 @@ def next_webhook(session: Session) -> int | None:
 
 
 def claim(session: Session, webhook_id: int) -> WebhookCall | None:
-    """Claim the longest waiting delivery of a webhook.
+    """Claim the delivery of a webhook that has waited longest.
 
     Return None if other workers claimed all of them, or the limit of concurrent calls is reached.
-    Claims for one webhook wait for each other, and each counts the running calls again. So never
-    more than :data:`AT_ONCE` calls of the webhook run at the same time.
+    Claims for one webhook wait for each other, and each counts the running calls again, so that
+    never more than :data:`AT_ONCE` calls of the webhook run at the same time.
     """
     session.execute(
         select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
@@ -137,7 +138,7 @@ def running_calls() -> Any:
 
 
 def secrets_of(webhook: Webhook) -> tuple[str, ...]:
-    """Return the secrets that sign deliveries now.
+    """Return the secrets that currently sign deliveries.
 
     For a time after a rotation, these include the previous secret.
 
@@ -173,7 +174,7 @@ def perform(call: WebhookCall) -> CallResult:
     """Call the receiver.
 
     Redirects are not followed, so that the signature is sent only to the configured address. The
-    error in the log names the kind of failure, never the request or its signature.
+    logged error names the kind of failure, never the request or its signature.
     """
     if call.unreadable is not None:
         return CallResult(0, error=call.unreadable)
@@ -209,7 +210,7 @@ def perform(call: WebhookCall) -> CallResult:
 def _read_beginning(answer: httpx.Response) -> str:
     """Return the beginning of the response's body, as far as it can be read.
 
-    The status code alone decides about success, so an error while reading does not matter.
+    The status code alone determines success, so an error while reading does not matter.
     """
     read = b""
     with contextlib.suppress(httpx.HTTPError):
@@ -282,7 +283,7 @@ def record_result(session: Session, call: WebhookCall, result: CallResult) -> No
 def _set_failing_since(session: Session, webhook: Webhook, since: datetime | None) -> None:
     if webhook.failing_since == since:
         return
-    # Not a change by the webhook's owner, so the ETag must stay.
+    # This is not a change by the webhook's owner, so the ETag must not change.
     session.execute(
         update(Webhook)
         .where(Webhook.id == webhook.id)
@@ -295,7 +296,8 @@ def disable(session: Session, webhook: Webhook, reason: str) -> None:
     """Switch off a webhook that has failed for a long time, and notify its creator.
 
     ``reason`` is ``failing`` or ``gone``. Waiting deliveries are sent once the webhook is switched
-    on again. A webhook that another call or a user has switched off already stays as it is.
+    on again. A webhook that has already been switched off by another call or a user is left as it
+    is.
     """
     if not webhook.is_enabled:
         return

@@ -1,4 +1,4 @@
-"""HTTP routes of projects, their members, quotas, bin, webhooks, and of API keys."""
+"""HTTP routes for projects, their members, quotas, bin, webhooks, and for API keys."""
 
 from fastapi import APIRouter
 

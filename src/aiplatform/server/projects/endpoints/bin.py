@@ -74,7 +74,7 @@ def restore_project(
 ) -> RestoredOut:
     """Restore a deleted project with all its content and members. Its tasks stay cancelled.
 
-    Only for its owner, and for members who hold everything in it.
+    Only its owner, and members who hold all permissions in it, may do this.
     """
     name = None if body is None else body.name
     project, entry = service.restore_project(session, context, name)
@@ -96,7 +96,7 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
-    """List the deleted datasets and models of kinds that you may read, latest first."""
+    """List deleted datasets and models, of the kinds that you may read, latest first."""
     statement = queries.list_bin_entries(context, service.readable_kinds(context))
     rows, following = page_by_id(session, statement, BinEntry.id, limit=limit, cursor=cursor)
     return render_page(rows, following, _render)
@@ -128,5 +128,5 @@ def restore_bin_item(
     responses=CONFLICT,
 )
 def purge_bin_item(item: UUID, context: Purge, session: SessionDep) -> None:
-    """Delete a dataset or model for good. Only for the owner and members who hold everything."""
+    """Delete a dataset or model for good. Only the owner and members with all permissions may."""
     service.purge_item(session, context, item)

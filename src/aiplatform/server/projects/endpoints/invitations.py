@@ -76,7 +76,7 @@ def accept_project_invitation(
 ) -> ProjectInvitationOut:
     """Become a member with the role that the invitation names.
 
-    Refused if the person who invited you can't grant that role any more.
+    This is refused if the person who invited you can no longer grant that role.
     """
     return render_invitation(service.accept(session, principal, invitation))
 

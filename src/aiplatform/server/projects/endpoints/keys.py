@@ -1,4 +1,4 @@
-"""Routes of API keys: the caller's own and, for administrators, those of other users."""
+"""Routes for API keys: the caller's own and, for administrators, those of other users."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -82,9 +82,9 @@ def create_my_key(
 ) -> NewKeyOut:
     """Create a key for a program.
 
-    It has the permissions that you have at the time, within its scopes.
+    At any time, it has the permissions that you have at that time, within its scopes.
 
-    The answer contains the key itself, which is shown only once. A key can't create keys.
+    The response contains the key itself, which is shown only once. A key can't create keys.
     """
     row, shown = service.create_key(session, principal, **body.model_dump())
     response.headers["Cache-Control"] = "no-store"

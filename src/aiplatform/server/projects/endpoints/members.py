@@ -1,4 +1,4 @@
-"""Routes of members: their roles, leaving, ownership transfer, and the sources of permissions."""
+"""Routes for members: their roles, leaving, ownership transfer, and the sources of permissions."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
 ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
 ChangeMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_WRITE))]
-# Whoever gets into the project may see what they may do there. An API key can't.
+# Anyone who has access to the project may see what they may do there. An API key can't.
 Own = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
 # All members may leave, even if the project is archived. An API key can't do that.
 Leave = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
@@ -118,10 +118,10 @@ def set_member(
 ) -> MemberOut | ProjectInvitationOut:
     """Give a user a role in the project, replacing an earlier role.
 
-    A user who is not a member yet is invited: the answer is 202, and the user becomes a member by
-    accepting. A name without an account gets the same answer. Administrators add members without an
-    invitation, see `AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS`. You can't give a role with permissions
-    that you lack in the project.
+    A user who is not yet a member is invited: the response is 202, and the user becomes a member by
+    accepting. A name without an account gets the same response. Administrators add members without
+    an invitation; see `AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS`. You can't grant a role with
+    permissions that you lack in the project.
     """
     done = service.set_member(session, context, user, body.role)
     if isinstance(done, queries.InvitationRow):
@@ -156,7 +156,7 @@ def leave_project(context: Leave, session: SessionDep) -> None:
 def transfer_project(body: TransferIn, context: Transfer, session: SessionDep) -> ProjectOut:
     """Make another member the owner. You keep `keep_role` in the project, or leave it.
 
-    Only for the owner, and for principals with a global `*`.
+    Only the owner, and principals with a global `*`, may do this.
     """
     return render(*service.transfer(session, context, body.user, body.keep_role))
 

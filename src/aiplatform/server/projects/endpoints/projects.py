@@ -43,7 +43,7 @@ Delete = Annotated[
 def render(project: Project, owner: User | None, readable: bool = True) -> ProjectOut:
     """Return the response body of a project.
 
-    If it is not ``readable``, the body contains only its uuid, name, status and times.
+    If the project is not ``readable``, the body contains only its uuid, name, status and times.
     """
     if not readable:
         return ProjectOut(
@@ -84,8 +84,8 @@ def list_projects(
 ) -> Page[ProjectOut]:
     """List the projects that you may read, newest first.
 
-    An API key for one project sees only that project. Without the permission to read it, the key
-    gets its name, uuid and status only.
+    An API key for one project sees only that project. Without permission to read it, the key gets
+    only its name, uuid and status.
     """
     rows, following = page_by_id(
         session,
@@ -128,10 +128,10 @@ def update_project(
     response: Response,
     if_match: IfMatch = None,
 ) -> ProjectOut:
-    """Change the given fields. An archived project only takes `{"status": "active"}`.
+    """Change the given fields. An archived project accepts only `{"status": "active"}`.
 
-    A new `status` (see `archive`), and `bin_days` and `retention` in `config`, are only for the
-    owner and members who hold everything.
+    Only the owner and members with all permissions may change `status` (see `archive`), and
+    `bin_days` and `retention` in `config`.
     """
     project, owner = service.update_project(
         session, context, body.model_dump(exclude_unset=True), if_match
@@ -145,8 +145,8 @@ def update_project(
 def delete_project(context: Delete, session: SessionDep, response: Response) -> None:
     """Delete the project with its datasets, experiments, models and deployments; stop its tasks.
 
-    Only for its owner, and for members who hold everything in it. It can be restored from the bin
-    until the time in the header `Purge-After`.
+    Only its owner, and members who hold all permissions in it, may do this. The project can be
+    restored from the bin until the time in the header `Purge-After`.
     """
     set_purge_after(response, service.delete_project(session, context).purge_after)
 
@@ -156,7 +156,8 @@ def delete_project(context: Delete, session: SessionDep, response: Response) -> 
 def archive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make a project read-only. Its tasks are cancelled, so deployments stop; nothing is deleted.
 
-    Only for its owner, and for members who hold everything in it. Archiving it again is no error.
+    Only its owner, and members who hold all permissions in it, may do this. Archiving it again is
+    not an error.
     """
     return _set_archived(context, session, response, archived=True)
 
@@ -166,7 +167,7 @@ def archive_project(context: Delete, session: SessionDep, response: Response) ->
 def unarchive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make an archived project writable again.
 
-    Tasks and deployments that were stopped stay stopped.
+    Tasks and deployments that were stopped remain stopped.
     """
     return _set_archived(context, session, response, archived=False)
 

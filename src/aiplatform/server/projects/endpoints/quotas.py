@@ -41,7 +41,7 @@ def _render(usage: Usage) -> ProjectUsageOut:
 def get_usage(context: Read, session: SessionDep) -> ProjectUsageOut:
     """Return storage, running tasks and GPUs, each with its limit.
 
-    The bin counts until it is purged.
+    The contents of the bin count until they are purged.
     """
     return _render(quotas.usage_of(session, context.project_id))
 

@@ -48,7 +48,7 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
     428: {"model": ProblemDocument, "description": "If-Match is missing"},
 }
 WEBHOOK = ResourcePath(Webhook.uuid, Webhook.project_id, "webhook", "webhook")
-# Addresses and deliveries are only shown to those who may change them, so reading needs the same
+# Addresses and deliveries are shown only to those who may change them, so reading requires the same
 # permission.
 _permission = Permission.MEMBERS_WRITE
 List = Annotated[ProjectContext, Depends(ProjectGuard(_permission, writes=False))]
@@ -137,7 +137,7 @@ def delete_webhook(webhook: UUID, context: Change, session: SessionDep) -> None:
 def rotate_webhook(
     webhook: UUID, context: Change, session: SessionDep, body: RotateIn | None = None
 ) -> NewWebhookOut:
-    """Give a webhook a new secret, shown only once. The old one signs, too, for some hours."""
+    """Give a webhook a new secret, shown only once. For some hours, the old one signs as well."""
     hours = (body or RotateIn()).overlap_hours
     row, secret = service.rotate_secret(session, context, webhook, timedelta(hours=hours))
     return render_new_webhook(row, secret)

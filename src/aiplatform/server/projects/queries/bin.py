@@ -21,7 +21,7 @@ from aiplatform.server.projects.models import BinEntry, BinHome, Project, Projec
 from aiplatform.server.projects.rules import DELETED
 
 VERSIONS = View("versions", "id", "dataset_id")
-"""Columns of dataset versions; the domain ``datasets`` publishes them."""
+"""Columns of dataset versions, published by the domain ``datasets``."""
 
 
 def bin_home(session: Session) -> int:
@@ -104,10 +104,10 @@ def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
 
 
 def lock_bin_entry(session: Session, project_id: int, uuid: UUID) -> BinEntry:
-    """Lock an entry of the project's bin; restoring and purging begin with this.
+    """Lock an entry in the project's bin; restoring and purging begin with this.
 
     Raises:
-        NotFound: when the entry is not there (any more).
+        NotFound: when the entry is not, or no longer, there.
     """
     entry = session.scalar(
         select(BinEntry)
@@ -141,7 +141,7 @@ def overdue_entries(session: Session, limit: int, *, after: int = 0) -> Sequence
 
 
 def lock_overdue_entry(session: Session, entry_id: int) -> BinEntry | None:
-    """Lock one entry of :func:`overdue_entries`, and return it.
+    """Lock one of the entries from :func:`overdue_entries` and return it.
 
     Return None if another process has locked or purged it.
     """

@@ -43,7 +43,7 @@ def list_my_invitations(user_id: int) -> Select[*tuple[Any, ...]]:
 
 
 def lock_my_invitation(session: Session, user_id: int, uuid: UUID) -> InvitationRow:
-    """Lock an invitation of the user, and return it.
+    """Lock one of the user's invitations and return it.
 
     Raises:
         NotFound: when the user has no such invitation.
@@ -58,7 +58,7 @@ def lock_my_invitation(session: Session, user_id: int, uuid: UUID) -> Invitation
 def lock_invitation(
     session: Session, context: ProjectContext, username: str
 ) -> ProjectInvitation | None:
-    """Lock a project's open invitation by the invited user name; None if there is none."""
+    """Lock a project's open invitation by the invited user's name; None if there is none."""
     return session.scalar(
         select(ProjectInvitation)
         .where(

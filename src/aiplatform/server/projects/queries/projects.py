@@ -17,7 +17,7 @@ from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 
 not_in_bin = Project.status.is_distinct_from(DELETED)
-"""Condition for projects that are not in the bin, including those with an empty status."""
+"""Condition for projects that are not in the bin, including those with a null status."""
 
 _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.value])
 
@@ -33,7 +33,7 @@ def visible_projects(
 
     Args:
         principal: the caller.
-        name: a part of the project's name, in upper or lower case.
+        name: a part of the project's name, ignoring case.
         status: the status that the projects must have.
     """
     grant = and_(
@@ -68,10 +68,10 @@ def visible_projects(
 def get_project(
     session: Session, context: ProjectContext, *, lock: bool = False
 ) -> tuple[Project, User | None]:
-    """Return the project of the context and its owner; with ``lock``, locked for the transaction.
+    """Return the context's project and its owner; with ``lock``, locked for the transaction.
 
     Raises:
-        NotFound: when it was deleted since the guard saw it.
+        NotFound: when it was deleted after the guard saw it.
     """
     statement = (
         select(Project, User)
@@ -91,7 +91,7 @@ def name_in_use(
 ) -> bool:
     """Return True if the owner has a project with this name, other than ``excluding``.
 
-    Names of projects in the bin are free.
+    Names of projects in the bin don't count.
     """
     named = exists().where(Project.owner_id == owner_id, Project.name == name, not_in_bin)
     if excluding is not None:
@@ -105,7 +105,7 @@ def lock_names(session: Session, owner_id: int) -> None:
 
 
 def list_members(context: ProjectContext) -> Select[*tuple[Any, ...]]:
-    """Return a statement for the members of the project: role grants, each with user and role."""
+    """Return a statement for the project's members: role grants, each with user and role."""
     return (
         select(ProjectPermission, User, Role)
         .join(User, User.id == ProjectPermission.user_id)
@@ -117,7 +117,7 @@ def list_members(context: ProjectContext) -> Select[*tuple[Any, ...]]:
 def get_grant(
     session: Session, context: ProjectContext, user_id: int, *, lock: bool = True
 ) -> tuple[ProjectPermission, Role] | None:
-    """Return a user's role in the project, locked by default; None if the user has none."""
+    """Return a user's role in the project, locked by default, or None if the user has none."""
     statement = (
         select(ProjectPermission, Role)
         .join(Role, Role.id == ProjectPermission.role_id)
@@ -170,7 +170,7 @@ def get_key(session: Session, owner: User, uuid: UUID, *, lock: bool = False) ->
 
 
 def unrevoked_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]:
-    """Return the keys of an account that were not revoked, and for each, True if it has expired."""
+    """Return an account's keys that are not revoked, each with True if it has expired."""
     expired = func.coalesce(ApiKey.expires_at <= func.clock_timestamp(), False)
     rows = session.execute(
         select(ApiKey, expired).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
@@ -183,8 +183,8 @@ def project_grants(
 ) -> Sequence[tuple[bool, list[str] | None]]:
     """Return the principal's rights in each of their projects, or in the given one.
 
-    Each item has True if the principal owns the project, and the permissions of their role in it,
-    None without a role.
+    Each item contains True if the principal owns the project, and the permissions of their role in
+    it, or None without a role.
     """
     statement = (
         select(
@@ -209,7 +209,7 @@ def project_grants(
 
 
 def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int:
-    """Return the id of a project in which the principal has permissions; lock its deletion.
+    """Return the id of a project in which the principal has permissions; keep it from deletion.
 
     Raises:
         NotFound: for any other project.

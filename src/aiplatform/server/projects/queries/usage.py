@@ -14,7 +14,7 @@ from aiplatform.server.projects.queries.bin import VERSIONS
 
 @dataclass(frozen=True, slots=True)
 class StoredBytes:
-    """A project's stored bytes by kind. Content that is stored once and used twice counts twice."""
+    """A project's stored bytes by kind. Content that is stored once but used twice counts twice."""
 
     datasets: int
     models: int
@@ -55,7 +55,7 @@ def stored_bytes(session: Session, project_id: int) -> StoredBytes:
 
 
 def running_usage(session: Session, project_id: int) -> tuple[int, int]:
-    """Return the number of the project's running tasks, and of the GPUs that they hold."""
+    """Return the number of the project's running tasks and of the GPUs that they hold."""
     row = session.execute(
         select(ProjectUsage.running, ProjectUsage.gpus).where(ProjectUsage.project_id == project_id)
     ).one_or_none()

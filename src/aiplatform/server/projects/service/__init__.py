@@ -1,4 +1,4 @@
-"""Use cases of projects and their members."""
+"""Use cases for projects and their members."""
 
 from aiplatform.server.projects.service.accounts import (
     check_invitation,

@@ -1,4 +1,4 @@
-"""Projects of deleted accounts, and memberships that invitations of new accounts grant."""
+"""Projects of deleted accounts, and memberships granted by invitations to new accounts."""
 
 from uuid import UUID
 
@@ -27,13 +27,13 @@ from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.projects.service.transfer_checks import check_transfer
 
 MAX_LISTED = 10
-"""Maximum number of projects that an error names. The count in the error includes all."""
+"""Maximum number of projects listed in an error. The count in the error includes all."""
 
 
 def transfer_projects_of(
     session: Session, actor: Actor, user: User, successor: User | None, needs_consent: bool
 ) -> None:
-    """Give all projects of an account that is being deleted to ``successor``.
+    """Transfer all projects of an account that is being deleted to ``successor``.
 
     With ``needs_consent``, only members of a project can become its owner.
 
@@ -106,10 +106,11 @@ def transfer_projects_of(
 
 
 def has_more_permissions(session: Session, principal: Principal, user: User) -> bool:
-    """Return True if the user owns a project, or holds permissions that the principal lacks in one.
+    """Return True if the user owns a project or holds permissions in one that the principal lacks.
 
-    The role of an open invitation counts, too: anybody who controls the account can accept it. So
-    does a project in the bin, since its owner can restore it. The principal holds no global ``*``.
+    The role of an open invitation counts, too, because anyone who controls the account can accept
+    it. So does a project in the bin, because its owner can restore it. The principal must not hold
+    a global ``*``.
     """
     if session.scalar(select(Project.id).where(Project.owner_id == user.id).limit(1)) is not None:
         return True
@@ -167,7 +168,7 @@ def join_invited(
     """Make an invited user a member of the project.
 
     Raises:
-        NotFound, PermissionDenied: when the inviter could not grant the membership any more.
+        NotFound, PermissionDenied: when the inviter could no longer grant the membership.
     """
     lock = {"key_share": True}
     project = session.get(Project, membership.project_id, with_for_update=lock)

@@ -1,7 +1,7 @@
 """The bin: deleted projects, datasets and models stay hidden for a while and can be restored.
 
 All queries select by project. A deleted dataset or model is therefore moved to a hidden project
-that nobody can access. A deleted project gets a status for which guards respond as if the project
+that nobody can access. A deleted project gets a status that makes guards respond as if the project
 did not exist. Rows and files stay, and count towards quotas, until they are purged.
 """
 
@@ -45,7 +45,7 @@ PURGE_ACTIONS = {
 
 
 class BinKind(ABC):
-    """The operations of a higher domain on its resources in the bin; registered at start-up."""
+    """A higher domain's operations on its resources in the bin; registered at startup."""
 
     kind: ClassVar[str]
     reads: ClassVar[Permission]
@@ -53,7 +53,7 @@ class BinKind(ABC):
 
     @abstractmethod
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
-        """Move a resource back to its project, and return its present name.
+        """Move a resource back to its project and return its new name.
 
         Without ``name``, it gets its old name, or a similar one if that is in use.
 
@@ -88,7 +88,7 @@ def add_entry(
     name: str,
     **columns: Any,
 ) -> BinEntry:
-    """Create the bin entry of a deleted resource; the caller hides the resource itself."""
+    """Create the bin entry for a deleted resource; the caller hides the resource itself."""
     config = session.scalars(select(Project.config).where(Project.id == project_id)).one()
     days = days_in_bin(config, get_settings().bin_days)
     entry = BinEntry(
@@ -110,7 +110,7 @@ def add_entry(
 def restore_under_free_name(
     session: Session, former: str, name: str | None, take: Callable[[str], None], taken: NameTaken
 ) -> str:
-    """Find a free name for a restored resource, move it back under that name, and return the name.
+    """Find a free name for a restored resource, move it back under that name and return the name.
 
     Args:
         session: the caller's session.
@@ -137,7 +137,7 @@ def restore_under_free_name(
 def restore_item(
     session: Session, context: ProjectContext, uuid: UUID, name: str | None
 ) -> tuple[BinEntry, str]:
-    """Restore a dataset or model to its project, and return its former entry and present name.
+    """Restore a dataset or model to its project; return its former entry and its new name.
 
     Raises:
         NotFound: when it is not in the project's bin.
@@ -173,10 +173,10 @@ def _item(session: Session, context: ProjectContext, uuid: UUID) -> BinEntry:
 def restore_project(
     session: Session, context: ProjectContext, name: str | None
 ) -> tuple[Project, BinEntry]:
-    """Restore a deleted project with all its content; its tasks stay cancelled.
+    """Restore a deleted project with all its content; its tasks remain cancelled.
 
     Raises:
-        NotFound: when the project is not in the bin (any more).
+        NotFound: when the project is not, or no longer, in the bin.
         NameTaken: when its owner has a project called ``name``.
     """
     entry = queries.lock_bin_entry(session, context.project_id, context.project_uuid)
@@ -217,7 +217,7 @@ def purge_project(session: Session, context: ProjectContext) -> None:
     """Delete a project in the bin for good, with all its content.
 
     Raises:
-        NotFound: when the project is not in the bin (any more).
+        NotFound: when the project is not, or no longer, in the bin.
         StillUsed: when another project needs one of its resources.
     """
     entry = queries.lock_bin_entry(session, context.project_id, context.project_uuid)
@@ -248,19 +248,19 @@ def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
         for item in queries.lock_bin_items(session, entry.project_id):
             purge(session, actor, item)
         session.flush()
-        # The foreign keys of the schema decide which rows are deleted with it and which are kept.
+        # The schema's foreign keys decide which rows are deleted with it and which are kept.
         gone = delete(Project).where(Project.id == entry.project_id)
         session.execute(gone.execution_options(synchronize_session=False))
     if entry in session:
-        # The foreign keys have deleted the row of the entry.
+        # The foreign keys have deleted the entry's row.
         session.expunge(entry)
 
 
 def purge_overdue() -> int:
     """Purge all overdue resources, each in its own transaction, and return their number.
 
-    If the process dies, committed purges stay, and the next run continues. Resources that are still
-    in use stay in the bin and don't prevent the purge of others.
+    If the process dies, committed purges persist, and the next run continues. Resources that are
+    still in use stay in the bin and don't prevent others from being purged.
     """
     purged = last = 0
     while True:

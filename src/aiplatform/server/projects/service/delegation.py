@@ -1,4 +1,4 @@
-"""Acting in the name of a user who requested work earlier, with the user's present permissions."""
+"""Acting on behalf of a user who requested work earlier, with the user's current permissions."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ from aiplatform.server.projects.rules import DELETED
 def context_on_behalf_of(
     session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
 ) -> ProjectContext:
-    """Return the evidence that a guard would return for the user now, without a request.
+    """Return the evidence that a guard would now return for the user, without a request.
 
     The project's row is locked against archiving and deletion.
 
     Args:
         session: the database session.
-        user_id: the user in whose name the work is done.
+        user_id: the user on whose behalf the work is done.
         project_id: the project.
         key_id: the API key with which the work was requested. Its scopes limit the permissions, and
             nothing is permitted once it is revoked or has expired.
@@ -34,7 +34,7 @@ def context_on_behalf_of(
     Raises:
         KeyGone: when the key is no longer valid.
         OwnerInactive: when the account is deactivated or deleted.
-        NotFound: when the project is gone, or the user can't see it any more.
+        NotFound: when the project is gone, or the user can no longer see it.
         ProjectArchived: when the project is archived.
     """
     statement: Any = (

@@ -1,4 +1,4 @@
-"""The explanation of a user's permissions in a project: each permission with its sources."""
+"""Explanation of a user's permissions in a project: each permission with its sources."""
 
 from typing import NamedTuple
 

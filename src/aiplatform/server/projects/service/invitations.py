@@ -1,6 +1,6 @@
 """Invitations to projects: users become members once they accept.
 
-Without this consent, anybody could add anybody to a project, and the names of its deployments could
+Without this consent, anyone could add anyone to a project, and the names of its deployments could
 then conflict with those of the user's own deployments.
 """
 
@@ -43,7 +43,7 @@ def invite(
     accounts exist.
 
     Raises:
-        TooManyInvitations: for more than :data:`MAX_INVITATIONS` open invitations.
+        TooManyInvitations: when the project already has :data:`MAX_INVITATIONS` open invitations.
     """
     shown = name if user is None else user.username
     row = queries.lock_invitation(session, context, shown)
@@ -104,12 +104,11 @@ def withdraw(session: Session, context: ProjectContext, name: str, user: User | 
 
 
 def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
-    """Accept an invitation, and become a member. The inviter must still be able to grant the role.
+    """Accept an invitation and become a member. The inviter must still be able to grant the role.
 
     Raises:
         NotFound: when the caller has no such invitation.
-        InvitationGone: when the inviter can't grant the role any more, or their account was
-            deleted.
+        InvitationGone: when the inviter can no longer grant the role, or their account was deleted.
         ProjectArchived: when the project is archived.
     """
     found = queries.lock_my_invitation(session, principal.user_id, uuid)
@@ -117,7 +116,7 @@ def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
     user = session.get_one(User, principal.user_id)
     if inviter is None or not inviter.is_active:
         raise InvitationGone(project=project.name)
-    # The user may have become a member in another way meanwhile.
+    # The user may have become a member in another way in the meantime.
     if project.owner_id != user.id and not queries.is_member(session, project.id, user.id):
         membership = ProjectRole(row.project_id, row.role_id)
         try:

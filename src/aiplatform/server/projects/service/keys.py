@@ -30,7 +30,7 @@ PREFIX = "aip_key_"
 """Prefix of all keys, by which secret scanners recognise a leaked key."""
 
 SHOWN_CHARACTERS = len(PREFIX) + 4
-"""Characters of a key that lists show: enough to tell keys apart, out of 43 random ones."""
+"""Characters of a key shown in lists: enough to tell keys apart, out of 43 random ones."""
 
 MAX_KEYS = 200
 """Maximum number of keys per account that are not revoked."""
@@ -48,15 +48,15 @@ def create_key(
     """Create a key for the caller. Return it with its secret value, which is shown only once.
 
     Raises:
-        PermissionDenied: for a scope that the caller does not hold: in ``project`` if it is given,
-            else in any project or globally.
+        PermissionDenied: for a scope that the caller holds neither in ``project`` nor, if no
+            project is given, in any project or globally.
         NotFound: for a project that the caller may not see.
         ScopeOutsideProject: for a scope without effect in a project, if ``project`` is given.
-        TooManyKeys: when the caller has :data:`MAX_KEYS` keys already.
+        TooManyKeys: when the caller already has :data:`MAX_KEYS` keys.
         NameTaken: when the caller has a valid key with that name.
     """
     # The lock keeps an account from creating two keys at once, and from creating one while it is
-    # deactivated, which revokes its keys.
+    # being deactivated, which revokes its keys.
     owner = session.get_one(User, principal.user_id, with_for_update={"key_share": True})
     session.refresh(owner)
     if not owner.is_active:
@@ -114,7 +114,7 @@ def create_key(
 
 
 def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) -> None:
-    """Revoke a key of ``owner``, unless it is revoked already. The guard has checked the caller.
+    """Revoke a key of ``owner`` unless it is already revoked. The guard has checked the caller.
 
     Raises:
         NotFound: when the owner has no such key.
@@ -152,7 +152,7 @@ def _missing_scopes(
     """Return the scopes that the caller lacks: a key never has more permissions than its owner."""
     inside = _project_scopes(scopes, project_id)
     missing = missing_permissions(principal.permissions, set(scopes) - inside)
-    # Everybody may let their keys use their own secrets: no role is needed for that.
+    # Everyone may let their keys use their own secrets, which requires no role.
     held: set[str] = {Permission.SECRETS_USE.value}
     for owns, permissions in queries.project_grants(session, principal, project_id):
         held |= (

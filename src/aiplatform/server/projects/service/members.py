@@ -38,14 +38,14 @@ def set_member(
 ) -> tuple[ProjectPermission, User, Role] | InvitationRow:
     """Give a user, named by uuid or user name, a role in the project, replacing an earlier role.
 
-    Users who are not members yet are invited, and become members when they accept. Administrators
+    Users who are not yet members are invited, and become members when they accept. Administrators
     add members without their consent, unless the settings say otherwise. Only administrators learn
     that no account has the name.
 
     Raises:
         NotFound: for a role that does not exist; for administrators also for an unknown user.
         TooManyInvitations: beyond the maximum number of open invitations.
-        OwnerHasNoRole: for the owner, who has all permissions already.
+        OwnerHasNoRole: for the owner, who already has all permissions.
         PermissionDenied: when the new or the old role grants more than the caller has.
     """
     user = _find_user(session, user_name)
@@ -133,7 +133,7 @@ def transfer(
 ) -> tuple[Project, User]:
     """Make another user the owner; the old owner keeps ``keep_role``, or leaves.
 
-    The new owner must be a member, and so has agreed to be in the project. This does not apply to
+    The new owner must be a member and so has agreed to be in the project. This does not apply to
     administrators, unless the settings say otherwise.
 
     Raises:
@@ -152,7 +152,7 @@ def transfer(
         raise NewOwnerNotAMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
     project, before = queries.get_project(session, context, lock=True)
-    # Another transfer may have been faster, or the caller may have lost a role meanwhile.
+    # Another transfer may have been faster, or the caller may have lost a role in the meantime.
     principal = confirm(session, context, Permission.PROJECTS_WRITE, writes=False).principal
     if not principal.is_superuser and project.owner_id != principal.user_id:
         raise PermissionDenied(permission=OWNER)

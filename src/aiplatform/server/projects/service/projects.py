@@ -91,7 +91,7 @@ def create_project(
 def update_project(
     session: Session, context: ProjectContext, changes: Mapping[str, Any], if_match: str | None
 ) -> tuple[Project, User | None]:
-    """Change name, description, status, config or tags; equal values are ignored.
+    """Change name, description, status, config or tags; unchanged values are ignored.
 
     An archived project can only be changed by a request that also activates it.
 
@@ -109,7 +109,7 @@ def update_project(
     if not changed:
         return project, owner
     # With 0 days in the bin, deleting is purging, and the retention policy deletes without a
-    # request. Both therefore need all permissions in the project.
+    # request. Both therefore require all permissions in the project.
     changes_deletion = "config" in changed and (
         days_in_bin(changed["config"], -1) != days_in_bin(project.config, -1)
         or stored_retention(changed["config"]) != stored_retention(project.config)
@@ -145,7 +145,7 @@ def update_project(
 
 
 def set_archived(session: Session, context: ProjectContext, archived: bool) -> Project:
-    """Archive or reactivate a project; do nothing if it has that status already.
+    """Archive or reactivate a project; do nothing if it already has that status.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile.
@@ -158,7 +158,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
 
 
 def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectContext]:
-    """Lock the project against other changes; return it, and the evidence read under the lock."""
+    """Lock the project against other changes; return it and the evidence read under the lock."""
     project = queries.lock_project(session, context.project_id)
     return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
 
@@ -176,9 +176,9 @@ def _lock_with_all_permissions(
 def _change_status(
     session: Session, context: ProjectContext, project: Project, status: ProjectStatus
 ) -> None:
-    """Set the project's status and record it.
+    """Set the project's status and record the change.
 
-    Archiving cancels all tasks of the project, and so stops its deployments.
+    Archiving cancels all of the project's tasks and so stops its deployments.
     """
     project.status = status
     session.flush()
@@ -200,12 +200,12 @@ def _change_status(
 def delete_project(session: Session, context: ProjectContext) -> BinEntry:
     """Put the project with all its content into the bin, and stop its tasks.
 
-    Its row is locked first: an upload that ends meanwhile waits for the lock, and then finds the
+    Its row is locked first: an upload that is just ending waits for the lock and then finds the
     project gone.
 
     Raises:
-        NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile,
-            for instance by a transfer: nobody may delete somebody else's project.
+        NotFound, Unauthenticated, PermissionDenied: when the caller has lost the permission, for
+            instance through a transfer: nobody may delete someone else's project.
     """
     project, context = _lock_with_all_permissions(session, context)
     before, project.status = project.status, DELETED

@@ -1,7 +1,7 @@
 """Quotas: a project's limits and usage, and the check that usage stays within them.
 
 Before a transaction increases the usage, it locks a row of the project and counts the usage. It
-keeps the lock until it commits. Concurrent requests therefore never exceed the limit together.
+keeps the lock until it commits, so concurrent requests never jointly exceed the limit.
 """
 
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def lock_storage(session: Session, project_id: int) -> None:
 
 
 def check_storage_available(session: Session, project_id: int, size: int) -> None:
-    """Reject an upload before its bytes are sent, if :func:`charge_storage` would reject it later.
+    """Reject an upload before its bytes are sent if :func:`charge_storage` would reject it later.
 
     Raises:
         QuotaExceeded: when ``size`` more bytes exceed the quota, or the quota is used up.
@@ -125,8 +125,8 @@ def check_storage_available(session: Session, project_id: int, size: int) -> Non
 def charge_storage(session: Session, project_id: int | None, asked: int) -> None:
     """Check that ``asked`` more bytes fit into a project's quota, and lock its storage.
 
-    Call it before you add references to blobs. Until the transaction ends, no other one can add
-    any. Without a project, nothing is charged.
+    Call this before you add references to blobs. Until the transaction ends, no other transaction
+    can add any. Without a project, nothing is charged.
 
     Raises:
         QuotaExceeded: when they exceed the quota.
@@ -146,7 +146,7 @@ def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0
 
     Raises:
         QuotaExceeded: when the added bytes exceed the quota. It is raised before the block if
-            ``at_least`` bytes exceed it already.
+            ``at_least`` bytes already exceed it.
     """
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
@@ -204,7 +204,7 @@ def _storage_exceeded(limit: int, used: int, asked: int) -> QuotaExceeded:
 
 
 def require_gpus(session: Session, project_id: int, asked: int) -> None:
-    """Reject a task that could never run, because it needs more GPUs than the project may hold.
+    """Reject a task that could never run because it needs more GPUs than the project may hold.
 
     Raises:
         QuotaExceeded: when the quota is less than ``asked``.
@@ -246,7 +246,7 @@ def may_hold(session: Session, project_id: int, gpus: int) -> bool:
 
 
 def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[str, Any]) -> Usage:
-    """Set a project's own limits; None means the platform's default. Present usage is not reduced.
+    """Set a project's own limits; None means the platform's default. Current usage is not reduced.
 
     Raises:
         NotFound: for a project that does not exist.

@@ -1,4 +1,4 @@
-"""Callbacks by which higher domains can reject the transfer of a project to a new owner."""
+"""Callbacks through which higher domains can reject the transfer of a project to a new owner."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Webhooks of a project. Managing them needs the same permission as managing members."""
+"""A project's webhooks. Managing them requires the same permission as managing members."""
 
 import base64
 import secrets
@@ -127,7 +127,7 @@ def update_webhook(
 def rotate_secret(
     session: Session, context: ProjectContext, uuid: UUID, overlap: timedelta
 ) -> tuple[Webhook, str]:
-    """Give a webhook a new secret, shown only once; the old one signs, too, for ``overlap``.
+    """Give a webhook a new secret, shown only once; the old one signs as well for ``overlap``.
 
     Raises:
         NotFound: when the project has no such webhook.
@@ -189,7 +189,7 @@ def test_webhook(session: Session, context: ProjectContext, uuid: UUID) -> Webho
 def replay_delivery(
     session: Session, context: ProjectContext, uuid: UUID, delivery_uuid: UUID
 ) -> WebhookDelivery:
-    """Send an event of the log again, with the same ``webhook-id``.
+    """Resend a logged event with the same ``webhook-id``.
 
     Raises:
         NotFound: when there is no such webhook or delivery.
@@ -210,7 +210,7 @@ def new_secret() -> str:
 
 
 def host_of(url: str) -> str:
-    """Return an address without path and query, for the audit trail: these often contain tokens."""
+    """Return an address without path and query, which often contain tokens, for the audit trail."""
     parsed = urlsplit(url)
     return f"{parsed.scheme}://{parsed.netloc}"
 
