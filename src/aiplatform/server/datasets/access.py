@@ -1,4 +1,4 @@
-"""Permission guards of the dataset routes; ``confirm`` repeats the check after a long upload."""
+"""Permission guards for the dataset routes; ``confirm`` repeats the check after a long upload."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.datasets.models import Dataset, DatasetUpload

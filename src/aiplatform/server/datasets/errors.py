@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from aiplatform.server.core.errors import Conflict, Invalid, NotFound, Problem
 
 MAX_LISTED = 12
-"""Maximum number of versions and tags that an error lists."""
+"""Maximum number of versions and tags listed in an error."""
 
 
 class MalformedFile(Invalid):
-    """An uploaded file whose content does not match its format; the messages name the place."""
+    """An uploaded file whose content does not match its format; the messages say where."""
 
     code = "dataset.malformed"
 
@@ -25,7 +25,7 @@ class NoSuchVersion(NotFound):
         Args:
             dataset: the name of the dataset.
             version: the label or tag that was not found.
-            known: versions and tags that the dataset has, newest first.
+            known: the dataset's versions and tags, newest first.
         """
         shown = ", ".join(known[:MAX_LISTED]) + (", …" if len(known) > MAX_LISTED else "")
         super().__init__(
@@ -53,7 +53,7 @@ class IdenticalContent(Conflict):
 
         Args:
             version: the label of the parent.
-            can_allow: True if the request can ask to commit the rows anyway.
+            can_allow: True if the request can ask for the rows to be committed anyway.
         """
         advice, advice_zh = (
             (
@@ -76,25 +76,25 @@ class InvalidPartName(Invalid):
 
 
 class DatasetInUse(Conflict):
-    """A refusal to delete a dataset that unfinished tasks read."""
+    """An attempt to delete a dataset that unfinished tasks read."""
 
     code = "dataset.in_use"
 
 
 class GateFailed(Conflict):
-    """A training on a version that breaks a rule of the project's quality gate."""
+    """A training task on a version that breaks a rule of the project's quality gate."""
 
     code = "dataset.gate_failed"
 
 
 class UnknownFinding(Invalid):
-    """A limit in a quality gate for a finding that no check reports, so it would never apply."""
+    """A quality gate limit for a finding that no check reports, so it would never apply."""
 
     code = "dataset.unknown_finding"
 
 
 class NoSuchFinding(NotFound):
-    """A finding code that neither the platform's checks nor the report know; usually a typo."""
+    """A finding code known neither to the platform's checks nor to the report; usually a typo."""
 
     code = "dataset.no_such_finding"
 
@@ -113,16 +113,16 @@ class FindingWithoutRows(Invalid):
 
 
 class StaleParentVersion(Conflict):
-    """A commit that lost a race: the dataset got another version meanwhile.
+    """A commit that lost a race: the dataset got another version in the meantime.
 
-    To build on the older version on purpose, name it in ``parent``.
+    To build deliberately on the older version, name it in ``parent``.
     """
 
     code = "dataset.stale_parent"
 
 
 class VersionNotDeletable(Conflict):
-    """A refusal to delete a version: it has a child, tag or reading task, or is the first one."""
+    """An attempt to delete a version that has a child, tag or reading task, or is the first one."""
 
     code = "dataset.version_not_deletable"
 
@@ -167,7 +167,8 @@ class IngestFailed(Problem):
 class ExportFailed(Problem):
     """An export process that failed while the response was being sent.
 
-    The status code was already sent, so the connection is closed early. The client notices that.
+    The status code has already been sent, so the connection is closed early, which the client
+    notices.
     """
 
     code = "dataset.export_failed"
@@ -187,7 +188,7 @@ class InvalidTusMetadata(Invalid):
 
 
 class TusVersion(Problem):
-    """A request for another version of the tus protocol than 1.0.0, the only one so far."""
+    """A request for a version of the tus protocol other than 1.0.0, the only one so far."""
 
     status = 412
     code = "upload.protocol_version"
@@ -215,19 +216,19 @@ class UploadExpired(Problem):
 
 
 class UploadRefused(Conflict):
-    """A piece for an upload whose file was refused already."""
+    """A piece for an upload whose file has already been refused."""
 
     code = "upload.refused"
 
 
 class UploadIncomplete(Conflict):
-    """An upload that can't be read yet, because bytes are missing."""
+    """An upload that can't be parsed yet because bytes are missing."""
 
     code = "upload.incomplete"
 
 
 class ChecksumMismatch(Problem):
-    """A piece that was damaged in transit; 460 is the status that tus defines for this."""
+    """A piece that was damaged in transit; tus defines status 460 for this."""
 
     status = 460
     code = "upload.checksum_mismatch"

@@ -1,4 +1,4 @@
-"""Task kinds of datasets: quality reports, imports and fixes."""
+"""Task kinds for datasets: quality reports, imports and fixes."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from aiplatform.server.queue.service.kinds import Inputs, Outcome, Prepared, Tas
 
 
 class DataQuality(TaskKind):
-    """A task that makes the quality report of one dataset version."""
+    """A task that makes the quality report of a dataset version."""
 
     type = TaskType.DATA_QUALITY
     permission = Permission.DATASETS_WRITE
@@ -88,7 +88,7 @@ class DataFix(TaskKind):
 def register() -> None:
     """Register the task kinds and the hourly deletion of expired uploads.
 
-    The API and workers call it when they start.
+    The API and workers call this when they start.
     """
     on_hour("uploads", resumable.delete_expired_uploads)
     kinds.register(DataFix())

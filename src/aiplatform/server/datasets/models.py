@@ -25,7 +25,7 @@ class Dataset(Identified, Updated, Base):
 
 
 class DatasetDetails(Base):
-    """Columns of a dataset that the contract table does not have."""
+    """A dataset's columns that the contract table lacks."""
 
     __tablename__ = "dataset_details"
 
@@ -84,7 +84,7 @@ class DatasetVersion(Identified, Created, Base):
 
 
 class DatasetVersionDetails(Base):
-    """Columns of a version that the contract table does not have."""
+    """A version's columns that the contract table lacks."""
 
     __tablename__ = "dataset_version_details"
 
@@ -108,7 +108,7 @@ class QualityReport(Base):
 
 
 class QualityReportHistory(Identified, Created, Base):
-    """A quality report of a version. All reports are kept, the newest one included."""
+    """A quality report of a version. All reports are kept, including the newest one."""
 
     __tablename__ = "quality_reports_made"
 

@@ -46,7 +46,7 @@ TAG_PATTERN = r"^[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
 
 
 def is_label(name: str) -> bool:
-    """Return True if a name is a version label such as ``v3``; tags can't have such names."""
+    """Return True if a name is a version label such as ``v3``, which tags can't have."""
     return LABEL_PATTERN.fullmatch(name) is not None
 
 
@@ -58,9 +58,9 @@ def version_label(number: int) -> str:
 def safe_filename(name: str) -> str:
     """Return the last part of a client's file name, without unsafe characters.
 
-    Removed are separators of any system, control and format characters (some reverse the reading
-    direction), leading dots, and trailing dots or spaces. A name that is too long is cut before its
-    extension.
+    Path separators of any system, control and format characters (some reverse the reading
+    direction), leading dots, and trailing dots or spaces are removed. A name that is too long is
+    cut before its extension.
     """
     last = re.split(r"[/\\]", clean_text(name))[-1]
     kept = "".join(c for c in last if unicodedata.category(c)[0] != "C")
@@ -80,7 +80,7 @@ def status_after_report(
 ) -> DatasetStatus:
     """Return the status of a dataset after a quality task of its current version has ended.
 
-    A version that has a report stays usable when making another one failed.
+    A version that has a report remains usable if making another one fails.
     """
     if reported:
         return DatasetStatus.READY
@@ -100,7 +100,7 @@ class GateFailure:
 
 @dataclass(frozen=True, slots=True)
 class RequiredComparison:
-    """A version that a report should have been compared with.
+    """A version with which a report should have compared the rows.
 
     ``version`` is a label or tag; None accepts any version of the dataset.
     """
@@ -126,7 +126,7 @@ def gate_failures(
         gate: the project's quality gate.
         report: the quality report of the version, or None.
         dataset: the dataset of the version.
-        held_out: the evaluation data of the training that is about to start.
+        held_out: the evaluation data of the training task that is about to start.
     """
     if gate == Gate():
         return []
@@ -169,7 +169,7 @@ def gate_failures(
 def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
     """Return a failure for each limit whose finding the report did not check.
 
-    A check that did not run has found nothing; that must not count as passed.
+    A check that did not run has found nothing, which must not count as passed.
     """
     reasons = [_reason_not_checked(limit.finding, report) for limit in gate.limits]
     return [
@@ -180,7 +180,7 @@ def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
 
 
 def _reason_not_checked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return why a report can't contain a finding, in English and Chinese; None if it can."""
+    """Return why a report can't contain a finding, in English and Chinese, or None if it can."""
     found = {str(finding.get("code")) for finding in report.get("findings") or ()}
     if any(_matches(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):
         do = "`aiplatform datasets check DATASET@VERSION -m MODEL`"
@@ -214,7 +214,7 @@ def is_platform_finding(pattern: str) -> bool:
 
 
 def nearest_codes(pattern: str, min_similarity: float = 0.5) -> list[str]:
-    """Return up to three finding codes of the platform that resemble a limit, most similar first.
+    """Return up to three of the platform's finding codes that resemble a limit, best match first.
 
     Args:
         pattern: the finding that the limit names, perhaps with a final ``*``.
@@ -224,7 +224,7 @@ def nearest_codes(pattern: str, min_similarity: float = 0.5) -> list[str]:
 
 
 def suggestion(finding: str) -> tuple[str, str]:
-    """Return a hint in English and Chinese about what to write in place of an unknown code."""
+    """Return a hint, in English and Chinese, about what to write instead of an unknown code."""
     near = ", ".join(nearest_codes(finding))
     if near:
         return f"Did you mean {near}?", f"您是指 {near} 吗？"
@@ -264,8 +264,8 @@ def _not_compared(
 def is_compared(report: Mapping[str, Any], wanted: RequiredComparison) -> bool:
     """Return True if a report compared the rows with the given version.
 
-    If a tag was given, a comparison with any version of the dataset counts, since the report does
-    not know which version the tag is at.
+    If a tag was given, a comparison with any version of the dataset counts, because the report does
+    not know which version the tag refers to.
     """
     version = wanted.version if wanted.version and is_label(wanted.version) else None
     return any(

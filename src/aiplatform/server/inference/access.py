@@ -10,5 +10,5 @@ LIST = ProjectGuard(Permission.INFERENCE_READ)
 CREATE = ProjectGuard(Permission.INFERENCE_WRITE)
 READ = ProjectGuard(Permission.INFERENCE_READ, DEPLOYMENT)
 CHANGE = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT)
-# A deployment in an archived project can be stopped.
+# Deployments in archived projects can still be stopped.
 STOP = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT, writes=False)

@@ -101,8 +101,8 @@ def create_deployment(
 ) -> DeploymentOut:
     """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`.
 
-    With `after`, or with the model of a training that has not ended, it is `starting` until those
-    tasks have completed. If one of them fails, it is `stopped`, with the reason in `error`.
+    With `after`, or with the model of an unfinished training task, it is `starting` until those
+    tasks have completed. If one of them fails, it becomes `stopped`, with the reason in `error`.
     """
     deployment = service.create_deployment(
         session, context, body.name, body.spec(), after=body.after
@@ -130,7 +130,7 @@ def delete_deployment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Stop and delete a deployment. Its answers end within a second; its task and log stay."""
+    """Stop and delete a deployment. Its answers end within a second; its task and log are kept."""
     service.delete_deployment(session, context, deployment)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -192,12 +192,12 @@ def update_deployment(
     session: SessionDep,
     body: DeploymentUpdateIn,
 ) -> DeploymentOut:
-    """Start a server with another model beside the current one; it takes over when it is ready.
+    """Start a server with another model beside the current one; it takes over once it is ready.
 
-    Until then, `updating` describes it. The current server completes the answers that it has begun,
-    for ten minutes at most, and ends. If the new server fails to start, the current one continues,
-    and `update_error` contains the reason. To go back to the former model, update again. A
-    deployment that is down is started with the new model.
+    Until then, `updating` describes it. The current server then completes the answers that it has
+    begun, for ten minutes at most, and ends. If the new server fails to start, the current one
+    continues, and `update_error` contains the reason. To go back to the former model, update again.
+    A deployment that is down is started with the new model.
     """
     updated = service.update(session, context, deployment, body.model)
     return _show(session, context, updated)

@@ -1,4 +1,4 @@
-"""Errors of requests about deployments. The API answers them as problems."""
+"""Errors about deployments, which the API returns as problem documents."""
 
 from aiplatform.server.core.errors import Conflict
 
@@ -16,18 +16,18 @@ class DeploymentWaiting(Conflict):
 
 
 class DeployedModelGone(Conflict):
-    """A start of a deployment whose model was deleted from the registry meanwhile."""
+    """A start of a deployment whose model has been deleted from the registry."""
 
     code = "deployment.model_gone"
 
 
 class DeploymentNamesShared(Conflict):
-    """A transfer of a project to an owner who has deployments with the same names already."""
+    """A transfer of a project to an owner who already has deployments with the same names."""
 
     code = "deployment.names_shared"
 
 
 class DeploymentUpdating(Conflict):
-    """An attempt to update a deployment while another update is under way."""
+    """An attempt to update a deployment while another update is in progress."""
 
     code = "deployment.updating"

@@ -11,7 +11,7 @@ from aiplatform.server.queue.service.kinds import Inputs, Outcome, TaskKind
 
 
 class Inference(TaskKind):
-    """The task type of model servers. A task ends when its server is stopped or crashes."""
+    """The task type for model servers. A task ends when its server is stopped or crashes."""
 
     type = TaskType.INFERENCE
     permission = Permission.INFERENCE_WRITE

@@ -1,4 +1,4 @@
-"""Tables of deployments."""
+"""Tables for deployments."""
 
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,7 @@ class Deployment(Updated, Base):
 
 
 class DeploymentRetirement(Base):
-    """A model server that was replaced by another and completes the answers that it has begun.
+    """A model server that was replaced by another and is completing the answers it has begun.
 
     The row is deleted when its task has ended, or when the server must stop at once.
     """

@@ -26,7 +26,7 @@ MAX_NAMES = 10
 
 
 def shared_names(session: Session, project_id: int, owner_id: int) -> list[str]:
-    """Return names of the project's deployments that other projects of the owner have, too.
+    """Return names of the project's deployments that the owner's other projects have, too.
 
     Projects in the bin count, because their owner can restore them.
     """
@@ -65,7 +65,7 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             _NextModel.version.label("next_model_version"),
         )
         .outerjoin(Task, Task.id == Deployment.task_id)
-        # A model in the bin belongs to another project, and is shown like a deleted one.
+        # A model in the bin belongs to another project and is shown like a deleted one.
         .outerjoin(
             Model,
             and_(
@@ -115,9 +115,9 @@ def get_deployment(
 
 
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:
-    """Return the deployment whose server is run by the task, or will be after an update; locked.
+    """Return the deployment that a task serves, or will serve after an update, locked.
 
-    Returns None if the task no longer serves a deployment.
+    Return None if the task no longer serves a deployment.
     """
     return session.scalar(
         select(Deployment)
@@ -154,9 +154,9 @@ def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> 
 
 
 def run_replaced_by(session: Session, task_id: int) -> int | None:
-    """Return the id of the task whose server will be replaced by that of the task ``task_id``.
+    """Return the id of the task whose server will be replaced by the server of task ``task_id``.
 
-    Returns None if the task is not the update of a deployment.
+    Return None if the task is not an update of a deployment.
     """
     return session.scalar(select(Deployment.task_id).where(Deployment.next_task_id == task_id))
 
@@ -164,7 +164,7 @@ def run_replaced_by(session: Session, task_id: int) -> int | None:
 def drain_seconds(session: Session, task_id: int) -> float | None:
     """Return for how many seconds a replaced server may continue its answers.
 
-    Returns None if the task does not run a replaced server.
+    Return None if the task does not run a replaced server.
     """
     left = DRAIN_TIME - (func.clock_timestamp() - DeploymentRetirement.retired_at)
     found = session.scalar(

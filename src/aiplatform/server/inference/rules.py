@@ -9,9 +9,9 @@ S = DeploymentStatus
 TRANSITIONS: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
     S.STARTING: frozenset({S.READY, S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
     S.READY: frozenset({S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
-    # The task waits for a worker, or for the end of the back-off.
+    # The task is waiting for a worker, or for the back-off to end.
     S.RESTARTING: frozenset({S.STARTING, S.READY, S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
-    # A restart need not wait until the previous run has ended: the new run is another task.
+    # A restart need not wait until the previous run has ended, because the new run is another task.
     S.STOPPING: frozenset({S.STARTING, S.RESTARTING, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
     S.CRASHED: frozenset({S.STARTING}),
@@ -22,10 +22,10 @@ INACTIVE = frozenset({S.STOPPED, S.CRASHED})
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
-"""Time for which crashes count: after :data:`MAX_CRASHES` in it, there is no further restart."""
+"""Time for which crashes count: after :data:`MAX_CRASHES` within it, there is no restart."""
 
 DRAIN_TIME = timedelta(minutes=10)
-"""Time for which a replaced server may go on to complete its answers."""
+"""Time for which a replaced server may continue to complete its answers."""
 
 FIRST_DELAY = timedelta(seconds=1)
 MAX_DELAY = timedelta(seconds=30)
@@ -37,7 +37,7 @@ def may_become(current: DeploymentStatus, wanted: DeploymentStatus) -> bool:
 
 
 def restart_delay(crashes: int) -> timedelta | None:
-    """Return the delay of the restart after ``crashes``, or None if there is no further restart."""
+    """Return the delay before the restart after ``crashes``, or None if there is no restart."""
     if crashes >= MAX_CRASHES:
         return None
     doubled: timedelta = FIRST_DELAY * 2 ** (crashes - 1)

@@ -17,7 +17,7 @@ from aiplatform.protocol.specs import (
 
 
 class DeploymentIn(Strict):
-    """A model to serve. Chat requests use ``name`` as the name of the model."""
+    """A model to serve. Chat requests use ``name`` as the model's name."""
 
     model_config = ConfigDict(
         json_schema_extra={

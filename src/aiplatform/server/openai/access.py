@@ -1,7 +1,7 @@
-"""Guards of the OpenAI-compatible API.
+"""Guards for the OpenAI-compatible API.
 
-The bearer token is one of the platform: an access token or an API key. One SQL statement finds the
-caller and the deployments that they may use.
+The bearer token is one of the platform's: an access token or an API key. One SQL statement finds
+the caller and the deployments that they may use.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from aiplatform.server.openai.service import ChatCall, ChatService, choose_targe
 
 
 class ChatGuard:
-    """A guard that admits callers who may use the model that the request body names."""
+    """A guard that admits callers who may use the model named in the request body."""
 
     permission = Permission.INFERENCE_READ
 
@@ -62,14 +62,14 @@ class ChatGuard:
 
 @dataclass(frozen=True, slots=True)
 class UsableModels:
-    """A principal, and the rows of the deployments that they may use."""
+    """A principal and the rows of the deployments that they may use."""
 
     principal: Principal
     rows: Sequence[Any]
 
 
 class ModelsGuard:
-    """A guard that admits every authenticated caller, and looks up the models that they may use."""
+    """A guard that admits every authenticated caller and looks up the models that they may use."""
 
     permission = Permission.INFERENCE_READ
 

@@ -4,16 +4,16 @@ from aiplatform.server.core.errors import NotFound, Problem
 
 
 class BadChatRequest(Problem):
-    """A malformed request. OpenAI answers 400 where the rest of this API answers 422."""
+    """A malformed request. OpenAI responds with 400 where the rest of this API uses 422."""
 
     status = 400
     code = "chat.invalid_request"
 
 
 class AmbiguousModel(Problem):
-    """A model name that fits deployments of several projects.
+    """A model name that matches deployments in several projects.
 
-    All of them are the caller's own projects, or all of these projects have the same name.
+    Either all of them are the caller's own projects, or all of the projects have the same name.
     """
 
     status = 400
@@ -21,7 +21,7 @@ class AmbiguousModel(Problem):
 
 
 class ModelOfOtherProject(NotFound):
-    """A model name without a project that only deployments of other people's projects have.
+    """A model name without a project that matches only deployments in other people's projects.
 
     Such a name means a deployment of the caller's own projects; others must be named as
     ``project/name``. Otherwise, members of a shared project could create a deployment that answers
@@ -44,7 +44,7 @@ class NoSuchAddress(NotFound):
 
 
 class ModelNotReady(Problem):
-    """A deployment that exists but does not answer at the moment."""
+    """A deployment that exists but does not currently answer."""
 
     status = 503
     code = "deployment.not_ready"

@@ -1,6 +1,6 @@
-"""SELECT statements of the OpenAI-compatible API.
+"""SELECT statements for the OpenAI-compatible API.
 
-Each reads the caller and the deployments that they may use in one statement.
+Each statement reads the caller together with the deployments that they may use.
 """
 
 from collections.abc import Collection
@@ -41,14 +41,14 @@ _DeploymentProject = aliased(Project, name="chat_project")
 
 
 class Credential(NamedTuple):
-    """The session or the API key of a caller: one of the two ids; the other id is 0."""
+    """A caller's session or API key: one of the two ids; the other id is 0."""
 
     session_id: int
     key_id: int
 
 
 CHAT_PERMISSIONS = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
-"""Permissions that each allow chats.
+"""Permissions each of which allows chats.
 
 The list must match ``protocol.permissions.grants``.
 """
@@ -155,13 +155,13 @@ def serving_endpoint() -> Compiled:
 def access_checks(
     pairs: Collection[tuple[Credential, int]],
 ) -> list[Select[Any]]:
-    """Return statements that check whether running answers may continue.
+    """Return statements that check whether answers in progress may continue.
 
-    There is one statement for sessions and one for API keys. Each row says if the credential may
-    still use the deployment (``allowed``), and the current token of the deployment's server.
-    ``retired_tokens`` are the tokens of servers that were replaced and complete their answers. If
-    the credential or the deployment no longer exists, there is no row. An access token that expires
-    meanwhile does not end an answer, because its session continues.
+    There is one statement for sessions and one for API keys. Each row says whether the credential
+    may still use the deployment (``allowed``), and contains the current token of the deployment's
+    server. ``retired_tokens`` are the tokens of servers that were replaced and are completing their
+    answers. If the credential or the deployment no longer exists, there is no row. An access token
+    that expires in the meantime does not end an answer, because its session continues.
 
     Args:
         pairs: credentials, each with the id of the deployment that it uses.

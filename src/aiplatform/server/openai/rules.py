@@ -1,4 +1,4 @@
-"""Rules of the OpenAI-compatible API: names of models, types of errors, and time limits."""
+"""Rules for the OpenAI-compatible API: model names, error types, and time limits."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from aiplatform.protocol.encoding import clean_text
 
 BASE_SUFFIX = ":base"
 RECHECK_SECONDS = 1.0
-"""Seconds between two checks if the callers of running answers still have access."""
+"""Seconds between two checks that the callers of answers in progress still have access."""
 
 UNCHECKED_SECONDS = 5.0
 """Seconds for which answers continue if the database can't be reached for the access check."""
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 600.0
-"""Seconds that a model server may send nothing; the same limit as in OpenAI's own clients."""
+"""Seconds for which a model server may send nothing; the same limit as in OpenAI's clients."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -46,7 +46,7 @@ class ModelName:
 
     @property
     def uuid(self) -> UUID | None:
-        """The uuid, if the deployment is given by uuid."""
+        """The uuid, if the deployment is identified by uuid."""
         return UUID(self.deployment) if _UUID.fullmatch(self.deployment) else None
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ChatCompletionRequest(BaseModel):
-    """A chat request. Further fields are passed to the model server unchanged."""
+    """A chat request. Other fields are passed to the model server unchanged."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -30,7 +30,7 @@ class ChatCompletionRequest(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """A complete answer that is not a stream, as the model server sends it."""
+    """A complete, non-streamed answer, as sent by the model server."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -103,9 +103,9 @@ CHAT_COMPLETION_CHUNK: dict[str, Any] = {
         "error": {"$ref": "#/components/schemas/ErrorBody"},
     },
 }
-"""The schema of the events of a streamed answer, as far as the web interface reads them.
+"""The schema of a streamed answer's events, as far as the web interface reads them.
 
-It is written out: only models of JSON answers become components of the OpenAPI document.
+It is written out, because only models of JSON responses become components of the OpenAPI document.
 """
 
 
@@ -158,6 +158,6 @@ class ErrorBody(BaseModel):
 
 
 class ErrorDocument(BaseModel):
-    """An error answer in OpenAI's format."""
+    """An error response in OpenAI's format."""
 
     error: ErrorBody

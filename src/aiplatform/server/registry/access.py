@@ -1,4 +1,4 @@
-"""Guards of models. A model belongs to a project, or is shared by all projects.
+"""Guards for models. A model belongs to a project or is shared by all projects.
 
 Every signed-in user may read shared models; only users with the global permission ``*`` may change
 them. A single statement reads token, user, global role, model, project and membership.
@@ -63,14 +63,14 @@ class ModelContext:
 
     @property
     def project_uuid(self) -> UUID | None:
-        """The project of audit entries about the model."""
+        """The project named in audit entries about the model."""
         return None if self.project is None else self.project.project_uuid
 
 
 def _facts(statement: Select[Any]) -> Select[Any]:
     """Add the columns that decide about access to a model.
 
-    The statement must have joined ``Model`` and ``User`` already.
+    The statement must already have joined ``Model`` and ``User``.
     """
     named = statement.add_columns(Model.id.label("model_id"), Model.uuid.label("model_uuid"))
     return add_membership(named.outerjoin(Project, Project.id == Model.project_id))
@@ -90,7 +90,7 @@ def _confirmation() -> Compiled:
 
 
 def _decide(row: Any, principal: Principal, permission: Permission) -> ModelContext:
-    """Return the evidence for a principal, from a row with the columns of :func:`_facts`.
+    """Return the evidence for a principal from a row with the columns of :func:`_facts`.
 
     Raises:
         NotFound: there is no such model, or it is in a project that the principal may not see.
@@ -138,7 +138,7 @@ class ModelGuard(Guard[ModelContext]):
 
     @property
     def statement(self) -> Compiled:
-        """The statement that reads principal, model and project."""
+        """The statement that reads the principal, model and project."""
         return _statement()
 
     def parameters(self, request: Request) -> dict[str, UUID]:
@@ -166,10 +166,10 @@ def confirm(session: Session, context: ModelContext, permission: Permission) -> 
 
 
 def require_shared(context: ProjectContext, session: Session, request: Request) -> None:
-    """Require the global permission ``*`` for the creation of a shared model.
+    """Require the global permission ``*`` to create a shared model.
 
     Raises:
-        SharedModelsProtected: without it; also recorded in the audit trail as denied.
+        SharedModelsProtected: the caller lacks it; the denial is recorded in the audit trail.
     """
     if not context.principal.is_superuser:
         deny(session, context.principal, WILDCARD, request, project=context.project_uuid)

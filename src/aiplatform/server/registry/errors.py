@@ -5,7 +5,7 @@ from aiplatform.server.identity.errors import PermissionDenied
 
 
 class SharedModelsProtected(PermissionDenied):
-    """A change of a shared model by a user who is not an administrator."""
+    """A change to a shared model by a user who is not an administrator."""
 
     code = "model.shared_protected"
 
@@ -23,7 +23,7 @@ class ModelNotReady(Conflict):
 
 
 class ModelClosed(Conflict):
-    """A model that accepts no uploads: it is ready, being imported, or from another source."""
+    """A model that accepts no uploads: it is ready, being imported, or was not uploaded."""
 
     code = "model.closed"
 
@@ -41,13 +41,13 @@ class TooManyFiles(Conflict):
 
 
 class ModelInUse(Conflict):
-    """A refusal to delete a model that unfinished tasks or tuned models still need."""
+    """An attempt to delete a model that unfinished tasks or tuned models still need."""
 
     code = "model.in_use"
 
 
 class ProjectGone(Conflict):
-    """A shared model whose project of origin was deleted.
+    """A shared model whose original project was deleted.
 
     The import of a shared model runs on behalf of the project in which it was created.
     """

@@ -1,4 +1,4 @@
-"""Task kind of the registry: the import of a model."""
+"""The registry's task kind: importing a model."""
 
 from typing import Any
 

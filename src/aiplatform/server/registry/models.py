@@ -1,4 +1,4 @@
-"""Tables of registered models."""
+"""Tables for registered models."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, Created, Identified
 
 
 class Model(Identified, Created, Base):
-    """A version of a model; a table of the contract. Without a project, it is shared by all."""
+    """A version of a model; a contract table. Without a project, it is shared by all."""
 
     __tablename__ = "models"
 
@@ -24,7 +24,7 @@ class Model(Identified, Created, Base):
 
 
 class ModelDetails(Base):
-    """Columns of a model that the contract table lacks, such as its status, card and lineage."""
+    """A model's columns that the contract table lacks, such as its status, card and lineage."""
 
     __tablename__ = "model_details"
 

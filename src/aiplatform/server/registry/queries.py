@@ -1,4 +1,4 @@
-"""SELECT statements of models, limited to what the evidence of a guard allows."""
+"""SELECT statements for models, limited to what a guard's evidence allows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Base = aliased(Model, name="base")
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
 DATASETS = View("datasets", "id", "uuid", "project_id")
 VERSIONS = View("versions", "id", "uuid", "dataset_id")
-"""Columns of dataset versions for the lineage of models; the domain ``datasets`` publishes them."""
+"""Columns of dataset versions for model lineage; published by the domain ``datasets``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def entries() -> Select[Any]:
         )
         .outerjoin(ModelDetails, ModelDetails.model_id == Model.id)
         .outerjoin(Project, Project.id == Model.project_id)
-        # A base model of another project is not shown. Models in the bin belong to another project.
+        # Another project's base model is not shown. Models in the bin belong to another project.
         .outerjoin(
             Base,
             and_(
@@ -163,7 +163,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
 
 
 def lock_usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
-    """Lock a model of the project or a shared one against deletion; None if there is none."""
+    """Lock a project's own or shared model against deletion; return None if there is none."""
     return session.scalar(
         select(Model)
         .where(
@@ -211,7 +211,7 @@ def highest_version(session: Session, project_id: int | None, name: str) -> int:
 
 
 def failed_import(session: Session, project_id: int | None, name: str, version: str) -> int | None:
-    """Return the id of this version of a model if its import failed, else None."""
+    """Return the id of this version of a model if its import failed, otherwise None."""
     return session.scalar(
         select(Model.id)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -245,7 +245,7 @@ def files(session: Session, model: Model) -> list[StoredFile]:
 def find_registered(
     session: Session, context: ProjectContext, task_id: int, name: str
 ) -> Model | None:
-    """Return the newest model with this name that a task has made in the project, or None."""
+    """Return the newest model with this name that a task produced in the project, or None."""
     return session.scalar(
         select(Model)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -260,7 +260,7 @@ def find_registered(
 
 
 def source_files(session: Session, model_id: int) -> list[StoredFile]:
-    """Return the files that were uploaded and not yet imported, under the paths of the upload."""
+    """Return the files that have been uploaded but not imported, under their upload paths."""
     return [
         StoredFile(file.path.removeprefix(SOURCE), file.sha256, file.size)
         for file in storage.files_of(session, model_id=model_id)
@@ -271,7 +271,7 @@ def source_files(session: Session, model_id: int) -> list[StoredFile]:
 def page_of_files(
     session: Session, model_id: int, *, after: str, limit: int
 ) -> tuple[list[StoredFile], str | None]:
-    """Return the files after the path ``after``, and the last path if there are more, else None."""
+    """Return the files after the path ``after``, and the last path if there are more, or None."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -284,7 +284,7 @@ def page_of_files(
 
 
 def get_file(session: Session, model_id: int, path: str) -> StoredFile:
-    """Return a file of a model by its path.
+    """Return a model's file by its path.
 
     Raises:
         NotFound: the model has no such file.
@@ -314,7 +314,7 @@ def unfinished_imports(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
-    """Return unfinished tasks that read the model: trainings, evaluations, deployments."""
+    """Return unfinished tasks that read the model: training, evaluations, deployments."""
     reading = select(TaskInput.task_id).where(TaskInput.model_id == model_id)
     return session.scalars(
         select(Task)
@@ -325,7 +325,7 @@ def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def tuned_from(session: Session, model_id: int) -> Sequence[str]:
-    """Return the names of models that were tuned from it and need it, except those in the bin."""
+    """Return the names of models outside the bin that were tuned from this one and need it."""
     rows = session.execute(
         select(Model.name, Model.version)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -380,7 +380,7 @@ def project_of(session: Session, project_id: int | None) -> UUID | None:
 
 
 def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
-    """Return a project, locked against deletion; None if it is deleted or in the bin."""
+    """Return a project, locked against deletion, or None if it is deleted or in the bin."""
     return session.scalar(
         select(Project)
         .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))

@@ -1,4 +1,4 @@
-"""Pure rules of the registry: paths, versions, limits, hashes of file trees."""
+"""Pure rules of the registry: paths, versions, limits, and hashes of file trees."""
 
 import hashlib
 import re
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 MAX_FILES = 10_000
 MAX_PATH = 500
-"""Limit of the column ``blob_refs.path``, a VARCHAR(500)."""
+"""Length limit of the column ``blob_refs.path``, a VARCHAR(500)."""
 
 MAX_CARD_BYTES = 256 * 1024
 SOURCE = "source/"
-"""Folder of uploaded files until they are imported."""
+"""Folder for uploaded files until they are imported."""
 
 CARD = "README.md"
 WEIGHTS = "weights/"
@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 
 
 def path_error(path: str) -> Reason | None:
-    """Return the reason why ``path`` is invalid for an uploaded file; None if it is valid.
+    """Return the reason why ``path`` is invalid for an uploaded file, or None if it is valid.
 
     Only relative paths of plain names are allowed, because they become files on workers with any
     operating system.

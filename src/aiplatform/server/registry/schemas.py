@@ -1,4 +1,4 @@
-"""Request and response bodies of models."""
+"""Request and response bodies for models."""
 
 from typing import Annotated
 from uuid import UUID
@@ -49,7 +49,7 @@ class SourceVersionOut(BaseModel):
 
 
 class LineageTaskOut(BaseModel):
-    """The task that made a model."""
+    """The task that produced a model."""
 
     uuid: UUID
     name: str

@@ -104,7 +104,7 @@ def create_sweep(
 ) -> SweepDetailOut:
     """Search for the parameters of an experiment's config; each trial is a run of it.
 
-    `override_gate` needs the permission `datasets:override`, now and whenever a trial starts.
+    `override_gate` requires the permission `datasets:override`, now and whenever a trial starts.
     """
     if body.spec.override_gate is not None:
         require_additional(session, context, Permission.DATASETS_OVERRIDE, request)

@@ -1,10 +1,10 @@
-"""Problems of sweeps."""
+"""Errors about sweeps."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class SweepEnded(Conflict):
-    """A sweep that has ended and can't be cancelled."""
+    """A sweep that has ended and so can't be cancelled."""
 
     code = "sweep.ended"
 
@@ -16,7 +16,7 @@ class GridTooLarge(Invalid):
 
 
 class InvalidSweepValue(Invalid):
-    """A value of a sweep's parameter with which every trial would fail."""
+    """A sweep parameter's value that would make every trial fail."""
 
     code = "sweep.invalid_value"
 
@@ -34,6 +34,6 @@ class EvalStepsMissing(Invalid):
 
 
 class NoBestModel(Conflict):
-    """A registration for a sweep that has no best model (yet), or whose best model was deleted."""
+    """A registration for a sweep that has no best model yet, or whose best model was deleted."""
 
     code = "sweep.no_best_model"

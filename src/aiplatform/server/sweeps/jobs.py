@@ -1,4 +1,4 @@
-"""Jobs of workers that advance sweeps, each in transactions of its own."""
+"""Worker jobs that advance sweeps, each in its own transactions."""
 
 from functools import partial
 
@@ -22,12 +22,12 @@ log = structlog.get_logger(__name__)
 def advance_all() -> None:
     """Do the next step of every running sweep, and send the resulting requests to its tasks.
 
-    Tasks of ended sweeps that still run are asked to stop again.
+    Tasks of ended sweeps that are still running are asked again to stop.
     """
     with transaction() as session:
         running = queries.running_sweeps(session)
         ended = queries.ended_with_active_tasks(session)
-    # An error of one sweep must not stop the others.
+    # An error in one sweep must not stop the others.
     do_each({f"sweep {sweep_id}": partial(_step, sweep_id) for sweep_id in running})
     do_each({f"sweep {sweep_id}": partial(_send_requests, sweep_id) for sweep_id in ended})
 
@@ -46,7 +46,7 @@ def advance_one(sweep_id: int) -> None:
 
 
 def _send_requests(sweep_id: int) -> None:
-    """Send the pending requests of a sweep to its tasks.
+    """Send a sweep's pending requests to its tasks.
 
     If a task refuses its request, the others are still sent.
     """

@@ -25,15 +25,15 @@ class Sweep(Identified, Updated, Base):
     status: Mapped[str] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # No foreign key: the deletion of a key must not remove its limits.
+    # No foreign key: deleting a key must not remove its limits.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
     ended_at: Mapped[datetime | None]
 
 
 class SweepTrial(Base):
-    """A trial of a sweep: a choice of parameters, and its result.
+    """A trial of a sweep: a choice of parameters and its result.
 
-    ``rungs`` are its metric values at the steps at which ASHA (the pruning method) compared trials.
+    ``rungs`` are its metric values at the steps where ASHA (the pruning method) compared trials.
     """
 
     __tablename__ = "sweep_trials"

@@ -52,7 +52,7 @@ def get_sweep_row(session: Session, context: ProjectContext, uuid: UUID) -> Row[
 
 
 def lock_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
-    """Lock a sweep of the project, and return its current state.
+    """Lock one of the project's sweeps and return its current state.
 
     Raises:
         NotFound: the project has no such sweep.
@@ -112,7 +112,7 @@ def ended_with_active_tasks(session: Session) -> list[int]:
 
 
 def sweep_of(session: Session, task_id: int) -> int | None:
-    """Return the id of the sweep that a task is a trial of; None for other tasks."""
+    """Return the id of the sweep of which a task is a trial, or None for other tasks."""
     return session.scalar(select(SweepTrial.sweep_id).where(SweepTrial.task_id == task_id))
 
 
@@ -120,7 +120,7 @@ def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
     """Return ``sweep_id``, ``pruning`` and ``passed`` of a running trial.
 
     ``passed`` is the number of rungs (steps at which trials are compared) that it has passed.
-    Returns None for tasks that are no running trials, or whose sweep does not prune.
+    Return None for tasks that are not running trials, or whose sweep does not prune.
     """
     pruning = Sweep.spec["pruning"]
     statement: Any = (
@@ -144,7 +144,7 @@ def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
 def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None:
     """Lock and return a running sweep.
 
-    Returns None if the sweep has ended; without ``wait``, also if it is locked already.
+    Return None if the sweep has ended or, without ``wait``, if it is already locked.
     """
     return session.scalar(
         select(Sweep)
@@ -155,14 +155,14 @@ def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None
 
 
 def trials(session: Session, sweep: Sweep) -> Sequence[SweepTrial]:
-    """Return all trials of a sweep by number."""
+    """Return all trials of a sweep, sorted by number."""
     return session.scalars(
         select(SweepTrial).where(SweepTrial.sweep_id == sweep.id).order_by(SweepTrial.number)
     ).all()
 
 
 def trial_rows(session: Session, sweep: Sweep) -> Sequence[Row[Any]]:
-    """Return all trials of a sweep by number, each with its task and the model that it made."""
+    """Return all trials of a sweep by number, each with its task and the model it produced."""
     statement: Any = (
         select(
             SweepTrial,
@@ -189,7 +189,7 @@ class TaskState(NamedTuple):
 
 
 def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
-    """Return the states of the trials' tasks by task id."""
+    """Return the states of the trials' tasks, keyed by task id."""
     rows = session.execute(
         select(
             Task.id,
@@ -236,7 +236,7 @@ def project_uuid(session: Session, sweep: Sweep) -> UUID:
 
 
 def model_of(session: Session, context: ProjectContext, trial: SweepTrial) -> Model | None:
-    """Return the model that a trial's run has made; None if it was deleted or is in the bin."""
+    """Return the model that a trial's run produced; None if it was deleted or is in the bin."""
     uuid = session.scalar(
         select(Model.uuid).join(Task, Task.model_id == Model.id).where(Task.id == trial.task_id)
     )

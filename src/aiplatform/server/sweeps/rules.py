@@ -1,4 +1,4 @@
-"""Pure rules of sweeps: the points of a grid, and the trials that continue at a rung."""
+"""Pure rules for sweeps: the points of a grid, and the trials that continue at a rung."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ MAX_FAILURES = 5
 
 
 def held_out_figure(spec: SweepSpec) -> str | None:
-    """Return the objective or pruning metric that needs an eval_dataset; None if neither does."""
+    """Return the objective or pruning metric that needs an eval_dataset, or None."""
     figures = [spec.objective, *([spec.pruning.series] if spec.pruning else [])]
     return next(filter(is_held_out, figures), None)
 
 
 def is_held_out(figure: str) -> bool:
-    """Return True if trainings measure this metric only on an eval_dataset."""
+    """Return True if this metric is measured only on an eval_dataset."""
     return figure.startswith("eval_") or figure == "perplexity"
 
 
@@ -41,9 +41,9 @@ def grid_size(spec: SweepSpec) -> int:
 
 
 def grid_point(spec: SweepSpec, number: int) -> Params:
-    """Return a point of the grid (a combination of values) by its number, from 0.
+    """Return a point in the grid (a combination of values) by its number, from 0.
 
-    In the order of points, the last parameter by name changes fastest.
+    From point to point, the last parameter by name changes fastest.
     """
     paths = sorted(spec.parameters)  # JSONB does not keep the given order
     points = product(*[values_of(spec.parameters[path]) for path in paths])
@@ -60,15 +60,15 @@ def first_point(spec: SweepSpec) -> Params:
 
 
 def rung_steps(asha: Asha, rung: int) -> int:
-    """Return the training step of a rung, at which trials are compared; rungs count from 0."""
+    """Return the training step of a rung, where trials are compared; rungs count from 0."""
     return int(asha.min_steps * asha.reduction**rung)
 
 
 def is_promoted(value: float, others: Sequence[float], asha: Asha, *, minimize: bool) -> bool:
     """Return True if a trial's ``value`` at a rung is among the best of the trials that reached it.
 
-    ``others`` are the values of all these trials, including this one. While there are fewer of them
-    than ``reduction``, only the best trial continues. A trial whose value is NaN never continues.
+    ``others`` are the values of all these trials, including this one. While there are fewer than
+    ``reduction``, only the best trial continues. A trial whose value is NaN never continues.
     """
     if math.isnan(value):
         return False

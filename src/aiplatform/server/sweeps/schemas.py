@@ -1,4 +1,4 @@
-"""Shapes of sweeps in requests and answers."""
+"""Request and response bodies for sweeps."""
 
 from typing import Annotated
 from uuid import UUID
@@ -31,7 +31,7 @@ class RegisterBestIn(Strict):
 
 
 class RegisteredOut(BaseModel):
-    """A model of the registry, ready for use."""
+    """A model in the registry, ready for use."""
 
     model_config = ConfigDict(
         json_schema_extra={

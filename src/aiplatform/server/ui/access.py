@@ -16,9 +16,9 @@ from aiplatform.server.projects.access import ProjectGuard, ResourcePath
 
 
 class BrowserGuard(PlatformGuard):
-    """A guard that admits users who are signed in, and renews the cookie's tokens when due.
+    """A guard that admits signed-in users, and renews the cookie's tokens when due.
 
-    It stores the new content of the cookie in the request's state as ``renewed_cookie``.
+    It stores the cookie's new content in the request's state as ``renewed_cookie``.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class BrowserGuard(PlatformGuard):
 class TopicGuard(ProjectGuard):
     """A guard for one topic of a stream.
 
-    The project or task is ``named`` by the topic, not by the path of the request.
+    The project or task is ``named`` by the topic, not by the request's path.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class TopicGuard(ProjectGuard):
         self.named = named
 
     def parameters(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002
-        """Return the uuid of the topic's project or task, as the parameter of the SQL statement."""
+        """Return the uuid of the topic's project or task as the SQL statement's parameter."""
         return {"named": self.named}
 
 
 def _renew(request: Request, shown: CookieTokens) -> service.RenewedTokens | Problem:
-    # The refusal is returned from the transaction, which thereby commits what records it.
+    # The refusal is returned from the transaction, so that the transaction commits its record.
     with transaction() as session:
         return service.renew_browser_session(session, get_settings(), shown, actor_of(request))

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATIC = Path(__file__).with_name("static")
 HASHED = "/assets/"
-"""Path prefix of files that have a hash of their content in their name."""
+"""Path prefix of files whose names contain a hash of their content."""
 
 RESERVED = ("/api", "/v1", "/metrics", "/docs")
 """First parts of paths that never belong to the web interface."""
@@ -58,7 +58,7 @@ platform again. Packages that are built from such a checkout contain the interfa
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file of the built web interface: its content, the same compressed, and its headers."""
+    """A file of the built web interface: its content, plain and compressed, and its headers."""
 
     content: bytes
     compressed: bytes | None
@@ -81,7 +81,7 @@ class StaticFile:
                 "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
                 "Cache-Control": "public, max-age=31536000, immutable" if immutable
                 else "public, max-age=3600",
-                # A worker has the policy of its own script, and shares the connections of the page.
+                # A worker has its own script's policy, and shares the page's connections.
                 "Content-Security-Policy": POLICY.replace(" 'nonce-{nonce}'", ""),
                 "Vary": "Accept-Encoding",
             },
@@ -95,7 +95,7 @@ class StaticFile:
 
 
 class WebInterface:
-    """ASGI middleware that answers requests for the web interface, and passes on all others.
+    """ASGI middleware that handles requests for the web interface and passes on all others.
 
     It runs before the rate limits, because opening a page loads many files at once.
     """
@@ -117,7 +117,7 @@ class WebInterface:
         await (self.app if answer is None else answer)(scope, receive, send)
 
     def answer(self, scope: Scope) -> Response | None:
-        """Return the response if the request is for the web interface, else None."""
+        """Return the response if the request is for the web interface, otherwise None."""
         path: str = scope["path"]
         if scope["method"] not in {"GET", "HEAD"}:
             return None
@@ -127,7 +127,7 @@ class WebInterface:
         file = self.files.get(path)
         if file is not None:
             return file.answer(headers)
-        # The address of a view. Programs that ask for something else learn that it does not exist.
+        # The address of a view. Programs that request something else learn that it does not exist.
         if path == "/" or "text/html" in headers.get("accept", ""):
             return self._open_page()
         return None

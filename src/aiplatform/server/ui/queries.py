@@ -14,7 +14,7 @@ from aiplatform.server.queue.models import Task
 def changed_tasks(
     session: Session, uuids: Collection[UUID], project_ids: Collection[int]
 ) -> Sequence[Any]:
-    """Return the fields for lists of the tasks ``uuids``, as far as their projects are watched."""
+    """Return the list fields of those tasks ``uuids`` whose projects are watched."""
     return session.execute(
         select(
             Task.project_id,
@@ -30,7 +30,7 @@ def changed_tasks(
 
 
 def deployment_states(session: Session, project_ids: Collection[int]) -> Sequence[Any]:
-    """Return the fields for lists of all deployments in the watched projects."""
+    """Return the list fields of all deployments in the watched projects."""
     return session.execute(
         select(
             Deployment.project_id,

@@ -1,10 +1,10 @@
-"""HTTP routes of datasets.
+"""HTTP routes for datasets.
 
-``datasets`` contains the routes of datasets, ``versions`` those of their versions, and ``changes``
-those that make a version from another one. ``uploads`` receives the request body of a new dataset
-or version. ``row_selection`` reads the query parameters that select rows, and compares two
-versions. ``tags`` contains the routes of tags, ``storage`` those of parts and storage costs, and
-``findings`` that of the rows of a finding.
+``datasets`` contains the routes for datasets, ``versions`` those for their versions, and
+``changes`` those that make a version from another one. ``uploads`` receives the request body of a
+new dataset or version. ``row_selection`` reads the query parameters that select rows, and compares
+two versions. ``tags`` contains the routes for tags, ``storage`` those for parts and storage usage,
+and ``findings`` those for the rows of a finding.
 """
 
 from fastapi import APIRouter

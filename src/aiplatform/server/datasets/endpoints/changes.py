@@ -59,9 +59,9 @@ Committer = Annotated[ProjectContext, Depends(access.WRITE)]
 async def patch_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: PatchRequest
 ) -> DatasetVersionOut:
-    """Commit a version with rows added, changed and deleted by their places.
+    """Commit a version with rows added, changed and deleted by position.
 
-    Without `parent`, the places are those of the current version. To change many rows, upload them
+    Without `parent`, the positions refer to the current version. To change many rows, upload them
     with `mode=upsert` or `mode=delete` and a key column.
     """
     do = {
@@ -69,8 +69,8 @@ async def patch_dataset_rows(
         "patch": body.model_dump(include={"set", "add", "delete"}, mode="json"),
     }
     made_by = {"operation": "patch"}
-    # Places belong to one version. If somebody commits in between, the change is refused, not
-    # applied to the wrong rows.
+    # Positions belong to one version. If somebody commits in between, the change is refused instead
+    # of being applied to the wrong rows.
     base = await run_in_threadpool(base_version, context, dataset, body.parent)
     commit = make_committer(context, dataset, body.parent, body.message, made_by, render_current)
     async with transformed_rows(base, do, client_disconnected(request)) as made:
@@ -125,7 +125,7 @@ def fix_dataset_rows(
     the first of equal rows, `mask` personal data, `repair` wrongly decoded text, `strip` markup,
     `trim` white space or what follows the last answer, `rebalance` labels. The task looks for the
     findings again in the rows, so no report is needed. The `result` of the task names the
-    `version`. Without `parent`, the task fails if somebody commits meanwhile.
+    `version`. Without `parent`, the task fails if somebody commits in the meantime.
     """
     task = fixes.request_fix(
         session,
@@ -147,8 +147,8 @@ async def map_dataset_columns(
 ) -> DatasetVersionOut:
     """Commit a version with columns renamed to those of a shape, such as `question` to `prompt`.
 
-    Together with the columns that have the right name already, they must form a shape. All other
-    columns stay.
+    Together with the columns that already have the right name, they must form a shape. All other
+    columns are kept.
     """
     mapped = {"map": dict(body.map)}
     message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
@@ -173,9 +173,9 @@ async def split_dataset(
     """Distribute the rows of a version among new datasets.
 
     All rows with the same question go to the same dataset, and so do rows with an equal value in
-    `group`: what is asked in training is not asked again in evaluation. With `near`, rows that
-    differ in a few words stay together, too; with `by=row`, only equal rows do. The same seed gives
-    the same split.
+    `group`, so that questions used in training are not repeated in evaluation. With `near`, rows
+    that differ in a few words stay together, too; with `by=row`, only equal rows do. The same seed
+    gives the same split.
     """
     base = await run_in_threadpool(base_version, context, dataset, body.version)
     names = _names_of_parts(base.name, body)
@@ -216,7 +216,7 @@ async def split_dataset(
 
 
 def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
-    """Return the names of the datasets of all parts.
+    """Return the names of the datasets for all parts.
 
     Raises:
         InvalidPartName: the name of a dataset is invalid.
@@ -247,7 +247,7 @@ def restore_dataset_version(
     response: Response,
     body: RestoreRequest,
 ) -> DatasetVersionOut:
-    """Commit the rows of an earlier version as the next one. The versions in between stay."""
+    """Commit the rows of an earlier version as the next one. The versions in between are kept."""
     head, version = history.restore(session, context, dataset, body.version, body.message)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{version.version}"
     return render_version(queries.get_version_row(session, head, version.version))

@@ -69,8 +69,8 @@ async def create_dataset(
 ) -> DatasetOut:
     """Store the file as `v1` of a new dataset and queue its quality report.
 
-    The answer comes after the file was read. If it can't be read, the answer says why and in which
-    line, and nothing is stored.
+    The response is sent after the file has been parsed. If it can't be parsed, the response says
+    why and in which line, and nothing is stored.
     """
 
     def finish(session: Session, dataset: Dataset) -> DatasetOut:
@@ -125,7 +125,7 @@ def delete_dataset(
     session: SessionDep,
     response: Response,
 ) -> None:
-    """Delete a dataset with all its versions. Refused while a task that has not ended reads it.
+    """Delete a dataset with all its versions. Refused while an unfinished task reads it.
 
     The dataset can be restored from the project's bin until the time in the header `Purge-After`.
     """

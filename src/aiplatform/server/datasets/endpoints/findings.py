@@ -34,10 +34,10 @@ async def list_finding_rows(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
-    """Return the rows of a finding, in their order; none if the finding does not occur.
+    """Return the rows of a finding in order; none if the finding does not occur.
 
-    The first request checks all rows of the version again. That takes as long as a report without
-    token counts; `near_duplicates` is checked separately. The answer is 404 for a code that is
+    The first request checks all rows of the version again. This takes as long as a report without
+    token counts; `near_duplicates` is checked separately. The response is 404 for a code that is
     neither in the report nor one of the platform's. It is 422 for findings whose rows can't be
     listed: those about tokens, leakage and contamination need the data that the report was made
     with, and `boilerplate` is only counted.
@@ -79,7 +79,8 @@ async def preview_fix(
 ) -> FixPreview:
     """Return the first rows of a finding, each before and after a fix. Nothing is changed.
 
-    It is refused like the rows of the finding are, and for a fix that the finding does not have.
+    It is refused in the same cases as the finding's rows, and for a fix that the finding does not
+    have.
     """
     base = await run_in_threadpool(base_version, context, dataset, version)
     counted = await run_in_threadpool(

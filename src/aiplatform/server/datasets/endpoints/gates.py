@@ -1,4 +1,4 @@
-"""Routes of the project's quality gate."""
+"""Routes for the project's quality gate."""
 
 from typing import Annotated
 from uuid import UUID
@@ -27,7 +27,7 @@ def get_dataset_gate(
 def set_dataset_gate(
     context: Annotated[ProjectContext, Depends(access.SET_GATE)], session: SessionDep, body: Gate
 ) -> Gate:
-    """Replace all rules. Trainings that are already queued or running are not checked again."""
+    """Replace all rules. Training tasks that are already queued or running are not rechecked."""
     return gates.set_gate(session, context, body)
 
 

@@ -1,4 +1,4 @@
-"""The route that imports rows: the platform fetches them itself from another server."""
+"""The route that imports rows, which the platform itself fetches from another server."""
 
 from typing import Annotated
 
@@ -30,11 +30,11 @@ def import_dataset(
     response: Response,
     body: ImportRequest,
 ) -> TaskOut:
-    """Queue a task that fetches rows from an address, an S3 store or a hub, and commits them.
+    """Queue a task that fetches rows from a URL, an S3 store or a hub, and commits them.
 
     The task's `result` names the dataset and the version. The platform connects only to public
     addresses, the hub named in the settings, and networks that an administrator allowed. The task
-    can be cancelled. A broken connection is continued where it broke, if the source supports that.
+    can be cancelled. A broken download is resumed where it stopped, if the source supports that.
     """
     task = imports.request_import(session, context, body.spec())
     response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"

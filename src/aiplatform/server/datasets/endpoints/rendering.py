@@ -50,7 +50,7 @@ def read_as(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _was_read(details: DatasetVersionDetails) -> bool:
-    """Return True if the version was read from files, not made from another version.
+    """Return True if the version was read from files rather than made from another version.
 
     An import of several files has a source but no file name.
     """

@@ -69,7 +69,7 @@ PAGE: dict[int | str, dict[str, Any]] = {
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: ReportUuid = None
 ) -> dict[str, Any]:
-    """Return the report of a version. 409 while it is being made, 404 if there is none."""
+    """Return a version's report: 409 while it is being made, 404 if there is none."""
     found = queries.get_dataset(session, context, dataset)
     return _report(session, queries.get_version(session, found, version), made)
 
@@ -83,7 +83,7 @@ def list_dataset_reports(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ReportOut]:
-    """List all reports that were ever made of a version, newest first."""
+    """List all reports ever made of a version, newest first."""
     head = queries.get_dataset(session, context, dataset)
     found = queries.get_version(session, head, version)
     rows, following = page_by_id(
@@ -108,7 +108,7 @@ def compare_dataset_reports(
     made: ReportUuid = None,
     since_made: SinceReportUuid = None,
 ) -> ReportChanges:
-    """Compare the report of `since` with that of the version: what got better and what got worse.
+    """Compare the version's report with that of `since`: what got better and what got worse.
 
     With `made` and `since_made`, two reports of one version can be compared.
     """

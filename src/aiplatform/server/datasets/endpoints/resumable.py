@@ -1,4 +1,4 @@
-"""Resumable uploads by the tus protocol 1.0 (https://tus.io), for `tuspy`, Uppy and the SDK."""
+"""Resumable uploads with the tus protocol 1.0 (https://tus.io), for `tuspy`, Uppy and the SDK."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -63,7 +63,7 @@ OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
 
 
 def require_protocol_version(request: Request) -> None:
-    """Reject a request that names another protocol version; requests that name none are accepted.
+    """Reject a request for another protocol version; requests that name none are accepted.
 
     Raises:
         TusVersion: the request names another version than the one supported.
@@ -110,7 +110,7 @@ def describe_uploads(context: Creator, response: Response) -> None:
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[UploadOut]:
-    """List uploads in progress, and for a day those that have ended; newest first."""
+    """List uploads in progress and, for a day, those that have ended; newest first."""
     rows, following = page_by_id(
         session, resumable.list_uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
     )
@@ -131,12 +131,12 @@ def list_uploads(
 )
 @sends_headers("Location", *PROGRESS, sometimes=OUTCOME)
 async def create_upload(context: Creator, request: Request) -> Response:
-    """Begin an upload of `Upload-Length` bytes, which `Upload-Metadata` describes.
+    """Begin an upload of `Upload-Length` bytes, described by `Upload-Metadata`.
 
     The keys of the metadata are the parameters of a plain upload: `name` for a new dataset or
     `dataset` (a uuid) for a version of one, `filename`, `format`, `message`, `base_model`,
-    `max_length`, `mode`, `key`, `parent`, `allow_identical`. Send the pieces by `PATCH` to the
-    address in `Location`.
+    `max_length`, `mode`, `key`, `parent`, `allow_identical`. Send the pieces with `PATCH` to the
+    URL in `Location`.
     """
     require_protocol_version(request)
     length = resumable.parse_byte_count("Upload-Length", request.headers.get("upload-length"))
@@ -177,7 +177,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
 )  # fmt: skip
 @sends_headers(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
-    """Return the number of bytes that have arrived in `Upload-Offset`; continue from there."""
+    """Return the number of bytes received as `Upload-Offset`; continue from there."""
     require_protocol_version(request)
     with transaction() as session:
         found = resumable.find(session, context, upload)
@@ -207,13 +207,13 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
 )
 @sends_headers(*PROGRESS, sometimes=OUTCOME)
 async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
-    """Append a piece; after the last one, read the file and commit it.
+    """Append a piece; after the last one, parse the file and commit it.
 
-    When the answer comes, the piece is on disk. A file that can't be read is refused after the last
-    piece, as a plain upload would be, and its bytes are deleted. If it is refused for another
-    reason, such as the quota, its bytes stay until the upload expires. To try again then, or after
-    a crash of the server, send an empty piece at the end. `Upload-Checksum` (`sha1` or `sha256`)
-    verifies a piece.
+    By the time of the response, the piece is on disk. A file that can't be parsed is refused after
+    the last piece, as a plain upload would be, and its bytes are deleted. If it is refused for
+    another reason, such as the quota, its bytes are kept until the upload expires. To try again in
+    that case, or after a server crash, send an empty piece at the end. `Upload-Checksum` (`sha1` or
+    `sha256`) verifies a piece.
     """
     require_protocol_version(request)
     if request.headers.get("content-type") != PIECE_MEDIA_TYPE:
@@ -252,7 +252,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
 )
 @sends_headers("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
-    """Delete an upload with its bytes. A dataset that was made from it stays."""
+    """Delete an upload with its bytes. A dataset that was made from it is kept."""
     require_protocol_version(request)
     with transaction() as session:
         resumable.remove(session, context, upload)
@@ -276,7 +276,7 @@ def _render(upload: DatasetUpload, offset: int) -> UploadOut:
 
 
 def _final_offset(upload: DatasetUpload, offset: int) -> int:
-    """Return the final offset of an upload that has ended, to a client that repeats the last piece.
+    """Return the final offset of an ended upload to a client that repeats the last piece.
 
     Raises:
         UploadRefused: the file could not be read.

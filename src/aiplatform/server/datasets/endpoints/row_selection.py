@@ -26,7 +26,7 @@ _conditions = TypeAdapter(Condition)
 
 
 class RowSelection(BaseModel):
-    """The rows of a version that a request selects."""
+    """The rows of a version selected by a request."""
 
     offset: int
     search: str | None
@@ -54,7 +54,7 @@ def row_selection(
     ] = None,
     seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
 ) -> RowSelection:
-    """Return the rows that a request selects.
+    """Return the rows selected by a request.
 
     Raises:
         InvalidCondition: for an invalid condition.

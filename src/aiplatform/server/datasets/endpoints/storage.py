@@ -1,4 +1,4 @@
-"""Routes for the parts and costs of versions, and for garbage collection."""
+"""Routes for the parts and storage usage of versions, and for garbage collection."""
 
 from typing import Annotated
 from uuid import UUID
@@ -29,7 +29,8 @@ def list_version_parts(
 ) -> VersionParts:
     """List the parts of a version's Parquet file: ranges of `content`, each with its hash.
 
-    A client that keeps the parts of one version needs to fetch only those of another that differ.
+    A client that keeps the parts of one version needs to fetch only those parts of another that
+    differ.
     """
     return storage.parts_of(session, context, dataset, version)
 
@@ -38,7 +39,7 @@ def list_version_parts(
 def get_datasets_storage(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> StorageReport:
-    """Return bytes by dataset, largest first: as downloaded, as charged, and as stored once."""
+    """Return bytes by dataset, largest first: as downloaded, as charged, and as actually stored."""
     return storage.project_report(session, context)
 
 

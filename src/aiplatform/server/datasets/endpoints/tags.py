@@ -1,4 +1,4 @@
-"""Routes of tags: names for versions that can be moved, such as `prod`."""
+"""Routes for tags: movable names for versions, such as `prod`."""
 
 from typing import Annotated
 from uuid import UUID
@@ -54,7 +54,7 @@ def set_dataset_tag(
     session: SessionDep,
     body: TagMove,
 ) -> TagList:
-    """Put the tag at a version. From now on, `@tag` means that version."""
+    """Set the tag to a version. From now on, `@tag` refers to that version."""
     if is_label(tag):
         raise TagIsVersion(tag=tag)
     history.set_tag(session, context, dataset, tag, body.version)
@@ -68,5 +68,5 @@ def delete_dataset_tag(
     context: Annotated[ProjectContext, Depends(access.WRITE)],
     session: SessionDep,
 ) -> None:
-    """Remove a tag. The version that it was at stays."""
+    """Remove a tag. The version that it referred to is kept."""
     history.remove_tag(session, context, dataset, tag)

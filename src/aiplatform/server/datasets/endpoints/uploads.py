@@ -1,4 +1,4 @@
-"""Uploads: the bytes of a file, streamed to disk and read by a child process."""
+"""Uploads: the bytes of a file, streamed to disk and parsed by a child process."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -155,7 +155,7 @@ UploadParametersDep = Annotated[UploadParameters, Depends(upload_parameters)]
 
 
 def client_disconnected(request: Request) -> WaitForDisconnect:
-    """Return an async function that returns when the client has disconnected."""
+    """Return an async function that returns once the client has disconnected."""
 
     async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -182,7 +182,7 @@ def upload_target(
         bool, Query(description="commit even when the rows are those of the parent")
     ] = False,
 ) -> Target:
-    """Return the target of an upload, still without a dataset; the caller adds it.
+    """Return the target of an upload, without a dataset; the caller adds it.
 
     Raises:
         KeyColumnRequired: for a mode that matches rows, without a key.

@@ -1,4 +1,4 @@
-"""Routes of versions: list, commit, read, delete; browse and download their rows."""
+"""Routes for versions: list, commit, read, delete; browse and download their rows."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -89,9 +89,9 @@ async def create_dataset_version(
 ) -> DatasetVersionOut:
     """Store the file as the next version and queue its quality report.
 
-    With another `mode`, the file's rows change those of the parent: they are appended (`append`),
-    they replace rows with the same key (`upsert`; columns that the file lacks stay), or they name
-    the rows to delete (`delete`).
+    With another `mode`, the file's rows change the parent's: they are appended (`append`), they
+    replace rows with the same key (`upsert`; columns that the file lacks are kept), or they
+    identify the rows to delete (`delete`).
     """
     target = replace(target, dataset=dataset)
     created = await receive_upload(request, context, target, parameters, render_current)
@@ -117,8 +117,7 @@ def delete_dataset_version(
 ) -> None:
     """Delete a version that has no children and no tags.
 
-    It must not be the first version, nor have been read by tasks other than quality reports and
-    fixes.
+    It must not be the first version, and only quality reports and fixes may have read it.
     """
     history.delete_version(session, context, dataset, version)
 
@@ -133,10 +132,10 @@ def list_dataset_rows(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
-    """List rows in their order from any place on, rows that match a search, or a random sample.
+    """List rows in order from any position, rows that match a search, or a random sample.
 
-    A page of long rows may have fewer than `limit`. So may a page of a long search, which can even
-    be empty: continue at `next_cursor`.
+    A page of long rows may have fewer rows than `limit`. So may a page of a long search, which can
+    even be empty: continue at `next_cursor`.
     """
     offset = wanted.offset
     if cursor is not None:
@@ -182,12 +181,12 @@ def get_dataset_content(
 ) -> Response:
     """Download the rows as canonical Parquet, JSON Lines or CSV, or the uploaded file.
 
-    The answer is always an attachment. Parquet and original files have a length, ETag, digest and
-    ranges; JSON Lines and CSV are made while they are sent. In CSV, nested values are JSON text,
-    and text that a spreadsheet would take for a formula begins with an apostrophe.
+    The response is always an attachment. Parquet and original files have a length, ETag and digest,
+    and support ranges; JSON Lines and CSV are generated while they are sent. In CSV, nested values
+    are JSON text, and text that a spreadsheet would treat as a formula begins with an apostrophe.
     """
     head, commit, file = _rows_of(session, context, dataset, version)
-    # Use the label, not the tag of the request: a tag may be moved before somebody reads this.
+    # Use the label, not the tag in the request: a tag may be moved before somebody reads this.
     label = commit.version.version
     name = f"{head.name}-{label}"
     media_type = MEDIA_TYPES[format]

@@ -34,7 +34,7 @@ from aiplatform.server.queue.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
-"""Types of tasks that no longer prevent the deletion of a version once they have ended."""
+"""Types of tasks that, once ended, do not prevent the deletion of a version."""
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
@@ -114,11 +114,10 @@ def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datase
 
 
 def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
-    """Return the column types that uploaders chose, under the version's present column names.
+    """Return the column types that uploaders chose, under the version's current column names.
 
-    They come from the version's own upload or, if it names no types, from that of its nearest
-    ancestor that does. Older uploads recorded only their own types, under the column names of the
-    file.
+    They come from the version's own upload or, if it names no types, from the nearest ancestor's
+    upload that does. Older uploads recorded only their own types, under the file's column names.
     """
     line = (
         select(DatasetVersion.id, DatasetVersion.parent_version_id, literal(0).label("depth"))
@@ -146,7 +145,9 @@ def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
 
 
 def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:
-    """Lock a dataset of the project and return its present state. Every change begins with this.
+    """Lock one of the project's datasets and return its current state.
+
+    Every change begins with this.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -225,7 +226,7 @@ def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
 
 
 def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
-    """Return the tags of a dataset by name, each with its version and the user who moved it."""
+    """Return a dataset's tags by name, each with its version and the user who moved it."""
     return session.execute(
         select(DatasetTag, DatasetVersion.version, User.uuid, User.username)
         .join(DatasetVersion, DatasetVersion.id == DatasetTag.version_id)
@@ -253,7 +254,7 @@ def get_version(session: Session, dataset: Dataset, name: str) -> DatasetVersion
 
 
 def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVersion:
-    """Return the error for a version or tag that a dataset lacks; it lists those that exist."""
+    """Return the error for a version or tag that a dataset lacks; it lists the existing ones."""
     versions = session.scalars(
         select(DatasetVersion.version)
         .where(DatasetVersion.dataset_id == dataset.id)
@@ -271,7 +272,7 @@ def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVers
 
 
 def deletion_obstacle(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
-    """Return the reason why a version can't be deleted, in English and Chinese; None if it can."""
+    """Return the reason why a version can't be deleted, in English and Chinese, or None."""
     child = session.scalar(
         select(DatasetVersion.version)
         .where(DatasetVersion.parent_version_id == version.id)
@@ -342,7 +343,7 @@ def upload_file(session: Session, version_id: int) -> StoredFile | None:
 
 
 def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
-    """Return the file with the rows of an upload that were set aside as unreadable, or None."""
+    """Return the file with an upload's rows that were set aside as unreadable, or None."""
     return version_file(session, version_id, QUARANTINE_PATH)
 
 

@@ -1,4 +1,4 @@
-"""SELECT statements of quality reports and of the data that versions are compared with."""
+"""SELECT statements for quality reports and for the data that versions are compared with."""
 
 from datetime import datetime
 from typing import Any
@@ -126,7 +126,7 @@ def last_quality_spec(session: Session, dataset_id: int, label: str | None = Non
 def is_reported(session: Session, pattern: str) -> bool:
     """Return True if any version's newest report has a finding that matches the pattern.
 
-    A pattern that ends with ``*`` matches all codes that begin like it.
+    A pattern that ends with ``*`` matches all codes with that prefix.
     """
     test = "@.code starts with $code" if pattern.endswith("*") else "@.code == $code"
     wanted = func.jsonb_build_object("code", pattern.removesuffix("*"))
@@ -137,6 +137,6 @@ def is_reported(session: Session, pattern: str) -> bool:
 
 
 def outside_check_ran(session: Session) -> bool:
-    """Return True if a version's newest report used a check of another Python distribution."""
+    """Return True if a version's newest report used a check from another Python distribution."""
     found = func.jsonb_path_exists(QualityReport.report, cast("$.outside_checks[*]", JSONPATH))
     return bool(session.scalar(select(exists().where(found))))

@@ -19,7 +19,7 @@ from aiplatform.server.datasets.models import Dataset, DatasetVersion
 def _references(project_id: int) -> Any:
     """Select each blob of each version once, with the number of versions that use it.
 
-    All versions of the project count, those in the bin, too.
+    All versions in the project count, including those in the bin.
     """
     return (
         select(
@@ -37,7 +37,7 @@ def _references(project_id: int) -> Any:
 
 
 def _logical() -> Any:
-    """Select the size of each version's files in bytes, as they are downloaded."""
+    """Select the size of each version's files in bytes, as downloaded."""
     in_parts = select(VersionFile.dataset_version_id.label("version_id"), VersionFile.size)
     whole = (
         select(BlobRef.dataset_version_id, Blob.size)
@@ -57,9 +57,9 @@ def _bytes(size: Any) -> Any:
 
 
 def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
-    """Return uuid, name, number of versions and bytes of each dataset; the largest one first.
+    """Return uuid, name, number of versions and bytes of each dataset, largest first.
 
-    The module explains the bytes ``logical``, ``charged`` and ``stored``.
+    The module's docstring explains the bytes ``logical``, ``charged`` and ``stored``.
     """
     used, files = _references(project_id), _logical()
     of_version = (
@@ -115,7 +115,7 @@ def deduplicated_bytes(session: Session, project_id: int) -> int:
 def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
     """Return label and bytes of each version of a dataset, newest first.
 
-    The module explains the bytes ``logical``, ``charged`` and ``alone``.
+    The module's docstring explains the bytes ``logical``, ``charged`` and ``alone``.
     """
     used, files = _references(project_id), _logical()
     return list(

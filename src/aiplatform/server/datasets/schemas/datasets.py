@@ -19,7 +19,7 @@ from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.pagination import Page
 
 NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
-"""Pattern of names: any script, but no control characters, and no ``/`` or ``@``.
+"""Pattern for names: any script, but no control characters, and no ``/`` or ``@``.
 
 An ``@`` would make ``name@version`` ambiguous.
 """
@@ -37,7 +37,7 @@ class DatasetChange(Strict):
 
 
 class RowPage(Page[dict[str, Any]]):
-    """A page of rows, with the place of each row in the version, counted from 0."""
+    """A page of rows, with each row's position in the version, counted from 0."""
 
     places: list[int]
 
@@ -126,9 +126,9 @@ DiffSummary = Annotated[
 class DiffPage(Page[DiffEntry]):
     """A page of differences between two versions.
 
-    Each item has its ``kind``, its places ``before`` and ``after``, and its ``row``; a changed item
-    has the ``cells`` that differ instead. The ``summary`` covers all differences, not only this
-    page.
+    Each item has its ``kind``, its positions ``before`` and ``after``, and its ``row``; a changed
+    item instead has the ``cells`` that differ. The ``summary`` covers all differences, not only
+    this page.
     """
 
     before: str
@@ -234,7 +234,7 @@ class GateRule(BaseModel):
 
 
 class GateVerdict(BaseModel):
-    """The answer of the quality gate for a version: passed, or the rules that it breaks."""
+    """The quality gate's verdict on a version: passed, or the rules that it breaks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"passed": True, "failures": []}]})
 
@@ -243,7 +243,7 @@ class GateVerdict(BaseModel):
 
 
 class SplitRequest(RowSplit):
-    """The parts that a version is split into, and the names of their datasets.
+    """The parts into which a version is split, and the names of their datasets.
 
     The default name of a part's dataset is ``DATASET-PART``.
     """
@@ -284,7 +284,7 @@ class RestoreRequest(Strict):
 
 
 class TagMove(Strict):
-    """The version that a tag moves to; may be given by another tag."""
+    """The version to which a tag moves; it may be given by another tag."""
 
     version: str = Field(pattern=VERSION_OR_TAG)
 

@@ -13,9 +13,9 @@ from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
 
 
 class ImportRequest(Reading):
-    """A source to import from and the dataset that gets its rows.
+    """A source to import from, and the dataset that gets its rows.
 
-    The other options are those of an upload.
+    The other options are the same as for an upload.
     """
 
     source: DataSource

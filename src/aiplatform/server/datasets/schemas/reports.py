@@ -46,7 +46,7 @@ class ReportFinding(BaseModel):
     """A finding of a quality check, in English and Chinese.
 
     ``groups`` are rows that belong together, such as near duplicates. ``checked_by`` names the
-    distribution of a check that is not the platform's.
+    distribution of a check that is not the platform's own.
     """
 
     code: str
@@ -72,21 +72,21 @@ class LanguageMix(BaseModel):
 
 
 class LabelCount(BaseModel):
-    """A label, and its number of rows."""
+    """A label and its number of rows."""
 
     label: str
     rows: int
 
 
 class TokenHistogram(BaseModel):
-    """Numbers of rows by their length; each bin is ``width`` tokens wide, the first begins at 0."""
+    """Numbers of rows by length; each bin is ``width`` tokens wide, and the first begins at 0."""
 
     width: int
     counts: list[int]
 
 
 class TokenSummary(BaseModel):
-    """The lengths of the rows in tokens of a model."""
+    """The lengths of the rows in tokens, for one model."""
 
     rows: int
     min: int
@@ -120,9 +120,9 @@ class ComparedData(BaseModel):
 
 
 class QualityReport(BaseModel):
-    """The quality report of a version. Reports of older versions of the platform may lack fields.
+    """The quality report of a version. Reports from older versions of the platform may lack fields.
 
-    This class only describes the answer. Reports are stored and sent as they were made.
+    This class only describes the response. Reports are stored and sent as they were made.
     """
 
     version: int
@@ -168,8 +168,8 @@ class FindingChange(BaseModel):
 class ReportChanges(BaseModel):
     """The differences between two quality reports.
 
-    The `change` of a finding compares its share of the rows: `new`, `worse`, `same`, `better`,
-    `gone`, or `not_checked` when only one of the reports counted tokens.
+    A finding's `change` compares its share of the rows: `new`, `worse`, `same`, `better`, `gone`,
+    or `not_checked` if only one of the reports counted tokens.
     """
 
     before: str
@@ -205,7 +205,7 @@ class ReportChanges(BaseModel):
 
 
 class FixedRow(BaseModel):
-    """A row before a fix and after it; ``after`` is null if the fix removes the row."""
+    """A row before and after a fix; ``after`` is null if the fix removes the row."""
 
     row: int
     before: dict[str, Any]

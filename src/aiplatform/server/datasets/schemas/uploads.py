@@ -1,4 +1,4 @@
-"""Parameters of uploads, plain and resumable."""
+"""Parameters for plain and resumable uploads."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from aiplatform.server.datasets.service.uploads import Target, UploadParameters
 
 
 class TusMetadata(Reading):
-    """The metadata of a resumable upload; the keys are the parameters of a plain one."""
+    """The metadata of a resumable upload, whose keys are the parameters of a plain one."""
 
     name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
     dataset: UUID | None = None
@@ -51,9 +51,9 @@ class TusMetadata(Reading):
         )
 
     def upload_parameters(self) -> UploadParameters:
-        """Return the parameters as a plain upload has them.
+        """Return the parameters in the form that a plain upload has.
 
-        There is no digest: each piece is checked by its own checksum.
+        There is no digest, because each piece is checked by its own checksum.
         """
         return UploadParameters(
             filename=self.filename,

@@ -1,4 +1,4 @@
-"""Models whose tokenizers count tokens. The registry decides which ones the project may use."""
+"""Models whose tokenizers count tokens. The registry decides which ones a project may use."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.projects.access import ProjectContext
 
 UseModel = Callable[[Session, ProjectContext, UUID], tuple[int, str]]
-"""Handler that locks a model which the project may use, and returns its id and its label.
+"""Handler that locks a model that the project may use, and returns its id and label.
 
 It raises NotFound, or ModelNotReady while the model's files are incomplete.
 """
@@ -30,7 +30,7 @@ class BaseModel:
 
 
 def on_use(handler: UseModel) -> None:
-    """Set the handler that decides which models are usable; the composition root calls this."""
+    """Set the handler that decides which models are usable; called by the composition root."""
     _handlers[:] = [handler]
 
 

@@ -12,7 +12,7 @@ from aiplatform.server.projects.service.bin import BinKind, restore_under_free_n
 
 
 class BinnedDatasets(BinKind):
-    """The operations of the bin on datasets: restore and purge."""
+    """The bin's operations on datasets: restore and purge."""
 
     kind = "dataset"
     reads = Permission.DATASETS_READ

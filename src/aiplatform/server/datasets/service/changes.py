@@ -47,7 +47,7 @@ An attempt fails if another commit is faster; the next attempt starts from that 
 
 @dataclass(frozen=True, slots=True)
 class BaseVersion:
-    """The version that new rows are made from."""
+    """The version from which new rows are made."""
 
     dataset: UUID
     name: str
@@ -58,7 +58,7 @@ class BaseVersion:
 
 @dataclass(frozen=True, slots=True)
 class TransformedRows:
-    """New rows, cut into parts, and a record of how they were made."""
+    """New rows, cut into parts, with a record of how they were made."""
 
     ingested: Ingested
     packed: dict[str, Packed]
@@ -83,7 +83,7 @@ def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> Ba
 
 
 def with_transformed_rows(upload: Upload, rows: TransformedRows, made_by: dict[str, Any]) -> Upload:
-    """Return an upload whose rows are replaced by the rows that its operation resulted in."""
+    """Return an upload with its rows replaced by the result of its operation."""
     return replace(
         upload,
         ingested=replace(rows.ingested, found={**upload.ingested.found, **rows.ingested.found}),
@@ -102,7 +102,8 @@ async def change_rows(
 ) -> T:
     """Apply a change to ``parent`` or the current version, and return what ``commit`` returns.
 
-    If another commit makes a newer version current meanwhile, the change is applied to that one.
+    If another commit makes a newer version current in the meantime, the change is applied to that
+    one.
     """
     attempts = MAX_ATTEMPTS
     while True:

@@ -1,4 +1,4 @@
-"""Datasets and their versions: create from files that were parsed already, rename, delete."""
+"""Datasets and their versions: create from parsed files, rename, delete."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ from aiplatform.server.queue.service import request_cancel
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An uploaded file that was parsed, or rows that were made from another version.
+    """An uploaded file that has been parsed, or rows made from another version.
 
     ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows made
     from others have neither ``filename`` nor ``spooled``; ``made_by`` says how they were made.
 
     ``base_model`` and ``max_length`` say how the first quality report counts tokens. Without
-    ``base_model``, it counts like the report of the version before.
+    ``base_model``, it counts like the previous version's report.
     """
 
     filename: str | None
@@ -79,13 +79,13 @@ def check_upload_allowed(
     base_model: UUID | None = None,
     size: int = 0,
 ) -> None:
-    """Refuse an upload before its bytes are sent, if it would be refused afterwards.
+    """Refuse an upload before its bytes are sent if it would be refused afterwards.
 
     Args:
         session: the database session.
         context: what the caller may do in the project.
         name: the name of the new dataset, if one is created.
-        base_model: the model whose tokenizer will count, if one was named.
+        base_model: the model whose tokenizer will count tokens, if one was named.
         size: the announced number of bytes.
 
     Raises:
@@ -156,20 +156,20 @@ def add_version(
     parent_label: str | None = None,
     expected: str | None = None,
 ) -> tuple[Dataset, DatasetVersion]:
-    """Commit the next version of a dataset; a lock of the dataset's row serialises commits.
+    """Commit the next version of a dataset; a lock on the dataset's row serialises commits.
 
     Args:
         session: the database session.
         context: what the caller may do in the project.
         uuid: the dataset.
         upload: the rows to commit.
-        allow_identical: commit even when the rows are those of the parent; None where the caller
-            has no such option.
-        parent_label: the version that it is made from, by default the current one.
+        allow_identical: commit even if the rows are the parent's; None where the caller has no such
+            option.
+        parent_label: the version from which it is made, by default the current one.
         expected: the label that the current version must have.
 
     Raises:
-        IdenticalContent: when the rows are those of the parent and that was not allowed.
+        IdenticalContent: when the rows are the parent's and that was not allowed.
         StaleParentVersion: when the current version is not the expected one.
         TooManyRows: see :func:`check_rows`.
         NotFound: when there is no such parent.
@@ -276,7 +276,7 @@ def _commit(
         max_length=max_length or quality.MAX_LENGTH,
         by_platform=True,
     )
-    # The files come last, since the store can't be rolled back: an error above leaves nothing in
+    # The files come last, because the store can't be rolled back: an error above leaves nothing in
     # it.
     _keep_files(session, context, version, upload)
     session.refresh(dataset)
@@ -298,14 +298,14 @@ def _keep_files(
                     store_parts(session, packed, **owner)
                     session.flush()
             except BlobGone:
-                # The version that the files were packed against was deleted meanwhile.
+                # The version against which the files were packed has been deleted.
                 packed = pack_without_reuse(upload)
                 store_parts(session, packed, **owner)
     session.flush()
 
 
 def _facts(upload: Upload) -> dict[str, Any]:
-    """Return the facts to store about how the rows came to be."""
+    """Return the facts to store about the origin of the rows."""
     facts: dict[str, Any] = dict(upload.ingested.found)
     if upload.spooled is not None:
         facts |= {"sha256": upload.spooled.sha256, "size": upload.spooled.size}
@@ -315,12 +315,12 @@ def _facts(upload: Upload) -> dict[str, Any]:
 
 
 def pack_without_reuse(upload: Upload) -> dict[str, Packed]:
-    """Return all parts of an upload, without reusing any that are stored already."""
+    """Return all parts of an upload, without reusing any that are already stored."""
     return pack_upload(upload.ingested, upload.spooled, upload.filename, ReusableFiles())
 
 
 def rename(session: Session, context: ProjectContext, dataset: Dataset, name: str) -> Dataset:
-    """Give a locked dataset another name.
+    """Rename a locked dataset.
 
     Raises:
         NameTaken: when the project has a dataset with that name.
@@ -354,7 +354,7 @@ def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Bin
     deletion. The returned entry says until when the dataset can be restored.
 
     Raises:
-        DatasetInUse: while a training, evaluation or other task that has not ended reads it.
+        DatasetInUse: while an unfinished training, evaluation or other task reads it.
     """
     found = queries.get_dataset(session, context, uuid)
     # Tasks are locked before the dataset, in the same order as when they end, to avoid deadlocks.

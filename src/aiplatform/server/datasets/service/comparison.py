@@ -1,4 +1,4 @@
-"""The data that quality reports compare a dataset with, and the model whose tokenizer counts."""
+"""The data that quality reports compare with, and the model whose tokenizer counts tokens."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,16 +24,16 @@ Role = Literal["evaluation", "benchmark"]
 
 MAX_COMPARED = 20
 INPUT_ROLE_PREFIX = "against_"
-"""Prefix of the roles of comparison inputs; a number follows. The child process looks for it."""
+"""Prefix of the roles of comparison inputs; a number follows. The child looks for it."""
 
 
 def pin_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
-    """Return the data to compare with, each with an exact version, and the task inputs for it.
+    """Return the data to compare with, each with an exact version, and the matching task inputs.
 
-    The data that the gate names comes first, then ``against``, without duplicates. If there are
-    more than :data:`MAX_COMPARED`, the first ones of ``against`` are dropped.
+    The data named by the gate comes first, then ``against``, without duplicates. If there are more
+    than :data:`MAX_COMPARED`, the first ones in ``against`` are dropped.
 
     Raises:
         NotFound: for data that the project does not have.
@@ -69,9 +69,9 @@ def _pin_all(
 def gate_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef
 ) -> list[ComparedRef]:
-    """Return the data that every dataset must be compared with, as the project's gate says.
+    """Return the data with which every dataset must be compared, according to the project's gate.
 
-    Data that the gate itself names is not compared with anything: the list is then empty.
+    Data named by the gate itself is not compared with anything, so the list is empty for it.
     """
     gate = gate_of(session, context.project_id)
     refs = [
@@ -86,7 +86,7 @@ def gate_comparisons(
 def previous_comparisons(
     session: Session, context: ProjectContext, dataset: Dataset
 ) -> list[ComparedRef]:
-    """Return what the last report of the dataset was compared with, except what the gate names."""
+    """Return what the dataset's last report was compared with, except what the gate names."""
     config = reports.last_quality_spec(session, dataset.id) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
     gate = gate_comparisons(session, context, DatasetRef(dataset=dataset.uuid))
@@ -98,7 +98,7 @@ def previous_comparisons(
 def newest_references(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
     """Return only the last reference to each dataset in each role.
 
-    Otherwise each new report of a dataset would compare with more versions of the same data.
+    Otherwise each new report on a dataset would compare it with more versions of the same data.
     """
     last: dict[tuple[UUID, Role], ComparedRef] = {}
     for ref in refs:
@@ -110,10 +110,10 @@ def newest_references(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
 def previous_token_settings(
     session: Session, context: ProjectContext, dataset: Dataset, label: str
 ) -> tuple[UUID | None, int | None]:
-    """Return the model and maximum length in tokens that the last report of a version used.
+    """Return the model and the maximum length in tokens that a version's last report used.
 
-    Both are None if the report counted no tokens, or the model can't be used any more. This raises
-    no error, since the caller did not ask for the model.
+    Both are None if the report counted no tokens, or the model can no longer be used. This raises
+    no error, because the caller did not ask for the model.
     """
     config = reports.last_quality_spec(session, dataset.id, label) or {}
     found = config.get("base_model")
@@ -129,8 +129,8 @@ def existing_references(
 ) -> list[ComparedRef]:
     """Return the references whose data still exists.
 
-    No error is needed for deleted data that a gate names: the report then lacks the comparison, and
-    the gate refuses the version for that.
+    No error is needed for deleted data named by a gate: the report then lacks the comparison, which
+    makes the gate refuse the version.
     """
     left = []
     for ref in refs:
@@ -141,7 +141,7 @@ def existing_references(
 
 
 def needs_comparison(session: Session, version: DatasetVersion, held_out: DatasetVersion) -> bool:
-    """Return True if the newest report of a version is not compared with this evaluation data."""
+    """Return True if a version's newest report did not compare it with this evaluation data."""
     report = queries.report_of(session, version.id)
     wanted: RequiredComparison | None = reports.evaluation_data(session, held_out.id)
     return wanted is not None and (report is None or not is_compared(report.report, wanted))

@@ -28,10 +28,10 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphor
 
 @asynccontextmanager
 async def ingest_slot(project: UUID | None = None) -> AsyncIterator[None]:
-    """Hold a slot of this machine and, if a project is named, first one of the project's slots.
+    """Hold a slot on this machine and, if a project is named, first one of the project's slots.
 
-    Within a process, requests are served in the order of their arrival. A project that waits for
-    its own slots delays no other project.
+    Within a process, requests are served in order of arrival. A project that waits for its own
+    slots delays no other project.
     """
     settings = get_settings()
     machine = settings.ingest_at_once or max(1, (os.cpu_count() or 1) // 2)

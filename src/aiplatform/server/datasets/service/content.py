@@ -28,13 +28,13 @@ from aiplatform.server.datasets.errors import ExportFailed, MalformedFile
 from aiplatform.server.datasets.service.ingest import describe_exit, environment
 
 SEARCH_SECONDS = 1.5
-"""Seconds after which a search returns the rows that it has found so far."""
+"""Seconds after which a search returns the rows found so far."""
 
 PAGE_BYTES = 4 << 20
-"""Maximum bytes of a page; a page of long rows has fewer rows than asked for."""
+"""Maximum bytes in a page; a page of long rows has fewer rows than requested."""
 
 MAX_CACHED_FOOTERS = 32
-"""Maximum number of cached Parquet footers; the footer of ten million rows takes 100 KiB."""
+"""Maximum number of cached Parquet footers; the footer for ten million rows takes 100 KiB."""
 
 MAX_FOOTER_BYTES = 4 << 20
 
@@ -53,9 +53,9 @@ _export_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] =
 
 
 def local_rows(file: StoredFile) -> Path:
-    """Return the path of the whole file on this machine's disk.
+    """Return the path of the complete file on this machine's disk.
 
-    That is the file in a local store, or a copy in the spool, which is deleted when nobody has read
+    This is the file in a local store, or a copy in the spool, which is deleted when nobody has read
     it for a day.
     """
     if not file.parts:
@@ -82,7 +82,8 @@ def page_of_rows(
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Return rows from ``offset`` on, and the offset of the next page, or None on the last page.
 
-    The page has at least one row, and then as many as fit ``limit`` and :data:`PAGE_BYTES`.
+    The page has at least one row, and otherwise as many as fit into ``limit`` and
+    :data:`PAGE_BYTES`.
     """
     source = open_file(file) or local_rows(file)
     rows: list[dict[str, Any]] = []
@@ -101,7 +102,7 @@ def page_of_rows(
 def _footer_of(file: StoredFile, source: row_access.Source) -> pq.FileMetaData:
     """Return the footer of a version's rows from the cache, or read it.
 
-    Reading a footer takes as long as reading a page of rows: it is in a part of its own, which must
+    Reading a footer takes as long as reading a page of rows: it is in a separate part, which must
     be decompressed, and it describes every row group.
     """
     with _footers_lock:
@@ -129,8 +130,8 @@ def find_rows(
 ) -> Found:
     """Return up to ``limit`` rows from ``offset`` on that contain ``text`` and meet all conditions.
 
-    With ``among``, only rows at these places are considered. A long search ends early; the result
-    then has the place to continue from.
+    With ``among``, only rows at these positions are considered. A long search ends early; the
+    result then contains the position to continue from.
 
     Raises:
         MalformedFile: a condition can't be applied to these columns.
@@ -160,9 +161,9 @@ def draw_rows(
     *,
     among: "row_access.Positions | None" = None,
 ) -> Found:
-    """Return ``count`` rows drawn at random, in the order of the version; fewer if they are long.
+    """Return ``count`` rows drawn at random, in the version's order; fewer if they are long.
 
-    With ``among``, only rows at these places are drawn, and ``row_count`` is their number.
+    With ``among``, only rows at these positions are drawn, and ``row_count`` is their number.
     """
     positions = row_access.sample_positions(row_count, count, seed)
     if among is not None:
@@ -178,7 +179,7 @@ def draw_rows(
 
 
 def _truncate_to_page(found: Found) -> Found:
-    """Return as many rows as fit a page, but at least one if there are any."""
+    """Return as many rows as fit into a page, but at least one if there are any."""
     kept = Found([], [], found.following)
     size = 0
     for row, position in zip(found.rows, found.positions, strict=True):
@@ -192,9 +193,9 @@ def _truncate_to_page(found: Found) -> Found:
 
 
 async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
-    """Yield the rows as ``jsonl`` or ``csv`` text, produced while it is read.
+    """Yield the rows as ``jsonl`` or ``csv`` text, generated while it is read.
 
-    A child process does it, because converting gigabytes in this process would delay all other
+    A child process does this, because converting gigabytes in this process would delay all other
     requests. The child is killed when the reader stops.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Differences between two versions: a child process builds an index, from which pages are read."""
+"""Differences between two versions: a child process builds an index from which pages are read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from aiplatform.server.datasets.service.indexes import get_or_build_index
 from aiplatform.server.datasets.service.ingest import WaitForDisconnect
 
 LAYOUT = "1"
-"""Version of the index layout; increase it when the same input would give another index."""
+"""Version of the index layout; increase it when the same input would give a different index."""
 
 PAGE_BYTES = 8 << 20
 

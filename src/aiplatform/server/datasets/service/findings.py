@@ -1,4 +1,4 @@
-"""Rows that a finding of a quality report concerns; a child process builds an index of them."""
+"""Rows affected by a finding of a quality report; a child process builds an index of them."""
 
 import json
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ from aiplatform.server.datasets.service.ingest import never_disconnected
 from aiplatform.server.projects.access import ProjectContext
 
 LAYOUT = "2"
-"""Version of the index layout; increase it when the same rows would give another index."""
+"""Version of the index layout; increase it when the same rows would give a different index."""
 
 NEAR_DUPLICATES = "near_duplicates"
 
 COMPARISON_FINDINGS = frozenset({*LEAKAGE, "contamination"})
-"""Findings that can only be seen by comparing with other data."""
+"""Findings that can only be detected by comparing with other data."""
 
 
 async def get_or_build(rows: StoredFile, finding: str) -> Path:
     """Return the path of the index of a version's findings; see :func:`get_or_build_index`.
 
-    The child continues when the client disconnects, so that the next request finds the index.
+    The child continues if the client disconnects, so that the next request finds the index.
 
     Raises:
         InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
@@ -60,7 +60,7 @@ def reported_count(
     Raises:
         NotFound: when there is no such dataset or version.
         NoSuchFinding: the code is neither one of the platform's nor in the report.
-        FindingWithoutRows: finding the rows would need a tokenizer or other data.
+        FindingWithoutRows: finding the rows would require a tokenizer or other data.
     """
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
@@ -133,7 +133,7 @@ def page(
     text: str | None,
     where: Sequence[Condition | str],
 ) -> Found:
-    """Return rows of a finding from the place ``offset`` on, as :func:`content.find_rows` does."""
+    """Return rows of a finding from position ``offset`` on, as :func:`content.find_rows` does."""
     among = read_positions(index, finding)
     return content.find_rows(file, offset, limit, text=text, where=where, among=among)
 

@@ -42,11 +42,11 @@ def request_fix(
 ) -> Task:
     """Queue a fix of a version, by default the current one.
 
-    The fix counts tokens with the same model and compares with the same data as the version's
+    The fix counts tokens with the same model, and compares with the same data, as the version's
     report.
 
     Raises:
-        MalformedFile: a finding has no such fix, or needs a tokenizer and the report used none.
+        MalformedFile: a finding has no such fix, or it needs a tokenizer but the report used none.
         NotFound, ModelNotReady: for the dataset, its version, or the report's model.
         PermissionDenied: when the caller may not read datasets.
     """
@@ -65,7 +65,7 @@ def request_fix(
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
-    # The caller needs no permission to read the other inputs: the report has chosen them.
+    # The caller needs no permission to read the other inputs, which the report has chosen.
     return submit(
         session, context, prepared.spec, name=name, inputs=prepared.inputs, by_platform=True
     )
@@ -92,10 +92,10 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
 
 
 def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """Cut the fixed rows into parts, and store those that are not stored yet.
+    """Cut the fixed rows into parts and store those that are not yet stored.
 
     Raises:
-        Problem: the author may not commit any more, or the disk is full.
+        Problem: the author may no longer commit, or the disk is full.
     """
 
     def read_task(session: Session) -> tuple[FixSpec, StoredFile | None]:
@@ -112,7 +112,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
     spec, before = write(read_task)
     [described] = result.pop("outputs")
-    # The path that the task reports is not trusted: only its file name is used.
+    # The path reported by the task is not trusted: only its file name is used.
     ingested = ingested_of(described, output / Path(described.pop("path")).name)
     with disk_space_required():
         packed = pack_rows(ingested, before)
@@ -135,7 +135,7 @@ def _store_blob(path: Path, sha256: str, size: int) -> Any:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit the fixed rows in the name of the task's author, and name the version in its result.
+    """Commit the fixed rows on behalf of the task's author, and name the version in its result.
 
     Raises:
         Problem: the author may not commit them; see :func:`add_version`.

@@ -27,7 +27,7 @@ from aiplatform.server.datasets.rules import (
 from aiplatform.server.projects.access import ProjectContext
 
 TYPO_SIMILARITY = 0.85
-"""Similarity (0 to 1) above which an unknown code counts as a typo of a code of the platform."""
+"""Similarity (0 to 1) from which an unknown code counts as a typo of a platform code."""
 
 
 def gate_of(session: Session, project_id: int) -> Gate:
@@ -71,9 +71,9 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 def _require_known(session: Session, finding: str) -> None:
     """Raise an error for a code that no check reports.
 
-    The checks of other Python distributions don't list their codes; the codes are only seen in
-    reports. So where such checks have run, every code is accepted that is not an obvious typo of a
-    code of the platform.
+    Checks from other Python distributions don't list their codes, which are only seen in reports.
+    Where such checks have run, every code is therefore accepted that is not an obvious typo of one
+    of the platform's codes.
     """
     if is_platform_finding(finding) or reports.is_reported(session, finding):
         return
@@ -111,8 +111,8 @@ def require_passed(
 ) -> None:
     """Refuse a version that fails the gate, unless a reason to override it is given and audited.
 
-    The caller has checked the permission to override. ``held_out`` is the version that the training
-    will be evaluated on.
+    The caller has checked the permission to override. ``held_out`` is the version on which the
+    training run will be evaluated.
 
     Raises:
         GateFailed: the version breaks a rule and no reason is given.

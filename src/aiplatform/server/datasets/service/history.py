@@ -30,7 +30,7 @@ from aiplatform.server.projects.service import quotas
 
 
 def set_tag(session: Session, context: ProjectContext, uuid: UUID, name: str, version: str) -> None:
-    """Set a tag to a version; a tag of this name that exists is moved.
+    """Set a tag to a version; an existing tag of this name is moved.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -96,11 +96,11 @@ def restore(
 ) -> tuple[Dataset, DatasetVersion]:
     """Commit the rows of an earlier version again.
 
-    No bytes are stored again, but the quota is charged.
+    No bytes are stored again, but they are charged to the quota.
 
     Raises:
         NotFound: when there is no such dataset or version.
-        IdenticalContent: when the rows are those of the current version.
+        IdenticalContent: when the rows are the current version's.
         QuotaExceeded: when the project may not store that much more.
     """
     dataset = queries.lock_dataset(session, context, uuid)

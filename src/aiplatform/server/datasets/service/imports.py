@@ -1,4 +1,4 @@
-"""Imports of rows by a task: queue the task, and commit its output when it has succeeded.
+"""Imports of rows by a task: queue the task, and commit its output once it has succeeded.
 
 The task's process fetches and parses the rows. This module cuts its output into parts and stores
 them; they become a version in the transaction that ends the task. The permissions of the task's
@@ -81,11 +81,11 @@ def request_import(session: Session, context: ProjectContext, spec: DatasetImpor
 
 
 def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """Cut the output of a task into parts and store those that the previous version does not have.
+    """Cut the output of a task into parts and store those that the previous version lacks.
 
     Raises:
-        Problem: the author may not commit any more, the rows can't be applied to the current ones,
-            or the disk is full.
+        Problem: the author may no longer commit, the rows can't be applied to the current ones, or
+            the disk is full.
     """
 
     def read_task(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
@@ -108,7 +108,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
     upload = packed_upload(context, target, parameters, read, spooled)
     if target.changes_rows:
         assert target.dataset is not None
-        # Apply the rows to the version that is current now: fetching may have taken hours.
+        # Apply the rows to the version that is now current, because fetching may have taken hours.
         base = base_version(context, target.dataset, target.parent)
         do = target.operation(ingested)
         [made] = asyncio.run(transform_rows(base, do, output / "changed", never_disconnected))

@@ -1,4 +1,4 @@
-"""Index files that child processes build once and that are kept while they are in use."""
+"""Index files that child processes build once and that are kept while in use."""
 
 import os
 import sys
@@ -21,15 +21,15 @@ async def get_or_build_index(
     make_input: Callable[[], dict[str, Any]],
     disconnected: WaitForDisconnect,
 ) -> Path:
-    """Return the path of the index ``name``; let ``module`` build it if it does not exist.
+    """Return the path of the index ``name``, which ``module`` builds if it does not exist.
 
-    The index appears at its path only when it is complete, even if several processes make it at the
-    same time or one of them fails. It is deleted when nobody has read it for a day.
+    The index appears at its path only once it is complete, even if several processes build it at
+    the same time or one of them fails. It is deleted when nobody has read it for a day.
 
     Args:
         name: the file name of the index in the spool.
-        module: the program that makes it.
-        make_input: returns the program's input, to which the path of the output is added.
+        module: the program that builds it.
+        make_input: returns the program's input, to which the output path is added.
         disconnected: returns when the client has disconnected.
 
     Raises:
@@ -39,7 +39,7 @@ async def get_or_build_index(
     directory = get_settings().spool_dir
     index = directory / name
     job = directory / f"{uuid4().hex}.job"
-    # The partial file belongs to this call alone, since others may be making the same index.
+    # The partial file belongs to this call alone, because others may be building the same index.
     partial = job.with_suffix(".partial")
 
     def prepare() -> bool:

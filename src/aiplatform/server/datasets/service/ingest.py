@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 INHERITED_VARIABLES = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
 """Environment variables that the child inherits.
 
-There are no settings among them, so no credentials of database, broker or store.
+They include no settings, and so no credentials for the database, broker or store.
 """
 
 NO_SPACE = b"[Errno 28]"
@@ -41,13 +41,13 @@ WaitForDisconnect = Callable[[], Awaitable[None]]
 
 
 async def never_disconnected() -> None:
-    """Never return. Used for work that must continue when the client has disconnected."""
+    """Never return; for work that must continue even if the client disconnects."""
     await sleep_forever()
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A canonical Parquet file, and the facts that were found in its source file."""
+    """A canonical Parquet file, with the facts found in its source file."""
 
     path: Path
     sha256: str
@@ -82,7 +82,7 @@ async def ingest(
     ``previous_types`` are the column types of the previous version.
 
     Raises:
-        MalformedFile: the content does not match the format; the messages name the place.
+        MalformedFile: the content does not match the format; the messages say where.
         UploadAborted: the client has disconnected.
         InsufficientStorage: the disk is full.
         IngestFailed: the child failed for a reason other than the file.
@@ -111,7 +111,7 @@ def reading_arguments(reading: Reading) -> list[str]:
 
 
 def limit_arguments() -> list[str]:
-    """Return the arguments that limit memory, CPU time and unpacked size of the program."""
+    """Return the arguments that limit the program's memory, CPU time and unpacked size."""
     settings = get_settings()
     ratio = settings.ingest_ratio
     return [
@@ -125,7 +125,7 @@ def limit_arguments() -> list[str]:
 async def run_row_program(
     command: list[str], scratch: Path, disconnected: WaitForDisconnect, project: UUID | None = None
 ) -> dict[str, Any]:
-    """Run a row program of :mod:`aiplatform.data`, and return the JSON object that it prints.
+    """Run a row program from :mod:`aiplatform.data` and return the JSON object that it prints.
 
     The child is killed when this coroutine is cancelled or ``disconnected`` returns.
 
@@ -149,7 +149,7 @@ async def run_row_program(
 
 
 def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
-    """Return the Parquet file that the child's output describes; other facts go to ``found``."""
+    """Return the Parquet file described by the child's output; other facts go to ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),
@@ -174,7 +174,7 @@ async def _run_in_slot(command: list[str], scratch: Path, project: UUID | None) 
 
 
 async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
-    """Run the child, and return the JSON object that it prints."""
+    """Run the child and return the JSON object that it prints."""
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=DEVNULL,

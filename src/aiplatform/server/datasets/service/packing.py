@@ -95,7 +95,7 @@ def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
 def pack_upload(
     rows: Ingested, raw: Spooled | None, filename: str | None, before: ReusableFiles
 ) -> dict[str, Packed]:
-    """Return the parts of the rows, of the uploaded file and of the unreadable rows, by path."""
+    """Return the parts of the rows, the uploaded file and the unreadable rows, by path."""
     with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:
         uploaded = None
         if raw is not None:

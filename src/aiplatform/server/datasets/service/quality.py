@@ -38,7 +38,7 @@ DATASET = "dataset"
 BASE_MODEL = "base_model"
 
 MAX_LENGTH = 512
-"""Default of the length in tokens beyond which a row is reported as too long."""
+"""Default length in tokens beyond which a row is reported as too long."""
 
 
 def dataset_input(dataset: Dataset, version: DatasetVersion, role: str) -> InputRef:
@@ -114,12 +114,12 @@ def request_report(
         context: what the caller may do in the project.
         uuid: the dataset.
         label: the label or tag of the version.
-        base_model: the model whose tokenizer counts; None counts no tokens.
+        base_model: the model whose tokenizer counts tokens, or None to count none.
         max_length: length in tokens beyond which a row is reported.
         against: data to compare with in addition to what the gate names; None means what the
             dataset's last report was compared with.
-        by_platform: True if the platform requests the report because of a commit. The author of the
-            commit then need not have permission to read the data that the report compares with.
+        by_platform: True if the platform requests the report because of a commit. The commit's
+            author then need not have permission to read the data that the report compares with.
 
     Raises:
         NotFound, ModelNotReady: see :func:`prepare`.
@@ -156,7 +156,7 @@ def compare_with_held_out(
     base_model: UUID | None,
     max_length: int,
 ) -> None:
-    """Queue a report that compares a dataset with held-out data, unless such a report exists.
+    """Queue a report that compares a dataset with held-out data, unless one exists.
 
     Raises:
         NotFound, ModelNotReady: see :func:`prepare`.
@@ -181,7 +181,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     """Return the files that the process of a quality task reads.
 
     Raises:
-        NotFound: when a version was deleted meanwhile.
+        NotFound: when a version has been deleted.
     """
     if _version_id(session, task) is None:
         raise NotFound(resource="dataset version")
@@ -200,7 +200,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the report and notify the task's author, unless the dataset was deleted meanwhile."""
+    """Store the report and notify the task's author, unless the dataset has been deleted."""
     version_id = _version_id(session, task)
     version = None if version_id is None else session.get(DatasetVersion, version_id)
     if version is None or version.dataset_id is None:

@@ -1,8 +1,8 @@
-"""Resumable uploads: a database row describes each, and a file collects its bytes.
+"""Resumable uploads: each has a database row that describes it and a file with its bytes.
 
 The file is in the spool directory; its size is the upload's offset. A piece is on disk before it is
 confirmed, so a crash of the server loses nothing that was confirmed. The writer holds a lock on the
-file. A file that nobody wrote to for a day is deleted with other old files of the spool.
+file. A file to which nobody has written for a day is deleted with other old files in the spool.
 """
 
 import base64
@@ -46,7 +46,7 @@ from aiplatform.server.datasets.service.uploads import Target, UploadParameters,
 from aiplatform.server.projects.access import ProjectContext
 
 LIFETIME = timedelta(days=1)
-"""Time from the last piece of an upload until it expires.
+"""Time from the last piece of an upload until the upload expires.
 
 The spool deletes files of the same age.
 """
@@ -196,12 +196,12 @@ def record_end(
 async def finish(
     context: ProjectContext, upload: DatasetUpload, target: Target, parameters: UploadParameters
 ) -> None:
-    """Read the whole file and commit it, even if the client disconnects meanwhile.
+    """Parse the whole file and commit it, even if the client disconnects in the meantime.
 
     Raises:
         UploadIncomplete: bytes are missing.
-        Problem: any reason that a plain upload would be refused for. If it is the content, the
-            upload has ended; otherwise its bytes are kept for another attempt.
+        Problem: any reason for which a plain upload would be refused. If the content is the reason,
+            the upload has ended; otherwise its bytes are kept for another attempt.
     """
     path = file_of(upload.uuid)
 
@@ -233,7 +233,7 @@ async def finish(
 
 
 def _link_complete(path: Path, linked: Path, length: int) -> Spooled:
-    """Create a hard link to a complete file, which stays if the upload is abandoned meanwhile."""
+    """Create a hard link to a complete file, which persists if the upload is abandoned."""
     with disk_space_required():
         os.link(path, linked)
     sha256, size = hash_file(linked)
@@ -260,7 +260,7 @@ def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
 
 
 def extend(session: Session, upload: DatasetUpload) -> None:
-    """Set the time of the upload's expiry to :data:`LIFETIME` from now."""
+    """Set the upload's expiry to :data:`LIFETIME` from now."""
     upload.expires_at = session.scalars(select(func.clock_timestamp())).one() + LIFETIME
 
 
@@ -270,7 +270,7 @@ def file_of(uuid: UUID) -> Path:
 
 
 def offset_of(upload: DatasetUpload) -> int:
-    """Return the number of bytes that have arrived: all of them, if the upload has ended."""
+    """Return the number of bytes that have arrived; all of them if the upload has ended."""
     if upload.status != "receiving":
         return upload.length
     try:
@@ -281,7 +281,7 @@ def offset_of(upload: DatasetUpload) -> int:
 
 @contextmanager
 def open_locked(uuid: UUID) -> Iterator[int]:
-    """Yield a descriptor of the upload's file, locked against writers of all processes.
+    """Yield a descriptor of the upload's file, locked against writers in all processes.
 
     Raises:
         UploadLocked: when another request writes to it.
@@ -311,13 +311,13 @@ async def receive_piece(
     length: int,
     checksum: tuple[str, bytes] | None,
 ) -> int:
-    """Append a piece, and return the new offset, once all bytes are on disk.
+    """Append a piece and return the new offset once all bytes are on disk.
 
     If the connection breaks, the bytes that arrived are kept, unless there is a checksum to verify.
 
     Raises:
         OffsetConflict: when the file does not end at ``offset``.
-        TooLarge: when more bytes come than were announced; nothing of the piece is kept.
+        TooLarge: when more bytes arrive than were announced; nothing of the piece is kept.
         ChecksumMismatch: the piece is damaged; nothing of it is kept.
         InsufficientStorage: the disk is full; earlier pieces are kept.
     """

@@ -1,4 +1,4 @@
-"""The parts and storage costs of versions, and garbage collection in the store."""
+"""The parts and storage usage of versions, and garbage collection in the store."""
 
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from aiplatform.server.projects.access import ProjectContext
 def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -> VersionParts:
     """Return the parts of a version's canonical Parquet file.
 
-    A file that was stored whole is a single part.
+    A file that was stored as a whole is a single part.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -47,7 +47,7 @@ def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -
 
 
 def project_report(session: Session, context: ProjectContext) -> StorageReport:
-    """Return the storage costs of a project's datasets."""
+    """Return the storage used by a project's datasets."""
     datasets = [
         DatasetStorage(
             dataset=row.uuid,
@@ -68,7 +68,7 @@ def project_report(session: Session, context: ProjectContext) -> StorageReport:
 
 
 def dataset_report(session: Session, context: ProjectContext, uuid: UUID) -> DatasetStorage:
-    """Return the storage costs of a dataset and its versions.
+    """Return the storage used by a dataset and its versions.
 
     Raises:
         NotFound: when the project has no such dataset.

@@ -1,7 +1,7 @@
 """The upload of a file, from its bytes on disk to the version made from it.
 
-A plain upload, a resumable one and an import all come here. They differ in how the bytes arrive,
-and in what else the transaction of the commit does.
+Plain uploads, resumable uploads and imports all end up here. They differ in how the bytes arrive
+and in what else the commit's transaction does.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UploadParameters:
-    """The properties of a file that its uploader states. ``digest`` is a hexadecimal SHA-256."""
+    """Properties of a file as stated by its uploader. ``digest`` is a hexadecimal SHA-256."""
 
     filename: str | None = None
     format: DataFormat | None = None
@@ -57,8 +57,8 @@ class UploadParameters:
 class Target:
     """The target of an upload: a new dataset called ``name``, or a new version of ``dataset``.
 
-    ``mode`` says how the rows of the file change those of the version ``parent``, by default the
-    current one. ``key`` is the column by which some modes match rows.
+    ``mode`` says how the file's rows change those of the version ``parent``, by default the current
+    one. ``key`` is the column by which some modes match rows.
 
     Raises:
         KeyColumnRequired: for a mode that matches rows, without a key.
@@ -77,11 +77,11 @@ class Target:
 
     @property
     def changes_rows(self) -> bool:
-        """True if the file's rows change those of the parent, instead of replacing all."""
+        """True if the file's rows change the parent's rows instead of replacing them all."""
         return self.dataset is not None and self.mode != "replace"
 
     def operation(self, ingested: Ingested) -> dict[str, Any]:
-        """Return the operation that applies a parsed file to the rows of the parent."""
+        """Return the operation that applies a parsed file to the parent's rows."""
         do: dict[str, Any] = {"operation": self.mode, "rows": str(ingested.path)}
         if self.mode in KEYED_MODES:
             do["key"] = self.key
@@ -91,7 +91,7 @@ class Target:
         return do
 
     def apply(self, upload: Upload, rows: TransformedRows) -> Upload:
-        """Return the upload with the rows that :meth:`operation` resulted in."""
+        """Return the upload with the rows that resulted from :meth:`operation`."""
         key = {} if self.key is None else {"key": self.key}
         return with_transformed_rows(upload, rows, {"operation": self.mode, **rows.made_by, **key})
 
@@ -106,16 +106,16 @@ async def take_upload(
     disconnected: WaitForDisconnect,
     finish: Callable[[Session, Dataset], T],
 ) -> T:
-    """Parse a file that has arrived, and commit it; return what ``finish`` returns.
+    """Parse a file that has arrived and commit it; return what ``finish`` returns.
 
     Args:
         context: what the caller may do in the project; it is checked again before the commit.
         target: where the rows go.
         parameters: what the sender says about the file.
         spooled: the file.
-        prefix: beginning of the names of all files; the caller deletes them.
+        prefix: beginning of the names of all created files; the caller deletes them.
         disconnected: returns when the client has disconnected.
-        finish: called with the dataset in the transaction of the commit.
+        finish: called with the dataset in the commit's transaction.
 
     Raises:
         MalformedFile: the content does not match the format.
@@ -141,7 +141,7 @@ async def take_upload(
 def commit_upload(
     session: Session, context: ProjectContext, target: Target, upload: Upload
 ) -> Dataset:
-    """Commit a parsed upload, and return the dataset; its current version is the new one.
+    """Commit a parsed upload and return the dataset, whose current version is the new one.
 
     Raises:
         NameTaken, TooManyRows: see :func:`create_dataset`.
@@ -195,7 +195,7 @@ async def _parse(
 ) -> Upload:
     """Parse a file and cut it into parts.
 
-    Columns keep the types that they have in the parent, where the values allow it.
+    Columns keep the types they have in the parent where the values allow it.
     """
     types = await to_thread.run_sync(previous_column_types, context, target.dataset, target.parent)
     ingested = await ingest(

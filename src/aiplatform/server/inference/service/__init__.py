@@ -1,8 +1,8 @@
 """Use cases of deployments.
 
-``deployments`` contains what users request, ``task_events`` what the task queue reports about model
-servers, and ``transitions`` what both use. Locks are always taken in the same order, task before
-deployment, because the queue calls this domain with the task locked.
+``deployments`` handles users' requests, ``task_events`` handles the task queue's reports about
+model servers, and ``transitions`` contains what both use. Locks are always taken in the same order,
+task before deployment, because the queue calls this domain with the task locked.
 """
 
 from aiplatform.server.inference.service.deployments import (

@@ -52,16 +52,16 @@ def create_deployment(
     *,
     after: Sequence[After] = (),
 ) -> Deployment:
-    """Create a deployment, and queue its server.
+    """Create a deployment and queue its server.
 
-    The server starts after the tasks in ``after``, and after the task that makes the model.
+    The server starts after the tasks in ``after`` and after the task that produces the model.
 
     Raises:
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
-        TypeMakesNoModel: when the task whose model is named is no training.
-        ModelMissing: when the model of the training was deleted.
+        TypeMakesNoModel: when the task whose model is named is not a training task.
+        ModelMissing: when the training task's model was deleted.
         DependencyFailed: when a task that must succeed has already failed.
         NameTaken: when the project has a deployment with this name.
         NoWorkerCanRun: when ``spec`` names the queue that is reserved for scripts.
@@ -106,7 +106,7 @@ def create_deployment(
 def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
     """Start a deployment that was stopped or has crashed.
 
-    Of the tasks that it waited for when it was created, it now waits only for the one that makes
+    Of the tasks that it waited for when it was created, it now waits only for the one that produces
     its model.
 
     Raises:
@@ -114,9 +114,9 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         WrongDeploymentState: when the deployment is not down.
         DeployedModelGone: when its model was deleted.
         ModelNotReady: while the model's files are being imported.
-        DependencyFailed: when the training that should make its model has not succeeded.
-        ModelMissing: when the model of that training was deleted.
-        NoWorkerCanRun: when its queue has become the queue of scripts.
+        DependencyFailed: when the training task that should produce its model has not succeeded.
+        ModelMissing: when that training task's model was deleted.
+        NoWorkerCanRun: when its queue has become the script queue.
     """
     locked = _lock_model(session, context, uuid)
     deployment, _, _ = _lock(session, context, uuid)
@@ -129,7 +129,7 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Replace the server with a new one; at the same time, ask the old one to stop.
+    """Replace the server with a new one, asking the old one to stop at the same time.
 
     Raises:
         NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
@@ -160,7 +160,7 @@ def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UU
         ModelNotReady: while the model's files are being imported.
         DeploymentUpdating: while another update is under way.
         WrongDeploymentState: while the deployment is stopping.
-        NoWorkerCanRun: when its queue has become the queue of scripts.
+        NoWorkerCanRun: when its queue has become the script queue.
     """
     require_readable(context, InferenceSpec(model=model_uuid))
     model = registry.resolve_model(session, context, model_uuid)
@@ -225,7 +225,7 @@ def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Stop and delete a deployment. Its task stays, with its log.
+    """Stop and delete a deployment. Its task is kept, with its log.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -256,7 +256,7 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
 
 @dataclass(frozen=True, slots=True)
 class _LockedModel:
-    """The model of a deployment, or the training that will make it, locked against deletion."""
+    """A deployment's model, or the training task that will produce it, locked against deletion."""
 
     model: Model | None
     needs: Sequence[Dependency]
@@ -303,7 +303,7 @@ def _lock(
     """Lock and return the deployment, the task of its server, and the task of its update.
 
     The task of the update is locked first, as in :func:`task_events.take_over`: when the new server
-    is ready, its task is locked already, and then that of the old server is locked.
+    is ready, its task is already locked, and then the old server's task is locked.
     """
     while True:
         with session.begin_nested() as attempt:
@@ -316,7 +316,7 @@ def _lock(
             deployment = queries.get_deployment(session, context, uuid, lock=True)
             if (deployment.task_id, deployment.next_task_id) == expected:
                 return deployment, task, following
-            # It got another run meanwhile, whose task must be locked before the deployment.
+            # It got another run in the meantime, whose task must be locked before the deployment.
             attempt.rollback()
 
 

@@ -31,7 +31,7 @@ S = DeploymentStatus
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """Return the files of the model that a task serves, and those of its base model if tuned."""
+    """Return the files of the model that a task serves, and of its base model if it is tuned."""
     return Inputs(
         trees={
             role: registry_queries.files(session, model)
@@ -41,7 +41,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def model_made(session: Session, task: Task, training: Task) -> None:
-    """Set the model of a completed training as the model that the waiting ``task`` serves.
+    """Set the model of a completed training task as the model that the waiting ``task`` serves.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.
@@ -66,7 +66,7 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
     deployment, former = _lock_with_former(session, task)
     if deployment is not None and deployment.next_task_id == task.id:
         if task.status == TaskStatus.CANCELLING:
-            # Somebody cancelled the update while its server was starting. The current one
+            # Somebody cancelled the update while its server was starting. The current server
             # continues.
             return
         if deployment.status == S.STOPPED:
@@ -117,9 +117,9 @@ def take_over(
     endpoint: str,
     token: str,
 ) -> None:
-    """Route requests to the server of an update; the former server completes its answers.
+    """Route requests to the server of an update, while the former server completes its answers.
 
-    ``task`` is that of the new server, and ``former`` that of the old one.
+    ``task`` runs the new server and ``former`` the old one.
     """
     if former is not None and not TaskStatus(former.status).is_final:
         if deployment.endpoint_token is not None and former.status == TaskStatus.RUNNING:
@@ -213,7 +213,7 @@ def _concerned(deployment: Deployment, task: Task) -> list[int | None]:
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return for how many seconds a cancelled server may continue its answers; None if not."""
+    """Return for how many seconds a cancelled server may continue its answers, or None."""
     return queries.drain_seconds(session, task_id)
 
 
@@ -237,7 +237,7 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
     """Update the deployment after its task has ended, and queue another task after a crash.
 
     There is no further task if the deployment was stopped, or has crashed too often. If the task
-    never started because a task that it waited for failed, the deployment is stopped, with the
+    never started because a task that it waited for failed, the deployment is stopped with that
     reason.
     """
     deployment = queries.lock_served_by(session, task.id)
@@ -268,7 +268,7 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
     # Runs from before a person last started the deployment do not count.
     crashes = min(queries.failed_runs(session, deployment, CRASH_WINDOW), deployment.restarts + 1)
     delay = restart_delay(max(crashes, 1))
-    # Its queue may have become the queue of scripts after the deployment was created.
+    # Its queue may have become the script queue after the deployment was created.
     fits = fits_queue(task.type, task.scheduling.queue)
     if deployment.model_id is None or not fits:
         delay = None

@@ -1,6 +1,6 @@
-"""Changes of deployments after requests of users and events of the task queue.
+"""Changes to deployments after requests from users and events from the task queue.
 
-These are: queue a server, set the model, change the status, end updates.
+They queue a server, set the model, change the status, and end updates.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def start_run(
     delay: timedelta | None = None,
     needs: Sequence[Dependency] = (),
 ) -> None:
-    """Queue a task that serves the deployment's model, after the tasks that it ``needs``."""
+    """Queue a task that serves the deployment's model after the tasks that it ``needs``."""
     model = None if deployment.model_id is None else session.get(Model, deployment.model_id)
     spec = InferenceSpec.model_validate(deployment.spec)
     task = queue_server(session, deployment, spec, model, actor, project, delay=delay, needs=needs)
@@ -78,14 +78,14 @@ def queue_server(
 def set_model(deployment: Deployment, model: Model) -> None:
     """Set the model that the deployment serves.
 
-    Its spec no longer refers to the task that made the model.
+    Its spec then no longer refers to the task that produced the model.
     """
     deployment.model_id = model.id
     deployment.spec = {**deployment.spec, "model": str(model.uuid)}
 
 
 def change_status(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:
-    """Change a deployment's status. All changes of the status must use this function.
+    """Change a deployment's status. All status changes must use this function.
 
     Raises:
         WrongDeploymentState: when the transition is not allowed.
@@ -101,7 +101,7 @@ def change_status(session: Session, deployment: Deployment, status: DeploymentSt
 
 
 def end_retirements(session: Session, deployment: Deployment) -> None:
-    """Make replaced servers of the deployment stop now, even if they are answering."""
+    """Make the deployment's replaced servers stop now, even if they are still answering."""
     session.execute(
         delete(DeploymentRetirement).where(DeploymentRetirement.deployment_id == deployment.id)
     )

@@ -100,7 +100,7 @@ async def create_chat_completion(
 def list_chat_models(usable: Annotated[UsableModels, Depends(access.MODELS)]) -> ModelList:
     """List the deployments that are ready, in all projects where you may use them.
 
-    The list has one page, as OpenAI's has. Deployments of your own projects, and of an API key's
+    Like OpenAI's, the list has a single page. Deployments of your own projects, and of an API key's
     project, are listed by name, those of other projects as `project/name`. Tuned models are listed
     a second time as `name:base`, which answers without the adapter. Deployments that share their
     name with another one are listed by uuid.
@@ -126,7 +126,7 @@ def get_chat_model(
     dependencies=[Depends(PUBLIC)],
 )
 def refuse_unknown_address(request: Request, path: str) -> Response:
-    """Refuse all other paths of OpenAI's API, with an error that its clients show."""
+    """Refuse all other paths of OpenAI's API with an error that its clients display."""
     raise NoSuchAddress(method=request.method, path=f"/v1/{path}")
 
 

@@ -23,7 +23,7 @@ OPENAI_CODES = {
     "chat.model_not_found": "model_not_found",
     "chat.unknown_url": "chat.unknown_url",
 }
-"""Error codes of OpenAI, which its clients may compare with, by the platform's error codes."""
+"""OpenAI's error codes, which clients may check for, keyed by the platform's error codes."""
 
 
 def envelope(problem: Problem, language: Language) -> dict[str, Any]:

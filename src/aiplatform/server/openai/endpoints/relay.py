@@ -1,4 +1,4 @@
-"""Relay of an answer to the client. If the client disconnects, the model server stops."""
+"""Relaying an answer to the client. If the client disconnects, the model server stops."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from aiplatform.server.openai.service import Answer
 T = TypeVar("T")
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 CLIENT_CLOSED_REQUEST = 499
-"""Status code in the log for a request whose client disconnected before the answer began."""
+"""Logged status code of a request whose client disconnected before the answer began."""
 
 
 class ClientDisconnected(Exception):
@@ -49,7 +49,7 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 class Relay(Response):
-    """The HTTP response for an answer stream that has begun. It always calls :meth:`Answer.end`."""
+    """The response for a streamed answer that has begun. It always calls :meth:`Answer.end`."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         super().__init__(
@@ -60,7 +60,7 @@ class Relay(Response):
         self.language = language_of(request)
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the headers, and events as they come. An error is sent as the last event."""
+        """Send the headers, and events as they arrive. An error is sent as the last event."""
         failure: Problem | None = None
 
         async def relay() -> None:

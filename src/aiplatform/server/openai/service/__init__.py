@@ -1,6 +1,6 @@
 """Use cases of the OpenAI-compatible API.
 
-``lookups`` finds the caller and their deployments. ``routing`` decides which deployment gets a
+``lookups`` finds the caller and their deployments, and ``routing`` decides which deployment gets a
 request. ``answers`` gets the answer over ``connections`` to the model servers. ``access_watch``
 ends answers when their callers lose access, and ``audit_queue`` writes the audit entries.
 """

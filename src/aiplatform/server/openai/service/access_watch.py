@@ -1,4 +1,4 @@
-"""Ending of running answers when their callers lose access; all are checked every second."""
+"""Ending answers in progress when their callers lose access; all are checked every second."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from aiplatform.server.openai.service.routing import ChatCall
 log = structlog.get_logger(__name__)
 Fail = Callable[[Problem], None]
 Pair = tuple[Credential, int]
-"""A credential, and the id of the deployment that it uses."""
+"""A credential and the id of the deployment that it uses."""
 
 
 class AccessWatch:
-    """The access check of the calls that are being answered.
+    """The access check for calls that are being answered.
 
-    It needs at most two statements a second, for any number of calls.
+    It needs at most two statements per second, whatever the number of calls.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class AccessWatch:
     def add(self, call: ChatCall, fail: Fail) -> Callable[[], None]:
         """Check ``call`` from now on; call ``fail`` with the reason when its answer must end.
 
-        Returns a function that ends these checks.
+        Return a function that ends these checks.
         """
         ticket = object()
         self._calls[ticket] = (call, fail)
@@ -62,7 +62,7 @@ class AccessWatch:
             watched = list(self._calls.values())
             pairs = {(call.credential, call.target.deployment_id) for call, _ in watched}
             try:
-                # A database that hangs, or whose network is broken, may never answer.
+                # A database that hangs, or whose network is broken, may never respond.
                 with fail_after(UNCHECKED_SECONDS):
                     rows = await run_sync(_read_access, pairs, abandon_on_cancel=True)
             except (SQLAlchemyError, TimeoutError) as error:
@@ -86,16 +86,16 @@ def _read_access(pairs: set[Pair]) -> dict[Pair, Any]:
 
 
 def reason_to_end(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
-    """Return the problem because of which the answer to ``call`` must end, or None.
+    """Return the problem that must end the answer to ``call``, or None.
 
     ``rows`` are the results of ``queries.access_checks``, by pair.
     """
     row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:
         return AccessRevoked()
-    # A restarted deployment has another token: this call is answered by its previous server, which
-    # is stopping. A server that was replaced by an update completes its answers. If there is no
-    # row, the session or the deployment was deleted.
+    # A restarted deployment has another token: this call is being answered by its previous server,
+    # which is stopping. A server replaced by an update completes its answers. If there is no row,
+    # the session or the deployment was deleted.
     answers = row is not None and (
         (row.status == DeploymentStatus.READY and row.endpoint_token == call.target.token)
         or call.target.token in (row.retired_tokens or ())

@@ -1,4 +1,4 @@
-"""Answers of model servers, from the request to the entry in the audit trail."""
+"""Answers from model servers, from the request to the audit trail entry."""
 
 import time
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ ERROR = b'data: {"error":'
 
 
 class Answer:
-    """An answer of a model server.
+    """An answer from a model server.
 
     Call :meth:`begin` first, which sets ``status`` and ``media_type``, then :meth:`read`. An answer
     that has begun must be ended with :meth:`end`. Streams are returned in whole events, so that an
@@ -60,10 +60,10 @@ class Answer:
         return self.media_type.startswith(EVENT_STREAM)
 
     async def begin(self) -> None:
-        """Send the request, and wait for the first events of a stream or for the whole answer.
+        """Send the request and wait for the first events of a stream or for the whole answer.
 
         Raises:
-            Problem: when there is no answer. :meth:`end` was called then.
+            Problem: when there is no answer. :meth:`end` has already been called in that case.
         """
         try:
             with self._translate_errors():
@@ -73,7 +73,7 @@ class Answer:
             raise
 
     async def read(self) -> bytes:
-        """Return the next events, or all of an answer that is not a stream; empty at the end.
+        """Return the next events, or all of a non-streamed answer; empty at the end.
 
         Raises:
             Problem: when the answer can't continue.
@@ -87,7 +87,7 @@ class Answer:
             return await self._next_events()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the answer and queue its audit entry. Returns at once.
+        """End the answer and queue its audit entry. This returns at once.
 
         If the model server is still answering, it stops.
         """
@@ -129,11 +129,12 @@ class Answer:
         self._first_ms = self._elapsed()
 
     async def _exchange(self) -> Connection:
-        """Send the request, and return the connection once the headers of the answer arrived.
+        """Send the request and return the connection once the headers of the answer have arrived.
 
-        The model server may have closed a connection that was kept for reuse. Then it has not read
-        the request, which is sent again on another connection. If another server has taken over
-        since the call was routed, the request is sent to that server, unless the answer has begun.
+        The model server may have closed a connection that was kept for reuse. In that case it has
+        not read the request, which is sent again on another connection. If another server has taken
+        over since the call was routed, the request is sent to that server, unless the answer has
+        begun.
         """
         while True:
             connection: Connection | None = None
@@ -195,7 +196,7 @@ class Answer:
             raise ModelServerTimeout(model=model, seconds=int(SILENCE_SECONDS)) from error
 
     def _fail(self, problem: Problem) -> None:
-        """End the answer with ``problem``, while other code waits for its next events."""
+        """End the answer with ``problem`` while other code is waiting for its next events."""
         self._failure = problem
         if self._connection is not None:
             self._connection.fail(problem)
@@ -205,7 +206,7 @@ class Answer:
 
 
 class ChatService:
-    """The objects of the OpenAI-compatible API that live as long as the process."""
+    """The OpenAI-compatible API's objects that live as long as the process."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self.connections = Connections()
@@ -225,10 +226,10 @@ class ChatService:
         """Return the answer to ``call``, already begun.
 
         Raises:
-            ModelServerUnavailable: when the model server can't be reached, or ends meanwhile.
+            ModelServerUnavailable: when the model server can't be reached or ends.
             ModelServerTimeout: when the model server sends nothing for too long.
-            AccessRevoked: when the caller loses access meanwhile.
-            DeploymentStopped: when the deployment is stopped meanwhile.
+            AccessRevoked: when the caller loses access.
+            DeploymentStopped: when the deployment is stopped.
         """
         answer = Answer(self, call)
         await answer.begin()

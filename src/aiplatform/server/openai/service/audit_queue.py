@@ -1,7 +1,7 @@
 """Audit entries of chat requests, written after their answers have ended.
 
-Requests do not wait for them: entries are collected while a transaction is being written, and are
-written in the next one. If the database is unreachable, they are written later.
+Requests do not wait for them: entries are collected while a transaction is being written and go
+into the next one. If the database is unreachable, they are written later.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from aiplatform.server.openai.service.routing import ChatCall
 log = structlog.get_logger(__name__)
 BATCH = 200
 MAX_QUEUED = 50_000
-"""Maximum number of queued entries. Beyond it, the oldest are only written to the log."""
+"""Maximum number of queued entries. Beyond it, the oldest are only logged."""
 
 GATHER_SECONDS = 0.5
-"""Seconds for which entries are collected. Written together, each takes less than half the time."""
+"""Seconds for which entries are collected; writing them together halves the time for each."""
 
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
@@ -35,7 +35,7 @@ CLOSE_SECONDS = 3.0
 class Entry:
     """The audit entry of an ended request.
 
-    ``first_ms`` is the time to the first part of the answer, ``ms`` that to its end, in
+    ``first_ms`` is the time to the first part of the answer and ``ms`` the time to its end, in
     milliseconds.
     """
 
@@ -48,14 +48,14 @@ class Entry:
 
 
 class AuditQueue:
-    """A queue of audit entries, which are written in the background."""
+    """A queue of audit entries that are written in the background."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._task: asyncio.Task[None] | None = None
 
     def add(self, entry: Entry) -> None:
-        """Queue ``entry`` for writing. Returns at once."""
+        """Queue ``entry`` for writing. This returns at once."""
         self._entries.append(entry)
         if len(self._entries) > MAX_QUEUED:
             lost = self._entries.pop(0)

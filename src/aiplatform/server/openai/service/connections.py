@@ -1,9 +1,9 @@
-"""Persistent HTTP connections to model servers, over Unix sockets or TCP.
+"""Persistent HTTP connections to model servers over Unix sockets or TCP.
 
 This client is only for the platform's own model servers, never for addresses from users. It is
 written with asyncio protocols and httptools because it handles every token of every answer. For
-each chunk, it needs a tenth of the CPU time of a general client. If the model runs on the same
-machine, it can use that time.
+each chunk, it needs a tenth of the CPU time of a general-purpose client, which leaves that time to
+a model on the same machine.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import httptools
 from aiplatform.server.openai.rules import CONNECT_SECONDS, SILENCE_SECONDS
 
 IDLE_KEPT = 32
-"""Maximum number of unused connections that are kept per model server."""
+"""Maximum number of unused connections kept per model server."""
 
 BUFFER_BYTES = 1 << 18
 """Number of unread bytes above which reading from the model server pauses."""
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Note that status and headers are complete."""
+        """Note that the status and headers are complete."""
         self.status = self._parser.get_status_code()
         self._head = True
 
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def send(self, request: bytes) -> None:
-        """Send a whole request and wait for the headers of the answer.
+        """Send a complete request and wait for the headers of the answer.
 
         Raises:
             ConnectionLostError: when the connection is lost.
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     async def read(self) -> bytes:
-        """Return the data that arrived since the last call, or wait for more; empty at the end.
+        """Return the data received since the last call, or wait for more; empty at the end.
 
         Raises:
             ConnectionLostError: when the connection is lost.
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def fail(self, error: Exception) -> None:
-        """End the exchange: the waiting :meth:`read` raises ``error``; the connection is closed."""
+        """End the exchange: a waiting :meth:`read` raises ``error``; the connection is closed."""
         self._failure = error
         self._pieces.clear()
         self._drop(error)
@@ -183,13 +183,13 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Connections to all model servers, kept per address while they can be used."""
+    """Connections to all model servers, kept per address while they are usable."""
 
     def __init__(self) -> None:
         self._idle: dict[str, list[Connection]] = {}
 
     async def get(self, endpoint: str) -> Connection:
-        """Return a connection for one exchange; reuse a kept one if possible.
+        """Return a connection for one exchange, reusing a kept one if possible.
 
         Raises:
             ConnectionLostError: when the model server can't be reached.
@@ -197,7 +197,7 @@ class Connections:
         return self._take(endpoint) or await _connect(endpoint)
 
     def give_back(self, endpoint: str, connection: Connection) -> None:
-        """Keep the connection for the next exchange if it can be used, else close it."""
+        """Keep the connection for the next exchange if it is usable, otherwise close it."""
         idle = self._idle.setdefault(endpoint, [])
         if connection.reusable and connection.is_open and len(idle) < IDLE_KEPT:
             idle.append(connection)
@@ -224,7 +224,7 @@ class Connections:
     def _forget_closed(self, endpoint: str) -> None:
         """Remove closed connections, and the list of a model server that has none left.
 
-        Addresses of ended model servers are never used again, so their lists would pile up.
+        Addresses of ended model servers are never used again, so their lists would accumulate.
         """
         left = [connection for connection in self._idle.get(endpoint, []) if connection.is_open]
         if left:

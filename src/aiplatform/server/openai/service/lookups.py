@@ -1,8 +1,8 @@
-"""Look-ups of callers and their deployments on the event loop, without threads and ORM.
+"""Look-ups of callers and their deployments on the event loop, without threads or the ORM.
 
 The rest of the server uses synchronous sessions in threads. Measurements showed that this takes
-more than the 5 ms that the API may add to the time to the first token: if a model keeps the cores
-busy, each change of thread and each round trip waits for a core. These look-ups take one round trip
+longer than the 5 ms that the API may add to the time to the first token: if a model keeps the cores
+busy, each thread switch and each round trip waits for a core. These look-ups take one round trip
 and no thread.
 """
 
@@ -19,7 +19,7 @@ Rows = Sequence[Any]
 
 
 class Lookups:
-    """The SQL statements of the OpenAI-compatible API, run on the event loop."""
+    """The OpenAI-compatible API's SQL statements, run on the event loop."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class Lookups:
         return await self._rows(queries.ready_deployments(), token)
 
     async def find_endpoint(self, deployment_id: int) -> Any:
-        """Return endpoint and token of a deployment that is ready, else None.
+        """Return endpoint and token of a deployment if it is ready, otherwise None.
 
         Raises:
             psycopg.Error: when the database does not answer.

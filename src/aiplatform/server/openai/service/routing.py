@@ -1,4 +1,4 @@
-"""The choice of the deployment for a chat request, among those that the caller may use."""
+"""Choosing the deployment for a chat request among those that the caller may use."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ CHAT_PATH = "/v1/chat/completions"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment that is ready: its address, and the token that it accepts."""
+    """A deployment that is ready, with its address and the token that it accepts."""
 
     deployment_id: int
     deployment_uuid: UUID
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A chat request of ``actor`` to ``target``. ``body`` is the JSON that the client sent."""
+    """A chat request from ``actor`` to ``target``. ``body`` is the JSON sent by the client."""
 
     actor: Actor
     credential: Credential
@@ -53,15 +53,15 @@ class ChatCall:
     def request(self) -> bytes:
         """Return the HTTP request to the model server.
 
-        It contains the public name of the model, which the model server repeats in its answer. So
-        the answer can be passed on unchanged.
+        It contains the public name of the model, which the model server repeats in its answer. The
+        answer can therefore be passed on unchanged.
         """
         body = orjson.dumps({**self.body, "model": self.model.variant.value})
         head = (
             f"POST {CHAT_PATH} HTTP/1.1\r\n"
             "Host: engine\r\n"
             f"Authorization: Bearer {self.target.token}\r\n"
-            # The name of a project may contain any character, including line ends.
+            # A project's name may contain any character, including line ends.
             f"X-Model-Name: {quote(self.model.text, safe='/:')}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
@@ -126,7 +126,7 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
         ModelNotReady: when the deployment is not ready.
     """
     found = [row for row in rows if row.deployment_id is not None]
-    # A deployment may be named like another one's uuid. The uuid takes precedence.
+    # A deployment may have another deployment's uuid as its name. The uuid takes precedence.
     by_uuid = [row for row in found if model.project is None and row.deployment_uuid == model.uuid]
     if by_uuid:
         found = by_uuid
@@ -167,9 +167,9 @@ class CallableModel:
 
 
 def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
-    """Return the models of ``rows``, which ``queries.ready_deployments`` selects.
+    """Return the models in ``rows``, as selected by ``queries.ready_deployments``.
 
-    These are the model of each deployment, and its base model if it has one. A deployment of the
+    These are each deployment's model and its base model, if it has one. A deployment of the
     caller's own projects is shown by its name, others as ``project/name``. If a name is not unique,
     ``project/name`` is used instead, or else the uuid.
     """

@@ -48,7 +48,7 @@ Writer = Annotated[ModelContext, Depends(access.WRITE)]
 def render(entry: Entry) -> ModelOut:
     """Return the response body of a model.
 
-    A model without details was inserted into the database by another program, and has no files.
+    A model without details was inserted into the database by another program and has no files.
     """
     model, details = entry.model, entry.details
     card = {} if details is None else details.card
@@ -94,7 +94,7 @@ def list_models(
     name: NameFilter = None,
     version: VersionFilter = None,
 ) -> Page[ModelOut]:
-    """List shared models and the models of all projects that you may read, newest first."""
+    """List shared models, and the models of all projects that you may read, newest first."""
     statement = queries.readable_models(principal, name=name, version=version)
     rows, following = page_by_id(session, statement, Model.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: render(queries.entry_of(row)))
@@ -129,10 +129,10 @@ def create_model(
     response: Response,
     body: ModelIn,
 ) -> ModelOut:
-    """Create a model, and import its files.
+    """Create a model and import its files.
 
-    From a hub or a package, the import is queued at once and named in `task`. For an upload, PUT
-    its files to `models/{model}/files/PATH`, then POST `models/{model}/import`.
+    If the source is a hub or a package, the import is queued at once and named in `task`. For an
+    upload, PUT its files to `models/{model}/files/PATH`, then POST `models/{model}/import`.
     """
     if body.shared:
         access.require_shared(context, session, request)

@@ -51,7 +51,7 @@ def list_model_files(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ModelFileOut]:
-    """List files by path: `weights/` is the whole model, `adapter/` is what a training added."""
+    """List files by path: `weights/` is the whole model, `adapter/` is what training added."""
     after = ""
     if cursor is not None:
         (after,) = decode_cursor(cursor, str)
@@ -74,9 +74,9 @@ async def put_model_file(
     expected: ExpectedDigest,
     request: Request,
 ) -> ModelFileOut:
-    """Upload a file of a model. It is below `source/` until the import.
+    """Upload a file of a model. Until the import, it is stored below `source/`.
 
-    An earlier file with the same path is replaced. Refused during the import and after it.
+    An earlier file with the same path is replaced. Refused during and after the import.
     """
     service.check_path(path)
 
@@ -113,7 +113,7 @@ def get_model_file(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """Return the file as an attachment, with length, ETag, digest and ranges."""
+    """Return a file as an attachment, with its length, ETag and digest. Ranges are supported."""
     file = queries.get_file(session, context.model_id, path)
     name = file.path.rpartition("/")[2]
     response = downloads.send_blob(request, file, name, "application/octet-stream")

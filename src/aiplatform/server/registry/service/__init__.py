@@ -1,8 +1,8 @@
 """Use cases of the registry.
 
 ``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
-use, and deletes models. ``pending_models`` resolves references to models that a training has yet to
-make.
+use, and deletes models. ``pending_models`` resolves references to models that a training task has
+yet to produce.
 """
 
 from aiplatform.server.registry.service.imports import (

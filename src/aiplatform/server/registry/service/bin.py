@@ -1,4 +1,4 @@
-"""Deletion of models into the bin, and their restoration and purge."""
+"""Deleting models into the bin, and restoring and purging them."""
 
 from uuid import UUID
 
@@ -20,8 +20,8 @@ from aiplatform.server.registry.models import Model, ModelDetails
 def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
     """Move a locked model to its project's bin; a model without a project is deleted for good.
 
-    A shared model goes into the bin of the project in which it was created. Return the bin entry;
-    None if the model was deleted for good.
+    A shared model goes into the bin of the project in which it was created. Return the bin entry,
+    or None if the model was deleted for good.
     """
     shared = model.project_id is None
     project_id = _origin(session, details) if shared else model.project_id
@@ -53,7 +53,7 @@ def _origin(session: Session, details: ModelDetails) -> int | None:
 
 
 class BinnedModels(BinKind):
-    """The operations of the bin on models: restore and purge."""
+    """The bin's operations on models: restore and purge."""
 
     kind = "model"
     reads = Permission.MODELS_READ

@@ -1,4 +1,4 @@
-"""Imports of models: file uploads, the import task, and its outcome."""
+"""Importing models: file uploads, the import task, and its outcome."""
 
 from uuid import UUID
 
@@ -101,11 +101,11 @@ def add_file(
     *,
     project: UUID | None,
 ) -> StoredFile:
-    """Store an uploaded file below ``source/``, and replace an earlier file with its path.
+    """Store an uploaded file below ``source/``, replacing an earlier file with its path.
 
     Raises:
         NotFound, ModelClosed: see :func:`open_for_files`.
-        InvalidFilePath: the path conflicts with that of another file.
+        InvalidFilePath: the path conflicts with another file's path.
         TooManyFiles: the model has the maximum number of files.
     """
     model, _ = open_for_files(session, model_id)
@@ -142,7 +142,7 @@ def add_file(
 
 
 def source_of(details: ModelDetails) -> ModelSource | None:
-    """Return the source of the model's files; None if a training made them."""
+    """Return the source of the model's files, or None if a training task produced them."""
     stored = details.card.get("source")
     return None if stored is None else _source.validate_python(stored)
 
@@ -182,7 +182,7 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
 
 
 def prepare_submitted(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
-    """Prepare the import of the model that a submitted spec names.
+    """Prepare the import of the model named in a submitted spec.
 
     Raises:
         WrongTaskType: the spec names no model. A model must be created in the registry first.
@@ -266,7 +266,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def note_started(session: Session, task_id: int) -> None:
-    """Store the id of an import task in the details of its model, however the task was queued."""
+    """Store an import task's id in its model's details, however the task was queued."""
     model_id = _model_id(session, task_id)
     details = None if model_id is None else session.get(ModelDetails, model_id)
     if details is not None:
@@ -331,7 +331,7 @@ def _fill(
     outcome: Outcome,
     files: list[StoredFile],
 ) -> None:
-    """Replace the uploaded files by the imported ones, and set the model to ready."""
+    """Replace the uploaded files with the imported ones, and set the model to ready."""
     session.execute(delete(BlobRef).where(BlobRef.model_id == model.id))
     for file in sorted(files, key=lambda file: file.sha256):
         storage.add_reference(session, file, project_id=model.project_id, model_id=model.id)
@@ -356,7 +356,7 @@ def _fail(
     error: str,
     project: UUID | None,
 ) -> None:
-    """Set the model to failed. Uploaded files stay, so that the import can be repeated."""
+    """Set the model to failed. Uploaded files are kept, so that the import can be repeated."""
     details.status = ModelStatus.FAILED
     details.error = error[:10_000]
     audit.record(

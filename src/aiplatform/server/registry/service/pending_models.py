@@ -1,4 +1,4 @@
-"""References to models that a training is yet to make."""
+"""References to models that a training task has yet to produce."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -24,14 +24,14 @@ from aiplatform.server.registry.service.registration import model_inputs, usable
 def resolve_model(
     session: Session, context: ProjectContext, meant: UUID | FromTask
 ) -> Model | None:
-    """Return the model that a spec names, locked against deletion; None if it does not exist yet.
+    """Return the model named in a spec, locked against deletion; None if it does not exist yet.
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
             project.
-        TypeMakesNoModel: the named task is no training.
-        DependencyFailed: the training ended without success.
-        ModelMissing: the training completed, but its model was deleted.
+        TypeMakesNoModel: the named task is not a training task.
+        DependencyFailed: the training task did not succeed.
+        ModelMissing: the training task completed, but its model was deleted.
     """
     if isinstance(meant, UUID):
         return usable_model(session, context, meant)
@@ -50,7 +50,7 @@ def resolve_model(
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> Model:
-    """Set the model of a completed training as an input of ``task``, which waited for it.
+    """Set the model of a completed training task as an input of ``task``, which waited for it.
 
     Raises:
         ModelMissing: the model was deleted.
@@ -70,7 +70,7 @@ def _produced_model(session: Session, training: Task) -> Model:
 def pin_model(
     session: Session, task: Task, model_id: int, uuid: UUID, inputs: Sequence[InputRef]
 ) -> None:
-    """Write a model into the spec and the inputs of a waiting task.
+    """Write a model into the spec and inputs of a waiting task.
 
     The first of ``inputs`` is the model itself.
     """

@@ -31,7 +31,7 @@ from aiplatform.server.registry.service.bin import discard
 
 MODEL = "model"
 BASE_MODEL = "base_model"
-"""Roles of a model as a task's input: the model itself, or the base that it was tuned from."""
+"""Roles of a model as a task input: the model itself, or the base it was tuned from."""
 
 
 def create_model(
@@ -45,7 +45,7 @@ def create_model(
     shared: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Model:
-    """Create a model without files; they follow later. The caller has checked the right to share.
+    """Create a model whose files follow later. The caller has checked the right to share.
 
     If the requested version, or by default the newest, is a failed import, the new model replaces
     it, because a failed import contains nothing usable.
@@ -67,7 +67,7 @@ def create_model(
             model_id=model.id,
             status=ModelStatus.PENDING,
             license=None if license is None else clean_text(license),
-            # A shared model belongs to no project, but its import is a task of a project.
+            # A shared model belongs to no project, but its import is a task in a project.
             card={
                 "source": jsonable(source),
                 "project": str(context.project_uuid),
@@ -96,7 +96,7 @@ def create_model(
 def _free_version(
     session: Session, context: ProjectContext, project_id: int | None, name: str, wanted: str | None
 ) -> str:
-    """Return the version of a new model, and delete a model with this version whose import failed.
+    """Return the version for a new model, deleting a model with this version whose import failed.
 
     Raises:
         VersionTaken: ``wanted`` is in use.
@@ -134,7 +134,7 @@ def _wait_for_name(session: Session, project_id: int | None, name: str) -> None:
 
 
 def _version(session: Session, project_id: int | None, name: str, wanted: str | None) -> str:
-    """Return the version of a new model with this name, and lock the name.
+    """Return the version for a new model with this name, and lock the name.
 
     Raises:
         VersionTaken: ``wanted`` is in use.
@@ -160,21 +160,21 @@ def register_tuned(
     experiment_id: int | None,
     created_by: int | None,
 ) -> Model:
-    """Register the result of a training as the next version of ``name``, with the status ready.
+    """Register the result of training as the next version of ``name``, with the status ready.
 
-    The licence is that of the base model.
+    The licence is the base model's.
 
     Args:
         session: the caller's session; not committed here.
-        task: the training.
+        task: the training task.
         project_id: the project of the new model.
         name: name of the new model.
-        base_model_id: model that was tuned.
-        files: files in the blob store, in the layout of a model. README.md becomes the card's text.
+        base_model_id: the model that was tuned.
+        files: files in the blob store, in a model's layout. README.md becomes the card's text.
         card: the model card as data.
-        metrics: figures of the training.
-        experiment_id: experiment of the training.
-        created_by: id of the training's author.
+        metrics: figures from training.
+        experiment_id: the experiment of the training task.
+        created_by: id of the task's author.
     """
     made = sorted(files, key=lambda file: file.sha256)
     base = None if base_model_id is None else session.get(ModelDetails, base_model_id)
@@ -215,16 +215,16 @@ def register_tuned(
 def register_again(
     session: Session, context: ProjectContext, model: Model, *, name: str
 ) -> tuple[Model, bool]:
-    """Register a model under another name, too, as the next version of that name.
+    """Register a model under an additional name, as the next version of that name.
 
-    The new model has the same files, card and lineage. A task must have made ``model``. If the task
-    already has a model with the new name, that is returned unchanged. Return the model, and True if
-    it is new. The caller has locked ``model``.
+    The new model has the same files, card and lineage. ``model`` must have been produced by a task.
+    If the task already has a model with the new name, that model is returned unchanged. Return the
+    model, and True if it is new. The caller has locked ``model``.
 
     Raises:
         NotFound: the model was not made by a task.
-        QuotaExceeded: the project's storage is full. Each model with the files is charged for them,
-            although they are stored once.
+        QuotaExceeded: the project's storage is full. Each model with these files is charged for
+            them, although they are stored only once.
     """
     details = queries.details_of(session, model)
     if details.task_id is None:
@@ -366,7 +366,7 @@ def delete_model(
         ModelInUse: an unfinished task reads it (for example a deployment), or a model was tuned
             from it.
     """
-    # Tasks are locked before the model, as at the end of tasks, so that the two can't deadlock.
+    # Tasks are locked before the model, as when tasks end, so that the two can't deadlock.
     for task in queries.unfinished_imports(session, model_id):
         if task.status != TaskStatus.CANCELLING:
             with suppress(TaskFinished):  # it has just ended
@@ -376,7 +376,7 @@ def delete_model(
         raise NotFound(resource="model")
     model, details = locked
     imports = {task.id for task in queries.unfinished_imports(session, model_id)}
-    # Submitting a task locks the models that it reads, so no reader can be added after this check.
+    # Submitting a task locks the models that it reads, so no reader can appear after this check.
     users = [
         f"{task.name} ({task.status})"
         for task in queries.unfinished_readers(session, model_id)

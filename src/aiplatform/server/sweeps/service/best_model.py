@@ -18,14 +18,14 @@ def register_best(
 ) -> tuple[Model, bool]:
     """Register the model of the sweep's best trial as the next version of ``name``.
 
-    If it is already registered under that name, it is returned unchanged. Returns the model, and
-    True if it is new. A running sweep may find a better model later, which becomes another version.
+    If it is already registered under that name, it is returned unchanged. Return the model, and
+    True if it is new. A running sweep may later find a better model, which becomes another version.
 
     Raises:
         NotFound: the project has no such sweep.
         NoBestModel: no trial has succeeded, or the best one's model is gone.
     """
-    # Locked, so that of two simultaneous requests the second finds the model of the first.
+    # Locked, so that the second of two simultaneous requests finds the model of the first.
     sweep = queries.lock_sweep(session, context, uuid)
     best = best_of(SweepSpec.model_validate(sweep.spec), queries.trials(session, sweep))
     model = None if best is None else queries.model_of(session, context, best)

@@ -40,7 +40,7 @@ def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
     """Do the next step of a running sweep.
 
     If another process is advancing the sweep, nothing is done. With ``wait``, this step is done
-    afterwards, because the other process may not have seen the event that requires it.
+    afterwards, because the other process may not have seen the event that triggered it.
     """
     sweep = queries.lock_running(session, sweep_id, wait=wait)
     if sweep is None:
@@ -64,8 +64,8 @@ def _update_trials(
 ) -> None:
     """Update the trials from their tasks.
 
-    If the first completed run has no value for the objective, no other run will have one. Then the
-    sweep ends with an error, and its running trials are cancelled.
+    If the first completed run has no value for the objective, no other run will have one. In that
+    case the sweep ends with an error, and its running trials are cancelled.
     """
     unmeasured: SweepTrial | None = None
     states = queries.task_states(session, sweep)
@@ -107,7 +107,7 @@ def _update_trials(
 def _halt_at_rungs(
     session: Session, spec: SweepSpec, asha: Asha, trials: Sequence[SweepTrial]
 ) -> None:
-    """Pause or stop trials that reached a rung and are not among the best there.
+    """Pause or stop trials that reached a rung but are not among the best there.
 
     A rung is a step at which trials are compared.
     """
@@ -138,9 +138,9 @@ def _is_promoted(
 def _start_trials(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]
 ) -> None:
-    """Resume paused trials that are among the best now, then start new trials.
+    """Resume paused trials that are now among the best, then start new trials.
 
-    At most as many trials run at once as the spec's ``parallelism``.
+    At most ``parallelism`` trials (see the spec) run at once.
     """
     room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
     if spec.pruning is not None:
@@ -169,7 +169,7 @@ def _start(
 ) -> SweepTrial | None:
     """Queue the next trial for the sweep's author, with the author's current permissions.
 
-    Returns the trial, or None if no more trials can be started; the sweep then has an error.
+    Return the trial, or None if no more trials can be started; the sweep then has an error.
     """
     history = [PastTrial(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
@@ -210,7 +210,7 @@ def _start(
 
 
 def best_of(spec: SweepSpec, trials: Sequence[SweepTrial]) -> SweepTrial | None:
-    """Return the completed trial with the best value; of equal trials, the earliest one."""
+    """Return the completed trial with the best value; the earliest one if several are equal."""
     done = [trial for trial in trials if trial.state == S.COMPLETED and trial.value is not None]
     sign = 1 if spec.direction == "minimize" else -1
     return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
@@ -252,7 +252,7 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
 
 
 def pending_requests(session: Session, sweep_id: int) -> list[tuple[int, str]]:
-    """Return the requests that the trials' tasks have not fulfilled yet.
+    """Return the requests that the trials' tasks have not yet fulfilled.
 
     A request is a pair of a task id and ``cancel``, ``pause`` or ``resume``.
     """
@@ -277,7 +277,7 @@ def pending_requests(session: Session, sweep_id: int) -> list[tuple[int, str]]:
 
 
 def send_request(session: Session, task_id: int, request: str) -> None:
-    """Send a trial's request to its task, in a transaction of its own.
+    """Send a trial's request to its task, in a separate transaction.
 
     Raises:
         TaskFinished: the task has ended meanwhile.

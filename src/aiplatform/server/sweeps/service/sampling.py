@@ -1,4 +1,4 @@
-"""Choice of parameters for the next trial, by Optuna, from the results of earlier trials."""
+"""Choosing the next trial's parameters with Optuna, from the results of earlier trials."""
 
 import math
 import warnings
@@ -23,7 +23,7 @@ from aiplatform.server.sweeps.rules import grid_point, rung_steps
 class PastTrial:
     """An earlier trial of the sweep.
 
-    ``rungs`` are its metric values at the steps at which ASHA (the pruning method) compared trials.
+    ``rungs`` are its metric values at the steps where ASHA (the pruning method) compared trials.
     """
 
     params: Params
@@ -33,7 +33,7 @@ class PastTrial:
 
 
 def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
-    """Return the parameters of the next trial; the same for the same history and seed.
+    """Return the next trial's parameters; the same history and seed give the same parameters.
 
     The Optuna study is built from the history each time, so no process has to keep state.
     """

@@ -1,4 +1,4 @@
-"""Creation and cancellation of sweeps, and their deletion with their experiment."""
+"""Creating and cancelling sweeps, and deleting them with their experiment."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -51,9 +51,10 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         PriorityTooHigh: the priority of the trials is above the project's limit.
         GridTooLarge: the grid has too many points.
         ConfigInvalid: the parameters do not belong to the experiment's config.
-        InvalidSweepValue: a value is not possible in any training, for example the uuid of a
+        InvalidSweepValue: a value can't be used in any training run, for example the uuid of a
             dataset or model that the project may not use.
-        EvalDatasetMissing: the objective or pruning needs an eval_dataset, and there is none.
+        EvalDatasetMissing: the objective or pruning metric needs an eval_dataset, but there is
+            none.
         EvalStepsMissing: the pruning metric is measured on an eval_dataset only at the end of runs.
     """
     if queries.name_in_use(session, context, name):
@@ -68,7 +69,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
             raise GridTooLarge(size=size, limit=GRID_LIMIT)
         spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
     _require_values(experiment, spec)
-    # Refuses parameters that the config does not have.
+    # This refuses parameters that the config does not have.
     config = experiments.changed_config(experiment.config, first_point(spec))
     require_readable(context, config)
     if config.secrets:
@@ -131,7 +132,7 @@ def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
 def _require_references(
     session: Session, context: ProjectContext, experiment: Experiment, spec: SweepSpec
 ) -> None:
-    """Look up every dataset, version and model that is a value of a parameter.
+    """Look up every dataset, version and model that is a parameter's value.
 
     Raises:
         InvalidSweepValue: see :func:`create_sweep`.
@@ -152,7 +153,7 @@ def _refused(path: str, value: object, reason: str, reason_zh: str) -> InvalidSw
 
 
 def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
-    """Yield each choice, and both ends of each range, with the path of the parameter."""
+    """Yield each choice, and both ends of each range, with the parameter's path."""
     for path, parameter in spec.parameters.items():
         if isinstance(parameter, Choice):
             yield from ((path, value) for value in parameter.values)
@@ -161,7 +162,7 @@ def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
 
 
 def check_experiment_deletion(session: Session, experiment: Experiment) -> dict[str, Any]:
-    """Refuse to delete an experiment with a running sweep; else return details for the audit entry.
+    """Refuse to delete an experiment with a running sweep; otherwise return audit details.
 
     Raises:
         ExperimentBusy: a sweep of the experiment has not ended.
@@ -194,7 +195,7 @@ def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep
 def stop_author_sweeps(session: Session, actor: Actor, author: User) -> dict[str, int]:
     """Cancel the sweeps of an author in all projects.
 
-    Returns a dict with their number as ``sweeps_stopped``.
+    Return a dict with their number as ``sweeps_stopped``.
     """
     sweeps = queries.lock_running_of(session, author.id)
     for sweep in sweeps:

@@ -27,7 +27,7 @@ def advance_soon(session: Session, sweep_id: int) -> None:
 
 
 def on_task_halt(session: Session, task: Task) -> None:
-    """Advance the sweep if the task that has ended or paused is one of its trials."""
+    """Advance the sweep if a task that has ended or paused is one of its trials."""
     if task.type != TaskType.TRAINING:
         return
     sweep_id = queries.sweep_of(session, task.id)
@@ -36,7 +36,7 @@ def on_task_halt(session: Session, task: Task) -> None:
 
 
 def on_task_metrics(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
-    """Advance the sweep if the task is one of its trials and has measured a value at a rung."""
+    """Advance the sweep if a task is one of its trials and has measured a value at a rung."""
     if task.type != TaskType.TRAINING:
         return
     pruned = queries.pruning_of(session, task.id)

@@ -64,13 +64,13 @@ def _render(session: Session, principal: Principal) -> BrowserSessionOut:
 def begin_browser_session(
     request: Request, response: Response, body: BrowserSignInIn, session: SessionDep, _: Public
 ) -> BrowserSessionOut:
-    """Sign in with user name and password. The answer sets a cookie that scripts can't read.
+    """Sign in with user name and password. The response sets a cookie that scripts can't read.
 
-    For an account with a second factor, the answer is 401 `auth.totp_required`. Send the request
-    again with `code`: a code of the authenticator app, or a recovery code.
+    For an account with a second factor, the response is 401 `auth.totp_required`. Send the request
+    again with `code`: a code from the authenticator app, or a recovery code.
 
-    The cookie authenticates requests of pages of this server. Those that change something must also
-    have the header `X-AIPlatform-UI: 1`.
+    The cookie authenticates requests from this server's pages. Requests that change something must
+    also have the header `X-AIPlatform-UI: 1`.
     """
     outcome = service.sign_in(
         session,
@@ -88,7 +88,7 @@ def begin_browser_session(
 def begin_browser_session_by_sso(
     request: Request, response: Response, body: SsoCodeIn, session: SessionDep, _: Public
 ) -> BrowserSessionOut:
-    """Exchange the code of single sign-on for a session, as with user name and password.
+    """Exchange the single sign-on code for a session, as with user name and password.
 
     A code can be exchanged once, within a minute.
     """
@@ -102,8 +102,8 @@ def read_browser_session(
 ) -> BrowserSessionOut:
     """Return the user whom the cookie signs in, and renew the session when that is due.
 
-    A page reads it when it opens, after `renew_in` seconds, and when another request is answered
-    with 401, which it then repeats.
+    A page reads this when it opens, after `renew_in` seconds, and when another request gets a 401,
+    which the page then repeats.
     """
     renewed: CookieTokens | None = getattr(request.state, "renewed_cookie", None)
     if renewed is not None:

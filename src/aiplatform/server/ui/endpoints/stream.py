@@ -53,8 +53,8 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
     """Return the topics if the caller may watch all of them.
 
     Raises:
-        UnknownTopic: when a topic does not exist, or needs a project and has none.
-        NotFound: when its project or task does not exist, or the caller may not know of it.
+        UnknownTopic: when a topic does not exist, or requires a project and has none.
+        NotFound: when its project or task does not exist, or the caller may not know about it.
         PermissionDenied: when the caller lacks the permission to watch it.
     """
     topics = []
@@ -80,7 +80,7 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
 def _start_after(topic: Topic, position: str | None) -> Position:
     """Return the position after which the task's rows are sent.
 
-    It is ``position``, as the browser sent it, or that of the newest rows without one.
+    This is ``position``, as sent by the browser, or else the position of the newest rows.
     """
     assert topic.task is not None
     if position is None:
@@ -109,7 +109,7 @@ async def watch_topics(
     `project`), `task:UUID` (status, progress, metrics, log and timeline of a task) and `logs:UUID`
     (only its log). Each event is a JSON object with its topic.
 
-    The stream tells what is new from now on. To continue an earlier stream, send its last `id` as
+    The stream reports what is new from now on. To continue an earlier stream, send its last `id` as
     `Last-Event-ID` or `after`, which is `TOPIC@POSITION,…` with the `position` of the topics' last
     events; a log also continues after `logs:UUID@SEQ`. A list that continues sends `resync`: read
     it again. When your session ends, an `error` event ends the stream within a second.

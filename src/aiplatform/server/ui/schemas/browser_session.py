@@ -1,4 +1,4 @@
-"""Schemas of the browser's session."""
+"""Schemas for browser sessions."""
 
 from datetime import datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ from aiplatform.server.identity.schemas import Password
 
 
 class BrowserSignInIn(Strict):
-    """User name and password. ``code`` is a code of the second factor, or a recovery code."""
+    """User name and password. ``code`` is a second-factor code or a recovery code."""
 
     username: Annotated[str, Field(min_length=1, max_length=200)]
     password: Password
@@ -26,7 +26,10 @@ class BrowserSignInIn(Strict):
 
 
 class DisplayPreferencesIn(Strict):
-    """Changes of the preferences. Omitted fields stay as they are; null follows the browser."""
+    """Changes to the preferences.
+
+    Omitted fields stay as they are; null means the browser's setting.
+    """
 
     language: Language | None = None
     theme: Theme | None = None
@@ -35,7 +38,7 @@ class DisplayPreferencesIn(Strict):
 
 
 class DisplayPreferencesOut(Shape):
-    """An account's preferences for the web interface. Null follows the browser."""
+    """An account's preferences for the web interface. Null means the browser's setting."""
 
     language: Language | None
     theme: Theme | None

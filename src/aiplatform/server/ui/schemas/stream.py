@@ -1,4 +1,4 @@
-"""Events of the browser's stream. The field ``event`` tells them apart."""
+"""Events of the browser's stream, distinguished by the field ``event``."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,14 +13,14 @@ from aiplatform.server.core.problems import ProblemDocument
 
 
 class TaskStatusData(BaseModel):
-    """The status of a task, and why it failed."""
+    """The status of a task, and the reason if it failed."""
 
     status: TaskStatus
     error: str | None
 
 
 class ProgressData(BaseModel):
-    """The progress of a task from 0 to 1, with what else it reports, such as ``step``."""
+    """A task's progress from 0 to 1, with anything else it reports, such as ``step``."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -44,7 +44,7 @@ class MetricsData(BaseModel):
 
 
 class LogData(BaseModel):
-    """A part of a log. To continue after it, name ``seq``."""
+    """A part of a log. To continue after it, pass ``seq``."""
 
     seq: int
     attempt: int
@@ -55,7 +55,7 @@ class LogData(BaseModel):
 
 
 class ChangedTask(BaseModel):
-    """The fields of a task that lists show and that may have changed."""
+    """The fields of a task that are shown in lists and may have changed."""
 
     uuid: UUID
     name: str
@@ -73,7 +73,7 @@ class ChangedTasks(BaseModel):
 
 
 class ChangedDeployment(BaseModel):
-    """The fields of a deployment that lists show and that may have changed."""
+    """The fields of a deployment that are shown in lists and may have changed."""
 
     uuid: UUID
     name: str
@@ -96,52 +96,52 @@ class UnreadData(BaseModel):
 
 
 class ReadyData(BaseModel):
-    """The present state of a topic, once all that was missed has been sent."""
+    """The current state of a topic, once everything missed has been sent."""
 
     unread: int | None = Field(None, description="of the topic `notifications`")
 
 
 class NoData(BaseModel):
-    """An event that says all by its name."""
+    """An event whose name says everything."""
 
 
 class EventBase(BaseModel):
-    """The fields of all events."""
+    """The fields common to all events."""
 
     topic: str | None = Field(description="as it was asked for; null for the whole stream")
     position: str | None = Field(description="from which the topic can continue")
 
 
 class StatusEvent(EventBase):
-    """The task's status changed; sent first with the present one."""
+    """The task's status changed; the first such event contains the current status."""
 
     event: Literal["status"]
     data: TaskStatusData
 
 
 class ProgressEvent(EventBase):
-    """The task's progress changed; sent first with the present one."""
+    """The task's progress changed; the first such event contains the current progress."""
 
     event: Literal["progress"]
     data: ProgressData
 
 
 class WaitingEvent(EventBase):
-    """The reason why the task waits has changed."""
+    """The reason why the task is waiting has changed."""
 
     event: Literal["waiting"]
     data: WaitingOut
 
 
 class TimelineEvent(EventBase):
-    """An addition to the timeline of a task."""
+    """A new entry in the task's timeline."""
 
     event: Literal["event"]
     data: TimelineData
 
 
 class MetricsEvent(EventBase):
-    """The task reported metrics of a step."""
+    """The task reported the metrics of a step."""
 
     event: Literal["metrics"]
     data: MetricsData
@@ -155,7 +155,7 @@ class LogEvent(EventBase):
 
 
 class EndEvent(EventBase):
-    """The task has ended, and nothing of this topic will follow."""
+    """The task has ended, and nothing more of this topic will follow."""
 
     event: Literal["end"]
     data: TaskStatusData
@@ -176,7 +176,7 @@ class DeploymentsEvent(EventBase):
 
 
 class ResyncEvent(EventBase):
-    """More has changed than can be told; read the list again."""
+    """More has changed than the stream can report; read the list again."""
 
     event: Literal["resync"]
     data: NoData
@@ -197,14 +197,14 @@ class UnreadEvent(EventBase):
 
 
 class ReadyEvent(EventBase):
-    """All that was missed of this topic has been sent."""
+    """Everything that was missed of this topic has been sent."""
 
     event: Literal["ready"]
     data: ReadyData
 
 
 class ErrorEvent(EventBase):
-    """The topic, or without one the whole stream, has ended."""
+    """The topic, or the whole stream if none is given, has ended."""
 
     event: Literal["error"]
     data: ProblemDocument

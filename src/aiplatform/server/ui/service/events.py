@@ -13,7 +13,7 @@ FRAME = re.compile(rb"^event: (\w+)\n(?:id: ([^\n]*)\n)?data: ([^\n]*)\n\n", re.
 def render_event(topic: str | None, event: str, data: object, position: str | None = None) -> bytes:
     """Return a server-sent event as bytes.
 
-    Its data contain the name of the event, so that they can be parsed without the other lines.
+    Its data contain the event's name, so that they can be parsed without the other lines.
     """
     return _wrap(topic, event, dumps(data).encode(), position)
 
@@ -27,7 +27,7 @@ def _wrap(topic: str | None, event: str, data: bytes, position: str | None) -> b
 def translate(topic: str, frames: bytes) -> tuple[bytes, str | None]:
     """Convert frames of a topic's own stream to events of the browser's stream.
 
-    Returns the events, and the position of the last one, or None if none has a position. The frames
+    Return the events and the position of the last one, or None if none has a position. The frames
     are the same bytes for all watchers of a task, so most calls are answered from the cache.
     Heartbeats are left out.
     """
@@ -41,7 +41,7 @@ def translate(topic: str, frames: bytes) -> tuple[bytes, str | None]:
 
 
 def add_positions(events: bytes, positions: Mapping[str, str]) -> bytes:
-    """Return the events; the ``id`` of the last event contains the positions of all topics."""
+    """Return the events, with the positions of all topics as the ``id`` of the last event."""
     last = events.rfind(b"\n\nevent: ", 0, -2)
     start = 0 if last < 0 else last + 2
     text = ",".join(f"{topic}@{position}" for topic, position in positions.items())

@@ -1,4 +1,4 @@
-"""Live changes of the tasks and deployments of projects, for lists in the browser.
+"""Live changes to projects' tasks and deployments, for lists in the browser.
 
 One reader per API process serves all watchers. Once a second, it reads the tasks that notifications
 named and the deployments of the watched projects, and checks the permissions of all watchers. If
@@ -33,14 +33,14 @@ LISTS: dict[str, Permission] = {
 }
 READ_SECONDS = 1.0
 MAX_CHANGED = 500
-"""Maximum number of changed tasks that are read at once.
+"""Maximum number of changed tasks read at once.
 
-If more have changed, the pages read their lists again.
+If more have changed, pages read their lists again.
 """
 RESYNC = b"event: resync\nid: 1\ndata: {}\n\n"
 READY = b'event: ready\nid: 1\ndata: {"unread":null}\n\n'
 Key = tuple[ListTopic, int]
-"""The key of a list: its topic and the id of the project."""
+"""The key of a list: its topic and its project's id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +62,7 @@ class ListWatcher:
 
 
 class ListFeeds:
-    """The watched lists of this API process, and the one task that reads their changes."""
+    """The lists watched on this API process, and the one task that reads their changes."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -81,9 +81,10 @@ class ListFeeds:
         *,
         resumed: bool,
     ) -> AsyncIterator[bytes]:
-        """Yield changes of a list, until the caller may no longer see it.
+        """Yield changes to a list until the caller may no longer see it.
 
-        ``resumed``: the browser continues an earlier stream, so it must read the list again.
+        ``resumed`` is true if the browser continues an earlier stream and so must read the list
+        again.
         """
         watcher = ListWatcher(context)
         key = (topic, context.project_id)
@@ -91,7 +92,7 @@ class ListFeeds:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._run(), name="lists")
         try:
-            # The first position, so that a browser that connects again is told to read the list.
+            # The first position, so that a reconnecting browser is told to read the list.
             yield RESYNC if resumed else READY
             while watcher.gone is None:
                 await watcher.woken.wait()
@@ -170,7 +171,7 @@ class ListFeeds:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The changes that were read at once, and the watchers that lost their permission."""
+    """The changes found by one read, and the watchers that have lost their permission."""
 
     tasks: dict[int, list[Any]]
     deployments: dict[int, dict[UUID, Any]]

@@ -26,7 +26,7 @@ MAX_WAITING = 1 << 20
 
 @dataclass(slots=True)
 class Outbox:
-    """A queue of events that wait to be sent, with the position that each topic has reached."""
+    """A queue of events waiting to be sent, with the position that each topic has reached."""
 
     positions: dict[str, str]
     open_topics: int
@@ -70,7 +70,7 @@ async def serve(
     principal: Principal,
     render_problem: Callable[[Problem], bytes],
 ) -> AsyncIterator[bytes]:
-    """Yield the events of all topics until all have ended, or the principal's session ends.
+    """Yield the events of all topics until all have ended or the principal's session ends.
 
     Args:
         topics: name and frames of each topic.
