@@ -7,8 +7,10 @@ export const CRUMBS_SLOT = "page-crumbs";
 export const ACTIONS_SLOT = "page-actions";
 
 interface Props {
-  /** The title of the page and of the browser's tab. */
+  /** The title of the page. */
   title: string;
+  /** The name of the page in the bar at the top and in the browser's tab; the title, if not given. */
+  here?: string;
   /** Links to the pages above, each an `AnchorLink`. */
   crumbs?: ReactNode[];
   /** What stands beside the title: a count, a status. */
@@ -20,10 +22,10 @@ interface Props {
 }
 
 /** The head of a page: breadcrumb and actions in the bar at the top, title and lead below. */
-export function PageHeader({ title, crumbs = [], aside, lead, actions }: Props) {
+export function PageHeader({ title, here = title, crumbs = [], aside, lead, actions }: Props) {
   useEffect(() => {
-    document.title = `${title} · AI Platform`;
-  }, [title]);
+    document.title = `${here} · AI Platform`;
+  }, [here]);
   return (
     <>
       <Slot id={CRUMBS_SLOT}>
@@ -37,7 +39,7 @@ export function PageHeader({ title, crumbs = [], aside, lead, actions }: Props) 
           </span>
         ))}
         <span className={classes.current} aria-current="page">
-          {title}
+          {here}
         </span>
       </Slot>
       {actions && <Slot id={ACTIONS_SLOT}>{actions}</Slot>}

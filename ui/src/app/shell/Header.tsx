@@ -1,6 +1,5 @@
 import { useLingui } from "@lingui/react/macro";
 import { ACTIONS_SLOT, CRUMBS_SLOT } from "@/design/PageHeader";
-import { PreferenceMenus } from "../PreferenceMenus";
 import { PaletteButton } from "../palette/PaletteButton";
 import { AccountMenu } from "./AccountMenu";
 import { Bell } from "./Bell";
@@ -14,10 +13,10 @@ export function Header({ narrow }: { narrow: boolean }) {
       <nav id={CRUMBS_SLOT} className={classes.crumbs} aria-label={t`Breadcrumb`} />
       <div id={ACTIONS_SLOT} className={classes.actions} />
       <PaletteButton />
+      {/* Language and theme are on the page of the account; there is no room for them here. */}
       {narrow && (
         <span className={classes.actions}>
           <Bell />
-          <PreferenceMenus signedIn />
           <AccountMenu />
         </span>
       )}

@@ -23,7 +23,7 @@ export function useSeverityLabel(): (severity: Severity) => string {
   const labels: Record<Severity, string> = {
     error: t`Error`,
     warning: t`Warning`,
-    info: t`Note`,
+    info: t`Hint`,
   };
   return (severity) => labels[severity];
 }

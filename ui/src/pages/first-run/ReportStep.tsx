@@ -20,7 +20,7 @@ export function ReportStep({ search, number, state, report, error, onRetry }: Pr
   const severity: Record<string, string> = {
     error: t`Error`,
     warning: t`Warning`,
-    info: t`Note`,
+    info: t`Hint`,
   };
   return (
     <Step

@@ -58,6 +58,7 @@ export function HomePage() {
     <>
       <PageHeader
         title={t`Hello, ${me.username}`}
+        here={t`Home`}
         lead={loaded && <Lead active={active} fresh={fresh} />}
       />
       <ErrorNotice error={projects.error} onRetry={() => void projects.refetch()} />

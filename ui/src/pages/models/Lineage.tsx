@@ -105,7 +105,7 @@ export function Lineage({ model, seesDeployments }: { model: Model; seesDeployme
 function useKindLabels(): Record<NodeKind, string> {
   const { t } = useLingui();
   return {
-    dataset: t`Dataset version`,
+    dataset: t`Dataset`,
     base: t`Base model`,
     experiment: t`Experiment`,
     task: t`Task`,

@@ -164,7 +164,7 @@ function useColumns(): Column<Schedule>[] {
     },
     {
       id: "next",
-      header: t`Next`,
+      header: t`Next time`,
       width: 130,
       cell: (schedule) =>
         schedule.next_at ? (

@@ -84,11 +84,11 @@ export function SchedulePage({ uuid, search, onSearch }: Props) {
           { label: actionText(action), value: <Subject action={action} /> },
           {
             label: t`If the platform was not running`,
-            value: schedule.missed === "run_once" ? t`once afterwards` : t`nothing`,
+            value: schedule.missed === "run_once" ? t`once afterwards` : t`do nothing`,
           },
           {
             label: t`While the last has not ended`,
-            value: schedule.overlap === "allow" ? t`another one` : t`nothing`,
+            value: schedule.overlap === "allow" ? t`another one` : t`do nothing`,
           },
           { label: t`Owner`, value: <UserName user={schedule.owner} /> },
           { label: t`Id`, value: <Id value={schedule.uuid} /> },

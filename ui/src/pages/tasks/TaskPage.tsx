@@ -66,7 +66,9 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
       <Figures
         items={[
           { label: t`Type`, value: typeLabel(task.type) },
-          ...(ended ? [] : [{ label: t`Progress`, value: <TaskProgress task={task} /> }]),
+          ...(ended || task.type === "inference"
+            ? []
+            : [{ label: t`Progress`, value: <TaskProgress task={task} /> }]),
           {
             label: t`Duration`,
             value: <Elapsed since={task.started_at} until={task.completed_at} />,

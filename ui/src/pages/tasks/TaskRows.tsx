@@ -43,14 +43,15 @@ export function TaskRows({ tasks, project }: Props) {
   );
 }
 
-/** How far a task is and how long it will still take; nothing for tasks that have ended. */
+/** Show how far a task is and how long it will still take, unless it has ended or has no end. */
 export function TaskProgress({
   task,
 }: {
-  task: Pick<Task, "status" | "progress" | "progress_detail" | "name">;
+  task: Pick<Task, "status" | "type" | "progress" | "progress_detail" | "name">;
 }) {
   const { t, i18n } = useLingui();
   if (!["running", "cancelling", "paused"].includes(task.status)) return <span />;
+  if (task.type === "inference") return <span />;
   const { secondsLeft } = readProgress(task);
   return (
     <span className={classes.progress}>

@@ -72,7 +72,7 @@ export function UserPage({ name }: { name: string }) {
       {can("users:write") && !own && <UserAccess user={user} />}
       <FormSection
         title={t`API keys`}
-        description={t`Programs that work in this name. Whose key is revoked, is told.`}
+        description={t`Programs that act for this account. Its owner is told when a key is revoked.`}
       >
         <UserKeys user={user} writable={can("users:write")} />
       </FormSection>

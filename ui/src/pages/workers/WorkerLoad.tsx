@@ -56,7 +56,7 @@ export function WorkerLoad({ uuid, range, onRange }: Props) {
       {!error && !data && <PageSkeleton />}
       {data?.note && (
         <Text size="sm" c="dimmed">
-          {data.note}
+          {t`This machine has no GPU.`}
         </Text>
       )}
       {data && charts.length === 0 && (

@@ -245,6 +245,7 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
         name=sweep.name,
         sweep=sweep.uuid,
         status=sweep.status,
+        status_zh="已完成" if succeeded else "失败",
         trials=len(trials),
         objective=spec.objective,
         best="-" if best is None else f"{best.value:.6g}",
